@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``/etc/dnf/plugins/livepatch.conf``: every key typed, defaulted and checked.
+
+DNF reads ``enabled`` from the same file with libdnf's parser: keys are case-sensitive and a
+``#`` inside a value is part of the value. This reader follows those rules, so that both see the
+same file. A bad value falls back to its default and is reported; it never raises.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, NamedTuple, Tuple
+
+MAX_BYTES = 65536
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SEVERITIES = ("", "Low", "Moderate", "Important", "Critical")
+
+
+class Config(NamedTuple):
+    """The configuration; livepatch.conf(5) tells what each key means. Durations are in seconds."""
+
+    enabled: bool = True
+    mode: str = "load"
+    when: str = "security"
+    kernels: str = "installed"
+    repos: Tuple[str, ...] = ()
+    on_failure: str = "error"
+    transition_timeout: int = 60
+    settle_time: int = 600
+    min_age: int = 0
+    cutoff: str = ""
+    health_check: Tuple[str, ...] = ()
+    health_check_timeout: int = 30
+    on_withdrawn: str = "warn"
+    kernel_update: str = "install"
+    hold_below: str = ""
+    eol_warn_days: int = 14
+    cache_max_age: int = 7 * 86400
+
+
+def duration(text: str) -> int:
+    """Seconds of ``90``, ``30s``, ``10m``, ``24h``, ``7d`` or ``2w``. Raises ValueError."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        raise ValueError(f"{text!r} is no duration such as 90, 10m, 24h or 7d")
+    return int(number) * _UNITS[unit]
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in ("1", "yes", "true", "on"):
+        return True
+    if word in ("0", "no", "false", "off"):
+        return False
+    raise ValueError(f"{text!r} is neither 1 nor 0")
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is none of: {', '.join(w or '(empty)' for w in words)}")
+        return text
+
+    return check
+
+
+def _items(text: str) -> Tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _lines(text: str) -> Tuple[str, ...]:
+    return tuple(line.strip() for line in text.split("\n") if line.strip())
+
+
+def _date(text: str) -> str:
+    if text and not (
+        len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()
+    ):
+        raise ValueError(f"{text!r} is no date such as 2026-11-22")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+_KEYS: Dict[str, Callable[[str], object]] = {
+    "enabled": _boolean,
+    "mode": _choice("load", "install-only", "report"),
+    "when": _choice("security", "always", "named"),
+    "kernels": _choice("running", "installed"),
+    "repos": _items,
+    "on_failure": _choice("error", "warn"),
+    "transition_timeout": duration,
+    "settle_time": duration,
+    "min_age": duration,
+    "cutoff": _date,
+    "health_check": _lines,
+    "health_check_timeout": duration,
+    "on_withdrawn": _choice("warn", "revert"),
+    "kernel_update": _choice("install", "hold-when-covered", "hold"),
+    "hold_below": _choice(*_SEVERITIES),
+    "eol_warn_days": _count,
+    "cache_max_age": duration,
+}
+
+
+def parse(text: str) -> Tuple[Config, Tuple[str, ...]]:
+    """The configuration in ``text`` and one line for each thing in it that was not understood."""
+    values: Dict[str, str] = {}
+    faults: List[str] = []
+    section, key = "", ""
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        if line[0] in " \t" and key:
+            values[key] += "\n" + stripped
+            continue
+        key = ""
+        if stripped[0] == "[":
+            section = stripped.strip("[]")
+            continue
+        name, equals, value = stripped.partition("=")
+        name = name.strip()
+        if not equals or not section:
+            faults.append(f"line {number}: {'no section before it' if equals else 'no ='}")
+        elif section != "main":
+            faults.append(f"line {number}: [{section[:40]}] is not known, only [main] is")
+        elif name not in _KEYS:
+            faults.append(f"line {number}: {name[:40]!r} is no key of livepatch.conf")
+        else:
+            key = name
+            values[key] = value.strip()
+    config = Config()
+    for name, text_value in values.items():
+        try:
+            config = config._replace(**{name: _KEYS[name](text_value)})  # type: ignore[arg-type]
+        except ValueError as error:
+            faults.append(f"{name}: {error}; {getattr(config, name)!r} is used")
+    return config, tuple(faults)
+
+
+def read(path: str) -> Tuple[Config, Tuple[str, ...]]:
+    """The configuration in the file at ``path`` and its faults. A missing file is the defaults."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Config(), ()
+    except OSError as error:
+        return Config(), (f"{path}: {error.strerror}; defaults are used",)
+    if len(data) > MAX_BYTES:
+        return Config(), (f"{path}: larger than {MAX_BYTES} bytes; defaults are used",)
+    config, faults = parse(data.decode("utf-8", "replace"))
+    return config, tuple(f"{path}: {fault}" for fault in faults)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The adapter to DNF 4: hooks, goal, advisories and the `dnf livepatch` command."""

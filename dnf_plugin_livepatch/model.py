@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The nouns every room shares. No I/O, no decisions.
+
+NamedTuples, not dataclasses: importing ``dataclasses`` costs more than the rest of a
+``livepatch status`` run, and a plugin's import is paid by every dnf command.
+
+Times are ISO 8601 strings in UTC with a trailing ``Z`` (``2026-11-22T21:00:00Z``);
+durations are float seconds; CVE identifiers are upper case.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+
+class Nevra(NamedTuple):
+    """One RPM build: name, epoch, version, release, arch. ``epoch`` is a decimal string."""
+
+    name: str
+    epoch: str
+    version: str
+    release: str
+    arch: str
+
+    @property
+    def evr(self) -> str:
+        """``[epoch:]version-release``; an epoch of 0 is left out, as dnf prints it."""
+        prefix = "" if self.epoch in ("", "0") else f"{self.epoch}:"
+        return f"{prefix}{self.version}-{self.release}"
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.evr}.{self.arch}"
+
+
+class Function(NamedTuple):
+    """One function that a live patch replaces; ``object`` is ``vmlinux`` or a module's name."""
+
+    object: str
+    name: str
+    sympos: int = 0
+
+
+class Unfixable(NamedTuple):
+    """A CVE that no live patch of this kernel can close, and why. Only a reboot closes it."""
+
+    cve: str
+    reason: str
+
+
+class Manifest(NamedTuple):
+    """What one module of a live-patch package says of itself (``manifest.py`` reads and writes it).
+
+    ``build_id`` is the hexadecimal ELF build id of the module, ``kernel_build_id`` that of the
+    kernel it is for (``/sys/kernel/notes``). ``order`` is the place in a set of modules that one
+    package carries. ``replace`` mirrors ``klp_patch.replace`` (a cumulative patch).
+    """
+
+    module: str
+    kernel_release: str
+    build_id: str
+    sha256: str = ""
+    srcversion: str = ""
+    kernel_build_id: str = ""
+    replace: bool = True
+    order: int = 0
+    functions: Tuple[Function, ...] = ()
+    patches: Tuple[Tuple[str, str], ...] = ()
+    cves: Tuple[str, ...] = ()
+    unfixable: Tuple[Unfixable, ...] = ()
+    advisory: str = ""
+    severity: str = ""
+    issued: str = ""
+    support_end: str = ""
+    overrides: Tuple[Tuple[str, str], ...] = ()
+
+
+class InstalledModule(NamedTuple):
+    """One module file that an installed live-patch package owns.
+
+    ``digest`` is the file's sha256 in the rpm database ("" where the header has none).
+    ``manifest`` is None for a vendor's package that carries none.
+    """
+
+    name: str
+    path: str
+    digest: str
+    manifest: Optional[Manifest]
+
+
+class InstalledPatch(NamedTuple):
+    """A live-patch package in the rpm database, for ``kernel_release``.
+
+    ``kind`` is ``patch`` or ``empty`` (a 0-0 subscription package, which patches nothing).
+    ``loader`` is ``kernel`` or the name of the profile's external client.
+    ``modules`` is in load order. ``install_time`` is RPM's INSTALLTIME, ``build_time`` its BUILDTIME.
+    """
+
+    nevra: Nevra
+    profile: str
+    kernel_release: str
+    kind: str
+    loader: str
+    modules: Tuple[InstalledModule, ...]
+    cves: Tuple[str, ...] = ()
+    unfixable: Tuple[Unfixable, ...] = ()
+    install_time: int = 0
+    build_time: int = 0
+
+
+class LoadedPatch(NamedTuple):
+    """One entry of ``/sys/kernel/livepatch`` joined with ``/sys/module``.
+
+    ``enabled`` and ``transition`` are the sysfs values. ``build_id`` is read from
+    ``notes/.note.gnu.build-id`` ("" when unreadable), ``srcversion`` where the kernel has it.
+    ``functions`` are the ``OBJECT/FUNCTION,sympos`` folders; ``patched_objects`` those objects
+    whose ``patched`` attribute says 1. ``stack_order`` is 0 where the kernel does not tell (before 6.14).
+    """
+
+    module: str
+    enabled: bool
+    transition: bool
+    build_id: str = ""
+    srcversion: str = ""
+    replace: Optional[bool] = None
+    stack_order: int = 0
+    functions: Tuple[Function, ...] = ()
+    patched_objects: Tuple[str, ...] = ()
+
+
+class Kernel(NamedTuple):
+    """The running kernel. ``build_id`` is hexadecimal, "" where /sys/kernel/notes is unreadable."""
+
+    release: str
+    arch: str
+    build_id: str = ""
+    boot_id: str = ""
+    livepatch: bool = False
+
+
+class Problem(NamedTuple):
+    """One thing that is not as it should be; the texts come from ``messages.py`` by ``id``.
+
+    ``severity`` is ``error``, ``warning`` or ``note``.
+    """
+
+    id: str
+    severity: str
+    text: str
+    remedy: str = ""
+
+
+class Action(NamedTuple):
+    """One change reconcile made, or tried to make, to the running kernel.
+
+    ``verb``: load, replace, unload, reverse. ``outcome``: done, failed, stalled.
+    ``seconds``: how long the transition took.
+    """
+
+    verb: str
+    module: str
+    nevra: str
+    outcome: str
+    seconds: float = 0.0
+
+
+class InForce(NamedTuple):
+    """A patch verified in force: enabled, no transition, build id as its package says.
+
+    ``nevra`` is "" for a patch that others loaded. ``seconds`` is the transition's duration when
+    this run made it, else 0.
+    """
+
+    module: str
+    nevra: str
+    cves: Tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class ReconcileResult(NamedTuple):
+    """What one reconcile run found, did and left. Written to ``/run/livepatch/result.json``.
+
+    ``stamp`` is the request stamp it answered. ``ok`` is False when an installed, wanted patch is
+    not in force. ``desired`` is the NEVRA that should be in force ("" for none).
+    """
+
+    stamp: str
+    boot_id: str
+    finished: str
+    kernel_release: str
+    ok: bool
+    desired: str
+    in_force: Tuple[InForce, ...] = ()
+    actions: Tuple[Action, ...] = ()
+    problems: Tuple[Problem, ...] = ()
+    skipped: str = ""
+
+
+class Advisory(NamedTuple):
+    """One updateinfo advisory, merged by id across repositories.
+
+    ``type``: security, bugfix, enhancement, newpackage, unknown. ``severity`` is the advisory's
+    own word ("" when it has none); it belongs to the advisory, not to a CVE.
+    ``packages`` are the NEVRAs it lists.
+    """
+
+    id: str
+    type: str
+    severity: str
+    title: str
+    issued: str
+    updated: str
+    cves: Tuple[str, ...]
+    packages: Tuple[Nevra, ...] = ()
+
+
+class Debt(NamedTuple):
+    """One CVE that the running kernel has and a later kernel of the same lineage fixes.
+
+    ``fixed_in`` is the EVR of the first kernel that fixes it; ``advisory`` and ``severity`` are
+    that advisory's.
+    """
+
+    cve: str
+    advisory: str
+    severity: str
+    fixed_in: str
+    issued: str = ""
+
+
+class CveState(NamedTuple):
+    """One row of the exposure: ``state`` is ``open``, ``closed-live`` or ``reboot-only``.
+
+    ``by`` is the module that closes it; ``reason`` tells why only a reboot does.
+    """
+
+    cve: str
+    state: str
+    advisory: str = ""
+    severity: str = ""
+    fixed_in: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+class Exposure(NamedTuple):
+    """The CVEs of the running kernel, and how sure we are.
+
+    ``quality``: ``exact``, ``lower-bound`` or ``unknown``; ``reason`` explains the last two.
+    ``as_of`` is when the repositories were last read.
+    """
+
+    quality: str
+    reason: str
+    as_of: str
+    rows: Tuple[CveState, ...] = ()
+
+    def count(self, state: str) -> int:
+        """How many CVEs are in ``state``."""
+        return sum(1 for row in self.rows if row.state == state)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every path the host side reads or writes, below one root that tests can move. No I/O."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Paths(NamedTuple):
+    """Where things are below ``root``. Use the methods, never a literal path."""
+
+    root: str = "/"
+
+    def at(self, path: str) -> str:
+        """An absolute ``path`` as it lies below ``root``."""
+        return path if self.root == "/" else self.root.rstrip("/") + path
+
+    @property
+    def config(self) -> str:
+        """The configuration, where DNF too looks for ``enabled``."""
+        return self.at("/etc/dnf/plugins/livepatch.conf")
+
+    @property
+    def profile_dirs(self) -> "tuple[str, ...]":
+        """Profiles as shipped, then the administrator's, which win file by file."""
+        return (
+            self.at("/usr/share/dnf-plugin-livepatch/profiles"),
+            self.at("/etc/livepatch/profiles.d"),
+        )
+
+    @property
+    def state_dir(self) -> str:
+        """Durable state: journal, guard records, the exposure cache. root:root 0755."""
+        return self.at("/var/lib/livepatch")
+
+    @property
+    def run_dir(self) -> str:
+        """State of this boot: lock, request stamp, result. root:root 0755."""
+        return self.at("/run/livepatch")
+
+    @property
+    def journal(self) -> str:
+        """Append-only history, one JSON object a line."""
+        return self.state_dir + "/journal.jsonl"
+
+    @property
+    def guard(self) -> str:
+        """The crash guard's records and the administrator's blocks."""
+        return self.state_dir + "/guard.json"
+
+    @property
+    def exposure(self) -> str:
+        """Inputs of the exposure, written by dnf runs, readable by all."""
+        return self.state_dir + "/exposure.json"
+
+    @property
+    def request(self) -> str:
+        """The request stamp: any change of its content asks for one more reconcile."""
+        return self.run_dir + "/request"
+
+    @property
+    def result(self) -> str:
+        """The last ReconcileResult of this boot, as JSON."""
+        return self.run_dir + "/result.json"
+
+    @property
+    def lock(self) -> str:
+        """flock'ed by the one reconcile that runs."""
+        return self.run_dir + "/lock"
+
+    @property
+    def klp(self) -> str:
+        """The kernel's own list of live patches."""
+        return self.at("/sys/kernel/livepatch")
+
+    @property
+    def modules(self) -> str:
+        """Loaded modules."""
+        return self.at("/sys/module")
+
+    def manifest_dir(self, release: str) -> str:
+        """Manifests of the patches for one kernel release."""
+        return self.at("/usr/share/livepatch/" + release)
+
+    def module_dir(self, release: str) -> str:
+        """Live-patch modules of our own packages for one kernel release."""
+        return self.at("/usr/lib/modules/" + release + "/livepatch")
