@@ -76,9 +76,12 @@ def _function(item: object) -> Function:
     sympos = item.get("sympos", 0)
     if not isinstance(sympos, int) or isinstance(sympos, bool) or not 0 <= sympos < 65536:
         raise ManifestError("functions.sympos is no small number")
-    return Function(
-        _string(item, "object", _OBJECT, True), _string(item, "name", _SYMBOL, True), sympos
-    )
+    try:
+        return Function(
+            _string(item, "object", _OBJECT, True), _string(item, "name", _SYMBOL, True), sympos
+        )
+    except ManifestError as error:
+        raise ManifestError(f"functions.{error}") from None
 
 
 def _flag(data: Dict[str, Any], key: str, default: bool) -> bool:

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import re
+import string
+
+import pytest
+
+from dnf_plugin_livepatch import messages
+
+
+@pytest.mark.parametrize("identifier", sorted(messages.CATALOGUE))
+def test_every_message_is_fit_to_be_read(identifier):
+    message = messages.CATALOGUE[identifier]
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", identifier)
+    assert message.severity in ("error", "warning", "note")
+    assert message.text[0].isupper() or message.text.startswith(("livepatch", "{"))
+    assert message.severity == "note" or message.remedy, "a refusal without a remedy helps nobody"
+    facts = [name for _, name, _, _ in string.Formatter().parse(message.text + message.remedy) if name]
+    built = messages.problem(identifier, **{name: "x" for name in facts})
+    assert "{" not in built.text + built.remedy
+
+
+def test_facts_from_outside_cannot_write_to_the_terminal():
+    built = messages.problem("config-fault", fault="\x1b]0;title\x07" + "y" * 1000)
+    assert built.text.isprintable() and len(built.text) < 700
