@@ -39,7 +39,9 @@ def test_round_trip_is_exact_and_stable():
 
 
 def test_unknown_keys_are_ignored_and_most_are_optional():
-    text = json.dumps({"schema": 1, "module": "m", "kernel_release": "6.1.0-1", "build_id": "ab" * 20, "x": 1})
+    text = json.dumps(
+        {"schema": 1, "module": "m", "kernel_release": "6.1.0-1", "build_id": "ab" * 20, "x": 1}
+    )
     assert manifest.parse(text) == Manifest("m", "6.1.0-1", "ab" * 20)
 
 
