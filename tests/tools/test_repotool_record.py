@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""record.py: what a repository says to hosts, hostile until checked."""
+
+import json
+import pathlib
+import string
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.model import Unfixable
+
+SCHEMA = json.loads(
+    (pathlib.Path(__file__).parents[2] / "docs/schemas/livepatch-record-1.schema.json").read_text()
+)
+RELEASE = "5.14.0-427.13.1.el9_4.x86_64"
+PATCH = "kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64"
+FULL = {
+    "schema": 1,
+    "generated": "2026-11-22T21:00:00Z",
+    "kernels": {
+        RELEASE: {
+            "support_end": "2027-05-01",
+            "unfixable": [{"cve": "CVE-2022-4269", "reason": "changes data that is already allocated"}],
+            "patches": {
+                PATCH: {
+                    "issued": "2026-11-20T10:00:00Z",
+                    "rollout": [
+                        {"since": "2026-11-21T00:00:00Z", "percent": 50},
+                        {"since": "2026-11-20T00:00:00Z", "percent": 10},
+                    ],
+                    "withdrawn": {"since": "2026-11-22T00:00:00Z", "reason": "oops in vfs_read"},
+                },
+            },
+        }
+    },
+}
+
+times = st.datetimes().map(lambda moment: moment.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20))
+names = st.text(string.ascii_letters + string.digits + "._+-", min_size=3, max_size=40).filter(
+    lambda text: text[0].isalnum()
+)
+reasons = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=50)
+steps = st.builds(record.Step, times, st.integers(0, 100))
+patches = st.builds(
+    record.PatchNote,
+    st.one_of(st.just(""), times),
+    st.lists(steps, max_size=3).map(lambda found: tuple(sorted(found))),
+    st.one_of(st.none(), st.builds(record.Withdrawn, times, reasons)),
+)
+kernels = st.builds(
+    record.KernelNote,
+    st.one_of(st.just(""), times, times.map(lambda text: text[:10])),
+    st.lists(st.builds(Unfixable, st.just("CVE-2024-12345"), reasons), max_size=2).map(tuple),
+    st.dictionaries(names, patches, max_size=3),
+)
+records = st.builds(
+    record.Record, st.one_of(st.just(""), times), st.dictionaries(names, kernels, max_size=3)
+)
+
+
+def changed(path, value):
+    data = json.loads(json.dumps(FULL))
+    at = data
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return json.dumps(data)
+
+
+def test_every_field_is_read():
+    found = record.parse(json.dumps(FULL))
+    note = found.kernels[RELEASE]
+    patch = note.patches[PATCH]
+    assert found.generated == "2026-11-22T21:00:00Z"
+    assert note.support_end == "2027-05-01"
+    assert note.unfixable == (Unfixable("CVE-2022-4269", "changes data that is already allocated"),)
+    assert patch.issued == "2026-11-20T10:00:00Z"
+    assert [step.percent for step in patch.rollout] == [10, 50]
+    assert patch.withdrawn == ("2026-11-22T00:00:00Z", "oops in vfs_read")
+
+
+@given(records)
+def test_what_is_written_is_read_back_and_fits_the_schema(found):
+    text = record.dump(found)
+    assert record.parse(text) == found
+    assert record.dump(record.parse(text)) == text
+    jsonschema.validate(json.loads(text), SCHEMA)
+
+
+@given(st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["schema", "kernels", "patches", "rollout", "withdrawn", "since", RELEASE, PATCH]),
+        inner, max_size=4),
+))
+def test_any_json_is_a_record_or_a_record_error(data):
+    for value in (data, {"schema": 1, "kernels": data}, {"schema": 1, "kernels": {RELEASE: data}}):
+        try:
+            record.parse(json.dumps(value))
+        except record.RecordError:
+            pass
+
+
+@pytest.mark.parametrize("text, word", [
+    ("", "JSON"), ("[]", "object"), ("{}", "schema"),
+    ('{"schema": 2}', "schema"), ('{"schema": true}', "schema"),
+    ("[" * 100000, "JSON"),
+    (changed(["generated"], "yesterday"), "generated"),
+    (changed(["kernels"], []), "kernels"),
+    (changed(["kernels", "../etc"], {}), "kernel release"),
+    (changed(["kernels", RELEASE, "support_end"], "2027"), "support_end"),
+    (changed(["kernels", RELEASE, "unfixable", 0, "cve"], "CVE-1"), "CVE"),
+    (changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"), "reason"),
+    (changed(["kernels", RELEASE, "patches", "a/b"], {}), "package"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), "issued"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101), "percent"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True), "percent"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""), "since"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], ""), "reason"),
+    (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], "yes"), "withdrawn"),
+])
+def test_what_may_not_be_acted_on_is_refused_and_named(text, word):
+    with pytest.raises(record.RecordError, match=word):
+        record.parse(text)
+
+
+def test_too_large_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(record, "MAX_BYTES", 100)
+    with pytest.raises(record.RecordError, match="larger"):
+        record.parse(json.dumps(FULL))
+
+
+def test_one_release_is_not_harmed_by_the_faults_of_another():
+    text = changed(["kernels", "6.1.0-9.x86_64"], {"support_end": 5})
+    assert list(record.parse(text, RELEASE).kernels) == [RELEASE]
+    with pytest.raises(record.RecordError):
+        record.parse(text)
+
+
+@pytest.mark.parametrize("now, percent", [
+    ("2026-11-19T00:00:00Z", 0), ("2026-11-20T00:00:00Z", 10), ("2026-12-01T00:00:00Z", 50),
+])
+def test_the_share_grows_with_time(now, percent):
+    assert record.share(record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now) == percent
+
+
+def test_a_rollout_reaches_about_its_share_and_only_grows():
+    ten = record.PatchNote(rollout=(record.Step("2026-01-01T00:00:00Z", 10),))
+    half = record.PatchNote(rollout=(record.Step("2026-01-01T00:00:00Z", 50),))
+    now = "2026-02-01T00:00:00Z"
+    hosts = [f"host{number}" for number in range(2000)]
+    first = {host for host in hosts if record.offered(ten, PATCH, host, now)}
+    second = {host for host in hosts if record.offered(half, PATCH, host, now)}
+    assert 140 < len(first) < 260 and 900 < len(second) < 1100
+    assert first < second
+    assert all(record.offered(record.PatchNote(), PATCH, host, now) for host in hosts)
+
+
+def test_a_withdrawn_patch_is_offered_to_nobody():
+    patch = record.PatchNote(withdrawn=record.Withdrawn("2026-01-01T00:00:00Z", "crashes"))
+    assert not record.offered(patch, PATCH, "host", "2026-02-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("end, now, answer", [
+    ("", "2026-01-01T00:00:00Z", None),
+    ("2026-01-01", "2026-01-01T23:59:59Z", True),
+    ("2026-01-01", "2026-01-02T00:00:00Z", False),
+    ("2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z", False),
+])
+def test_support_lasts_through_its_last_day(end, now, answer):
+    assert record.supported(record.KernelNote(end), now) is answer
