@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make` prints the targets. Each one first installs what it needs (scripts/setup), which costs
+# nothing when it is there already.
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+JOBS ?= $(shell nproc)
+
+# Where `make install` puts things; the spec file passes what its distribution wants.
+DESTDIR ?=
+PREFIX ?= /usr
+HOST_PYTHON ?= /usr/bin/python3
+SITELIB ?= $(shell $(HOST_PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+PRESETDIR ?= $(PREFIX)/lib/systemd/system-preset
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+RPMMACRODIR ?= $(PREFIX)/lib/rpm/macros.d
+LIBEXECDIR ?= $(PREFIX)/libexec
+MANDIR ?= $(PREFIX)/share/man
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# `need-GROUP` installs the packages of one group of scripts/packages.txt.
+need-%:
+	@scripts/setup $*
+
+##@ See it
+
+.PHONY: demo
+demo: need-base need-vm rpm ## Boot a real kernel with an open CVE and fix it by `dnf upgrade`
+	@$(PYTHON) -m vm.demo
+
+.PHONY: vm
+vm: need-base need-vm rpm ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
+	@$(PYTHON) -m vm.run
+
+##@ Test it
+
+.PHONY: test
+test: test-lint test-unit test-packaging test-tools test-dnf test-dnf-matrix test-vm ## Run every test below but test-build and test-site
+
+.PHONY: test-lint
+test-lint: need-base ## Linters, types, documents against code
+	$(PYTEST) tests/packaging/test_lint.py tests/packaging/test_docs.py
+
+.PHONY: test-unit
+test-unit: need-base ## The rooms one by one
+	$(PYTEST) -n $(JOBS) tests/unit
+
+.PHONY: test-packaging
+test-packaging: need-base rpm ## The RPMs and the wheel
+	$(PYTEST) tests/packaging/test_rpm.py tests/packaging/test_wheel.py tests/packaging/test_project.py
+
+.PHONY: test-tools
+test-tools: need-base need-tools ## livepatch-rpm and livepatch-repo
+	$(PYTEST) -n $(JOBS) tests/tools
+
+.PHONY: test-dnf
+test-dnf: need-base need-tools ## The plugin in the real DNF with real RPMs
+	$(PYTEST) -n $(JOBS) tests/dnf
+
+.PHONY: test-dnf-matrix
+test-dnf-matrix: need-base need-tools need-matrix ## The same in the DNF of the next Debian release
+	tests/dnf/matrix
+
+.PHONY: test-vm
+test-vm: need-base need-vm rpm ## Real kernels, real live patches, systemd, reboots
+	$(PYTEST) tests/vm
+
+.PHONY: test-build
+test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-build for real (tens of minutes)
+	$(PYTEST) -s tests/build
+
+.PHONY: test-site
+test-site: need-base need-tools need-site ## The repository report in a headless browser
+	$(PYTEST) tests/site
+
+.PHONY: bench
+bench: need-base need-tools ## Measure the budgets; writes bench/results.json
+	$(PYTHON) -m bench
+
+##@ Build it
+
+.PHONY: setup
+setup: need-base need-tools need-vm ## Install what building and testing need
+
+.PHONY: rpm
+rpm: need-base ## Build SRPM and RPMs from the work tree into build/rpm
+	@scripts/build-rpm
+
+.PHONY: install
+install: ## Install into DESTDIR, as the spec file does
+	install -d $(DESTDIR)$(SITELIB)/dnf-plugins $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR)/livepatch \
+	  $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PRESETDIR) $(DESTDIR)$(TMPFILESDIR) $(DESTDIR)$(RPMMACRODIR) \
+	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	  $(DESTDIR)$(PREFIX)/share/dnf-plugin-livepatch/profiles \
+	  $(DESTDIR)$(PREFIX)/share/dnf-plugin-livepatch/schema \
+	  $(DESTDIR)$(PREFIX)/share/livepatch \
+	  $(DESTDIR)/etc/dnf/plugins $(DESTDIR)/etc/livepatch/profiles.d $(DESTDIR)/var/lib/livepatch
+	cd dnf_plugin_livepatch && find . -name __pycache__ -prune -o -name dnf-plugins -prune -o -type f \
+	  -exec install -D -p -m 644 '{}' '$(DESTDIR)$(SITELIB)/dnf_plugin_livepatch/{}' ';'
+	install -p -m 644 dnf_plugin_livepatch/dnf-plugins/livepatch.py $(DESTDIR)$(SITELIB)/dnf-plugins/
+	@put() { mode=$$1 to=$$2; shift 2; for file; do \
+	    if [ -f "$$file" ]; then install -p -m $$mode "$$file" "$(DESTDIR)$$to/" || exit 1; fi; done; }; \
+	  put 755 $(PREFIX)/bin bin/* && \
+	  put 755 $(LIBEXECDIR)/livepatch libexec/* && \
+	  put 644 $(UNITDIR) systemd/*.service systemd/*.timer && \
+	  put 644 $(PRESETDIR) systemd/*.preset && \
+	  put 644 $(TMPFILESDIR) tmpfiles.d/*.conf && \
+	  put 644 $(PREFIX)/share/dnf-plugin-livepatch/profiles profiles/*.conf && \
+	  put 644 $(PREFIX)/share/dnf-plugin-livepatch/schema docs/schemas/*.json && \
+	  put 644 /etc/dnf/plugins etc/livepatch.conf && \
+	  put 644 $(PREFIX)/share/bash-completion/completions completion/* && \
+	  put 644 $(MANDIR)/man1 man/*.1 && put 644 $(MANDIR)/man5 man/*.5 && put 644 $(MANDIR)/man8 man/*.8
+
+.PHONY: clean
+clean: ## Remove what was built; the virtual environment and downloads stay
+	rm -rf build/rpm build/wheel .pytest_cache .mypy_cache .ruff_cache .hypothesis
