@@ -32,6 +32,67 @@ CATALOGUE: Dict[str, Message] = {
         "Live patch {nevra} is installed but not in force: the running kernel is still vulnerable.",
         "Run 'livepatch status' for the reason and 'livepatch reconcile' to try again.",
     ),
+    # --- the plugin inside DNF ---
+    "plugin-fault": Message(
+        "warning",
+        "The livepatch plugin could not finish ({what}: {error}); dnf goes on without it.",
+        "The whole trace is in dnf's log file (/var/log/dnf.log); please report it.",
+    ),
+    "patch-offered": Message(
+        "note",
+        "Live patch {nevra} is offered by repository {repo}; mode = report, so it is not added.",
+        "Set mode = load in livepatch.conf to have it installed and loaded by dnf upgrade.",
+    ),
+    "patch-wrong": Message(
+        "warning",
+        "Package {nevra} calls itself a live patch but is not added: {why}.",
+        "Report it to whoever runs its repository.",
+    ),
+    "patch-untrusted": Message(
+        "warning",
+        "Live patch {nevra} is not added: repository {repo} is not one that kernels come from.",
+        "To take live patches from there, add it to repos = in livepatch.conf.",
+    ),
+    "patch-no-gpgcheck": Message(
+        "warning",
+        "Live patch {nevra} is not added: gpgcheck is off for repository {repo}.",
+        "Set gpgcheck=1 and gpgkey= for that repository.",
+    ),
+    "patch-excluded": Message(
+        "warning",
+        "Live patch {nevra} is not added: DNF's configuration excludes it.",
+        "See exclude= and versionlock; 'dnf livepatch list --available' shows what is offered.",
+    ),
+    "patch-absent": Message(
+        "warning",
+        "No repository offers a live patch for the running kernel {release}: {count} CVEs stay open.",
+        "Only a reboot into a newer kernel closes them, or a live patch published later.",
+    ),
+    "patch-unresolvable": Message(
+        "warning",
+        "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",
+        "Run 'dnf install {nevra}' to see what DNF says of it.",
+    ),
+    "patch-older": Message(
+        "warning",
+        "Live patch {nevra} is added because the newer {newer} cannot be installed: {why}.",
+        "Run 'dnf install {newer}' to see what DNF says of it.",
+    ),
+    "load-interrupted": Message(
+        "warning",
+        "Interrupted while waiting. The packages are installed; loading the live patch goes on.",
+        "Run 'livepatch status' to see how it ended.",
+    ),
+    "load-unanswered": Message(
+        "error",
+        "Live patch {nevra} is installed, but nothing has answered whether it is in force.",
+        "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
+    ),
+    "load-skipped": Message(
+        "note",
+        "Live patch {nevra} is installed and not loaded: {why}.",
+        "Run 'livepatch reconcile' where the kernel is meant to be patched.",
+    ),
 }
 
 
