@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The exposure cache: dnf runs write what the repositories said, everybody may read it.
+
+One JSON file with the ``Inputs`` of the running kernel and of those that may be booted next. It is
+hostile when read: bounded, every field checked, and a file with one bad field is no file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
+from ..manifest import CVE, RELEASE
+from ..model import Debt, Unfixable
+from ..paths import Paths
+
+SCHEMA = 1
+MAX_BYTES = 8 << 20
+MAX_KERNELS = 16
+MAX_ITEMS = 20000
+_STAMP = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")
+_DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9](?:T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z)?\Z")
+_EVR = re.compile(r"(?:[0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,128}-[A-Za-z0-9._+~^]{1,128}\Z")
+_NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
+
+
+class CacheError(ValueError):
+    """The text is no cache that may be believed; str() says why."""
+
+
+def dump(kernels: "tuple[Inputs, ...]") -> str:
+    """The cache's text for ``kernels``; the same bytes for the same inputs."""
+    entries: List[Dict[str, Any]] = []
+    for inputs in kernels[:MAX_KERNELS]:
+        entry: Dict[str, Any] = dict(inputs._asdict())
+        entry["repositories"] = [{"id": name, "revision": rev} for name, rev in inputs.repositories]
+        entry["debt"] = [row._asdict() for row in inputs.debt]
+        entry["cover"] = [{"nevra": nevra, "cves": list(cves)} for nevra, cves in inputs.cover]
+        entry["unfixable"] = [item._asdict() for item in inputs.unfixable]
+        entries.append(entry)
+    return json.dumps({"schema": SCHEMA, "kernels": entries}, indent=1, sort_keys=True) + "\n"
+
+
+def _text(data: Dict[str, Any], key: str, pattern: "Optional[re.Pattern[str]]" = None) -> str:
+    value = data.get(key, "")
+    if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
+        raise CacheError(f"{key} is no short printable text")
+    if value and pattern is not None and not pattern.match(value):
+        raise CacheError(f"{key} is not acceptable: {value[:60]!r}")
+    return value
+
+
+def _required(data: Dict[str, Any], key: str, pattern: "re.Pattern[str]") -> str:
+    value = _text(data, key, pattern)
+    if not value:
+        raise CacheError(f"{key} is missing")
+    return value
+
+
+def _objects(data: Dict[str, Any], key: str, most: int = MAX_ITEMS) -> List[Dict[str, Any]]:
+    value = data.get(key, [])
+    if not isinstance(value, list) or len(value) > most:
+        raise CacheError(f"{key} is no list of at most {most} items")
+    if not all(isinstance(item, dict) for item in value):
+        raise CacheError(f"{key} holds something that is not an object")
+    return value
+
+
+def _cves(data: Dict[str, Any]) -> Tuple[str, ...]:
+    value = data.get("cves", [])
+    if not isinstance(value, list) or len(value) > MAX_ITEMS:
+        raise CacheError("cves is no list")
+    if not all(isinstance(cve, str) and CVE.match(cve) for cve in value):
+        raise CacheError("cves holds something that is no CVE identifier")
+    return tuple(value)
+
+
+def _inputs(data: Dict[str, Any]) -> Inputs:
+    quality = data.get("quality")
+    if quality not in (EXACT, LOWER_BOUND, UNKNOWN):
+        raise CacheError("quality is none of exact, lower-bound, unknown")
+    return Inputs(
+        kernel_release=_required(data, "kernel_release", RELEASE),
+        kernel_package=_text(data, "kernel_package", _NEVRA),
+        quality=str(quality),
+        reason=_text(data, "reason"),
+        as_of=_text(data, "as_of", _STAMP),
+        repositories=tuple(
+            (_text(item, "id"), _text(item, "revision")) for item in _objects(data, "repositories")
+        ),
+        debt=tuple(
+            Debt(
+                _required(item, "cve", CVE),
+                _text(item, "advisory"),
+                _text(item, "severity"),
+                _required(item, "fixed_in", _EVR),
+                _text(item, "issued", _DATE),
+            )
+            for item in _objects(data, "debt")
+        ),
+        cover=tuple(
+            (_required(item, "nevra", _NEVRA), _cves(item)) for item in _objects(data, "cover")
+        ),
+        unfixable=tuple(
+            Unfixable(_required(item, "cve", CVE), _text(item, "reason"))
+            for item in _objects(data, "unfixable")
+        ),
+        support_end=_text(data, "support_end", _DATE),
+        newest_kernel=_text(data, "newest_kernel", _EVR),
+    )
+
+
+def parse(text: str) -> Tuple[Inputs, ...]:
+    """The inputs in ``text``, one for each kernel. Raises CacheError, never anything else."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CacheError(f"not JSON: {str(error)[:80]}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data["schema"] is True:
+        raise CacheError(f"no JSON object of schema {SCHEMA}")
+    return tuple(_inputs(item) for item in _objects(data, "kernels", MAX_KERNELS))
+
+
+def save(paths: Paths, *kernels: Inputs) -> bool:
+    """Write the cache; False when it cannot be written, as in an unprivileged dnf run."""
+    target = paths.exposure
+    temporary = f"{target}.{os.getpid()}"
+    try:
+        os.makedirs(paths.state_dir, 0o755, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(dump(kernels))
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except OSError:
+            _remove(temporary)
+            raise
+    except OSError:
+        return False
+    return True
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def load(paths: Paths, release: str) -> Tuple[Optional[Inputs], str]:
+    """The cached inputs for the kernel ``release``, or None and why there are none."""
+    try:
+        # Not blocking: a FIFO in its place must not hang status.
+        with open(os.open(paths.exposure, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(MAX_BYTES + 1) or b""
+    except FileNotFoundError:
+        return None, "no dnf run has looked at the advisories yet; run 'dnf check-update'"
+    except OSError as error:
+        return None, f"{paths.exposure}: {error.strerror}"
+    if len(data) > MAX_BYTES:
+        return None, f"{paths.exposure}: larger than {MAX_BYTES} bytes"
+    try:
+        kernels = parse(data.decode("utf-8", "replace"))
+    except CacheError as error:
+        return None, f"{paths.exposure} cannot be believed: {error}"
+    for inputs in kernels:
+        if inputs.kernel_release == release:
+            return inputs, ""
+    return None, f"no dnf run has looked at kernel {release} yet; run 'dnf check-update'"
