@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One profile: its fields, and the reader of its file. Pure; docs/profiles.md is the reference.
+
+Lines are ``key = value`` below ``[profile]``, ``[match]``, ``[load]`` or ``[client]``; a key given
+again adds one more value. A ``#`` or ``;`` starts a comment only at the start of a line.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from . import templates
+
+MAX_VALUE = 256
+MAX_VALUES = 32
+CVE_SOURCES = ("manifest", "updateinfo", "changelog", "description", "info", "client")
+OUTCOMES = ("done", "nothing", "failed", "unsupported", "outdated", "none")
+
+
+class Client(NamedTuple):
+    """A vendor's own program that loads patches, as data; ``runtime/clients.py`` runs it.
+
+    The argv tuples may hold {release} (``uname -r``), {kernel} (the same without architecture) and
+    {id}; an empty one means that the client cannot do it, or that we must not. ``lines`` are the rules
+    for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
+    be in ``ignore``. ``exits`` are (verb, exit code, outcome).
+    """
+
+    title: str
+    apply: Tuple[str, ...] = ()
+    state: Tuple[str, ...] = ()
+    effective: Tuple[str, ...] = ()
+    lines: Tuple[str, ...] = ()
+    ignore: Tuple[str, ...] = ()
+    only: str = ""
+    active: Tuple[str, ...] = ()
+    inactive: Tuple[str, ...] = ()
+    exits: Tuple[Tuple[str, int, str], ...] = ()
+    timeout: int = 60
+    absent: str = ""
+
+
+class Profile(NamedTuple):
+    """One vendor's rules. ``loader`` is ``kernel``, or the profile's own name where ``client`` loads.
+
+    ``module_dirs`` hold {release} and {build_id}; use ``profiles.directories``. ``cves`` are the
+    sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
+    one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
+    its vendor patches it, 0 where that is not said.
+    """
+
+    name: str
+    title: str
+    loader: str = "kernel"
+    module_dirs: Tuple[str, ...] = ()
+    cumulative: bool = True
+    cves: Tuple[str, ...] = ("manifest", "updateinfo")
+    info: str = ""
+    support_days: int = 0
+    kernel: str = "{release}"
+    names: Tuple[str, ...] = ()
+    evr: str = ""
+    provides: Tuple[str, ...] = ()
+    empty: Tuple[str, ...] = ()
+    kernels: Tuple[str, ...] = ()
+    not_kernels: Tuple[str, ...] = ()
+    dists: Tuple[str, ...] = ()
+    name_dists: Tuple[str, ...] = ()
+    client: Optional[Client] = None
+    file: str = ""
+
+
+class ProfileError(ValueError):
+    """The file is no profile that may be acted on; str() says which line and why."""
+
+
+def _rule(text: str) -> str:
+    templates.tokens(text)
+    return text
+
+
+def _flag(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("neither yes nor no")
+    return text == "yes"
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 5:
+        raise ValueError("no whole number up to 99999")
+    return int(text)
+
+
+def _path(text: str) -> str:
+    bare = text
+    for field in ("release", "build_id", "module", "srcversion"):
+        bare = bare.replace("{" + field + "}", "x")
+    if not bare.startswith("/") or ".." in bare.split("/") or "{" in bare or "}" in bare:
+        raise ValueError("no absolute path with {release}, {build_id}, {module} or {srcversion}")
+    return text
+
+
+def _argv(text: str) -> Tuple[str, ...]:
+    words = tuple(text.split())
+    bare = [w.replace("{release}", "").replace("{kernel}", "").replace("{id}", "") for w in words]
+    if not words or not words[0].startswith("/") or any("{" in w or "}" in w for w in bare):
+        raise ValueError("no command that starts with an absolute path")
+    return words
+
+
+def _exit(text: str) -> Tuple[str, int, str]:
+    words = text.split()
+    if len(words) != 3 or words[0] not in ("apply", "state") or words[2] not in OUTCOMES:
+        raise ValueError(f"not 'apply CODE WORD' or 'state CODE WORD' with a word of {', '.join(OUTCOMES)}")
+    return words[0], _count(words[1]), words[2]
+
+
+def _words(text: str) -> Tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _sources(text: str) -> Tuple[str, ...]:
+    if not set(text.split()) <= set(CVE_SOURCES):
+        raise ValueError(f"known sources are {', '.join(CVE_SOURCES)}")
+    return tuple(text.split())
+
+
+def _loader(text: str) -> str:
+    if text not in ("kernel", "client"):
+        raise ValueError("neither kernel nor client")
+    return text
+
+
+# section, key -> field, reader, and whether the key may be given again.
+_KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
+    ("profile", "title"): ("title", str, False),
+    ("profile", "support-days"): ("support_days", _count, False),
+    ("profile", "cves"): ("cves", _sources, False),
+    ("profile", "info"): ("info", _path, False),
+    ("match", "kernel"): ("kernel", _rule, False),
+    ("match", "name"): ("names", _rule, True),
+    ("match", "evr"): ("evr", _rule, False),
+    ("match", "provides"): ("provides", _rule, True),
+    ("match", "empty"): ("empty", str, True),
+    ("match", "kernels"): ("kernels", _words, False),
+    ("match", "not-kernels"): ("not_kernels", _words, False),
+    ("match", "dists"): ("dists", _words, False),
+    ("match", "name-dists"): ("name_dists", _words, False),
+    ("load", "loader"): ("loader", _loader, False),
+    ("load", "modules"): ("module_dirs", _path, True),
+    ("load", "cumulative"): ("cumulative", _flag, False),
+    ("client", "title"): ("title", str, False),
+    ("client", "apply"): ("apply", _argv, False),
+    ("client", "state"): ("state", _argv, False),
+    ("client", "effective"): ("effective", _argv, False),
+    ("client", "line"): ("lines", str, True),
+    ("client", "ignore"): ("ignore", str, True),
+    ("client", "only"): ("only", str, False),
+    ("client", "active"): ("active", _words, False),
+    ("client", "inactive"): ("inactive", _words, False),
+    ("client", "exit"): ("exits", _exit, True),
+    ("client", "timeout"): ("timeout", _count, False),
+    ("client", "absent"): ("absent", str, False),
+}
+
+
+def _read(text: str) -> Dict[str, Dict[str, object]]:
+    """The values by section and field; raises ProfileError with the number of the line."""
+    found: Dict[str, Dict[str, object]] = {"profile": {}, "match": {}, "load": {}, "client": {}}
+    section = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line[0] in "#;":
+            continue
+        if line[0] == "[":
+            section = line[1:-1] if line[-1] == "]" else ""
+            if section not in found:
+                raise ProfileError(f"line {number}: {line[:40]} is no section; known are {', '.join(found)}")
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or (section, key) not in _KEYS:
+            raise ProfileError(f"line {number}: {key[:40]!r} is no key of [{section}]")
+        field, reader, many = _KEYS[section, key]
+        if not value or len(value) > MAX_VALUE or not value.isprintable():
+            raise ProfileError(f"line {number}: {key} is not 1 to {MAX_VALUE} printable characters")
+        try:
+            parsed = reader(value)
+        except ValueError as error:
+            raise ProfileError(f"line {number}: {key}: {error}") from None
+        values = found[section]
+        if many:
+            before = values.get(field, ())
+            assert isinstance(before, tuple)
+            parsed = (*before, parsed)
+            if len(parsed) > MAX_VALUES:
+                raise ProfileError(f"line {number}: more than {MAX_VALUES} values of {key}")
+        elif field in values:
+            raise ProfileError(f"line {number}: {key} is given twice")
+        values[field] = parsed
+    return found
+
+
+def _check(profile: Profile) -> None:
+    """What no line alone can tell; raises ProfileError."""
+    if profile.loader != "kernel" and (profile.client is None or not profile.client.apply):
+        raise ProfileError("loader = client needs [client] with apply")
+    kernel = templates.fields(profile.kernel)
+    besides = (templates.fields(profile.evr) if profile.evr else frozenset()) | {"arch", "variant"}
+    by_build = any("build_id" in templates.fields(rule) for rule in profile.provides)
+    for key, rules in (("provides", profile.provides), ("name", () if by_build else profile.names)):
+        for rule in rules:
+            missing = kernel - templates.fields(rule) - besides
+            if missing and not templates.fields(rule) & {"build_id", "release"}:
+                raise ProfileError(f"{key} = {rule} does not tell {', '.join(sorted(missing))}")
+    if not profile.names and not profile.provides and profile.client is None:
+        raise ProfileError("neither name nor provides nor [client]: it could never be of use")
+
+
+def parse(name: str, text: str, file: str = "") -> Profile:
+    """The profile ``name`` in ``text``. Raises ProfileError, never anything else."""
+    if not name or len(name) > 40 or not name.replace("-", "").isalnum() or not name.isascii():
+        raise ProfileError("the file's name is not of letters, digits and dashes")
+    sections = _read(text)
+    client: Optional[Client] = None
+    values: Dict[str, object] = {**sections["profile"], **sections["match"], **sections["load"]}
+    if sections["client"]:
+        client = Client(**{"title": name, **sections["client"]})  # type: ignore[arg-type]
+    if "title" not in values:
+        raise ProfileError("title is missing from [profile]")
+    if values.get("loader") == "client":
+        values["loader"] = name
+    profile = Profile(name=name, client=client, file=file, **values)  # type: ignore[arg-type]
+    _check(profile)
+    return profile
+
+
+def unknown_fields(profile: Profile) -> List[str]:
+    """Rules of the client whose fields are not known; for ``livepatch doctor --profiles``."""
+    known = ("{id}", "{name}", "{state}", "{text}")
+    found = []
+    for rule in profile.client.lines if profile.client else ():
+        bare = rule
+        for field in known:
+            bare = bare.replace(field, "")
+        if "{" in bare or "}" in bare:
+            found.append(rule)
+    return found

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whose package is a live patch, and for which kernel release. Rules are data: profiles/*.conf.
+
+docs/profiles.md tells the format. ``load`` reads the profiles, everything else is pure. A package
+is identified by what it provides, or by the anchored name rule of a profile; where both speak they
+must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt it is no match.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from . import templates
+from .model import Nevra
+from .profile_file import Client, Profile, ProfileError, parse
+from .releases import ARCHES, capability_version, own_capability, release_of_capability
+
+__all__ = [
+    "GENERIC", "Client", "Lookup", "Match", "Profile", "ProfileError", "directories", "find", "fits",
+    "load", "lookup", "match", "match_all", "package_name", "parse",
+]
+
+GENERIC = "livepatch"
+MAX_BYTES = 65536
+MAX_FILES = 64
+MAX_CAPABILITIES = 4096
+_OWN = "livepatch(kernel-uname-r:"
+_NOT = "not-a-live-patch"
+
+
+class Match(NamedTuple):
+    """What one package is: ``kind`` is ``patch``, ``empty`` or ``not-a-live-patch``; ``why`` says why.
+
+    ``profile`` and ``kernel_release`` are "" for what is no live patch. Where ``build_id`` is set, it
+    decides which kernel is meant and ``kernel_release`` only describes it (see ``fits``).
+    """
+
+    profile: str
+    kernel_release: str
+    kind: str
+    why: str
+    build_id: str = ""
+
+
+class Lookup(NamedTuple):
+    """What to ask a package sack for, to find every candidate for one kernel; then ``match`` them."""
+
+    provides: Tuple[str, ...] = ()
+    names: Tuple[str, ...] = ()
+    name_globs: Tuple[str, ...] = ()
+    provides_globs: Tuple[str, ...] = ()
+
+
+_cache: Dict[Tuple[object, ...], Tuple[Tuple[Profile, ...], Tuple[str, ...]]] = {}
+
+
+def _files(dirs: Sequence[str]) -> Dict[str, str]:
+    """The file of each profile: a later directory's file replaces an earlier one's of that name."""
+    present = [path for path in dirs if os.path.isdir(path)]
+    if not present:
+        beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "profiles")
+        present = [beside] if os.path.isdir(beside) else []
+    found: Dict[str, str] = {}
+    for directory in present:
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".conf") and name[0] != ".":
+                found[name[:-5]] = os.path.join(directory, name)
+    return found
+
+
+def _key(path: str) -> Tuple[object, ...]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (path,)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def load(dirs: Sequence[str]) -> Tuple[Tuple[Profile, ...], Tuple[str, ...]]:
+    """The profiles in ``dirs`` and one line for each fault; never raises.
+
+    A later directory wins file by file; an empty file takes its profile away. A faulty file's profile
+    is not used at all: half a rule must not bring code into a kernel. The generic profile comes
+    first, the others by name. Where none of ``dirs`` exists, the profiles beside the package's source
+    are read. Unchanged files are parsed once in a process.
+    """
+    files = _files(dirs)
+    ordered = sorted(files, key=lambda name: (name != GENERIC, name))
+    key = tuple(_key(files[name]) for name in ordered)
+    if key in _cache:
+        return _cache[key]
+    found: List[Profile] = []
+    faults: List[str] = []
+    for name in ordered[:MAX_FILES]:
+        try:
+            with open(files[name], "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ProfileError(f"larger than {MAX_BYTES} bytes")
+            if data.strip():
+                found.append(parse(name, data.decode("utf-8", "replace"), files[name]))
+        except OSError as error:
+            faults.append(f"{files[name]}: {error.strerror}; the profile is not used")
+        except ProfileError as error:
+            faults.append(f"{files[name]}: {error}; the profile is not used")
+    if len(ordered) > MAX_FILES:
+        faults.append(f"more than {MAX_FILES} profiles; {len(ordered) - MAX_FILES} are not used")
+    _cache.clear()
+    _cache[key] = tuple(found), tuple(faults)
+    return _cache[key]
+
+
+def find(profiles: Iterable[Profile], name: str) -> Profile:
+    """The profile called ``name``. Raises KeyError."""
+    for profile in profiles:
+        if profile.name == name:
+            return profile
+    raise KeyError(name)
+
+
+def _split(capability: str) -> Tuple[str, str]:
+    """Name and version of ``NAME = [EPOCH:]VERSION``; the version is "" where it is not one exact one."""
+    text = capability.strip()
+    if text.startswith("("):
+        return text, ""
+    name, equals, version = text.partition("=")
+    if not equals or name[-1:] in "<>!" or "(" in name and ")" not in name:
+        return text, ""
+    version = version.lstrip("=").strip()
+    head, colon, rest = version.partition(":")
+    return name.strip(), rest if colon and head.isdigit() else version
+
+
+def _dist(values: Dict[str, str]) -> str:
+    """The dist tag among ``values``, or that within a {base}, from its first letter on."""
+    base = values.get("base", "")
+    starts = [at for at, (dot, letter) in enumerate(zip(base, base[1:])) if dot == "." and letter.isalpha()]
+    return values.get("dist", base[starts[0] :] if starts else "")
+
+
+def _kernel_fields(profile: Profile, release: str) -> Optional[Dict[str, str]]:
+    """The parts of ``release`` by the profile's kernel rule; None when it is none of its kernels."""
+    values = templates.parse(profile.kernel, release)
+    if values is None or len(release) > 128:
+        return None
+    stem = f"{values.get('kver', '')}-{values.get('krel', '')}"
+    for wanted, have in ((profile.kernels, stem + "."), (profile.dists, _dist(values))):
+        if wanted and not any(have.startswith(prefix) for prefix in wanted):
+            return None
+    if any((stem + ".").startswith(prefix) for prefix in profile.not_kernels):
+        return None
+    return values
+
+
+def _release(profile: Profile, values: Dict[str, str], nevra: Nevra) -> str:
+    """The kernel release that ``values`` make by the profile's rule, "" when they make none."""
+    if "release" in values and "release" not in templates.fields(profile.kernel):
+        return release_of_capability(values["release"])
+    known = dict(values)
+    if "arch" not in known and nevra.arch in ARCHES:
+        known["arch"] = nevra.arch
+    elif "arch" in known and nevra.arch not in ("noarch", known["arch"]):
+        return ""
+    known.setdefault("variant", "")
+    release = templates.render(profile.kernel, known)
+    return "" if "*" in release or _kernel_fields(profile, release) is None else release
+
+
+def _from_provides(
+    profile: Profile, nevra: Nevra, provides: Sequence[Tuple[str, str]]
+) -> Tuple[Tuple[str, str], ...]:
+    """(release, build id) of each capability that the first rule to read any of them reads.
+
+    Later rules are the vaguer ones: Red Hat gives the release without architecture once more.
+    """
+    for rule in profile.provides:
+        found: Dict[Tuple[str, str], None] = {}
+        for name, version in provides:
+            if name == nevra.name and version in (nevra.evr, f"{nevra.version}-{nevra.release}"):
+                continue  # what every package says of itself
+            values = templates.parse(rule, f"{name} = {version}" if version else name)
+            release = _release(profile, values, nevra) if values else ""
+            if values and release:
+                found[release, values.get("build_id", "")] = None
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _from_name(profile: Profile, nevra: Nevra) -> str:
+    """The kernel release that the package's name and its own release tell, "" when they tell none."""
+    for rule in profile.names:
+        values = templates.parse(rule, nevra.name)
+        if values and profile.evr:
+            more = templates.parse(profile.evr, f"{nevra.version}-{nevra.release}")
+            values = None if more is None else {**more, **values}
+        release = _release(profile, values, nevra) if values else ""
+        if release and _nameable(profile, templates.parse(profile.kernel, release) or {}):
+            return release
+    return ""
+
+
+def _nameable(profile: Profile, values: Dict[str, str]) -> bool:
+    """Whether the vendor's names are for kernels such as ``values``, and can tell all of them."""
+    if not profile.names:
+        return False
+    told = templates.fields(profile.names[0]) | {"arch"}
+    told |= templates.fields(profile.evr) if profile.evr else frozenset()
+    dist = _dist(values)
+    return all(not value or field in told for field, value in values.items()) and (
+        not profile.name_dists or any(dist.startswith(prefix) for prefix in profile.name_dists)
+    )
+
+
+def _contradicts(profile: Profile, nevra: Nevra, release: str) -> bool:
+    """Whether the package's name, read alone, tells another kernel than ``release``."""
+    kernel = templates.parse(profile.kernel, release) or {}
+    for rule in profile.names:
+        values = templates.parse(rule, nevra.name)
+        if values and any(kernel.get(field, value) != value for field, value in values.items()):
+            return True
+    return False
+
+
+def _is_empty(profile: Profile, nevra: Nevra) -> bool:
+    count = nevra.release.partition(".")[0]
+    return any(rule in (f"{nevra.version}-{count}", f"{nevra.version}-*") for rule in profile.empty)
+
+
+def _refuted(release: str, requires: Iterable[str]) -> str:
+    """The kernel that the package requires in place of ``release``, "" when none."""
+    for name, version in map(_split, requires):
+        same = version in ("", release, capability_version(release)) or release.startswith(version + "-")
+        if name == "kernel-uname-r" and not same:
+            return version
+    return ""
+
+
+def _judge(
+    profile: Profile, nevra: Nevra, given: Sequence[Tuple[str, str]], requires: Sequence[str]
+) -> Tuple[Tuple[Tuple[str, str], ...], str]:
+    """The (release, build id) pairs of the package by one profile, and how they are known or why not."""
+    told, how = _from_provides(profile, nevra, given), "its Provides"
+    for release, _ in told:
+        if _contradicts(profile, nevra, release):
+            return (), f"it is for kernel {release} by its Provides, but for another by its name"
+    if not told and profile.name != GENERIC:
+        named, how = _from_name(profile, nevra), "its name"
+        told = ((named, ""),) if named else ()
+    elif profile.names and templates.parse(profile.names[0], nevra.name) is not None:
+        how = "its name and Provides"
+    fitting = tuple(pair for pair in told if pair[1] or not _refuted(pair[0], requires))
+    if told and not fitting:
+        other = _refuted(told[0][0], requires)
+        return (), f"it is for kernel {told[0][0]} by {how}, but it requires kernel {other}"
+    return fitting, how if told else ""
+
+
+def match_all(
+    nevra: Nevra, provides: Iterable[str], requires: Iterable[str], profiles: Iterable[Profile]
+) -> Tuple[Match, ...]:
+    """Every kernel that the package patches, one Match each; one that is no live patch where none."""
+    if nevra.arch in ("src", "nosrc"):
+        return (Match("", "", _NOT, "a source package"),)
+    needed = tuple(requires)[:MAX_CAPABILITIES]
+    given = [_split(capability) for capability in tuple(provides)[:MAX_CAPABILITIES]]
+    own = any(name.startswith(_OWN) for name, _ in given)
+    why = ""
+    for profile in profiles:
+        if own and profile.name != GENERIC:
+            continue
+        told, note = _judge(profile, nevra, given, needed)
+        if not told and not given and _by_build_id(profile) and nevra.name in profile.names:
+            told, note = (("", ""),), "its name; only its Provides, which were not given, tell its kernels"
+        if told:
+            kind = "empty" if _is_empty(profile, nevra) else "patch"
+            text = f"{profile.title}: by {note}"
+            if kind == "empty":
+                text += "; this version only subscribes the kernel to later patches"
+            return tuple(Match(profile.name, release, kind, text, build) for release, build in told)
+        why = why or note
+    return (Match("", "", _NOT, why or "no profile knows this name or these capabilities"),)
+
+
+def match(
+    nevra: Nevra, provides: Iterable[str], requires: Iterable[str], profiles: Iterable[Profile]
+) -> Match:
+    """What the package is. Of one that patches several kernels, the first; ``match_all`` tells all."""
+    return match_all(nevra, provides, requires, profiles)[0]
+
+
+def fits(found: Match, release: str, build_id: str = "") -> bool:
+    """Whether ``found`` is for the kernel that reports ``release`` and ``build_id``."""
+    if found.kind == _NOT or not found.kernel_release:
+        return False
+    return found.build_id == build_id.lower() if found.build_id else found.kernel_release == release
+
+
+def _by_build_id(profile: Profile) -> bool:
+    return any("build_id" in templates.fields(rule) for rule in profile.provides)
+
+
+def package_name(release: str, profile: Profile) -> str:
+    """The name that this profile's vendor gives the package for ``release``; "" when it can give none.
+
+    A release with a flavour that the vendor's names cannot carry (+rt, +64k, +debug) has none.
+    """
+    values = _kernel_fields(profile, release)
+    if values is None or not (_nameable(profile, values) or profile.names and _by_build_id(profile)):
+        return ""
+    name = templates.render(profile.names[0], values)
+    return "" if "*" in name else name
+
+
+def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Lookup:
+    """How to find every package that may patch the kernel ``release`` (or ``build_id``).
+
+    ``provides`` are exact capabilities (``NAME = VERSION`` where they have one), ``names`` exact
+    package names; the globs stand for what differs from package to package. It may find too much
+    (another distribution's package of the same name); ``match`` decides.
+    """
+    provides = [own_capability(release)]
+    names: List[str] = []
+    globs: List[str] = []
+    name_globs: List[str] = []
+    whole = {"release": capability_version(release)}
+    for profile in profiles:
+        values = _kernel_fields(profile, release)
+        for rule in profile.provides:
+            told = templates.fields(rule)
+            known = values
+            if "build_id" in told:
+                known = {"build_id": build_id.lower()} if build_id else None
+            elif "release" in told and profile.name != GENERIC:
+                known = whole if whole["release"] else None
+            if known is None or known.get("variant") and "variant" not in told:
+                continue
+            text = templates.render(rule, known, capability=True)
+            (globs if "*" in text else provides).append(text)
+        if values is not None and _nameable(profile, values):
+            for rule in profile.names:
+                text = templates.render(rule, values)
+                (name_globs if "*" in text else names).append(text)
+    if build_id:
+        names += [profile.names[0] for profile in profiles if profile.names and _by_build_id(profile)]
+    return Lookup(*(tuple(dict.fromkeys(items)) for items in (provides, names, name_globs, globs)))
+
+
+def directories(profile: Profile, release: str, build_id: str = "") -> Tuple[str, ...]:
+    """Where this profile's packages put the modules for ``release``, absolute, in order of preference."""
+    found = []
+    for rule in profile.module_dirs:
+        if "{build_id}" not in rule or build_id:
+            found.append(rule.replace("{release}", release).replace("{build_id}", build_id))
+    return tuple(found)
+

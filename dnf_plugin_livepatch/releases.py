@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel releases, kernel packages and RPM capabilities: one form turned into another. Pure.
+
+The facts come from the vendors' own packages: Red Hat, its rebuilds, Oracle and ELRepo append the
+architecture to version-release; flavours follow it with a plus sign, and a dash inside the flavour
+is an underscore in capabilities, because RPM refuses a second dash in a version. SUSE appends the
+flavour with a dash and drops the last number of the RPM release, which counts rebuilds. Azure Linux
+appends nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Tuple
+
+from .model import Nevra
+
+ARCHES = (
+    "x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "loongarch64", "i686", "ppc64", "armv7hl",
+)
+MAX_NEVRA = 512
+_PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")
+_EPOCH = re.compile(r"[0-9]{1,10}\Z")
+_RPM_ARCH = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_TAILS = ("uki-virt-addons", "modules-extra", "modules-core", "uki-virt", "modules", "core")
+_RT = re.compile(r"\.rt[0-9]")
+_SUSE = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
+_UNAME = re.compile(
+    r"(?P<version>[0-9]+(?:\.[0-9]+)+)-(?P<release>[0-9][A-Za-z0-9._~]*?)"
+    r"(?:\.(?P<arch>" + "|".join(sorted(ARCHES, key=len, reverse=True)) + r"))?"
+    r"(?:\+(?P<variant>[a-z0-9][a-z0-9-]*)|-(?P<flavour>[0-9]*[a-z][a-z0-9]*))?\Z"
+)
+
+
+def parse_nevra(text: str) -> Nevra:
+    """The Nevra in ``text``. Raises ValueError with the reason.
+
+    Understood: ``name-ver-rel.arch``, ``name-epoch:ver-rel.arch``, ``epoch:name-ver-rel.arch``, each
+    with or without ``.rpm`` behind it and a path before it. Split from the right, since names hold
+    dashes and dots of their own.
+    """
+    text = text.strip()
+    if len(text) > MAX_NEVRA:
+        raise ValueError(f"longer than {MAX_NEVRA} characters")
+    if text.endswith(".rpm"):
+        text = text[:-4].rpartition("/")[2]
+    front, colon, rest = text.partition(":")
+    epoch = ""
+    if colon and _EPOCH.match(front):
+        epoch, text = front, rest
+    stem, dot, arch = text.rpartition(".")
+    parts = stem.rsplit("-", 2)
+    if not dot or len(parts) != 3:
+        raise ValueError("not of the form name-[epoch:]version-release.arch")
+    name, version, release = parts
+    if ":" in version:
+        if epoch:
+            raise ValueError("two epochs")
+        epoch, _, version = version.partition(":")
+        if not _EPOCH.match(epoch):
+            raise ValueError("the epoch is no number")
+    if not all(_PART.match(part) for part in (name, version, release)) or not _RPM_ARCH.match(arch):
+        raise ValueError("holds characters that no package name, version or architecture has")
+    return Nevra(name, str(int(epoch or "0")), version, release, arch)
+
+
+def capability_version(release: str) -> str:
+    """``release`` as the version of a capability: a dash inside the flavour is an underscore.
+
+    "" where RPM could not hold it (two dashes, as in SUSE's and Debian's releases).
+    """
+    head, plus, variant = release.partition("+")
+    if plus and "." not in variant:
+        release = f"{head}+{variant.replace('-', '_')}"
+    return "" if release.count("-") > 1 else release
+
+
+def release_of_capability(version: str) -> str:
+    """The kernel release that a capability's ``version`` stands for; undoes capability_version()."""
+    head, plus, variant = version.partition("+")
+    return f"{head}+{variant.replace('_', '-')}" if plus and "." not in variant else version
+
+
+def own_capability(release: str) -> str:
+    """The capability by which any package says that it patches the kernel ``release``."""
+    return f"livepatch(kernel-uname-r:{release})"
+
+
+def capability_forms(release: str) -> Tuple[str, ...]:
+    """The forms of one kernel release as RPM capabilities; the first is our own and always there."""
+    version = capability_version(release)
+    forms = [own_capability(release)]
+    if version:
+        forms += [f"kernel-uname-r = {version}", f"kpatch-patch = {version}", f"livepatch = {version}"]
+    return tuple(forms)
+
+
+def kernel_release(nevra: Nevra) -> str:
+    """The ``uname -r`` of the kernel in the package ``nevra``, "" where its name does not tell."""
+    name, version, release, arch = nevra.name, nevra.version, nevra.release, nevra.arch
+    if not (name == "kernel" or re.match(r"kernel(?:-|[0-9]+\.[0-9]+\Z)", name)) or arch not in ARCHES:
+        return ""
+    words = name.split("-", 1)[1] if "-" in name else ""
+    if re.search(r"\.(?:cm|azl)[0-9]+\Z", release):
+        return f"{version}-{release}" if not words else ""
+    if _SUSE.match(release):
+        if not re.match(r"[0-9]*[a-z][a-z0-9]*\Z", words) or "." not in release:
+            return ""
+        return f"{version}-{release.rpartition('.')[0]}-{words}"
+    for tail in _TAILS:
+        if words == tail or words.endswith("-" + tail):
+            words = words[: -len(tail)].rstrip("-")
+            break
+    stem = f"{version}-{release}.{arch}"
+    if words in ("", "lt", "ml", "uek"):
+        return stem
+    if _RT.search(release):
+        words = {"rt": "", "rt-debug": "debug"}.get(words, "?")
+    elif not re.match(r"(?:rt|64k|debug|zfcpdump|automotive|rt-64k)(?:-debug)?\Z", words):
+        return ""
+    return "" if words == "?" else stem + ("+" + words if words else "")
+
+
+def kernel_packages(release: str) -> Tuple[str, ...]:
+    """Names that the package of the kernel ``release`` may have, most telling first; () if unknown."""
+    found = _UNAME.match(release)
+    if not found:
+        return ()
+    kernel, dist = found.groupdict(), found["release"]
+    if kernel["flavour"]:
+        return (f"kernel-{kernel['flavour']}",) if not kernel["arch"] else ()
+    if re.search(r"\.(?:cm|azl)[0-9]+\Z", dist):
+        return ("kernel",)
+    if not kernel["arch"]:
+        return ()
+    if "uek" in dist:
+        return () if kernel["variant"] else ("kernel-uek-core", "kernel-uek")
+    if dist.endswith(".elrepo"):
+        return ("kernel-ml-core", "kernel-ml", "kernel-lt-core", "kernel-lt")
+    if "amzn" in dist:
+        series = ".".join(kernel["version"].split(".")[:2])
+        return ("kernel", "kernel" + series)
+    variant = kernel["variant"] or ""
+    if _RT.search(dist):
+        variant = "rt" + ("-" + variant if variant else "")
+    middle = "-" + variant if variant else ""
+    return (f"kernel{middle}-core", f"kernel{middle}")
