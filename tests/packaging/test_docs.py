@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documents say must be what the code does: keys, defaults, messages, verbs, examples."""
+
+import os
+import re
+import subprocess
+
+import pytest
+import tree
+from dnf_plugin_livepatch import config, messages
+
+FILES = tree.tracked()
+MARKDOWN = [name for name in FILES if name.endswith(".md")]
+HOST_MAN = ["man/dnf-livepatch.8", "man/livepatch.8", "man/livepatch.conf.5"]
+DEFAULTS = config.Config()._asdict()
+
+
+def plain(name):
+    """A man page's source without its font macros and escapes."""
+    text = re.sub(r"\\f[A-Z]|\\&", "", tree.read(name)).replace("\\-", "-")
+    return re.sub(r'^\.[BIR]{1,2} ', "", text, flags=re.M)
+
+
+def documented_keys():
+    """Key -> default, as livepatch.conf(5) says."""
+    found = re.findall(r'^([a-z_]+) " = .*\(default: (.*)\)"$', plain("man/livepatch.conf.5"), re.M)
+    return {key: "" if default == "empty" else default for key, default in found}
+
+
+def test_every_key_is_in_the_man_page():
+    assert set(documented_keys()) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_the_man_page_has_the_default(key):
+    text = documented_keys()[key]
+    parsed, faults = config.parse(f"[main]\n{key} = {text}\n")
+    assert faults == () and getattr(parsed, key) == DEFAULTS[key]
+    # A default that only looks right because the key was ignored would pass the line above.
+    assert config.parse(f"[main]\n{key} = no such value\n")[1] or isinstance(DEFAULTS[key], tuple)
+
+
+def test_the_shipped_configuration_shows_every_key_with_its_default():
+    text = tree.read("etc/livepatch.conf")
+    shown = re.sub(r"^#([a-z_]+ =)", r"\1", text, flags=re.M)
+    assert set(re.findall(r"^([a-z_]+) =", shown, re.M)) == set(DEFAULTS)
+    assert config.parse(shown) == (config.Config(), ())
+    assert config.parse(text) == (config.Config(), ())
+
+
+def test_the_examples_of_the_configuration_are_right():
+    blocks = re.findall(r"^\.nf\n(\[main\]\n.*?)^\.fi", tree.read("man/livepatch.conf.5"), re.M | re.S)
+    assert len(blocks) >= 5
+    for block in blocks:
+        parsed, faults = config.parse(block.replace("\\-", "-"))
+        assert faults == () and parsed != config.Config(), block
+
+
+def test_every_message_is_documented_and_used():
+    described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
+    assert set(messages.CATALOGUE) - described == set(), "in messages.py but not in docs/messages.md"
+    code = "".join(
+        tree.read(name)
+        for name in FILES
+        if name.startswith("dnf_plugin_livepatch/") and not name.endswith("/messages.py")
+    )
+    unused = [identifier for identifier in messages.CATALOGUE if f'"{identifier}"' not in code]
+    assert unused == [], "in messages.py but never said"
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_links_lead_somewhere(name):
+    """Links between files; an anchor must be a heading of its file."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", tree.read(name)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = os.path.normpath(os.path.join(os.path.dirname(name), path)) if path else name
+        assert os.path.exists(os.path.join(tree.TOP, file)), f"{name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", tree.read(file), re.M)
+            slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{name}: {target}"
+
+
+def make_targets():
+    """Target names of the Makefile that `make` lists."""
+    listing = subprocess.run(["make"], cwd=tree.TOP, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  make (\S+)", listing, re.M))
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_make_targets_named_in_documents_exist(name):
+    named = set(re.findall(r"`make ([a-z-]+)|^ *(?:\$ |# )?make ([a-z-]+)", tree.read(name), re.M))
+    assert {first or second for first, second in named} - make_targets() == set()
+
+
+def test_the_readme_opens_with_the_two_commands():
+    text = tree.read("README.md")
+    assert 0 < text.index("make demo") < text.index("make test") < text.index("dnf install") < 3000
+
+
+def test_pages_refer_to_pages_that_exist():
+    ours = {os.path.basename(name) for name in FILES if name.startswith("man/")}
+    for page in ours:
+        text = plain("man/" + page)
+        for name, section in re.findall(r"^((?:dnf-)?livepatch[a-z.-]*) \(([158])\)", text, re.M):
+            assert f"{name}.{section}" in ours, f"{page}: {name}({section})"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two commands and what stands around them: targets, set-up, versions that agree."""
+
+import os
+import re
+import time
+
+import dnf_plugin_livepatch
+import pytest
+import tree
+
+VERSION = dnf_plugin_livepatch.__version__
+
+
+def test_make_prints_its_targets():
+    listing = tree.run("make").stdout
+    targets = re.findall(r"^  make (\S+) +\S", listing, re.M)
+    for target in ("demo", "test", "test-unit", "test-lint", "test-dnf", "test-vm", "vm", "rpm", "bench"):
+        assert target in targets
+    phony = re.findall(r"^\.PHONY: (\S+)$", tree.read("Makefile"), re.M)
+    assert sorted(targets) == sorted(phony), "every target is explained, and none is a file"
+
+
+def test_continuous_integration_runs_make_test():
+    commands = [line for line in tree.read(".ci/run").split("\n") if line and not line.startswith("#")]
+    assert commands == ['cd "$(dirname "$0")/.." && exec make test']
+    assert os.access(os.path.join(tree.TOP, ".ci/run"), os.X_OK)
+
+
+def test_make_test_runs_every_suite():
+    (line,) = re.findall(r"^test: (.*?) ##", tree.read("Makefile"), re.M)
+    suites = {name for name in re.findall(r"^(test-[a-z-]+):", tree.read("Makefile"), re.M)}
+    assert suites - set(line.split()) == {"test-build", "test-site"}
+
+
+def test_set_up_is_quick_and_silent_the_second_time():
+    first = tree.run("scripts/setup", "base")
+    assert first.returncode == 0, first.stdout
+    start = time.monotonic()
+    assert tree.run("scripts/setup", "base").stdout == ""
+    assert time.monotonic() - start < 2
+
+
+def test_set_up_refuses_an_unknown_group():
+    result = tree.run("scripts/setup", "no-such-group")
+    assert result.returncode == 1 and "no-such-group" in result.stdout
+
+
+def test_package_lists_are_well_formed():
+    groups = set(re.findall(r"\bneed-([a-z]+)", tree.read("Makefile")))
+    rows = [line.split("\t") for line in tree.read("scripts/packages.txt").split("\n") if line and line[0] != "#"]
+    assert all(len(row) == 3 and re.match(r"[a-z]+$", row[0]) for row in rows)
+    assert {row[0] for row in rows} == groups
+    names = [row[1] for row in rows if row[1] != "-"]
+    assert len(names) == len(set(names))
+
+
+def test_versions_agree():
+    assert re.search(rf"^Version: +{re.escape(VERSION)}$", tree.read("spec/dnf-plugin-livepatch.spec"), re.M)
+    assert re.search(rf"^\* .* - {re.escape(VERSION)}-1$", tree.read("spec/dnf-plugin-livepatch.spec"), re.M)
+    assert re.search(rf"^## {re.escape(VERSION)}\b", tree.read("NEWS.md"), re.M)
+
+
+@pytest.mark.parametrize("name", [name for name in tree.tracked() if name.startswith("man/")])
+def test_man_pages_are_of_this_version(name):
+    assert f'"dnf-plugin-livepatch {VERSION}"' in tree.read(name)

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The RPMs as `make rpm` builds them: contents, modes, relations, scriptlets; rpmlint; a real installation."""
+
+import glob
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+import rpm
+import tree
+
+NAMES = ("livepatch-runtime", "livepatch-tools", "python3-dnf-plugin-livepatch")
+OUT = os.path.join(tree.TOP, "build", "rpm")
+SITE = subprocess.run(
+    ["rpm", "--eval", '%{?python3_sitelib}%{!?python3_sitelib:/usr/lib/python3/dist-packages}'],
+    capture_output=True, text=True, check=True,
+).stdout.strip()  # fmt: skip
+PACKAGE = SITE + "/dnf_plugin_livepatch"
+
+
+def build():
+    """Build what has changed; the paths of the RPMs."""
+    result = tree.run("scripts/build-rpm")
+    assert result.returncode == 0, result.stdout
+    return sorted(glob.glob(OUT + "/*.rpm"))
+
+
+@pytest.fixture(scope="module")
+def rpms():
+    """Name -> path; the source package is "src"."""
+    found = {}
+    for path in build():
+        header = read_header(path)
+        found["src" if header[rpm.RPMTAG_SOURCEPACKAGE] else header[rpm.RPMTAG_NAME]] = path
+    return found
+
+
+@pytest.fixture(scope="module")
+def headers(rpms):
+    return {name: read_header(path) for name, path in rpms.items()}
+
+
+def read_header(path):
+    transaction = rpm.TransactionSet()
+    transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)
+    with open(path, "rb") as file:
+        return transaction.hdrFromFdno(file.fileno())
+
+
+def files(header):
+    """path -> rpm's file entry, folders too."""
+    return {entry.name: entry for entry in rpm.files(header)}
+
+
+def pairs(header, kind):
+    """The dependencies of a kind ("provides", "requires") as texts such as "a = 1-1"."""
+    return {str(item)[2:] for item in rpm.ds(header, kind)}
+
+
+def test_one_source_and_three_noarch_packages(headers):
+    assert set(headers) == {"src", *NAMES}
+    assert {headers[name][rpm.RPMTAG_ARCH] for name in NAMES} == {"noarch"}
+
+
+def test_rpmlint(rpms):
+    rpmlint = os.path.join(os.path.dirname(sys.executable), "rpmlint")
+    result = tree.run(
+        rpmlint, "-c", "spec/dnf-plugin-livepatch.rpmlint.toml", "spec/dnf-plugin-livepatch.spec", *rpms.values()
+    )
+    assert re.search(r" 0 errors, 0 warnings", result.stdout), result.stdout
+
+
+def test_every_file_is_in_exactly_one_package(headers):
+    owners = {}
+    for name in NAMES:
+        for path in files(headers[name]):
+            owners.setdefault(path, []).append(name)
+    shared = {path: names for path, names in owners.items() if len(names) > 1}
+    assert {path for path in shared if "/licenses/" not in path} == set()
+
+
+def test_every_module_of_the_source_is_packaged(headers):
+    packaged = {path for name in NAMES for path in files(headers[name])}
+    source = [name for name in tree.tracked() if re.match(r"dnf_plugin_livepatch/(?!dnf-plugins/)", name)]
+    assert [name for name in source if f"{SITE}/{name}" not in packaged] == []
+    for folder, target in (
+        ("bin", "/usr/bin"),
+        ("libexec", "/usr/libexec/livepatch"),
+        ("profiles", "/usr/share/dnf-plugin-livepatch/profiles"),
+        ("tmpfiles.d", "/usr/lib/tmpfiles.d"),
+        ("completion", "/usr/share/bash-completion/completions"),
+    ):
+        names = [os.path.basename(name) for name in tree.tracked() if name.startswith(folder + "/")]
+        assert names, folder
+        assert [name for name in names if f"{target}/{name}" not in packaged] == []
+    for name in tree.tracked():
+        if name.startswith("man/"):
+            assert any(path.startswith(f"/usr/share/man/man{name[-1]}/{name[4:]}") for path in packaged), name
+
+
+@pytest.mark.parametrize(
+    "package, paths",
+    [
+        (
+            "python3-dnf-plugin-livepatch",
+            [SITE + "/dnf-plugins/livepatch.py", PACKAGE + "/dnf4/plugin.py", "/etc/dnf/plugins/livepatch.conf"],
+        ),
+        (
+            "livepatch-runtime",
+            [
+                "/usr/bin/livepatch",
+                "/usr/libexec/livepatch/livepatch-trigger",
+                PACKAGE + "/model.py",
+                PACKAGE + "/runtime/cli.py",
+                "/usr/lib/systemd/system/livepatch-boot.service",
+                "/usr/lib/systemd/system/livepatch-reconcile.service",
+                "/usr/share/bash-completion/completions/livepatch",
+                "/usr/share/livepatch",
+                "/var/lib/livepatch",
+                "/etc/livepatch/profiles.d",
+            ],
+        ),
+        (
+            "livepatch-tools",
+            [
+                "/usr/bin/livepatch-rpm",
+                "/usr/bin/livepatch-repo",
+                PACKAGE + "/rpmtool/cli.py",
+                PACKAGE + "/repotool/cli.py",
+            ],
+        ),
+    ],
+)
+def test_what_belongs_where(headers, package, paths):
+    assert [path for path in paths if path not in files(headers[package])] == []
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_owners_and_modes(headers, package):
+    for path, entry in files(headers[package]).items():
+        assert (entry.user, entry.group) == ("root", "root"), path
+        if stat.S_ISDIR(entry.mode) or path.startswith(("/usr/bin/", "/usr/libexec/")):
+            assert stat.S_IMODE(entry.mode) == 0o755, path
+        elif stat.S_ISREG(entry.mode):
+            assert stat.S_IMODE(entry.mode) == 0o644, path
+        else:
+            pytest.fail(f"{path} is neither a file nor a folder")
+
+
+def test_the_configuration_survives_updates(headers):
+    entry = files(headers["python3-dnf-plugin-livepatch"])["/etc/dnf/plugins/livepatch.conf"]
+    assert entry.fflags & rpm.RPMFILE_CONFIG and entry.fflags & rpm.RPMFILE_NOREPLACE
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_modules_are_compiled(headers, package):
+    """Unprivileged runs could not write the cache and would compile every time."""
+    paths = files(headers[package])
+    for path in paths:
+        if path.endswith(".py"):
+            folder, name = os.path.split(path)
+            compiled = re.compile(re.escape(f"{folder}/__pycache__/{name[:-3]}.cpython-") + r"3\d+\.pyc\Z")
+            assert any(compiled.match(other) for other in paths), path
+
+
+def test_relations(headers):
+    plugin, runtime, tools = (headers[name] for name in (NAMES[2], NAMES[0], NAMES[1]))
+    evr = f"{plugin[rpm.RPMTAG_VERSION]}-{plugin[rpm.RPMTAG_RELEASE]}"
+    assert {f"dnf-plugin-livepatch = {evr}", "dnf-command(livepatch)"} <= pairs(plugin, "provides")
+    assert {f"livepatch-runtime = {evr}", "python3-dnf >= 4.14"} <= pairs(plugin, "requires")
+    assert {"kmod", "python3-rpm", "systemd"} <= pairs(runtime, "requires")
+    assert {f"livepatch-runtime = {evr}", "createrepo_c", "rpm-build"} <= pairs(tools, "requires")
+    for header in (plugin, runtime, tools):
+        names = {item.split()[0] for item in pairs(header, "requires")}
+        # A container has no kernel, and a host may have it from anywhere.
+        assert not any(name.startswith("kernel") for name in names)
+        # needs-restarting takes whatever provides "kernel" for one.
+        assert not any(re.match(r"kernel|kpatch-patch|livepatch( |$|\()", p) for p in pairs(header, "provides"))
+    assert "dnf" not in " ".join(pairs(runtime, "requires"))
+
+
+SCRIPTS = {
+    "pre": rpm.RPMTAG_PREIN,
+    "post": rpm.RPMTAG_POSTIN,
+    "preun": rpm.RPMTAG_PREUN,
+    "postun": rpm.RPMTAG_POSTUN,
+    "pretrans": rpm.RPMTAG_PRETRANS,
+    "posttrans": rpm.RPMTAG_POSTTRANS,
+    "trigger": rpm.RPMTAG_TRIGGERSCRIPTS,
+    "filetrigger": rpm.RPMTAG_FILETRIGGERSCRIPTS,
+    "transfiletrigger": rpm.RPMTAG_TRANSFILETRIGGERSCRIPTS,
+}
+
+
+def scripts(header):
+    """Kind -> text (a list of texts for triggers) of the scriptlets a package has."""
+    return {kind: header[tag] for kind, tag in SCRIPTS.items() if header[tag]}
+
+
+def test_only_the_runtime_has_scriptlets(headers):
+    assert scripts(headers["livepatch-tools"]) == {}
+    assert scripts(headers["python3-dnf-plugin-livepatch"]) == {}
+    assert set(scripts(headers["livepatch-runtime"])) == {"post", "preun", "postun", "transfiletrigger"}
+
+
+def test_the_triggers_only_ask_for_a_reconcile(headers):
+    header = headers["livepatch-runtime"]
+    texts = scripts(header)["transfiletrigger"]
+    assert len(texts) == 2
+    for text in texts:
+        commands = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+        assert len(commands) == 1
+        # A failing scriptlet would be invisible to DNF anyway, and must not stop the ones after it.
+        assert re.match(r"/usr/libexec/livepatch/livepatch-trigger\b.* \|\| :$", commands[0])
+    paths = {"/usr/share/livepatch", "/usr/lib/modules", "/lib/modules", "/usr/lib/kpatch"}
+    names = list(header[rpm.RPMTAG_TRANSFILETRIGGERNAME])
+    assert set(names) == paths and len(names) == 2 * len(paths)
+
+
+def test_scriptlets_are_sound_shell(headers, tmp_path):
+    for kind, text in scripts(headers["livepatch-runtime"]).items():
+        for number, body in enumerate([text] if isinstance(text, str) else text):
+            file = tmp_path / f"{kind}{number}"
+            file.write_text("#!/bin/sh\n" + body)
+            # rpm passes the count of instances as a number; quoting it is not our macros' habit.
+            result = tree.run("shellcheck", "--shell", "sh", "--exclude", "SC2086", str(file))
+            assert result.returncode == 0, result.stdout
+
+
+def test_removal_says_what_stays_loaded(headers, tmp_path):
+    """The scriptlet itself, with /sys and /run moved aside and systemctl out of reach."""
+    for folder in ("sys/kernel/livepatch/kpatch_a_1", "run/systemd/system"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "sys/kernel/livepatch/kpatch_a_1/enabled").write_text("1\n")
+    text = scripts(headers["livepatch-runtime"])["preun"]
+    text = text.replace("/sys/", f"{tmp_path}/sys/").replace("/run/", f"{tmp_path}/run/")
+    text = text.replace("/usr/lib/systemd", f"{tmp_path}/none").replace("systemctl", "no-such-program")
+
+    def preun(count):
+        return subprocess.run(
+            ["sh", "-e", "-c", text, "preun", str(count)], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert "kpatch_a_1 stays in force until the next boot" in preun(0)
+    assert preun(1) == "", "an update removes nothing"
+    (tmp_path / "sys/kernel/livepatch/kpatch_a_1/enabled").unlink()
+    assert preun(0) == ""
+
+
+def test_the_presets(headers, rpms):
+    """The boot unit is on, the timer that looks for patches by itself is not."""
+    preset = subprocess.run(
+        f"rpm2cpio {rpms['livepatch-runtime']} | cpio -i --quiet --to-stdout '*.preset'",
+        shell=True, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    lines = [line for line in preset.split("\n") if line and not line.startswith("#")]
+    assert "enable livepatch-boot.service" in lines and "disable dnf-livepatch.timer" in lines
+
+
+def test_the_same_source_gives_the_same_bytes(rpms):
+    before = {name: digest(path) for name, path in rpms.items()}
+    os.unlink(os.path.join(OUT, ".stamp"))
+    build()
+    assert {name: digest(path) for name, path in rpms.items()} == before
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def root(rpms, tmp_path_factory):
+    """A folder into which rpm installed the three packages."""
+    folder = tmp_path_factory.mktemp("root")
+    database = ["--root", str(folder), "--dbpath", "/var/lib/rpm"]
+    result = tree.run(
+        "rpm", *database, "-i", "--nodeps", "--noscripts", "--notriggers", *(rpms[name] for name in NAMES)
+    )
+    assert result.returncode == 0, result.stdout
+    assert tree.run("rpm", *database, "-Va", "--nodeps", "--noscripts").stdout == ""
+    return folder
+
+
+def test_dnf_finds_the_plugin_that_the_package_installs(root, tmp_path):
+    result = tree.run(
+        "/usr/bin/dnf", "--releasever=1", f"--setopt=reposdir={tmp_path}", f"--setopt=cachedir={tmp_path}",
+        f"--setopt=logdir={tmp_path}", f"--setopt=pluginpath={root}{SITE}/dnf-plugins",
+        f"--setopt=pluginconfpath={root}/etc/dnf/plugins", "livepatch", "--help",
+        env={**os.environ, "PYTHONPATH": f"{root}{SITE}", "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert "livepatch" in result.stdout and "status" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["livepatch", "livepatch-rpm", "livepatch-repo"])
+def test_the_programs_start(root, name):
+    """From the installed files, without the source tree; the tools with the test's own Python, for Jinja2."""
+    python = "/usr/bin/python3" if name == "livepatch" else sys.executable
+    result = subprocess.run(
+        [python, f"{root}/usr/bin/{name}", "--version"],
+        env={**os.environ, "PYTHONPATH": f"{root}{SITE}", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd="/", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == "1.0.0"
+
+
+def test_removal_leaves_nothing_behind(root):
+    database = ["--root", str(root), "--dbpath", "/var/lib/rpm"]
+    result = tree.run("rpm", *database, "-e", "--nodeps", "--noscripts", "--notriggers", *NAMES)
+    assert result.returncode == 0, result.stdout
+    left = [path for path in glob.glob(f"{root}/**", recursive=True) if "livepatch" in path[len(str(root)) :]]
+    assert left == []
