@@ -43,6 +43,11 @@ CATALOGUE: Dict[str, Message] = {
         "Live patch {nevra} is offered by repository {repo}; mode = report, so it is not added.",
         "Set mode = load in livepatch.conf to have it installed and loaded by dnf upgrade.",
     ),
+    "patch-no-place": Message(
+        "note",
+        "Live patch {nevra} is not added: {why}.",
+        "",
+    ),
     "patch-wrong": Message(
         "warning",
         "Package {nevra} calls itself a live patch but is not added: {why}.",
@@ -92,6 +97,27 @@ CATALOGUE: Dict[str, Message] = {
         "note",
         "Live patch {nevra} is installed and not loaded: {why}.",
         "Run 'livepatch reconcile' where the kernel is meant to be patched.",
+    ),
+    # --- telling: status, exposure, reboot advice ---
+    "inventory-unknown": Message(
+        "warning",
+        "What is installed is not known: {why}.",
+        "Run 'rpm -qa' as root to see what is wrong with the rpm database.",
+    ),
+    "guard-unknown": Message(
+        "warning",
+        "Which live patches are blocked or held is not known: {why}.",
+        "Run 'livepatch reconcile --force' as root once the file is readable again.",
+    ),
+    "support-ends": Message(
+        "warning",
+        "Live patches for kernel {release} end on {end}, in {days} days.",
+        "Run 'dnf upgrade' and plan a reboot into the newer kernel before that day.",
+    ),
+    "support-ended": Message(
+        "warning",
+        "Live patches for kernel {release} ended on {end}: new CVEs are closed only by a reboot.",
+        "Run 'dnf upgrade' and reboot into the newer kernel.",
     ),
 }
 

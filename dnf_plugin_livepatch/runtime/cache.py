@@ -7,8 +7,6 @@ hostile when read: bounded, every field checked, and a file with one bad field i
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -16,8 +14,8 @@ from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
 from ..manifest import CVE, RELEASE
 from ..model import Debt, Unfixable
 from ..paths import Paths
+from . import state
 
-SCHEMA = 1
 MAX_BYTES = 8 << 20
 MAX_KERNELS = 16
 MAX_ITEMS = 20000
@@ -31,8 +29,8 @@ class CacheError(ValueError):
     """The text is no cache that may be believed; str() says why."""
 
 
-def dump(kernels: "tuple[Inputs, ...]") -> str:
-    """The cache's text for ``kernels``; the same bytes for the same inputs."""
+def dump(*kernels: Inputs) -> Dict[str, Any]:
+    """The cache's JSON object for ``kernels``."""
     entries: List[Dict[str, Any]] = []
     for inputs in kernels[:MAX_KERNELS]:
         entry: Dict[str, Any] = dict(inputs._asdict())
@@ -41,7 +39,7 @@ def dump(kernels: "tuple[Inputs, ...]") -> str:
         entry["cover"] = [{"nevra": nevra, "cves": list(cves)} for nevra, cves in inputs.cover]
         entry["unfixable"] = [item._asdict() for item in inputs.unfixable]
         entries.append(entry)
-    return json.dumps({"schema": SCHEMA, "kernels": entries}, indent=1, sort_keys=True) + "\n"
+    return {"kernels": entries}
 
 
 def _text(data: Dict[str, Any], key: str, pattern: "Optional[re.Pattern[str]]" = None) -> str:
@@ -113,62 +111,30 @@ def _inputs(data: Dict[str, Any]) -> Inputs:
     )
 
 
-def parse(text: str) -> Tuple[Inputs, ...]:
-    """The inputs in ``text``, one for each kernel. Raises CacheError, never anything else."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CacheError(f"not JSON: {str(error)[:80]}") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data["schema"] is True:
-        raise CacheError(f"no JSON object of schema {SCHEMA}")
+def parse(data: Dict[str, Any]) -> Tuple[Inputs, ...]:
+    """The inputs in the cache's JSON object, one for each kernel. Raises CacheError only."""
     return tuple(_inputs(item) for item in _objects(data, "kernels", MAX_KERNELS))
 
 
 def save(paths: Paths, *kernels: Inputs) -> bool:
     """Write the cache; False when it cannot be written, as in an unprivileged dnf run."""
-    target = paths.exposure
-    temporary = f"{target}.{os.getpid()}"
     try:
-        os.makedirs(paths.state_dir, 0o755, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(dump(kernels))
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except OSError:
-            _remove(temporary)
-            raise
+        state.write_json(paths.exposure, dump(*kernels))
     except OSError:
         return False
     return True
 
 
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-
-
 def load(paths: Paths, release: str) -> Tuple[Optional[Inputs], str]:
     """The cached inputs for the kernel ``release``, or None and why there are none."""
     try:
-        # Not blocking: a FIFO in its place must not hang status.
-        with open(os.open(paths.exposure, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            data = file.read(MAX_BYTES + 1) or b""
-    except FileNotFoundError:
-        return None, "no dnf run has looked at the advisories yet; run 'dnf check-update'"
-    except OSError as error:
-        return None, f"{paths.exposure}: {error.strerror}"
-    if len(data) > MAX_BYTES:
-        return None, f"{paths.exposure}: larger than {MAX_BYTES} bytes"
-    try:
-        kernels = parse(data.decode("utf-8", "replace"))
+        data = state.read_json(paths.exposure, MAX_BYTES)
+        kernels = parse(data) if data is not None else ()
+    except state.Broken as error:
+        return None, str(error)
     except CacheError as error:
         return None, f"{paths.exposure} cannot be believed: {error}"
     for inputs in kernels:
         if inputs.kernel_release == release:
             return inputs, ""
-    return None, f"no dnf run has looked at kernel {release} yet; run 'dnf check-update'"
+    return None, f"no dnf run has read the advisories for kernel {release} yet; run 'dnf check-update'"

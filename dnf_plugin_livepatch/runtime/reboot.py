@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Does this host need a reboot, and for what? ``advise`` is pure.
+
+A reboot is asked for only where it would change something: an open CVE asks for one when a kernel
+that fixes it is installed, otherwise a fleet tool that obeys would reboot the host for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import FrozenSet, List, NamedTuple, Sequence, Tuple
+
+from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
+from ..model import CveState
+from ..paths import Paths
+from . import state
+from .status import Report
+
+NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
+
+#: Packages whose update takes effect only at the next boot, beside kernels.
+CORE = (
+    "dbus",
+    "dbus-broker",
+    "dbus-daemon",
+    "glibc",
+    "linux-firmware",
+    "microcode_ctl",
+    "systemd",
+)
+
+
+class Advice(NamedTuple):
+    """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason."""
+
+    code: int
+    text: str
+    reasons: Tuple[str, ...] = ()
+
+
+def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> Tuple[CveState, ...]:
+    """Those of ``rows``, ascending by ``fixed_in``, that a boot into the kernel build ``evr`` closes."""
+    builds = [row.fixed_in for row in rows]
+    if evr in builds:
+        # The usual case needs no comparison, and so no import of rpm.
+        return tuple(rows[: len(builds) - builds[::-1].index(evr)])
+    return tuple(row for row in rows if compare(row.fixed_in, evr) <= 0)
+
+
+def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
+    """The advice for ``report``.
+
+    ``newer`` is the EVR of the newest installed kernel of the running one's package where it is newer than
+    what runs, "" otherwise; ``updated`` are core packages that were updated after the boot.
+    """
+    rows = report.exposure.rows
+    unclosed = [row for row in rows if row.state != CLOSED_LIVE]
+    fixed = {row.cve for row in closed_by(rows, newer, compare)} if newer else set()
+    helped = [row.cve for row in unclosed if row.cve in fixed]
+    reasons: List[str] = []
+    if helped:
+        reasons.append(f"{_cves(len(helped))} closed by the installed kernel {newer}")
+    reasons += [f"{name} was updated after the boot" for name in updated]
+    if helped:
+        return Advice(FOR_CVES, "needed: " + "; ".join(reasons), tuple(reasons))
+    if updated:
+        return Advice(FOR_OTHERS, "needed, not for kernel CVEs: " + "; ".join(reasons), tuple(reasons))
+    if report.exposure.quality == UNKNOWN:
+        return Advice(DONT_KNOW, "unknown: " + report.exposure.reason, (report.exposure.reason,))
+    if not report.installed_known:
+        return Advice(DONT_KNOW, "unknown: which kernels are installed is not known")
+    known = " of those known" if report.exposure.quality == LOWER_BOUND else ""
+    if unclosed:
+        return Advice(
+            NOT_NEEDED,
+            f"would close nothing yet: {_cves(len(unclosed))} open, and no installed kernel fixes them;"
+            " run 'dnf upgrade'",
+        )
+    if newer and fixed:
+        return Advice(
+            NOT_NEEDED,
+            f"not needed for CVEs: kernel {newer} is installed, and what it fixes{known} is closed live",
+        )
+    return Advice(NOT_NEEDED, "not needed")
+
+
+def _cves(number: int) -> str:
+    return f"{number} kernel CVE" + ("s" if number != 1 else "")
+
+
+def newest(builds: Sequence[Tuple[str, str]], package: str, compare: Compare) -> str:
+    """The newest of ``builds`` (name, EVR) above the running kernel's ``package`` (a NEVRA); "" for none."""
+    running = evr_of(package)
+    name = package[: -len(package.rpartition("-" + running)[2]) - len(running) - 1] if running else ""
+    best = running
+    for other, evr in builds:
+        if other == name and evr != best and compare(evr, best) > 0:
+            best = evr
+    return best if best != running else ""
+
+
+def watched(paths: Paths) -> FrozenSet[str]:
+    """Names of core packages: our own and those the administrator listed for dnf's needs-restarting."""
+    names = set(CORE)
+    folder = paths.at("/etc/dnf/plugins/needs-restarting.d")
+    try:
+        files = sorted(os.listdir(folder))[:64]
+    except OSError:
+        files = []
+    for file in files:
+        if file.endswith(".conf"):
+            for line in state.read_text(f"{folder}/{file}").split("\n"):
+                name = line.strip()
+                if name and name[0] != "#" and name.isprintable() and len(name) < 128:
+                    names.add(name)
+    return frozenset(names)
+
+
+def boot_time(paths: Paths) -> int:
+    """When the kernel started, in seconds since the epoch; 0 when unknown."""
+    for line in state.read_bytes(paths.at("/proc/stat"), 1 << 20).split(b"\n"):
+        if line.startswith(b"btime "):
+            number = line[6:].strip()
+            return int(number) if number.isdigit() and len(number) < 13 else 0
+    return 0

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The state of this host, gathered once: what status, cves, metrics, check and the others tell.
+
+Reads sysfs, the state files and (through ``inventory``) what the rpm database holds; changes nothing, needs
+no privileges, no repository and no dnf. ``judge`` is the pure part.
+"""
+
+from __future__ import annotations
+
+from typing import FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import exposure as exposures
+from .. import messages
+from ..config import Config
+from ..exposure import Inputs
+from ..model import (
+    CveState,
+    Exposure,
+    InForce,
+    InstalledModule,
+    InstalledPatch,
+    Kernel,
+    LoadedPatch,
+    Problem,
+    ReconcileResult,
+    Unfixable,
+)
+from ..paths import Paths
+
+#: States of one patch, most urgent first.
+BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
+HELD = "unloaded-by-admin"
+TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
+
+
+class PatchRow(NamedTuple):
+    """One live patch, installed or loaded or both.
+
+    ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for one that is installed,
+    ``other`` for a loaded one that no package of this host brought. ``enabled``, ``transition`` are
+    None where the module is not loaded. ``in_force`` is verified in sysfs; ``reason`` tells why not,
+    where that is known.
+    """
+
+    package: str
+    module: str
+    profile: str
+    owner: str
+    installed: bool
+    loaded: bool
+    enabled: Optional[bool]
+    transition: Optional[bool]
+    in_force: bool
+    build_id: str
+    cves: Tuple[str, ...]
+    state: str
+    reason: str = ""
+
+
+class Report(NamedTuple):
+    """Everything that is told. ``state`` is ok, attention, failed, unsupported or unknown.
+
+    ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
+    ``days_left`` counts to the end of live-patch support, None where that is not known.
+    ``retry`` is when a stalled load is tried again by itself, "" for never.
+    """
+
+    now: str
+    kernel: Kernel
+    inputs: Inputs
+    exposure: Exposure
+    patches: Tuple[PatchRow, ...]
+    loaded: Tuple[LoadedPatch, ...]
+    modules: Tuple[InstalledModule, ...]
+    kernels: Tuple[Tuple[str, str], ...]
+    core: Tuple[Tuple[str, int], ...]
+    installed_known: bool
+    state: str
+    support_end: str
+    days_left: Optional[int]
+    retry: str
+    problems: Tuple[Problem, ...]
+
+    def rows(self, state: str) -> Tuple[CveState, ...]:
+        """The rows of the exposure in ``state``, worst severity first."""
+        found = [row for row in self.exposure.rows if row.state == state]
+        return tuple(sorted(found, key=lambda row: (-exposures.rank(row.severity), row.cve)))
+
+
+class Guarded(NamedTuple):
+    """What the guard's file says: blocked packages and why, packages held unloaded, modules of ours
+    with the package each came from, and when a stalled load is tried again."""
+
+    blocked: Mapping[str, str] = {}
+    held: FrozenSet[str] = frozenset()
+    ours: Mapping[str, str] = {}
+    retry: str = ""
+
+
+def patch_state(package: str, module: InstalledModule, live: Optional[LoadedPatch], guarded: Guarded) -> str:
+    """The state of one installed module, as sysfs shows it now."""
+    if live is None:
+        return BLOCKED if package in guarded.blocked else HELD if package in guarded.held else NOT_LOADED
+    if live.transition:
+        return TRANSITION
+    if not live.enabled:
+        return DISABLED
+    if module.manifest is not None and module.manifest.build_id != live.build_id:
+        return OTHER_BUILD
+    return IN_FORCE
+
+
+def _installed_row(
+    patch: InstalledPatch,
+    module: InstalledModule,
+    live: Optional[LoadedPatch],
+    guarded: Guarded,
+    cover: Mapping[str, Tuple[str, ...]],
+) -> PatchRow:
+    package = str(patch.nevra)
+    state = patch_state(package, module, live, guarded)
+    own = module.manifest.cves if module.manifest is not None else ()
+    return PatchRow(
+        package=package,
+        module=module.name,
+        profile=patch.profile,
+        owner="livepatch" if live is not None and module.name in guarded.ours else "package",
+        installed=True,
+        loaded=live is not None,
+        enabled=live.enabled if live else None,
+        transition=live.transition if live else None,
+        in_force=state == IN_FORCE,
+        build_id=live.build_id if live else "",
+        cves=own or cover.get(package, ()) or patch.cves,
+        state=state,
+        reason=guarded.blocked.get(package, ""),
+    )
+
+
+def _loaded_row(live: LoadedPatch, fact: Optional[InForce], guarded: Guarded) -> PatchRow:
+    ours = live.module in guarded.ours
+    at_rest = live.enabled and not live.transition
+    state = IN_FORCE if ours else FOREIGN
+    if not at_rest:
+        state = TRANSITION if live.transition else DISABLED
+    return PatchRow(
+        package=fact.nevra if fact else guarded.ours.get(live.module, ""),
+        module=live.module,
+        profile="",
+        owner="livepatch" if ours else "other",
+        installed=False,
+        loaded=True,
+        enabled=live.enabled,
+        transition=live.transition,
+        in_force=at_rest,
+        build_id=live.build_id,
+        cves=fact.cves if fact else (),
+        state=state,
+    )
+
+
+def patch_rows(
+    installed: Sequence[InstalledPatch],
+    loaded: Sequence[LoadedPatch],
+    guarded: Guarded,
+    cover: Mapping[str, Tuple[str, ...]],
+    known: Mapping[str, InForce],
+) -> Tuple[PatchRow, ...]:
+    """One row for each installed module, then one for each loaded one that no package has.
+
+    ``known`` is what reconcile verified in this boot, by module: it still tells the CVEs of a patch
+    whose package is gone while it stays loaded.
+    """
+    live = {patch.module: patch for patch in loaded}
+    rows: List[PatchRow] = []
+    for patch in installed:
+        if not patch.modules:
+            kind = SUBSCRIPTION if patch.kind == "empty" else NOT_LOADED
+            rows.append(
+                PatchRow(str(patch.nevra), "", patch.profile, "package", True, False, None, None,
+                         False, "", (), kind)
+            )
+        for module in patch.modules:
+            rows.append(_installed_row(patch, module, live.pop(module.name, None), guarded, cover))
+    rows += [_loaded_row(entry, known.get(entry.module), guarded) for entry in live.values()]
+    return tuple(rows)
+
+
+def unfixable(installed: Iterable[InstalledPatch]) -> Tuple[Unfixable, ...]:
+    """What the installed patches say no live patch can close."""
+    found: List[Unfixable] = []
+    for patch in installed:
+        found.extend(patch.unfixable)
+        for module in patch.modules:
+            if module.manifest is not None:
+                found.extend(module.manifest.unfixable)
+    return tuple(dict.fromkeys(found))
+
+
+def judge(
+    kernel: Kernel,
+    rows: Sequence[PatchRow],
+    exposure: Exposure,
+    installed_known: bool,
+    problems: Sequence[Problem],
+    skipped: str,
+) -> str:
+    """The one word for the whole: the worst that is true."""
+    severities = {problem.severity for problem in problems}
+    wanted = [row for row in rows if row.installed and row.state not in (SUBSCRIPTION, HELD)]
+    if "error" in severities or (not skipped and not all(row.in_force for row in wanted)):
+        return "failed"
+    if not kernel.release:
+        return "unknown"
+    if not kernel.livepatch:
+        return "unsupported"
+    if not installed_known or exposure.quality == exposures.UNKNOWN:
+        return "unknown"
+    if "warning" in severities or any(row.state != exposures.CLOSED_LIVE for row in exposure.rows):
+        return "attention"
+    return "ok"
+
+
+def days_between(now: str, end: str) -> Optional[int]:
+    """Whole days from ``now`` to ``end`` (ISO 8601 dates or times); None when ``end`` is no date."""
+    import datetime
+
+    try:
+        first = datetime.date.fromisoformat(now[:10])
+        return (datetime.date.fromisoformat(end[:10]) - first).days
+    except ValueError:
+        return None
+
+
+def _support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
+    ends = [m.manifest.support_end for p in installed for m in p.modules if m.manifest is not None]
+    return inputs.support_end or max(ends, default="")
+
+
+def _result(paths: Paths, kernel: Kernel) -> Optional[ReconcileResult]:
+    from . import request
+
+    result = request.read_result(paths)
+    if result is None or (kernel.boot_id and result.boot_id != kernel.boot_id):
+        return None
+    return result
+
+
+def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
+    import time
+
+    from . import cache
+
+    inputs, why = cache.load(paths, release)
+    if inputs is None:
+        return exposures.unknown(release, why)
+    oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - settings.cache_max_age))
+    return exposures.aged(inputs, now, oldest)
+
+
+def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
+    from . import guard, state
+
+    try:
+        now = guard.read(paths)
+    except state.Broken as error:
+        return Guarded(), str(error)
+    held = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
+    ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
+    waiting = [record.retry_at for record in now.records.values() if record.state == "stalled"]
+    return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default="")), ""
+
+
+def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
+    """The Report of this host. ``faults`` are those of the configuration. Never raises for bad files."""
+    from . import inventory, klp, state
+    from . import kernel as kernels
+
+    now = state.now()
+    kernel = kernels.running(paths)
+    loaded = klp.read(paths)
+    stock = inventory.read(paths, kernel.release)
+    result = _result(paths, kernel)
+    inputs = _inputs(paths, settings, kernel.release, now)
+    known = {entry.module: entry for entry in result.in_force} if result else {}
+    guarded, broken = _guarded(paths, kernel.boot_id)
+    rows = patch_rows(stock.patches, loaded, guarded, dict(inputs.cover), known)
+    in_force = [InForce(row.module, row.package, row.cves) for row in rows if row.in_force]
+    exposure = exposures.compute(inputs, in_force, unfixable(stock.patches))
+    problems = list(result.problems) if result else []
+    problems += [messages.problem("config-fault", fault=fault) for fault in faults]
+    if broken:
+        problems.append(messages.problem("guard-unknown", why=broken))
+    if not stock.healthy:
+        problems.append(messages.problem("inventory-unknown", why=stock.why))
+    skipped = result.skipped if result else kernels.environment(paths)
+    told = {problem.id for problem in problems}
+    for row in rows:
+        if row.installed and row.state in (NOT_LOADED, OTHER_BUILD, DISABLED) and not skipped:
+            if not told & {"module-not-in-force"}:
+                problems.append(messages.problem("module-not-in-force", nevra=row.package))
+    end = _support_end(inputs, stock.patches)
+    days = days_between(now, end) if end else None
+    if days is not None and days < 0:
+        problems.append(messages.problem("support-ended", release=kernel.release, end=end[:10]))
+    elif days is not None and days <= settings.eol_warn_days:
+        problems.append(
+            messages.problem("support-ends", release=kernel.release, end=end[:10], days=days)
+        )
+    return Report(
+        now=now,
+        kernel=kernel,
+        inputs=inputs,
+        exposure=exposure,
+        patches=rows,
+        loaded=loaded,
+        modules=tuple(module for patch in stock.patches for module in patch.modules),
+        kernels=stock.kernels,
+        core=stock.core,
+        installed_known=stock.healthy,
+        state=judge(kernel, rows, exposure, stock.healthy, problems, skipped),
+        support_end=end,
+        days_left=days,
+        retry=guarded.retry,
+        problems=tuple(problems),
+    )

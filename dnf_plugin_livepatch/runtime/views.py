@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A Report as text for a person or as a JSON object for a machine. Pure.
+
+Colour only underlines what the words say already. The JSON objects are described by docs/schemas/.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+from .. import exposure as exposures
+from ..model import CveState, LoadedPatch
+from . import status
+from .reboot import Advice
+from .status import PatchRow, Report
+
+SCHEMA = 1
+_COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
+_STATES = {
+    "ok": "OK: every known CVE of the running kernel is closed",
+    "attention": "ATTENTION: see below",
+    "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
+    "unsupported": "UNSUPPORTED: the running kernel has no live patching",
+    "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
+}
+_ROW_STATES = {
+    status.IN_FORCE: "in force",
+    status.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    status.NOT_LOADED: "installed, NOT in force: not loaded",
+    status.BLOCKED: "installed, NOT in force: blocked",
+    status.HELD: "installed, unloaded by the administrator",
+    status.OTHER_BUILD: "installed, NOT in force: another build is loaded",
+    status.DISABLED: "loaded, NOT in force: disabled",
+    status.FOREIGN: "in force, loaded by others",
+    status.SUBSCRIPTION: "subscription only, patches nothing yet",
+}
+
+
+def paint(text: str, code: str, colour: bool) -> str:
+    """``text`` in the terminal colour ``code`` when ``colour``."""
+    return f"\033[{code}m{text}\033[0m" if colour and code else text
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> List[str]:
+    """Rows under their head, columns aligned."""
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+
+
+def count(report: Report, state: str) -> str:
+    """The number of CVEs in ``state`` as honest as the data is: ``3``, ``at least 3``, ``unknown``."""
+    number = report.exposure.count(state)
+    if report.exposure.quality == exposures.EXACT or state == exposures.CLOSED_LIVE:
+        return str(number)
+    return f"at least {number}" if number else "unknown"
+
+
+def next_action(report: Report, advice: Advice) -> str:
+    """The one command to type next, "" when nothing is to be done."""
+    states = {row.state for row in report.patches}
+    for problem in report.problems:
+        if problem.severity == "error" and problem.remedy:
+            return problem.remedy
+    if status.BLOCKED in states:
+        return "livepatch unblock"
+    if states & {status.NOT_LOADED, status.OTHER_BUILD, status.DISABLED}:
+        return "livepatch reconcile"
+    if status.TRANSITION in states:
+        return "livepatch status (again, when the transition is complete)"
+    if advice.code == 100:
+        return "systemctl reboot"
+    if report.exposure.quality == exposures.UNKNOWN:
+        return "dnf check-update (reads the advisories)"
+    if report.exposure.count(exposures.CLOSED_LIVE) < len(report.exposure.rows):
+        return "dnf upgrade"
+    if advice.code == 101:
+        return "systemctl reboot"
+    return ""
+
+
+def _cve_lines(rows: Sequence[CveState], most: int = 8) -> List[str]:
+    lines = []
+    for row in rows[:most]:
+        words = [row.cve, row.severity or "-", row.advisory]
+        if row.reason:
+            words.append(f"({row.reason})")
+        lines.append("    " + "  ".join(words))
+    if len(rows) > most:
+        lines.append(f"    and {len(rows) - most} more; see 'livepatch cves'")
+    return lines
+
+
+def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
+    """What ``livepatch status`` prints."""
+    lines = [
+        "State          : " + paint(_STATES[report.state], _COLOURS[report.state], colour),
+        f"Running kernel : {report.kernel.release or 'unknown'}",
+        f"Support        : {_support(report)}",
+    ]
+    if not report.patches:
+        nothing = "none installed or loaded" if report.installed_known else "not known"
+        lines.append(f"Live patches   : {nothing}")
+    for row in report.patches:
+        lines.append(f"Live patch     : {row.package or row.module}")
+        module = f", module {row.module}" if row.package and row.module else ""
+        text = _ROW_STATES[row.state]
+        lines.append("                 " + paint(text, "" if row.in_force else "33", colour) + module)
+    for title, state in (
+        ("Closed live", exposures.CLOSED_LIVE),
+        ("Open", exposures.OPEN),
+        ("Reboot only", exposures.REBOOT_ONLY),
+    ):
+        rows = report.rows(state)
+        code = "31" if rows and state == exposures.OPEN else ""
+        lines.append(f"{title:<15}: " + paint(count(report, state), code, colour))
+        if state != exposures.CLOSED_LIVE:
+            lines.extend(_cve_lines(rows))
+    if report.exposure.quality != exposures.EXACT:
+        lines.append(f"Not complete   : {report.exposure.reason}")
+    lines.append(f"Reboot         : {advice.text}")
+    for problem in report.problems:
+        code = "31" if problem.severity == "error" else "33"
+        lines.append(f"{problem.severity.capitalize():<15}: " + paint(problem.text, code, colour))
+        if problem.remedy:
+            lines.append(f"                 {problem.remedy}")
+    if report.retry:
+        lines.append(f"Retry          : by itself at {report.retry}")
+    action = next_action(report, advice)
+    lines.append(f"Next           : {action or 'nothing to do'}")
+    return lines
+
+
+def _support(report: Report) -> str:
+    if not report.support_end:
+        return "end not known"
+    days = report.days_left
+    left = "" if days is None else f" ({days} days left)" if days >= 0 else f" (ended {-days} days ago)"
+    return f"until {report.support_end[:10]}{left}"
+
+
+def _patch(row: PatchRow) -> Dict[str, Any]:
+    data: Dict[str, Any] = dict(row._asdict())
+    data["cves"] = list(row.cves)
+    return data
+
+
+def _cve(row: CveState) -> Dict[str, Any]:
+    return {
+        "cve": row.cve,
+        "severity": row.severity,
+        "advisory": row.advisory,
+        "fixed_in": row.fixed_in,
+        "by": row.by,
+        "reason": row.reason,
+    }
+
+
+def exposure_json(report: Report) -> Dict[str, Any]:
+    """The ``exposure`` object of status and cves."""
+    return {
+        "quality": report.exposure.quality,
+        "reason": report.exposure.reason,
+        "as_of": report.exposure.as_of,
+        "open": [_cve(row) for row in report.rows(exposures.OPEN)],
+        "closed_live": [_cve(row) for row in report.rows(exposures.CLOSED_LIVE)],
+        "reboot_only": [_cve(row) for row in report.rows(exposures.REBOOT_ONLY)],
+    }
+
+
+def status_json(report: Report, advice: Advice) -> Dict[str, Any]:
+    """What ``livepatch status --json`` prints."""
+    kernel = report.kernel
+    return {
+        "schema": SCHEMA,
+        "kernel": {
+            "release": kernel.release,
+            "arch": kernel.arch,
+            "build_id": kernel.build_id,
+            "package": report.inputs.kernel_package,
+            "livepatch_supported": kernel.livepatch,
+        },
+        "state": report.state,
+        "patches": [_patch(row) for row in report.patches],
+        "exposure": exposure_json(report),
+        "reboot": reboot_json(advice),
+        "support": {"end": report.support_end, "days_left": report.days_left},
+        "retry": report.retry,
+        "problems": [dict(problem._asdict()) for problem in report.problems],
+    }
+
+
+def reboot_json(advice: Advice) -> Dict[str, Any]:
+    """The ``reboot`` object: ``needed`` is None when that is not known."""
+    needed = None if advice.code == 102 else advice.code != 0
+    return {"needed": needed, "code": advice.code, "reasons": list(advice.reasons)}
+
+
+def cves_text(report: Report, colour: bool) -> List[str]:
+    """What ``livepatch cves`` prints: one row for each CVE, the open ones first."""
+    order = (exposures.OPEN, exposures.REBOOT_ONLY, exposures.CLOSED_LIVE)
+    rows = [row for state in order for row in report.rows(state)]
+    lines = table(
+        ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "BY"),
+        (
+            (row.cve, row.severity or "-", row.state, row.fixed_in, row.advisory or "-", row.by or row.reason)
+            for row in rows
+        ),
+    )
+    shown = [lines[0]] + [
+        paint(line, "31" if row.state == exposures.OPEN else "", colour) for line, row in zip(lines[1:], rows)
+    ]
+    if report.exposure.quality != exposures.EXACT:
+        shown.append(f"{report.exposure.quality}: {report.exposure.reason}")
+    return shown if rows or report.exposure.quality != exposures.EXACT else ["No CVE of this kernel is known."]
+
+
+def list_text(report: Report) -> List[str]:
+    """What ``livepatch list`` prints: one row for each live patch."""
+    if not report.patches:
+        return ["No live patch is installed or loaded." if report.installed_known else "Not known."]
+    return table(
+        ("PACKAGE", "MODULE", "STATE", "PROFILE", "CVES"),
+        (
+            (row.package or "-", row.module or "-", row.state, row.profile or "-", str(len(row.cves)))
+            for row in report.patches
+        ),
+    )
+
+
+def functions(
+    loaded: Sequence[LoadedPatch], traced: "frozenset[str] | None", wanted: Dict[str, Tuple[str, ...]]
+) -> List[Dict[str, Any]]:
+    """Proof of redirection for each function of each loaded patch.
+
+    ``traced`` are the functions that ftrace has a handler on, None where that may not be read.
+    ``wanted`` adds, by module, the objects a manifest names that are not loaded: pending until they are.
+    """
+    found: List[Dict[str, Any]] = []
+    for patch in loaded:
+        for function in patch.functions:
+            patched = patch.enabled and function.object in patch.patched_objects
+            found.append(
+                {
+                    "module": patch.module,
+                    "object": function.object,
+                    "function": function.name,
+                    "sysfs": f"{function.object}/{function.name},{function.sympos}",
+                    "state": "redirected" if patched and not patch.transition
+                    else "in-transition" if patched else "pending",
+                    "ftrace": None if traced is None else function.name in traced,
+                }
+            )
+        present = {function.object for function in patch.functions}
+        for item in wanted.get(patch.module, ()):
+            name, _, symbol = item.partition("/")
+            if name not in present:
+                found.append(
+                    {
+                        "module": patch.module,
+                        "object": name,
+                        "function": symbol,
+                        "sysfs": "",
+                        "state": "pending",
+                        "ftrace": None,
+                    }
+                )
+    return found
+
+
+def functions_text(rows: Sequence[Dict[str, Any]]) -> List[str]:
+    """The table of ``livepatch status --functions``."""
+    said = {None: "not readable", True: "yes", False: "no"}
+    return table(
+        ("MODULE", "OBJECT", "FUNCTION", "STATE", "SYSFS", "FTRACE"),
+        (
+            (r["module"], r["object"], r["function"], r["state"], r["sysfs"] or "-", said[r["ftrace"]])
+            for r in rows
+        ),
+    )
