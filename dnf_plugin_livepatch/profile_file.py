@@ -14,22 +14,25 @@ from . import templates
 MAX_VALUE = 256
 MAX_VALUES = 32
 CVE_SOURCES = ("manifest", "updateinfo", "changelog", "description", "info", "client")
-OUTCOMES = ("done", "nothing", "failed", "unsupported", "outdated", "none")
+OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 
 
 class Client(NamedTuple):
     """A vendor's own program that loads patches, as data; ``runtime/clients.py`` runs it.
 
-    The argv tuples may hold {release} (``uname -r``), {kernel} (the same without architecture) and
-    {id}; an empty one means that the client cannot do it, or that we must not. ``lines`` are the rules
+    ``apply``, ``state`` and ``effective`` are command lines, of which the first whose program is there
+    is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.
+    None at all means that the client cannot do it, or that we must not. ``lines`` are the rules
     for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
-    be in ``ignore``. ``exits`` are (verb, exit code, outcome).
+    be in ``ignore``. ``only`` is what the {name} of a kernel's patch begins with. ``exits`` are (verb,
+    exit code, outcome), where ``done`` of the verb ``state`` means that the output tells. ``absent`` is
+    what to do where the client is missing, ``cves_file`` a file that lists the CVEs in force.
     """
 
     title: str
-    apply: Tuple[str, ...] = ()
-    state: Tuple[str, ...] = ()
-    effective: Tuple[str, ...] = ()
+    apply: Tuple[Tuple[str, ...], ...] = ()
+    state: Tuple[Tuple[str, ...], ...] = ()
+    effective: Tuple[Tuple[str, ...], ...] = ()
     lines: Tuple[str, ...] = ()
     ignore: Tuple[str, ...] = ()
     only: str = ""
@@ -38,6 +41,7 @@ class Client(NamedTuple):
     exits: Tuple[Tuple[str, int, str], ...] = ()
     timeout: int = 60
     absent: str = ""
+    cves_file: str = ""
 
 
 class Profile(NamedTuple):
@@ -150,9 +154,9 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
     ("load", "modules"): ("module_dirs", _path, True),
     ("load", "cumulative"): ("cumulative", _flag, False),
     ("client", "title"): ("title", str, False),
-    ("client", "apply"): ("apply", _argv, False),
-    ("client", "state"): ("state", _argv, False),
-    ("client", "effective"): ("effective", _argv, False),
+    ("client", "apply"): ("apply", _argv, True),
+    ("client", "state"): ("state", _argv, True),
+    ("client", "effective"): ("effective", _argv, True),
     ("client", "line"): ("lines", str, True),
     ("client", "ignore"): ("ignore", str, True),
     ("client", "only"): ("only", str, False),
@@ -161,6 +165,7 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
     ("client", "exit"): ("exits", _exit, True),
     ("client", "timeout"): ("timeout", _count, False),
     ("client", "absent"): ("absent", str, False),
+    ("client", "cves-file"): ("cves_file", _path, False),
 }
 
 

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Vendors' own loaders (Ksplice, syscare; KernelCare only to be shown), through one adapter.
+
+For reconcile and status:
+
+``state(profile, kernel) -> ClientState``
+    What the client says is in force now. Never raises; ``state`` is one of
+    ``in-force``, ``partial`` (some are, some are not), ``outdated``, ``none``, ``unsupported``,
+    ``unknown`` (no answer that may be believed; ``why`` says which) and ``absent``.
+``apply(profile, kernel, timeout=0) -> ClientResult``
+    Let the client load what is installed, then read its state again; an exit code alone is no
+    success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load), ``failed``, ``absent``
+    or ``refused`` (a rival that we never drive); ``ok`` is True for the first two.
+
+The command lines, exit codes and the shape of the output are the profile's (docs/profiles.md).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ..model import Kernel
+from ..profile_file import Client, Profile
+
+MAX_OUTPUT = 1 << 18
+MAX_CVES_FILE = 1 << 20
+MAX_LINES = 4096
+_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
+_RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
+_SHAPES = {
+    "{id}": r"(?P<id>[A-Za-z0-9][A-Za-z0-9._/@:+-]{0,127})",
+    "{name}": r"(?P<name>[A-Za-z0-9][A-Za-z0-9._/@:+-]{0,255})",
+    "{state}": r"(?P<state>[A-Z][A-Z-]{1,30})",
+    "{text}": r"(?P<text>[^\n]{0,2000})",
+}
+
+
+class Entry(NamedTuple):
+    """One patch as its client lists it; ``active`` is whether it is in force."""
+
+    id: str
+    name: str
+    active: bool
+    text: str = ""
+
+
+class ClientState(NamedTuple):
+    """What a client says of the running kernel; see the module's text for ``state``.
+
+    ``effective`` is the kernel release whose fixes are in force, "" where the client does not tell.
+    ``cves`` are those its active entries name.
+    """
+
+    client: str
+    state: str
+    why: str = ""
+    effective: str = ""
+    entries: Tuple[Entry, ...] = ()
+    cves: Tuple[str, ...] = ()
+
+
+class ClientResult(NamedTuple):
+    """How an ``apply`` ended; ``why`` and ``remedy`` are for people, ``after`` is the state it left."""
+
+    outcome: str
+    why: str
+    after: ClientState
+    seconds: float = 0.0
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the client did what was asked, or had nothing to do."""
+        return self.outcome in ("done", "nothing")
+
+
+class _Unusable(Exception):
+    """The client ran, or did not, and gave nothing that may be believed."""
+
+
+def _run(argv: Tuple[str, ...], timeout: float) -> Tuple[int, str]:
+    """Exit code and output of ``argv``. Raises _Unusable on a timeout, a signal or too much output."""
+    import selectors
+    import signal
+    import subprocess
+    import time
+
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
+    try:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment, cwd="/", start_new_session=True,
+        )
+    except OSError as error:
+        raise _Unusable(f"{argv[0]} cannot be run: {error.strerror}") from None
+    assert child.stdout is not None
+    deadline = time.monotonic() + timeout
+    data, fault = b"", ""
+    with child.stdout, selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while not fault:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                fault = f"{argv[0]} did not end within {timeout:g} seconds"
+                break
+            if not selector.select(min(left, 0.5)):
+                if child.poll() is not None:
+                    break  # a daemon that it started holds the pipe open
+                continue
+            block = os.read(child.stdout.fileno(), 65536)
+            if not block:
+                break
+            data += block
+            if len(data) > MAX_OUTPUT:
+                fault = f"{argv[0]} wrote more than {MAX_OUTPUT} bytes"
+        if not fault:
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                fault = f"{argv[0]} did not end within {timeout:g} seconds"
+    if fault:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise _Unusable(fault)
+    if child.returncode < 0:
+        raise _Unusable(f"{argv[0]} was ended by signal {-child.returncode}")
+    return child.returncode, data.decode("utf-8", "replace")
+
+
+def _fill(argv: Tuple[str, ...], kernel: Kernel, identifier: str = "") -> Tuple[str, ...]:
+    words = {"{release}": kernel.release, "{kernel}": _bare(kernel), "{id}": identifier}
+    filled = []
+    for word in argv:
+        for field, value in words.items():
+            word = word.replace(field, value)
+        filled.append(word)
+    return tuple(filled)
+
+
+def _bare(kernel: Kernel) -> str:
+    """The release without its architecture, as RPM's version-release of the kernel package has it."""
+    tail = "." + kernel.arch
+    return kernel.release[: -len(tail)] if kernel.arch and kernel.release.endswith(tail) else kernel.release
+
+
+def _pattern(rule: str) -> "re.Pattern[str]":
+    parts = re.split(r"(\{[a-z]+\})", rule)
+    return re.compile("".join(_SHAPES.get(part, re.escape(part)) for part in parts) + r"\Z")
+
+
+def _entries(client: Client, kernel: Kernel, output: str) -> Tuple[Entry, ...]:
+    """The patches in a client's output; every line must be known. Raises _Unusable."""
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    if len(lines) > MAX_LINES:
+        raise _Unusable(f"more than {MAX_LINES} lines of state")
+    rules = [_pattern(rule) for rule in client.lines]
+    ignored = [_pattern(rule) for rule in client.ignore]
+    prefix = _fill((client.only,), kernel)[0]
+    found: List[Entry] = []
+    for line in filter(None, lines):
+        if any(rule.match(line) for rule in ignored):
+            continue
+        match = next((m for m in (rule.match(line) for rule in rules) if m), None)
+        if match is None:
+            raise _Unusable(f"a line of its state is not understood: {line[:80]!r}")
+        fields: Dict[str, Optional[str]] = match.groupdict()
+        word, name = fields.get("state"), fields.get("name") or ""
+        if word is not None and word not in client.active + client.inactive:
+            raise _Unusable(f"the state {word[:40]!r} is not known")
+        if name.startswith(prefix):
+            active = word is None or word in client.active
+            found.append(Entry(fields.get("id") or "", name, active, fields.get("text") or ""))
+    return tuple(found)
+
+
+def _effective(client: Client, kernel: Kernel) -> str:
+    argv = _pick(client.effective)
+    if not argv:
+        return ""
+    try:
+        code, output = _run(_fill(argv, kernel), client.timeout)
+    except _Unusable:
+        return ""
+    release = output.strip()
+    return release if code == 0 and _RELEASE.match(release) else ""
+
+
+def _cves(client: Client, entries: Tuple[Entry, ...]) -> Tuple[str, ...]:
+    texts = [entry.text for entry in entries if entry.active]
+    if client.cves_file:
+        try:
+            with open(client.cves_file, "rb") as file:
+                texts.append(file.read(MAX_CVES_FILE).decode("ascii", "replace"))
+        except OSError:
+            pass  # no list is no claim
+    return tuple(sorted({cve for text in texts for cve in _CVE.findall(text)}))
+
+
+def _pick(commands: Tuple[Tuple[str, ...], ...]) -> Tuple[str, ...]:
+    """The first of ``commands`` whose program is there, () when none is."""
+    return next((argv for argv in commands if os.access(argv[0], os.X_OK)), ())
+
+
+def _absent(client: Client, commands: Tuple[Tuple[str, ...], ...]) -> ClientState:
+    names = " nor ".join(dict.fromkeys(argv[0] for argv in commands))
+    return ClientState(client.title, "absent", f"{names or 'its program'} is not there")
+
+
+def state(profile: Profile, kernel: Kernel) -> ClientState:
+    """What the profile's client says is in force on the running kernel; never raises."""
+    client = profile.client
+    if client is None:
+        return ClientState(profile.name, "absent", "this profile has no client of its own")
+    argv = _pick(client.state)
+    if not argv:
+        return _absent(client, client.state)
+    outcomes = {code: word for verb, code, word in client.exits if verb == "state"}
+    try:
+        code, output = _run(_fill(argv, kernel), client.timeout)
+        outcome = outcomes.get(code, "")
+        if not outcome:
+            return ClientState(client.title, "unknown", f"{argv[0]} ended with exit code {code}")
+        entries = _entries(client, kernel, output) if outcome == "done" else ()
+    except _Unusable as error:
+        return ClientState(client.title, "unknown", str(error))
+    if outcome == "done":
+        active = [entry.active for entry in entries]
+        outcome = "none" if not any(active) else "in-force" if all(active) else "partial"
+    cves = _cves(client, entries) if outcome in ("in-force", "partial", "outdated") else ()
+    return ClientState(client.title, outcome, "", _effective(client, kernel), entries, cves)
+
+
+def _run_all(
+    client: Client, argv: Tuple[str, ...], kernel: Kernel, todo: Tuple[str, ...], limit: float
+) -> str:
+    """Run ``argv`` for each of ``todo`` within ``limit`` seconds altogether; why it failed, or ""."""
+    import time
+
+    deadline = time.monotonic() + limit
+    for identifier in todo:
+        try:
+            code, output = _run(_fill(argv, kernel, identifier), max(0.1, deadline - time.monotonic()))
+        except _Unusable as error:
+            return str(error)
+        if ("apply", code, "done") not in client.exits:
+            last = "".join(c for c in " ".join(output.split())[-200:] if c.isprintable())
+            return f"{argv[0]} ended with exit code {code}" + (f": {last}" if last else "")
+    return ""
+
+
+def apply(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
+    """Let the client put its installed patches in force; ``timeout`` 0 is the profile's, in seconds.
+
+    Where its command takes an {id}, it is run once for each patch that its state lists as inactive.
+    """
+    import time
+
+    started = time.monotonic()
+    client = profile.client
+    before = state(profile, kernel)
+    if client is None or not client.apply:
+        return ClientResult("refused", f"{before.client} is not ours to drive", before)
+    argv = _pick(client.apply)
+    if not argv or before.state == "absent":
+        gone = before if argv else _absent(client, client.apply)
+        return ClientResult("absent", f"{gone.client}: {gone.why}", gone, 0.0, client.absent)
+    todo: Tuple[str, ...] = ("",)
+    if any("{id}" in word for word in argv):
+        if before.state == "unknown":
+            return ClientResult("failed", f"{client.title}: {before.why}", before)
+        todo = tuple(entry.id for entry in before.entries if not entry.active)
+    why = _run_all(client, argv, kernel, todo, timeout or client.timeout)
+    after = state(profile, kernel)
+    seconds = time.monotonic() - started
+    if not why and after.state == "in-force":
+        return ClientResult("done", "", after, seconds)
+    if not why and after.state == "none" and not after.entries:
+        return ClientResult("nothing", f"{client.title} has nothing to load", after, seconds)
+    reason = why or after.why or f"it reports {after.state} after loading"
+    return ClientResult("failed", f"{client.title}: {reason}", after, seconds)
