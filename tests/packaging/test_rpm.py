@@ -58,7 +58,7 @@ def files(header):
 
 def pairs(header, kind):
     """The dependencies of a kind ("provides", "requires") as texts such as "a = 1-1"."""
-    return {str(item)[2:] for item in rpm.ds(header, kind)}
+    return {item.DNEVR()[2:] for item in rpm.ds(header, kind)}
 
 
 def test_one_source_and_three_noarch_packages(headers):
