@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the documents say must be what the code does: keys, defaults, messages, verbs, examples."""
 
+import argparse
 import os
 import re
 import subprocess
 
 import pytest
 import tree
+
 from dnf_plugin_livepatch import config, messages
+from dnf_plugin_livepatch.runtime import cli as runtime_cli
 
 FILES = tree.tracked()
 MARKDOWN = [name for name in FILES if name.endswith(".md")]
@@ -18,7 +21,7 @@ DEFAULTS = config.Config()._asdict()
 def plain(name):
     """A man page's source without its font macros and escapes."""
     text = re.sub(r"\\f[A-Z]|\\&", "", tree.read(name)).replace("\\-", "-")
-    return re.sub(r'^\.[BIR]{1,2} ', "", text, flags=re.M)
+    return re.sub(r"^\.[BIR]{1,2} ", "", text, flags=re.M)
 
 
 def documented_keys():
@@ -106,3 +109,54 @@ def test_pages_refer_to_pages_that_exist():
         text = plain("man/" + page)
         for name, section in re.findall(r"^((?:dnf-)?livepatch[a-z.-]*) \(([158])\)", text, re.M):
             assert f"{name}.{section}" in ours, f"{page}: {name}({section})"
+
+
+def verbs(parser):
+    """Verb -> its own long options, of an argparse parser; "" -> those of the program."""
+    found = {"": options(parser)}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found.update({name: options(sub) for name, sub in action.choices.items()})
+    return found
+
+
+def options(parser):
+    return {text for action in parser._actions for text in action.option_strings if text.startswith("--")}
+
+
+PROGRAMS = {"livepatch": ("man/livepatch.8", runtime_cli._parser)}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_verb_and_option_is_in_the_man_page(program):
+    page, parser = PROGRAMS[program]
+    source = tree.read(page)
+    section = plain(page).split(".SH VERBS\n")[1].split("\n.SH ")[0]
+    documented = set(re.findall(r"^\.TP\n(?:\.BR? )?([a-z-]+)", section, re.M))
+    assert documented == set(verbs(parser())) - {""}
+    for verb, names in verbs(parser()).items():
+        missing = [name for name in names - {"--help"} if name not in source.replace("\\-", "-")]
+        assert missing == [], f"{verb}: {missing}"
+
+
+def complete(program, *words):
+    """What bash offers for the last of ``words``."""
+    script = (
+        f"source completion/{program}; COMP_WORDS=({' '.join(map(repr, (program, *words)))});"
+        f"COMP_CWORD={len(words)}; $(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/');"
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    result = subprocess.run(
+        ["bash", "--norc", "-c", script], cwd=tree.TOP, capture_output=True, text=True, check=True
+    )
+    assert result.stderr == ""
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_completion_offers_every_verb_and_option(program):
+    known = verbs(PROGRAMS[program][1]())
+    assert set(known) - {""} == {word for word in complete(program, "") if not word.startswith("-")}
+    for verb, names in known.items():
+        words = (verb, "--") if verb else ("--",)
+        assert complete(program, *words) == names

@@ -62,7 +62,7 @@ def test_spelling():
 
 
 def test_no_place_of_one_machine_and_no_registry():
-    """What is written here must be true on every machine, and packages come from where pip and apt are set to."""
+    """What is written must be true on every machine; packages come from where pip and apt are set to."""
     places = ["/work" + "/", "/ho" + "me/", "/ro" + "ot/."]
     hosts = ["deb.deb" + "ian.org", "pypi" + ".org", "registry.np" + "mjs", "proxy.gol" + "ang"]
     pattern = re.compile("|".join(re.escape(word) for word in places + hosts))

@@ -5,9 +5,10 @@ import os
 import re
 import time
 
-import dnf_plugin_livepatch
 import pytest
 import tree
+
+import dnf_plugin_livepatch
 
 VERSION = dnf_plugin_livepatch.__version__
 
@@ -48,7 +49,8 @@ def test_set_up_refuses_an_unknown_group():
 
 def test_package_lists_are_well_formed():
     groups = set(re.findall(r"\bneed-([a-z]+)", tree.read("Makefile")))
-    rows = [line.split("\t") for line in tree.read("scripts/packages.txt").split("\n") if line and line[0] != "#"]
+    lines = tree.read("scripts/packages.txt").split("\n")
+    rows = [line.split("\t") for line in lines if line and line[0] != "#"]
     assert all(len(row) == 3 and re.match(r"[a-z]+$", row[0]) for row in rows)
     assert {row[0] for row in rows} == groups
     names = [row[1] for row in rows if row[1] != "-"]

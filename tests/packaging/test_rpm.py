@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The RPMs as `make rpm` builds them: contents, modes, relations, scriptlets; rpmlint; a real installation."""
+"""The RPMs of `make rpm`: contents, modes, relations, scriptlets; rpmlint; a real installation."""
 
 import glob
 import hashlib
@@ -69,7 +69,11 @@ def test_one_source_and_three_noarch_packages(headers):
 def test_rpmlint(rpms):
     rpmlint = os.path.join(os.path.dirname(sys.executable), "rpmlint")
     result = tree.run(
-        rpmlint, "-c", "spec/dnf-plugin-livepatch.rpmlint.toml", "spec/dnf-plugin-livepatch.spec", *rpms.values()
+        rpmlint,
+        "-c",
+        "spec/dnf-plugin-livepatch.rpmlint.toml",
+        "spec/dnf-plugin-livepatch.spec",
+        *rpms.values(),
     )
     assert re.search(r" 0 errors, 0 warnings", result.stdout), result.stdout
 
@@ -99,7 +103,8 @@ def test_every_module_of_the_source_is_packaged(headers):
         assert [name for name in names if f"{target}/{name}" not in packaged] == []
     for name in tree.tracked():
         if name.startswith("man/"):
-            assert any(path.startswith(f"/usr/share/man/man{name[-1]}/{name[4:]}") for path in packaged), name
+            page = f"/usr/share/man/man{name[-1]}/{name[4:]}"
+            assert any(path.startswith(page) for path in packaged), name
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,11 @@ def test_every_module_of_the_source_is_packaged(headers):
     [
         (
             "python3-dnf-plugin-livepatch",
-            [SITE + "/dnf-plugins/livepatch.py", PACKAGE + "/dnf4/plugin.py", "/etc/dnf/plugins/livepatch.conf"],
+            [
+                SITE + "/dnf-plugins/livepatch.py",
+                PACKAGE + "/dnf4/plugin.py",
+                "/etc/dnf/plugins/livepatch.conf",
+            ],
         ),
         (
             "livepatch-runtime",
@@ -179,7 +188,9 @@ def test_relations(headers):
         # A container has no kernel, and a host may have it from anywhere.
         assert not any(name.startswith("kernel") for name in names)
         # needs-restarting takes whatever provides "kernel" for one.
-        assert not any(re.match(r"kernel|kpatch-patch|livepatch( |$|\()", p) for p in pairs(header, "provides"))
+        assert not any(
+            re.match(r"kernel|kpatch-patch|livepatch( |$|\()", p) for p in pairs(header, "provides")
+        )
     assert "dnf" not in " ".join(pairs(runtime, "requires"))
 
 
@@ -299,20 +310,20 @@ def test_dnf_finds_the_plugin_that_the_package_installs(root, tmp_path):
 
 @pytest.mark.parametrize("name", ["livepatch", "livepatch-rpm", "livepatch-repo"])
 def test_the_programs_start(root, name):
-    """From the installed files, without the source tree; the tools with the test's own Python, for Jinja2."""
+    """From the installed files alone; the tools with the Python of the tests, which has Jinja2."""
     python = "/usr/bin/python3" if name == "livepatch" else sys.executable
     result = subprocess.run(
-        [python, f"{root}/usr/bin/{name}", "--version"],
+        [python, f"{root}/usr/bin/{name}", "--help"],
         env={**os.environ, "PYTHONPATH": f"{root}{SITE}", "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split()[-1] == "1.0.0"
+    assert result.stdout.startswith(f"usage: {name} ")
 
 
 def test_removal_leaves_nothing_behind(root):
     database = ["--root", str(root), "--dbpath", "/var/lib/rpm"]
     result = tree.run("rpm", *database, "-e", "--nodeps", "--noscripts", "--notriggers", *NAMES)
     assert result.returncode == 0, result.stdout
-    left = [path for path in glob.glob(f"{root}/**", recursive=True) if "livepatch" in path[len(str(root)) :]]
-    assert left == []
+    names = [path[len(str(root)) :] for path in glob.glob(f"{root}/**", recursive=True)]
+    assert [name for name in names if "livepatch" in name] == []
