@@ -67,12 +67,16 @@ class Target(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """Everything a decision depends on; ``mode`` and ``when`` are livepatch.conf's."""
+    """Everything a decision depends on; ``mode`` and ``when`` are livepatch.conf's.
+
+    ``cannot`` is why nothing can be loaded into the running kernel here, "" when it can.
+    """
 
     request: Request
     mode: str = "load"
     when: str = "security"
     targets: Tuple[Target, ...] = ()
+    cannot: str = ""
 
 
 class Choice(NamedTuple):
@@ -112,8 +116,10 @@ def decide(situation: Situation) -> Plan:
         notes.extend(said)
         if choice is None:
             continue
-        if situation.mode == "report":
-            first = choice.candidates[0]
+        first = choice.candidates[0]
+        if target.running and situation.cannot:
+            notes.append(messages.problem("patch-no-place", nevra=first.nevra, why=situation.cannot))
+        elif situation.mode == "report":
             notes.append(messages.problem("patch-offered", nevra=first.nevra, repo=first.repo))
         else:
             choices.append(choice)

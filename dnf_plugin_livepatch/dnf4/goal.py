@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""DNF's sack and goal: find live patches, try one on a copy of the goal, add it softly.
+
+Softly: a trial solve on a copy comes first, and only a result that is the user's own transaction plus
+exactly the wanted packages is committed. Everything here may raise; the plugin catches.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import functools
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Tuple
+
+from .. import profiles as rules
+from ..model import Nevra
+from ..policy import Candidate, Target
+from ..releases import capability_version, kernel_release, release_of_capability
+
+_LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
+
+
+class Survey(NamedTuple):
+    """One kernel's live patches: the target for the policy, and the packages behind its NEVRAs.
+
+    ``planned`` is True when ``target.has`` is in the user's transaction rather than installed already.
+    """
+
+    target: Target
+    packages: Dict[str, Any]
+    planned: bool
+
+
+class Judge(NamedTuple):
+    """What the plugin knows of a package beyond its metadata; see ``policy.Candidate``.
+
+    Each takes a hawkey package, ``secures`` whether its kernel runs too.
+    """
+
+    secures: Callable[[Any, bool], bool]
+    passes: Callable[[Any, "Any | None"], bool]
+    named: Callable[[Nevra], bool]
+
+
+def nevra_of(package: Any) -> Nevra:
+    """A hawkey package's NEVRA."""
+    return Nevra(package.name, str(package.epoch), package.version, package.release, package.arch)
+
+
+def running_package(base: Any, release: str) -> Any:
+    """The installed package of the running kernel, or None: then nothing of ours is to be done.
+
+    libdnf goes by the owner of the boot image, which may be any sub-package; the capability is asked
+    where it finds none.
+    """
+    package = base.sack.get_running_kernel()
+    if package is not None:
+        return package
+    version = capability_version(release)
+    if not version:
+        return None
+    owners = base.sack.query().installed().filterm(provides=f"kernel-uname-r = {version}")
+    return owners[0] if owners else None
+
+
+def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str]:
+    """The enabled repositories that live patches may come from.
+
+    The one that the running kernel came from and those that ``repos =`` names. Where DNF does not know
+    it, or it is gone (an installer's medium, an image build), those that offer the same package.
+    """
+    enabled = {repo.id for repo in base.repos.iter_enabled()}
+    chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
+    origin = base.history.repo(kernel) or ""
+    if origin in enabled:
+        return frozenset(chosen | {origin})
+    offers = base.sack.query().available().filterm(name=kernel.name, arch=kernel.arch)
+    return frozenset(chosen | {package.reponame for package in offers})
+
+
+def incoming(base: Any) -> List[Any]:
+    """The packages that the transaction installs; a "reason change" item has no package (KeyError)."""
+    import dnf.transaction
+
+    packages = []
+    for item in base.transaction or ():
+        if item.action in dnf.transaction.FORWARD_ACTIONS:
+            try:
+                packages.append(item.pkg)
+            except KeyError:
+                continue
+    return packages
+
+
+def new_kernels(base: Any, running: str) -> Tuple[str, ...]:
+    """The releases of the kernels that the user's transaction installs, oldest first."""
+    found: Dict[str, Any] = {}
+    for package in incoming(base):
+        if not package.name.startswith("kernel"):
+            continue
+        release = kernel_release(nevra_of(package))
+        for capability in map(str, package.provides):
+            if capability.startswith("kernel-uname-r = "):
+                release = release_of_capability(capability.partition(" = ")[2])
+        if release and release != running:
+            found.setdefault(release, package)
+    return tuple(found)
+
+
+def _look(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Any:
+    """Every package, installed or offered, excluded or not, that may patch this kernel."""
+    import hawkey
+
+    found = rules.lookup(release, profiles, build_id)
+    everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+    query = everything.filter(provides=list(found.provides))
+    for key, values in (
+        ("name", found.names),
+        ("name__glob", found.name_globs),
+        ("provides__glob", found.provides_globs),
+    ):
+        if values:
+            query = query.union(everything.filter(**{key: list(values)}))
+    return query
+
+
+def _newer(one: Any, other: Any) -> int:
+    """Which build is newer. Between names there is no EVR order; there the build time decides."""
+    if one.name == other.name and one.arch == other.arch:
+        return int(one.evr_cmp(other))
+    return int(one.buildtime > other.buildtime) - int(one.buildtime < other.buildtime)
+
+
+def installed_patches(base: Any, release: str, profiles: Sequence[Any], build_id: str = "") -> bool:
+    """Is anything installed that may be a live patch for this kernel?"""
+    return bool(_look(base, release, build_id, profiles).installed())
+
+
+def survey(
+    base: Any,
+    release: str,
+    running: bool,
+    profiles: Sequence[Any],
+    trusted: FrozenSet[str],
+    judge: Judge,
+    build_id: str = "",
+    open_cves: int = 0,
+) -> Survey:
+    """The live patches for kernel ``release``: what the host has or will have, and what is newer."""
+    query = _look(base, release, build_id, profiles)
+    coming = {str(package) for package in incoming(base)}
+    has: Any = None
+    excluded: Any = None
+    owner, planned = "", False
+    offered: List[Tuple[Any, Any]] = []
+    for package in query:
+        kinds = rules.match_all(
+            nevra_of(package), map(str, package.provides), map(str, package.requires), profiles
+        )
+        found = next((kind for kind in kinds if rules.fits(kind, release, build_id)), kinds[0])
+        if found.kind != "not-a-live-patch" and not rules.fits(found, release, build_id):
+            continue
+        will_be = package.installed or str(package) in coming
+        if will_be and found.kind == "patch":
+            planned = planned or not package.installed
+            if has is None or _newer(package, has) > 0:
+                has, owner = package, found.profile
+        elif not will_be:
+            offered.append((package, found))
+    visible = set(base.sack.query().available().filterm(pkg=[package for package, _ in offered]))
+    offered.sort(key=functools.cmp_to_key(lambda one, other: _newer(other[0], one[0])))
+    candidates: List[Candidate] = []
+    packages: Dict[str, Any] = {}
+    for package, found in offered:
+        if planned or (has is not None and (_newer(package, has) <= 0 or found.profile not in ("", owner))):
+            continue
+        nevra = nevra_of(package)
+        if package not in visible:
+            if found.kind == "patch" and excluded is None and not candidates:
+                excluded = nevra
+            continue
+        if str(nevra) in packages:
+            continue
+        candidate = _candidate(base, package, found, running, trusted, judge, has)
+        candidates.append(candidate)
+        packages[str(nevra)] = package
+    target = Target(
+        release,
+        running,
+        tuple(candidates),
+        nevra_of(has) if has is not None else None,
+        excluded,
+        open_cves,
+    )
+    return Survey(target, packages, planned)
+
+
+def _candidate(
+    base: Any,
+    package: Any,
+    found: Any,
+    running: bool,
+    trusted: FrozenSet[str],
+    judge: Judge,
+    has: Any,
+) -> Candidate:
+    nevra = nevra_of(package)
+    repo = base.repos.get(package.reponame)
+    return Candidate(
+        nevra,
+        package.reponame,
+        found.kind,
+        package.reponame in trusted,
+        bool(repo is not None and repo.gpgcheck),
+        judge.secures(package, running),
+        judge.passes(package, has),
+        judge.named(nevra),
+        "" if found.kind != "not-a-live-patch" else found.why,
+    )
+
+
+def _outcome(goal: Any) -> Dict[str, FrozenSet[str]]:
+    return {name: frozenset(map(str, getattr(goal, f"list_{name}")())) for name in _LISTS}
+
+
+def _select(base: Any, package: Any) -> Any:
+    import dnf.selector
+
+    selector = dnf.selector.Selector(base.sack)
+    selector.set(pkg=base.sack.query().filterm(pkg=[package]))
+    return selector
+
+
+def _solve(base: Any, packages: Iterable[Any], allow_erasing: bool, optional: bool) -> "Tuple[Any, bool]":
+    goal = copy.deepcopy(base.goal)
+    for package in packages:
+        goal.install(select=_select(base, package), optional=optional)
+    solved = goal.run(
+        allow_uninstall=allow_erasing,
+        force_best=base.conf.best,
+        ignore_weak_deps=not base.conf.install_weak_deps,
+    )
+    return goal, bool(solved)
+
+
+def trial(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
+    """Why adding ``packages`` would not leave the user's transaction as it is; "" when it would."""
+    before = _outcome(base.goal)
+    goal, solved = _solve(base, packages, allow_erasing, optional=True)
+    if solved:
+        after = _outcome(goal)
+        added = (after["installs"] | after["upgrades"]) - (before["installs"] | before["upgrades"])
+        wanted = {str(package) for package in packages}
+        same = all(before[name] == after[name] for name in _LISTS[2:])
+        kept = before["installs"] <= after["installs"] and before["upgrades"] <= after["upgrades"]
+        if same and kept and added == wanted:
+            return ""
+        extra = sorted((added - wanted) | (after["erasures"] - before["erasures"]))
+        if extra:
+            return f"it would also change {', '.join(extra[:3])}"
+        if not added and not (same and kept):
+            return "it would change other packages"
+    goal, solved = _solve(base, packages, allow_erasing, optional=False)
+    if solved:
+        return "it does not fit the rest of this transaction"
+    problems = [str(rule) for rules_of in goal.problem_rules() for rule in rules_of]
+    return problems[0].strip().rstrip(".") if problems else "its dependencies cannot be met"
+
+
+def commit(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
+    """Add ``packages`` to the goal and resolve again; why it failed, "" when it did not.
+
+    A job cannot be taken back from a goal, so that the goal as it was is put back after a failure.
+    """
+    import dnf.exceptions
+
+    saved = copy.deepcopy(base.goal)
+    for package in packages:
+        base.goal.install(select=_select(base, package), optional=True)
+    try:
+        base.resolve(allow_erasing)
+    except dnf.exceptions.Error as error:
+        base._goal = saved
+        base.history.close()
+        base.resolve(allow_erasing)
+        return str(error)
+    return ""
+
+
+def hide(base: Any, nevras: Iterable[str]) -> Tuple[str, ...]:
+    """Exclude these builds, so that DNF's own upgrade does not take them; the names of those it hid."""
+    wanted = set(nevras)
+    names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
+    offered = base.sack.query().available().filterm(name=names)
+    hidden = [package for package in offered if str(nevra_of(package)) in wanted]
+    if hidden:
+        base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))
+    return tuple(sorted({str(package) for package in hidden}))

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One dnf run: looks at the host and the sack, lets the policy decide, carries the plan out.
+
+Shared by the plugin's hooks and by ``dnf livepatch update``. Whatever is not there or broken (advisories,
+inventory, guard) costs one warning line and is then unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Callable, Dict, List, Sequence, Set, Tuple, TypeVar
+
+from .. import config as configs
+from .. import exposure as exposures
+from .. import messages, policy, profiles
+from ..model import Exposure, InForce, Unfixable
+from ..paths import Paths
+from ..runtime import kernel as kernels
+from . import goal, request
+from .report import LOG, Voice, closing
+
+#: Seconds that reconcile may take beyond the transition itself.
+MARGIN = 30
+_CVE = "livepatch-cve("
+_T = TypeVar("_T")
+
+
+class Session:
+    """State of one ``dnf.Base``. ``expected`` is the NEVRA of the live patch that the transaction has to
+    bring in force, "" when there is none; ``added`` are the NEVRAs that we put into the transaction.
+    """
+
+    def __init__(self, base: Any) -> None:
+        self.base = base
+        self.paths = Paths()
+        self.voice = Voice()
+        self.config, faults = configs.read(self.paths.config)
+        self.profiles, more = profiles.load(self.paths.profile_dirs)
+        self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
+        self.kernel = kernels.running(self.paths)
+        self.cannot = kernels.environment(self.paths)
+        self.expected = ""
+        self.added: Set[str] = set()
+        self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")
+        self.in_force: Tuple[InForce, ...] = ()
+        self.unfixable: Tuple[Unfixable, ...] = ()
+
+    def soft(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
+        """What ``function`` returns; after one warning line ``default``, should it fail in any way."""
+        try:
+            return function()
+        except Exception as error:  # whatever it is: dnf's user asked for an upgrade, not for us
+            self.voice.tell([messages.problem("plugin-fault", what=what, error=_told(error))])
+            LOG.debug("livepatch: %s", what, exc_info=True)
+            return default
+
+    def plan(self, wish: policy.Request, specs: Sequence[str], allow_erasing: bool, prompt: bool) -> None:
+        """Add to the resolved transaction what the policy wants, and say the rest."""
+        package = goal.running_package(self.base, self.kernel.release)
+        if package is None:
+            LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
+            return
+        self.soft("reading the advisories", None, lambda: self._read_inputs())
+        surveys = self._surveys(package, wish, specs)
+        situation = policy.Situation(
+            wish,
+            self.config.mode,
+            self.config.when,
+            tuple(survey.target for survey in surveys),
+            self.cannot,
+        )
+        plan = policy.decide(situation)
+        self.voice.tell(plan.notes)
+        chosen = self._add(plan, surveys, allow_erasing)
+        self._expect(surveys[0], chosen)
+        if prompt and self.base.transaction:
+            self.soft("describing the transaction", None, lambda: self._prompt(surveys[0], chosen))
+
+    def _read_inputs(self) -> None:
+        from ..runtime import cache
+        from . import advisories
+
+        self.inputs = advisories.inputs(self.base, self.kernel)
+        if os.geteuid() == 0:
+            cache.save(self.paths, self.inputs)
+
+    def exposure(self, in_force: Sequence[InForce]) -> Exposure:
+        """The exposure of the running kernel with these patches in force."""
+        return exposures.compute(self.inputs, in_force, self.unfixable)
+
+    def look_at_kernel(self) -> List[str]:
+        """Read what is in force now; the NEVRAs of installed patches that should be and are not."""
+        from ..runtime import inventory, status
+
+        rows = status.gather(self.paths, self.config).patches
+        self.in_force = tuple(InForce(row.module, row.package, row.cves) for row in rows if row.in_force)
+        stock = inventory.read(self.paths, self.kernel.release)
+        self.unfixable = status.unfixable(stock.patches)
+        missing = (status.NOT_LOADED, status.OTHER_BUILD, status.DISABLED)
+        return list(dict.fromkeys(row.package for row in rows if row.installed and row.state in missing))
+
+    def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[goal.Survey]:
+        trusted = goal.trusted_repos(self.base, package, self.config.repos)
+        judge = goal.Judge(
+            self._secures,
+            lambda patch, has: request.passes(self.base, self._new_advisories(patch, has)),
+            lambda nevra: request.names(specs, nevra),
+        )
+        release, build_id = self.kernel.release, self.kernel.build_id
+        # An empty list of live patches is the usual case: then neither rpmdb nor manifests are read.
+        if goal.installed_patches(self.base, release, self.profiles, build_id) or self._loaded():
+            nothing: List[str] = []
+            absent = self.soft("looking at the live patches in force", nothing, self.look_at_kernel)
+            if not self.cannot and self.config.mode == "load":
+                self.voice.tell(messages.problem("module-not-in-force", nevra=name) for name in absent)
+                self.expected = absent[0] if absent else ""
+        rows = self.exposure(self.in_force).rows
+        still = sum(1 for row in rows if row.state != exposures.CLOSED_LIVE)
+        surveys = [
+            goal.survey(self.base, release, True, self.profiles, trusted, judge, build_id, still)
+        ]
+        if self.config.kernels == "installed":
+            for other in goal.new_kernels(self.base, release):
+                surveys.append(goal.survey(self.base, other, False, self.profiles, trusted, judge))
+        return surveys
+
+    def _loaded(self) -> bool:
+        try:
+            return bool(os.listdir(self.paths.klp))
+        except OSError:
+            return False
+
+    def _cves(self, package: Any) -> Set[str]:
+        declared = {
+            text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)
+        }
+        return declared or set(dict(self.inputs.cover).get(str(goal.nevra_of(package)), ()))
+
+    def _new_advisories(self, package: Any, has: Any) -> List[Any]:
+        """The hawkey advisories that ``package`` brings beyond those of the patch the host has."""
+        import hawkey
+
+        known = {a.id for a in has.get_advisories(hawkey.EQ | hawkey.LT)} if has is not None else set()
+        return [a for a in package.get_advisories(hawkey.EQ | hawkey.LT) if a.id not in known]
+
+    def _secures(self, package: Any, running: bool) -> bool:
+        """Does this patch close a CVE that is open, as far as that is known?"""
+        import hawkey
+
+        cves = self._cves(package)
+        if running:
+            exposure = self.exposure(self.in_force)
+            if cves & {row.cve for row in exposure.rows if row.state != exposures.CLOSED_LIVE}:
+                return True
+            if exposure.quality == exposures.EXACT:
+                return False
+            cves -= {row.cve for row in exposure.rows}
+            cves -= {cve for patch in self.in_force for cve in patch.cves}
+            if cves or self.in_force:
+                return bool(cves)
+        own = package.get_advisories(hawkey.EQ | hawkey.LT)
+        return bool(cves) or any(advisory.type == hawkey.ADVISORY_SECURITY for advisory in own)
+
+    def _add(self, plan: policy.Plan, surveys: Sequence[goal.Survey], allow_erasing: bool) -> List[Any]:
+        """Add for each kernel the newest candidate that resolves; the hawkey packages added."""
+        packages: Dict[str, Any] = {}
+        for survey in surveys:
+            packages.update(survey.packages)
+        chosen: List[Any] = []
+        for choice in plan.choices:
+            newest, reason = choice.candidates[0].nevra, ""
+            for candidate in choice.candidates:
+                package = packages[str(candidate.nevra)]
+                why = goal.trial(self.base, [*chosen, package], allow_erasing)
+                if not why:
+                    chosen.append(package)
+                    if reason:
+                        older = messages.problem("patch-older", nevra=candidate.nevra, newer=newest, why=reason)
+                        self.voice.tell([older])
+                    break
+                reason = reason or why
+            else:
+                self.voice.tell([messages.problem("patch-unresolvable", nevra=newest, why=reason)])
+        if chosen:
+            why = goal.commit(self.base, chosen, allow_erasing)
+            if why:
+                self.voice.tell([messages.problem("patch-unresolvable", nevra=chosen[0], why=why)])
+                return []
+            self.added |= {str(goal.nevra_of(package)) for package in chosen}
+        return chosen
+
+    def _expect(self, survey: goal.Survey, chosen: Sequence[Any]) -> None:
+        """Remember which live patch of the running kernel the transaction brings, if any."""
+        for package in chosen:
+            if str(goal.nevra_of(package)) in survey.packages:
+                self.expected = str(goal.nevra_of(package))
+                return
+        if survey.planned and survey.target.has is not None:
+            self.expected = str(survey.target.has)
+
+    def _prompt(self, survey: goal.Survey, chosen: Sequence[Any]) -> None:
+        cves: Set[str] = set()
+        for package in goal.incoming(self.base):
+            if str(goal.nevra_of(package)) == self.expected:
+                cves = self._cves(package)
+        if not (self.inputs.debt or cves):
+            return
+        name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        compare = self.base.sack.evr_cmp
+        newest = exposures.evr_of(self.inputs.kernel_package)
+        running = newest
+        for package in (*self.base.sack.query().installed().filterm(name=name), *goal.incoming(self.base)):
+            if package.name == name and compare(package.evr, newest) > 0:
+                newest = package.evr
+        lines = exposures.prompt_lines(
+            self.inputs, self.in_force, cves, newest if newest != running else "", compare
+        )
+        self.voice.lines((logging.INFO, text) for text in lines)
+
+    def hide_blocked(self) -> None:
+        """Keep blocked live patches out of DNF's own upgrade too."""
+        if not os.path.exists(self.paths.guard):
+            return
+        from ..runtime import guard
+
+        blocked = guard.blocked(self.paths)
+        if blocked:
+            for name in goal.hide(self.base, blocked):
+                LOG.debug("livepatch: %s is blocked and not offered", name)
+
+    def prepare(self) -> None:
+        """Import what ``load`` needs: the transaction may replace this very plugin on disk."""
+        from ..runtime import inventory, request, status  # noqa: F401
+
+    def failed(self) -> bool:
+        """Did the rpm transaction fail to install the expected package?"""
+        import libdnf
+
+        for item in self.base.transaction or ():
+            if item.state == libdnf.transaction.TransactionItemState_ERROR:
+                try:
+                    if str(goal.nevra_of(item.pkg)) == self.expected:
+                        return True
+                except KeyError:
+                    continue
+        return False
+
+    def load(self) -> bool:
+        """After the transaction: have the patch loaded, say how it went; False when it is not in force."""
+        if not self.expected or self.failed():
+            return True
+        if self.config.mode != "load" or self.cannot:
+            why = self.cannot or f"mode = {self.config.mode}"
+            self.voice.tell([messages.problem("load-skipped", nevra=self.expected, why=why)])
+            return True
+        from ..runtime import request as asking
+
+        before = self.exposure(self.in_force)
+        limit = self.config.transition_timeout + MARGIN
+        LOG.info("Loading live patch %s (at most %d s).", self.expected, limit)
+        try:
+            result = asking.ask(self.paths, limit)
+        except KeyboardInterrupt:
+            self.voice.tell([messages.problem("load-interrupted")])
+            return True
+        except OSError as error:
+            LOG.debug("livepatch: %s", error)
+            result = None
+        if result is not None:
+            self.soft("reading what is in force", None, self._after)
+        in_force = result.in_force if result is not None else ()
+        lines, good = closing(result, self.expected, before, self.exposure(in_force))
+        Voice().lines(lines)
+        return good
+
+    def _after(self) -> None:
+        from ..runtime import inventory, status
+
+        self.unfixable = status.unfixable(inventory.read(self.paths, self.kernel.release).patches)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts for the tests: this machine's own root under an overlay, in a chroot with its own mounts and pids.
+
+DNF, rpm and every file they touch are real; only `uname -r` is faked, and a stand-in answers for
+systemd and reconcile. CAP_SYS_MODULE is dropped: nothing here can reach the machine's own kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+
+import createrepo_c
+import rpms
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parts")
+RUNNING = rpms.release(10)
+
+
+class Answer(NamedTuple):
+    """How one command in a host ended; ``new`` and ``gone`` are the NEVRAs it added and removed."""
+
+    code: int
+    out: str
+    err: str
+    new: FrozenSet[str]
+    gone: FrozenSet[str]
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+class Update(NamedTuple):
+    """One advisory of a repository."""
+
+    id: str
+    packages: "tuple[rpms.Rpm, ...]"
+    cves: "tuple[str, ...]" = ()
+    type: str = "security"
+    severity: str = "Important"
+
+
+def repository(folder: str, rpm_paths: Iterable[str], updates: Iterable[Update] = (), text: str = "") -> None:
+    """Make a repository of these RPMs in ``folder``; ``text`` replaces its updateinfo."""
+    os.makedirs(folder)
+    for path in rpm_paths:
+        os.link(path, os.path.join(folder, os.path.basename(path)))
+    subprocess.run(["createrepo_c", "--quiet", "--simple-md-filenames", folder], check=True, capture_output=True)
+    info = createrepo_c.UpdateInfo()
+    for update in updates:
+        info.append(_record(update))
+    path = os.path.join(folder, "updateinfo.xml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text or info.xml_dump())
+    subprocess.run(["modifyrepo_c", path, folder + "/repodata"], check=True, capture_output=True)
+
+
+def _record(update: Update) -> "createrepo_c.UpdateRecord":
+    import datetime
+
+    record = createrepo_c.UpdateRecord()
+    record.id, record.title, record.type = update.id, update.id, update.type
+    record.severity, record.status, record.version, record.fromstr = update.severity, "final", "1", "test"
+    record.issued_date = record.updated_date = datetime.datetime(2026, 11, 1)
+    collection = createrepo_c.UpdateCollection()
+    collection.shortname = collection.name = "test"
+    for rpm in update.packages:
+        package = createrepo_c.UpdateCollectionPackage()
+        package.name, package.version, package.release = rpm.name, rpm.version, rpm.release
+        package.epoch, package.arch, package.filename = "0", rpms.ARCH, f"{rpm}.rpm"
+        collection.append(package)
+    record.append_collection(collection)
+    for cve in update.cves:
+        reference = createrepo_c.UpdateReference()
+        reference.type, reference.id, reference.href = "cve", cve, f"https://example.invalid/{cve}"
+        reference.title = cve
+        record.append_reference(reference)
+    return record
+
+
+class Host:
+    """One machine. What it writes is in ``folder``; ``below`` are the layers it starts from."""
+
+    def __init__(self, lab: "Lab", folder: str, below: Iterable[str]) -> None:
+        self.lab = lab
+        self.folder = folder
+        self.below = list(below)
+        for name in ("up", "work", "mnt"):
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+
+    def path(self, path: str) -> str:
+        """Where the host's file ``path`` is written from outside; its folder is made."""
+        real = self.folder + "/up" + path
+        os.makedirs(os.path.dirname(real), exist_ok=True)
+        return real
+
+    def write(self, path: str, text: str) -> None:
+        with open(self.path(path), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read(self, path: str) -> str:
+        """The host's file, "" when it was never written."""
+        try:
+            with open(self.folder + "/up" + path, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def conf(self, text: str) -> None:
+        """Write livepatch.conf; ``text`` is what comes below [main]."""
+        self.write("/etc/dnf/plugins/livepatch.conf", "[main]\n" + text)
+
+    def repos(self, **states: str) -> None:
+        """Enable repositories: id -> a state of the lab, followed by more lines of its section if any."""
+        text = ""
+        for name, state in states.items():
+            state, _, more = state.partition("\n")
+            text += f"[{name}]\nname={name}\nbaseurl=file://{self.lab.states}/{state}\n"
+            text += f"gpgkey=file://{self.lab.key}\nmetadata_expire=0\n{more}\n"
+        self.write("/etc/yum.repos.d/lab.repo", text)
+
+    def sh(self, command: str, timeout: float = 120, env: Optional[Dict[str, str]] = None) -> Answer:
+        """Run a shell command as root in the host."""
+        lower = ":".join([*self.below, "/"])
+        mount = os.path.join(self.folder, "mnt")
+        inner = f"rpm -qa | sort > /tmp/before; ( {command} ); code=$?; rpm -qa | sort > /tmp/after; exit $code"
+        script = f"""
+            mount -t overlay -o lowerdir={lower},upperdir={self.folder}/up,workdir={self.folder}/work overlay {mount}
+            mkdir -p {mount}{SOURCE} {mount}{self.lab.folder}
+            mount --bind {SOURCE} {mount}{SOURCE}
+            mount --bind {self.lab.folder} {mount}{self.lab.folder}
+            mount -t proc proc {mount}/proc
+            mount --bind /dev {mount}/dev
+            exec chroot {mount} setpriv --bounding-set=-sys_module /bin/sh -c {shlex.quote(inner)}
+        """
+        done = subprocess.run(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            env={
+                "PATH": f"{PARTS}:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": "/root",
+                "LANG": "C.UTF-8",
+                "LD_PRELOAD": self.lab.shim,
+                "FAKE_RELEASE": RUNNING,
+                "PYTHONPATH": SOURCE,
+                "PYTHONPYCACHEPREFIX": self.lab.folder + "/pycache",
+                **(env or {}),
+            },
+        )
+        before, after = (frozenset(self.read(f"/tmp/{name}").split()) for name in ("before", "after"))
+        return Answer(done.returncode, done.stdout, done.stderr, after - before, before - after)
+
+    def dnf(self, *words: str, **kwargs: object) -> Answer:
+        """Run `dnf -y` with these arguments."""
+        return self.sh("dnf -y " + " ".join(map(shlex.quote, words)), **kwargs)  # type: ignore[arg-type]
+
+    def python(self, code: str) -> Answer:
+        """Run Python code against the DNF API."""
+        self.write("/root/run.py", code)
+        return self.sh("python3 /root/run.py")
+
+    def drop(self) -> None:
+        """Forget everything the host wrote."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Lab:
+    """The RPMs, repositories and the installed base that all hosts share. Made once for all workers."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.states = os.path.join(folder, "states")
+        self.shim = os.path.join(folder, "uname.so")
+        self.key = os.path.join(folder, "RPM-GPG-KEY-test")
+        self.base = os.path.join(folder, "base")
+        self.count = 0
+
+    def make(self, packages: Iterable[rpms.Rpm], states: "Dict[str, tuple]", base: List[str]) -> None:
+        """Build everything: ``states`` are (packages, updates[, updateinfo text]); ``base`` is installed first."""
+        shim = ["gcc", "-shared", "-fPIC", "-O2", "-o", self.shim, os.path.join(PARTS, "uname.c")]
+        subprocess.run(shim, check=True)
+        built = rpms.build(os.path.join(self.folder, "build"), packages)
+        rpms.sign(self.folder, built.values())
+        os.makedirs(self.states)
+        for name, (content, *more) in states.items():
+            repository(os.path.join(self.states, name), [built[str(rpm)] for rpm in content], *more)
+        host = Host(self, self.base, ())
+        host.write("/etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
+        host.write("/etc/dnf/vars/releasever", "9\n")
+        host.write(
+            "/etc/dnf/dnf.conf",
+            f"[main]\npluginpath={SOURCE}/dnf_plugin_livepatch/dnf-plugins\ngpgcheck=1\n"
+            "installonly_limit=3\nbest=True\nclean_requirements_on_remove=True\n",
+        )
+        host.write("/var/lib/livepatch/.keep", "")
+        host.write("/sys/kernel/livepatch/.keep", "")
+        host.repos(base="start")
+        answer = host.sh(
+            "rm -rf /.dockerenv /run/systemd /run/.containerenv /var/lib/rpm /var/lib/dnf /root/.rpmdb"
+            " /run/livepatch /sys/kernel/livepatch/.keep; mkdir -p /var/lib/rpm /run/systemd/system /run/livepatch"
+            f" && rpm --initdb && rpm --import {self.key}"
+            " && dnf -y install " + " ".join(base)
+        )
+        if answer.code:
+            sys.exit(answer.text)
+
+    def host(self) -> Host:
+        """A fresh host with the base installed and every repository that changes nothing."""
+        self.count += 1
+        folder = os.path.join(self.folder, f"host-{os.getpid()}-{self.count}")
+        host = Host(self, folder, [self.base + "/up"])
+        host.repos(base="start")
+        return host
