@@ -36,6 +36,8 @@ need-%:
 demo: need-base need-vm rpm ## Boot a real kernel with an open CVE and fix it by `dnf upgrade`
 	@$(PYTHON) -m vm.demo
 
+# Literally, whatever a shell and make would do with a $ in it.
+vm: override export CMD := $(value CMD)
 .PHONY: vm
 vm: need-base need-vm rpm ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
 	@$(PYTHON) -m vm.run

@@ -66,3 +66,15 @@ def test_versions_agree():
 @pytest.mark.parametrize("name", [name for name in tree.tracked() if name.startswith("man/")])
 def test_man_pages_are_of_this_version(name):
     assert f'"dnf-plugin-livepatch {VERSION}"' in tree.read(name)
+
+
+def test_a_command_reaches_the_demo_host_unchanged(tmp_path):
+    """`make vm CMD=…` with what make or a shell would expand; a stand-in Python prints what it gets."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text('#!/bin/sh\nprintf "%s" "$CMD"\n')
+    stand_in.chmod(0o755)
+    command = "echo $HOME \"$(id)\" 'a # b' `x` $$ \\n"
+    makefile = tmp_path / "Makefile"
+    text = tree.read("Makefile").replace("vm: need-base need-vm rpm ##", "vm: ##")
+    makefile.write_text(text.replace("PYTHON := .venv/bin/python", f"PYTHON := {stand_in}"))
+    assert tree.run("make", "-f", str(makefile), "vm", f"CMD={command}").stdout == command
