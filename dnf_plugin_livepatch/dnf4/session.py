@@ -91,14 +91,12 @@ class Session:
 
     def look_at_kernel(self) -> List[str]:
         """Read what is in force now; the NEVRAs of installed patches that should be and are not."""
-        from ..runtime import inventory, status
+        from ..runtime import status
 
-        rows = status.gather(self.paths, self.config).patches
-        self.in_force = tuple(InForce(row.module, row.package, row.cves) for row in rows if row.in_force)
-        stock = inventory.read(self.paths, self.kernel.release)
-        self.unfixable = status.unfixable(stock.patches)
-        missing = (status.NOT_LOADED, status.OTHER_BUILD, status.DISABLED)
-        return list(dict.fromkeys(row.package for row in rows if row.installed and row.state in missing))
+        seen = status.look(self.paths, self.kernel, self.inputs.cover)
+        self.in_force = seen.in_force
+        self.unfixable = status.unfixable(seen.stock.patches)
+        return list(seen.missing)
 
     def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[goal.Survey]:
         trusted = goal.trusted_repos(self.base, package, self.config.repos)
@@ -277,7 +275,7 @@ class Session:
     def _after(self) -> None:
         from ..runtime import inventory, status
 
-        self.unfixable = status.unfixable(inventory.read(self.paths, self.kernel.release).patches)
+        self.unfixable = status.unfixable(inventory.read(self.paths, self.kernel).patches)
 
 
 def _told(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Tuple
 
-from ..model import InstalledPatch
+from ..model import InstalledPatch, Kernel
 from ..paths import Paths
 from ..releases import kernel_packages
 
@@ -24,16 +24,16 @@ class Inventory(NamedTuple):
     core: Tuple[Tuple[str, int], ...] = ()
 
 
-def read(paths: Paths, release: str) -> Inventory:
-    """What is installed, for the kernel ``release``; asks the rpm database."""
+def read(paths: Paths, kernel: Kernel) -> Inventory:
+    """What is installed, for ``kernel``; asks the rpm database."""
     from .. import profiles
     from . import installed
 
     known, _ = profiles.load(paths.profile_dirs)
-    found = installed.read(paths, known, release)
+    found = installed.read(paths, known, kernel.release, kernel.build_id)
     if not found.healthy:
         return Inventory(found.patches, False, found.why)
-    kernels, core = _others(paths, release)
+    kernels, core = _others(paths, kernel.release)
     return Inventory(found.patches, True, "", kernels, core)
 
 

@@ -7,7 +7,7 @@ no privileges, no repository and no dnf. ``judge`` is the pure part.
 
 from __future__ import annotations
 
-from typing import FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import exposure as exposures
 from .. import messages
@@ -27,10 +27,16 @@ from ..model import (
 )
 from ..paths import Paths
 
+if TYPE_CHECKING:
+    from . import inventory
+
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
 HELD = "unloaded-by-admin"
 TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
+
+#: States of an installed patch that should be in force and is not, for no reason anybody gave.
+MISSING = (NOT_LOADED, OTHER_BUILD, DISABLED)
 
 
 class PatchRow(NamedTuple):
@@ -137,6 +143,12 @@ def _installed_row(
     )
 
 
+def _parts(patch: InstalledPatch, rows: Sequence[PatchRow]) -> List[PatchRow]:
+    """Of a set that is only partly in force, a part closes what its own manifest says, no more."""
+    told = [module.manifest.cves if module.manifest is not None else () for module in patch.modules]
+    return [row._replace(cves=cves) if row.in_force else row for row, cves in zip(rows, told)]
+
+
 def _loaded_row(live: LoadedPatch, fact: Optional[InForce], guarded: Guarded) -> PatchRow:
     ours = live.module in guarded.ours
     at_rest = live.enabled and not live.transition
@@ -180,8 +192,11 @@ def patch_rows(
                 PatchRow(str(patch.nevra), "", patch.profile, "package", True, False, None, None,
                          False, "", (), kind)
             )
-        for module in patch.modules:
-            rows.append(_installed_row(patch, module, live.pop(module.name, None), guarded, cover))
+        own = [
+            _installed_row(patch, module, live.pop(module.name, None), guarded, cover)
+            for module in patch.modules
+        ]
+        rows += own if all(row.in_force for row in own) else _parts(patch, own)
     rows += [_loaded_row(entry, known.get(entry.module), guarded) for entry in live.values()]
     return tuple(rows)
 
@@ -271,56 +286,87 @@ def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
     return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default="")), ""
 
 
+class Look(NamedTuple):
+    """The live patches of this host as they are now: packages, sysfs and the guard's file joined.
+
+    ``guard_fault`` is why the guard's file told nothing, "" when it did.
+    """
+
+    stock: "inventory.Inventory"
+    loaded: Tuple[LoadedPatch, ...]
+    rows: Tuple[PatchRow, ...]
+    guarded: Guarded
+    guard_fault: str
+
+    @property
+    def in_force(self) -> Tuple[InForce, ...]:
+        """The patches verified in force, for ``exposure.compute``."""
+        return tuple(InForce(row.module, row.package, row.cves) for row in self.rows if row.in_force)
+
+    @property
+    def missing(self) -> Tuple[str, ...]:
+        """The installed packages that should be in force and are not."""
+        names = (row.package for row in self.rows if row.installed and row.state in MISSING)
+        return tuple(dict.fromkeys(names))
+
+
+def look(
+    paths: Paths,
+    kernel: Kernel,
+    cover: Iterable[Tuple[str, Tuple[str, ...]]],
+    result: Optional[ReconcileResult] = None,
+) -> Look:
+    """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any."""
+    from . import inventory, klp
+
+    loaded = klp.read(paths)
+    stock = inventory.read(paths, kernel)
+    known = {entry.module: entry for entry in result.in_force} if result else {}
+    guarded, fault = _guarded(paths, kernel.boot_id)
+    return Look(stock, loaded, patch_rows(stock.patches, loaded, guarded, dict(cover), known), guarded, fault)
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host. ``faults`` are those of the configuration. Never raises for bad files."""
-    from . import inventory, klp, state
     from . import kernel as kernels
+    from . import state
 
     now = state.now()
     kernel = kernels.running(paths)
-    loaded = klp.read(paths)
-    stock = inventory.read(paths, kernel.release)
     result = _result(paths, kernel)
     inputs = _inputs(paths, settings, kernel.release, now)
-    known = {entry.module: entry for entry in result.in_force} if result else {}
-    guarded, broken = _guarded(paths, kernel.boot_id)
-    rows = patch_rows(stock.patches, loaded, guarded, dict(inputs.cover), known)
-    in_force = [InForce(row.module, row.package, row.cves) for row in rows if row.in_force]
-    exposure = exposures.compute(inputs, in_force, unfixable(stock.patches))
-    problems = list(result.problems) if result else []
-    problems += [messages.problem("config-fault", fault=fault) for fault in faults]
-    if broken:
-        problems.append(messages.problem("guard-unknown", why=broken))
-    if not stock.healthy:
-        problems.append(messages.problem("inventory-unknown", why=stock.why))
+    seen = look(paths, kernel, inputs.cover, result)
+    stock = seen.stock
+    exposure = exposures.compute(inputs, seen.in_force, unfixable(stock.patches))
     skipped = result.skipped if result else kernels.environment(paths)
-    told = {problem.id for problem in problems}
-    for row in rows:
-        if row.installed and row.state in (NOT_LOADED, OTHER_BUILD, DISABLED) and not skipped:
-            if not told & {"module-not-in-force"}:
-                problems.append(messages.problem("module-not-in-force", nevra=row.package))
     end = _support_end(inputs, stock.patches)
     days = days_between(now, end) if end else None
+    problems = list(result.problems) if result else []
+    problems += [messages.problem("config-fault", fault=fault) for fault in faults]
+    if seen.guard_fault:
+        problems.append(messages.problem("guard-unknown", why=seen.guard_fault))
+    if not stock.healthy:
+        problems.append(messages.problem("inventory-unknown", why=stock.why))
+    if not skipped and not any(problem.severity == "error" for problem in problems):
+        problems += [messages.problem("module-not-in-force", nevra=name) for name in seen.missing]
     if days is not None and days < 0:
         problems.append(messages.problem("support-ended", release=kernel.release, end=end[:10]))
     elif days is not None and days <= settings.eol_warn_days:
-        problems.append(
-            messages.problem("support-ends", release=kernel.release, end=end[:10], days=days)
-        )
+        problems.append(messages.problem("support-ends", release=kernel.release, end=end[:10], days=days))
     return Report(
         now=now,
         kernel=kernel,
         inputs=inputs,
         exposure=exposure,
-        patches=rows,
-        loaded=loaded,
+        patches=seen.rows,
+        loaded=seen.loaded,
         modules=tuple(module for patch in stock.patches for module in patch.modules),
         kernels=stock.kernels,
         core=stock.core,
         installed_known=stock.healthy,
-        state=judge(kernel, rows, exposure, stock.healthy, problems, skipped),
+        state=judge(kernel, seen.rows, exposure, stock.healthy, problems, skipped),
         support_end=end,
         days_left=days,
-        retry=guarded.retry,
+        retry=seen.guarded.retry,
         problems=tuple(problems),
     )

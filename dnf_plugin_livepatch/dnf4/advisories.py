@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the repositories' advisories say about a kernel: hawkey's objects into ``exposure.Inputs``.
+
+Cheap by asking libsolv for the advisories of one package name instead of walking all of them.
+hawkey knows no issue date of an advisory, only the date of its last change, so that one is used. Broken
+references (no id, another type, no CVE in it) are passed over one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+import hawkey
+
+from .. import exposure as exposures
+from .. import profiles, record
+from ..exposure import Inputs
+from ..manifest import CVE
+from ..model import Advisory, Kernel, Nevra, Unfixable
+from ..paths import Paths
+from ..releases import kernel_packages
+from . import goal
+
+#: Kernels that are remembered beside the running one: those it may be followed by.
+MAX_OTHERS = 4
+MAX_NAMES = 64
+_ALL = hawkey.EQ | hawkey.GT | hawkey.LT
+_TYPES = {
+    hawkey.ADVISORY_SECURITY: "security",
+    hawkey.ADVISORY_BUGFIX: "bugfix",
+    hawkey.ADVISORY_ENHANCEMENT: "enhancement",
+    hawkey.ADVISORY_NEWPACKAGE: "newpackage",
+}
+# Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
+_DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
+
+
+def inputs(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) -> Inputs:
+    """What the repositories say about the running ``kernel``; the first of ``read()``."""
+    return read(base, kernel, trusted)[0]
+
+
+def read(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) -> Tuple[Inputs, ...]:
+    """What the repositories say about ``kernel`` and those newer ones that may be booted next.
+
+    ``trusted`` are the repositories whose ``livepatch`` record is believed, None for all enabled.
+    """
+    running = goal.running_package(base, kernel.release)
+    if running is None:
+        return (exposures.unknown(kernel.release, "no installed package owns the running kernel"),)
+    told, as_of = _repositories(base)
+    if not told:
+        reason = "no enabled repository carries advisories (updateinfo)"
+        return (Inputs(kernel.release, str(goal.nevra_of(running)), reason=reason),)
+    known = profiles.load(Paths().profile_dirs)[0]
+    # libdnf names any sub-package that owns a file of the kernel, such as kernel-modules-core.
+    siblings = _siblings(base, running, kernel.release)
+    main = goal.nevra_of(siblings[0])
+    rows = _family_advisories(siblings, main)
+    compare = base.sack.evr_cmp
+    builds = _builds(base, main)
+    newest = builds[0] if builds else main.evr
+    locked = _locked(base)
+    found = []
+    for nevra in [main, *_followers(main, builds, compare)]:
+        release = exposures.release_of(nevra.evr, kernel.release, main.evr)
+        debt, quality, reason = exposures.debt(nevra, rows, compare, newest, locked)
+        support_end, unfixable = _notes(base, release, trusted)
+        found.append(
+            Inputs(
+                kernel_release=release,
+                kernel_package=str(nevra),
+                quality=quality,
+                reason=reason,
+                as_of=as_of,
+                repositories=told,
+                debt=debt,
+                cover=_cover(base, release, kernel.build_id if nevra == main else "", known),
+                unfixable=unfixable,
+                support_end=support_end,
+                newest_kernel=newest,
+            )
+        )
+    return tuple(found)
+
+
+def _repositories(base: Any) -> "Tuple[Tuple[Tuple[str, str], ...], str]":
+    """(id, revision) of each enabled repository with advisories, and when the oldest was read."""
+    told: List[Tuple[str, str]] = []
+    times: List[float] = []
+    for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
+        if not repo.get_metadata_path("updateinfo"):
+            continue
+        told.append((str(repo.id), str(repo._repo.getRevision() or "")))
+        try:
+            # dnf sets this file's time whenever it has made sure that the copy is current.
+            times.append(os.stat(repo.get_metadata_path("primary")).st_mtime)
+        except OSError:
+            times.append(0.0)
+    oldest = time.gmtime(min(times)) if times else None
+    return tuple(told), time.strftime("%Y-%m-%dT%H:%M:%SZ", oldest) if oldest else ""
+
+
+def _locked(base: Any) -> str:
+    release = str(base.conf.substitutions.get("releasever") or "")
+    return release if _DATED.match(release) else ""
+
+
+def _siblings(base: Any, running: Any, release: str) -> List[Any]:
+    """Installed packages of the running build by which advisories may name it, most telling first."""
+    names = [*kernel_packages(release), running.name]
+    query = base.sack.query().installed().filterm(name=names, evr=running.evr, arch=running.arch)
+    return sorted(query, key=lambda package: names.index(package.name)) or [running]
+
+
+def _family_advisories(siblings: Sequence[Any], main: Nevra) -> List[Advisory]:
+    """Advisories for any build of the running kernel's package, under whichever of its names.
+
+    Some vendors list ``kernel-core``, some only ``kernel``: both are one build, told under ``main``'s name.
+    """
+    names = {package.name for package in siblings}
+    rows = (
+        _advisory(advisory, names, main.arch, main.name)
+        for package in siblings
+        for advisory in package.get_advisories(_ALL)
+    )
+    return [row for row in rows if row is not None]
+
+
+def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") -> Optional[Advisory]:
+    packages = set()
+    for package in advisory.packages:
+        name = package.name
+        if name in names and package.arch == arch and package.evr:
+            packages.add(_nevra(rename or name, str(package.evr), arch))
+    if not packages or not advisory.id:
+        return None
+    return Advisory(
+        id=_clean(advisory.id),
+        type=_TYPES.get(advisory.type, "unknown"),
+        severity=_clean(advisory.severity),
+        title=_clean(advisory.title),
+        issued="",
+        updated=_date(advisory.updated),
+        cves=tuple(sorted(set(_cves(advisory.references)))),
+        packages=tuple(sorted(packages)),
+    )
+
+
+def _nevra(name: str, evr: str, arch: str) -> Nevra:
+    epoch, colon, rest = evr.partition(":")
+    version, _, release = (rest if colon else evr).rpartition("-")
+    return Nevra(name, epoch if colon else "0", version, release, arch)
+
+
+def _cves(references: Iterable[Any]) -> Iterator[str]:
+    for reference in references:
+        # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
+        identifier = str(reference.id or "").strip().upper()
+        if CVE.match(identifier):
+            yield identifier
+
+
+def _clean(text: object) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(text or ""))[:200].strip()
+
+
+def _date(moment: Any) -> str:
+    try:
+        return str(moment.strftime("%Y-%m-%d")) if moment is not None and moment.year > 1970 else ""
+    except (AttributeError, ValueError):
+        return ""
+
+
+def _builds(base: Any, main: Nevra) -> List[str]:
+    """EVRs of the running kernel's package that are installed or offered, newest first, each once."""
+    packages = base.sack.query().filterm(name=main.name, arch=main.arch)
+    evrs: Dict[str, None] = {}
+    for package in sorted(packages, reverse=True):
+        evrs[Nevra("", str(package.epoch), package.version, package.release, "").evr] = None
+    return list(evrs)
+
+
+def _followers(main: Nevra, builds: Sequence[str], compare: exposures.Compare) -> List[Nevra]:
+    newer = [evr for evr in builds if compare(evr, main.evr) > 0]
+    return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
+
+
+def _cover(
+    base: Any, release: str, build_id: str, known: Sequence[Any]
+) -> "Tuple[Tuple[str, Tuple[str, ...]], ...]":
+    """Which CVEs each build of each live-patch package for ``release`` closes, by its advisories."""
+    packages = [
+        package
+        for package in goal._look(base, release, build_id, known)
+        if _is_patch(package, release, build_id, known)
+    ]
+    by_name = {package.name: package for package in packages}
+    rows: List[Advisory] = []
+    for name, package in sorted(by_name.items())[:MAX_NAMES]:
+        for advisory in package.get_advisories(_ALL):
+            row = _advisory(advisory, (name,), package.arch)
+            if row is not None:
+                rows.append(row)
+    nevras = {goal.nevra_of(package) for package in packages}
+    return exposures.coverage(rows, by_name, nevras, base.sack.evr_cmp)
+
+
+def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -> bool:
+    """Whether ``package`` patches this kernel by the profiles' rules; the look-up finds too much."""
+    found = profiles.match_all(
+        goal.nevra_of(package), map(str, package.provides), map(str, package.requires), known
+    )
+    return any(profiles.fits(item, release, build_id) for item in found)
+
+
+def _notes(
+    base: Any, release: str, trusted: Optional[FrozenSet[str]]
+) -> Tuple[str, Tuple[Unfixable, ...]]:
+    """End of support and unfixable CVEs from the repositories' ``livepatch`` records."""
+    ends: List[str] = []
+    unfixable: List[Unfixable] = []
+    for repo in base.repos.iter_enabled():
+        if trusted is not None and repo.id not in trusted:
+            continue
+        if not repo.get_metadata_path("livepatch"):
+            continue
+        try:
+            note = record.parse(repo.get_metadata_content("livepatch"), release).kernels.get(release)
+        except record.RecordError:
+            continue
+        if note is not None:
+            unfixable.extend(note.unfixable)
+            if note.support_end:
+                ends.append(note.support_end)
+    return max(ends, default=""), tuple(dict.fromkeys(unfixable))
