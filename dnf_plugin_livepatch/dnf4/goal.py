@@ -10,7 +10,20 @@ from __future__ import annotations
 import copy
 import fnmatch
 import functools
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from .. import profiles as rules
 from ..model import Nevra
@@ -131,6 +144,56 @@ def _newer(one: Any, other: Any) -> int:
     return int(one.buildtime > other.buildtime) - int(one.buildtime < other.buildtime)
 
 
+_order = functools.cmp_to_key(_newer)
+
+
+def _known(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Iterator[Tuple[Any, Any]]:
+    """(package, match) of what is for this kernel, or claims to be and is no live patch."""
+    for package in _look(base, release, build_id, profiles):
+        kinds = rules.match_all(
+            nevra_of(package), map(str, package.provides), map(str, package.requires), profiles
+        )
+        found = next((kind for kind in kinds if rules.fits(kind, release, build_id)), kinds[0])
+        if found.kind == "not-a-live-patch" or rules.fits(found, release, build_id):
+            yield package, found
+
+
+def _visible(base: Any, offered: Sequence[Tuple[Any, Any]]) -> Set[Any]:
+    """Those that no exclude of the configuration hides."""
+    return set(base.sack.query().available().filterm(pkg=[package for package, _ in offered]))
+
+
+class Offer(NamedTuple):
+    """One row of ``dnf livepatch list --available``: ``state`` is installed, offered, blocked, excluded."""
+
+    package: str
+    kind: str
+    repo: str
+    state: str
+    profile: str
+
+
+def offers(
+    base: Any, release: str, profiles: Sequence[Any], blocked: Container[str], build_id: str = ""
+) -> List[Offer]:
+    """The live patches that the repositories have for kernel ``release``, newest first."""
+    rows = [row for row in _known(base, release, build_id, profiles) if row[1].kind != "not-a-live-patch"]
+    here = {str(package) for package, _ in rows if package.installed}
+    rows = [row for row in rows if not row[0].installed]
+    rows.sort(key=lambda row: _order(row[0]), reverse=True)
+    visible = _visible(base, rows)
+    result = []
+    for package, found in rows:
+        nevra = str(nevra_of(package))
+        state = "installed" if str(package) in here else "offered"
+        if nevra in blocked:
+            state = "blocked"
+        elif package not in visible:
+            state = "excluded"
+        result.append(Offer(nevra, found.kind, package.reponame, state, found.profile))
+    return result
+
+
 def installed_patches(base: Any, release: str, profiles: Sequence[Any], build_id: str = "") -> bool:
     """Is anything installed that may be a live patch for this kernel?"""
     return bool(_look(base, release, build_id, profiles).installed())
@@ -147,19 +210,12 @@ def survey(
     open_cves: int = 0,
 ) -> Survey:
     """The live patches for kernel ``release``: what the host has or will have, and what is newer."""
-    query = _look(base, release, build_id, profiles)
     coming = {str(package) for package in incoming(base)}
     has: Any = None
     excluded: Any = None
     owner, planned = "", False
     offered: List[Tuple[Any, Any]] = []
-    for package in query:
-        kinds = rules.match_all(
-            nevra_of(package), map(str, package.provides), map(str, package.requires), profiles
-        )
-        found = next((kind for kind in kinds if rules.fits(kind, release, build_id)), kinds[0])
-        if found.kind != "not-a-live-patch" and not rules.fits(found, release, build_id):
-            continue
+    for package, found in _known(base, release, build_id, profiles):
         will_be = package.installed or str(package) in coming
         if will_be and found.kind == "patch":
             planned = planned or not package.installed
@@ -167,8 +223,8 @@ def survey(
                 has, owner = package, found.profile
         elif not will_be:
             offered.append((package, found))
-    visible = set(base.sack.query().available().filterm(pkg=[package for package, _ in offered]))
-    offered.sort(key=functools.cmp_to_key(lambda one, other: _newer(other[0], one[0])))
+    visible = _visible(base, offered)
+    offered.sort(key=lambda row: _order(row[0]), reverse=True)
     candidates: List[Candidate] = []
     packages: Dict[str, Any] = {}
     for package, found in offered:
@@ -263,8 +319,9 @@ def trial(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
     goal, solved = _solve(base, packages, allow_erasing, optional=False)
     if solved:
         return "it does not fit the rest of this transaction"
-    problems = [str(rule) for rules_of in goal.problem_rules() for rule in rules_of]
-    return problems[0].strip().rstrip(".") if problems else "its dependencies cannot be met"
+    problems = [str(rule).strip() for rules_of in goal.problem_rules() for rule in rules_of]
+    told = [text for text in problems if text != "conflicting requests"] or problems
+    return told[0] if told else "its dependencies cannot be met"
 
 
 def commit(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:

@@ -61,7 +61,7 @@ class Session:
         if package is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
             return
-        self.soft("reading the advisories", None, lambda: self._read_inputs())
+        self.soft("reading the advisories", None, self._read_inputs)
         surveys = self._surveys(package, wish, specs)
         situation = policy.Situation(
             wish,
@@ -81,9 +81,10 @@ class Session:
         from ..runtime import cache
         from . import advisories
 
-        self.inputs = advisories.inputs(self.base, self.kernel)
+        told = advisories.read(self.base, self.kernel)
+        self.inputs = told[0]
         if os.geteuid() == 0:
-            cache.save(self.paths, self.inputs)
+            cache.save(self.paths, *told)
 
     def exposure(self, in_force: Sequence[InForce]) -> Exposure:
         """The exposure of the running kernel with these patches in force."""
@@ -174,8 +175,8 @@ class Session:
                 if not why:
                     chosen.append(package)
                     if reason:
-                        older = messages.problem("patch-older", nevra=candidate.nevra, newer=newest, why=reason)
-                        self.voice.tell([older])
+                        facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}
+                        self.voice.tell([messages.problem("patch-older", **facts)])
                     break
                 reason = reason or why
             else:
@@ -216,13 +217,17 @@ class Session:
         )
         self.voice.lines((logging.INFO, text) for text in lines)
 
-    def hide_blocked(self) -> None:
-        """Keep blocked live patches out of DNF's own upgrade too."""
+    def blocked(self) -> Dict[str, str]:
+        """NEVRA -> reason of the live patches that shall not be loaded here."""
         if not os.path.exists(self.paths.guard):
-            return
+            return {}
         from ..runtime import guard
 
-        blocked = guard.blocked(self.paths)
+        return dict(guard.blocked(self.paths))
+
+    def hide_blocked(self) -> None:
+        """Keep blocked live patches out of DNF's own upgrade too."""
+        blocked = self.blocked()
         if blocked:
             for name in goal.hide(self.base, blocked):
                 LOG.debug("livepatch: %s is blocked and not offered", name)

@@ -46,12 +46,15 @@ class Update(NamedTuple):
     severity: str = "Important"
 
 
-def repository(folder: str, rpm_paths: Iterable[str], updates: Iterable[Update] = (), text: str = "") -> None:
+def repository(
+    folder: str, rpm_paths: Iterable[str], updates: Iterable[Update] = (), text: str = ""
+) -> None:
     """Make a repository of these RPMs in ``folder``; ``text`` replaces its updateinfo."""
     os.makedirs(folder)
     for path in rpm_paths:
         os.link(path, os.path.join(folder, os.path.basename(path)))
-    subprocess.run(["createrepo_c", "--quiet", "--simple-md-filenames", folder], check=True, capture_output=True)
+    command = ["createrepo_c", "--quiet", "--simple-md-filenames", folder]
+    subprocess.run(command, check=True, capture_output=True)
     info = createrepo_c.UpdateInfo()
     for update in updates:
         info.append(_record(update))
@@ -85,12 +88,15 @@ def _record(update: Update) -> "createrepo_c.UpdateRecord":
 
 
 class Host:
-    """One machine. What it writes is in ``folder``; ``below`` are the layers it starts from."""
+    """One machine. What it writes is in ``folder``, which starts as a copy of ``like``'s."""
 
-    def __init__(self, lab: "Lab", folder: str, below: Iterable[str]) -> None:
+    def __init__(self, lab: "Lab", folder: str, like: str = "") -> None:
         self.lab = lab
         self.folder = folder
-        self.below = list(below)
+        if like:
+            # A layer below may not lie within another one, so it is copied; it is small.
+            os.makedirs(folder)
+            subprocess.run(["cp", "-a", like + "/up", folder + "/up"], check=True)
         for name in ("up", "work", "mnt"):
             os.makedirs(os.path.join(folder, name), exist_ok=True)
 
@@ -127,11 +133,11 @@ class Host:
 
     def sh(self, command: str, timeout: float = 120, env: Optional[Dict[str, str]] = None) -> Answer:
         """Run a shell command as root in the host."""
-        lower = ":".join([*self.below, "/"])
         mount = os.path.join(self.folder, "mnt")
-        inner = f"rpm -qa | sort > /tmp/before; ( {command} ); code=$?; rpm -qa | sort > /tmp/after; exit $code"
+        inner = f"rpm -qa > /tmp/before; ( {command} ); code=$?; rpm -qa > /tmp/after; exit $code"
         script = f"""
-            mount -t overlay -o lowerdir={lower},upperdir={self.folder}/up,workdir={self.folder}/work overlay {mount}
+            cd {self.folder}
+            mount -t overlay -o lowerdir=/,upperdir=up,workdir=work overlay mnt
             mkdir -p {mount}{SOURCE} {mount}{self.lab.folder}
             mount --bind {SOURCE} {mount}{SOURCE}
             mount --bind {self.lab.folder} {mount}{self.lab.folder}
@@ -185,7 +191,7 @@ class Lab:
         self.count = 0
 
     def make(self, packages: Iterable[rpms.Rpm], states: "Dict[str, tuple]", base: List[str]) -> None:
-        """Build everything: ``states`` are (packages, updates[, updateinfo text]); ``base`` is installed first."""
+        """Build everything. ``states`` are (packages, updates[, updateinfo]); ``base`` is installed first."""
         shim = ["gcc", "-shared", "-fPIC", "-O2", "-o", self.shim, os.path.join(PARTS, "uname.c")]
         subprocess.run(shim, check=True)
         built = rpms.build(os.path.join(self.folder, "build"), packages)
@@ -193,7 +199,7 @@ class Lab:
         os.makedirs(self.states)
         for name, (content, *more) in states.items():
             repository(os.path.join(self.states, name), [built[str(rpm)] for rpm in content], *more)
-        host = Host(self, self.base, ())
+        host = Host(self, self.base)
         host.write("/etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
         host.write("/etc/dnf/vars/releasever", "9\n")
         host.write(
@@ -206,7 +212,8 @@ class Lab:
         host.repos(base="start")
         answer = host.sh(
             "rm -rf /.dockerenv /run/systemd /run/.containerenv /var/lib/rpm /var/lib/dnf /root/.rpmdb"
-            " /run/livepatch /sys/kernel/livepatch/.keep; mkdir -p /var/lib/rpm /run/systemd/system /run/livepatch"
+            " /run/livepatch /sys/kernel/livepatch/.keep;"
+            " mkdir -p /var/lib/rpm /run/systemd/system /run/livepatch"
             f" && rpm --initdb && rpm --import {self.key}"
             " && dnf -y install " + " ".join(base)
         )
@@ -217,6 +224,6 @@ class Lab:
         """A fresh host with the base installed and every repository that changes nothing."""
         self.count += 1
         folder = os.path.join(self.folder, f"host-{os.getpid()}-{self.count}")
-        host = Host(self, folder, [self.base + "/up"])
+        host = Host(self, folder, self.base)
         host.repos(base="start")
         return host

@@ -176,10 +176,8 @@ def sign(folder: str, paths: Iterable[str]) -> str:
     public = os.path.join(folder, "RPM-GPG-KEY-test")
     env = {**os.environ, "GNUPGHOME": home}
     run = {"check": True, "capture_output": True, "env": env}
-    subprocess.run(
-        ["gpg", "--batch", "--passphrase", "", "--quick-gen-key", "test <t@example.invalid>", "rsa2048", "sign"],
-        **run,
-    )
+    new_key = ["--quick-gen-key", "test <t@example.invalid>", "rsa2048", "sign"]
+    subprocess.run(["gpg", "--batch", "--passphrase", "", *new_key], **run)
     with open(public, "wb") as file:
         file.write(subprocess.run(["gpg", "--armor", "--export"], **run).stdout)
     defines = [f"_gpg_path {home}", "_gpg_name test", f"__gpg {shutil.which('gpg')}"]

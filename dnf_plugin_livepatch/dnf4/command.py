@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``dnf livepatch``: the verbs of ``livepatch``, and those that need repositories.
+
+``update`` and ``list --available`` are done here; every other verb is handed to ``runtime/cli.py`` as it
+is. DNF parses options in two passes and knows no subcommands, so the rest of the line is passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from typing import Any, Dict, List, Optional
+
+from dnf.cli import CliError, commands
+
+from .. import policy
+
+EXIT_OFFERED = 100
+EXIT_NOT_IN_FORCE = 5
+#: As a bare upgrade would ask, for nothing but the live patch.
+_ALONE = policy.Request(policy.ALL)
+
+
+class LivepatchCommand(commands.Command):  # type: ignore[misc]
+    """The ``livepatch`` command of DNF."""
+
+    aliases = ("livepatch",)
+    summary = "live patches of the running kernel: status, cves, list, update and more"
+
+    @staticmethod
+    def set_argparser(parser: Any) -> None:
+        """Take a verb and the rest of the line as it is."""
+        parser.add_argument("verb", nargs="?", default="status", metavar="VERB")
+        parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        parser.add_argument("--check", action="store_true", help="update: exit 100 if one is offered")
+        parser.add_argument("--available", action="store_true", help="list: what the repositories offer")
+
+    def __init__(self, cli: Any) -> None:
+        super().__init__(cli)
+        self._session: Optional[Any] = None
+
+    @property
+    def _updates(self) -> bool:
+        return bool(self.opts.verb == "update" and not self.opts.check)
+
+    @property
+    def _asks(self) -> bool:
+        """Do we only ask the repositories?"""
+        return bool(self.opts.check or (self.opts.verb == "list" and self.opts.available))
+
+    def pre_configure(self) -> None:
+        """Keep stdout for the answer; what dnf has to say goes to stderr."""
+        if not self._updates:
+            self.cli.redirect_logger(stdout=logging.WARNING, stderr=logging.INFO)
+
+    def configure(self) -> None:
+        """Ask DNF for what the verb needs; the verbs of the host need nothing."""
+        demands = self.cli.demands
+        if self.opts.check and self.opts.verb != "update":
+            raise CliError("--check belongs to 'dnf livepatch update'")
+        if self._updates and self.opts.json:
+            raise CliError("'dnf livepatch update' answers in JSON with --check only")
+        if self._asks:
+            self.cli.redirect_repo_progress()
+        if self._updates or self._asks:
+            demands.available_repos = True
+            demands.sack_activation = True
+        if self._updates:
+            demands.resolving = True
+            demands.root_user = True
+            commands._checkGPGKey(self.base, self.cli)
+
+    def run(self) -> None:
+        """Do what the verb says."""
+        if self._updates:
+            self._update()
+        elif self.opts.check:
+            self._check()
+        elif self._asks:
+            self._list()
+        else:
+            self._host()
+
+    def _host(self) -> None:
+        from ..runtime import cli
+
+        argv = [self.opts.verb, *self.opts.arguments] + (["--json"] if self.opts.json else [])
+        try:
+            code = cli.main(argv)
+        except SystemExit as usage:  # argparse has said what is wrong
+            code = usage.code if isinstance(usage.code, int) else 1
+        self.cli.demands.success_exit_status = code
+
+    def _resolved(self) -> Any:
+        from .session import Session
+
+        session = Session(self.base)
+        session.config = session.config._replace(kernels="running")
+        self.base.resolve(self.cli.demands.allow_erasing)
+        return session
+
+    def _update(self) -> None:
+        session = self._session = self._resolved()
+        session.plan(_ALONE, (), self.cli.demands.allow_erasing, prompt=True)
+
+    def run_resolved(self) -> None:
+        """Import what loading needs before the transaction may replace it."""
+        if self._session is not None:
+            self._session.prepare()
+
+    def run_transaction(self) -> None:
+        """Load what was installed, or was installed before and is not in force."""
+        session = self._session
+        if session is not None and not session.load() and session.config.on_failure == "error":
+            self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+
+    def _check(self) -> None:
+        session = self._resolved()
+        session.plan(_ALONE, (), self.cli.demands.allow_erasing, prompt=False)
+        release, offered = session.kernel.release, sorted(session.added)
+        if self.opts.json:
+            print(json.dumps({"schema": 1, "kernel_release": release, "offered": offered}))
+        else:
+            print("\n".join(offered) or f"No newer live patch for kernel {release} is offered.")
+        if offered:
+            self.cli.demands.success_exit_status = EXIT_OFFERED
+
+    def _list(self) -> None:
+        from . import goal
+        from .session import Session
+
+        session = Session(self.base)
+        release, build_id = session.kernel.release, session.kernel.build_id
+        offers = goal.offers(self.base, release, session.profiles, session.blocked(), build_id)
+        rows: List[Dict[str, str]] = [offer._asdict() for offer in offers]
+        if self.opts.json:
+            print(json.dumps({"schema": 1, "kernel_release": release, "patches": rows}, indent=1))
+            return
+        if not rows:
+            print(f"No repository offers a live patch for kernel {release}.")
+            return
+        widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+        for row in ({key: key.upper() for key in widths}, *rows):
+            print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
