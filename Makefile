@@ -118,6 +118,8 @@ install: ## Install into DESTDIR, as the spec file does
 	  put 644 $(TMPFILESDIR) tmpfiles.d/*.conf && \
 	  put 644 $(PREFIX)/share/dnf-plugin-livepatch/profiles profiles/*.conf && \
 	  put 644 $(PREFIX)/share/dnf-plugin-livepatch/schema docs/schemas/*.json && \
+	  put 644 $(PREFIX)/share/dnf-plugin-livepatch spec/*.spec.in && \
+	  put 644 $(RPMMACRODIR) spec/macros.* && \
 	  put 644 /etc/dnf/plugins etc/livepatch.conf && \
 	  put 644 $(PREFIX)/share/bash-completion/completions completion/* && \
 	  put 644 $(MANDIR)/man1 man/*.1 && put 644 $(MANDIR)/man5 man/*.5 && put 644 $(MANDIR)/man8 man/*.8

@@ -53,8 +53,7 @@ def test_package_lists_are_well_formed():
     rows = [line.split("\t") for line in lines if line and line[0] != "#"]
     assert all(len(row) == 3 and re.match(r"[a-z]+$", row[0]) for row in rows)
     assert {row[0] for row in rows} == groups
-    names = [row[1] for row in rows if row[1] != "-"]
-    assert len(names) == len(set(names))
+    assert len({(row[0], row[1], row[2]) for row in rows}) == len(rows)
 
 
 def test_versions_agree():
@@ -78,3 +77,22 @@ def test_a_command_reaches_the_demo_host_unchanged(tmp_path):
     text = tree.read("Makefile").replace("vm: need-base need-vm rpm ##", "vm: ##")
     makefile.write_text(text.replace("PYTHON := .venv/bin/python", f"PYTHON := {stand_in}"))
     assert tree.run("make", "-f", str(makefile), "vm", f"CMD={command}").stdout == command
+
+
+def test_set_up_uses_dnf_where_there_is_no_debian(tmp_path):
+    """With stand-ins for rpm (nothing is installed) and dnf (which prints what it was asked for)."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "bin").mkdir()
+    for name, body in (("rpm", "exit 1"), ("dnf", 'echo "dnf $*"; exit 3'), ("sudo", 'exec "$@"')):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    script = tree.read("scripts/setup").replace("/etc/debian_version", "/nonexistent")
+    (tmp_path / "scripts/setup").write_text(script)
+    for name in ("scripts/packages.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text(tree.read(name))
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    result = tree.run("sh", str(tmp_path / "scripts/setup"), "base", env={**os.environ, "PATH": path})
+    assert result.returncode == 3, result.stdout
+    asked = result.stdout.split("dnf -y --setopt=install_weak_deps=False install ")[1].split()
+    assert {"createrepo_c", "rpm-build", "python3-dnf", "ShellCheck"} <= set(asked)
+    assert "createrepo-c" not in asked
