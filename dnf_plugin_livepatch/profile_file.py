@@ -7,7 +7,7 @@ again adds one more value. A ``#`` or ``;`` starts a comment only at the start o
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 from . import templates
 
@@ -112,6 +112,17 @@ def _argv(text: str) -> Tuple[str, ...]:
     return words
 
 
+def _line(text: str) -> str:
+    bare = text
+    for field in ("{id}", "{name}", "{state}", "{text}"):
+        if bare.count(field) > 1:
+            raise ValueError(f"{field} occurs twice")
+        bare = bare.replace(field, "")
+    if "{" in bare or "}" in bare:
+        raise ValueError("known fields are {id}, {name}, {state} and {text}")
+    return text
+
+
 def _exit(text: str) -> Tuple[str, int, str]:
     words = text.split()
     if len(words) != 3 or words[0] not in ("apply", "state") or words[2] not in OUTCOMES:
@@ -157,8 +168,8 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
     ("client", "apply"): ("apply", _argv, True),
     ("client", "state"): ("state", _argv, True),
     ("client", "effective"): ("effective", _argv, True),
-    ("client", "line"): ("lines", str, True),
-    ("client", "ignore"): ("ignore", str, True),
+    ("client", "line"): ("lines", _line, True),
+    ("client", "ignore"): ("ignore", _line, True),
     ("client", "only"): ("only", str, False),
     ("client", "active"): ("active", _words, False),
     ("client", "inactive"): ("inactive", _words, False),
@@ -237,16 +248,3 @@ def parse(name: str, text: str, file: str = "") -> Profile:
     profile = Profile(name=name, client=client, file=file, **values)  # type: ignore[arg-type]
     _check(profile)
     return profile
-
-
-def unknown_fields(profile: Profile) -> List[str]:
-    """Rules of the client whose fields are not known; for ``livepatch doctor --profiles``."""
-    known = ("{id}", "{name}", "{state}", "{text}")
-    found = []
-    for rule in profile.client.lines if profile.client else ():
-        bare = rule
-        for field in known:
-            bare = bare.replace(field, "")
-        if "{" in bare or "}" in bare:
-            found.append(rule)
-    return found

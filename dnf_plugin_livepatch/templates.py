@@ -3,8 +3,9 @@
 
 A rule such as ``kpatch-patch-{kver:_}-{krel:_}`` takes a name apart (``parse``) and puts one
 together (``render``), so the two directions cannot drift apart. Rules hold no regular expressions:
-each field has a fixed shape with bounded repeats, a match is always anchored at both ends and
-texts longer than MAX_TEXT never match, so no rule can be made to run long.
+each field has a fixed shape with bounded repeats, at most MAX_LOOSE of them may end at a sign that
+they could hold themselves, a match is anchored at both ends and texts longer than MAX_TEXT never
+match. So no rule can be made to run long.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .releases import ARCHES
 
 MAX_TEXT = 256
 MAX_FIELDS = 12
+MAX_LOOSE = 2
 _ARCH = "|".join(sorted(ARCHES, key=len, reverse=True))
 _DOTTED = r"[0-9]{1,9}(?:\.[0-9]{1,9})"
 _HEAD = r"[0-9][A-Za-z0-9._+~^]{0,60}"
@@ -38,6 +40,12 @@ FIELDS: Dict[str, str] = {
 }
 # What these hold tells nothing of the kernel: they match anything of their shape and render as *.
 ANONYMOUS = ("number", "word", "label", "any")
+# Which signs each may hold, beside letters and digits. A literal that begins with one of them leaves
+# open where the field ends.
+_INSIDE = {
+    "release": "._+~^-", "kver": ".", "krel": ".", "dist": "._", "variant": "+_-", "base": "._+~^-",
+    "word": "_", "label": "_-", "any": "._+~^-",
+}
 _FIELD = re.compile(r"\{([a-z_]+)(:_)?\}")
 
 
@@ -60,9 +68,14 @@ def tokens(rule: str) -> Tuple[Tuple[str, str, bool], ...]:
         raise ValueError(f"more than {MAX_FIELDS} fields")
     if any(brace in literal for literal, _, _ in found for brace in "{}"):
         raise ValueError("a brace that belongs to no field")
-    for (_, left, _), (literal, right, _) in zip(found, found[1:]):
-        if right and not literal and right not in ("dist", "variant"):
+    loose = 0
+    for (_, left, underscored), (literal, right, _) in zip(found, found[1:]):
+        if right and not literal and (right not in ("dist", "variant") or left == right):
             raise ValueError(f"nothing between {{{left}}} and {{{right}}}")
+        inside = "_" if underscored else _INSIDE.get(left, "")
+        loose += bool(literal) and (literal[0].isalnum() or literal[0] in inside) and left != "arch"
+    if loose > MAX_LOOSE:
+        raise ValueError("too many fields whose end is not clear: part them by signs they cannot hold")
     return tuple(found)
 
 

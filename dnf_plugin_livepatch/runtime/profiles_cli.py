@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``livepatch profiles match | list`` and ``livepatch doctor --profiles``: how vendors' rules are reviewed.
+
+None of it needs root, a kernel, repositories or an rpm database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, Dict, Iterable, List, Protocol, Sequence, TextIO, Tuple
+
+from .. import manifest, messages, profiles
+from ..model import Problem
+from ..paths import Paths
+from ..releases import own_capability, parse_nevra
+
+MAX_LINE = 1 << 18
+MAX_ITEM = 1024
+
+
+class Context(Protocol):
+    """What these verbs need of the command's context."""
+
+    @property
+    def options(self) -> argparse.Namespace:
+        """The parsed command line."""
+
+    @property
+    def paths(self) -> Paths:
+        """Where the profiles lie."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give ``livepatch profiles`` its verbs; each sets ``run``, called with the context."""
+    verbs = parser.add_subparsers(dest="profiles_verb", metavar="VERB", required=True)
+    text = "Tell for each package on standard input which kernel it patches, by whose rules"
+    match_parser = verbs.add_parser("match", help=text, description=text + ".", epilog=(
+        "Input: one NEVRA a line; a tab and comma-separated Provides and Requires may follow, or a tab,"
+        " Provides, a tab, Requires. Output: one JSON object a line."
+    ))
+    match_parser.add_argument(
+        "--kernel", metavar="RELEASE", help="print the package name that each profile uses for this kernel"
+    )
+    match_parser.add_argument("--json", action="store_true", help="with --kernel: print one JSON object")
+    match_parser.set_defaults(run=match)
+    text = "List the profiles in force, in their order"
+    list_parser = verbs.add_parser("list", help=text, description=text + ".")
+    list_parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    list_parser.set_defaults(run=show)
+
+
+def _load(context: Context) -> Tuple[profiles.Profile, ...]:
+    found, faults = profiles.load(context.paths.profile_dirs)
+    for fault in faults:
+        print(f"livepatch: {_clean(messages.problem('profile-fault', fault=fault).text)}", file=sys.stderr)
+    return found
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def capabilities(columns: Sequence[str]) -> Tuple[List[str], List[str]]:
+    """Provides and Requires in the columns behind a NEVRA.
+
+    Two columns are Provides and Requires. In a single one they may be mixed: ``kernel-uname-r`` is then
+    a requirement, since only kernels provide it, and so is what follows an item ``requires:``.
+    """
+    found: Tuple[List[str], List[str]] = ([], [])
+    for number, column in enumerate(columns[:2]):
+        where = number
+        for item in column.split(","):
+            word, colon, rest = item.strip().partition(":")
+            if colon and word.lower() in ("provides", "requires"):
+                where, item = int(word.lower() == "requires"), rest
+            item = item.strip()[:MAX_ITEM]
+            mixed = len(columns) == 1 and item.startswith("kernel-uname-r")
+            if item:
+                found[1 if mixed else where].append(item)
+    return found
+
+
+def judge(line: str, rules: Iterable[profiles.Profile]) -> Dict[str, Any]:
+    """The JSON object for one line of input."""
+    text, *columns = line.split("\t")
+    text = text.strip()
+    told: Tuple[profiles.Match, ...]
+    if len(line) > MAX_LINE:
+        told = (profiles.Match("", "", "not-a-live-patch", f"a line of more than {MAX_LINE} characters"),)
+    else:
+        try:
+            told = profiles.match_all(parse_nevra(text), *capabilities(columns), rules)
+        except ValueError as error:
+            told = (profiles.Match("", "", "not-a-live-patch", f"not a NEVRA: {error}"),)
+    first = told[0]
+    answer: Dict[str, Any] = {
+        "nevra": _clean(text[:MAX_ITEM]),
+        "profile": first.profile or None,
+        "kernel_release": first.kernel_release or None,
+        "kind": first.kind,
+        "why": first.why,
+    }
+    if first.build_id:
+        answer["build_id"] = first.build_id
+    if len(told) > 1:
+        answer["also"] = [{"kernel_release": m.kernel_release, "build_id": m.build_id} for m in told[1:]]
+    return answer
+
+
+def _lines(stream: TextIO) -> Iterable[str]:
+    """The lines of ``stream``; one that is too long is cut, so that memory stays bounded."""
+    while True:
+        line = stream.readline(MAX_LINE + 2)
+        if not line:
+            return
+        whole = line.endswith("\n")
+        yield line.rstrip("\r\n")
+        while not whole:
+            rest = stream.readline(MAX_LINE)
+            whole = not rest or rest.endswith("\n")
+
+
+def match(context: Context) -> int:
+    """``livepatch profiles match``: exit code 0, also for packages that are no live patches; 2 for usage."""
+    import json
+
+    rules = _load(context)
+    release = context.options.kernel
+    if release is not None:
+        return _names(release, rules, context.options.json)
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    for line in _lines(sys.stdin):
+        if line.strip():
+            print(json.dumps(judge(line, rules)))
+    return 0
+
+
+def _names(release: str, rules: Iterable[profiles.Profile], as_json: bool) -> int:
+    """The package name of each profile for the kernel ``release``."""
+    if not manifest.RELEASE.match(release):
+        print(f"livepatch: {release[:80]!a} is no kernel release as 'uname -r' prints it", file=sys.stderr)
+        return 2
+    own = own_capability(release)
+    rows = []
+    for rule in rules:
+        others = [given for given in profiles.lookup(release, [rule]).provides if given != own]
+        rows.append((rule.name, profiles.package_name(release, rule), others))
+    if as_json:
+        import json
+
+        found = [{"profile": name, "package_name": text or None, "provides": told} for name, text, told in rows]
+        print(json.dumps({"schema": 1, "kernel_release": release, "own": own, "profiles": found}, indent=1))
+        return 0
+    table = []
+    for name, package, others in rows:
+        capability = own if name == profiles.GENERIC else next(iter(others), "-")
+        table.append((name, package or "-", capability))
+    _table(("PROFILE", "PACKAGE NAME", "OR PROVIDES"), table)
+    return 0
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def show(context: Context) -> int:
+    """``livepatch profiles list``."""
+    rules = _load(context)
+    if context.options.json:
+        import json
+
+        keys = ("title", "loader", "cumulative", "file")
+        found = [{"profile": rule.name, **{key: getattr(rule, key) for key in keys}} for rule in rules]
+        print(json.dumps({"schema": 1, "profiles": found}, indent=1))
+    else:
+        _table(("PROFILE", "LOADER", "TITLE"), [(rule.name, rule.loader, rule.title) for rule in rules])
+    return 0
+
+
+def problems(paths: Paths) -> Tuple[Problem, ...]:
+    """What is wrong with the profiles of this host: faults in the files, and files that others may write."""
+    found, faults = profiles.load(paths.profile_dirs)
+    told = [messages.problem("profile-fault", fault=fault) for fault in faults]
+    for rule in found:
+        try:
+            status = os.stat(rule.file)
+        except OSError:
+            continue
+        if status.st_uid != 0 or status.st_mode & 0o022:
+            told.append(messages.problem("profile-writable", file=rule.file))
+    if not any(rule.name == profiles.GENERIC for rule in found):
+        told.append(messages.problem("profile-generic", name=profiles.GENERIC))
+    return tuple(told)
+
+
+def doctor(context: Context) -> int:
+    """``livepatch doctor --profiles``: exit code 1 when a profile is not used for a fault in it."""
+    told = problems(context.paths)
+    if context.options.json:
+        import json
+
+        print(json.dumps({"schema": 1, "problems": [problem._asdict() for problem in told]}, indent=1))
+    else:
+        for problem in told:
+            print(f"{problem.severity}: {problem.text}\n  {problem.remedy}")
+        count = len(profiles.load(context.paths.profile_dirs)[0])
+        print(f"{count} profiles in force, {len(told)} problems")
+    return int(any(problem.severity == "error" for problem in told))

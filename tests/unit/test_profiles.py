@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+
+import pytest
+import vendor_corpora
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch import profiles, releases
+from dnf_plugin_livepatch.profiles import GENERIC, Match
+
+RULES, FAULTS = profiles.load(("/nonexistent",))
+TABLES = os.path.join(os.path.dirname(__file__), "..", "data", "vendors")
+CASES = list(vendor_corpora.tables(TABLES))
+EL9 = "5.14.0-427.13.1.el9_4.x86_64"
+BUILD_ID = "0123456789abcdef0123456789abcdef01234567"
+
+
+def judge(nevra, provides=(), requires=()):
+    return profiles.match(releases.parse_nevra(nevra), provides, requires, RULES)
+
+
+def rule(name):
+    return profiles.find(RULES, name)
+
+
+# --- the vendors' own names ---
+
+
+def test_the_shipped_profiles_have_no_faults_and_the_generic_one_leads():
+    assert FAULTS == ()
+    assert RULES[0].name == GENERIC
+    assert [r.name for r in RULES[1:]] == sorted(r.name for r in RULES[1:])
+
+
+def test_the_tables_of_real_names_are_matched_without_a_miss():
+    counts, misses = vendor_corpora.score(CASES)
+    assert misses == []
+    assert {group for group, what in counts if what == "rows"} >= {
+        "kpatch",
+        "amazon",
+        "suse",
+        "suse-kgraft",
+        "openeuler",
+        "openeuler-single",
+        "ksplice",
+        "none",
+    }
+    assert len(CASES) > 400
+
+
+def test_no_real_package_ever_fits_another_kernel():
+    pairs, wrong = vendor_corpora.cross(CASES)
+    assert wrong == [] and pairs > 100_000
+
+
+if os.environ.get("LIVEPATCH_VENDOR_DATA"):
+
+    def test_whole_corpora():
+        cases = list(vendor_corpora.corpora(os.environ["LIVEPATCH_VENDOR_DATA"]))
+        assert vendor_corpora.score(cases)[1] == []
+        assert vendor_corpora.cross(cases)[1] == []
+        assert len(cases) > 5000
+
+
+@pytest.mark.parametrize(
+    "nevra, provides, requires",
+    [
+        ("kernel-modules-extra-5.14.0-427.13.1.el9_4.x86_64", (), (f"kernel-uname-r = {EL9}",)),
+        ("kernel-core-5.14.0-427.13.1.el9_4.x86_64", (f"kernel-uname-r = {EL9}",), ()),
+        ("livepatch-runtime-1.0-1.el9.noarch", ("livepatch-runtime = 1.0-1.el9",), ()),
+        ("livepatch-tools-1.0-1.el9.noarch", (), ()),
+        ("livepatch-1.0-1.azl3.x86_64", ("livepatch = 1.0-1.azl3", "livepatch(x86-64) = 1.0-1.azl3"), ()),
+        ("livepatching-filesystem-1.0-1.cm2.noarch", (), ()),
+        ("kernel-livepatch-tools-1.2-1.x86_64", (), ()),
+        ("kernel-livepatch-repo-s3-2023.1-0.amzn2023.noarch", (), ()),
+        ("kernel-default-livepatch-6.4.0-150600.21.2.x86_64", (), ()),
+        ("kernel-livepatch-SLE15-SP5_Update_12-debugsource-3-150500.2.1.x86_64", (), ()),
+        ("kernel-livepatch-5_14_21-150500_55_12-default-debuginfo-3-150500.2.1.x86_64", (), ()),
+        ("kpatch-patch-5_14_0-427_13_1-debuginfo-1-2.el9_4.x86_64", (), ()),
+        ("kpatch-patch-5_14_0-427_13_1-debugsource-1-2.el9_4.x86_64", (), ()),
+        ("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.src", (), ()),
+        ("kpatch-patch-1.0-1.el9.noarch", ("kpatch-patch = 1.0-1.el9",), ()),
+        ("kpatch-0.9.7-1.el9.noarch", ("kpatch-runtime = 0.9.7",), ()),
+        ("kpatch-dnf-0.4-3.el9.noarch", (), ()),
+        ("uptrack-offline-1.2.83-0.noarch", (), ()),
+        ("uptrack-updates-1.0-1.noarch", (), ()),
+        ("openssl-1.1.1g-15.ksplice1.el8_3.x86_64", (), ()),
+        ("patch-kernel-6.6.0-72.0.0.76.oe2403sp1-1-3.x86_64", (), ()),
+        ("patch-redis-6.2.5-1.oe2203-ACC-1-1.x86_64", (), ()),
+        ("kernelcare-2.90-1.el9.x86_64", (), ()),
+    ],
+)
+def test_what_is_no_live_patch_is_never_taken_for_one(nevra, provides, requires):
+    found = judge(nevra, provides, requires)
+    assert found[:3] == ("", "", "not-a-live-patch") and found.why
+
+
+def test_a_name_that_only_begins_like_another_is_another_kernel():
+    ga = judge("kpatch-patch-4_18_0-305-1-3.el8.x86_64")
+    later = judge("kpatch-patch-4_18_0-305_3_1-1-3.el8_4.x86_64")
+    assert ga.kernel_release == "4.18.0-305.el8.x86_64"
+    assert later.kernel_release == "4.18.0-305.3.1.el8_4.x86_64"
+    assert not profiles.fits(ga, later.kernel_release) and not profiles.fits(later, ga.kernel_release)
+
+
+@pytest.mark.parametrize("flavour", ["rt", "64k", "debug", "rt-debug", "64k-debug", "zfcpdump"])
+def test_a_flavour_has_no_vendor_package_name_and_only_provides_can_tell_it(flavour):
+    release = f"{EL9}+{flavour}"
+    assert [r.name for r in RULES if profiles.package_name(release, r)] == []
+    wanted = profiles.lookup(release, RULES)
+    assert wanted.names == () and f"kpatch-patch = {EL9}+{flavour.replace('-', '_')}" in wanted.provides
+    assert not profiles.fits(judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64"), release)
+    # Its arch-less twin, which Red Hat's spec gives too, must not make it the plain kernel's.
+    found = judge(
+        "kp-1-1.x86_64",
+        (
+            "kpatch-patch = 5.14.0-427.13.1.el9_4",
+            f"kpatch-patch = {EL9}+{flavour.replace('-', '_')}",
+        ),
+    )
+    assert found.kernel_release == release
+
+
+@pytest.mark.parametrize(
+    "nevra, kind",
+    [
+        ("kpatch-patch-5_14_0-427_13_1-0-0.el9_4.x86_64", "empty"),
+        ("kpatch-patch-5_14_0-427_13_1-1-1.el9_4.x86_64", "patch"),
+        ("kpatch-patch-5_14_0-427_13_1-1-10.el9_4.x86_64", "patch"),
+        ("kernel-livepatch-6.1.94-99.176-1.0-0.amzn2023.x86_64", "empty"),
+        ("kernel-livepatch-6.1.94-99.176-1.0-10.amzn2023.x86_64", "patch"),
+        ("kernel-livepatch-5_14_21-150500_55_7-default-1-150500.9.6.1.x86_64", "empty"),
+        ("kernel-livepatch-5_14_21-150500_55_7-default-10-150500.9.6.1.x86_64", "patch"),
+    ],
+)
+def test_a_package_that_only_subscribes_is_empty(nevra, kind):
+    assert judge(nevra).kind == kind
+
+
+# --- capabilities ---
+
+
+@pytest.mark.parametrize(
+    "release", [EL9, "6.1.0-13-amd64", "6.4.0-150600.21-default", EL9 + "+64k-debug", "6.12.9"]
+)
+def test_our_own_capability_wins_over_every_name(release):
+    found = judge("kpatch-patch-5_14_0-1_1-1-2.el9_4.x86_64", (f"livepatch(kernel-uname-r:{release})",))
+    assert found[:3] == (GENERIC, release, "patch")
+    assert profiles.lookup(release, RULES).provides[0] == f"livepatch(kernel-uname-r:{release})"
+
+
+def test_a_package_for_several_kernels_tells_them_all():
+    nevra = releases.parse_nevra("fix-1-1.x86_64")
+    provides = [f"livepatch(kernel-uname-r:6.1.0-{n}-amd64)" for n in (1, 2, 3)]
+    told = profiles.match_all(nevra, provides, (), RULES)
+    assert [m.kernel_release for m in told] == ["6.1.0-1-amd64", "6.1.0-2-amd64", "6.1.0-3-amd64"]
+
+
+def test_provides_tell_the_kernel_where_the_name_tells_none():
+    assert judge("hotfix-1-1.x86_64", (f"kpatch-patch = {EL9}",)).kernel_release == EL9
+    assert judge("hotfix-1-1.x86_64", ("livepatch = 6.6.57.1-6.azl3",)).kernel_release == "6.6.57.1-6.azl3"
+    assert judge("hotfix-1-1.x86_64", ("kpatch-patch = 6.12.9-own",)).kernel_release == "6.12.9-own"
+
+
+@pytest.mark.parametrize(
+    "provides, requires",
+    [
+        (("kpatch-patch = 5.14.0-427.13.2.el9_4.x86_64",), ()),
+        ((), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
+        ((f"kpatch-patch = {EL9}",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
+        ((f"livepatch(kernel-uname-r:{EL9})",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
+    ],
+)
+def test_a_contradiction_is_no_match(provides, requires):
+    found = judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64", provides, requires)
+    assert found.kind == "not-a-live-patch" and "kernel 5.14.0" in found.why
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        f"kernel-uname-r = {EL9}",
+        f"kernel-uname-r={EL9}",
+        "kernel-uname-r >= 5.0",
+        "(kernel-uname-r = 1 if kernel)",
+        "kernel-uname-r",
+        "kernel = 5.14.0",
+    ],
+)
+def test_a_requirement_that_agrees_or_says_nothing_changes_nothing(requirement):
+    assert judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64", (), (requirement,)).kernel_release == EL9
+
+
+def test_a_package_of_another_architecture_is_no_match():
+    assert judge("kp-1-1.aarch64", (f"kpatch-patch = {EL9}",)).kernel_release != EL9.replace(
+        "x86_64", "aarch64"
+    )
+    assert judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.noarch").kind == "not-a-live-patch"
+
+
+# --- build ids ---
+
+
+def test_xenserver_packages_fit_by_build_id_and_by_nothing_else():
+    base = "4.19.19-8.0.32.xs8"
+    capability = f"livepatch(component/kernel/base/{base}/to/4.19.19-8.0.33.xs8/base-buildid/{BUILD_ID})"
+    found = judge("kernel-livepatch-1.0.4-1.x86_64", (capability,))
+    assert found[:3] == ("xcp-ng", base, "patch") and found.build_id == BUILD_ID
+    assert profiles.fits(found, "4.19.0+1", BUILD_ID.upper())
+    assert not profiles.fits(found, base) and not profiles.fits(found, base, "ff" * 20)
+    wanted = profiles.lookup("4.19.0+1", RULES, BUILD_ID)
+    assert "kernel-livepatch" in wanted.names
+    assert profiles.directories(rule("xcp-ng"), "4.19.0+1", BUILD_ID) == (
+        f"/usr/lib/kernel-livepatch/{BUILD_ID}",
+    )
+
+
+def test_a_package_without_the_provides_that_tell_its_kernels_fits_none():
+    found = judge("kernel-livepatch-1.0.4-1.x86_64")
+    assert found.profile == "xcp-ng" and not found.kernel_release
+    assert not profiles.fits(found, "") and not profiles.fits(found, "4.19.0+1", "")
+
+
+# --- both directions ---
+
+
+@pytest.mark.parametrize(
+    "release, name, profile",
+    [
+        (EL9, "kpatch-patch-5_14_0-427_13_1", "kpatch"),
+        ("6.12.0-211.16.1.el10_2.x86_64", "kpatch-patch-6_12_0-211_16_1", "kpatch"),
+        ("6.1.94-99.176.amzn2023.aarch64", "kernel-livepatch-6.1.94-99.176", "amazon"),
+        ("5.14.21-150500.55.7-default", "kernel-livepatch-5_14_21-150500_55_7-default", "suse"),
+        ("6.12.0-160000.5-default", "kernel-livepatch-6_12_0-160000_5-default", "suse"),
+        ("4.12.14-197.4-default", "kernel-livepatch-4_12_14-197_4-default", "suse"),
+        ("4.12.14-122.77-default", "kgraft-patch-4_12_14-122_77-default", "suse-kgraft"),
+        ("5.15.137.1-1.cm2", "livepatch-5.15.137.1-1.cm2", "azure"),
+        ("6.6.0-72.0.0.76.oe2403sp1.x86_64", "patch-kernel-6.6.0-72.0.0.76.oe2403sp1-ACC", "openeuler"),
+        ("5.15.0-208.159.3.2.el8uek.x86_64", "uptrack-updates-5.15.0-208.159.3.2.el8uek.x86_64", "ksplice"),
+    ],
+)
+def test_one_kernel_has_one_name_at_its_vendor(release, name, profile):
+    assert profiles.package_name(release, rule(profile)) == name
+    assert name in profiles.lookup(release, RULES).names
+
+
+@pytest.mark.parametrize(
+    "release, profile",
+    [
+        ("4.12.14-122.77-default", "suse"),
+        ("4.12.14-197.4-default", "suse-kgraft"),
+        (EL9, "amazon"),
+        ("6.1.94-99.176.amzn2023.x86_64", "kpatch"),
+        ("4.18.0-372.13.1.rt7.170.el8_6.x86_64", "kpatch"),
+        (EL9, "azure"),
+        ("6.6.0-72.0.0.76.oe2403sp1.x86_64", "ksplice"),
+        ("not a release", "kpatch"),
+        ("", "suse"),
+        ("5.14.0-427.13.1.el9_4", "kpatch"),
+        (EL9, "xcp-ng"),
+        (EL9, GENERIC),
+        (EL9, "kernelcare"),
+    ],
+)
+def test_a_kernel_of_another_vendor_has_no_name(release, profile):
+    assert profiles.package_name(release, rule(profile)) == ""
+
+
+numbers = st.integers(0, 99999).map(str)
+dotted = st.lists(numbers, min_size=1, max_size=4).map(".".join)
+versions = st.lists(numbers, min_size=2, max_size=4).map(".".join)
+kernels = st.one_of(
+    st.builds(
+        "{}-{}.el{}_{}.{}".format, versions, dotted, numbers, numbers, st.sampled_from(releases.ARCHES)
+    ),
+    st.builds("{}-{}.amzn2023.{}".format, versions, dotted, st.sampled_from(("x86_64", "aarch64"))),
+    st.builds(
+        "{}-{}-{}".format, versions, dotted, st.sampled_from(("default", "rt", "xen", "preempt", "64kb"))
+    ),
+    st.builds("{}-{}.cm{}".format, versions, dotted, numbers),
+    st.builds("{}-{}.oe{}sp1.{}".format, versions, dotted, numbers, st.sampled_from(("x86_64", "aarch64"))),
+)
+
+
+@given(kernels)
+def test_a_name_leads_back_to_the_kernel_it_was_made_for(release):
+    evrs = {
+        "kpatch": "1-2",
+        "amazon": "1.0-3",
+        "suse": "4-1.1",
+        "suse-kgraft": "4-1.1",
+        "azure": "1.0.0-1.cm2",
+        "openeuler": "1-3",
+        "ksplice": "20241022-0",
+        "openeuler-single": "1-1",
+    }
+    for profile in RULES:
+        name = profiles.package_name(release, profile)
+        if name:
+            parts = releases._UNAME.match(release)
+            arch = parts["arch"] or "x86_64"
+            dist = "." + parts["release"].rpartition(".")[2] if profile.name in ("kpatch", "amazon") else ""
+            nevra = releases.parse_nevra(f"{name}-{evrs[profile.name]}{dist}.{arch}")
+            assert profiles.match(nevra, (), (), RULES)[:3] == (profile.name, release, "patch")
+
+
+@given(kernels, kernels)
+def test_two_kernels_never_share_a_lookup(one, other):
+    if one != other:
+        mine, theirs = profiles.lookup(one, RULES), profiles.lookup(other, RULES)
+        shared = set(mine.provides) & set(theirs.provides)
+        # The arch-less twin is shared by one kernel's architectures, as its package name is.
+        assert all(one.startswith(text.partition(" = ")[2]) for text in shared)
+
+
+@given(
+    st.text(max_size=300),
+    st.lists(st.text(max_size=200), max_size=5),
+    st.lists(st.text(max_size=200), max_size=5),
+)
+def test_no_text_makes_it_raise(name, provides, requires):
+    nevra = releases.Nevra(name, "0", "1", "1.el9", "x86_64")
+    assert isinstance(profiles.match(nevra, provides, requires, RULES), Match)
+    profiles.lookup(name, RULES, name)
+    for profile in RULES:
+        profiles.package_name(name, profile)
