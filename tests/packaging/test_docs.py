@@ -59,6 +59,14 @@ def test_the_examples_of_the_configuration_are_right():
         assert faults == () and parsed != config.Config(), block
 
 
+@pytest.mark.parametrize("key", set(DEFAULTS) - {"enabled"})
+def test_every_key_has_an_effect(key):
+    """DNF itself reads ``enabled``; the others are read somewhere in the host side."""
+    host = re.compile(r"dnf_plugin_livepatch/(dnf4/|runtime/|[a-z]+\.py$)")
+    code = "".join(tree.read(name) for name in FILES if host.match(name))
+    assert re.search(rf"\b(config|settings)\.{key}\b", code)
+
+
 def test_every_message_is_documented_and_used():
     described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
     assert set(messages.CATALOGUE) - described == set(), "in messages.py but not in docs/messages.md"
