@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Source RPMs that livepatch-rpm wrote: their recipe and sources, for the next package and for rebuilds."""
+
+from __future__ import annotations
+
+import os
+from typing import Tuple
+
+from . import recipe as recipes
+from . import source
+from .checks import refuse
+from .collect import Base
+from .header import payload, read_header
+from .recipe import Recipe
+
+
+def read(path: str) -> Base:
+    """The Base in the source RPM ``path``. Raises ToolError ``base-unfit`` or ``rpm-unreadable``."""
+    if not os.path.isfile(path):
+        refuse("input-missing", path=path)
+    if read_header(path).nevra.arch != "src":
+        refuse("base-unfit", path=path, why="it is no source RPM")
+    files = payload(path)
+    names = {os.path.basename(name): data for name, data in files.items()}
+    if "livepatch.json" not in names:
+        refuse("base-unfit", path=path, why="it holds no livepatch.json")
+    found = recipes.parse(names["livepatch.json"].decode("utf-8", "replace"), path)
+    return Base(path, found, tuple(sorted(names.items())))
+
+
+def from_folder(path: str) -> Recipe:
+    """The Recipe in the file ``path`` of an unpacked source RPM. Raises ToolError."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(recipes.MAX_BYTES)
+    except OSError as error:
+        refuse("base-unfit", path=path, why=error.strerror or "unreadable")
+    return recipes.parse(text, path)
+
+
+def paths_of(recipe: Recipe, folder: str, work: str) -> Tuple[str, ...]:
+    """What the engine needs from the sources in ``folder``, digests checked. Raises ToolError."""
+    if recipe.kind == "source":
+        with open(os.path.join(folder, source.TARBALL), "rb") as file:
+            source.unpack(file.read(source.MAX_SOURCE + 1), os.path.join(work, "source"), folder)
+        return (os.path.join(work, "source"),)
+    found = []
+    for item in recipe.inputs:
+        path = os.path.join(folder, item.name)
+        with open(path, "rb") as file:
+            if source.digest(file.read()) != item.sha256:
+                refuse("base-unfit", path=path, why="it was changed")
+        found.append(os.path.abspath(path))
+    return tuple(found)

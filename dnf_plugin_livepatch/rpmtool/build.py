@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a recipe and its sources to staged modules: engine, signature, lint, manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..manifest import dump
+from ..model import Manifest
+from . import engines
+from .checks import Finding, ToolError, refuse
+from .elf import parse_module, read_module
+from .lint import Wanted, apply, lint, module_name_of
+from .patches import judge, read_diff
+from .recipe import Recipe
+from .run import Runner
+from .sign import Key, sign_module
+from .source import digest
+from .target import Target, module_name
+
+
+class Order(NamedTuple):
+    """How to build: parallel jobs, extra engine options, the signing key, names that are taken."""
+
+    jobs: int
+    options: Tuple[str, ...] = ()
+    key: Optional[Key] = None
+    taken: Tuple[Tuple[str, str], ...] = ()
+    allow_data: bool = False
+
+
+class Stage(NamedTuple):
+    """Staged modules: the folder of M.ko and M.json, the manifests in load order, the findings."""
+
+    folder: str
+    manifests: Tuple[Manifest, ...]
+    findings: Tuple[Finding, ...]
+
+
+class LintError(ToolError):
+    """The module has lint errors: no package is made. ``findings`` are all of them."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        try:
+            refuse("lint-errors", count=sum(1 for item in findings if item.severity == "error"))
+        except ToolError as error:
+            super().__init__(error.id, error.text, error.remedy)
+        self.findings = list(findings)
+
+
+def make(recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner) -> Stage:
+    """Build, sign, lint and describe the modules of ``recipe`` from ``paths``. Raises ToolError, LintError."""
+    folder = os.path.join(work, "stage")
+    os.makedirs(folder)
+    os.environ["SOURCE_DATE_EPOCH"] = str(recipe.epoch)
+    built = _built(recipe, paths, target, order, work, runner)
+    found: List[Finding] = []
+    manifests = []
+    for number, path in enumerate(built):
+        goal = os.path.join(folder, recipe.modules[number] + ".ko")
+        shutil.copyfile(path, goal)
+        if order.key is not None:
+            runner.steps.step(f"Signing {os.path.basename(goal)}")
+            sign_module(goal, order.key, target, runner)
+        runner.steps.step(f"Checking {os.path.basename(goal)}")
+        manifest, findings = inspect_module(goal, recipe, number, target, order)
+        found += findings
+        manifests.append(manifest)
+    if any(item.severity == "error" for item in found):
+        raise LintError(found)
+    for manifest in manifests:
+        assert manifest is not None
+        with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
+            file.write(dump(manifest))
+    return Stage(folder, tuple(item for item in manifests if item is not None), tuple(found))
+
+
+def _built(
+    recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner
+) -> List[str]:
+    if recipe.kind == "module":
+        return list(paths)
+    if recipe.kind == "diff":
+        for path in paths:
+            judge(read_diff(path), path, order.allow_data)
+    engines.present(recipe.engine, target)
+    runner.steps.step(f"Building {recipe.modules[0]} with {recipe.engine}; the log is {runner.log}")
+    job = engines.Job(
+        recipe.modules[0],
+        target,
+        os.path.join(work, "engine"),
+        order.jobs,
+        recipe.replace,
+        tuple(paths) if recipe.kind == "diff" else (),
+        paths[0] if recipe.kind == "source" else "",
+        order.options,
+    )
+    os.makedirs(job.work)
+    return [engines.run(recipe.engine, job, runner)]
+
+
+def inspect_module(
+    path: str, recipe: Recipe, number: int, target: Target, order: Order
+) -> Tuple[Optional[Manifest], List[Finding]]:
+    """The manifest of the finished module at ``path`` (None with lint errors) and its findings."""
+    with open(path, "rb") as file:
+        data = file.read()
+    elf = parse_module(path, data)
+    name = module_name_of(path)
+    wanted = Wanted(recipe.replace, recipe.depends, order.key is not None, order.taken)
+    found, findings = lint(name, elf, target._replace(release=recipe.kernel_release), wanted)
+    judged = apply(findings, recipe.overrides)
+    if any(item.severity == "error" for item in judged):
+        return None, judged
+    used = {item.id for item in judged if item.overridden}
+    # One package carries one set of fixes: each of its modules names them all.
+    return Manifest(
+        module=name,
+        kernel_release=recipe.kernel_release,
+        build_id=elf.build_id(),
+        sha256=digest(data),
+        srcversion=elf.modinfo().get("srcversion", ""),
+        kernel_build_id=recipe.kernel_build_id,
+        replace=recipe.replace if found.replace is None else found.replace,
+        order=number,
+        functions=found.functions,
+        patches=tuple((item.name, item.sha256) for item in recipe.inputs),
+        cves=recipe.cves,
+        unfixable=recipe.unfixable,
+        advisory=recipe.advisory,
+        severity=recipe.severity,
+        issued=recipe.issued,
+        support_end=recipe.support_end,
+        overrides=tuple((o.check, f"{o.severity}: {o.reason}") for o in recipe.overrides if o.check in used),
+    ), judged
+
+
+def facts(paths: Sequence[str]) -> Dict[str, Tuple[str, str]]:
+    """Module name -> (kernel release, machine) of each finished module. Raises ToolError."""
+    found: Dict[str, Tuple[str, str]] = {}
+    for path in paths:
+        elf = read_module(path)
+        name = module_name(module_name_of(path))
+        found[name] = (elf.modinfo().get("vermagic", "").split(" ")[0], elf.machine)
+    return found

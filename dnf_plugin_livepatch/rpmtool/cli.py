@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `livepatch-rpm` command. Exit status: 0 done, 1 failed, 2 wrong usage, 3 lint errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any, Dict, List, Optional, Sequence
+
+from .. import __version__
+from .checks import LINT, REFUSALS, Finding, ToolError, finding, refuse
+from .options import parser
+
+DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
+_USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")
+
+
+def _emit(args: argparse.Namespace, data: Dict[str, Any], text: str) -> None:
+    print(json.dumps({"schema": 1, **data}, indent=1, sort_keys=True) if args.json else text)
+
+
+def _say(findings: Sequence[Finding]) -> None:
+    for item in findings:
+        reason = f" (overridden: {item.overridden})" if item.overridden else ""
+        print(f"{item.severity}: {item.text} [{item.id}]{reason}", file=sys.stderr)
+        if item.severity == "error":
+            print(f"  {item.remedy}", file=sys.stderr)
+
+
+class Work:
+    """A private folder that is gone afterwards, whatever happens; the log outlives it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from .run import Runner, Steps
+
+        self.keep = getattr(args, "keep_work", False)
+        self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=getattr(args, "work", "") or None)
+        os.chmod(self.path, 0o755)
+        log = getattr(args, "log", "") or os.path.join(self.path, "build.log")
+        self.steps = Steps(quiet=args.json or getattr(args, "quiet", False))
+        self.runner = Runner(os.path.abspath(log), self.steps)
+        self.log_kept = bool(getattr(args, "log", ""))
+
+    def __enter__(self) -> "Work":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.steps.close()
+        inside = os.path.join(self.path, "build.log")
+        if kind is not None and not self.log_kept and os.path.isfile(inside):
+            # The refusal names the log, so it has to stay where it is said to be.
+            kept = self.runner.log + ".kept"
+            handle, kept = tempfile.mkstemp(prefix="livepatch-rpm-", suffix=".log")
+            os.close(handle)
+            shutil.copyfile(inside, kept)
+            if isinstance(error, ToolError):
+                error.remedy = error.remedy.replace(inside, kept)
+                if kept not in error.remedy:
+                    os.unlink(kept)
+        if not self.keep:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _locate(args: argparse.Namespace, work: Optional[Work]) -> Any:
+    from . import target
+
+    if getattr(args, "kernel_srpm", ""):
+        from . import kernelsource
+
+        assert work is not None
+        return kernelsource.unpack(args, work.path, work.runner)
+    return target.locate(args.kernel, args.kernel_devel, getattr(args, "source_tree", ""), args.vmlinux,
+                         getattr(args, "config", ""), getattr(args, "kernel_build_id", ""))  # fmt: skip
+
+
+def _key(args: argparse.Namespace) -> Any:
+    from .sign import Key, check_key
+
+    if not args.module_key:
+        return None
+    key = Key(args.module_key, args.module_cert, args.module_hash, args.sign_file)
+    check_key(key)
+    return key
+
+
+def _order(args: argparse.Namespace, taken: Any) -> Any:
+    from .build import Order
+
+    return Order(args.jobs, tuple(args.engine_option), _key(args), tuple(taken), args.allow_data)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from . import base as bases
+    from . import build, collect, package, sign
+
+    _key(args)
+    with Work(args) as work:
+        if args.rpm_key:
+            sign.check_rpm_key(args.rpm_key, work.runner)
+        base = bases.read(args.base) if args.base else None
+        goal = _locate(args, work)
+        plan = collect.plan(args, goal, base, work.path)
+        stage = build.make(plan.recipe, plan.paths, plan.target, _order(args, plan.taken), work.path, work.runner)
+        work.steps.step("Packaging")
+        files = package.Files(plan.sources, stage.folder)
+        made = package.build(plan.recipe, stage.manifests, files, work.path, work.runner, args.vendor)
+        if args.rpm_key:
+            for path in made:
+                work.steps.step(f"Signing {os.path.basename(path)}")
+                sign.sign_rpm(path, args.rpm_key, work.runner)
+        rpm, srpm = package.publish(made, args.output)
+        work.steps.close()
+        _say(stage.findings if not args.json else ())
+        facts = {
+            "rpm": rpm,
+            "srpm": srpm,
+            "modules": [item.module for item in stage.manifests],
+            "cves": list(plan.recipe.cves),
+            "kernel_release": plan.recipe.kernel_release,
+            "findings": [item._asdict() for item in stage.findings],
+        }
+        _emit(args, facts, f"{rpm}\n{srpm}")
+    return DONE
+
+
+def _empty(args: argparse.Namespace) -> int:
+    from . import collect, package, sign
+    from .target import locate
+
+    if not args.kernel and not args.kernel_devel:
+        refuse("kernel-unknown")
+    with Work(args) as work:
+        if args.rpm_key:
+            sign.check_rpm_key(args.rpm_key, work.runner)
+        recipe = collect.empty(args, locate(args.kernel, args.kernel_devel, "", "", "", "").release)
+        made = package.build(recipe, (), package.Files((), ""), work.path, work.runner, args.vendor)
+        if args.rpm_key:
+            for path in made:
+                sign.sign_rpm(path, args.rpm_key, work.runner)
+        rpm, srpm = package.publish(made, args.output)
+        facts = {"rpm": rpm, "srpm": srpm, "kernel_release": recipe.kernel_release}
+        _emit(args, facts, f"{rpm}\n{srpm}")
+    return DONE
+
+
+def _stage(args: argparse.Namespace) -> int:
+    """What a source RPM's %build calls: its recipe again, on the build farm's own kernel files."""
+    from . import base, build
+    from .target import locate
+
+    recipe = base.from_folder(args.recipe)
+    folder = os.path.dirname(os.path.abspath(args.recipe))
+    if os.path.exists(args.output):
+        refuse("output-exists", path=args.output)
+    with Work(args) as work:
+        release = recipe.kernel_release
+        if recipe.kind == "source":
+            goal = locate(release, args.kernel_devel or release, "", args.vmlinux, "", "")
+        else:
+            args.kernel = args.kernel or release
+            goal = _locate(args, work)
+        paths = base.paths_of(recipe, folder, work.path)
+        stage = build.make(recipe, paths, goal, _order(args, ()), work.path, work.runner)
+        shutil.copytree(stage.folder, args.output)
+        _say(stage.findings)
+    return DONE
+
+
+def _lint(args: argparse.Namespace) -> int:
+    from . import lint, show
+    from .elf import parse_module
+    from .recipe import override
+
+    if args.list:
+        rows = {key: {"severity": check.severity, "text": check.text, "remedy": check.remedy}
+                for key, check in sorted(LINT.items())}  # fmt: skip
+        _emit(args, {"checks": rows}, "\n".join(f"{key:<24} {row['severity']:<8} {row['text']}"
+                                                for key, row in rows.items()))  # fmt: skip
+        return DONE
+    if not args.files:
+        refuse("usage", what="lint: name the .ko or .rpm files to check.")
+    goal = _locate(args, None)
+    wanted = lint.Wanted(args.replace, tuple(args.depends))
+    overrides = [override(text) for text in args.override]
+    found: List[Finding] = []
+    for path in args.files:
+        files, _told = show.modules_of(path)
+        if not files:
+            refuse("rpm-no-patch", path=path)
+        for name, data in files:
+            _patched, results = lint.lint(lint.module_name_of(name), parse_module(name, data), goal, wanted)
+            found += results
+    judged = lint.apply(found, overrides)
+    _emit(args, {"findings": [item._asdict() for item in judged]},
+          "\n".join(f"{item.severity}: {item.text} [{item.id}]" for item in judged) or "no findings")  # fmt: skip
+    return LINT_ERRORS if any(item.severity == "error" for item in judged) else DONE
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from . import show
+
+    found = show.facts(args.file, _locate(args, None))
+    _emit(args, found, show.text(found))
+    return DONE
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from . import show
+    from .target import Target
+
+    found = show.compare(show.facts(args.old, Target("")), show.facts(args.new, Target("")))
+    _emit(args, found, show.compare_text(found))
+    return DONE
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from . import sign
+    from .elf import read_module
+    from .target import Target
+
+    if not args.module_key and not args.rpm_key:
+        refuse("usage", what="sign: give --rpm-key for packages, or --module-key and --module-cert for modules.")
+    key = _key(args)
+    with Work(args) as work:
+        for path in args.files:
+            if not os.path.isfile(path):
+                refuse("input-missing", path=path)
+            if path.endswith(".rpm"):
+                if not args.rpm_key:
+                    refuse("usage", what=f"sign: {path} needs --rpm-key.")
+                sign.sign_rpm(path, args.rpm_key, work.runner)
+            else:
+                if key is None:
+                    refuse("usage", what=f"sign: {path} needs --module-key.")
+                release = read_module(path).modinfo().get("vermagic", "").split(" ")[0]
+                goal = _locate(args, work) if args.kernel_devel else Target(release)
+                sign.sign_module(path, key, goal, work.runner)
+        _emit(args, {"signed": list(args.files)}, "\n".join(f"signed and verified: {path}" for path in args.files))
+    return DONE
+
+
+_VERBS = {"build": _build, "empty": _empty, "stage": _stage, "lint": _lint, "inspect": _inspect,
+          "diff": _diff, "sign": _sign}  # fmt: skip
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run `livepatch-rpm` with ``argv``; returns the exit status."""
+    args = parser(__version__).parse_args(argv)
+    findings: Sequence[Finding] = ()
+    try:
+        return _VERBS[args.verb](args)
+    except ToolError as error:
+        findings = getattr(error, "findings", ())
+        _say(findings if not args.json else ())
+        if args.json:
+            print(json.dumps({"schema": 1, "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
+                              "findings": [item._asdict() for item in findings]}, indent=1))  # fmt: skip
+        else:
+            print(f"livepatch-rpm: {error.text} [{error.id}]\n  {error.remedy}", file=sys.stderr)
+        if error.id == "lint-errors":
+            return LINT_ERRORS
+        return USAGE if error.id in _USAGE_IDS else FAILED
+    except KeyboardInterrupt:
+        print("livepatch-rpm: interrupted; nothing was published", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

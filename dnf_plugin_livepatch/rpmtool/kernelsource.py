@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel's source RPM and debuginfo RPM -> source tree, configuration and vmlinux.
+
+The source RPM's %prep runs: it is as much trusted as the kernel that it makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+import shutil
+from typing import List
+
+from . import target
+from .checks import refuse
+from .header import extract
+from .run import Runner, need
+
+
+def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target:
+    """The Target in --kernel-srpm and --debuginfo (or --vmlinux), unpacked below ``work``. Raises ToolError."""
+    for path in (args.kernel_srpm, args.debuginfo):
+        if path and not os.path.isfile(path):
+            refuse("input-missing", path=path)
+    need("rpmbuild", "Install rpm-build (the package rpm on Debian).")
+    top = os.path.join(work, "kernel")
+    os.makedirs(os.path.join(top, "BUILD"))
+    vmlinux = args.vmlinux
+    if args.debuginfo:
+        runner.steps.step(f"Unpacking {os.path.basename(args.debuginfo)}")
+        vmlinux = os.path.join(top, "vmlinux")
+        if not extract(args.debuginfo, "vmlinux", vmlinux):
+            refuse("vmlinux-mismatch", path=args.debuginfo, why="it holds no vmlinux")
+    if not vmlinux:
+        refuse("usage", what="--kernel-srpm needs --debuginfo or --vmlinux.")
+    release = args.kernel or banner(vmlinux)
+    runner.steps.step(f"Unpacking {os.path.basename(args.kernel_srpm)}")
+    define = ["--define", f"_topdir {top}"]
+    for argv in (
+        ["rpm", *define, "--dbpath", os.path.join(top, "db"), "-i", os.path.abspath(args.kernel_srpm)],
+        ["rpmbuild", "-bp", "--nodeps", *define, *glob.glob(os.path.join(top, "SPECS", "*.spec"))],
+    ):
+        outcome = runner.run(argv)
+        if outcome.status or not glob.glob(os.path.join(top, "SPECS", "*.spec")):
+            refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
+    tree = _tree(os.path.join(top, "BUILD"), args.kernel_srpm)
+    config = args.config or _config(tree, os.path.join(top, "SOURCES"), release)
+    goal = os.path.join(tree, ".config")
+    if os.path.abspath(config) != goal:
+        shutil.copyfile(config, goal)
+    _name(tree, release, runner)
+    return target.locate(release, "", tree, vmlinux, goal, args.kernel_build_id)
+
+
+def banner(vmlinux: str) -> str:
+    """The release that the kernel image itself tells. Raises ToolError ``vmlinux-mismatch``."""
+    from .elf import read_vmlinux
+
+    match = re.search(rb"Linux version ([A-Za-z0-9._+~^-]{3,128}) \(", read_vmlinux(vmlinux).data)
+    if match is None:
+        refuse("vmlinux-mismatch", path=vmlinux, why="it names no release")
+    return match.group(1).decode("ascii")
+
+
+def _tree(build: str, srpm: str) -> str:
+    found: List[str] = []
+    for folder, folders, names in os.walk(build):
+        if "Kconfig" in names and "Kbuild" in names and "kernel" in folders:
+            found.append(folder)
+            folders[:] = []
+        elif folder.count(os.sep) - build.count(os.sep) > 3:
+            folders[:] = []
+    if len(found) != 1:
+        refuse("rpm-unreadable", path=srpm, why=f"{len(found)} kernel source trees come out of its %prep")
+    return found[0]
+
+
+def _config(tree: str, sources: str, release: str) -> str:
+    """The configuration of ``release``: the tree's own, else the vendor's file for the machine and flavour."""
+    own = os.path.join(tree, ".config")
+    if os.path.isfile(own):
+        return own
+    variant = release.partition("+")[2]
+    machine = os.uname().machine
+    found = []
+    for folder in (os.path.join(tree, "configs"), tree, sources):
+        for path in sorted(glob.glob(os.path.join(folder, "*config*"))):
+            name = os.path.basename(path)
+            if os.path.isfile(path) and machine in name and ("debug" in name) == ("debug" in variant):
+                if not variant or variant.split("-")[0] in name:
+                    found.append(path)
+    if not found:
+        refuse("usage", what="The kernel's source RPM holds no configuration for it: give --config.")
+    return min(found, key=lambda path: (len(os.path.basename(path)), path))
+
+
+def _name(tree: str, release: str, runner: Runner) -> None:
+    """Make the tree call itself ``release``: a vendor's spec does that only while building."""
+    outcome = runner.run(["make", "-s", "-C", tree, "kernelversion"])
+    version = outcome.tail[-1].strip() if outcome.tail and not outcome.status else ""
+    if not version or not release.startswith(version):
+        refuse("release-mismatch", wanted=release, where="the source", found=version or "nothing")
+    with open(os.path.join(tree, ".config"), encoding="utf-8") as file:
+        lines = [line for line in file if not line.startswith(("CONFIG_LOCALVERSION=", "CONFIG_LOCALVERSION_AUTO="))]
+    lines += [f'CONFIG_LOCALVERSION="{release[len(version):]}"\n', "# CONFIG_LOCALVERSION_AUTO is not set\n"]
+    with open(os.path.join(tree, ".config"), "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    for path in glob.glob(os.path.join(tree, "localversion*")):
+        os.unlink(path)

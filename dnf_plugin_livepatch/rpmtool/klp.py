@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which functions of which objects a live-patch module replaces, read from its data and relocations.
+
+Three shapes are understood, on all machines with 64-bit pointers:
+
+* klp structures in static data, as written by hand and by SUSE: a ``struct klp_patch`` is known by its
+  pointer to ``__this_module`` followed by one to the objects; an object by its pointer to an array of
+  functions; a function by a pointer to a string followed by one into code.
+* kpatch-build's ``.kpatch.funcs`` section.
+* klp-build's ``.init.klp_objects`` and ``.init.klp_funcs`` sections (kernel 6.19 and later).
+
+Modules that fill in klp structures by code of their own are not understood: they patch "nothing".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ..model import Function
+from .elf import SHF_EXECINSTR, SHN_LIVEPATCH, SHF_RELA_LIVEPATCH, Elf, Section
+
+_MAX_FUNCTIONS = 4096
+_SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
+_OBJECT = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
+_KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
+_KLP_SYMBOL = re.compile(r"\.klp\.sym\.([A-Za-z0-9_-]{1,63})\.([^,]+),([0-9]{1,6})\Z")
+Place = Tuple[int, int]
+
+
+class Patched(NamedTuple):
+    """What was found: ``shape`` is static, kpatch-build, klp-build or "" (nothing found).
+
+    ``replace`` is None where code sets it.
+    """
+
+    shape: str
+    functions: Tuple[Function, ...] = ()
+    replace: Optional[bool] = None
+
+
+class _Pointers:
+    """Where the pointers in a module's data lead: (section, offset) -> (section, offset)."""
+
+    def __init__(self, elf: Elf) -> None:
+        self.elf = elf
+        self.to: Dict[Place, Place] = {}
+        self.this_module: List[Place] = []
+        for section in elf.sections:
+            target = elf.sections[section.info] if 0 < section.info < len(elf.sections) else None
+            wanted = target is not None and not target.flags & SHF_EXECINSTR
+            if section.type != "SHT_RELA" or not wanted or not _may_hold_pointers(target):
+                continue
+            for reloc in elf.relocations(section):
+                if reloc.symbol >= len(elf.symbols):
+                    continue
+                symbol, place = elf.symbols[reloc.symbol], (section.info, reloc.offset)
+                if symbol.name == "__this_module":
+                    self.this_module.append(place)
+                elif 0 < symbol.section < len(elf.sections):
+                    self.to[place] = (symbol.section, symbol.value + reloc.addend)
+
+    def text(self, place: Place) -> str:
+        """The string that the pointer at ``place`` leads to, "" when it leads to none."""
+        target = self.to.get(place)
+        if target is None or self.elf.sections[target[0]].flags & SHF_EXECINSTR:
+            return ""
+        return self.elf.string(self.elf.sections[target[0]], target[1])
+
+    def is_code(self, place: Place) -> bool:
+        """Whether the pointer at ``place`` leads into code."""
+        target = self.to.get(place)
+        return target is not None and bool(self.elf.sections[target[0]].flags & SHF_EXECINSTR)
+
+    def number(self, place: Place, size: int = 8) -> int:
+        """The number of ``size`` bytes at ``place``."""
+        section = self.elf.sections[place[0]]
+        raw = self.elf.bytes_of(section)[place[1] : place[1] + size]
+        return int.from_bytes(raw, "little" if self.elf.order == "<" else "big")
+
+    def end(self, place: Place) -> int:
+        """Where the variable that begins at ``place`` ends: by its symbol, else with its section."""
+        for symbol in self.elf.symbols:
+            if symbol.section == place[0] and symbol.value == place[1] and symbol.size:
+                return symbol.value + symbol.size
+        return self.elf.sections[place[0]].size
+
+
+def _may_hold_pointers(section: Optional[Section]) -> bool:
+    return section is not None and section.name.startswith(
+        (".data", ".rodata", ".ro_after_init", ".kpatch.", ".init.klp", ".init.data", "__klp_", ".bss")
+    )
+
+
+def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> List[Function]:
+    found = []
+    for section, offset in sorted(pointers.to):
+        if section != start[0] or not start[1] <= offset < end:
+            continue
+        label = pointers.text((section, offset))
+        if _SYMBOL.match(label) and pointers.is_code((section, offset + 8)):
+            found.append(Function(name, label, pointers.number((section, offset + 16)) & 0xFFFF))
+    return found[:_MAX_FUNCTIONS]
+
+
+def _objects(pointers: _Pointers, start: Place, end: int) -> List[Function]:
+    """The functions of the objects between ``start`` and ``end`` of one section."""
+    heads: List[Tuple[str, Place]] = []
+    for section, offset in sorted(pointers.to):
+        if section != start[0] or not start[1] <= offset - 8 < end:
+            continue
+        target = pointers.to[(section, offset)]
+        if not pointers.text(target) or not pointers.is_code((target[0], target[1] + 8)):
+            continue
+        owner = (section, offset - 8)
+        name = pointers.text(owner) if owner in pointers.to else "vmlinux"
+        if _OBJECT.match(name):
+            heads.append((name, target))
+    found: List[Function] = []
+    for name, target in heads:
+        later = [other[1] for _, other in heads if other[0] == target[0] and other[1] > target[1]]
+        found += _functions(pointers, name, target, min([pointers.end(target), *later]))
+    return found
+
+
+def _static(pointers: _Pointers) -> Optional[Patched]:
+    for place in pointers.this_module:
+        objects = pointers.to.get((place[0], place[1] + 8))
+        if objects is None:
+            continue
+        functions = _objects(pointers, objects, pointers.end(objects))
+        if functions:
+            return Patched("static", tuple(functions), bool(pointers.number((place[0], place[1] + 24), 1)))
+    return None
+
+
+def _kpatch(pointers: _Pointers, section: Section) -> Patched:
+    functions = []
+    for offset in range(0, min(section.size, 56 * _MAX_FUNCTIONS) - 55, 56):
+        name = pointers.text((section.index, offset + 40))
+        owner = pointers.text((section.index, offset + 48))
+        if _SYMBOL.match(name) and _OBJECT.match(owner):
+            functions.append(Function(owner, name, pointers.number((section.index, offset + 32)) & 0xFFFF))
+    return Patched("kpatch-build", tuple(functions))
+
+
+def patched(elf: Elf) -> Patched:
+    """The functions that the module ``elf`` replaces, as far as its shape is understood."""
+    pointers = _Pointers(elf)
+    kpatch = elf.by_name.get(".kpatch.funcs")
+    if kpatch is not None:
+        return _kpatch(pointers, kpatch)
+    for name in (".init.klp_objects", "__klp_objects"):
+        section = elf.by_name.get(name)
+        if section is not None:
+            return Patched("klp-build", tuple(_objects(pointers, (section.index, 0), section.size)))
+    return _static(pointers) or Patched("")
+
+
+def relocation_faults(elf: Elf) -> List[str]:
+    """What is wrong with the late (.klp) relocations and symbols of ``elf``, in words."""
+    faults = []
+    for section in elf.sections:
+        marked = bool(section.flags & SHF_RELA_LIVEPATCH)
+        if not section.name.startswith(".klp.rela."):
+            if marked:
+                faults.append(f"section {section.name[:60]} is marked as late relocation without its name")
+            continue
+        match = _KLP_SECTION.match(section.name)
+        target = elf.sections[section.info].name if section.info < len(elf.sections) else ""
+        if match is None or not marked or section.type != "SHT_RELA":
+            faults.append(f"section {section.name[:60]} is not marked as a late relocation section")
+        elif match.group(2) != target:
+            faults.append(f"section {section.name[:60]} relocates {target[:40] or 'nothing'}")
+    for symbol in elf.symbols:
+        named = symbol.name.startswith(".klp.sym.")
+        if named and not _KLP_SYMBOL.match(symbol.name):
+            faults.append(f"symbol {symbol.name[:60]} is no OBJECT.NAME,POSITION")
+        elif named != (symbol.section == SHN_LIVEPATCH):
+            faults.append(f"symbol {symbol.name[:60] or '(unnamed)'} is half a late symbol")
+    return faults
+
+
+def jump_tables(elf: Elf) -> List[str]:
+    """Late relocation sections of jump tables: the kernel would patch those labels too early."""
+    return [
+        section.name
+        for section in elf.sections
+        if section.name.startswith(".klp.") and section.name.endswith("__jump_table")
+    ]

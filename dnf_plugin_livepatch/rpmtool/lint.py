@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The checks of one live-patch module: what a host, or its kernel, would otherwise find out."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..manifest import MODULE
+from . import klp
+from .checks import Finding, finding
+from .elf import Elf, signature
+from .recipe import Override
+from .target import Kernel, Target, crcs, kernel_modules
+
+
+class Wanted(NamedTuple):
+    """What the builder expects of the module. ``replace`` None: either; ``taken``: name -> its owner."""
+
+    replace: Optional[bool] = None
+    depends: Tuple[str, ...] = ()
+    signed: bool = False
+    taken: Tuple[Tuple[str, str], ...] = ()
+
+
+class Subject(NamedTuple):
+    """One module under the checks."""
+
+    name: str
+    elf: Elf
+    found: klp.Patched
+    target: Target
+    wanted: Wanted
+
+
+def module_name_of(path: str) -> str:
+    """The kernel's name for the module file at ``path``."""
+    stem = os.path.basename(path)
+    return (stem[:-3] if stem.endswith(".ko") else stem).replace("-", "_")
+
+
+def _identity(item: Subject) -> Iterable[Finding]:
+    info = item.elf.modinfo()
+    if info.get("livepatch") != "Y":
+        yield finding("not-livepatch", module=item.name)
+    if not item.elf.build_id():
+        yield finding("no-build-id", module=item.name)
+    vermagic = info.get("vermagic", "").split(" ")[0]
+    if item.target.release and vermagic != item.target.release:
+        yield finding("vermagic-mismatch", module=item.name, found=vermagic or "no kernel",
+                      wanted=item.target.release)  # fmt: skip
+    depends = tuple(name for name in info.get("depends", "").split(",") if name)
+    undeclared = [name for name in depends if name not in item.wanted.depends]
+    if undeclared:
+        yield finding("depends-undeclared", module=item.name, found=", ".join(undeclared))
+    if not item.elf.symbols:
+        yield finding("symbols-stripped", module=item.name)
+
+
+def _naming(item: Subject) -> Iterable[Finding]:
+    said = item.elf.modinfo().get("name", "")
+    if len(item.name) > 55 or len(said) > 55:
+        yield finding("name-too-long", module=item.name, length=max(len(item.name), len(said)))
+    elif not MODULE.match(item.name):
+        yield finding("name-invalid", module=item.name)
+    if said and said != item.name:
+        yield finding("name-mismatch", module=item.name, found=said)
+    taken = dict(item.wanted.taken)
+    if item.target.symvers and item.name in kernel_modules(item.target.symvers):
+        taken.setdefault(item.name, "a module of the kernel")
+    if item.name in taken:
+        yield finding("name-taken", module=item.name, owner=taken[item.name])
+
+
+def _late(item: Subject) -> Iterable[Finding]:
+    for what in klp.relocation_faults(item.elf)[:20]:
+        yield finding("klp-relocation-invalid", module=item.name, what=what)
+    for section in klp.jump_tables(item.elf):
+        yield finding("jump-table-relocation", module=item.name, section=section)
+
+
+def _replace(item: Subject) -> Iterable[Finding]:
+    if item.wanted.replace is None or not item.found.shape:
+        return
+    if item.found.replace is None:
+        yield finding("replace-unknown", module=item.name)
+    elif item.found.replace != item.wanted.replace:
+        yield finding("replace-mismatch", module=item.name, found=str(item.found.replace).lower(),
+                      wanted=str(item.wanted.replace).lower())  # fmt: skip
+
+
+def _crcs(item: Subject) -> Iterable[Finding]:
+    used = item.elf.crcs()
+    if not used:
+        yield finding("crc-unchecked", module=item.name, why="the module carries none")
+        return
+    if not item.target.symvers:
+        yield finding("crc-unchecked", module=item.name, why="no Module.symvers was given")
+        return
+    known = crcs(item.target.symvers)
+    # module_layout stands for the layout of struct module and is in no Module.symvers of some kernels.
+    missing = sorted(name for name in used if name not in known and name != "module_layout")
+    other = sorted(name for name in used if name in known and known[name] != used[name])
+    for identifier, names in (("crc-unknown", missing), ("crc-mismatch", other)):
+        if names:
+            yield finding(identifier, module=item.name, count=len(names), symbols=", ".join(names[:5]))
+
+
+def _functions(item: Subject) -> Iterable[Finding]:
+    if not item.found.functions:
+        yield finding("patches-nothing", module=item.name)
+        return
+    ours = [function for function in item.found.functions if function.object == "vmlinux"]
+    if ours and not item.target.vmlinux:
+        yield finding("target-unchecked", module=item.name, why="no vmlinux was given")
+        return
+    kernel = Kernel(item.target.vmlinux) if ours else None
+    for function in ours:
+        assert kernel is not None
+        places = kernel.functions.get(function.name, [])
+        if not places or function.sympos > len(places):
+            yield finding("target-missing", module=item.name, function=function.name)
+        elif len(places) > 1 and not function.sympos:
+            yield finding("target-ambiguous", module=item.name, function=function.name,
+                          count=len(places), sympos=0)  # fmt: skip
+        else:
+            yield from _place(item.name, kernel, function.name, places[max(0, function.sympos - 1)])
+
+
+def _place(module: str, kernel: Kernel, name: str, place: Tuple[int, int]) -> Iterable[Finding]:
+    address, size = place
+    if kernel.init[0] <= address < kernel.init[1]:
+        yield finding("target-init", module=module, function=name)
+    elif kernel.traced:
+        index = bisect.bisect_left(kernel.traced, address - 16)
+        # The hook lies at the function's start, or just before it where calls are padded.
+        if index == len(kernel.traced) or kernel.traced[index] >= address + max(size, 16):
+            yield finding("target-notrace", module=module, function=name)
+
+
+def _signature(item: Subject) -> Iterable[Finding]:
+    state = signature(bytes(item.elf.data))
+    if state == "broken":
+        yield finding("signature-broken", module=item.name)
+    elif state == "none":
+        found = finding("signature-missing", module=item.name)
+        yield found._replace(severity="error") if item.wanted.signed else found
+
+
+_CHECKS: Tuple[Callable[[Subject], Iterable[Finding]], ...] = (
+    _identity, _naming, _late, _replace, _crcs, _functions, _signature,
+)  # fmt: skip
+
+
+def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> Tuple[klp.Patched, List[Finding]]:
+    """What the module ``elf``, to be loaded as ``name``, patches, and everything wrong with it."""
+    found = klp.patched(elf)
+    item = Subject(name, elf, found, target, wanted)
+    return found, [result for check in _CHECKS for result in check(item)]
+
+
+def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> List[Finding]:
+    """``findings`` with the builder's severities; errors first, otherwise in order."""
+    chosen: Dict[str, Override] = {item.check: item for item in overrides}
+    judged = [
+        item._replace(severity=chosen[item.id].severity, overridden=chosen[item.id].reason)
+        if item.id in chosen
+        else item
+        for item in findings
+    ]
+    return sorted(judged, key=lambda item: ("error", "warning", "note").index(item.severity))

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recipe, sources and staged modules -> RPM and source RPM, the same bytes for the same inputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import time
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+from ..model import Manifest
+from ..paths import Paths
+from ..profiles import GENERIC, load, match
+from ..releases import capability_version, own_capability
+from .checks import refuse
+from .header import read_header
+from .recipe import Recipe, dump
+from .run import Runner, need
+
+_INSTALLED = "/usr/share/dnf-plugin-livepatch/livepatch-module.spec.in"
+_HINT = "Install rpm-build (the package rpm on Debian)."
+
+
+class Files(NamedTuple):
+    """What the package is made of: source files beside the recipe, and the folder of staged modules."""
+
+    sources: Tuple[str, ...]
+    stage: str
+
+
+def template_path() -> str:
+    """The spec template: beside the source tree when run from one, else as installed."""
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = os.path.join(tree, "spec", "livepatch-module.spec.in")
+    return path if os.path.isfile(path) else _INSTALLED
+
+
+def _plain(text: str) -> str:
+    """``text`` as it may stand in a spec: one printable line, no macro."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("%", "%%")
+
+
+def describe(recipe: Recipe, manifests: Sequence[Manifest]) -> str:
+    """The %description: what is closed, what cannot be, what is patched."""
+    if recipe.kind == "empty":
+        return (
+            f"Subscribes the kernel {recipe.kernel_release} to its live patches.\n"
+            "This package patches nothing; later versions of it do."
+        )
+    lines = [f"Live patch of the Linux kernel {recipe.kernel_release}, for systems that run it."]
+    if recipe.cves:
+        lines += ["", "Fixed:", *(f"* {cve}" for cve in recipe.cves)]
+    if recipe.unfixable:
+        lines += ["", "Not fixed, needs the kernel update and a reboot:"]
+        lines += [_plain(f"! {item.cve}: {item.reason}") for item in recipe.unfixable]
+    for manifest in manifests:
+        lines += ["", f"Functions replaced by {manifest.module}:"]
+        lines += sorted(f"* {item.object}:{item.name}" for item in manifest.functions)
+    return "\n".join(lines)
+
+
+def _changes(recipe: Recipe) -> List[str]:
+    if recipe.kind == "empty":
+        return ["Initial empty package"]
+    fixed = " {" + ", ".join(recipe.cves) + "}" if recipe.cves else ""
+    lines = [f"Live patch {recipe.version}-{recipe.release} of kernel {recipe.kernel_release}{fixed}"]
+    lines += [_plain(f"No longer fixes {item.cve}: {item.reason}") for item in recipe.dropped]
+    return lines
+
+
+def spec(recipe: Recipe, manifests: Sequence[Manifest], sources: Sequence[str], vendor: str) -> str:
+    """The text of the spec file. Pure but for reading the template."""
+    from jinja2 import Environment, StrictUndefined
+
+    with open(template_path(), encoding="utf-8") as file:
+        template = Environment(
+            undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=False, autoescape=False
+        ).from_string(file.read())
+    paths = Paths()
+    what = "Subscription to live patches" if recipe.kind == "empty" else "Live patch"
+    text = template.render(
+        recipe._asdict(),
+        summary=f"{what} of kernel {recipe.kernel_release}",
+        vendor=_plain(vendor),
+        sources=sources,
+        staged=recipe.kind == "module",
+        own_capability=own_capability(recipe.kernel_release),
+        capability=capability_version(recipe.kernel_release),
+        description=describe(recipe, manifests),
+        module_dir=paths.module_dir(recipe.kernel_release),
+        manifest_dir=paths.manifest_dir(recipe.kernel_release),
+        changelog_date=time.strftime("%a %b %d %Y", time.gmtime(recipe.epoch)),
+        changes=_changes(recipe),
+    )
+    return "\n".join(line for line, before in zip(text.split("\n"), ["x", *text.split("\n")]) if line or before)
+
+
+def _place(source: str, folder: str, epoch: int) -> str:
+    path = os.path.join(folder, os.path.basename(source))
+    shutil.copyfile(source, path)
+    os.chmod(path, 0o644)
+    os.utime(path, (epoch, epoch))
+    return os.path.basename(path)
+
+
+def _rpmbuild(runner: Runner, top: str, recipe: Recipe, mode: str, more: Sequence[str]) -> str:
+    argv = ["rpmbuild", mode, "--nodeps", "--target", recipe.arch, "--define", f"_topdir {top}"]
+    argv += [item for define in more for item in ("--define", define)]
+    outcome = runner.run([*argv, os.path.join(top, "SPECS", recipe.name + ".spec")])
+    if outcome.status:
+        refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
+    found = glob.glob(os.path.join(top, "SRPMS" if mode == "-bs" else "RPMS/*", "*.rpm"))
+    if len(found) != 1:
+        refuse("rpmbuild-failed", status=0, last=f"{len(found)} packages came out", log=runner.log)
+    return found[0]
+
+
+def build(
+    recipe: Recipe, manifests: Sequence[Manifest], files: Files, work: str, runner: Runner, vendor: str = ""
+) -> Tuple[str, str]:
+    """The paths of the RPM and the source RPM, made below ``work``. Raises ToolError."""
+    need("rpmbuild", _HINT)
+    top = os.path.join(work, "rpm")
+    for name in ("SPECS", "SOURCES", "BUILD"):
+        os.makedirs(os.path.join(top, name))
+    folder = os.path.join(top, "SOURCES")
+    with open(os.path.join(work, "livepatch.json"), "w", encoding="utf-8") as file:
+        file.write(dump(recipe))
+    given = [os.path.join(work, "livepatch.json"), *files.sources]
+    if recipe.kind == "module":
+        given += [os.path.join(files.stage, name) for name in sorted(os.listdir(files.stage))]
+    names = [_place(path, folder, recipe.epoch) for path in given]
+    path = os.path.join(top, "SPECS", recipe.name + ".spec")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(spec(recipe, manifests, names, vendor))
+    os.chmod(path, 0o644)
+    os.utime(path, (recipe.epoch, recipe.epoch))
+    staged: Dict[str, str] = {} if recipe.kind in ("module", "empty") else {"livepatch_stage": files.stage}
+    source = _rpmbuild(runner, top, recipe, "-bs", [])
+    binary = _rpmbuild(runner, top, recipe, "-bb", [f"{key} {value}" for key, value in staged.items()])
+    check(binary, recipe)
+    return binary, source
+
+
+def check(path: str, recipe: Recipe) -> None:
+    """Raise ToolError unless hosts will see in the RPM at ``path`` what ``recipe`` says it is."""
+    header = read_header(path)
+    profiles, _faults = load(Paths().profile_dirs)
+    found = match(header.nevra, header.provides, header.requires, profiles)
+    kind = "empty" if recipe.kind == "empty" else "patch"
+    if (found.profile, found.kernel_release, found.kind) != (GENERIC, recipe.kernel_release, kind):
+        refuse("rpmbuild-failed", status=0, log=path,
+               last=f"hosts would take it for {found.kind} of {found.kernel_release or 'no kernel'}: {found.why}")  # fmt: skip
+
+
+def publish(paths: Sequence[str], output: str) -> List[str]:
+    """Put finished files into ``output``, each by rename; an existing one must be equal. Raises ToolError."""
+    os.makedirs(output, exist_ok=True)
+    goals = [os.path.join(output, os.path.basename(path)) for path in paths]
+    for path, goal in zip(paths, goals):
+        if os.path.exists(goal) and _bytes(goal) != _bytes(path):
+            refuse("output-exists", path=goal)
+    for path, goal in zip(paths, goals):
+        part = f"{goal}.{os.getpid()}.part"
+        shutil.copyfile(path, part)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, goal)
+    return goals
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

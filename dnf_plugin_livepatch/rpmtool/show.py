@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`inspect` and `diff`: what a live-patch RPM or module is, as data that text and JSON both print."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Tuple
+
+from .. import manifest as manifests
+from ..model import Function, Manifest
+from .checks import Finding, finding, refuse
+from .elf import Elf, parse_module, signature
+from .header import payload, read_header
+from .lint import Wanted, lint, module_name_of
+from .recipe import merge
+from .source import digest
+from .target import Target
+
+MAX_MODULES = 64
+
+
+def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]:
+    """(file name, content) of each module in the RPM or .ko ``path``, and manifests by module. Raises ToolError."""
+    if not os.path.isfile(path):
+        refuse("input-missing", path=path)
+    with open(path, "rb") as file:
+        magic = file.read(4)
+        if magic != b"\xed\xab\xee\xdb":
+            return [(os.path.basename(path), magic + file.read())], {}
+    found, told = [], {}
+    for name, data in sorted(payload(path).items()):
+        if name.endswith(".ko"):
+            found.append((name, data))
+        elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):
+            try:
+                said = manifests.parse(data[: manifests.MAX_BYTES + 1].decode("utf-8", "replace"))
+            except manifests.ManifestError as error:
+                refuse("rpm-unreadable", path=path, why=f"its manifest {name}: {error}")
+            told[said.module] = said
+    return found[:MAX_MODULES], told
+
+
+def _functions(functions: Tuple[Function, ...]) -> List[str]:
+    return sorted(f"{f.object}:{f.name}" + (f",{f.sympos}" if f.sympos else "") for f in functions)
+
+
+def _finding(item: Finding) -> Dict[str, str]:
+    return {key: value for key, value in item._asdict().items() if value}
+
+
+def _against(elf: Elf, data: bytes, said: "Manifest | None") -> List[Finding]:
+    """Where the manifest and its module disagree."""
+    if said is None:
+        return []
+    pairs = (("build id", said.build_id, elf.build_id()), ("sha256", said.sha256, digest(data)))
+    return [
+        finding("manifest-mismatch", module=said.module, what=what, found=found, wanted=wanted)
+        for what, wanted, found in pairs
+        if wanted and wanted != found
+    ]
+
+
+def module_facts(name: str, data: bytes, said: "Manifest | None", target: Target) -> Dict[str, Any]:
+    """One module: identity, what it patches, its signature, its lint. Raises ToolError."""
+    elf = parse_module(name, data)
+    info = elf.modinfo()
+    module = module_name_of(name)
+    taken = said.replace if said is not None else None
+    found, findings = lint(module, elf, target, Wanted(replace=taken))
+    overridden = {check for check, _ in said.overrides} if said is not None else set()
+    findings = [item for item in findings + _against(elf, data, said) if item.id not in overridden]
+    return {
+        "module": module,
+        "kernel_release": info.get("vermagic", "").split(" ")[0],
+        "machine": elf.machine,
+        "build_id": elf.build_id(),
+        "srcversion": info.get("srcversion", ""),
+        "sha256": digest(data),
+        "shape": found.shape,
+        "replace": found.replace,
+        "functions": _functions(found.functions),
+        "signature": signature(data),
+        "lint": [_finding(item) for item in findings],
+        "overrides": [list(item) for item in said.overrides] if said is not None else [],
+    }
+
+
+def facts(path: str, target: Target) -> Dict[str, Any]:
+    """Everything about the RPM or module ``path``. Raises ToolError."""
+    files, told = modules_of(path)
+    result: Dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
+    with open(path, "rb") as file:
+        is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
+    if is_rpm:
+        header = read_header(path)
+        result["package"] = {
+            "nevra": str(header.nevra),
+            "provides": list(header.provides),
+            "requires": [item for item in header.requires if not item.startswith("rpmlib(")],
+            "conflicts": list(header.conflicts),
+            "supplements": list(header.supplements),
+            "scripts": list(header.scripts),
+            "signed": header.signed,
+            "build_time": header.build_time,
+        }
+    every = list(told.values())
+    result["cves"] = list(merge([item.cves for item in every]))
+    result["unfixable"] = {item.cve: item.reason for entry in every for item in entry.unfixable}
+    result["advisory"] = next((item.advisory for item in every if item.advisory), "")
+    result["severity"] = next((item.severity for item in every if item.severity), "")
+    result["issued"] = next((item.issued for item in every if item.issued), "")
+    result["support_end"] = next((item.support_end for item in every if item.support_end), "")
+    result["patches"] = {name: sha for item in every for name, sha in item.patches}
+    result["modules"] = [module_facts(name, data, told.get(module_name_of(name)), target) for name, data in files]
+    return result
+
+
+def text(found: Dict[str, Any]) -> str:
+    """``found`` for a person."""
+    lines = [found["file"]]
+    package = found.get("package")
+    if package:
+        lines += [f"Package:   {package['nevra']}", f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)"]
+        lines += [f"Scripts:   {', '.join(package['scripts']) or 'none'}"]
+    for key, label in (("advisory", "Advisory"), ("severity", "Severity"), ("issued", "Issued"),
+                       ("support_end", "Supported until")):  # fmt: skip
+        if found[key]:
+            lines.append(f"{label + ':':<10} {found[key]}")
+    lines.append(f"CVEs:      {', '.join(found['cves']) or 'none named'}")
+    lines += [f"Not fixed: {cve}: {reason}" for cve, reason in sorted(found["unfixable"].items())]
+    if not found["modules"]:
+        lines.append("Modules:   none: the package subscribes a kernel to its live patches")
+    for module in found["modules"]:
+        replace = {True: "yes", False: "no", None: "set by code"}[module["replace"]]
+        lines += [
+            f"Module:    {module['module']}",
+            f"  kernel    {module['kernel_release']} ({module['machine']})",
+            f"  build id  {module['build_id'] or 'none'}",
+            f"  signature {module['signature']}",
+            f"  replace   {replace}",
+        ]
+        lines += [f"  patches   {name}" for name in module["functions"]]
+        lines += [f"  {item['severity']}: {item['text']} [{item['id']}]" for item in module["lint"]]
+        lines += [f"  overridden {check}: {reason}" for check, reason in module["overrides"]]
+    return "\n".join(lines)
+
+
+def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
+    """What ``new`` has and ``old`` has not, and the other way round, per kind of fact."""
+    def functions(side: Dict[str, Any]) -> List[str]:
+        return sorted({name for module in side["modules"] for name in module["functions"]})
+
+    sides = {
+        "cves": (old["cves"], new["cves"]),
+        "unfixable": (sorted(old["unfixable"]), sorted(new["unfixable"])),
+        "functions": (functions(old), functions(new)),
+        "patches": (sorted(old["patches"]), sorted(new["patches"])),
+        "modules": tuple(sorted(m["module"] for m in side["modules"]) for side in (old, new)),
+        "kernels": tuple(sorted({m["kernel_release"] for m in side["modules"]}) for side in (old, new)),
+    }
+    changes = {
+        key: {"removed": [x for x in a if x not in b], "added": [x for x in b if x not in a]}
+        for key, (a, b) in sides.items()
+    }
+    changes["patches"]["changed"] = [
+        name for name in old["patches"] if new["patches"].get(name, old["patches"][name]) != old["patches"][name]
+    ]
+    return {"schema": 1, "old": old["file"], "new": new["file"], "changes": changes}
+
+
+def compare_text(found: Dict[str, Any]) -> str:
+    """``compare``'s result for a person."""
+    lines = [f"--- {found['old']}", f"+++ {found['new']}"]
+    for key, change in found["changes"].items():
+        lines += [f"{sign} {key}: {name}" for word, sign in (("removed", "-"), ("added", "+"), ("changed", "~"))
+                  for name in change.get(word, [])]  # fmt: skip
+    return "\n".join(lines) if len(lines) > 2 else lines[0] + "\n" + lines[1] + "\nno difference in content"

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signing modules (sign-file) and packages (rpmsign), each verified afterwards by another program.
+
+A package is called signed only when its header carries an OpenPGP signature that verifies with the
+wanted key: ``rpmkeys --checksig`` alone is content with digests, which anybody can make.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from typing import NamedTuple
+
+from .checks import refuse
+from .elf import signature, unsigned
+from .header import read_header
+from .run import Runner, need
+from .target import Target
+
+HASHES = ("sha256", "sha384", "sha512")
+_GOOD = re.compile(r"Header .*Signature.*: OK\s*\Z")
+_BAD = re.compile(r".*(?:Signature|digest|Digest).*: (?:BAD|NOTTRUSTED|NOKEY|NOTFOUND)\b")
+_OPENSSL = "Install openssl."
+
+
+class Key(NamedTuple):
+    """A module signing key: ``key`` is a PEM file or a PKCS#11 URI, ``cert`` its X.509 certificate.
+
+    ``program`` is the kernel's sign-file, "" to take it from the kernel's development files.
+    """
+
+    key: str
+    cert: str
+    hash: str = "sha256"
+    program: str = ""
+
+
+def check_key(key: Key) -> None:
+    """Raise ToolError ``key-missing`` unless key and certificate are there, before minutes of building."""
+    hint = "Give --module-key and --module-cert; a PKCS#11 URI begins with pkcs11:."
+    if key.hash not in HASHES:
+        refuse("metadata-invalid", what=f"--module-hash {key.hash[:20]}: known are {', '.join(HASHES)}")
+    if not key.key.startswith("pkcs11:") and not os.access(key.key, os.R_OK):
+        refuse("key-missing", what=f"Module key {key.key}", why="not there, or not readable", hint=hint)
+    if not os.access(key.cert, os.R_OK):
+        refuse("key-missing", what=f"Certificate {key.cert or '(none given)'}", why="not there, or not readable",
+               hint=hint)  # fmt: skip
+
+
+def _sign_file(key: Key, target: Target) -> str:
+    folders = [folder for folder in (target.devel, target.tree) if folder]
+    if not folders and target.release:
+        folders = [form.format(target.release) for form in (
+            "/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")]  # fmt: skip
+    for path in [key.program] if key.program else [os.path.join(f, "scripts/sign-file") for f in folders]:
+        if os.access(path, os.X_OK):
+            return path
+    refuse("program-missing", program="sign-file",
+           hint="It is in scripts/ of the kernel's development files: give --kernel-devel or --sign-file.")  # fmt: skip
+
+
+def sign_module(path: str, key: Key, target: Target, runner: Runner) -> None:
+    """Sign the module at ``path`` in place, instead of a signature that it may have. Raises ToolError."""
+    check_key(key)
+    program = _sign_file(key, target)
+    with open(path, "rb") as file:
+        plain, _old = unsigned(file.read())
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".sign-") as folder:
+        work = os.path.join(folder, os.path.basename(path))
+        with open(work, "wb") as file:
+            file.write(plain)
+        outcome = runner.run([program, key.hash, key.key, key.cert, work])
+        if outcome.status:
+            refuse("sign-failed", path=path, why=outcome.last)
+        verify_module(work, key.cert, runner)
+        os.replace(work, path)
+
+
+def verify_module(path: str, cert: str, runner: Runner) -> None:
+    """Raise ToolError ``sign-unverified`` unless ``path`` bears a signature by ``cert`` over all its bytes."""
+    openssl = need("openssl", _OPENSSL)
+    with open(path, "rb") as file:
+        data = file.read()
+    if signature(data) != "signed":
+        refuse("sign-unverified", path=path, why="no whole signature is appended")
+    plain, block = unsigned(data)
+    with tempfile.TemporaryDirectory(prefix="livepatch-verify-") as folder:
+        names = {name: os.path.join(folder, name) for name in ("module", "block", "cert")}
+        for name, content in (("module", plain), ("block", block)):
+            with open(names[name], "wb") as file:
+                file.write(content)
+        with open(cert, "rb") as file:
+            form = "PEM" if file.read(64).startswith(b"-----") else "DER"
+        outcome = runner.run([openssl, "x509", "-inform", form, "-in", cert, "-out", names["cert"]])
+        if not outcome.status:
+            # The certificate is given, none is taken from the block; its own chain is the kernel's affair.
+            outcome = runner.run([openssl, "cms", "-verify", "-binary", "-inform", "DER", "-in", names["block"],
+                                  "-content", names["module"], "-certfile", names["cert"], "-nointern",
+                                  "-noverify", "-out", os.devnull])  # fmt: skip
+    if outcome.status:
+        refuse("sign-unverified", path=path, why=outcome.last)
+
+
+def check_rpm_key(key: str, runner: Runner) -> None:
+    """Raise ToolError ``key-missing`` unless gpg has the secret key ``key``."""
+    if runner.run([need("gpg", "Install gnupg."), "--batch", "--list-secret-keys", "--", key]).status:
+        refuse("key-missing", what=f"GPG key {key}", why="gpg has no such secret key",
+               hint="Import it, or set GNUPGHOME to the keyring that holds it.")  # fmt: skip
+
+
+def sign_rpm(path: str, key: str, runner: Runner) -> None:
+    """Sign the RPM at ``path`` in place with gpg's ``key``, then verify it. Raises ToolError."""
+    check_rpm_key(key, runner)
+    program = need("rpmsign", "Install rpm-sign (the package rpm on Debian).")
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path)), prefix=".sign-") as folder:
+        work = os.path.join(folder, os.path.basename(path))
+        shutil.copyfile(path, work)
+        outcome = runner.run([program, "--define", f"_gpg_name {key}", "--addsign", work])
+        if outcome.status:
+            refuse("sign-failed", path=path, why=outcome.last)
+        verify_rpm(work, key, runner)
+        os.replace(work, path)
+
+
+def verify_rpm(path: str, key: str, runner: Runner) -> None:
+    """Raise ToolError ``sign-unverified`` unless the header of ``path`` bears a signature by ``key``."""
+    if not read_header(path).signed:
+        refuse("sign-unverified", path=path, why="its header carries digests, but no OpenPGP signature")
+    with tempfile.TemporaryDirectory(prefix="livepatch-verify-") as folder:
+        public, base = os.path.join(folder, "key.asc"), os.path.join(folder, "db")
+        os.mkdir(base)
+        steps = (
+            ["gpg", "--batch", "--armor", "--output", public, "--export", "--", key],
+            ["rpmkeys", "--dbpath", base, "--import", public],
+            ["rpmkeys", "--dbpath", base, "--define", "_pkgverify_level all", "-Kv", path],
+        )
+        for argv in steps:
+            outcome = runner.run(argv)
+            if outcome.status:
+                refuse("sign-unverified", path=path, why=outcome.last)
+    if not any(_GOOD.match(line.strip()) for line in outcome.tail) or any(_BAD.match(line) for line in outcome.tail):
+        refuse("sign-unverified", path=path, why=outcome.last)

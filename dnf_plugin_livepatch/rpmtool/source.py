@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the builder handed in: diffs, live-patch C source or finished modules; and tarballs of source."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+from typing import List, NamedTuple, Sequence, Tuple
+
+from .checks import refuse
+from .patches import read_diff
+from .recipe import PLAIN, Input
+
+MAX_SOURCE = 64 << 20
+MAX_SOURCE_FILES = 2000
+TARBALL = "livepatch-source.tar.gz"
+
+
+class Inputs(NamedTuple):
+    """``kind`` is diff, source or module; ``paths`` in the builder's order (one folder for source)."""
+
+    kind: str
+    paths: Tuple[str, ...]
+
+
+def _kind(path: str) -> str:
+    if not os.path.exists(path):
+        refuse("input-missing", path=path)
+    if os.path.isdir(path):
+        names = os.listdir(path)
+        if any(name in names for name in ("Kbuild", "Makefile")) or any(n.endswith(".c") for n in names):
+            return "source"
+    elif path.endswith(".ko"):
+        return "module"
+    elif path.endswith((".c", ".h")):
+        return "source"
+    elif path.endswith((".patch", ".diff")):
+        return "diff"
+    else:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+        if head.startswith(b"\x7fELF"):
+            return "module"
+        if b"\n--- " in b"\n" + head and b"\n+++ " in head:
+            return "diff"
+    refuse("input-unknown", path=path)
+
+
+def classify(paths: Sequence[str]) -> Inputs:
+    """The kind of ``paths``, which must be of one kind, with basenames that differ. Raises ToolError."""
+    kinds = {_kind(path) for path in paths}
+    if len(kinds) != 1:
+        refuse("input-mixed")
+    kind = kinds.pop()
+    names = [os.path.basename(os.path.abspath(path)) for path in paths]
+    if len(set(names)) != len(names):
+        refuse("metadata-invalid", what="Two inputs have the same file name.")
+    for name in names:
+        if not PLAIN.match(name) or name == "livepatch.json":
+            refuse("metadata-invalid", what=f"{name[:80]}: not a plain file name")
+    if kind == "source" and len(paths) > 1 and any(os.path.isdir(path) for path in paths):
+        refuse("input-mixed")
+    return Inputs(kind, tuple(os.path.abspath(path) for path in paths))
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def source_files(paths: Sequence[str]) -> List[Tuple[str, bytes]]:
+    """(name in the tree, content) of the source ``paths``, sorted; build products left out. Raises ToolError."""
+    if len(paths) > 1 or not os.path.isdir(paths[0]):
+        found = [(os.path.basename(path), path) for path in paths]
+    else:
+        found = []
+        for folder, folders, names in os.walk(paths[0]):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.islink(path):
+                    refuse("metadata-invalid", what=f"{path[:200]}: sources must not hold symbolic links")
+                if not name.startswith(".") and not name.endswith(_PRODUCTS) and name not in _MADE:
+                    found.append((os.path.relpath(path, paths[0]), path))
+    files, total = [], 0
+    for name, path in sorted(found):
+        with open(path, "rb") as file:
+            files.append((name, file.read(MAX_SOURCE + 1)))
+        total += len(files[-1][1])
+        if total > MAX_SOURCE or len(files) > MAX_SOURCE_FILES:
+            refuse("metadata-invalid", what="The source is larger than a live patch can be.")
+    return files
+
+
+_PRODUCTS = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".a", "~")
+_MADE = ("Module.symvers", "modules.order")
+
+
+def pack(files: Sequence[Tuple[str, bytes]]) -> bytes:
+    """``files`` as a tar.gz, the same bytes for the same files."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            archive.addfile(info, io.BytesIO(data))
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as file:
+        file.write(plain.getvalue())
+    return packed.getvalue()
+
+
+def unpack(data: bytes, folder: str, path: str) -> None:
+    """The regular files of the tar.gz ``data`` below ``folder``; nothing else. Raises ToolError."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            total = 0
+            for count, info in enumerate(archive):
+                parts = info.name.split("/")
+                total += info.size
+                unsafe = info.name.startswith("/") or any(part in ("", ".", "..") for part in parts)
+                if not info.isreg() or unsafe or total > MAX_SOURCE or count > MAX_SOURCE_FILES:
+                    refuse("base-unfit", path=path, why=f"its source holds {info.name[:80]}")
+                goal = os.path.join(folder, *parts)
+                os.makedirs(os.path.dirname(goal), exist_ok=True)
+                member = archive.extractfile(info)
+                assert member is not None
+                with open(goal, "xb") as file:
+                    file.write(member.read())
+    except (tarfile.TarError, OSError, EOFError) as error:
+        refuse("base-unfit", path=path, why=f"its source is broken: {str(error)[:80]}")
+
+
+def put(files: Sequence[Tuple[str, bytes]], folder: str) -> None:
+    """Write ``files`` below ``folder``."""
+    for name, data in files:
+        goal = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(goal), exist_ok=True)
+        with open(goal, "wb") as file:
+            file.write(data)
+
+
+def describe(inputs: Inputs) -> Tuple[Input, ...]:
+    """Name, digest and CVEs of each input file, in order."""
+    if inputs.kind == "source":
+        return tuple(Input(name.replace("/", "_"), digest(data)) for name, data in source_files(inputs.paths))
+    found = []
+    for path in inputs.paths:
+        with open(path, "rb") as file:
+            data = file.read()
+        cves = read_diff(path).cves if inputs.kind == "diff" else ()
+        found.append(Input(os.path.basename(path), digest(data), cves))
+    return tuple(found)
