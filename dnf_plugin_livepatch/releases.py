@@ -70,7 +70,7 @@ def capability_version(release: str) -> str:
     "" where RPM could not hold it (two dashes, as in SUSE's and Debian's releases).
     """
     head, plus, variant = release.partition("+")
-    if plus and "." not in variant:
+    if plus and head.rpartition(".")[2] in ARCHES:
         release = f"{head}+{variant.replace('-', '_')}"
     return "" if release.count("-") > 1 else release
 
@@ -78,7 +78,8 @@ def capability_version(release: str) -> str:
 def release_of_capability(version: str) -> str:
     """The kernel release that a capability's ``version`` stands for; undoes capability_version()."""
     head, plus, variant = version.partition("+")
-    return f"{head}+{variant.replace('_', '-')}" if plus and "." not in variant else version
+    flavoured = plus and head.rpartition(".")[2] in ARCHES
+    return f"{head}+{variant.replace('_', '-')}" if flavoured else version
 
 
 def own_capability(release: str) -> str:

@@ -151,7 +151,7 @@ def _names(release: str, rules: Iterable[profiles.Profile], as_json: bool) -> in
     if as_json:
         import json
 
-        found = [{"profile": name, "package_name": text or None, "provides": told} for name, text, told in rows]
+        found = [{"profile": row[0], "package_name": row[1] or None, "provides": row[2]} for row in rows]
         print(json.dumps({"schema": 1, "kernel_release": release, "own": own, "profiles": found}, indent=1))
         return 0
     table = []
@@ -211,4 +211,4 @@ def doctor(context: Context) -> int:
             print(f"{problem.severity}: {problem.text}\n  {problem.remedy}")
         count = len(profiles.load(context.paths.profile_dirs)[0])
         print(f"{count} profiles in force, {len(told)} problems")
-    return int(any(problem.severity == "error" for problem in told))
+    return int(any(problem.id == "profile-fault" for problem in told))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The adapter for external clients, with stand-in processes in place of Ksplice, syscare and KernelCare."""
+
+import os
+import time
+
+import pytest
+
+from dnf_plugin_livepatch import profiles
+from dnf_plugin_livepatch.model import Kernel
+from dnf_plugin_livepatch.runtime import clients
+
+RULES, _ = profiles.load(("/nonexistent",))
+STANDINS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "standins")
+UEK = Kernel("5.4.17-2102.201.3.el7uek.x86_64", "x86_64")
+OE = Kernel("6.6.0-72.0.0.76.oe2403sp1.x86_64", "x86_64")
+UUID = "25209ddb-b1e4-48e0-b715-e759ec8db40"
+
+
+def install(tmp_path, name, standin, programs):
+    """The shipped profile ``name``, its client's programs replaced by the stand-in below ``tmp_path``."""
+    for program in programs:
+        target = tmp_path / program
+        with open(os.path.join(STANDINS, standin), encoding="utf-8") as file:
+            target.write_text(file.read())
+        target.chmod(0o755)
+    profile = profiles.find(RULES, name)
+
+    def moved(commands):
+        return tuple((str(tmp_path / os.path.basename(argv[0])), *argv[1:]) for argv in commands)
+
+    client = profile.client._replace(
+        apply=moved(profile.client.apply),
+        state=moved(profile.client.state),
+        effective=moved(profile.client.effective),
+        cves_file=profile.client.cves_file and str(tmp_path / "cvelist"),
+        timeout=5,
+    )
+    return profile._replace(client=client)
+
+
+@pytest.fixture
+def ksplice(tmp_path):
+    (tmp_path / "available").write_text(
+        "[49jdhygv] CVE-2021-20239: Information leak in BPF.\n[cp1p7rl5] Known exploit detection.\n"
+        "[0wxz6ooo] CVE-2020-36158, CVE-2021-1000123: Remote code execution.\n"
+    )
+    return install(tmp_path, "ksplice", "uptrack.py", ("uptrack-upgrade", "uptrack-show", "uptrack-uname"))
+
+
+def test_ksplice_is_loaded_by_its_own_client_and_its_state_is_read_back(ksplice):
+    assert clients.state(ksplice, UEK).state == "none"
+    result = clients.apply(ksplice, UEK)
+    assert (result.outcome, result.ok, result.why) == ("done", True, "")
+    after = result.after
+    assert after.state == "in-force" and after.effective == "5.4.17-2136.330.7.el7uek.x86_64"
+    assert [entry.id for entry in after.entries] == ["49jdhygv", "cp1p7rl5", "0wxz6ooo"]
+    assert after.cves == ("CVE-2020-36158", "CVE-2021-1000123", "CVE-2021-20239")
+    assert after == clients.state(ksplice, UEK)
+
+
+def test_nothing_to_load_is_no_failure(ksplice, tmp_path):
+    (tmp_path / "available").write_text("")
+    result = clients.apply(ksplice, UEK)
+    assert (result.outcome, result.ok) == ("nothing", True)
+
+
+@pytest.mark.parametrize(
+    "broken, words",
+    [
+        ("fail", ("exit code 1",)),
+        ("garble", ("not understood", "nobody documented")),
+        ("signal", ("signal 9",)),
+        ("flood", ("more than",)),
+    ],
+)
+def test_a_client_that_misbehaves_is_a_failure_that_says_so(ksplice, tmp_path, broken, words):
+    (tmp_path / "broken").write_text(broken)
+    result = clients.apply(ksplice, UEK)
+    assert (result.outcome, result.ok) == ("failed", False)
+    assert all(word in result.why for word in words) and result.why.isprintable()
+    assert not result.after.cves
+
+
+def test_an_exit_code_of_success_alone_is_not_believed(ksplice, tmp_path):
+    (tmp_path / "broken").write_text("lie")
+    assert clients.apply(ksplice, UEK).outcome == "nothing"
+    (tmp_path / "patches").write_text("")
+    syscare = install(tmp_path, "openeuler", "uptrack.py", ("syscare",))
+    (tmp_path / "syscare").write_text(
+        "#!/bin/sh\n[ $1 = apply ] || echo a1 kernel-6.6.0-72.0.0.76.oe2403sp1/ACC/vmlinux NOT-APPLIED\n"
+    )
+    result = clients.apply(syscare, OE)
+    assert result.outcome == "failed" and "none" in result.why
+
+
+def test_a_client_that_hangs_is_ended_in_time(ksplice, tmp_path):
+    (tmp_path / "broken").write_text("hang")
+    quick = ksplice._replace(client=ksplice.client._replace(timeout=1))
+    started = time.monotonic()
+    state = clients.state(quick, UEK)
+    assert state.state == "unknown" and "within 1 second" in state.why
+    assert time.monotonic() - started < 10
+
+
+def test_a_daemon_that_keeps_the_pipe_open_does_not_hold_us_up(ksplice, tmp_path):
+    (tmp_path / "broken").write_text("daemon")
+    started = time.monotonic()
+    assert clients.state(ksplice, UEK).state == "none"
+    assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("name", ["ksplice", "openeuler", "openeuler-single"])
+def test_an_absent_client_says_what_to_install(name):
+    profile = profiles.find(RULES, name)
+    result = clients.apply(profile, UEK)
+    assert (result.outcome, result.ok) == ("absent", False)
+    assert "is not there" in result.why and "nstall" in result.remedy
+    assert clients.state(profile, UEK).state == "absent"
+
+
+# --- syscare ---
+
+
+@pytest.fixture
+def syscare(tmp_path):
+    return install(tmp_path, "openeuler", "syscare.py", ("syscare",))
+
+
+def rows(tmp_path, *patches):
+    (tmp_path / "patches").write_text("".join(" ".join(patch) + "\n" for patch in patches))
+
+
+def test_syscare_applies_the_patches_of_the_running_kernel_and_no_others(syscare, tmp_path):
+    mine, other = (
+        f"kernel-{OE.release[:-7]}/ACC-1-3/vmlinux",
+        "kernel-6.6.0-73.0.0.77.oe2403sp1/ACC-1-1/vmlinux",
+    )
+    redis = (UUID + "3", "redis-6.2.5-1.oe2203/HP001/redis-server", "NOT-APPLIED")
+    rows(tmp_path, (UUID + "1", mine, "NOT-APPLIED"), (UUID + "2", other, "NOT-APPLIED"), redis)
+    assert clients.state(syscare, OE).state == "none"
+    result = clients.apply(syscare, OE)
+    assert result.outcome == "done" and [entry.name for entry in result.after.entries] == [mine]
+    assert [line.split()[2] for line in (tmp_path / "patches").read_text().splitlines()] == [
+        "ACTIVED",
+        "NOT-APPLIED",
+        "NOT-APPLIED",
+    ]
+    assert clients.apply(syscare, OE).outcome == "done"
+
+
+def test_one_patch_of_several_that_fails_is_a_failure(syscare, tmp_path):
+    base = f"kernel-{OE.release[:-7]}/"
+    rows(
+        tmp_path,
+        (UUID + "1", base + "ACC/vmlinux", "ACCEPTED"),
+        (UUID + "2", base + "refuse/x", "DEACTIVED"),
+    )
+    result = clients.apply(syscare, OE)
+    assert result.outcome == "failed" and "conflicts" in result.why
+    assert result.after.state == "partial"
+
+
+@pytest.mark.parametrize("status", ["BLOWN", "actived", "A" * 50])
+def test_a_state_that_is_not_documented_is_unknown(syscare, tmp_path, status):
+    rows(tmp_path, (UUID + "1", f"kernel-{OE.release[:-7]}/ACC/vmlinux", status))
+    assert clients.state(syscare, OE).state == "unknown"
+    assert clients.apply(syscare, OE).outcome == "failed"
+
+
+def test_an_identifier_can_never_become_an_option(syscare, tmp_path):
+    rows(tmp_path, ("--force", f"kernel-{OE.release[:-7]}/ACC/vmlinux", "NOT-APPLIED"))
+    assert clients.state(syscare, OE).state == "unknown"
+
+
+# --- KernelCare ---
+
+
+@pytest.mark.parametrize(
+    "code, state", [(0, "in-force"), (1, "none"), (2, "outdated"), (3, "unsupported"), (4, "unknown")]
+)
+def test_kernelcare_is_shown_and_never_driven(tmp_path, code, state):
+    rival = install(tmp_path, "kernelcare", "kcarectl.py", ("kcarectl",))
+    (tmp_path / "code").write_text(str(code))
+    (tmp_path / "cvelist").write_text("CVE-2024-1086\nCVE-2024-26581\nnonsense\n")
+    found = clients.state(rival, UEK)
+    assert found.state == state
+    loaded = state in ("in-force", "outdated")
+    assert found.cves == (("CVE-2024-1086", "CVE-2024-26581") if loaded else ())
+    if state != "unknown":
+        assert found.effective == "5.14.0-503.11.1.el9_5.x86_64"
+    result = clients.apply(rival, UEK)
+    assert (result.outcome, result.ok) == ("refused", False)
+    assert not (tmp_path / "driven").exists()
+
+
+def test_a_profile_without_a_client_is_refused():
+    result = clients.apply(profiles.find(RULES, "kpatch"), UEK)
+    assert (result.outcome, result.after.state) == ("refused", "absent")
