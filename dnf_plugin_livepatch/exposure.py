@@ -230,7 +230,7 @@ def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:
     if oldest <= inputs.as_of <= now:
         return inputs
     when = f"were last read on {inputs.as_of}" if inputs.as_of else "were never read"
-    stale = f"the repositories {when}; run 'dnf check-update'"
+    stale = f"the repositories {when}; run 'dnf livepatch update --check'"
     return inputs._replace(
         quality=UNKNOWN, reason=f"{inputs.reason}; {stale}" if inputs.reason else stale
     )

@@ -49,6 +49,11 @@ class Paths(NamedTuple):
         return self.state_dir + "/guard.json"
 
     @property
+    def clean_shutdown(self) -> str:
+        """Holds the id of the last boot that ended by an orderly shutdown."""
+        return self.state_dir + "/clean-shutdown"
+
+    @property
     def exposure(self) -> str:
         """Inputs of the exposure, written by dnf runs, readable by all."""
         return self.state_dir + "/exposure.json"
@@ -69,6 +74,16 @@ class Paths(NamedTuple):
         return self.run_dir + "/lock"
 
     @property
+    def converged(self) -> str:
+        """Fingerprint of everything reconcile looked at when it last had nothing left to do."""
+        return self.run_dir + "/converged.json"
+
+    @property
+    def inventory(self) -> str:
+        """What the rpm database held when reconcile last ran, for readers that shall be quick."""
+        return self.run_dir + "/inventory.json"
+
+    @property
     def klp(self) -> str:
         """The kernel's own list of live patches."""
         return self.at("/sys/kernel/livepatch")
@@ -85,3 +100,7 @@ class Paths(NamedTuple):
     def module_dir(self, release: str) -> str:
         """Live-patch modules of our own packages for one kernel release."""
         return self.at("/usr/lib/modules/" + release + "/livepatch")
+
+    def kept_dir(self, release: str) -> str:
+        """Copies of the last modules in force: where SELinux policy lets a module be loaded from."""
+        return self.at("/usr/lib/modules/" + release + "/livepatch-kept")

@@ -137,4 +137,5 @@ def load(paths: Paths, release: str) -> Tuple[Optional[Inputs], str]:
     for inputs in kernels:
         if inputs.kernel_release == release:
             return inputs, ""
-    return None, f"no dnf run has read the advisories for kernel {release} yet; run 'dnf check-update'"
+    why = f"no dnf run has read the advisories for kernel {release} yet"
+    return None, f"{why}; run 'dnf livepatch update --check'"

@@ -4,46 +4,119 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Optional
 
+from ..messages import problem
 from ..model import Problem, ReconcileResult
+from .request import Progress
 
 if TYPE_CHECKING:
     from .cli import Context
 
 
-def _problem(problem: Problem) -> List[str]:
-    return [f"{problem.severity}: {problem.text}"] + ([f"  {problem.remedy}"] if problem.remedy else [])
-
-
 def result_lines(result: ReconcileResult) -> List[str]:
     """What a person reads of one reconcile run."""
+    from .exports import problem_lines
+
     lines = []
     for action in result.actions:
         took = f" in {action.seconds:.1f} s" if action.outcome == "done" else ""
         lines.append(f"{action.verb} {action.module}: {action.outcome}{took}")
     for patch in result.in_force:
-        lines.append(f"in force: {patch.nevra or patch.module}, closes {len(patch.cves)} CVEs")
-    for problem in result.problems:
-        lines += _problem(problem)
+        number = len(patch.cves)
+        cves = f"{number} CVE" + ("" if number == 1 else "s")
+        lines.append(f"in force: {patch.nevra or patch.module}, closes {cves}")
+    lines += problem_lines(result.problems)
     if result.skipped:
         lines.append(f"skipped: {result.skipped}")
-    return lines or ["no live patch is installed for this kernel"]
+    return lines or ["no live patch is to be in force for this kernel"]
 
 
-def reconcile(context: Context) -> int:
-    """Make the running kernel match the installed live patches; 5 when one is not in force."""
-    from . import reconcile as work
+def _progress() -> Optional[Progress]:
+    """On a terminal, one line that is written over and over; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda text: print(f"\r\033[K{text[:200]}", end="", file=sys.stderr, flush=True)
+
+
+def _told(context: Context, result: ReconcileResult, code: int) -> int:
     from . import request
 
-    progress = None
     if sys.stderr.isatty():
-        def progress(text: str) -> None:
-            print(f"\r{text}", end="", file=sys.stderr, flush=True)
-
-    result = work.reconcile(context.paths, context.settings, context.options.force, progress)
+        print("\r\033[K", end="", file=sys.stderr)
     if context.options.json:
         context.json(request.dump(result))
     else:
         context.lines(result_lines(result))
-    return 0 if result.ok else 5
+    return code
+
+
+def _refused(context: Context, found: Problem) -> int:
+    if context.options.json:
+        context.json({"problems": [found._asdict()]})
+    else:
+        print(f"livepatch: {found.text}\n  {found.remedy}", file=sys.stderr)
+    return 1
+
+
+def reconcile(context: Context) -> int:
+    """Make the running kernel match the installed live patches; 5 when one is not in force."""
+    from . import inventory
+    from . import kernel as kernels
+    from . import reconcile as work
+
+    try:
+        result = work.reconcile(context.paths, context.settings, context.options.force, _progress())
+    except work.Refused as refused:
+        return _refused(context, refused.problem)
+    inventory.refresh(context.paths, kernels.running(context.paths))
+    return _told(context, result, 0 if result.ok else 5)
+
+
+def unload(context: Context) -> int:
+    """Take a live patch out of the kernel and keep it out."""
+    from . import klp
+    from . import reconcile as work
+
+    name = context.options.module
+    try:
+        result = work.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
+    except work.Refused as refused:
+        return _refused(context, refused.problem)
+    gone = klp.one(context.paths, name) is None
+    return _told(context, result, 0 if gone else 1)
+
+
+def block(context: Context) -> int:
+    """Never load a package again until it is unblocked; what is loaded stays loaded."""
+    from . import guard, state
+
+    reason = context.options.reason or "blocked by the administrator"
+    try:
+        guard.block(context.paths, context.options.package, reason)
+    except ValueError as error:
+        broken = isinstance(error, state.Broken)
+        return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
+    return _done(context, f"{context.options.package} is blocked: {reason}")
+
+
+def unblock(context: Context) -> int:
+    """Let a blocked or unloaded package be loaded again, and do it."""
+    from . import guard, state
+
+    name = context.options.package
+    try:
+        changed = guard.unblock(context.paths, name)
+    except state.Broken as error:
+        return _refused(context, problem("guard-broken", why=error))
+    if not changed:
+        return _refused(context, problem("no-such-package", why=f"{name} was neither blocked nor unloaded"))
+    return _done(context, f"{name} may be loaded again; run 'livepatch reconcile'")
+
+
+def _done(context: Context, text: str) -> int:
+    if context.options.json:
+        context.json({"done": text})
+    else:
+        context.lines([text])
+    return 0

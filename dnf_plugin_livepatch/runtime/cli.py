@@ -1,35 +1,72 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ``livepatch`` command: one parser, and one small function for each verb.
+"""The ``livepatch`` command: its parser, and which module does each verb.
 
-A verb imports what it needs when it runs, because ``status`` is called by monitoring every minute on
-every host. Exit codes: docs/architecture.md. ``LIVEPATCH_ROOT`` moves every path, for tests and images.
+A verb's module is imported when the verb runs, because monitoring calls ``status`` every minute on
+every host. Exit codes: docs/architecture.md. ``LIVEPATCH_ROOT`` moves every path below another
+root; it is for tests and for looking into an image.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import config
 from ..paths import Paths
 
-NOT_IN_FORCE = 5
+EPILOG = """exit codes:
+  0    done, or nothing to do
+  1    it could not be done; the message says why
+  2    wrong usage
+  5    status, reconcile: an installed live patch is not in force
+  100  reboot-check: needed for open kernel CVEs; 101 for other reasons; 102 unknown
+  1, 2, 3  check: WARNING, CRITICAL, UNKNOWN"""
+
+
+class Verb(NamedTuple):
+    """One verb: the module and function that do it ("" for verbs of its own), and its help."""
+
+    module: str
+    function: str
+    text: str
+
+
+VERBS: Dict[str, Verb] = {
+    "status": Verb("tell", "show_status", "show kernel, patches, open CVEs and what to do next"),
+    "cves": Verb("tell", "cves", "list the CVEs of the running kernel and their state"),
+    "list": Verb("tell", "patches", "list the live patches, installed or loaded"),
+    "reconcile": Verb("change", "reconcile", "make the kernel match the installed live patches"),
+    "unload": Verb("change", "unload", "take a live patch out of the kernel and keep it out"),
+    "block": Verb("change", "block", "never load a live-patch package again"),
+    "unblock": Verb("change", "unblock", "let a blocked or unloaded package be loaded again"),
+    "history": Verb("tell", "history", "show what was loaded, unloaded and blocked"),
+    "doctor": Verb("tell", "doctor", "look for what would keep a live patch from being loaded"),
+    "reboot-check": Verb("tell", "reboot_check", "tell whether a reboot is needed, and for what"),
+    "uname": Verb("tell", "uname", "uname with the kernel release whose fixes are in force"),
+    "metrics": Verb("publish", "metrics", "print metrics for node_exporter's textfile collector"),
+    "check": Verb("publish", "check", "be a Nagios plugin: one line and its exit code"),
+    "vex": Verb("publish", "vex", "print an OpenVEX document of this host's kernel CVEs"),
+    "facts": Verb("publish", "facts", "print Ansible facts: the status as JSON"),
+    "motd": Verb("publish", "motd", "print the line for /run/motd.d"),
+    "profiles": Verb("profiles_cli", "", "tell what the vendor profiles make of a package"),
+}
 
 
 class Context:
-    """What every verb gets: the options, the paths, and the one way to print."""
+    """What every verb gets: the options, the paths, the configuration, and how to print."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.paths = Paths(os.environ.get("LIVEPATCH_ROOT", "/"))
+        self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
         self.settings, self.faults = config.read(self.paths.config)
 
     @property
     def colour(self) -> bool:
         """Whether standard output is a terminal that wants colours."""
-        return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def json(self, data: Dict[str, Any]) -> None:
         """Print ``data`` with the schema number, and nothing else, on standard output."""
@@ -40,81 +77,64 @@ class Context:
     def lines(self, lines: Sequence[str]) -> None:
         """Print ``lines``, with nothing in them that could drive a terminal but our own colours."""
         for line in lines:
-            print("".join(c if c.isprintable() or c == "\033" else "?" for c in line))
+            print("".join(c if c.isprintable() or (c == "\033" and self.colour) else "?" for c in line))
 
 
-def _status(context: Context) -> int:
-    from . import tell
+def _options(name: str, parser: argparse.ArgumentParser) -> None:
+    """The options that only some verbs have."""
+    if name == "status":
+        parser.add_argument("--functions", action="store_true", help="show each redirected function")
+    elif name == "cves":
+        parser.add_argument("--plain", action="store_true", help="only CVEs that are not closed, one a line")
+    elif name == "reconcile":
+        parser.add_argument(
+            "--force", action="store_true", help="let a stalled transition be forced; may crash the kernel"
+        )
+    elif name == "unload":
+        parser.add_argument("module", help="the module, as 'livepatch list' shows it")
+        parser.add_argument("--this-boot", action="store_true", help="only until the next boot")
+    elif name == "block":
+        parser.add_argument("package", help="the package, as 'livepatch list' shows it")
+        parser.add_argument("--reason", help="why, for the journal and for status")
+    elif name == "unblock":
+        parser.add_argument("package", help="the package, as 'livepatch list' shows it")
+    elif name == "doctor":
+        parser.add_argument("--profiles", action="store_true", help="check the vendor profiles instead")
+    elif name == "uname":
+        for letter in "asnrvmpio":
+            parser.add_argument("-" + letter, action="store_true", help="as uname's")
+    elif name == "profiles":
+        from . import profiles_cli
 
-    return tell.show_status(context)
-
-
-def _cves(context: Context) -> int:
-    from . import tell
-
-    return tell.cves(context)
-
-
-def _list(context: Context) -> int:
-    from . import tell
-
-    return tell.patches(context)
-
-
-def _reboot_check(context: Context) -> int:
-    from . import tell
-
-    return tell.reboot_check(context)
-
-
-def _reconcile(context: Context) -> int:
-    from . import change
-
-    return change.reconcile(context)
-
-
-def _history(context: Context) -> int:
-    from . import tell
-
-    return tell.history(context)
+        profiles_cli.configure(parser)
+    elif name in ("metrics", "vex", "motd"):
+        parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 
 
-def _add(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: Callable[[Context], int],
-    text: str,
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text + ".")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The command's parser; with ``only`` it has but that verb, which is all that a run needs."""
+    main_parser = argparse.ArgumentParser(
         prog="livepatch",
         description="Tell and set the state of the live patches of the running kernel.",
-        epilog="Exit codes: 0 done, 1 failed, 2 usage, 5 an installed live patch is not in force.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    status = _add(verbs, "status", _status, "Show kernel, patches, open CVEs and what to do next")
-    status.add_argument("--functions", action="store_true", help="show each redirected function")
-    cves = _add(verbs, "cves", _cves, "List the CVEs of the running kernel and their state")
-    cves.add_argument("--plain", action="store_true", help="only the CVEs that are not closed, one a line")
-    _add(verbs, "list", _list, "List live patches, installed or loaded")
-    reconcile = _add(verbs, "reconcile", _reconcile, "Make the running kernel match the installed live patches")
-    reconcile.add_argument("--force", action="store_true", help="try again what was given up, now")
-    _add(verbs, "reboot-check", _reboot_check, "Tell whether a reboot is needed, and for what")
-    _add(verbs, "history", _history, "Show what was loaded, unloaded and blocked")
-    return parser
+    verbs = main_parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        if not only or name == only:
+            own = verbs.add_parser(name, help=verb.text, description=verb.text.capitalize() + ".")
+            if verb.function:
+                own.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+            _options(name, own)
+    return main_parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command ``argv`` (without the program's name) and return its exit code."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
     try:
-        return int(options.run(Context(options)))
+        options = parser(words[0] if words and words[0] in VERBS else "").parse_args(words)
+        return _run(options)
     except BrokenPipeError:
         # The reader went away, as `livepatch cves | head` does; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -122,5 +142,15 @@ def main(argv: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"livepatch: {error}", file=sys.stderr)
+        print(f"livepatch: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    verb = VERBS[options.verb]
+    run = getattr(options, "run", None)
+    if run is None:
+        run = getattr(importlib.import_module("." + verb.module, __package__), verb.function)
+    code = int(run(Context(options)))
+    sys.stdout.flush()
+    return code

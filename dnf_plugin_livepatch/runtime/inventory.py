@@ -1,20 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the rpm database holds that status needs: live patches, kernels, what was updated when."""
+"""What the rpm database holds that status needs, remembered so that status need not open it.
+
+``livepatch reconcile``, which runs after every transaction, leaves it in ``/run/livepatch/inventory.json``
+with a fingerprint of the database's files. While that fits, readers take the remembered answer:
+importing rpm alone costs more than the rest of a status run.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from ..model import InstalledPatch, Kernel
+from .. import manifest
+from ..model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ..paths import Paths
-from ..releases import kernel_packages
+from . import fingerprint, state
+
+NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
+#: Packages whose update takes effect only at the next boot, beside kernels.
+CORE = ("dbus", "dbus-broker", "dbus-daemon", "glibc", "linux-firmware", "microcode_ctl", "systemd")
+MAX_ITEMS = 4096
+MAX_CHANGELOG = 1 << 20
 
 
 class Inventory(NamedTuple):
     """What is installed. ``healthy`` is False, with ``why``, when the database could not be read.
 
     ``patches`` are those for one kernel release, ``kernels`` the installed kernels as (name, EVR),
-    ``core`` the packages whose update needs a reboot with their INSTALLTIME.
+    ``core`` the packages whose update needs a reboot with their INSTALLTIME. ``database`` is the
+    folder of the rpm database.
     """
 
     patches: Tuple[InstalledPatch, ...] = ()
@@ -22,33 +36,178 @@ class Inventory(NamedTuple):
     why: str = ""
     kernels: Tuple[Tuple[str, str], ...] = ()
     core: Tuple[Tuple[str, int], ...] = ()
+    database: str = ""
 
 
 def read(paths: Paths, kernel: Kernel) -> Inventory:
-    """What is installed, for ``kernel``; asks the rpm database."""
+    """What is installed for ``kernel``: remembered while that is current, else from the database."""
+    try:
+        data = state.read_json(paths.inventory)
+        if data is not None and data.get("key") == _key(paths, kernel, str(data.get("database"))):
+            return _load(data)
+    except (state.Broken, ValueError, TypeError, KeyError):
+        pass  # nobody may be misled by a broken copy: the original is there
+    return look(paths, kernel)
+
+
+def refresh(paths: Paths, kernel: Kernel) -> None:
+    """Remember what is installed now. A copy that cannot be written only makes readers slower."""
+    found = look(paths, kernel)
+    if not found.healthy:
+        return
+    try:
+        state.write_json(paths.inventory, {**_dump(found), "key": _key(paths, kernel, found.database)})
+    except OSError:
+        return
+
+
+def _key(paths: Paths, kernel: Kernel, database: str) -> List[str]:
+    folders = (*paths.profile_dirs, paths.manifest_dir(kernel.release), paths.at(NEEDS_RESTARTING))
+    return [
+        kernel.release,
+        kernel.build_id,
+        kernel.boot_id,
+        fingerprint.database_state(database),
+        *(fingerprint.folder_state(folder) for folder in folders),
+    ]
+
+
+def look(paths: Paths, kernel: Kernel) -> Inventory:
+    """What the rpm database says now."""
     from .. import profiles
     from . import installed
 
     known, _ = profiles.load(paths.profile_dirs)
     found = installed.read(paths, known, kernel.release, kernel.build_id)
     if not found.healthy:
-        return Inventory(found.patches, False, found.why)
-    kernels, core = _others(paths, kernel.release)
-    return Inventory(found.patches, True, "", kernels, core)
+        return Inventory(found.patches, False, found.why, database=found.database)
+    database = _open(paths)
+    patches = tuple(_with_changelog(database, patch) for patch in found.patches)
+    kernels, core = _others(database, paths, kernel.release)
+    return Inventory(patches, True, "", kernels, core, found.database)
 
 
-def _others(paths: Paths, release: str) -> "Tuple[Tuple[Tuple[str, str], ...], Tuple[Tuple[str, int], ...]]":
+def _open(paths: Paths) -> Any:
     import rpm
 
-    from .reboot import watched
+    return rpm.TransactionSet(paths.root)
 
-    database = rpm.TransactionSet(paths.root)
-    kernels = set()
-    core = set()
+
+def _with_changelog(database: Any, patch: InstalledPatch) -> InstalledPatch:
+    """For a vendor's package that declares nothing: the CVEs its changelog names, the last resort."""
+    if patch.cves or patch.kind == "empty":
+        return patch
+    import re
+
+    cves: Set[str] = set()
+    for header in database.dbMatch("name", patch.nevra.name):
+        if (header["version"], header["release"]) == (patch.nevra.version, patch.nevra.release):
+            for entry in list(header["changelogtext"])[:MAX_ITEMS]:
+                cves.update(re.findall(r"CVE-[0-9]{4}-[0-9]{4,19}\b", str(entry)[:MAX_CHANGELOG]))
+    return patch._replace(cves=tuple(sorted(cves)[:MAX_ITEMS]))
+
+
+def _others(
+    database: Any, paths: Paths, release: str
+) -> "Tuple[Tuple[Tuple[str, str], ...], Tuple[Tuple[str, int], ...]]":
+    from ..releases import kernel_packages
+
+    kernels: Set[Tuple[str, str]] = set()
     for tag, key in (("providename", "kernel-uname-r"), *(("name", n) for n in kernel_packages(release))):
         for header in database.dbMatch(tag, key):
             kernels.add((str(header["name"]), str(header["evr"])))
-    for name in sorted(watched(paths)):
-        for header in database.dbMatch("name", name):
-            core.add((name, int(header["installtime"])))
+    core = {
+        (name, int(header["installtime"]))
+        for name in sorted(_watched(paths))
+        for header in database.dbMatch("name", name)
+    }
     return tuple(sorted(kernels)), tuple(sorted(core))
+
+
+def _watched(paths: Paths) -> Set[str]:
+    """Names of core packages: our own and those the administrator listed for dnf's needs-restarting."""
+    names = set(CORE)
+    folder = paths.at(NEEDS_RESTARTING)
+    try:
+        files = sorted(os.listdir(folder))[:64]
+    except OSError:
+        files = []
+    for file in files:
+        if file.endswith(".conf"):
+            for line in state.read_text(f"{folder}/{file}").split("\n"):
+                name = line.strip()
+                if name and name[0] != "#" and name.isprintable() and len(name) < 128:
+                    names.add(name)
+    return names
+
+
+def _dump(found: Inventory) -> Dict[str, Any]:
+    patches = []
+    for patch in found.patches:
+        data: Dict[str, Any] = dict(patch._asdict())
+        data["nevra"] = list(patch.nevra)
+        data["modules"] = [
+            {
+                "name": module.name,
+                "path": module.path,
+                "digest": module.digest,
+                "manifest": manifest.dump(module.manifest) if module.manifest is not None else None,
+            }
+            for module in patch.modules
+        ]
+        patches.append(data)
+    return {"patches": patches, "kernels": found.kernels, "core": found.core, "database": found.database}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 4096 or not value.isprintable():
+        raise ValueError("no printable text")
+    return value
+
+
+def _items(value: object) -> List[Any]:
+    if not isinstance(value, list) or len(value) > MAX_ITEMS:
+        raise ValueError("no list")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
+        raise ValueError("no number")
+    return value
+
+
+def _patch(data: Dict[str, Any]) -> InstalledPatch:
+    name, epoch, version, release, arch = (_text(part) for part in _items(data["nevra"]))
+    return InstalledPatch(
+        nevra=Nevra(name, epoch, version, release, arch),
+        profile=_text(data["profile"]),
+        kernel_release=_text(data["kernel_release"]),
+        kind=_text(data["kind"]),
+        loader=_text(data["loader"]),
+        modules=tuple(_module(item) for item in _items(data["modules"])),
+        cves=tuple(_text(cve) for cve in _items(data["cves"])),
+        unfixable=tuple(Unfixable(_text(cve), _text(why)) for cve, why in _items(data["unfixable"])),
+        install_time=_number(data["install_time"]),
+        build_time=_number(data["build_time"]),
+    )
+
+
+def _module(data: Dict[str, Any]) -> InstalledModule:
+    told: Optional[str] = data["manifest"]
+    return InstalledModule(
+        _text(data["name"]),
+        _text(data["path"]),
+        _text(data["digest"]),
+        None if told is None else manifest.parse(told),
+    )
+
+
+def _load(data: Dict[str, Any]) -> Inventory:
+    return Inventory(
+        patches=tuple(_patch(item) for item in _items(data["patches"])),
+        healthy=True,
+        kernels=tuple((_text(name), _text(evr)) for name, evr in _items(data["kernels"])),
+        core=tuple((_text(name), _number(when)) for name, when in _items(data["core"])),
+        database=_text(data["database"]),
+    )

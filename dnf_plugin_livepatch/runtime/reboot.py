@@ -7,8 +7,7 @@ that fixes it is installed, otherwise a fleet tool that obeys would reboot the h
 
 from __future__ import annotations
 
-import os
-from typing import FrozenSet, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
 from ..model import CveState
@@ -17,17 +16,6 @@ from . import state
 from .status import Report
 
 NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
-
-#: Packages whose update takes effect only at the next boot, beside kernels.
-CORE = (
-    "dbus",
-    "dbus-broker",
-    "dbus-daemon",
-    "glibc",
-    "linux-firmware",
-    "microcode_ctl",
-    "systemd",
-)
 
 
 class Advice(NamedTuple):
@@ -97,23 +85,6 @@ def newest(builds: Sequence[Tuple[str, str]], package: str, compare: Compare) ->
         if other == name and evr != best and compare(evr, best) > 0:
             best = evr
     return best if best != running else ""
-
-
-def watched(paths: Paths) -> FrozenSet[str]:
-    """Names of core packages: our own and those the administrator listed for dnf's needs-restarting."""
-    names = set(CORE)
-    folder = paths.at("/etc/dnf/plugins/needs-restarting.d")
-    try:
-        files = sorted(os.listdir(folder))[:64]
-    except OSError:
-        files = []
-    for file in files:
-        if file.endswith(".conf"):
-            for line in state.read_text(f"{folder}/{file}").split("\n"):
-                name = line.strip()
-                if name and name[0] != "#" and name.isprintable() and len(name) < 128:
-                    names.add(name)
-    return frozenset(names)
 
 
 def boot_time(paths: Paths) -> int:

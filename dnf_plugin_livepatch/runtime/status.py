@@ -66,6 +66,7 @@ class PatchRow(NamedTuple):
 class Report(NamedTuple):
     """Everything that is told. ``state`` is ok, attention, failed, unsupported or unknown.
 
+    ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
     ``days_left`` counts to the end of live-patch support, None where that is not known.
     ``retry`` is when a stalled load is tried again by itself, "" for never.
@@ -75,6 +76,7 @@ class Report(NamedTuple):
     kernel: Kernel
     inputs: Inputs
     exposure: Exposure
+    beyond: Tuple[CveState, ...]
     patches: Tuple[PatchRow, ...]
     loaded: Tuple[LoadedPatch, ...]
     modules: Tuple[InstalledModule, ...]
@@ -88,8 +90,8 @@ class Report(NamedTuple):
     problems: Tuple[Problem, ...]
 
     def rows(self, state: str) -> Tuple[CveState, ...]:
-        """The rows of the exposure in ``state``, worst severity first."""
-        found = [row for row in self.exposure.rows if row.state == state]
+        """The CVEs in ``state``, worst severity first."""
+        found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
         return tuple(sorted(found, key=lambda row: (-exposures.rank(row.severity), row.cve)))
 
 
@@ -212,6 +214,13 @@ def unfixable(installed: Iterable[InstalledPatch]) -> Tuple[Unfixable, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> Tuple[CveState, ...]:
+    """What the patches in force close although no advisory above the running kernel lists it."""
+    listed = {row.cve for row in exposure.rows}
+    found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
+    return tuple(CveState(cve, exposures.CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
+
+
 def judge(
     kernel: Kernel,
     rows: Sequence[PatchRow],
@@ -323,11 +332,12 @@ def look(
     stock = inventory.read(paths, kernel)
     known = {entry.module: entry for entry in result.in_force} if result else {}
     guarded, fault = _guarded(paths, kernel.boot_id)
-    return Look(stock, loaded, patch_rows(stock.patches, loaded, guarded, dict(cover), known), guarded, fault)
+    rows = patch_rows(stock.patches, loaded, guarded, dict(cover), known)
+    return Look(stock, loaded, rows, guarded, fault)
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
-    """The Report of this host. ``faults`` are those of the configuration. Never raises for bad files."""
+    """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from . import kernel as kernels
     from . import state
 
@@ -358,6 +368,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         kernel=kernel,
         inputs=inputs,
         exposure=exposure,
+        beyond=beyond(exposure, seen.rows),
         patches=seen.rows,
         loaded=seen.loaded,
         modules=tuple(module for patch in stock.patches for module in patch.modules),

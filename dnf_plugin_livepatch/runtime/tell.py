@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Tuple
+import os
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
+from ..exposure import CLOSED_LIVE
 from . import reboot, status, views
 from .evr import compare
 
 if TYPE_CHECKING:
     from .cli import Context
+
+NOT_IN_FORCE = 5
 
 
 def look(context: Context) -> Tuple[status.Report, reboot.Advice]:
@@ -21,27 +25,12 @@ def look(context: Context) -> Tuple[status.Report, reboot.Advice]:
     return report, reboot.advise(report, newer, updated, compare)
 
 
-def _code(report: status.Report) -> int:
-    return 5 if report.state == "failed" else 0
-
-
-def traced(context: Context) -> Optional[FrozenSet[str]]:
-    """Functions that ftrace has a handler on; None where only root may read that."""
-    from . import state
-
-    for path in ("/sys/kernel/tracing/enabled_functions", "/sys/kernel/debug/tracing/enabled_functions"):
-        data = state.read_bytes(context.paths.at(path), 1 << 20)
-        if data:
-            return frozenset(line.split(" ", 1)[0] for line in data.decode("utf-8", "replace").split("\n"))
-    return None
-
-
-def _pending(report: status.Report) -> Dict[str, Tuple[str, ...]]:
-    wanted: Dict[str, Tuple[str, ...]] = {}
-    for module in report.modules:
-        if module.manifest is not None:
-            wanted[module.name] = tuple(f"{f.object}/{f.name}" for f in module.manifest.functions)
-    return wanted
+def _manifest_functions(report: status.Report) -> Dict[str, Tuple[Tuple[str, str], ...]]:
+    return {
+        module.name: tuple((f.object, f.name) for f in module.manifest.functions)
+        for module in report.modules
+        if module.manifest is not None
+    }
 
 
 def show_status(context: Context) -> int:
@@ -49,26 +38,26 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        rows = views.functions(report.loaded, traced(context), _pending(report))
+        from .preflight import redirected
+
+        rows = views.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
     if context.options.json:
-        data = views.status_json(report, advice)
-        if context.options.functions:
-            data["functions"] = rows
-        context.json(data)
+        extra = {"functions": rows} if context.options.functions else {}
+        context.json({**views.body(report, advice), **extra})
     elif context.options.functions:
-        context.lines(views.functions_text(rows))
+        context.lines(views.functions_text(rows) if rows else ["No live patch is loaded."])
     else:
         context.lines(views.status_text(report, advice, context.colour))
-    return _code(report)
+    return NOT_IN_FORCE if report.state == "failed" else 0
 
 
 def cves(context: Context) -> int:
-    """List the CVEs of the running kernel."""
+    """List the CVEs of the running kernel; with --plain only those that are not closed."""
     report, _ = look(context)
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
     elif context.options.plain:
-        context.lines(sorted(row.cve for row in report.exposure.rows if row.state != "closed-live"))
+        context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
         context.lines(views.cves_text(report, context.colour))
     return 0
@@ -78,7 +67,7 @@ def patches(context: Context) -> int:
     """List live patches, installed or loaded."""
     report, _ = look(context)
     if context.options.json:
-        context.json({"patches": views.status_json(report, _)["patches"]})
+        context.json({"kernel": report.kernel.release, "patches": views.patches_json(report)})
     else:
         context.lines(views.list_text(report))
     return 0
@@ -88,7 +77,8 @@ def reboot_check(context: Context) -> int:
     """One line on whether a reboot is needed; the exit code says it too."""
     report, advice = look(context)
     if context.options.json:
-        context.json({"kernel": report.kernel.release, "reboot": views.reboot_json(advice), "text": advice.text})
+        told = views.reboot_json(advice)
+        context.json({"kernel": report.kernel.release, "reboot": told, "text": advice.text})
     else:
         context.lines([f"Reboot {advice.text}."])
     return advice.code
@@ -100,13 +90,60 @@ def history(context: Context) -> int:
 
     entries = journal.read(context.paths)
     if context.options.json:
-        context.json({"entries": [{"time": e.time, "event": e.event, **e.facts} for e in entries]})
+        context.json({"entries": [{**e.facts, "time": e.time, "event": e.event} for e in entries]})
         return 0
     rows: List[Tuple[str, ...]] = []
     for entry in entries:
         facts = entry.facts
-        about = str(facts.get("nevra") or facts.get("module") or "")
+        about = str(facts.get("nevra") or facts.get("module") or "-")
         more = " ".join(str(facts[name]) for name in ("outcome", "reason") if name in facts)
         rows.append((entry.time, entry.event, about, more))
-    context.lines(views.table(("TIME", "EVENT", "PATCH", "MORE"), rows) if rows else ["Nothing happened yet."])
+    head = ("TIME", "EVENT", "PATCH", "MORE")
+    context.lines(views.table(head, rows) if rows else ["No live patch was ever loaded here."])
+    return 0
+
+
+def doctor(context: Context) -> int:
+    """Look for what would keep a live patch from being loaded; 1 when an error is found."""
+    if context.options.profiles:
+        from . import profiles_cli
+
+        return profiles_cli.doctor(context)
+    from . import preflight
+    from .exports import problem_lines
+
+    found = preflight.doctor(context.paths, context.settings)
+    if context.options.json:
+        context.json({"problems": [problem._asdict() for problem in found]})
+    else:
+        context.lines(problem_lines(found) or ["Nothing is in the way of live patches on this host."])
+    return 1 if any(problem.severity == "error" for problem in found) else 0
+
+
+def uname(context: Context) -> int:
+    """Like uname(1), but the release is the one whose security level the running kernel has reached."""
+    from ..exposure import effective
+
+    report, _ = look(context)
+    names = os.uname()
+    release = effective(report.inputs, report.exposure) or report.kernel.release
+    if context.options.json:
+        context.json({"running": report.kernel.release, "effective": release})
+        return 0
+    words = {
+        "s": names.sysname,
+        "n": names.nodename,
+        "r": release,
+        "v": names.version,
+        "m": names.machine,
+        "p": "unknown",
+        "i": "unknown",
+        "o": "GNU/Linux",
+    }
+    chosen = vars(context.options)
+    if chosen["a"]:
+        shown = [letter for letter in words if letter not in "pi"]
+    else:
+        shown = [letter for letter in words if chosen[letter]] or ["s"]
+    context.lines([" ".join(words[letter] for letter in shown)])
     return 0

@@ -6,15 +6,14 @@ Colour only underlines what the words say already. The JSON objects are describe
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from .. import exposure as exposures
 from ..model import CveState, LoadedPatch
 from . import status
 from .reboot import Advice
-from .status import PatchRow, Report
+from .status import TRANSITION, Report
 
-SCHEMA = 1
 _COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
@@ -50,7 +49,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> List[str]:
 
 def count(report: Report, state: str) -> str:
     """The number of CVEs in ``state`` as honest as the data is: ``3``, ``at least 3``, ``unknown``."""
-    number = report.exposure.count(state)
+    number = len(report.rows(state))
     if report.exposure.quality == exposures.EXACT or state == exposures.CLOSED_LIVE:
         return str(number)
     return f"at least {number}" if number else "unknown"
@@ -59,24 +58,21 @@ def count(report: Report, state: str) -> str:
 def next_action(report: Report, advice: Advice) -> str:
     """The one command to type next, "" when nothing is to be done."""
     states = {row.state for row in report.patches}
-    for problem in report.problems:
-        if problem.severity == "error" and problem.remedy:
-            return problem.remedy
-    if status.BLOCKED in states:
-        return "livepatch unblock"
-    if states & {status.NOT_LOADED, status.OTHER_BUILD, status.DISABLED}:
+    if states & set(status.MISSING):
         return "livepatch reconcile"
+    if any(problem.severity == "error" for problem in report.problems):
+        return "livepatch doctor"
     if status.TRANSITION in states:
-        return "livepatch status (again, when the transition is complete)"
+        return "livepatch status    (again, when the transition is complete)"
     if advice.code == 100:
         return "systemctl reboot"
-    if report.exposure.quality == exposures.UNKNOWN:
-        return "dnf check-update (reads the advisories)"
-    if report.exposure.count(exposures.CLOSED_LIVE) < len(report.exposure.rows):
+    if status.BLOCKED in states:
+        return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
+    if any(row.state != exposures.CLOSED_LIVE for row in report.exposure.rows):
         return "dnf upgrade"
-    if advice.code == 101:
-        return "systemctl reboot"
-    return ""
+    if report.exposure.quality == exposures.UNKNOWN:
+        return "dnf livepatch update --check    (reads the advisories)"
+    return "systemctl reboot" if advice.code == 101 else ""
 
 
 def _cve_lines(rows: Sequence[CveState], most: int = 8) -> List[str]:
@@ -118,7 +114,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
             lines.extend(_cve_lines(rows))
     if report.exposure.quality != exposures.EXACT:
         lines.append(f"Not complete   : {report.exposure.reason}")
-    lines.append(f"Reboot         : {advice.text}")
+    lines.append(f"Reboot         : {'not known' if advice.code == 102 else advice.text}")
     for problem in report.problems:
         code = "31" if problem.severity == "error" else "33"
         lines.append(f"{problem.severity.capitalize():<15}: " + paint(problem.text, code, colour))
@@ -139,21 +135,10 @@ def _support(report: Report) -> str:
     return f"until {report.support_end[:10]}{left}"
 
 
-def _patch(row: PatchRow) -> Dict[str, Any]:
-    data: Dict[str, Any] = dict(row._asdict())
-    data["cves"] = list(row.cves)
-    return data
-
-
 def _cve(row: CveState) -> Dict[str, Any]:
-    return {
-        "cve": row.cve,
-        "severity": row.severity,
-        "advisory": row.advisory,
-        "fixed_in": row.fixed_in,
-        "by": row.by,
-        "reason": row.reason,
-    }
+    data: Dict[str, Any] = dict(row._asdict())
+    del data["state"]  # the list it stands in says it
+    return data
 
 
 def exposure_json(report: Report) -> Dict[str, Any]:
@@ -168,11 +153,15 @@ def exposure_json(report: Report) -> Dict[str, Any]:
     }
 
 
-def status_json(report: Report, advice: Advice) -> Dict[str, Any]:
-    """What ``livepatch status --json`` prints."""
+def patches_json(report: Report) -> List[Dict[str, Any]]:
+    """The ``patches`` list of status and list."""
+    return [{**row._asdict(), "cves": list(row.cves)} for row in report.patches]
+
+
+def body(report: Report, advice: Advice) -> Dict[str, Any]:
+    """What ``livepatch status --json`` prints, but for the schema number."""
     kernel = report.kernel
     return {
-        "schema": SCHEMA,
         "kernel": {
             "release": kernel.release,
             "arch": kernel.arch,
@@ -181,7 +170,7 @@ def status_json(report: Report, advice: Advice) -> Dict[str, Any]:
             "livepatch_supported": kernel.livepatch,
         },
         "state": report.state,
-        "patches": [_patch(row) for row in report.patches],
+        "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
         "support": {"end": report.support_end, "days_left": report.days_left},
@@ -200,19 +189,23 @@ def cves_text(report: Report, colour: bool) -> List[str]:
     """What ``livepatch cves`` prints: one row for each CVE, the open ones first."""
     order = (exposures.OPEN, exposures.REBOOT_ONLY, exposures.CLOSED_LIVE)
     rows = [row for state in order for row in report.rows(state)]
-    lines = table(
-        ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "BY"),
-        (
-            (row.cve, row.severity or "-", row.state, row.fixed_in, row.advisory or "-", row.by or row.reason)
-            for row in rows
-        ),
-    )
-    shown = [lines[0]] + [
-        paint(line, "31" if row.state == exposures.OPEN else "", colour) for line, row in zip(lines[1:], rows)
-    ]
-    if report.exposure.quality != exposures.EXACT:
-        shown.append(f"{report.exposure.quality}: {report.exposure.reason}")
-    return shown if rows or report.exposure.quality != exposures.EXACT else ["No CVE of this kernel is known."]
+    exact = report.exposure.quality == exposures.EXACT
+    lines: List[str] = []
+    if rows:
+        head, *body_lines = table(
+            ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "BY"),
+            (
+                (r.cve, r.severity or "-", r.state, r.fixed_in or "-", r.advisory or "-", r.by or r.reason)
+                for r in rows
+            ),
+        )
+        codes = ["31" if row.state == exposures.OPEN else "" for row in rows]
+        lines = [head, *(paint(line, code, colour) for line, code in zip(body_lines, codes))]
+    elif exact:
+        lines = ["No CVE of the running kernel is known."]
+    if not exact:
+        lines.append(f"Not complete ({report.exposure.quality}): {report.exposure.reason}")
+    return lines
 
 
 def list_text(report: Report) -> List[str]:
@@ -229,12 +222,15 @@ def list_text(report: Report) -> List[str]:
 
 
 def functions(
-    loaded: Sequence[LoadedPatch], traced: "frozenset[str] | None", wanted: Dict[str, Tuple[str, ...]]
+    loaded: Sequence[LoadedPatch],
+    redirected: "Optional[Set[str]]",
+    declared: Dict[str, Tuple[Tuple[str, str], ...]],
 ) -> List[Dict[str, Any]]:
     """Proof of redirection for each function of each loaded patch.
 
-    ``traced`` are the functions that ftrace has a handler on, None where that may not be read.
-    ``wanted`` adds, by module, the objects a manifest names that are not loaded: pending until they are.
+    ``redirected`` are the functions that ftrace sends to a live patch, None where only root may see
+    that. ``declared`` are (object, function) of each module's manifest: those of an object that is not
+    loaded are pending, the kernel patches them when it comes.
     """
     found: List[Dict[str, Any]] = []
     for patch in loaded:
@@ -246,23 +242,22 @@ def functions(
                     "object": function.object,
                     "function": function.name,
                     "sysfs": f"{function.object}/{function.name},{function.sympos}",
-                    "state": "redirected" if patched and not patch.transition
-                    else "in-transition" if patched else "pending",
-                    "ftrace": None if traced is None else function.name in traced,
+                    "state": "pending" if not patched else TRANSITION if patch.transition else "redirected",
+                    "ftrace": None if redirected is None else function.name in redirected,
                 }
             )
-        present = {function.object for function in patch.functions}
-        for item in wanted.get(patch.module, ()):
-            name, _, symbol = item.partition("/")
-            if name not in present:
+        present = {f.object for f in patch.functions if f.object in patch.patched_objects}
+        listed = {(function.object, function.name) for function in patch.functions}
+        for target, name in declared.get(patch.module, ()):
+            if target not in present and (target, name) not in listed:
                 found.append(
                     {
                         "module": patch.module,
-                        "object": name,
-                        "function": symbol,
+                        "object": target,
+                        "function": name,
                         "sysfs": "",
                         "state": "pending",
-                        "ftrace": None,
+                        "ftrace": None if redirected is None else name in redirected,
                     }
                 )
     return found

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A Report in the forms that machines read: Prometheus, Nagios, OpenVEX, motd. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence, Tuple
+
+from .. import exposure as exposures
+from ..exposure import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from ..model import CveState, Problem
+from . import views
+from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
+from .status import SUBSCRIPTION, Report
+
+CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
+STATES = ("ok", "attention", "failed", "unsupported", "unknown")
+QUALITIES = (exposures.EXACT, exposures.LOWER_BOUND, exposures.UNKNOWN)
+Labels = Sequence[Tuple[str, str]]
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _metric(name: str, text: str, rows: Sequence[Tuple[Labels, float]]) -> List[str]:
+    if not rows:
+        return []
+    lines = [f"# HELP livepatch_{name} {text}", f"# TYPE livepatch_{name} gauge"]
+    for labels, value in rows:
+        inside = ",".join(f'{key}="{_label(word)}"' for key, word in labels)
+        number = "NaN" if value != value else f"{value:.15g}"
+        lines.append(f"livepatch_{name}{{{inside}}} {number}" if inside else f"livepatch_{name} {number}")
+    return lines
+
+
+def _seconds(moment: str) -> float:
+    """An ISO 8601 date or UTC time as seconds since the epoch; NaN for none."""
+    import calendar
+    import time
+
+    try:
+        whole = moment if "T" in moment else moment + "T00:00:00Z"
+        return float(calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return float("nan")
+
+
+def _counts(report: Report) -> List[Tuple[Labels, float]]:
+    """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
+    exact = report.exposure.quality == exposures.EXACT
+    rows: List[Tuple[Labels, float]] = []
+    for state in CVE_STATES:
+        number = len(report.rows(state))
+        sure = number or exact or state == CLOSED_LIVE
+        rows.append(((("state", state),), float(number) if sure else float("nan")))
+    return rows
+
+
+def _severities(report: Report) -> List[Tuple[Labels, float]]:
+    found: Dict[Tuple[str, str], int] = {}
+    for state in CVE_STATES:
+        for row in report.rows(state):
+            key = (state, row.severity or "unknown")
+            found[key] = found.get(key, 0) + 1
+    return [((("state", s), ("severity", w)), float(n)) for (s, w), n in sorted(found.items())]
+
+
+def metrics(report: Report, advice: Advice) -> str:
+    """The text of a file for node_exporter's textfile collector."""
+    kernel = ("kernel", report.kernel.release)
+    patches = [row for row in report.patches if row.module and row.state != SUBSCRIPTION]
+
+    def each(name: str) -> List[Tuple[Labels, float]]:
+        labels = [(kernel, ("package", row.package), ("module", row.module)) for row in patches]
+        return [(label, float(bool(getattr(row, name)))) for label, row in zip(labels, patches)]
+
+    needed = float("nan") if advice.code == DONT_KNOW else float(advice.code != NOT_NEEDED)
+    found = [problem.severity for problem in report.problems]
+    counted = [((("severity", name),), float(found.count(name))) for name in ("error", "warning", "note")]
+    ends = [] if not report.support_end else [((kernel,), _seconds(report.support_end))]
+    lines = [
+        *_metric("kernel_info", "The running kernel.", [((kernel,), 1.0)]),
+        *_metric(
+            "state",
+            "1 for the state this host is in, as 'livepatch status' tells it.",
+            [((("state", word),), float(word == report.state)) for word in STATES],
+        ),
+        *_metric("patch_in_force", "1 for a live patch verified in force.", each("in_force")),
+        *_metric("patch_installed", "1 for a live patch whose package is installed.", each("installed")),
+        *_metric("patch_transition", "1 while tasks move to the patched functions.", each("transition")),
+        *_metric("cves", "CVEs of the running kernel, NaN where not known.", _counts(report)),
+        *_metric("cves_by_severity", "The known CVEs by their advisory's severity.", _severities(report)),
+        *_metric(
+            "exposure_quality",
+            "1 for how sure the number of CVEs is.",
+            [((("quality", word),), float(word == report.exposure.quality)) for word in QUALITIES],
+        ),
+        *_metric(
+            "exposure_timestamp_seconds",
+            "When the advisories were last read.",
+            [((), _seconds(report.exposure.as_of))] if report.exposure.as_of else [],
+        ),
+        *_metric("reboot_needed", "1 when a reboot is needed, NaN when that is not known.", [((), needed)]),
+        *_metric(
+            "reboot_needed_for_cves",
+            "1 when an installed kernel closes CVEs that are open.",
+            [((), needed if needed != needed else float(advice.code == FOR_CVES))],
+        ),
+        *_metric("support_end_timestamp_seconds", "End of live patches for this kernel.", ends),
+        *_metric("problems", "Findings by severity.", counted),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def check(report: Report, advice: Advice) -> Tuple[int, str]:
+    """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
+    opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
+    worst = max((exposures.rank(row.severity) for row in opened), default=0)
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    warnings = [problem for problem in report.problems if problem.severity == "warning"]
+    if report.state == "failed" or worst == exposures.rank("Critical"):
+        code = 2
+    elif report.state == "unknown" or report.exposure.quality == exposures.UNKNOWN:
+        code = 3
+    elif opened or warnings or report.state != "ok" or advice.code != NOT_NEEDED:
+        code = 1
+    else:
+        code = 0
+    words = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+    parts = [
+        f"kernel {report.kernel.release or 'unknown'}",
+        *_words(report),
+    ]
+    parts += [problem.text for problem in (*errors, *warnings)[:2]]
+    if report.exposure.quality == exposures.UNKNOWN:
+        parts.append(report.exposure.reason)
+    data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
+    if report.days_left is not None:
+        data.append(f"support_days={report.days_left}")
+    text = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
+    return code, f"{text} | {' '.join(data)}" if data else text
+
+
+def _words(report: Report) -> List[str]:
+    names = ((OPEN, "open"), (REBOOT_ONLY, "closed by reboot only"), (CLOSED_LIVE, "closed live"))
+    return [f"{name} {views.count(report, state)}" for state, name in names]
+
+
+def _told(report: Report) -> List[str]:
+    exact = report.exposure.quality == exposures.EXACT
+    return [state for state in CVE_STATES if exact or report.rows(state)]
+
+
+def motd(report: Report, advice: Advice) -> List[str]:
+    """One or two lines for whoever logs in; none when all is well."""
+    if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED:
+        return []
+    text = f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."
+    action = views.next_action(report, advice)
+    return [text, f"Next: {action}"] if action else [text]
+
+
+def _quote(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-_~") else f"%{ord(c):02X}" for c in text)
+
+
+def purl(report: Report, distribution: str) -> str:
+    """The package URL of the running kernel's package, or of the bare release when none owns it."""
+    parts = report.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)
+    if len(parts) != 3:
+        return f"pkg:generic/linux-kernel@{_quote(report.kernel.release)}"
+    name, version, release = parts
+    epoch, colon, version = version.rpartition(":")
+    tail = f"?arch={_quote(report.kernel.arch)}" + (f"&epoch={_quote(epoch)}" if colon else "")
+    return f"pkg:rpm/{_quote(distribution)}/{_quote(name)}@{_quote(version)}-{_quote(release)}{tail}"
+
+
+def _statement(row: CveState, product: str, patches: Dict[str, str], report: Report) -> Dict[str, Any]:
+    statement: Dict[str, Any] = {
+        "vulnerability": {"name": row.cve},
+        "products": [{"@id": product}],
+        "timestamp": report.now,
+    }
+    if row.state == CLOSED_LIVE:
+        patch = patches.get(row.by) or row.by
+        return {
+            **statement,
+            "status": "not_affected",
+            "justification": "inline_mitigations_already_exist",
+            "impact_statement": f"Live patch {patch} is in force in the running kernel.",
+        }
+    action = f"Reboot into kernel {row.fixed_in} or later."
+    if row.state == OPEN:
+        action = f"Run 'dnf upgrade' for a live patch, or reboot into kernel {row.fixed_in} or later."
+    return {
+        **statement,
+        "status": "affected",
+        "action_statement": action,
+        **({"status_notes": "No live patch can close it: " + row.reason} if row.reason else {}),
+    }
+
+
+def vex(report: Report, distribution: str, host: str, version: str) -> Dict[str, Any]:
+    """The OpenVEX 0.2.0 document of this host's kernel; {} when there is nothing to state.
+
+    A CVE that a live patch in force closes is ``not_affected``: the package still carries the
+    vulnerable code, the running kernel does not execute it.
+    """
+    import hashlib
+    import json
+
+    product = purl(report, distribution)
+    patches = {row.module: row.package for row in report.patches if row.in_force}
+    rows = [row for state in CVE_STATES for row in report.rows(state)]
+    statements = [_statement(row, product, patches, report) for row in rows]
+    if not statements:
+        return {}
+    author = f"livepatch on {host}" if host else "livepatch"
+    digest = hashlib.sha256(json.dumps([author, statements], sort_keys=True).encode("utf-8")).hexdigest()
+    return {
+        "@context": "https://openvex.dev/ns/v0.2.0",
+        "@id": f"urn:sha256:{digest}",
+        "author": author,
+        "role": "host",
+        "timestamp": report.now,
+        "version": 1,
+        "tooling": f"dnf-plugin-livepatch {version}",
+        "statements": statements,
+    }
+
+
+def problem_lines(problems: Sequence[Problem]) -> List[str]:
+    """Findings with their remedies, for a person."""
+    lines = []
+    for problem in problems:
+        lines.append(f"{problem.severity}: {problem.text}")
+        if problem.remedy:
+            lines.append(f"  {problem.remedy}")
+    return lines

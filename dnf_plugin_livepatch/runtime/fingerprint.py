@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Has anything changed since reconcile last had nothing left to do? A few dozen stat() calls answer it.
+
+The answer may only err towards "changed": then a whole run looks again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional
+
+from .. import __version__
+from ..model import Kernel
+from ..paths import Paths
+from . import state
+
+_DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
+
+
+def _stat(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "-"
+    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_size}"
+
+
+def _listing(folder: str) -> List[str]:
+    try:
+        return sorted(os.listdir(folder))[:4096]
+    except OSError:
+        return ["-"]
+
+
+def database_state(folder: str) -> str:
+    """A text that changes with every change of the rpm database in ``folder``."""
+    return "\n".join(_stat(f"{folder}/{name}") for name in _DATABASE)
+
+
+def folder_state(folder: str) -> str:
+    """A text that changes with every change of the files in ``folder``."""
+    return "\n".join([_stat(folder), *(name + _stat(f"{folder}/{name}") for name in _listing(folder))])
+
+
+def take(paths: Paths, kernel: Kernel, database: str) -> str:
+    """A text that changes when anything does that reconcile bases its decisions on."""
+    parts = [__version__, kernel.release, kernel.build_id, kernel.boot_id, database]
+    parts.append(database_state(database))
+    parts += [_stat(paths.config), _stat(paths.guard)]
+    for folder in (*paths.profile_dirs, paths.manifest_dir(kernel.release)):
+        parts.append(folder_state(folder))
+    for module in _listing(paths.klp):
+        parts.append(module)
+        parts += [state.read_text(f"{paths.klp}/{module}/{name}", 8) for name in ("enabled", "transition")]
+    return "\n".join(parts)
+
+
+def unchanged(paths: Paths, kernel: Kernel) -> bool:
+    """Whether everything is as it was when ``save`` was called in this boot."""
+    try:
+        data = state.read_json(paths.converged)
+    except state.Broken:
+        return False
+    if data is None or not kernel.boot_id:
+        return False
+    database, before = data.get("database"), data.get("fingerprint")
+    return isinstance(database, str) and isinstance(before, str) and take(paths, kernel, database) == before
+
+
+def save(paths: Paths, kernel: Kernel, before: Optional[str], database: str) -> None:
+    """Remember ``before``, taken when the run began, as the state in which nothing is left to do; None forgets.
+
+    Whatever changed during the run differs from it, and is looked at next time.
+    """
+    if before is None:
+        try:
+            os.unlink(paths.converged)
+        except FileNotFoundError:
+            pass
+        return
+    state.write_json(paths.converged, {"database": database, "fingerprint": before})

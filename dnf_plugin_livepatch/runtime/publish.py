@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verbs for machines: metrics, check, vex, facts, motd."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .. import __version__, messages
+from . import exports, state, views
+from .tell import look
+
+if TYPE_CHECKING:
+    from .cli import Context
+
+
+def _put(context: Context, text: str) -> int:
+    """Print ``text``, or write it to --output as a whole: readers never see half a file."""
+    if context.options.output:
+        state.write_bytes(os.path.abspath(context.options.output), text.encode("utf-8"))
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def metrics(context: Context) -> int:
+    """Metrics for node_exporter's textfile collector."""
+    report, advice = look(context)
+    if context.options.json:
+        context.json(views.body(report, advice))
+        return 0
+    return _put(context, exports.metrics(report, advice))
+
+
+def check(context: Context) -> int:
+    """One line and exit code of a Nagios plugin."""
+    report, advice = look(context)
+    code, line = exports.check(report, advice)
+    if context.options.json:
+        context.json({"code": code, "text": line})
+    else:
+        context.lines([line])
+    return code
+
+
+def vex(context: Context) -> int:
+    """The OpenVEX document of this host's kernel. It has no schema number: OpenVEX is its schema."""
+    import json
+
+    report, _ = look(context)
+    document = exports.vex(report, _distribution(context), os.uname().nodename, __version__)
+    if not document:
+        why = report.exposure.reason or "no CVE of this kernel is known"
+        problem = messages.problem("vex-empty", why=why)
+        print(f"livepatch: {problem.text} {problem.remedy}", file=sys.stderr)
+        return 1
+    return _put(context, json.dumps(document, indent=1) + "\n")
+
+
+def _distribution(context: Context) -> str:
+    for line in state.read_text(context.paths.at("/etc/os-release")).split("\n"):
+        key, _, value = line.partition("=")
+        if key == "ID":
+            return value.strip("\"'") or "linux"
+    return "linux"
+
+
+def facts(context: Context) -> int:
+    """What Ansible reads from an executable in /etc/ansible/facts.d: one JSON object."""
+    report, advice = look(context)
+    context.json(views.body(report, advice))
+    return 0
+
+
+def motd(context: Context) -> int:
+    """The line for /run/motd.d; an empty file when there is nothing to say."""
+    report, advice = look(context)
+    lines = exports.motd(report, advice)
+    if context.options.json:
+        context.json({"lines": lines})
+        return 0
+    return _put(context, "".join(f"{line}\n" for line in lines))
