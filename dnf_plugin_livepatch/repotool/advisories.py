@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Advisories and the livepatch record for packages that are about to be published.
+
+An advisory is made from the manifests inside the RPMs, an optional advisory.yml wins over them. Its
+CVE list is the whole list that the (cumulative) patch closes, since dnf reads the advisory of the
+newest build only. Ids and issue dates never change once published, and a live patch never suggests a
+reboot, which is what it spares.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+import createrepo_c as cr
+
+from ..model import Manifest, Nevra, Unfixable
+from ..record import KernelNote, PatchNote, Record, Step
+from .errors import ToolError
+from .metadata import advisory_view, issued_of
+from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings
+from .view import Package, cve_order
+
+_WORDS = {
+    "critical": "Critical",
+    "important": "Important",
+    "high": "Important",
+    "moderate": "Moderate",
+    "medium": "Moderate",
+    "low": "Low",
+}
+_ATTRIBUTES = (
+    "fromstr",
+    "status",
+    "type",
+    "version",
+    "id",
+    "title",
+    "issued_date",
+    "updated_date",
+    "rights",
+    "release",
+    "pushcount",
+    "severity",
+    "summary",
+    "description",
+    "solution",
+)
+_CVE_URL = "https://www.cve.org/CVERecord?id="
+
+
+class Incoming(NamedTuple):
+    """One RPM to be published, with the manifests inside it."""
+
+    package: Package
+    manifests: Tuple[Manifest, ...]
+
+
+class Draft(NamedTuple):
+    """What an advisory is to say."""
+
+    id: str
+    entry: Mapping[str, Any]
+    items: Tuple[Incoming, ...]
+
+
+def moment(text: str) -> datetime.datetime:
+    """A date or moment as createrepo_c wants it."""
+    return datetime.datetime.strptime(text if "T" in text else text + "T00:00:00Z", "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _full(text: str) -> str:
+    return text if "T" in text or not text else text + "T00:00:00Z"
+
+
+def severity_word(word: str) -> str:
+    """``word`` in dnf's words, "" for none. Raises ValueError for one that has no equal."""
+    if not word or word.lower() == "none":
+        return ""
+    return _WORDS[word.lower()] if word.lower() in _WORDS else _unknown(word)
+
+
+def _unknown(word: str) -> str:
+    raise ValueError(f"severity {word!r} is none of {', '.join(SEVERITIES)}")
+
+
+def _entry_for(item: Incoming, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    for entry in entries:
+        globs = entry.get("packages") or ["*"]
+        names = str(item.package.nevra), item.package.nevra.name
+        if any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names):
+            return entry
+    return {}
+
+
+def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) -> List[Draft]:
+    """One draft for each advisory that the live patches among ``items`` need."""
+    found: Dict[str, Draft] = {}
+    for item in items:
+        if item.package.kind != "patch":
+            continue
+        entry = _entry_for(item, file.advisories)
+        told = {manifest.advisory for manifest in item.manifests if manifest.advisory}
+        nevra = item.package.nevra
+        own = f"{settings.advisory_prefix}:{nevra.name}-{nevra.version}-{nevra.release}"
+        name = entry.get("id") or (min(told) if told else own)
+        before = found.get(name, Draft(name, entry, ()))
+        found[name] = before._replace(items=(*before.items, item))
+    return list(found.values())
+
+
+def _cves(draft: Draft) -> List[str]:
+    found = set(draft.entry.get("cves", ()))
+    for item in draft.items:
+        found.update(item.package.own_cves)
+        for manifest in item.manifests:
+            found.update(manifest.cves)
+    return sorted(found, key=cve_order)
+
+
+def _severity(draft: Draft) -> str:
+    try:
+        words = [severity_word(m.severity) for item in draft.items for m in item.manifests]
+    except ValueError as error:
+        raise ToolError("advisory-fault", file=draft.id, fault=error) from None
+    told = [word for word in words if word]
+    return str(draft.entry.get("severity") or max(told, key=SEVERITIES.index, default=""))
+
+
+def _kernels(draft: Draft) -> List[str]:
+    return sorted({release for item in draft.items for release in item.package.kernels})
+
+
+def _description(draft: Draft, cves: Sequence[str]) -> str:
+    lines = [f"Cumulative live patch for kernel {release}." for release in _kernels(draft)]
+    lines.append("It covers these kernel releases and no others, and takes effect without a reboot.")
+    if cves:
+        lines += ["", "Closed while the kernel runs:", *(f"* {cve}" for cve in cves)]
+    unfixable = {u.cve: u.reason for item in draft.items for m in item.manifests for u in m.unfixable}
+    if unfixable:
+        lines += ["", "Not closed by any live patch of this kernel; boot a later kernel for:"]
+        lines += [f"* {cve}: {unfixable[cve]}" for cve in sorted(unfixable, key=cve_order)]
+    return "\n".join(lines)
+
+
+def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -> None:
+    """Texts, dates and references; the package list is ``_list``'s."""
+    entry, cves = draft.entry, _cves(draft)
+    severity = _severity(draft)
+    update.id, update.status = draft.id, "final"
+    update.type = entry.get("type", "security" if cves else "bugfix")
+    update.fromstr = settings.sender
+    update.title = entry.get("title") or "Live patch for kernel " + ", ".join(_kernels(draft))
+    if severity:
+        update.severity = severity
+    rights = entry.get("rights") or settings.rights
+    if rights:
+        update.rights = rights
+    update.summary = (
+        entry.get("summary") or f"Closes {len(cves)} CVE(s) of the running kernel without a reboot."
+    )
+    update.description = entry.get("description") or _description(draft, cves)
+    update.solution = entry.get("solution") or "Run 'dnf upgrade'. No reboot is needed."
+    update.updated_date = moment(now)
+    given = [dict(reference) for reference in entry.get("references", ())]
+    known = {reference["id"] for reference in given if reference["type"] == "cve"}
+    given += [
+        {"type": "cve", "id": cve, "href": _CVE_URL + cve, "title": cve} for cve in cves if cve not in known
+    ]
+    for facts in given:
+        reference = cr.UpdateReference()
+        reference.type, reference.id, reference.href = facts["type"], facts["id"], facts["href"]
+        reference.title = facts.get("title") or facts["id"]
+        update.append_reference(reference)
+
+
+def _list(
+    update: cr.UpdateRecord, packages: Iterable[Package], old: Iterable[cr.UpdateCollectionPackage]
+) -> None:
+    collection = cr.UpdateCollection()
+    collection.shortname, collection.name = "livepatch", "Live patches"
+    for item in old:
+        collection.append(item)
+    for package in sorted(packages, key=lambda one: one.nevra):
+        item = cr.UpdateCollectionPackage()
+        nevra = package.nevra
+        item.name, item.epoch, item.version = nevra.name, nevra.epoch or "0", nevra.version
+        item.release, item.arch, item.src = nevra.release, nevra.arch, package.source
+        item.filename = package.location.rsplit("/", 1)[-1]
+        item.sum, item.sum_type = package.checksum, cr.SHA256
+        collection.append(item)
+    update.append_collection(collection)
+
+
+def _issued(draft: Draft) -> str:
+    told = {manifest.issued for item in draft.items for manifest in item.manifests if manifest.issued}
+    return _full(str(draft.entry.get("issued") or (min(told) if told else "")))
+
+
+def merge(
+    existing: Sequence[cr.UpdateRecord], made: Iterable[Draft], settings: Settings, now: str
+) -> Tuple[List[cr.UpdateRecord], List[str], List[str]]:
+    """All advisories after this publish, the ids that are new, and those that changed.
+
+    An advisory that is published keeps its id, type, issue date and packages. Raises ToolError.
+    """
+    result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
+    added, changed = [], []
+    for draft in made:
+        issued = _issued(draft)
+        update = cr.UpdateRecord()
+        packages = [item.package for item in draft.items]
+        _fill(update, draft, settings, now)
+        if draft.id not in index:
+            update.version = "1"
+            update.issued_date = moment(issued or now)
+            _list(update, packages, ())
+            index[draft.id] = len(result)
+            result.append(update)
+            added.append(draft.id)
+            continue
+        old = result[index[draft.id]]
+        view = advisory_view(old)
+        if view.type != update.type:
+            raise ToolError("advisory-changed", id=draft.id, field="type")
+        if draft.entry.get("issued") and issued != issued_of(old):
+            raise ToolError("advisory-changed", id=draft.id, field="issue date")
+        listed = {item.nevra for item in view.packages}
+        new = [package for package in packages if package.nevra not in listed]
+        if not new and set(_cves(draft)) <= set(view.cves):
+            continue
+        for reference in old.references:
+            if reference.id not in {one.id for one in update.references}:
+                update.append_reference(reference)
+        update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
+        update.issued_date = moment(issued_of(old) or now)
+        _list(update, new, [item for collection in old.collections for item in collection.packages])
+        result[index[draft.id]] = update
+        changed.append(draft.id)
+    return result, added, changed
+
+
+def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRecord:
+    """``update`` listing only the packages in ``names``; the same object when that is all of them."""
+    items = [item for collection in update.collections for item in collection.packages]
+    kept = [
+        item
+        for item in items
+        if Nevra(item.name, item.epoch or "0", item.version, item.release, item.arch) in names
+    ]
+    if len(kept) == len(items):
+        return update
+    found = cr.UpdateRecord()
+    for name in _ATTRIBUTES:
+        value = getattr(update, name)
+        if value is not None:
+            setattr(found, name, value)
+    for reference in update.references:
+        found.append_reference(reference)
+    _list(found, (), kept)
+    return found
+
+
+def note(
+    record: Record,
+    items: Iterable[Incoming],
+    texts: Mapping[str, KernelText],
+    steps: Sequence[Tuple[int, int]],
+    issued: Mapping[str, str],
+    now: str,
+) -> Record:
+    """The record with the live patches of ``items`` in it and what ``texts`` say of kernels.
+
+    ``issued`` gives the issue date by NEVRA text; a patch that is noted already keeps its own.
+    """
+    kernels = dict(record.kernels)
+    for item in items:
+        nevra = str(item.package.nevra)
+        for release in item.package.kernels if item.package.kind == "patch" else ():
+            old = kernels.get(release, KernelNote())
+            told = [m for m in item.manifests if m.kernel_release == release]
+            unfixable = {one.cve: one for one in old.unfixable}
+            unfixable.update({one.cve: one for manifest in told for one in manifest.unfixable})
+            closed = {cve for manifest in told for cve in manifest.cves}
+            ends = [manifest.support_end for manifest in told if manifest.support_end]
+            patches = dict(old.patches)
+            if nevra not in patches:
+                patches[nevra] = PatchNote(issued.get(nevra, now), rollout(steps, now))
+            kernels[release] = KernelNote(
+                max(ends) if ends else old.support_end, _ordered(unfixable, closed), patches
+            )
+    for release, text in texts.items():
+        old = kernels.get(release, KernelNote())
+        unfixable = {**{one.cve: one for one in old.unfixable}, **{one.cve: one for one in text.unfixable}}
+        kernels[release] = old._replace(
+            support_end=text.support_end or old.support_end, unfixable=_ordered(unfixable, set())
+        )
+    changed = dict(record.kernels) != kernels
+    return Record(now if changed or not record.generated else record.generated, kernels)
+
+
+def _ordered(unfixable: Mapping[str, Unfixable], closed: "set[str]") -> Tuple[Unfixable, ...]:
+    return tuple(unfixable[cve] for cve in sorted(unfixable, key=cve_order) if cve not in closed)
+
+
+def rollout(steps: Sequence[Tuple[int, int]], now: str) -> Tuple[Step, ...]:
+    """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
+    start = moment(now)
+    return tuple(
+        Step((start + datetime.timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ"), percent)
+        for after, percent in steps
+    )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks of the live-patch packages and of the kernels they are for. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterator, List
+
+from .. import releases
+from .checks_metadata import Raised
+from .kernels import arch_of
+from .view import Package, View, by_kernel, newest_first, standing
+
+if TYPE_CHECKING:
+    from .lint import Context
+
+_INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
+_KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
+_DISAGREE = "its name tells kernel"
+
+
+def check(view: View, context: "Context") -> Iterator[Raised]:
+    """Every finding about live patches and their kernels."""
+    for package in view.packages:
+        if package.kind:
+            yield from _package(package, context)
+        elif _DISAGREE in package.why or "but it requires" in package.why:
+            yield "patch-name", str(package.nevra), {"why": package.why}
+    groups = by_kernel(view.patches)
+    for release, group in sorted(groups.items()):
+        yield from _order(release, group)
+        yield from _kernel(view, release, group, context)
+    yield from _modules(view)
+    covered = {release for package in view.packages for release in package.kernels}
+    for release in sorted((context.offered - covered) & set(context.supported)):
+        if context.now[: len(context.supported[release])] <= context.supported[release]:
+            yield "kernel-without-patch", release, {"end": context.supported[release]}
+
+
+def _package(package: Package, context: "Context") -> Iterator[Raised]:
+    name = str(package.nevra)
+    for capability in package.provides:
+        if capability.name in _INSTALLONLY:
+            yield "patch-installonly", name, {"capability": capability.name}
+        elif capability.name in _KERNEL:
+            yield "patch-provides-kernel", name, {"capability": str(capability)}
+    required = {str(capability) for capability in package.requires}
+    own = any(capability.name.startswith("livepatch(kernel-uname-r:") for capability in package.provides)
+    for release in package.kernels:
+        arch = arch_of(release)
+        if arch and package.nevra.arch not in (arch, "noarch"):
+            yield "patch-arch", name, {"arch": package.nevra.arch, "release": release}
+        form = f"kernel-uname-r = {releases.capability_version(release)}"
+        if releases.capability_version(release) and len(package.kernels) == 1 and form not in required:
+            yield "patch-without-kernel", name, {"release": release}
+        if own:
+            yield from _own(package, release)
+        if context.offered and release not in context.offered:
+            yield "patch-kernel-not-offered", name, {"release": release}
+    if own and package.kind == "patch":
+        if not package.supplements:
+            yield "patch-without-supplements", name, {}
+        if not any(path.startswith("/usr/share/livepatch/") for path in package.files):
+            yield "manifest-missing", name, {}
+
+
+def _own(package: Package, release: str) -> Iterator[Raised]:
+    """What holds for packages by our own convention only: vendors have folders of their own."""
+    for path in package.modules:
+        if not any(path.startswith(f"/usr/lib/modules/{one}/livepatch/") for one in package.kernels):
+            yield "module-path", str(package.nevra), {"path": path, "release": release}
+
+
+def _order(release: str, group: List[Package]) -> Iterator[Raised]:
+    """``group`` is newest first by version."""
+    names = sorted({package.nevra.name for package in group})
+    for other in names[1:]:
+        yield "patch-rivals", names[0], {"other": other, "release": release}
+    for newer, older in zip(group, group[1:]):
+        if newer.nevra.name == older.nevra.name and 0 < newer.build_time < older.build_time:
+            yield "patch-order", str(newer.nevra), {"other": str(older.nevra)}
+
+
+def _kernel(view: View, release: str, group: List[Package], context: "Context") -> Iterator[Raised]:
+    note = view.record.kernels.get(release) if view.record else None
+    end = (note.support_end if note else "") or context.supported.get(release, "")
+    if not standing(view, release, group):
+        yield "kernel-all-withdrawn", release, {}
+    if not end:
+        if view.record is not None:
+            yield "support-end-unknown", release, {}
+        return
+    for package in group:
+        patch = note.patches.get(str(package.nevra)) if note else None
+        if patch is not None and patch.issued[: len(end)] > end:
+            yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
+
+
+def _modules(view: View) -> Iterator[Raised]:
+    owners: Dict[str, List[Package]] = {}
+    for package in view.patches:
+        for path in package.modules:
+            folder, _, name = path.rpartition("/")
+            stem = name.split(".", 1)[0].replace("-", "_")
+            for release in package.kernels:
+                owners.setdefault(f"{release}/{stem}", []).append(package)
+    for module, found in sorted(owners.items()):
+        found.sort(key=newest_first)
+        for package in found[1:]:
+            yield (
+                "module-duplicate",
+                str(found[0].nevra),
+                {"module": module.rsplit("/", 1)[-1], "other": str(package.nevra)},
+            )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A throw-away dnf client that reads a finished generation before anybody else does."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Dict, Iterable, Mapping, Sequence, Set, Tuple
+
+from ..model import Nevra
+from .errors import ToolError
+from .metadata import LIVEPATCH
+
+REPO = "livepatch-repo-check"
+
+
+def check(
+    folder: str,
+    keys: Sequence[str],
+    packages: Iterable[Nevra],
+    cves: Mapping[Nevra, Iterable[str]],
+    record: str,
+) -> None:
+    """Read the repository in ``folder`` as dnf does with repo_gpgcheck=1. Raises ToolError.
+
+    Every one of ``packages`` must be offered, with advisories that tell ``cves``, and the livepatch
+    record must come back as ``record``.
+    """
+    import dnf
+    import dnf.exceptions
+    import hawkey
+
+    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch, dnf.Base() as base:
+        conf = base.conf
+        for option in ("cachedir", "persistdir", "logdir", "installroot"):
+            os.mkdir(os.path.join(scratch, option))
+            setattr(conf, option, os.path.join(scratch, option))
+        conf.pluginpath, conf.reposdir, conf.varsdir = [], [], []
+        conf.substitutions["releasever"] = "0"
+        repo = base.repos.add_new_repo(REPO, conf, baseurl=["file://" + folder])
+        repo.repo_gpgcheck = repo.gpgcheck = True
+        repo.gpgkey = ["file://" + os.path.abspath(key) for key in keys]
+        repo.add_metadata_type_to_download(LIVEPATCH)
+        repo.skip_if_unavailable = False
+        try:
+            repo.load()
+            base.fill_sack(load_system_repo=False, load_available_repos=True)
+            told = repo.get_metadata_content(LIVEPATCH)
+        except (dnf.exceptions.Error, hawkey.Exception, OSError) as error:
+            raise ToolError("client-refused", reason=error) from None
+        text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+        if text != record:
+            raise ToolError("client-refused", reason="the livepatch record comes back changed")
+        _compare(base.sack, list(packages), cves)
+
+
+def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Iterable[str]]) -> None:
+    import hawkey
+
+    names = sorted({nevra.name for nevra in packages})
+    found: Dict[Nevra, Set[str]] = {}
+    for package in hawkey.Query(sack, flags=hawkey.IGNORE_EXCLUDES).filter(name=names) if names else ():
+        nevra = Nevra(package.name, str(package.epoch), package.version, package.release, package.arch)
+        told = found.setdefault(nevra, set())
+        for advisory in package.get_advisories(hawkey.EQ) if nevra in cves else ():
+            told.update(ref.id for ref in advisory.references if ref.type == hawkey.REFERENCE_CVE)
+    for nevra in packages:
+        if nevra not in found:
+            raise ToolError("client-refused", reason=f"{nevra} is not offered")
+        missing: Tuple[str, ...] = tuple(sorted(set(cves.get(nevra, ())) - found[nevra]))
+        if missing:
+            raise ToolError("client-refused", reason=f"no advisory of {nevra} tells {missing[0]}")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which kernel releases a package of the metadata patches or offers.
+
+The rules are the host's own (``profiles.py``), so that a publisher sees what hosts will see.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Iterable, Tuple
+
+from .. import profiles, releases
+from ..model import Nevra
+from ..paths import Paths
+from .view import Capability
+
+_KERNEL = re.compile(r"kernel(?:-[a-z0-9]+)*-uname-r\Z")
+
+
+@functools.lru_cache(maxsize=1)
+def _profiles() -> Tuple[profiles.Profile, ...]:
+    return profiles.load(Paths().profile_dirs)[0]
+
+
+def patched(
+    nevra: Nevra, provides: Iterable[Capability], requires: Iterable[Capability]
+) -> Tuple[str, Tuple[str, ...], str]:
+    """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
+    if nevra.name.endswith(("-debuginfo", "-debugsource")):
+        return "", (), "debugging data"
+    found = profiles.match_all(nevra, map(str, provides), map(str, requires), _profiles())
+    if found[0].kind not in ("patch", "empty"):
+        return "", (), found[0].why
+    return found[0].kind, tuple(sorted({match.kernel_release for match in found})), found[0].why
+
+
+def offered(provides: Iterable[Capability]) -> Tuple[str, ...]:
+    """The kernel releases that a kernel package provides (``kernel-uname-r = R``)."""
+    return tuple(
+        sorted(
+            {
+                releases.release_of_capability(capability.value)
+                for capability in provides
+                if _KERNEL.match(capability.name) and capability.flags == "EQ" and capability.value
+            }
+        )
+    )
+
+
+def arch_of(release: str) -> str:
+    """The architecture inside a kernel release, "" where it has none."""
+    last = release.rsplit(".", 1)[-1].split("+", 1)[0]
+    return last if last in releases.ARCHES else ""

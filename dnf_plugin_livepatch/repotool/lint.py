@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running the checks, waiving findings, and printing them as text, JSON or JUnit XML. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from xml.sax.saxutils import escape, quoteattr
+
+from ..record import Record
+from . import checks_advisories, checks_metadata, checks_patches
+from .lint_catalogue import CATALOGUE, SEVERITIES
+from .settings import Waiver
+from .view import View
+
+
+class Finding(NamedTuple):
+    """One thing that a check found; ``waived`` is the reason why the publisher accepts it, or ""."""
+
+    check: str
+    severity: str
+    subject: str
+    text: str
+    remedy: str
+    waived: str = ""
+
+
+class Context(NamedTuple):
+    """What the checks know beside the repository itself.
+
+    ``offered`` are the kernel releases that some given repository offers, empty when none is known.
+    ``now`` is ISO 8601 UTC. ``rpms`` holds (state, detail) by location where RPM files were read.
+    ``supported`` are support ends by kernel release, from the settings.
+    """
+
+    now: str
+    offered: "frozenset[str]" = frozenset()
+    rpms: "Dict[str, Tuple[str, str]]" = {}
+    supported: "Dict[str, str]" = {}
+    published: "Record | None" = None
+
+
+def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> List[Finding]:
+    """Every finding, worst first; a waived one keeps its place with its reason."""
+    found = []
+    for raised in _all(view, context):
+        severity, text, remedy = CATALOGUE[raised[0]]
+        facts = {name: _plain(value) for name, value in raised[2].items()}
+        reason = next(
+            (
+                w.reason
+                for w in waivers
+                if w.check == raised[0] and fnmatch.fnmatchcase(raised[1], w.subject)
+            ),
+            "",
+        )
+        found.append(
+            Finding(
+                raised[0], severity, _plain(raised[1]), text.format(**facts), remedy.format(**facts), reason
+            )
+        )
+    for waiver in waivers:
+        if not any(item.waived and item.check == waiver.check for item in found):
+            severity, text, remedy = CATALOGUE["waiver-unused"]
+            found.append(
+                Finding("waiver-unused", severity, waiver.subject, text.format(check=waiver.check), remedy)
+            )
+    return sorted(
+        set(found), key=lambda item: (SEVERITIES.index(item.severity), item.check, item.subject, item.text)
+    )
+
+
+def _all(view: View, context: Context) -> Iterator[Tuple[str, str, Dict[str, object]]]:
+    yield from checks_metadata.check(view, context)
+    yield from checks_advisories.check(view, context)
+    yield from checks_patches.check(view, context)
+
+
+def _plain(value: object) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:400])
+
+
+def errors(findings: Iterable[Finding]) -> List[Finding]:
+    """The findings that stop a publish."""
+    return [item for item in findings if item.severity == "error" and not item.waived]
+
+
+def exit_code(findings: Iterable[Finding], fail_on: str) -> int:
+    """3 when a finding that is not waived is as severe as ``fail_on`` or more, else 0."""
+    limit = SEVERITIES.index(fail_on)
+    return 3 if any(not f.waived and SEVERITIES.index(f.severity) <= limit for f in findings) else 0
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """For people; one remedy a check, under its first finding's group."""
+    lines: List[str] = []
+    for item in findings:
+        word = f"waived {item.severity}" if item.waived else item.severity
+        lines.append(f"{word}: {item.subject}: {item.text} [{item.check}]")
+        lines.append(f"    {'Waived: ' + item.waived if item.waived else item.remedy}")
+    count = {word: sum(1 for f in findings if f.severity == word and not f.waived) for word in SEVERITIES}
+    lines.append(", ".join(f"{number} {word}(s)" for word, number in count.items()))
+    return "\n".join(lines) + "\n"
+
+
+def as_json(view: View, findings: Sequence[Finding]) -> str:
+    """For programs."""
+    return (
+        json.dumps(
+            {
+                "schema": 1,
+                "repository": view.where,
+                "packages": len(view.packages),
+                "patches": len(view.patches),
+                "findings": [item._asdict() for item in findings],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def as_junit(view: View, findings: Sequence[Finding]) -> str:
+    """For CI systems: one test case a check, failing with what it found."""
+    by_check: Dict[str, List[Finding]] = {}
+    for item in findings:
+        by_check.setdefault(item.check, []).append(item)
+    cases, failures = [], 0
+    for name in CATALOGUE:
+        told = [item for item in by_check.get(name, []) if not item.waived and item.severity != "note"]
+        other = [item for item in by_check.get(name, []) if item not in told]
+        body = ""
+        if told:
+            failures += 1
+            text = "\n".join(f"{item.severity}: {item.subject}: {item.text}\n{item.remedy}" for item in told)
+            kind, message = quoteattr(told[0].severity), quoteattr(told[0].text)
+            body += f"<failure type={kind} message={message}>{escape(text)}</failure>"
+        if other:
+            text = "\n".join(
+                f"{f.severity}: {f.subject}: {f.text}" + (f" Waived: {f.waived}" if f.waived else "")
+                for f in other
+            )
+            body += f"<system-out>{escape(text)}</system-out>"
+        cases.append(f'<testcase classname="livepatch-repo.lint" name={quoteattr(name)}>{body}</testcase>')
+    head = f'<testsuite name={quoteattr("lint " + view.where)} tests="{len(cases)}" failures="{failures}">'
+    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', head, *cases, "</testsuite>"]) + "\n"

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading and writing repository metadata with createrepo_c's bindings (0.17.3 and 1.x)."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import datetime
+import gzip
+import hashlib
+import lzma
+import os
+import shutil
+import sys
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Tuple
+
+import createrepo_c as cr
+
+from ..model import Nevra
+from . import kernels
+from .errors import ToolError
+from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference
+
+LIVEPATCH = "livepatch"
+COMPRESSIONS = ("gz", "xz", "zstd", "zck")
+_OWN_TYPES = ("primary", "filelists", "other", "updateinfo", LIVEPATCH)
+
+
+class Loaded(NamedTuple):
+    """The metadata of one repodata folder, in createrepo_c's own objects. ``record`` is its text."""
+
+    repomd: cr.Repomd
+    packages: Dict[str, cr.Package]
+    advisories: List[cr.UpdateRecord]
+    record: str
+    warnings: Tuple[str, ...] = ()
+
+
+def digest(path: str, kind: str = "sha256") -> str:
+    """The hexadecimal digest of a file; "" for a kind that hashlib does not know."""
+    try:
+        total = hashlib.new(kind)
+    except ValueError:
+        return ""
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            total.update(block)
+    return total.hexdigest()
+
+
+def repomd_of(repodata: str) -> cr.Repomd:
+    """The parsed repomd.xml of a folder. Raises ToolError."""
+    path = os.path.join(repodata, "repomd.xml")
+    if not os.path.isfile(path):
+        raise ToolError("no-repository", where=os.path.dirname(repodata), reason="no repodata/repomd.xml")
+    try:
+        return cr.Repomd(path)
+    except (cr.CreaterepoCError, OSError, ValueError) as error:
+        raise ToolError("metadata-unreadable", where=path, reason=error) from None
+
+
+def files_of(repodata: str, repomd: cr.Repomd) -> Tuple[MetadataFile, ...]:
+    """The records of ``repomd``, each file compared with its digest."""
+    found = []
+    for record in repomd.records:
+        kind = (record.checksum_type or "").lower()
+        path = os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
+        state = "missing"
+        if os.path.isfile(path):
+            state = "ok" if digest(path, kind) == record.checksum else "differs"
+        found.append(
+            MetadataFile(record.type, record.location_href or "", record.checksum or "", kind, state)
+        )
+    return tuple(found)
+
+
+def safe(location: str) -> str:
+    """``location`` if it stays below the repository, else a name that cannot exist."""
+    inside = location and ".." not in location.split("/") and not location.startswith("/")
+    return location if inside and "\0" not in location else ".no-such-file"
+
+
+def load(repodata: str, packages: bool = True) -> Loaded:
+    """Everything in a repodata folder. Raises ToolError.
+
+    ``packages`` False leaves the packages out, which is most of the time of a large repository.
+    """
+    repomd = repomd_of(repodata)
+    found = {
+        record.type: os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
+        for record in repomd.records
+    }
+    warnings: List[str] = []
+
+    def warn(_kind: int, text: str) -> bool:
+        if len(warnings) < 100:
+            warnings.append(text)
+        return True
+
+    try:
+        loaded: Dict[str, cr.Package] = {}
+        if packages:
+            store = cr.Metadata()
+            with _quiet():
+                store.locate_and_load_xml(os.path.dirname(repodata))
+            loaded = {key: store.get(key) for key in store.keys()}
+        updates = cr.UpdateInfo()
+        if "updateinfo" in found:
+            cr.xml_parse_updateinfo(found["updateinfo"], updates, warn)
+        text = read_text(found[LIVEPATCH]) if LIVEPATCH in found else ""
+    except (cr.CreaterepoCError, OSError, ValueError) as error:
+        raise ToolError("metadata-unreadable", where=repodata, reason=error) from None
+    return Loaded(repomd, loaded, list(updates.updates), text, tuple(warnings))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress notes that the C library prints out of our own output."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (null, *saved):
+            os.close(descriptor)
+
+
+def read_text(path: str, limit: int = 64 << 20) -> str:
+    """The decompressed text of a small metadata file, at most ``limit`` bytes of it."""
+    with open(path, "rb") as raw:
+        magic = raw.read(6)
+    for start, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
+        if magic.startswith(start):
+            with opener(path, "rb") as packed:
+                data = packed.read(limit + 1)
+            break
+    else:
+        with open(path, "rb") as plain:
+            data = plain.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path} is larger than {limit} bytes")
+    return bytes(data).decode("utf-8", "replace")
+
+
+def package_view(package: cr.Package) -> Package:
+    """A package of the metadata as lint and the others see it."""
+    nevra = Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
+    provides, requires = _capabilities(package.provides), _capabilities(package.requires)
+    kind, releases, why = kernels.patched(nevra, provides, requires)
+    return Package(
+        nevra=nevra,
+        location=package.location_href or "",
+        base=package.location_base or "",
+        checksum=package.pkgId or "",
+        checksum_type=package.checksum_type or "",
+        size=package.size_package,
+        build_time=package.time_build,
+        source=package.rpm_sourcerpm or "",
+        provides=provides,
+        requires=requires,
+        conflicts=_capabilities(package.conflicts),
+        supplements=_capabilities(package.supplements),
+        files=tuple(directory + name for kind, directory, name, *_ in package.files if kind != "dir"),
+        kind=kind,
+        kernels=releases,
+        why=why,
+    )
+
+
+def _capabilities(items: Iterable[Tuple[str, ...]]) -> Tuple[Capability, ...]:
+    return tuple(Capability(*(part or "" for part in item[:5])) for item in items)
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, int) and value > 0:
+        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ""
+
+
+def issued_of(update: cr.UpdateRecord) -> str:
+    """The issue date of an advisory, "" where it has none."""
+    return _time(update.issued_date)
+
+
+def advisory_view(update: cr.UpdateRecord) -> Advisory:
+    """An advisory of the metadata as lint and the others see it."""
+    listed = []
+    for collection in update.collections:
+        for item in collection.packages:
+            nevra = Nevra(
+                item.name or "", item.epoch or "", item.version or "", item.release or "", item.arch or ""
+            )
+            listed.append(
+                ListedPackage(nevra, item.filename or "", item.sum or "", bool(item.reboot_suggested))
+            )
+    return Advisory(
+        id=update.id or "",
+        type=update.type or "",
+        severity=update.severity or "",
+        status=update.status or "",
+        title=update.title or "",
+        version=update.version or "",
+        issued=_time(update.issued_date),
+        updated=_time(update.updated_date),
+        summary=update.summary or "",
+        description=update.description or "",
+        solution=update.solution or "",
+        reboot=bool(getattr(update, "reboot_suggested", 0)),
+        references=tuple(
+            Reference(ref.type or "", ref.id or "", ref.href or "", ref.title or "")
+            for ref in update.references
+        ),
+        packages=tuple(listed),
+    )
+
+
+def compression(name: str) -> int:
+    """createrepo_c's number for a compression. Raises ToolError where this createrepo_c lacks it."""
+    code = getattr(cr, {"gz": "GZ", "xz": "XZ", "zstd": "ZSTD", "zck": "ZCK"}[name] + "_COMPRESSION", None)
+    if code is None or (name == "zck" and not getattr(cr, "HAS_ZCK", 0)):
+        raise ToolError(
+            "tool-failed", program="createrepo_c", reason=f"version {cr.VERSION} cannot write {name}"
+        )
+    return int(code)
+
+
+def write(
+    repodata: str,
+    packages: Iterable[cr.Package],
+    advisories: Iterable[cr.UpdateRecord],
+    record: str,
+    carried: Iterable[Tuple[str, str]],
+    how: str,
+    revision: int,
+) -> None:
+    """Write a whole repodata folder, every file but repomd.xml named by its content.
+
+    ``carried`` are (type, path) of files of other types, taken over as they are. ``how`` is one of
+    COMPRESSIONS; zck is written beside gz, as clients without it need. ``revision`` is in seconds.
+    """
+    found = sorted(packages, key=lambda package: (package.name, package.location_href))
+    repomd = cr.Repomd()
+    repomd.set_revision(str(revision))
+    for method, suffix in (("gz", ""), ("zck", "_zck")) if how == "zck" else ((how, ""),):
+        code, ending = compression(method), {"gz": ".gz", "xz": ".xz", "zstd": ".zst", "zck": ".zck"}[method]
+        _write_packages(repodata, found, code, ending, suffix, repomd, revision)
+        path = os.path.join(repodata, "updateinfo.xml" + ending)
+        stat = cr.ContentStat(cr.SHA256)
+        file = cr.UpdateInfoXmlFile(path, code, stat)
+        for update in advisories:
+            file.add_chunk(cr.xml_dump_updaterecord(update))
+        file.close()
+        _add(repomd, "updateinfo" + suffix, path, revision, stat)
+    if record:
+        path = os.path.join(repodata, "livepatch.json.gz")
+        with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
+            packed.write(record.encode("utf-8"))
+        _add(repomd, LIVEPATCH, path, revision)
+    for kind, source in carried:
+        path = os.path.join(repodata, os.path.basename(source).split("-", 1)[-1])
+        shutil.copyfile(source, path)
+        _add(repomd, kind, path, revision)
+    repomd.sort_records()
+    with open(os.path.join(repodata, "repomd.xml"), "w", encoding="utf-8") as out:
+        out.write(repomd.xml_dump())
+
+
+def _write_packages(
+    repodata: str,
+    packages: List[cr.Package],
+    code: int,
+    ending: str,
+    suffix: str,
+    repomd: cr.Repomd,
+    revision: int,
+) -> None:
+    opened = []
+    for kind, writer in (
+        ("primary", cr.PrimaryXmlFile),
+        ("filelists", cr.FilelistsXmlFile),
+        ("other", cr.OtherXmlFile),
+    ):
+        stat = cr.ContentStat(cr.SHA256)
+        path = os.path.join(repodata, f"{kind}.xml{ending}")
+        file = writer(path, code, stat)
+        file.set_num_of_pkgs(len(packages))
+        opened.append((kind, path, file, stat))
+    for package in packages:
+        for _, _, file, _ in opened:
+            file.add_pkg(package)
+    for kind, path, file, stat in opened:
+        file.close()
+        _add(repomd, kind + suffix, path, revision, stat)
+
+
+def _add(repomd: cr.Repomd, kind: str, path: str, revision: int, stat: object = None) -> None:
+    record = cr.RepomdRecord(kind, path)
+    if stat is not None:
+        record.load_contentstat(stat)
+    record.fill(cr.SHA256)
+    record.rename_file()
+    record.set_timestamp(revision)
+    repomd.set_record(record)
+
+
+def carried(repodata: str, repomd: cr.Repomd) -> List[Tuple[str, str]]:
+    """(type, path) of the files that a new publish takes over unread: groups, modules, ...
+
+    Databases of the packages are left out, since they would no longer agree with them.
+    """
+    found = []
+    for record in repomd.records:
+        base = record.type.split("_")[0]
+        if base in _OWN_TYPES or record.type.endswith(("_db", "_zck", "_ext", "-ext")):
+            continue
+        path = os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
+        if os.path.isfile(path):
+            found.append((record.type, path))
+    return found

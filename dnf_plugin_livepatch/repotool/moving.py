@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""promote, withdraw and prune: what happens to packages that are published already."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import os
+from typing import Iterable, List, Sequence, Set
+
+import createrepo_c as cr
+
+from .. import record as records
+from ..record import PatchNote, Record, Withdrawn
+from . import advisories, metadata, retention
+from .errors import ToolError
+from .publish import DEBUG, SOURCE, Job, Next, Outcome, State, change, differences, gate, load, nevra_of
+from .store import Store, location_of
+
+
+def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
+    """Those whose name, name-version-release or NEVRA fits one of ``globs``."""
+    found = []
+    for package in packages:
+        nevra = nevra_of(package)
+        names = nevra.name, f"{nevra.name}-{nevra.version}-{nevra.release}", str(nevra)
+        if any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names):
+            found.append(package)
+    return found
+
+
+def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Outcome]:
+    """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has."""
+    chosen = matching(load(Store(source)).packages.values(), globs)
+    if not chosen:
+        raise ToolError("no-match", what=" ".join(globs), repo=source)
+    origins = {package.rpm_sourcerpm for package in chosen}
+    wanted = {package.pkgId for package in chosen}
+    done = []
+    for place in (SOURCE, DEBUG, ""):
+        start = Store(os.path.join(source, place) if place else source)
+        if not start.exists():
+            continue
+        state = load(start)
+        group = [
+            package
+            for package in state.packages.values()
+            if (package.pkgId in wanted if not place else _origin(package) in origins)
+        ]
+        if group:
+            decide = functools.partial(_take, start=start, state=state, group=group, job=job)
+            done.append(change(os.path.join(target, place) if place else target, job, decide))
+    return done
+
+
+def _origin(package: cr.Package) -> str:
+    """The file name of the source package that ``package`` was built from, or is."""
+    return str(package.rpm_sourcerpm or package.location_href.rsplit("/", 1)[-1])
+
+
+def _take(store: Store, there: State, start: Store, state: State, group: List[cr.Package], job: Job) -> Next:
+    packages, files = dict(there.packages), []
+    known = {nevra_of(package): key for key, package in packages.items()}
+    for package in group:
+        if known.setdefault(nevra_of(package), package.pkgId) != package.pkgId:
+            raise ToolError("rpm-replaced", nevra=nevra_of(package))
+        if package.pkgId not in packages:
+            origin = start.at(metadata.safe(package.location_href))
+            package.location_href = location_of(package.location_href, package.pkgId)
+            files.append((origin, package.location_href, package.pkgId))
+            packages[package.pkgId] = package
+    names = {nevra_of(package) for package in packages.values()}
+    old = {update.id: place for place, update in enumerate(there.advisories)}
+    updates, added, changed = list(there.advisories), [], []
+    wanted = {nevra_of(package) for package in group}
+    for update in state.advisories:
+        if not wanted & {item.nevra for item in metadata.advisory_view(update).packages}:
+            continue
+        update = advisories.restricted(update, names)
+        if update.id not in old:
+            updates.append(update)
+            added.append(update.id)
+        elif cr.xml_dump_updaterecord(updates[old[update.id]]) != cr.xml_dump_updaterecord(update):
+            updates[old[update.id]] = update
+            changed.append(update.id)
+    record = _note_taken(there.record, state.record, {str(nevra) for nevra in wanted}, job)
+    outcome = Outcome(
+        store.root,
+        job.dry_run,
+        tuple(sorted(str(nevra_of(packages[key])) for _, _, key in files)),
+        (),
+        tuple(added),
+        tuple(changed),
+        differences(there.record, record),
+    )
+    findings = gate(packages, updates, record, there.record, [metadata.package_view(p) for p in group], job)
+    return Next(packages, updates, record, outcome._replace(findings=findings), tuple(files))
+
+
+def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> Record:
+    """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own."""
+    kernels = dict(record.kernels)
+    for release, note in source.kernels.items():
+        taken = {
+            nevra: patch._replace(rollout=advisories.rollout(job.settings.rollout, job.now))
+            for nevra, patch in note.patches.items()
+            if nevra in nevras
+        }
+        if taken:
+            old = kernels.get(release, records.KernelNote())
+            kernels[release] = note._replace(
+                support_end=note.support_end or old.support_end, patches={**taken, **old.patches}
+            )
+    changed = kernels != dict(record.kernels)
+    return Record(job.now if changed or not record.generated else record.generated, kernels)
+
+
+def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
+    """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
+
+    def decide(store: Store, state: State) -> Next:
+        chosen = [metadata.package_view(package) for package in matching(state.packages.values(), globs)]
+        chosen = [package for package in chosen if package.kind == "patch"]
+        if not chosen:
+            raise ToolError("no-match", what=" ".join(globs), repo=root)
+        kernels = dict(state.record.kernels)
+        for package in chosen:
+            for release in package.kernels:
+                note = kernels.get(release, records.KernelNote())
+                patch = note.patches.get(str(package.nevra), PatchNote())
+                if patch.withdrawn is None:
+                    patch = patch._replace(withdrawn=Withdrawn(job.now, reason))
+                kernels[release] = note._replace(patches={**note.patches, str(package.nevra): patch})
+        record = Record(job.now, kernels)
+        outcome = Outcome(store.root, job.dry_run, record_changed=differences(state.record, record))
+        return Next(state.packages, state.advisories, record, outcome)
+
+    return change(root, job, decide)
+
+
+def prune(root: str, keep: int, job: Job) -> List[Outcome]:
+    """Take live patches out that later ones replace; the files go when no generation lists them."""
+    gone: Set[str] = set()
+
+    def decide(store: Store, state: State) -> Next:
+        views = {key: metadata.package_view(package) for key, package in state.packages.items()}
+        if store.root == os.path.abspath(root):
+            drop = {
+                key
+                for key, view in views.items()
+                if view in retention.droppable(tuple(views.values()), state.record, keep)
+            }
+            stay = {view.source for key, view in views.items() if key not in drop}
+            gone.update(views[key].source for key in drop if views[key].source not in stay)
+        else:
+            drop = {
+                key
+                for key, view in views.items()
+                if (view.source or view.location.rsplit("/", 1)[-1]) in gone
+            }
+        names = {str(views[key].nevra) for key in drop}
+        kernels = {
+            release: note._replace(patches={n: p for n, p in note.patches.items() if n not in names})
+            for release, note in state.record.kernels.items()
+        }
+        record = Record(job.now, kernels) if drop else state.record
+        outcome = Outcome(
+            store.root,
+            job.dry_run,
+            packages_removed=tuple(sorted(names)),
+            record_changed=differences(state.record, record),
+        )
+        rest = {key: package for key, package in state.packages.items() if key not in drop}
+        return Next(rest, state.advisories, record, outcome)
+
+    places = [root, os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
+    return [change(place, job, decide) for place in places if place == root or Store(place).exists()]

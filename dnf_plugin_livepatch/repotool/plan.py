@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of a fleet's kernels the repository covers, by what, and what is missing. Pure."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+
+from .. import record as records
+from .view import View, advisories_by_package, by_kernel, closed_by, cve_order, standing
+
+
+class Row(NamedTuple):
+    """One kernel release: ``patch`` is the NEVRA that hosts would get, "" for none.
+
+    ``missing`` are the CVEs asked for that it does not close, ``unfixable`` those of them that only a
+    reboot closes. ``supported`` is yes, no or unknown. ``gap`` says in words what is wrong, "" for nothing.
+    """
+
+    kernel: str
+    patch: str
+    issued: str
+    percent: int
+    cves: Tuple[str, ...]
+    missing: Tuple[str, ...]
+    unfixable: Tuple[str, ...]
+    supported: str
+    support_end: str
+    gap: str
+
+
+def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> List[Row]:
+    """A row for each of ``kernels``, in that order and once."""
+    groups, told = by_kernel(view.patches), advisories_by_package(view)
+    rows = []
+    for release in dict.fromkeys(kernels):
+        note = view.record.kernels.get(release) if view.record else None
+        note = note or records.KernelNote()
+        good = standing(view, release, groups.get(release, []))
+        patch = good[0] if good else None
+        closes = closed_by(patch, told) if patch else ()
+        said = note.patches.get(str(patch.nevra), records.PatchNote()) if patch else records.PatchNote()
+        percent = records.share(said, now) if patch else 0
+        reboot = {item.cve for item in note.unfixable}
+        missing = tuple(sorted(set(cves) - set(closes), key=cve_order))
+        known = {True: "yes", False: "no", None: "unknown"}[records.supported(note, now)]
+        withdrawn = bool(groups.get(release)) and not good
+        rows.append(
+            Row(
+                release,
+                str(patch.nevra) if patch else "",
+                said.issued,
+                percent,
+                closes,
+                missing,
+                tuple(cve for cve in missing if cve in reboot),
+                known,
+                note.support_end,
+                _gap(bool(patch), withdrawn, missing, known),
+            )
+        )
+    return rows
+
+
+def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str) -> str:
+    told = []
+    if withdrawn:
+        told.append("every live patch is withdrawn")
+    elif not patched:
+        told.append("no live patch is published")
+    if missing:
+        told.append("does not close " + ", ".join(missing) if patched else "open: " + ", ".join(missing))
+    if supported == "no":
+        told.append("support has ended")
+    return "; ".join(told)
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """For people: one line a kernel, what is missing below it."""
+    lines: List[str] = []
+    width = max([len(row.kernel) for row in rows], default=0)
+    for row in rows:
+        patch = f"{row.patch} ({len(row.cves)} CVEs" if row.patch else "(none"
+        share = f", offered to {row.percent}%" if row.patch and row.percent < 100 else ""
+        end = f", supported until {row.support_end}" if row.support_end else ""
+        lines.append(f"{row.kernel:<{width}}  {patch}{share}{end})")
+        if row.gap:
+            lines.append(f"{'':<{width}}  gap: {row.gap}")
+    gaps = sum(1 for row in rows if row.gap)
+    lines.append(f"{len(rows) - gaps} of {len(rows)} kernel(s) covered")
+    return "\n".join(lines) + "\n"
+
+
+def as_data(rows: Sequence[Row]) -> Dict[str, object]:
+    """For programs."""
+    return {
+        "schema": 1,
+        "kernels": [row._asdict() for row in rows],
+        "gaps": sum(1 for row in rows if row.gap),
+    }

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Changing a repository: a new generation, verified, then one switch; and publish itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+
+import createrepo_c as cr
+
+from .. import record as records
+from ..model import Nevra
+from ..record import Record
+from . import advisories, client, lint, metadata, rpms, signing
+from .advisories import Incoming
+from .errors import ToolError
+from .settings import AdvisoryFile, Settings
+from .store import Store, location_of
+from .view import MetadataFile, Package, View
+
+SOURCE, DEBUG = "source", "debug"
+
+
+class Outcome(NamedTuple):
+    """What one repository became, or would become (``dry_run``)."""
+
+    repository: str
+    dry_run: bool
+    packages_added: Tuple[str, ...] = ()
+    packages_removed: Tuple[str, ...] = ()
+    advisories_added: Tuple[str, ...] = ()
+    advisories_changed: Tuple[str, ...] = ()
+    record_changed: Tuple[str, ...] = ()
+    generation: str = ""
+    findings: Tuple[lint.Finding, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing to do."""
+        return not any(
+            (
+                self.packages_added,
+                self.packages_removed,
+                self.advisories_added,
+                self.advisories_changed,
+                self.record_changed,
+            )
+        )
+
+
+class Job(NamedTuple):
+    """How to work: ``wait`` seconds for the lock, ``now`` ISO 8601 UTC."""
+
+    settings: Settings
+    now: str
+    wait: float = 60.0
+    dry_run: bool = False
+
+
+class State(NamedTuple):
+    """What is published now, in createrepo_c's objects by package digest, and its record."""
+
+    packages: Dict[str, cr.Package]
+    advisories: List[cr.UpdateRecord]
+    record: Record
+    carried: List[Tuple[str, str]]
+
+
+class Next(NamedTuple):
+    """What is to be published. ``files`` are (source, location, digest) of RPMs to place."""
+
+    packages: Dict[str, cr.Package]
+    advisories: List[cr.UpdateRecord]
+    record: Record
+    outcome: Outcome
+    files: Tuple[Tuple[str, str, str], ...] = ()
+
+
+def nevra_of(package: cr.Package) -> Nevra:
+    """The NEVRA of a package of the metadata."""
+    return Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
+
+
+def load(store: Store) -> State:
+    """What ``store`` publishes; nothing for a new one. Raises ToolError."""
+    if not store.exists():
+        return State({}, [], Record(), [])
+    loaded = metadata.load(store.repodata)
+    try:
+        record = records.parse(loaded.record) if loaded.record else Record()
+    except records.RecordError as error:
+        raise ToolError(
+            "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
+        ) from None
+    return State(loaded.packages, loaded.advisories, record, metadata.carried(store.repodata, loaded.repomd))
+
+
+def change(root: str, job: Job, decide: Callable[[Store, State], Next]) -> Outcome:
+    """Under the lock: read, ``decide``, and unless that changes nothing, make it the published state."""
+    store = Store(root)
+    try:
+        with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
+            if not job.dry_run:
+                store.sweep(job.settings.grace)
+            state = load(store)
+            new = decide(store, state)
+            if job.dry_run or (new.outcome.nothing and store.exists()):
+                return new.outcome
+            return new.outcome._replace(generation=_release(store, state, new, job))
+    except OSError as error:
+        raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
+
+
+def _release(store: Store, state: State, new: Next, job: Job) -> str:
+    settings = job.settings
+    if not settings.keys:
+        raise ToolError("no-keys")
+    generation = store.begin()
+    done = False
+    try:
+        store.list_packages(generation, (package.location_href for package in new.packages.values()))
+        for source, location, checksum in new.files:
+            store.place(source, location, checksum)
+        repodata = os.path.join(generation, "repodata")
+        text = records.dump(new.record)
+        metadata.write(
+            repodata,
+            new.packages.values(),
+            new.advisories,
+            text,
+            state.carried,
+            settings.compression,
+            int(advisories.moment(job.now).timestamp()),
+        )
+        signing.sign(repodata, settings.sign_with, settings.gpg_home)
+        store.link_old(generation, settings.grace)
+        _verify(store, generation, state, new, text, settings)
+        store.switch(store.seal(generation), settings.base_url)
+        done = True
+    finally:
+        with contextlib.nullcontext() if done else contextlib.suppress(OSError):
+            store.sweep(settings.grace)
+    return os.path.basename(os.path.dirname(os.path.realpath(store.repodata)))
+
+
+def _verify(store: Store, generation: str, state: State, new: Next, record: str, settings: Settings) -> None:
+    """Every file is there, and dnf reads all that is new as it is meant."""
+    for package in new.packages.values():
+        path = store.at(metadata.safe(package.location_href))
+        if not package.location_base and (
+            not os.path.isfile(path) or os.path.getsize(path) != package.size_package
+        ):
+            raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
+    fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
+    told: Dict[Nevra, List[str]] = {}
+    ids = {*new.outcome.advisories_added, *new.outcome.advisories_changed}
+    for update in new.advisories if ids else ():
+        if update.id in ids:
+            view = metadata.advisory_view(update)
+            for item in view.packages:
+                told.setdefault(item.nevra, []).extend(view.cves)
+    wanted = {nevra: told[nevra] for nevra in fresh if nevra in told and nevra.arch not in ("src", "nosrc")}
+    client.check(generation, settings.keys, fresh, wanted, record)
+
+
+def parts_of(
+    root: str, items: Sequence[Tuple[str, cr.Package]]
+) -> List[Tuple[str, List[Tuple[str, cr.Package]]]]:
+    """Where each incoming (path, package) belongs: sources and debugging data first, then the rest.
+
+    ``{arch}`` in ``root`` is each package's architecture; noarch and source packages go to all.
+    """
+    arches = sorted({p.arch for _, p in items if p.arch not in ("noarch", "src", "nosrc")}) or ["noarch"]
+    found: List[Tuple[str, List[Tuple[str, cr.Package]]]] = []
+    for arch in arches if "{arch}" in root else [""]:
+        base = root.replace("{arch}", arch)
+        mine = [item for item in items if not arch or item[1].arch in (arch, "noarch", "src", "nosrc")]
+        for place in (SOURCE, DEBUG, ""):
+            group = [item for item in mine if _place(item[1]) == place]
+            if group:
+                found.append((os.path.join(base, place) if place else base, group))
+    return found
+
+
+def _place(package: cr.Package) -> str:
+    if package.arch in ("src", "nosrc"):
+        return SOURCE
+    return DEBUG if package.name.endswith(("-debuginfo", "-debugsource")) else ""
+
+
+def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> List[Outcome]:
+    """Publish the RPM files ``paths``. Raises ToolError, and then nothing has changed."""
+    if not job.settings.keys:
+        raise ToolError("no-keys")
+    items = [(path, rpms.read(path, "")) for path in dict.fromkeys(paths)]
+    for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
+        if state != "good":
+            raise ToolError("rpm-signature", file=path, reason=detail)
+    groups = parts_of(root, items)
+
+    def adding(group: List[Tuple[str, cr.Package]], how: Job) -> Callable[[Store, State], Next]:
+        return lambda store, state: _add(store, state, group, how, file)
+
+    if len(groups) > 1 and not job.dry_run:  # a refusal of the last must not leave the first published
+        trial = job._replace(dry_run=True)
+        for place, group in groups:
+            found = change(place, trial, adding(group, trial)).findings
+            if lint.errors(found):
+                raise LintRefused(found)
+    return [change(place, job, adding(group, job)) for place, group in groups]
+
+
+def _add(
+    store: Store, state: State, group: List[Tuple[str, cr.Package]], job: Job, file: AdvisoryFile
+) -> Next:
+    there = {nevra_of(package): key for key, package in state.packages.items()}
+    packages, files, incoming = dict(state.packages), [], []
+    for path, package in group:
+        nevra = nevra_of(package)
+        if there.setdefault(nevra, package.pkgId) != package.pkgId:
+            raise ToolError("rpm-replaced", nevra=nevra)
+        if package.pkgId not in packages:
+            package.location_href = location_of(path, package.pkgId)
+            files.append((path, package.location_href, package.pkgId))
+            packages[package.pkgId] = package
+        view = metadata.package_view(packages[package.pkgId])
+        incoming.append(Incoming(view, rpms.manifests(path, view.files)))
+    settings = job.settings
+    updates, added, changed = advisories.merge(
+        state.advisories, advisories.drafts(incoming, file, settings), settings, job.now
+    )
+    dates = {
+        str(item.nevra): metadata.issued_of(update)
+        for update in updates
+        if update.id in {*added, *changed}
+        for item in metadata.advisory_view(update).packages
+    }
+    steps = settings.rollout if file.rollout is None else file.rollout
+    record = advisories.note(
+        state.record, incoming, {**settings.kernels, **file.kernels}, steps, dates, job.now
+    )
+    outcome = Outcome(
+        store.root,
+        job.dry_run,
+        tuple(sorted(str(nevra_of(packages[key])) for _, _, key in files)),
+        (),
+        tuple(added),
+        tuple(changed),
+        differences(state.record, record),
+    )
+    findings = gate(packages, updates, record, state.record, [item.package for item in incoming], job)
+    return Next(packages, updates, record, outcome._replace(findings=findings), tuple(files))
+
+
+def gate(
+    packages: Dict[str, cr.Package],
+    updates: List[cr.UpdateRecord],
+    record: Record,
+    before: Record,
+    touched: Iterable[Package],
+    job: Job,
+) -> Tuple[lint.Finding, ...]:
+    """Lint what is touched: the incoming packages, others for their kernels, and their advisories."""
+    names = {package.nevra.name for package in touched}
+    kernels = {release for package in touched for release in package.kernels}
+    views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
+    ids = {view.nevra for view in views}
+    told = tuple(
+        view
+        for view in map(metadata.advisory_view, _naming(updates, names))
+        if any(item.nevra in ids for item in view.packages)
+    )
+    part = Record(record.generated, {key: note for key, note in record.kernels.items() if key in kernels})
+    view = View(
+        "publish",
+        "",
+        views,
+        told,
+        (MetadataFile("updateinfo", "updateinfo", "updateinfo", "sha256"),),
+        part,
+    )
+    ends = {release: text.support_end for release, text in job.settings.kernels.items() if text.support_end}
+    waivers = job.settings.waivers
+    found = [
+        item
+        for item in lint.run(view, lint.Context(job.now, supported=ends, published=before), waivers)
+        if item.check not in ("waiver-unused", "record-patch-unknown")
+    ]
+    wrong = lint.errors(found)
+    if wrong and not job.dry_run:
+        raise LintRefused(tuple(found))
+    return tuple(found)
+
+
+class LintRefused(ToolError):
+    """lint found errors in what was to be published; ``findings`` are all of them."""
+
+    def __init__(self, findings: Tuple[lint.Finding, ...]) -> None:
+        super().__init__("lint-refused", count=len(lint.errors(findings)))
+        self.findings = findings
+
+
+def _naming(updates: Iterable[cr.UpdateRecord], names: "set[str]") -> List[cr.UpdateRecord]:
+    return [
+        update
+        for update in updates
+        if any(item.name in names for collection in update.collections for item in collection.packages)
+    ]
+
+
+def differences(old: Record, new: Record) -> Tuple[str, ...]:
+    """What changed in the record, one line each."""
+    found = []
+    for release, note in sorted(new.kernels.items()):
+        before = old.kernels.get(release, records.KernelNote())
+        if note.support_end != before.support_end:
+            found.append(f"{release}: support ends {note.support_end}")
+        if note.unfixable != before.unfixable:
+            found.append(f"{release}: {len(note.unfixable)} CVE(s) that no live patch closes")
+        for nevra, patch in sorted(note.patches.items()):
+            was = before.patches.get(nevra)
+            if patch.withdrawn and not (was and was.withdrawn):
+                found.append(f"{nevra}: withdrawn, {patch.withdrawn.reason}")
+            elif was is None:
+                found.append(f"{nevra}: issued {patch.issued}")
+    gone = [
+        n
+        for r, note in old.kernels.items()
+        for n in note.patches
+        if r not in new.kernels or n not in new.kernels[r].patches
+    ]
+    return (*found, *(f"{nevra}: no longer noted" for nevra in sorted(gone)))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Any repository, a folder or an address, as a View, and what checking its files needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from typing import Dict, Iterable, List, Sequence, Tuple
+
+from .. import record as records
+from . import metadata, rpms, signing
+from .errors import ToolError
+from .kernels import offered
+from .view import View
+
+MAX_DOWNLOAD = 1 << 30
+TIMEOUT = 60.0
+
+
+def is_remote(where: str) -> bool:
+    """Whether ``where`` is an address."""
+    return "://" in where
+
+
+def read(where: str, keys: Sequence[str]) -> View:
+    """The repository at ``where``. Raises ToolError."""
+    if not is_remote(where):
+        root = os.path.abspath(where)
+        return _view(where, root, root, keys)
+    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
+        fetch(where, scratch)
+        return _view(where, "", scratch, keys)
+
+
+def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
+    repodata = os.path.join(folder, "repodata")
+    files = metadata.files_of(repodata, metadata.repomd_of(repodata))
+    loaded = metadata.load(repodata)
+    record, fault = None, ""
+    if loaded.record:
+        try:
+            record = records.parse(loaded.record)
+        except records.RecordError as error:
+            fault = str(error)
+    return View(
+        where=where,
+        root=root,
+        packages=tuple(metadata.package_view(package) for package in loaded.packages.values()),
+        advisories=tuple(metadata.advisory_view(update) for update in loaded.advisories),
+        files=files,
+        record=record,
+        record_fault=fault,
+        signature=signing.check(repodata, keys),
+        revision=loaded.repomd.revision or "",
+        warnings=loaded.warnings,
+    )
+
+
+def fetch(base: str, folder: str) -> None:
+    """The metadata of the repository at the address ``base``, into ``folder``. Raises ToolError."""
+    repodata = os.path.join(folder, "repodata")
+    os.makedirs(repodata, exist_ok=True)
+    if not base.startswith(("http://", "https://", "file://")):
+        raise ToolError("no-repository", where=base, reason="only http, https and file addresses are read")
+    if not _get(base, "repodata/repomd.xml", folder):
+        raise ToolError("no-repository", where=base, reason="no repodata/repomd.xml")
+    _get(base, "repodata/" + signing.SIGNATURE, folder)
+    for record in metadata.repomd_of(repodata).records:
+        location = metadata.safe(record.location_href or "")
+        if not record.type.endswith(("_db", "_zck")):
+            _get(base, location, folder)
+
+
+def _get(base: str, location: str, folder: str) -> bool:
+    """Download one file; False when the server has none. Raises ToolError for anything else."""
+    target = os.path.join(folder, location)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    address = base.rstrip("/") + "/" + location
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, open(target, "wb") as file:
+            if int(answer.headers.get("Content-Length") or 0) > MAX_DOWNLOAD:
+                raise ToolError("metadata-unreadable", where=address, reason="too large")
+            shutil.copyfileobj(answer, file, 1 << 20)
+            return True
+    except urllib.error.HTTPError as error:
+        if error.code in (403, 404, 410):
+            return False
+        raise ToolError("metadata-unreadable", where=address, reason=error) from None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, FileNotFoundError):
+            return False
+        raise ToolError("metadata-unreadable", where=address, reason=error.reason) from None
+    except (OSError, ValueError) as error:
+        raise ToolError("metadata-unreadable", where=address, reason=error) from None
+
+
+def rpm_states(
+    view: View, keys: Sequence[str], only: "Iterable[str] | None" = None
+) -> Dict[str, Tuple[str, str]]:
+    """By location: what is wrong with each package file of a local repository, or good.
+
+    Without ``keys`` signatures are looked for but not judged. ``only`` limits it to some locations.
+    """
+    if not view.root:
+        return {}
+    wanted = None if only is None else set(only)
+    found: Dict[str, Tuple[str, str]] = {}
+    whole: List[str] = []
+    for package in view.packages:
+        path = os.path.join(view.root, metadata.safe(package.location))
+        if package.base or (wanted is not None and package.location not in wanted):
+            continue
+        if not os.path.isfile(path):
+            found[package.location] = ("missing", "")
+        elif os.path.getsize(path) != package.size:
+            found[package.location] = ("size", str(os.path.getsize(path)))
+        elif metadata.digest(path, package.checksum_type) != package.checksum:
+            found[package.location] = ("digest", "")
+        else:
+            whole.append(package.location)
+    states = rpms.signatures([os.path.join(view.root, location) for location in whole], keys)
+    for location in whole:
+        state, detail = states[os.path.join(view.root, location)]
+        if state == "unknown-key" and not keys:
+            state = "good"
+        found[location] = (state, detail)
+    return found
+
+
+def kernels_offered(views: Iterable[View]) -> "frozenset[str]":
+    """The kernel releases that the packages of ``views`` provide."""
+    return frozenset(
+        release
+        for view in views
+        for package in view.packages
+        if not package.kind
+        for release in offered(package.provides)
+    )

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which live patches a repository may let go of. Pure."""
+
+from __future__ import annotations
+
+from typing import Set, Tuple
+
+from ..record import Record
+from .view import Package, by_kernel, withdrawn
+
+
+def droppable(packages: Tuple[Package, ...], record: Record, keep: int) -> Tuple[Package, ...]:
+    """The live patches that nobody needs any more, in the order given.
+
+    For each kernel the newest ``keep`` stay, and always the newest, the newest that is not withdrawn
+    (hosts go back to it), and any that another package requires. A package for several kernels stays
+    while one of them needs it.
+    """
+    patches = tuple(package for package in packages if package.kind == "patch")
+    stay: Set[Package] = set()
+    for release, group in by_kernel(patches).items():
+        stay.update(group[: max(keep, 1)])
+        good = [package for package in group if not withdrawn(record, release, package)]
+        stay.update(good[:1])
+    required = {
+        (capability.name, capability.version, capability.release)
+        for package in packages
+        for capability in package.requires
+        if capability.flags == "EQ"
+    }
+    return tuple(
+        package
+        for package in patches
+        if package not in stay
+        and (package.nevra.name, package.nevra.version, package.nevra.release) not in required
+    )

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a publisher sets: livepatch-repo.yml, and advisory.yml for the texts of one publish."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+
+from ..manifest import CVE, RELEASE
+from ..model import Unfixable
+from . import yamlfile as y
+from .errors import ToolError
+from .metadata import COMPRESSIONS
+
+SEVERITIES = ("Low", "Moderate", "Important", "Critical")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~+-]{1,127}\Z")
+_CHECK = re.compile(r"[a-z][a-z0-9-]{2,60}\Z")
+_REFERENCES = ("bugzilla", "cve", "other", "self", "vendor")
+_UNFIXABLE = y.record({"cve": y.pattern(CVE, "a CVE identifier"), "reason": y.text(1000)}, ("cve", "reason"))
+_KERNEL = y.record({"support_end": y.time, "unfixable": y.listing(_UNFIXABLE)})
+_STEP = y.record({"after": y.span, "percent": y.number(0, 100)}, ("after", "percent"))
+_WAIVER = y.record(
+    {"check": y.pattern(_CHECK, "the id of a check"), "subject": y.text(500), "reason": y.text(1000)},
+    ("check", "reason"),
+)
+_KEYS: Dict[str, y.Check] = {
+    "sign_with": y.text(),
+    "gpg_home": y.text(1000),
+    "keys": y.listing(y.text(1000), 100),
+    "compression": y.choice(*COMPRESSIONS),
+    "grace": y.span,
+    "keep": y.number(1, 10000),
+    "advisory_prefix": y.pattern(_ID, "letters, digits and . _ : ~ + -"),
+    "from": y.text(),
+    "rights": y.text(1000, True),
+    "base_url": y.text(1000),
+    "title": y.text(),
+    "kernels_from": y.listing(y.text(1000), 100),
+    "kernels": y.table(RELEASE, _KERNEL),
+    "rollout": y.listing(_STEP, 100),
+    "waive": y.listing(_WAIVER),
+}
+_REFERENCE = y.record(
+    {"type": y.choice(*_REFERENCES), "id": y.text(), "href": y.text(1000), "title": y.text(500)},
+    ("type", "id", "href"),
+)
+_ADVISORY = y.record(
+    {
+        "id": y.pattern(_ID, "an advisory id"),
+        "packages": y.listing(y.text(500)),
+        "title": y.text(500),
+        "severity": y.choice(*SEVERITIES),
+        "type": y.choice("security", "bugfix", "enhancement"),
+        "summary": y.text(4000, True),
+        "description": y.text(20000, True),
+        "solution": y.text(4000, True),
+        "issued": y.time,
+        "rights": y.text(1000, True),
+        "cves": y.listing(y.pattern(CVE, "a CVE identifier")),
+        "references": y.listing(_REFERENCE),
+    }
+)
+_ADVISORY_FILE: Dict[str, y.Check] = {
+    "schema": y.number(1, 1),
+    "advisories": y.listing(_ADVISORY),
+    "kernels": y.table(RELEASE, _KERNEL),
+    "rollout": y.listing(_STEP, 100),
+}
+
+
+class Waiver(NamedTuple):
+    """A finding that the publisher accepts: a check, a glob over subjects, and why."""
+
+    check: str
+    subject: str
+    reason: str
+
+
+class KernelText(NamedTuple):
+    """What the publisher says of a kernel release."""
+
+    support_end: str = ""
+    unfixable: Tuple[Unfixable, ...] = ()
+
+
+class Settings(NamedTuple):
+    """livepatch-repo.yml; ``grace`` is in seconds, ``rollout`` (seconds after issue, percent)."""
+
+    sign_with: str = ""
+    gpg_home: str = ""
+    keys: Tuple[str, ...] = ()
+    compression: str = "gz"
+    grace: int = 2 * 86400
+    keep: int = 3
+    advisory_prefix: str = "LIVEPATCH"
+    sender: str = "livepatch-repo"
+    rights: str = ""
+    base_url: str = ""
+    title: str = "Live patches"
+    kernels_from: Tuple[str, ...] = ()
+    kernels: Mapping[str, KernelText] = {}
+    rollout: Tuple[Tuple[int, int], ...] = ()
+    waivers: Tuple[Waiver, ...] = ()
+
+
+class AdvisoryFile(NamedTuple):
+    """advisory.yml: the entries as checked mappings, kernels, and a rollout (None: as set)."""
+
+    advisories: Tuple[Mapping[str, Any], ...] = ()
+    kernels: Mapping[str, KernelText] = {}
+    rollout: "Tuple[Tuple[int, int], ...] | None" = None
+
+
+def _kernels(data: Mapping[str, Mapping[str, Any]]) -> Dict[str, KernelText]:
+    return {
+        release: KernelText(
+            entry.get("support_end", ""),
+            tuple(Unfixable(item["cve"], item["reason"]) for item in entry.get("unfixable", [])),
+        )
+        for release, entry in data.items()
+    }
+
+
+def _steps(data: List[Mapping[str, int]]) -> Tuple[Tuple[int, int], ...]:
+    return tuple(sorted((step["after"], step["percent"]) for step in data))
+
+
+def read(path: str) -> Settings:
+    """The settings in ``path``; its relative paths are below its folder. Raises ToolError."""
+    try:
+        data = y.mapping(y.load(path), "settings", _KEYS)
+    except y.Fault as fault:
+        raise ToolError("settings-fault", file=path, fault=fault) from None
+    below = os.path.dirname(os.path.abspath(path))
+    waivers = [
+        Waiver(item["check"], item.get("subject", "*"), item["reason"]) for item in data.pop("waive", [])
+    ]
+    places = {name: tuple(data.pop(name, ())) for name in ("keys", "kernels_from")}
+    home = data.pop("gpg_home", "")
+    return Settings(
+        keys=tuple(os.path.join(below, key) for key in places["keys"]),
+        kernels_from=tuple(
+            place if "://" in place else os.path.join(below, place) for place in places["kernels_from"]
+        ),
+        gpg_home=os.path.join(below, home) if home else "",
+        kernels=_kernels(data.pop("kernels", {})),
+        rollout=_steps(data.pop("rollout", [])),
+        waivers=tuple(waivers),
+        sender=data.pop("from", "livepatch-repo"),
+        **data,
+    )
+
+
+def read_advisories(path: str) -> AdvisoryFile:
+    """The advisory.yml in ``path``. Raises ToolError."""
+    try:
+        data = y.mapping(y.load(path), "advisory file", _ADVISORY_FILE)
+        if "schema" not in data:
+            raise y.Fault("schema: 1 is missing")
+    except y.Fault as fault:
+        raise ToolError("advisory-fault", file=path, fault=fault) from None
+    return AdvisoryFile(
+        tuple(data.get("advisories", [])),
+        _kernels(data.get("kernels", {})),
+        _steps(data["rollout"]) if "rollout" in data else None,
+    )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signing repomd.xml with gpg, and checking such a signature as a client would."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Iterable, List
+
+from .errors import ToolError
+from .run import run
+
+SIGNATURE = "repomd.xml.asc"
+KEY = "repomd.xml.key"
+
+
+def _gpg(home: str) -> List[str]:
+    return ["gpg", "--batch", "--no-tty", "--yes", *(["--homedir", home] if home else [])]
+
+
+def sign(repodata: str, key: str, home: str) -> None:
+    """Write repomd.xml.asc with ``key``, and the public key beside it, as SUSE's clients look for it."""
+    if not key:
+        raise ToolError("key-missing", reason="none is named")
+    public = run([*_gpg(home), "--armor", "--export", key]).stdout
+    if not public:
+        raise ToolError("key-missing", reason=f"gpg knows no key {key!r}")
+    with open(os.path.join(repodata, KEY), "wb") as file:
+        file.write(public)
+    run(
+        [
+            *_gpg(home),
+            "--local-user",
+            key,
+            "--detach-sign",
+            "--armor",
+            "--digest-algo",
+            "SHA256",
+            "--output",
+            os.path.join(repodata, SIGNATURE),
+            os.path.join(repodata, "repomd.xml"),
+        ]
+    )
+
+
+def check(repodata: str, keys: Iterable[str]) -> str:
+    """``good``, ``missing``, ``bad`` (another text was signed), ``unknown-key`` or ``unchecked``."""
+    signature = os.path.join(repodata, SIGNATURE)
+    if not os.path.isfile(signature):
+        return "missing"
+    given = list(keys)
+    if not given:
+        return "unchecked"
+    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
+        ring = os.path.join(scratch, "ring.gpg")
+        with open(ring, "wb") as out:
+            for key in given:
+                with open(key, "rb") as file:
+                    data = file.read(1 << 20)
+                armored = data.lstrip().startswith(b"-----BEGIN")
+                out.write(
+                    run(["gpg", "--batch", "--homedir", scratch, "--dearmor"], data).stdout
+                    if armored
+                    else data
+                )
+        done = run(
+            [
+                "gpgv",
+                "--homedir",
+                scratch,
+                "--keyring",
+                ring,
+                "--status-fd",
+                "1",
+                signature,
+                os.path.join(repodata, "repomd.xml"),
+            ],
+            check=False,
+        )
+    status = done.stdout.decode("utf-8", "replace")
+    if done.returncode == 0 and "GOODSIG" in status:
+        return "good"
+    return "unknown-key" if "NO_PUBKEY" in status and "BADSIG" not in status else "bad"

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A repository as lint, report, plan and prune look at it. No I/O."""
+
+from __future__ import annotations
+
+import functools
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import rpm
+
+from ..model import Nevra
+from ..record import Record
+
+
+class Capability(NamedTuple):
+    """One Provides, Requires, ... entry; ``flags`` is "" or EQ, LT, GT, LE, GE."""
+
+    name: str
+    flags: str = ""
+    epoch: str = ""
+    version: str = ""
+    release: str = ""
+
+    @property
+    def value(self) -> str:
+        """``version-release`` as written, "" where there is none."""
+        return self.version + ("-" + self.release if self.release else "")
+
+    def __str__(self) -> str:
+        sign = {"EQ": "=", "LT": "<", "GT": ">", "LE": "<=", "GE": ">="}.get(self.flags)
+        epoch = f"{self.epoch}:" if self.epoch not in ("", "0") else ""
+        return f"{self.name} {sign} {epoch}{self.value}" if sign and self.value else self.name
+
+
+class Package(NamedTuple):
+    """One package of the metadata.
+
+    ``kind`` is ``patch``, ``empty`` (a subscription, which patches nothing) or "" for no live patch;
+    ``kernels`` are the releases it patches, ``why`` is how that is known, or why it is none.
+    """
+
+    nevra: Nevra
+    location: str
+    base: str = ""
+    checksum: str = ""
+    checksum_type: str = "sha256"
+    size: int = 0
+    build_time: int = 0
+    source: str = ""
+    provides: Tuple[Capability, ...] = ()
+    requires: Tuple[Capability, ...] = ()
+    conflicts: Tuple[Capability, ...] = ()
+    supplements: Tuple[Capability, ...] = ()
+    files: Tuple[str, ...] = ()
+    kind: str = ""
+    kernels: Tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def own_cves(self) -> Tuple[str, ...]:
+        """The CVEs of its ``livepatch-cve(...)`` capabilities."""
+        found = (cap.name[14:-1] for cap in self.provides if cap.name.startswith("livepatch-cve("))
+        return tuple(sorted(set(found)))
+
+    @property
+    def modules(self) -> Tuple[str, ...]:
+        """The module files it carries."""
+        return tuple(path for path in self.files if path.endswith((".ko", ".ko.xz", ".ko.gz", ".ko.zst")))
+
+
+class Reference(NamedTuple):
+    """One reference of an advisory."""
+
+    type: str
+    id: str
+    href: str
+    title: str = ""
+
+
+class ListedPackage(NamedTuple):
+    """One package in an advisory's pkglist, as written there."""
+
+    nevra: Nevra
+    filename: str = ""
+    checksum: str = ""
+    reboot: bool = False
+
+
+class Advisory(NamedTuple):
+    """One advisory; times are ISO 8601 or "" where missing."""
+
+    id: str
+    type: str = ""
+    severity: str = ""
+    status: str = ""
+    title: str = ""
+    version: str = ""
+    issued: str = ""
+    updated: str = ""
+    summary: str = ""
+    description: str = ""
+    solution: str = ""
+    reboot: bool = False
+    references: Tuple[Reference, ...] = ()
+    packages: Tuple[ListedPackage, ...] = ()
+
+    @property
+    def cves(self) -> Tuple[str, ...]:
+        """The CVEs it refers to, in order and once."""
+        found = (ref.id for ref in self.references if ref.type == "cve" and ref.id)
+        return tuple(dict.fromkeys(found))
+
+
+class MetadataFile(NamedTuple):
+    """One record of repomd.xml. ``state`` is ok, missing or differs."""
+
+    type: str
+    location: str
+    checksum: str
+    checksum_type: str
+    state: str = "ok"
+
+
+class View(NamedTuple):
+    """One repository. ``root`` is its folder ("" for one read over http).
+
+    ``signature``: good, missing, bad, unknown-key or unchecked (no keys given). ``record_fault``
+    tells why the livepatch record cannot be used, ``warnings`` what the parser stumbled over.
+    """
+
+    where: str
+    root: str
+    packages: Tuple[Package, ...]
+    advisories: Tuple[Advisory, ...]
+    files: Tuple[MetadataFile, ...] = ()
+    record: Optional[Record] = None
+    record_fault: str = ""
+    signature: str = "unchecked"
+    revision: str = ""
+    warnings: Tuple[str, ...] = ()
+
+    @property
+    def patches(self) -> Tuple[Package, ...]:
+        """The live-patch packages (no subscriptions, no source packages)."""
+        return tuple(package for package in self.packages if package.kind == "patch")
+
+    @property
+    def has(self) -> "frozenset[str]":
+        """The types of its metadata files."""
+        return frozenset(file.type for file in self.files)
+
+
+def compare_evr(first: Nevra, second: Nevra) -> int:
+    """-1, 0 or 1, as RPM orders them."""
+    return int(
+        rpm.labelCompare(
+            (first.epoch or "0", first.version, first.release),
+            (second.epoch or "0", second.version, second.release),
+        )
+    )
+
+
+newest_first = functools.cmp_to_key(lambda a, b: compare_evr(b.nevra, a.nevra))  # type: ignore[attr-defined]
+
+
+def by_kernel(packages: Tuple[Package, ...]) -> Dict[str, List[Package]]:
+    """Live patches by kernel release, newest first."""
+    found: Dict[str, List[Package]] = {}
+    for package in packages:
+        for release in package.kernels:
+            found.setdefault(release, []).append(package)
+    for group in found.values():
+        group.sort(key=newest_first)
+    return found
+
+
+def withdrawn(record: Optional[Record], release: str, package: Package) -> bool:
+    """Whether the record says that ``package`` was taken back for ``release``."""
+    note = record.kernels.get(release) if record else None
+    patch = note.patches.get(str(package.nevra)) if note else None
+    return patch is not None and patch.withdrawn is not None
+
+
+def standing(view: View, release: str, group: List[Package]) -> List[Package]:
+    """Those of ``group`` that are not withdrawn."""
+    return [package for package in group if not withdrawn(view.record, release, package)]
+
+
+def advisories_by_package(view: View) -> Mapping[Nevra, List[Advisory]]:
+    """The advisories that list a package, by its NEVRA."""
+    found: Dict[Nevra, List[Advisory]] = {}
+    for advisory in view.advisories:
+        for listed in advisory.packages:
+            found.setdefault(listed.nevra, []).append(advisory)
+    return found
+
+
+def closed_by(package: Package, advisories: Mapping[Nevra, List[Advisory]]) -> Tuple[str, ...]:
+    """The CVEs that ``package`` closes: of its own capabilities and of its advisories."""
+    found = set(package.own_cves)
+    for advisory in advisories.get(package.nevra, ()):
+        found.update(advisory.cves)
+    return tuple(sorted(found, key=cve_order))
+
+
+def cve_order(cve: str) -> Tuple[int, int, str]:
+    """Sort key: by year and number, not by text."""
+    parts = cve.split("-")
+    numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]
+    return numbers[0], numbers[1], cve

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real keys, real signed RPMs and repositories for the tests of livepatch-repo."""
+
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[2]
+KERNEL = "5.14.0-427.13.1.el9_4.x86_64"
+NOW = "2026-11-22T21:00:00Z"
+EPOCH = "1795381200"
+
+
+class Keys(NamedTuple):
+    """A gpg home with one signing key, and its public half."""
+
+    home: pathlib.Path
+    name: str
+    public: pathlib.Path
+
+
+def call(argv, check=True, **more):
+    done = subprocess.run([str(part) for part in argv], capture_output=True, text=True, check=False, **more)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def make_key(folder, name):
+    home = pathlib.Path(folder) / name
+    home.mkdir(mode=0o700, parents=True)
+    gpg = ["gpg", "--batch", "--homedir", home]
+    call(
+        [
+            *gpg,
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            f"{name} <{name}@example.com>",
+            "rsa3072",
+            "sign",
+            "never",
+        ]
+    )
+    public = home / "public.asc"
+    public.write_text(call([*gpg, "--armor", "--export", f"{name}@example.com"]).stdout)
+    return Keys(home, f"{name}@example.com", public)
+
+
+def stop_agent(key):
+    call(["gpgconf", "--homedir", key.home, "--kill", "gpg-agent"], check=False)
+
+
+def manifest(release=KERNEL, module="kp_427_1_1", cves=("CVE-2024-1086",), **more):
+    return {
+        "schema": 1,
+        "module": module,
+        "kernel_release": release,
+        "build_id": "ab" * 20,
+        "functions": [{"object": "vmlinux", "name": "nft_verdict_init"}],
+        "cves": list(cves),
+        "severity": "Important",
+        "support_end": "2027-05-01",
+        "issued": "2026-11-20T10:00:00Z",
+        **more,
+    }
+
+
+def patch_name(release):
+    version, _, rest = release.partition("-")
+    return f"kpatch-patch-{version.replace('.', '_')}-{rest.split('.el')[0].replace('.', '_')}"
+
+
+def build(
+    folder,
+    release=KERNEL,
+    version="1",
+    number="1",
+    manifests=None,
+    extra="",
+    name="",
+    arch="x86_64",
+    source=False,
+    debug=False,
+):
+    """One live-patch RPM (and SRPM, and debuginfo, as asked); the paths, binary first."""
+    folder = pathlib.Path(folder)
+    manifests = [manifest(release)] if manifests is None else manifests
+    dist = ".el" + release.split(".el")[1].split(".")[0]
+    name = name or patch_name(release)
+    stage = folder / "stage" / f"{name}-{version}-{number}"
+    lines, files = [], []
+    for entry in manifests:
+        stage.mkdir(parents=True, exist_ok=True)
+        source_file = stage / f"{entry['module']}.json"
+        source_file.write_text(entry.pop("raw", None) or json.dumps(entry))
+        data = f"/usr/share/livepatch/{release}/{entry['module']}.json"
+        module = f"/usr/lib/modules/{release}/livepatch/{entry['module']}.ko"
+        lines += [
+            f"install -Dm644 {source_file} %{{buildroot}}{data}",
+            f"mkdir -p %{{buildroot}}{os.path.dirname(module)}",
+            f"echo {name}-{version}-{number}-{entry['module']} > %{{buildroot}}{module}",
+        ]
+        files += [data, module]
+    cves = sorted({cve for entry in manifests for cve in entry.get("cves", ())})
+    provides = [f"Provides: livepatch(kernel-uname-r:{release})", f"Provides: kpatch-patch = {release}"]
+    provides += [f"Provides: livepatch-cve({cve})" for cve in cves]
+    nl = "\n"
+    spec = folder / f"{name}-{version}-{number}.spec"
+    spec.write_text(f"""
+Name: {name}
+Version: {version}
+Release: {number}{dist}
+Summary: Live patch
+License: GPL-2.0-only
+{nl.join(provides)}
+Requires: kernel-uname-r = {release}
+Supplements: kernel-uname-r = {release}
+{extra}
+%description
+Live patch.
+{"%package debuginfo" + nl + "Summary: d" + nl + "%description debuginfo" + nl + "d" + nl if debug else ""}
+%install
+mkdir -p %{{buildroot}}
+{nl.join(lines)}
+{"mkdir -p %{buildroot}/usr/lib/debug; echo d > %{buildroot}/usr/lib/debug/" + name if debug else ""}
+%files
+{nl.join(files)}
+{"%files debuginfo" + nl + "/usr/lib/debug/" + name if debug else ""}
+""")
+    call(
+        [
+            "rpmbuild",
+            "-ba" if source else "-bb",
+            "--target",
+            arch,
+            "--define",
+            f"_topdir {folder}/rpmbuild",
+            "--define",
+            "debug_package %{nil}",
+            "--define",
+            "__os_install_post %{nil}",
+            "--define",
+            "_build_id_links none",
+            spec,
+        ],
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(1795000000 + int(number))},
+    )
+    built = folder / "rpmbuild" / "RPMS" / arch
+    found = [built / f"{name}-{version}-{number}{dist}.{arch}.rpm"]
+    if source:
+        found.append(folder / "rpmbuild" / "SRPMS" / f"{name}-{version}-{number}{dist}.src.rpm")
+    if debug:
+        found.append(built / f"{name}-debuginfo-{version}-{number}{dist}.{arch}.rpm")
+    return found
+
+
+def build_kernel(folder, release=KERNEL):
+    """A dummy kernel package; its path."""
+    folder = pathlib.Path(folder)
+    version, rest = release.split("-", 1)
+    stem, arch = rest.rsplit(".", 1)
+    spec = folder / f"kernel-{release}.spec"
+    spec.write_text(f"""
+Name: kernel-core
+Version: {version}
+Release: {stem}
+Summary: Kernel
+License: GPL-2.0-only
+Provides: kernel-uname-r = {release}
+Provides: installonlypkg(kernel)
+%description
+Kernel.
+%install
+mkdir -p %{{buildroot}}/boot %{{buildroot}}/lib/modules/{release}
+touch %{{buildroot}}/boot/vmlinuz-{release}
+%files
+/boot/vmlinuz-{release}
+/lib/modules/{release}
+""")
+    call(
+        [
+            "rpmbuild",
+            "-bb",
+            "--target",
+            arch,
+            "--define",
+            f"_topdir {folder}/rpmbuild",
+            "--define",
+            "debug_package %{nil}",
+            "--define",
+            "__os_install_post %{nil}",
+            spec,
+        ]
+    )
+    return folder / "rpmbuild" / "RPMS" / arch / f"kernel-core-{version}-{stem}.{arch}.rpm"
+
+
+def sign(key, *paths):
+    call(
+        [
+            "rpmsign",
+            "--define",
+            f"_gpg_name {key.name}",
+            "--define",
+            f"_gpg_path {key.home}",
+            "--define",
+            "__gpg /usr/bin/gpg",
+            "--addsign",
+            *paths,
+        ],
+        env={**os.environ, "GNUPGHOME": str(key.home)},
+    )
+
+
+def tool(*argv, check=True, cwd="/", **more):
+    """livepatch-repo as a program."""
+    more["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **more.get("env", {})}
+    return call([sys.executable, ROOT / "bin" / "livepatch-repo", *argv], check=check, cwd=cwd, **more)
+
+
+def signing(key):
+    return ["--key", key.public, "--sign-with", key.name, "--gpg-home", key.home]
+
+
+class Server:
+    """A folder over http on loopback."""
+
+    def __init__(self, folder):
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args, **named):
+                super().__init__(*args, directory=str(folder), **named)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+class Client:
+    """The real dnf with a root of its own, gpgcheck=1 and repo_gpgcheck=1."""
+
+    def __init__(self, folder, url, key, mirrors=False):
+        self.root = pathlib.Path(folder)
+        (self.root / "repos").mkdir(parents=True)
+        (self.root / "repos" / "t.repo").write_text(
+            f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n"
+            f"gpgkey=file://{key.public}\nmetadata_expire=0\n"
+        )
+        (self.root / "dnf.conf").write_text(
+            f"[main]\nreposdir={self.root}/repos\ncachedir={self.root}/cache\npersistdir={self.root}/persist\n"
+            f"logdir={self.root}/log\npluginpath=\npluginconfpath=\nzchunk=1\nretries=1\n"
+        )
+
+    def dnf(self, *argv, check=True):
+        return call(
+            [
+                "dnf",
+                "-y",
+                "-c",
+                self.root / "dnf.conf",
+                f"--installroot={self.root}/root",
+                "--releasever=9",
+                f"--setopt=reposdir={self.root}/repos",
+                "--forcearch=x86_64",
+                "--setopt=tsflags=noscripts",
+                "--setopt=skip_if_unavailable=0",
+                *argv,
+            ],
+            check=check,
+            timeout=120,
+        )
+
+    def installed(self):
+        done = call(["rpm", "--root", f"{self.root}/root", "-qa", "--qf", "%{nvra}\n"], check=False)
+        return sorted(done.stdout.split())
