@@ -130,6 +130,11 @@ CATALOGUE: Dict[str, Message] = {
         "Live patches for kernel {release} ended on {end}: new CVEs are closed only by a reboot.",
         "Run 'dnf upgrade' and reboot into the newer kernel.",
     ),
+    "profile-fault": Message(
+        "error",
+        "{fault}",
+        "Correct or remove the file; livepatch-profiles(5) tells the format.",
+    ),
     "profile-writable": Message(
         "warning",
         "{file} can be written by others than root, and it decides which packages may patch the kernel.",

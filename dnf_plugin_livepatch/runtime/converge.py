@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One round of reconcile: carry out what ``desired`` planned, guarded and recorded step by step.
+
+Every change of the kernel is framed by durable records, so that whoever comes after a crash at any
+point knows what was being done.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, List, Optional, Tuple
+
+from ..config import Config
+from ..messages import problem
+from ..model import Action, InForce, InstalledModule, Kernel, Problem
+from ..paths import Paths
+from . import guard, installed, journal, kept, klp, loader, preflight, state
+from . import kernel as kernels
+from .desired import Choice, Plan, Unload, Wanted, choose, plan, replaces
+from .request import Progress
+
+LOCK_SECONDS = 30.0
+RETRY_SECONDS = (60, 120, 300, 900, 1800, 3600)
+
+
+class Run:
+    """One reconcile run: what it is about, and what it did so far."""
+
+    def __init__(
+        self, paths: Paths, config: Config, kernel: Kernel, force: bool, progress: Optional[Progress]
+    ) -> None:
+        self.paths, self.config, self.kernel = paths, config, kernel
+        self.force, self.progress = force, progress
+        self.actions: List[Action] = []
+        self.problems: List[Problem] = []
+        self.seconds: Dict[str, float] = {}
+        self.dnf_history = 0
+        self.retry_in = 0
+        self.installed = installed.Installed((), False, "not read yet")
+
+    def add(self, found: Optional[Problem]) -> None:
+        """Report ``found`` once."""
+        if found is not None and found not in self.problems:
+            self.problems.append(found)
+
+    def note(
+        self, event: str, verb: str, module: str, nevra: str, outcome: str, seconds: float, **facts: object
+    ) -> None:
+        """Record one change in the result and in the journal; a full disk does not undo it."""
+        if verb:
+            self.actions.append(Action(verb, module, nevra, outcome, round(seconds, 3)))
+        try:
+            journal.append(
+                self.paths,
+                event,
+                module=module,
+                nevra=nevra,
+                outcome=outcome,
+                seconds=round(seconds, 3),
+                kernel=self.kernel.release,
+                dnf_history=self.dnf_history or None,
+                **facts,
+            )
+        except OSError as error:
+            self.add(problem("journal-unwritable", why=error.strerror))
+
+
+def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], bool]:
+    """Converge once: the choice that was made, the build ids it should have, and whether something was
+    blocked, which makes another turn due."""
+    run.installed = read
+    boot_id = run.kernel.boot_id
+    state_of = guard.read(run.paths)
+    choice = choose(
+        read, state_of, run.kernel.release, boot_id, lambda item: kept.modules_of(run.paths, item)
+    )
+    for found in choice.problems:
+        run.add(found)
+    if run.config.mode != "load":
+        # Only what the administrator unloads or blocks by hand is acted on.
+        choice = Choice(None, False, choice.problems)
+    build_ids = _build_ids(run, choice)
+    loaded = klp.read(run.paths)
+    todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids)
+    again = False
+    if choice.wanted is not None:
+        again = _bring(run, choice.wanted, todo, build_ids)
+    _clear_leftovers(run)
+    if not again:
+        _take_out(run, choice, todo, build_ids)
+    if choice.known and choice.wanted is None and not read.patches:
+        kept.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
+    return choice, build_ids, again
+
+
+def _build_ids(run: Run, choice: Choice) -> Dict[str, str]:
+    """The build ids the wanted modules should have: their manifest's, else their file's own."""
+    found = {}
+    for module in choice.wanted.modules if choice.wanted is not None else ():
+        if module.manifest is not None:
+            found[module.name] = module.manifest.build_id
+        else:
+            found[module.name] = preflight.module(run.paths, run.kernel, module)[1]
+    return found
+
+
+def in_force(run: Run, wanted: Wanted, build_ids: Dict[str, str]) -> bool:
+    """Whether every module of ``wanted`` is in force now."""
+    return all(not loader.verify(run.paths, m.name, build_ids.get(m.name, "")) for m in wanted.modules)
+
+
+def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> bool:
+    """Load what is missing of ``wanted``; whether it was blocked for what came of it."""
+    for name in todo.taken:
+        run.add(problem("module-other-build", module=name, nevra=wanted.nevra))
+    if todo.taken or not (todo.load or todo.pending):
+        return False
+    if todo.foreign and any(replaces(module) for module in todo.load):
+        run.add(problem("foreign-patch", module=", ".join(todo.foreign), nevra=wanted.nevra))
+        return False
+    host = preflight.host(run.paths)
+    for found in host:
+        run.add(found)
+    if preflight.errors(host):
+        return False
+    before = {patch.module for patch in klp.read(run.paths) if patch.enabled and not patch.transition}
+    for module in todo.pending:
+        result = loader.settle(
+            run.paths,
+            module.name,
+            build_ids.get(module.name, ""),
+            run.config.transition_timeout,
+            run.progress,
+            run.force,
+        )
+        if not _settled(run, wanted, module, result, bool(before)):
+            return False
+    for module in todo.load:
+        if not _load(run, wanted, module, build_ids, bool(before)):
+            return wanted.nevra in guard.read(run.paths).blocked()
+    return _after_load(run, wanted)
+
+
+def _load(
+    run: Run, wanted: Wanted, module: InstalledModule, build_ids: Dict[str, str], replacing: bool
+) -> bool:
+    """Load one module under the guard's protocol; whether it is in force now."""
+    findings, build_id = preflight.module(run.paths, run.kernel, module)
+    busy = _wait_for_others(run)
+    for found in (*findings, *((busy,) if busy else ())):
+        run.add(found)
+    if preflight.errors(findings) or busy is not None:
+        return False
+    stays = loader.remove(run.paths, module.name) if _ours(run, module.name) else ""
+    if stays or klp.loaded(run.paths, module.name):
+        run.add(problem("module-stays", module=module.name, why=stays or "others put it there"))
+        return False
+    try:
+        _begin(run, wanted, module, build_id)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+        return False
+    result = loader.load(
+        run.paths,
+        module.path,
+        module.name,
+        build_ids.get(module.name, ""),
+        run.config.transition_timeout,
+        run.progress,
+        run.force,
+    )
+    return _settled(run, wanted, module, result, replacing)
+
+
+def _wait_for_others(run: Run) -> Optional[Problem]:
+    """Wait for a transition that is under way to end; the finding that it did not."""
+    end = time.monotonic() + run.config.transition_timeout
+    while klp.transition(run.paths) and time.monotonic() < end:
+        time.sleep(0.1)
+    return preflight.busy(run.paths)
+
+
+def _ours(run: Run, module: str) -> bool:
+    return module in guard.read(run.paths).ours(run.kernel.boot_id)
+
+
+def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
+    """Write down, durably, what is about to be loaded. No record, no load."""
+
+    def work(state_of: guard.Guard) -> None:
+        old = state_of.records.get(wanted.nevra, guard.Record("idle"))
+        state_of.records[wanted.nevra] = old._replace(
+            state="loading",
+            boot_id=run.kernel.boot_id,
+            since=state.now(),
+            uptime=kernels.uptime(run.paths),
+            modules=tuple(item.name for item in wanted.modules),
+            reason="",
+        )
+        place = max((item.place for item in state_of.owned.values()), default=0) + 1
+        state_of.owned[module.name] = guard.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
+
+    guard.change(run.paths, work)
+
+
+def _record(run: Run, nevra: str, module: str, **fields: object) -> None:
+    """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
+
+    def work(state_of: guard.Guard) -> None:
+        old = state_of.records.get(nevra, guard.Record("idle", boot_id=run.kernel.boot_id))
+        state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
+        if module and not klp.loaded(run.paths, module):
+            state_of.owned.pop(module, None)
+
+    try:
+        guard.change(run.paths, work)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+
+
+def _settled(
+    run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome, replacing: bool
+) -> bool:
+    """Record how a load ended; whether the module is in force."""
+    run.add(result.problem)
+    verb = "replace" if replacing and replaces(module) else "load"
+    told = module.manifest
+    facts: Dict[str, object] = {"cves": wanted.cves, "source": "kept" if wanted.kept else "package"}
+    if told is not None:
+        facts.update(advisory=told.advisory, issued=told.issued)
+    if result.problem is not None:
+        facts["reason"] = result.problem.text
+    if run.force:
+        facts["forced"] = 1
+    if result.outcome == "done":
+        run.seconds[module.name] = result.seconds
+        run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
+        return True
+    if result.outcome == "stalled":
+        record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
+        pause = RETRY_SECONDS[min(record.tries, len(RETRY_SECONDS) - 1)]
+        facts["tasks"] = tuple(
+            f"{task.pid} {task.comm} patch_state={task.patch_state}" for task in result.tasks
+        )
+        run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
+        stuck = result.problem is not None and result.problem.id == "transition-stuck"
+        run.actions.append(Action("reverse", module.name, wanted.nevra, "failed" if stuck else "done"))
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
+        _record(run, wanted.nevra, module.name, state="stalled", tries=record.tries + 1, retry_at=when)
+        run.retry_in = pause
+        return False
+    run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
+    crashed = result.outcome == "crashed"
+    if crashed or klp.one(run.paths, module.name) is not None:
+        # It is in the kernel and not what it should be, or it took its loader down: never again.
+        why = result.problem.text if result.problem is not None else result.outcome
+        _block(run, wanted.nevra, why)
+        if not crashed:
+            loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)
+    else:
+        _record(run, wanted.nevra, module.name, state="idle")
+    return False
+
+
+def _block(run: Run, nevra: str, why: str) -> None:
+    try:
+        guard.block(run.paths, nevra, why, "guard")
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+    run.note("block", "", "", nevra, "done", 0.0, reason=why)
+
+
+def _after_load(run: Run, wanted: Wanted) -> bool:
+    """The set is in force: let it settle, keep copies, ask the health checks; whether they blocked it."""
+    _retire(run, wanted.nevra)
+    _record(
+        run,
+        wanted.nevra,
+        "",
+        state="settling",
+        tries=0,
+        retry_at="",
+        since=state.now(),
+        uptime=kernels.uptime(run.paths),
+        boot_id=run.kernel.boot_id,
+    )
+    # A kept set passed when it was new; what fails now failed before it came back, or has another cause.
+    failed = "" if wanted.kept else _health(run)
+    if failed:
+        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed))
+        _block(run, wanted.nevra, f"health check failed: {failed}")
+        return True
+    try:
+        why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
+        kept.tidy(run.paths, run.kernel.release)
+    except (OSError, state.Broken) as error:
+        why = str(error)
+    if why:
+        run.add(problem("not-kept", nevra=wanted.nevra, why=why))
+    return False
+
+
+def _retire(run: Run, wanted: str) -> None:
+    """What else was settling is out of the kernel now: a crash from here on says nothing about it."""
+
+    def work(state_of: guard.Guard) -> None:
+        for nevra, record in state_of.records.items():
+            if nevra != wanted and record.state in ("settling", "stalled"):
+                state_of.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
+
+    try:
+        guard.change(run.paths, work)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+
+
+def _health(run: Run) -> str:
+    """Run the administrator's health checks; what the first failing one said, or ""."""
+    import shlex
+    import subprocess
+
+    for command in run.config.health_check:
+        try:
+            done = subprocess.run(
+                shlex.split(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                cwd="/",
+                stderr=subprocess.STDOUT,
+                timeout=run.config.health_check_timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"{command}: no answer within {run.config.health_check_timeout} s"
+        except (OSError, ValueError) as error:
+            return f"{command}: {error}"
+        if done.returncode != 0:
+            last = done.stdout.decode("utf-8", "replace").strip()[-200:]
+            return f"{command}: exit status {done.returncode}" + (f" ({last})" if last else "")
+    return ""
+
+
+def _clear_leftovers(run: Run) -> None:
+    """Remove our modules that a replace put out of force: their names must be free for a later load."""
+    ours = guard.read(run.paths).ours(run.kernel.boot_id)
+    gone = []
+    for module, item in ours.items():
+        if klp.one(run.paths, module) is None:
+            if item.build_id in ("", klp.build_id(run.paths, module)):
+                loader.remove(run.paths, module)
+            if not klp.loaded(run.paths, module):
+                gone.append(module)
+    if not gone:
+        return
+
+    def work(state_of: guard.Guard) -> None:
+        for module in gone:
+            state_of.owned.pop(module, None)
+
+    try:
+        guard.change(run.paths, work)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+
+
+def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -> None:
+    """Unload what is ours and not wanted any more. Absence in a database that may be damaged proves nothing."""
+    present = {patch.module for patch in klp.read(run.paths)}
+    for item in todo.unload:
+        if item.module not in present:
+            continue
+        if item.cause == "superseded" and not (choice.wanted and in_force(run, choice.wanted, build_ids)):
+            continue
+        if item.cause == "gone" and not _really_gone(run, item):
+            continue
+        result = loader.unload(run.paths, item.module, run.config.transition_timeout, run.progress)
+        run.add(result.problem)
+        reason = result.problem.text if result.problem is not None else item.cause
+        run.note("unload", "unload", item.module, item.nevra, result.outcome, result.seconds, reason=reason)
+        if result.outcome == "stalled":
+            run.retry_in = run.retry_in or RETRY_SECONDS[0]
+    if todo.unload and not klp.read(run.paths):
+        _retire(run, "")
+    _clear_leftovers(run)
+
+
+def _really_gone(run: Run, item: Unload) -> bool:
+    """Look again, in earnest, before the absence of a package is believed."""
+    folder = run.installed.database
+    if not installed.wait_idle(folder, LOCK_SECONDS):
+        run.add(problem("rpm-busy", module=item.module))
+        run.retry_in = run.retry_in or RETRY_SECONDS[0]
+        return False
+    fault = installed.damage(folder)
+    if fault:
+        run.add(problem("rpmdb-unreadable", why=fault))
+        return False
+    # By name, not by profile: a profile that lost its file must not make its packages look removed.
+    if installed.holds(run.paths, item.nevra):
+        run.add(problem("patch-unrecognised", nevra=item.nevra))
+        return False
+    return True
+
+
+def in_force_now(run: Run, wanted: Optional[Wanted], build_ids: Dict[str, str]) -> Tuple[InForce, ...]:
+    """Every patch in force, ours and others', with what is known of it."""
+    state_of = guard.read(run.paths)
+    ours = state_of.ours(run.kernel.boot_id)
+    kept_cves = {item.nevra: item.cves for item in state_of.kept}
+    names = {module.name: module for module in wanted.modules} if wanted is not None else {}
+    found = []
+    for patch in klp.read(run.paths):
+        if not patch.enabled or patch.transition:
+            continue
+        nevra, cves = "", ()  # type: str, Tuple[str, ...]
+        if (
+            wanted is not None
+            and patch.module in names
+            and not loader.verify(run.paths, patch.module, build_ids.get(patch.module, ""))
+        ):
+            told = names[patch.module].manifest
+            nevra, cves = wanted.nevra, told.cves if told is not None else wanted.cves
+        elif patch.module in ours and ours[patch.module].build_id in ("", patch.build_id):
+            nevra = ours[patch.module].nevra
+            cves = kept_cves.get(nevra, ())
+        found.append(InForce(patch.module, nevra, cves, round(run.seconds.get(patch.module, 0.0), 3)))
+    return tuple(found)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Did a live patch take part in a kernel crash? Looks for oops texts whose stack names its module.
+
+Sources: the kernel's ring buffer, pstore and what systemd-pstore saved of it, journald's record of
+an earlier boot. A module's name in "Modules linked in" says nothing; only a stack frame counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Iterable, List, Sequence
+
+from ..paths import Paths
+from .state import read_bytes
+
+if TYPE_CHECKING:
+    from .guard import Record
+
+MAX_TEXT = 8 << 20
+MAX_FILES = 256
+_REPORT = 300
+_HEADER = re.compile(
+    r"BUG: |kernel BUG at|Oops|general protection fault|Kernel panic|Unable to handle kernel"
+    r"|Panic#|Internal error|invalid opcode|divide error|double fault|stack segment"
+)
+_FRAME = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[([A-Za-z0-9_]+)[ \]]")
+_END = "---[ end "
+
+
+def oops_in(text: str, modules: Iterable[str]) -> str:
+    """The heading of the first oops in ``text`` whose stack has a frame in ``modules``; "" if none."""
+    wanted = frozenset(modules)
+    heading, left = "", 0
+    for line in text.split("\n"):
+        if left == 0:
+            if _HEADER.search(line):
+                heading, left = line, _REPORT
+        else:
+            left = 0 if _END in line else left - 1
+        if left and any(name in wanted for name in _FRAME.findall(line)):
+            return "".join(c if c.isprintable() else " " for c in heading.strip())[:200]
+    return ""
+
+
+def ring_buffer(paths: Paths, since: float) -> str:
+    """The kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them."""
+    try:
+        descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    lines: List[str] = []
+    total = 0
+    try:
+        while total < MAX_TEXT:
+            try:
+                data = os.read(descriptor, 8192)
+            except BrokenPipeError:
+                continue  # overwritten while we read; the next read goes on after it
+            except OSError:
+                break
+            if not data:
+                break
+            total += len(data)
+            for line in data.decode("utf-8", "replace").split("\n"):
+                head, mark, text = line.partition(";")
+                fields = head.split(",")
+                if mark and len(fields) >= 3 and fields[2].isdigit() and int(fields[2]) >= since * 1e6:
+                    lines.append(text)
+    finally:
+        os.close(descriptor)
+    return "\n".join(lines)
+
+
+def of_this_boot(paths: Paths, record: "Record") -> str:
+    """The heading of an oops of this boot that names a module of ``record``; "" if there is none."""
+    return oops_in(ring_buffer(paths, max(0.0, record.uptime - 1)), record.modules)
+
+
+def _saved(paths: Paths, since: float) -> Iterable[str]:
+    seen = 0
+    for top in ("/sys/fs/pstore", "/var/lib/systemd/pstore"):
+        for folder, _, names in os.walk(paths.at(top)):
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                seen += 1
+                if seen > MAX_FILES:
+                    return
+                try:
+                    if os.stat(path).st_mtime < since:
+                        continue
+                except OSError:
+                    continue
+                yield read_bytes(path, MAX_TEXT).decode("utf-8", "replace")
+
+
+def _journald(paths: Paths, boot_id: str) -> str:
+    import subprocess
+
+    if paths.root != "/" or not boot_id or not os.path.isdir("/run/systemd/system"):
+        return ""
+    argv = [
+        "journalctl",
+        "--boot=" + boot_id.replace("-", ""),
+        "--dmesg",
+        "--output=cat",
+        "--no-pager",
+        "--quiet",
+        "--lines=5000",
+    ]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout[:MAX_TEXT].decode("utf-8", "replace")
+
+
+def _seconds(stamp: str) -> float:
+    import calendar
+
+    try:
+        return float(calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return 0.0
+
+
+def of_past_boot(paths: Paths, record: "Record") -> str:
+    """The heading of an oops that ended or marred ``record``'s boot and names a module of it, or ""."""
+    modules: Sequence[str] = record.modules
+    for text in _saved(paths, _seconds(record.since)):
+        found = oops_in(text, modules)
+        if found:
+            return found
+    return oops_in(_journald(paths, record.boot_id), modules)

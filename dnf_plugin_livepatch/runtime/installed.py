@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The live-patch packages in the rpm database, for one kernel.
+
+Only read, never locked. A database that cannot be read or is not whole makes ``healthy`` False:
+what is not seen in it may still be installed, so nobody may conclude that a patch is gone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import os
+import struct
+import time
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from .. import manifest
+from ..model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
+from ..paths import Paths
+from ..profiles import Profile, directories, fits, lookup, match_all
+from . import state
+
+MAX_PATCHES = 256
+MAX_MODULES = 256
+_SHA256 = 8
+_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
+_CVE_CAPABILITY = "livepatch-cve("
+
+
+class Installed(NamedTuple):
+    """``patches`` newest first. ``healthy`` is False, with ``why``, when absence proves nothing.
+
+    ``faults`` names manifests that cannot be used. ``database`` is the folder of the rpm database.
+    """
+
+    patches: Tuple[InstalledPatch, ...]
+    healthy: bool
+    why: str
+    faults: Tuple[str, ...] = ()
+    database: str = ""
+
+
+def database_file(folder: str) -> str:
+    """The file in ``folder`` that holds the packages, whichever backend it is of; "" if there is none."""
+    return next((path for path in (f"{folder}/{name}" for name in _FILES) if os.path.exists(path)), "")
+
+
+def busy(folder: str) -> bool:
+    """Whether an RPM transaction holds the database's lock. Asks the kernel, takes no lock itself."""
+    import fcntl
+
+    try:
+        descriptor = os.open(folder + "/.rpm.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # struct flock of a 64-bit kernel: type, whence, start, len, pid
+        asked = struct.pack("hhxxxxqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
+        return bool(struct.unpack("hhxxxxqqixxxx", answer)[0] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def wait_idle(folder: str, seconds: float) -> bool:
+    """Whether the database is, or within ``seconds`` becomes, free of a running transaction."""
+    end = time.monotonic() + seconds
+    while busy(folder):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def damage(folder: str) -> str:
+    """What is wrong with the rpm database, looked for in earnest; "" when it is sound.
+
+    Costs a walk through the database, so it is asked before something is unloaded, not in every run.
+    """
+    path = database_file(folder)
+    if not path:
+        return f"there is no rpm database in {folder}"
+    if not path.endswith(".sqlite"):
+        return ""
+    import sqlite3
+
+    try:
+        base = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            rows = base.execute("PRAGMA quick_check(1)").fetchone()
+            count = base.execute("SELECT count(*) FROM Packages").fetchone()
+        finally:
+            base.close()
+    except sqlite3.Error as error:
+        return str(error)
+    if not rows or rows[0] != "ok":
+        return str(rows[0] if rows else "no answer")[:200]
+    return "" if count and count[0] else "it holds no package at all"
+
+
+def _nevra(header: Any) -> Nevra:
+    return Nevra(
+        header["name"],
+        str(header["epoch"] or 0),
+        header["version"],
+        header["release"],
+        header["arch"] or "noarch",
+    )
+
+
+def _capabilities(header: Any, kind: str) -> List[str]:
+    names, flags, versions = (header[kind + suffix] for suffix in ("name", "flags", "version"))
+    signs = {8: "=", 2: "<", 4: ">", 10: "<=", 12: ">="}
+    found = []
+    for name, flag, version in zip(names, flags, versions):
+        found.append(f"{name} {signs.get(flag & 14, '=')} {version}" if version else name)
+    return found
+
+
+def _headers(ts: Any, profiles: Sequence[Profile], release: str, build_id: str) -> Iterator[Any]:
+    """Every package that may be a live patch for ``release``, found through the database's indexes."""
+    wanted = lookup(release, profiles, build_id)
+    keys: List[Tuple[str, str]] = [("providename", text.partition(" ")[0]) for text in wanted.provides]
+    keys += [("name", name) for name in wanted.names]
+    for index, globs in (("name", wanted.name_globs), ("providename", wanted.provides_globs)):
+        if globs:
+            bare = [glob.partition(" ")[0] for glob in globs]
+            for key in ts.dbIndex(index):
+                name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+                if any(fnmatch.fnmatchcase(name, glob) for glob in bare):
+                    keys.append((index, name))
+    seen: Set[int] = set()
+    for index, key in dict.fromkeys(keys):
+        found = ts.dbMatch(index, key)
+        for header in found:
+            if found.instance() not in seen:
+                seen.add(found.instance())
+                yield header
+
+
+def _below(path: str) -> str:
+    """``path`` with the spelling that merged-/usr hosts share."""
+    return "/usr" + path if path.startswith("/lib/") else path
+
+
+def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: List[str]) -> Dict[str, Manifest]:
+    found: Dict[str, Manifest] = {}
+    folder = f"/usr/share/livepatch/{release}"
+    for path in owned:
+        if os.path.dirname(path) != folder or not path.endswith(".json"):
+            continue
+        data = state.read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
+        try:
+            told = manifest.parse(data.decode("utf-8", "replace"))
+            if told.kernel_release != release or told.module != os.path.basename(path)[:-5]:
+                raise manifest.ManifestError("its folder or its name tells another module than its text")
+            found[told.module] = told
+        except manifest.ManifestError as error:
+            faults.append(f"{path}: {error}")
+    return found
+
+
+def _modules(
+    paths: Paths, header: Any, folders: Sequence[str], release: str, faults: List[str]
+) -> Tuple[InstalledModule, ...]:
+    names = list(header["filenames"])
+    digests = list(header["filedigests"]) if header["filedigestalgo"] == _SHA256 else [""] * len(names)
+    manifests = _manifests(paths, release, names, faults)
+    places = {_below(folder) for folder in folders}
+    modules: List[InstalledModule] = []
+    for path, digest in zip(names, digests):
+        if path.endswith(".ko") and _below(os.path.dirname(path)) in places and len(modules) < MAX_MODULES:
+            name = os.path.basename(path)[:-3].replace("-", "_")
+            if manifest.MODULE.match(name):
+                modules.append(InstalledModule(name, paths.at(path), digest, manifests.get(name)))
+            else:
+                faults.append(f"{path}: no name of a module")
+    modules.sort(key=lambda module: (module.manifest.order if module.manifest else 0, module.name))
+    return tuple(modules)
+
+
+def _patch(
+    paths: Paths, header: Any, profiles: Sequence[Profile], release: str, build_id: str, faults: List[str]
+) -> Optional[InstalledPatch]:
+    nevra = _nevra(header)
+    provides = _capabilities(header, "provide")
+    matches = match_all(nevra, provides, _capabilities(header, "require"), profiles)
+    found = next((item for item in matches if fits(item, release, build_id)), None)
+    if found is None:
+        return None
+    profile = next(item for item in profiles if item.name == found.profile)
+    folders = (Paths().module_dir(release), *directories(profile, release, build_id))
+    modules = _modules(paths, header, folders, release, faults)
+    cves = [cve for module in modules if module.manifest for cve in module.manifest.cves]
+    for capability in provides:
+        if capability.startswith(_CVE_CAPABILITY):
+            cves.append(capability[len(_CVE_CAPABILITY) :].partition(")")[0])
+    unfixable: List[Unfixable] = [
+        u for module in modules if module.manifest for u in module.manifest.unfixable
+    ]
+    return InstalledPatch(
+        nevra=nevra,
+        profile=profile.name,
+        kernel_release=release,
+        kind=found.kind,
+        loader=profile.loader,
+        modules=modules,
+        cves=tuple(dict.fromkeys(cve for cve in cves if manifest.CVE.match(cve))),
+        unfixable=tuple(unfixable),
+        install_time=int(header["installtime"] or 0),
+        build_time=int(header["buildtime"] or 0),
+    )
+
+
+def holds(paths: Paths, nevra: str) -> bool:
+    """Whether the package ``nevra`` is installed, whatever it is; True when nobody can tell."""
+    try:
+        import rpm
+
+        ts = rpm.TransactionSet(paths.root)
+        ts.setVSFlags(-1)
+        name = nevra.rpartition(".")[0].rpartition("-")[0].rpartition("-")[0]
+        found = any(str(_nevra(header)) == nevra for header in ts.dbMatch("name", name))
+        ts.closeDB()
+        return found
+    except (ImportError, rpm.error, OSError, ValueError, KeyError, TypeError, SystemError):
+        return True
+
+
+def newest_first(patches: Iterable[InstalledPatch]) -> Tuple[InstalledPatch, ...]:
+    """Packages of one name by version; the versions of different names say nothing, so those by build time."""
+    import rpm
+
+    def compare(one: InstalledPatch, other: InstalledPatch) -> int:
+        if one.nevra.name == other.nevra.name:
+            return int(rpm.labelCompare(one.nevra[1:4], other.nevra[1:4]))
+        return (one.build_time > other.build_time) - (one.build_time < other.build_time)
+
+    return tuple(sorted(patches, key=functools.cmp_to_key(compare), reverse=True))
+
+
+def folder(paths: Paths) -> str:
+    """Where the rpm database lies; "" when RPM's own library is not there to tell."""
+    try:
+        import rpm
+    except ImportError:
+        return ""
+    # Where a distribution moved the database, the old place is a link; below a root only the link is.
+    path = str(rpm.expandMacro("%_dbpath"))
+    return path if paths.root == "/" else paths.at(path)
+
+
+def read(paths: Paths, profiles: Sequence[Profile], release: str, build_id: str = "") -> Installed:
+    """The live-patch packages for the kernel ``release``. Never raises."""
+    if not release:
+        return Installed((), False, "the release of the running kernel is unknown")
+    try:
+        import rpm
+    except ImportError as error:
+        return Installed((), False, f"python3-rpm is not there ({error})")
+    base = folder(paths)
+    if not database_file(base):
+        return Installed((), False, f"there is no rpm database in {base}", (), base)
+    faults: List[str] = []
+    patches: List[InstalledPatch] = []
+    try:
+        ts = rpm.TransactionSet(paths.root)
+        # The packages were checked when they were installed; here their headers are only read.
+        ts.setVSFlags(-1)
+        for header in _headers(ts, profiles, release, build_id):
+            patch = _patch(paths, header, profiles, release, build_id, faults)
+            if patch is not None and len(patches) < MAX_PATCHES:
+                patches.append(patch)
+        ts.closeDB()
+        return Installed(newest_first(patches), True, "", tuple(faults), base)
+    except (rpm.error, OSError, ValueError, KeyError, TypeError, StopIteration, SystemError) as error:
+        why = f"the rpm database in {base} cannot be read ({str(error)[:200]})"
+        return Installed((), False, why, tuple(faults), base)

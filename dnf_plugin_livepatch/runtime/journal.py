@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happened to the running kernel, and when: append-only, durable, readable after any crash.
+
+One JSON object a line. A line that a crash tore is skipped when reading and closed off when
+appending. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new one starts.
+The same facts go to journald with a stable MESSAGE_ID, where journald runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Dict, List, NamedTuple, Tuple, Union
+
+from ..paths import Paths
+from . import state
+from .kernel import boot_id
+
+MAX_BYTES = 1 << 20
+MAX_LINE = 16384
+_TEXT = 2000
+
+Fact = Union[str, int, float, Tuple[str, ...]]
+
+#: The MESSAGE_ID of each event. ``journalctl MESSAGE_ID=…`` finds them; they never change.
+EVENTS: Dict[str, str] = {
+    "load": "585cc8fef89e43bebdbd4bb91504b211",
+    "replace": "4ea55008f3b04718afc229c7ae26d10b",
+    "unload": "cf36ab45e2e345d6bbcce6036dc91cd0",
+    "reverse": "81132b1bd9c148ddaff0c92f624bd5cd",
+    "stall": "d189497519144af38941525297bb981f",
+    "fail": "6288760f505148cf818d6a98f586c4e2",
+    "good": "b7ce8df5387743f0a65eab092aa49561",
+    "block": "95039bb8e7474bfd92633c341402f4d2",
+    "unblock": "8869932384df4d9b9b0c70e0ec1bed5e",
+    "force": "441414e1ef3c48b3a6f9d81814f4c25b",
+}
+
+
+class Entry(NamedTuple):
+    """One line of history. ``facts`` holds what the event tells: module, nevra, outcome, seconds,
+    advisory, issued, cves, reason, kernel, dnf_history."""
+
+    time: str
+    event: str
+    boot_id: str
+    facts: Dict[str, Fact]
+
+
+def _clean(value: object) -> Fact:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(str(_clean(item)) for item in value[:512])
+    return "".join(c if c.isprintable() else " " for c in str(value)[:_TEXT])
+
+
+def append(paths: Paths, event: str, **facts: object) -> None:
+    """Add ``event`` with its ``facts`` and make it durable. Raises OSError when the disk refuses."""
+    clean = {name: _clean(value) for name, value in facts.items() if value not in ("", (), None)}
+    record = {"schema": state.SCHEMA, "time": state.now(), "event": event, "boot_id": boot_id(paths)}
+    line = json.dumps({**clean, **record}, sort_keys=True)
+    if len(line) > MAX_LINE:
+        clean.pop("cves", None)
+        line = json.dumps({**clean, **record}, sort_keys=True)[:MAX_LINE]
+    state.ensure_dir(paths.state_dir)
+    state.step("before append journal")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(paths.journal, flags, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, (("\n" if torn else "") + line + "\n").encode("ascii"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    state.step("after append journal")
+    if size > MAX_BYTES:
+        os.rename(paths.journal, paths.journal + ".1")
+    if size > MAX_BYTES or size == 0:
+        state.sync_dir(paths.state_dir)
+    _tell(paths, event, clean)
+
+
+def _tell(paths: Paths, event: str, facts: Dict[str, Fact]) -> None:
+    """Send the event to journald, whose native protocol takes fields; a refusal loses nothing here."""
+    address = paths.at("/run/systemd/journal/socket")
+    if event not in EVENTS or not os.path.exists(address):
+        return
+    import socket
+
+    subject = facts.get("nevra") or facts.get("module") or ""
+    words = [f"live patch {subject}: {event}"]
+    words += [str(facts[name]) for name in ("outcome", "reason") if name in facts]
+    bad = event in ("fail", "stall", "block") or facts.get("outcome") not in (None, "done")
+    fields = {
+        "MESSAGE": ", ".join(words),
+        "MESSAGE_ID": EVENTS[event],
+        "PRIORITY": "4" if bad else "5",
+        "SYSLOG_IDENTIFIER": "livepatch",
+    }
+    for name, value in facts.items():
+        fields["LIVEPATCH_" + name.upper()] = " ".join(value) if isinstance(value, tuple) else str(value)
+    # Every value went through _clean, so none holds the newline that would start another field.
+    text = "".join(f"{name}={value}\n" for name, value in fields.items())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.settimeout(1.0)
+            channel.sendto(text.encode("utf-8"), address)
+    except OSError:
+        return
+
+
+def _entry(line: bytes) -> "Entry | None":
+    if not line or len(line) > MAX_LINE + 1:
+        return None
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or data.pop("schema", None) != state.SCHEMA:
+        return None
+    head = [data.pop(name, None) for name in ("time", "event", "boot_id")]
+    if not all(isinstance(value, str) and len(value) < 100 and value.isprintable() for value in head):
+        return None
+    facts: Dict[str, Fact] = {}
+    for name, value in list(data.items())[:64]:
+        if isinstance(value, (str, int, float, list)) and name.isidentifier():
+            facts[name] = _clean(value)
+    return Entry(str(head[0]), str(head[1]), str(head[2]), facts)
+
+
+def read(paths: Paths, limit: int = 1000) -> List[Entry]:
+    """The last ``limit`` entries, oldest first. What a crash tore or somebody spoiled is left out."""
+    entries: List[Entry] = []
+    for path in (paths.journal + ".1", paths.journal):
+        data = state.read_bytes(path, 2 * MAX_BYTES)
+        for line in data.split(b"\n"):
+            entry = _entry(line)
+            if entry is not None:
+                entries.append(entry)
+    return entries[-limit:] if limit > 0 else []
+
+
+def transaction_id(paths: Paths) -> int:
+    """The id of dnf's last transaction, for audit; 0 when dnf keeps no readable history here."""
+    import sqlite3
+
+    path = paths.at("/var/lib/dnf/history.sqlite")
+    if not os.path.exists(path):
+        return 0
+    try:
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)
+        try:
+            row = database.execute("select max(id) from trans").fetchone()
+        finally:
+            database.close()
+    except sqlite3.Error:
+        return 0
+    return row[0] if row and isinstance(row[0], int) else 0

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Copies of the modules that were in force last, for when a newer package turns out to be bad.
+
+RPM takes the files of v1 away when v2 arrives. If v2 is then blocked, the copy of v1 is what the
+next boot loads. Copies lie below /usr/lib/modules, where SELinux policy lets modules be loaded from.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import List, Tuple
+
+from .. import manifest
+from ..model import InstalledModule
+from ..paths import Paths
+from . import guard, state
+from .modinfo import MAX_FILE
+
+GENERATIONS = 2
+
+
+def keep(
+    paths: Paths, nevra: str, release: str, modules: Tuple[InstalledModule, ...], cves: Tuple[str, ...]
+) -> str:
+    """Copy the set ``modules``, which is in force, and forget the oldest copies; why it failed, or ""."""
+    import hashlib
+
+    folder = paths.kept_dir(release)
+    copies: List[Tuple[str, str]] = []
+    try:
+        for module in modules:
+            target = f"{folder}/{module.name}.ko"
+            data = state.read_bytes(module.path, MAX_FILE)
+            digest = hashlib.sha256(data).hexdigest()
+            if module.path != target and _digest(target) != digest:
+                state.write_bytes(target, data)
+            if module.manifest is not None and module.path != target:
+                text = manifest.dump(module.manifest)
+                if state.read_bytes(f"{folder}/{module.name}.json", manifest.MAX_BYTES) != text.encode():
+                    state.write_bytes(f"{folder}/{module.name}.json", text.encode())
+            copies.append((module.name, digest))
+    except OSError as error:
+        return str(error.strerror)
+
+    def work(state_of: guard.Guard) -> None:
+        others = [item for item in state_of.kept if (item.nevra, item.release) != (nevra, release)]
+        here = [item for item in others if item.release == release][: GENERATIONS - 1]
+        elsewhere = [item for item in others if item.release != release]
+        state_of.kept = [guard.Kept(nevra, release, tuple(copies), cves), *here, *elsewhere]
+
+    guard.change(paths, work)
+    _sweep(paths, release)
+    return ""
+
+
+def _digest(path: str) -> str:
+    import hashlib
+
+    data = state.read_bytes(path, MAX_FILE)
+    return hashlib.sha256(data).hexdigest() if data else ""
+
+
+def modules_of(paths: Paths, item: guard.Kept) -> Tuple[InstalledModule, ...]:
+    """The kept set as modules that can be loaded; their digests are those of when they were copied."""
+    found = []
+    folder = paths.kept_dir(item.release)
+    for name, digest in item.modules:
+        text = state.read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
+        try:
+            told = manifest.parse(text) if text else None
+        except manifest.ManifestError:
+            told = None
+        found.append(InstalledModule(name, f"{folder}/{name}.ko", digest, told))
+    return tuple(found)
+
+
+def _sweep(paths: Paths, release: str) -> None:
+    wanted = {name for item in guard.read(paths).kept if item.release == release for name, _ in item.modules}
+    folder = paths.kept_dir(release)
+    try:
+        for name in os.listdir(folder):
+            if name.rpartition(".")[0] not in wanted:
+                state.step(f"before unlink {name}")
+                os.unlink(f"{folder}/{name}")
+        if not wanted:
+            os.rmdir(folder)
+            # The kernel's own folder goes too when nothing else is left of a removed kernel.
+            os.rmdir(os.path.dirname(folder))
+    except OSError:
+        return
+
+
+def drop(paths: Paths, release: str, nevras: Tuple[str, ...]) -> None:
+    """Forget the kept sets of ``release`` whose package is among ``nevras``."""
+
+    def work(state_of: guard.Guard) -> bool:
+        left = [item for item in state_of.kept if item.release != release or item.nevra not in nevras]
+        changed = len(left) != len(state_of.kept)
+        state_of.kept = left
+        return changed
+
+    if guard.change(paths, work):
+        _sweep(paths, release)
+
+
+def tidy(paths: Paths, running: str) -> None:
+    """Drop the copies of every kernel that is no longer installed."""
+    for release in {item.release for item in guard.read(paths).kept} - {running}:
+        base = os.path.dirname(paths.kept_dir(release))
+        if not os.path.isdir(base + "/kernel"):
+            drop(paths, release, tuple(item.nevra for item in guard.read(paths).kept))

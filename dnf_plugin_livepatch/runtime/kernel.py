@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The running kernel: which one, what it allows, and whether this is a place to patch it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from ..manifest import RELEASE
+from ..model import Kernel
+from ..paths import Paths
+from .modinfo import note_build_id
+from .state import read_bytes, read_text
+
+KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
+_BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+def boot_id(paths: Paths) -> str:
+    """The kernel's id of this boot; "" when it cannot be read."""
+    text = read_text(paths.at("/proc/sys/kernel/random/boot_id"), 64)
+    return text if _BOOT_ID.match(text) else ""
+
+
+def uptime(paths: Paths) -> float:
+    """Seconds since this boot, 0.0 when unknown; unlike the clock nobody sets it back."""
+    try:
+        return float(read_text(paths.at("/proc/uptime"), 64).split()[0])
+    except (ValueError, IndexError):
+        return 0.0
+
+
+def build_id(paths: Paths) -> str:
+    """The ELF build id of the running kernel from /sys/kernel/notes; "" when unreadable."""
+    data = read_bytes(paths.at("/sys/kernel/notes"), 65536)
+    return note_build_id(data, "<" if sys.byteorder == "little" else ">")
+
+
+def running(paths: Paths) -> Kernel:
+    """The running kernel. Below another root than / its files there are asked, not uname()."""
+    names = os.uname()
+    release = names.release
+    if paths.root != "/":
+        release = read_text(paths.at("/proc/sys/kernel/osrelease"), 256)
+    if not RELEASE.match(release):
+        release = ""
+    return Kernel(release, names.machine, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
+
+
+def taint(paths: Paths) -> int:
+    """The kernel's taint bits (32768 live patched, 128 has oopsed, 4096 out of tree, 8192 unsigned)."""
+    text = read_text(paths.at("/proc/sys/kernel/tainted"), 32)
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def lockdown(paths: Paths) -> str:
+    """``none``, ``integrity`` or ``confidentiality``; "" where the kernel does not tell."""
+    text = read_text(paths.at("/sys/kernel/security/lockdown"), 256)
+    match = re.search(r"\[([a-z]+)\]", text)
+    return match.group(1) if match else ""
+
+
+def sig_enforce(paths: Paths) -> bool:
+    """Whether the kernel refuses every module that no key of its keyrings has signed."""
+    return read_text(paths.at("/sys/module/module/parameters/sig_enforce"), 8) == "Y"
+
+
+def killed(paths: Paths) -> str:
+    """The kill switch that is on the kernel's command line; "" when there is none."""
+    words = read_text(paths.at("/proc/cmdline")).split()
+    return next((word for word in KILL_SWITCHES if word in words), "")
+
+
+def _container(paths: Paths) -> bool:
+    marks = ("/run/systemd/container", "/run/.containerenv", "/.dockerenv")
+    if any(os.path.exists(paths.at(mark)) for mark in marks):
+        return True
+    return b"container=" in b"\0" + read_bytes(paths.at("/proc/1/environ"), 65536)
+
+
+def _chroot(paths: Paths) -> bool:
+    # Only root may look through /proc/1/root; for others the question stays open: not a chroot.
+    try:
+        first, here = os.stat(paths.at("/proc/1/root/.")), os.stat(paths.at("/"))
+    except OSError:
+        return False
+    return (first.st_dev, first.st_ino) != (here.st_dev, here.st_ino)
+
+
+def environment(paths: Paths) -> str:
+    """Why this is no place to load live patches; "" if it is one."""
+    if _container(paths):
+        return "this is a container; the host's kernel is the host's business"
+    if paths.root == "/" and _chroot(paths):
+        return "this is a chroot"
+    if os.path.exists(paths.at("/proc/vmcore")):
+        return "this is the kdump kernel"
+    if os.path.lexists(paths.at("/system-update")) or os.path.lexists(paths.at("/etc/system-update")):
+        return "an offline system update is under way"
+    switch = killed(paths)
+    if switch:
+        return f"{switch} is on the kernel command line"
+    if not os.path.isdir(paths.klp):
+        return "the running kernel has no live patching (no /sys/kernel/livepatch)"
+    return ""

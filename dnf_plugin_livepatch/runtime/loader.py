@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Put a module into the running kernel and take it out again, and prove what came of it.
+
+The only code that runs insmod or rmmod or writes to /sys/kernel/livepatch. It decides nothing: what to
+load and whether that is wise was settled before.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..messages import problem
+from ..model import Problem
+from ..paths import Paths
+from . import klp, state
+
+#: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
+COMMAND_TIMEOUT = 120.0
+REMOVE_TIMEOUT = 10.0
+MAX_TASKS = 20
+_SCAN_SECONDS = 5.0
+Progress = Callable[[str], None]
+
+
+class Task(NamedTuple):
+    """A task that keeps a transition from ending. ``stack`` is "" for whoever may not read it."""
+
+    pid: int
+    comm: str
+    patch_state: int
+    stack: str
+
+
+class Outcome(NamedTuple):
+    """How it went: ``done``, ``failed``, ``stalled`` (and reversed) or ``crashed`` (insmod was killed)."""
+
+    outcome: str
+    seconds: float = 0.0
+    problem: Optional[Problem] = None
+    tasks: Tuple[Task, ...] = ()
+
+
+def _run(argv: Sequence[str], timeout: float) -> Tuple[int, str]:
+    """Exit status and what it said; a killed child's status is negative, -1 also for one given up on."""
+    import subprocess
+
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C"},
+        )
+    except OSError as error:
+        return 127, f"{argv[0]}: {error.strerror}"
+    try:
+        output, _ = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        # A child that hangs inside the kernel cannot die: leave it, do not hang with it.
+        return -1, f"{argv[0]} did not return within {timeout:.0f} s"
+    return child.returncode, output.decode("utf-8", "replace").strip()[:500]
+
+
+def _write(path: str, value: str) -> str:
+    """Write ``value`` to a sysfs file; the kernel's refusal as text, "" when it took it."""
+    name = "/".join(path.rsplit("/", 2)[1:])
+    state.step(f"before write {name}")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode("ascii"))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return str(error.strerror)
+    finally:
+        state.step(f"after write {name}")
+    return ""
+
+
+def _until(
+    condition: Callable[[], bool], timeout: float, tick: Optional[Callable[[float], None]] = None
+) -> bool:
+    """Whether ``condition`` came true within ``timeout`` seconds; looks often at first, then seldom."""
+    start = time.monotonic()
+    pause = 0.002
+    while not condition():
+        spent = time.monotonic() - start
+        if spent >= timeout:
+            return False
+        if tick is not None:
+            tick(spent)
+        time.sleep(min(pause, max(0.001, timeout - spent)))
+        pause = min(pause * 1.5, 0.1)
+    return True
+
+
+def _in_transition(paths: Paths, module: str) -> bool:
+    return state.read_text(f"{paths.klp}/{module}/transition", 8) == "1"
+
+
+def tasks_in_the_way(paths: Paths, module: str) -> Tuple[Task, ...]:
+    """The tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
+    enabled = state.read_text(f"{paths.klp}/{module}/enabled", 8)
+    waiting = "0" if enabled == "1" else "1"
+    found: List[Task] = []
+    end = time.monotonic() + _SCAN_SECONDS
+    proc = paths.at("/proc")
+    try:
+        pids = sorted((int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit()))
+    except OSError:
+        return ()
+    for pid in pids:
+        try:
+            threads = sorted(os.listdir(f"{proc}/{pid}/task"))
+        except OSError:
+            continue
+        for thread in threads:
+            folder = f"{proc}/{pid}/task/{thread}"
+            if thread.isdigit() and state.read_text(folder + "/patch_state", 8) == waiting:
+                comm = state.read_text(folder + "/comm", 64)
+                stack = state.read_text(folder + "/stack", 4096)
+                found.append(Task(int(thread), comm, int(waiting), stack))
+        if len(found) >= MAX_TASKS or time.monotonic() > end:
+            break
+    return tuple(found[:MAX_TASKS])
+
+
+def _name(tasks: Sequence[Task]) -> str:
+    return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
+
+
+def insert(paths: Paths, path: str) -> Tuple[int, str]:
+    """Run insmod on ``path`` in a child: an oops in a module's init kills its loader."""
+    state.step("before insmod")
+    answer = _run(["insmod", path], COMMAND_TIMEOUT)
+    state.step("after insmod")
+    return answer
+
+
+def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
+    """Take a module that patches nothing any more out of the kernel; why it stays, or ""."""
+    folder = f"{paths.modules}/{module}"
+    if not os.path.isdir(folder):
+        return ""
+    if os.path.isdir(f"{paths.klp}/{module}"):
+        return "it is still a live patch in the kernel"
+    # A task may still be leaving the old code; the kernel holds the module until then.
+    _until(lambda: state.read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
+    state.step("before rmmod")
+    status, output = _run(["rmmod", module], COMMAND_TIMEOUT)
+    state.step("after rmmod")
+    return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
+
+
+def _refusal(module: str, status: int, output: str) -> Problem:
+    """The kernel's refusal to load, by the words insmod has for its error number."""
+    reasons = (
+        ("Required key not available", "load-no-key"),
+        ("Key was rejected by service", "load-bad-signature"),
+        ("Operation not permitted", "load-not-permitted"),
+        ("Invalid module format", "load-wrong-format"),
+        ("Unknown symbol", "load-unknown-symbol"),
+        ("File exists", "module-name-taken"),
+        ("Device or resource busy", "load-busy"),
+    )
+    for words, identifier in reasons:
+        if words in output:
+            return problem(identifier, module=module)
+    return problem("load-refused", module=module, output=output or f"insmod ended with {status}")
+
+
+def load(
+    paths: Paths,
+    path: str,
+    module: str,
+    build_id: str,
+    timeout: float,
+    progress: Optional[Progress] = None,
+    force: bool = False,
+) -> Outcome:
+    """Load the module file ``path``, wait for its transition, verify it. Goes back on a stall.
+
+    ``timeout`` bounds the transition, in seconds. With ``force`` the kernel is told to end a stalled
+    transition anyway, which may crash it.
+    """
+    start = time.monotonic()
+    status, output = insert(paths, path)
+    if status < 0 or status in (137, 139):
+        return Outcome(
+            "crashed", time.monotonic() - start, problem("load-crashed", module=module, why=output)
+        )
+    if status != 0:
+        return Outcome("failed", time.monotonic() - start, _refusal(module, status, output))
+    return settle(paths, module, build_id, timeout, progress, force, start)
+
+
+def settle(
+    paths: Paths,
+    module: str,
+    build_id: str,
+    timeout: float,
+    progress: Optional[Progress] = None,
+    force: bool = False,
+    start: Optional[float] = None,
+) -> Outcome:
+    """Wait for the transition of a module that is in the kernel, verify it; reverse it on a stall."""
+    begin = time.monotonic() if start is None else start
+    tick = None
+    if progress is not None:
+        tell = progress
+
+        def tick(spent: float) -> None:
+            tell(f"live patch {module}: transition under way, {spent:.0f} of at most {timeout:.0f} s")
+
+    over = _until(lambda: not _in_transition(paths, module), timeout, tick)
+    if not over and force:
+        _write(f"{paths.klp}/{module}/force", "1")
+        over = _until(lambda: not _in_transition(paths, module), REMOVE_TIMEOUT)
+    if not over:
+        tasks = tasks_in_the_way(paths, module)
+        why = reverse(paths, module, timeout)
+        identifier = "transition-stuck" if why else "transition-stalled"
+        found = problem(identifier, module=module, timeout=f"{timeout:.0f}", tasks=_name(tasks), why=why)
+        return Outcome("stalled", time.monotonic() - begin, found, tasks)
+    seconds = time.monotonic() - begin
+    fault = verify(paths, module, build_id)
+    if fault:
+        return Outcome("failed", seconds, problem("load-not-verified", module=module, why=fault))
+    return Outcome("done", seconds)
+
+
+def reverse(paths: Paths, module: str, timeout: float) -> str:
+    """Undo a transition that is under way, then remove the module; why that did not work, or ""."""
+    why = _write(f"{paths.klp}/{module}/enabled", "0")
+    if why and os.path.isdir(f"{paths.klp}/{module}"):
+        return why
+    if not _until(lambda: not os.path.isdir(f"{paths.klp}/{module}"), timeout):
+        return "the reversal does not end either"
+    return remove(paths, module)
+
+
+def unload(paths: Paths, module: str, timeout: float, progress: Optional[Progress] = None) -> Outcome:
+    """Disable the live patch ``module`` and remove it. On a stall it is enabled again and stays in force."""
+    start = time.monotonic()
+    folder = f"{paths.klp}/{module}"
+    tick = None
+    if progress is not None:
+        tell = progress
+
+        def tick(spent: float) -> None:
+            tell(f"live patch {module}: being unloaded, {spent:.0f} of at most {timeout:.0f} s")
+
+    if state.read_text(folder + "/enabled", 8) == "1":
+        why = _write(folder + "/enabled", "0")
+        if why:
+            return Outcome("failed", 0.0, problem("unload-refused", module=module, why=why))
+    if not _until(lambda: not os.path.isdir(folder), timeout, tick):
+        tasks = tasks_in_the_way(paths, module)
+        _write(folder + "/enabled", "1")
+        _until(lambda: not _in_transition(paths, module), timeout)
+        found = problem("unload-stalled", module=module, timeout=f"{timeout:.0f}", tasks=_name(tasks))
+        return Outcome("stalled", time.monotonic() - start, found, tasks)
+    why = remove(paths, module)
+    seconds = time.monotonic() - start
+    if why:
+        return Outcome("failed", seconds, problem("module-stays", module=module, why=why))
+    return Outcome("done", seconds)
+
+
+def verify(paths: Paths, module: str, build_id: str) -> str:
+    """Why ``module`` is not in force as built with ``build_id`` ("" for unknown); "" when it is."""
+    patch = klp.one(paths, module)
+    if patch is None:
+        return "the kernel does not list it"
+    if not patch.enabled:
+        return "it is disabled"
+    if patch.transition:
+        return "its transition has not ended"
+    if build_id and patch.build_id != build_id:
+        return f"the kernel has build id {patch.build_id or 'none'}, the package {build_id}"
+    return ""

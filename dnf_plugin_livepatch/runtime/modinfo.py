@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a kernel module file says of itself, read without trusting one byte of it.
+
+A reader of the two ELF sections that matter (``.modinfo`` and ``.note.gnu.build-id``), with every
+offset checked against the file's size and every count bounded. Compressed modules are refused: the
+digest, the signature and the build id that are compared here are those of the plain file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO, Dict, NamedTuple, Tuple
+
+MAX_FILE = 256 << 20
+_MAX_SECTIONS = 1 << 16
+_MAX_DATA = 1 << 20
+_SIGNATURE = b"~Module signature appended~\n"
+
+
+class ModuleError(ValueError):
+    """The file is no kernel module that may be loaded; str() says why."""
+
+
+class ModInfo(NamedTuple):
+    """The facts in a module file. ``signed`` tells that a signature is appended, not that it is good."""
+
+    name: str
+    vermagic: str
+    livepatch: bool
+    srcversion: str
+    build_id: str
+    sha256: str
+    signed: bool
+    depends: Tuple[str, ...]
+
+
+def note_build_id(data: bytes, order: str) -> str:
+    """The GNU build id, in hexadecimal, among the ELF notes in ``data``; "" when there is none.
+
+    ``order`` is ``<`` or ``>``, the byte order of the notes.
+    """
+    at = 0
+    while at + 12 <= len(data):
+        name_size, size, kind = struct.unpack_from(order + "III", data, at)
+        name_at = at + 12
+        value_at = name_at + (name_size + 3 & ~3)
+        at = value_at + (size + 3 & ~3)
+        if kind == 3 and data[name_at : name_at + name_size] == b"GNU\0" and 8 <= size <= 64:
+            value = data[value_at : value_at + size]
+            return value.hex() if len(value) == size else ""
+    return ""
+
+
+def _at(file: BinaryIO, offset: int, size: int, total: int) -> bytes:
+    if size > _MAX_DATA or offset > total or size > total - offset:
+        raise ModuleError("its ELF headers point outside the file")
+    file.seek(offset)
+    data = file.read(size)
+    if len(data) != size:
+        raise ModuleError("it is cut short")
+    return data
+
+
+def _sections(file: BinaryIO, total: int) -> Tuple[str, Dict[bytes, bytes]]:
+    header = file.read(64)
+    if header[:6] in (b"\xfd7zXZ\0",) or header[:2] == b"\x1f\x8b" or header[:4] == b"\x28\xb5\x2f\xfd":
+        raise ModuleError("it is compressed; a live patch has to be shipped as a plain .ko")
+    if len(header) < 64 or header[:5] != b"\x7fELF\x02" or header[5] not in (1, 2):
+        raise ModuleError("it is no 64-bit ELF file")
+    order = "<" if header[5] == 1 else ">"
+    if struct.unpack_from(order + "H", header, 16)[0] != 1:
+        raise ModuleError("it is no relocatable ELF file")
+    (table,) = struct.unpack_from(order + "Q", header, 40)
+    entry, count, names = struct.unpack_from(order + "HHH", header, 58)
+    if entry != 64 or not 0 < count < _MAX_SECTIONS or names >= count:
+        raise ModuleError("its ELF section table makes no sense")
+    rows = []
+    block = _MAX_DATA // 64
+    for first in range(0, count, block):
+        number = min(block, count - first)
+        data = _at(file, table + first * 64, number * 64, total)
+        for index in range(number):
+            name, kind, _, _, offset, size = struct.unpack_from(order + "IIQQQQ", data, index * 64)
+            rows.append((name, kind, offset, size))
+    _, _, offset, size = rows[names]
+    strings = _at(file, offset, size, total)
+    found: Dict[bytes, bytes] = {}
+    for name, kind, offset, size in rows:
+        end = strings.find(b"\0", name, name + 64)
+        title = strings[name:end] if end > 0 else b""
+        if title in (b".modinfo", b".note.gnu.build-id") and kind != 8 and title not in found:
+            found[title] = _at(file, offset, size, total)
+    return order, found
+
+
+def _digest(file: BinaryIO) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    file.seek(0)
+    while True:
+        block = file.read(1 << 20)
+        if not block:
+            return digest.hexdigest()
+        digest.update(block)
+
+
+def read(path: str) -> ModInfo:
+    """The facts of the module file at ``path``. Raises ModuleError with a reason for a person."""
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_size > MAX_FILE:
+                raise ModuleError(f"it is larger than {MAX_FILE >> 20} MiB")
+            order, sections = _sections(file, status.st_size)
+            fields: Dict[str, str] = {}
+            for item in sections.get(b".modinfo", b"").split(b"\0"):
+                key, equals, value = item.decode("utf-8", "replace").partition("=")
+                if equals and key not in fields:
+                    fields[key] = value
+            file.seek(max(0, status.st_size - len(_SIGNATURE)))
+            signed = file.read() == _SIGNATURE
+            digest = _digest(file)
+    except OSError as error:
+        raise ModuleError(str(error.strerror).lower()) from None
+    return ModInfo(
+        name=fields.get("name", ""),
+        vermagic=fields.get("vermagic", ""),
+        livepatch=fields.get("livepatch") == "Y",
+        srcversion=fields.get("srcversion", ""),
+        build_id=note_build_id(sections.get(b".note.gnu.build-id", b""), order),
+        sha256=digest,
+        signed=signed,
+        depends=tuple(name for name in fields.get("depends", "").split(",") if name),
+    )

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""May this module be loaded here and now? Findings by stable id; an error among them means no.
+
+Nothing is changed. What cannot be read (debugfs without root, a kernel without lockdown) gives no finding:
+the kernel itself refuses what it must.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import List, Optional, Sequence, Set, Tuple
+
+from ..messages import problem
+from ..model import InstalledModule, Kernel, Manifest, Problem
+from ..paths import Paths
+from . import kernel as kernels
+from . import klp
+from .modinfo import ModInfo, ModuleError
+from .modinfo import read as read_module
+from .state import read_bytes, read_text
+
+MAX_PROBES = 8 << 20
+_RIVALS = ("kcare", "kpatch", "ksplice")
+_KPROBE = re.compile(r"^[0-9a-f]+\s+[a-z]\s+(\S+?)\+0x[0-9a-f]+")
+_TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
+
+
+def _file(path: str) -> Optional[Problem]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return problem("module-missing", path=path, why=error.strerror)
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
+        return problem("module-writable", path=path)
+    return None
+
+
+def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Optional[Problem]:
+    locked = kernels.lockdown(paths)
+    if info.signed or not (kernels.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
+        return None
+    why = "module.sig_enforce is on" if kernels.sig_enforce(paths) else f"lockdown is {locked}"
+    return problem("module-unsigned", module=module.name, why=why)
+
+
+def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple[Problem, ...], str]:
+    """Findings about the module file ``wanted``, and its build id ("" when it has none)."""
+    fault = _file(wanted.path)
+    if fault is not None:
+        return (fault,), ""
+    try:
+        info = read_module(wanted.path)
+    except ModuleError as error:
+        return (problem("module-unusable", path=wanted.path, why=error),), ""
+    found: List[Problem] = []
+    if wanted.digest and info.sha256 != wanted.digest:
+        found.append(problem("module-changed", path=wanted.path))
+    if not info.livepatch:
+        found.append(problem("module-no-livepatch", path=wanted.path))
+    if info.name and info.name.replace("-", "_") != wanted.name:
+        found.append(problem("module-other-name", path=wanted.path, name=info.name))
+    if info.vermagic.partition(" ")[0] != kernel.release:
+        found.append(
+            problem("module-vermagic", path=wanted.path, vermagic=info.vermagic, release=kernel.release)
+        )
+    if wanted.manifest is not None:
+        found += _against_manifest(kernel, wanted, wanted.manifest, info)
+        found += probes(paths, wanted.manifest)
+        found += _targets(paths, wanted.manifest)
+    unsigned = _signature(paths, wanted, info)
+    if unsigned is not None:
+        found.append(unsigned)
+    return tuple(found), info.build_id
+
+
+def _against_manifest(
+    kernel: Kernel, wanted: InstalledModule, told: Manifest, info: ModInfo
+) -> List[Problem]:
+    found = []
+    if told.build_id != info.build_id:
+        found.append(
+            problem("module-build-id", path=wanted.path, found=info.build_id or "none", told=told.build_id)
+        )
+    if told.sha256 and told.sha256 != info.sha256:
+        found.append(problem("module-changed", path=wanted.path))
+    if told.kernel_build_id and told.kernel_build_id != kernel.build_id:
+        found.append(
+            problem(
+                "kernel-build-id",
+                module=wanted.name,
+                found=kernel.build_id or "none",
+                told=told.kernel_build_id,
+            )
+        )
+    return found
+
+
+def _targets(paths: Paths, told: Manifest) -> List[Problem]:
+    """A target module that is not loaded is no fault: the kernel patches it when it arrives."""
+    objects = sorted({function.object for function in told.functions} - {"vmlinux"})
+    absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
+    return [problem("target-pending", module=told.module, targets=", ".join(absent))] if absent else []
+
+
+def probes(paths: Paths, told: Manifest) -> List[Problem]:
+    """A warning for each function to be patched that somebody probes or traces now."""
+    names: Set[str] = {function.name for function in told.functions}
+    found = []
+    listed = read_bytes(paths.at("/sys/kernel/debug/kprobes/list"), MAX_PROBES).decode("utf-8", "replace")
+    hit: Set[str] = set()
+    for line in listed.split("\n"):
+        match = _KPROBE.match(line)
+        if match and match.group(1) in names and match.group(1) not in hit:
+            hit.add(match.group(1))
+            found.append(
+                problem("function-probed", function=match.group(1), probe=" ".join(line.split())[:200])
+            )
+    for name, users, flags, line in _traced(paths):
+        # "I" alone is a live patch of its own; one more user, or a direct call (BPF, fprobe), is not.
+        if name in names - hit and (users > 1 or "I" not in flags or "D" in flags):
+            hit.add(name)
+            found.append(problem("function-probed", function=name, probe=line))
+    return found
+
+
+def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
+    rows = []
+    for folder in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
+        text = read_bytes(paths.at(folder + "/enabled_functions"), MAX_PROBES).decode("utf-8", "replace")
+        for line in text.split("\n"):
+            match = _TRACED.match(line)
+            if match:
+                flags = match.group(3).partition("tramp")[0]
+                rows.append((match.group(1), int(match.group(2)[:6]), flags, " ".join(line.split())[:200]))
+        if rows:
+            break
+    return rows
+
+
+def redirected(paths: Paths) -> Optional[Set[str]]:
+    """The functions that ftrace redirects to a live patch now; None where tracefs cannot be read."""
+    folders = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+    if not any(os.access(paths.at(folder + "/enabled_functions"), os.R_OK) for folder in folders):
+        return None
+    return {name for name, _, flags, _ in _traced(paths) if "I" in flags}
+
+
+def rivals(paths: Paths) -> List[str]:
+    """Other live-patching products whose modules are in the kernel."""
+    try:
+        names = os.listdir(paths.modules)
+    except OSError:
+        return []
+    return sorted(n for n in names if n in _RIVALS or n.startswith(("ksplice_", "kcare_")))
+
+
+def host(paths: Paths) -> Tuple[Problem, ...]:
+    """Findings about the host, whichever module is to be loaded."""
+    found = [problem("rival-product", rival=name) for name in rivals(paths)]
+    if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
+        found.append(problem("kpatch-dnf-on"))
+    if os.path.exists(paths.at("/run/ostree-booted")):
+        found.append(problem("host-ostree"))
+    return tuple(found)
+
+
+def busy(paths: Paths) -> Optional[Problem]:
+    """The finding that another patch's transition is under way, or None."""
+    name = klp.transition(paths)
+    return problem("transition-running", module=name) if name else None
+
+
+def _kpatch_dnf(text: str) -> bool:
+    for line in text.split("\n"):
+        key, equals, value = line.partition("=")
+        if equals and key.strip() == "autoupdate" and value.strip().lower() in ("1", "yes", "true", "on"):
+            return True
+    return False
+
+
+def errors(found: Sequence[Problem]) -> bool:
+    """Whether the findings forbid the load."""
+    return any(item.severity == "error" for item in found)

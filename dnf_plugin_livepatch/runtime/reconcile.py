@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make the running kernel match the installed live patches: the one entry point, idempotent.
+
+Only what every run needs is imported here; with nothing to do that is nearly nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import Callable, Dict, Optional
+
+from ..config import Config
+from ..config import read as read_config
+from ..messages import problem
+from ..model import Kernel, ReconcileResult
+from ..paths import Paths
+from . import fingerprint, request, state
+from . import kernel as kernels
+from .request import Progress
+
+MAX_TURNS = 4
+MAX_ROUNDS = 10
+
+
+class Refused(Exception):
+    """Reconcile cannot run; ``problem`` says why and what to do."""
+
+    def __init__(self, identifier: str, **facts: object) -> None:
+        self.problem = problem(identifier, **facts)
+        super().__init__(self.problem.text)
+
+
+def _lock(paths: Paths, seconds: float) -> int:
+    """The open descriptor of the lock that lets one reconcile run at a time."""
+    try:
+        state.ensure_dir(paths.run_dir)
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except OSError:
+            if time.monotonic() > end:
+                os.close(descriptor)
+                raise Refused("reconcile-running", seconds=f"{seconds:.0f}") from None
+            time.sleep(0.1)
+
+
+def _result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
+    empty = ReconcileResult(stamp, kernel.boot_id, state.now(), kernel.release, True, "")
+    return empty._replace(**fields)  # type: ignore[arg-type]
+
+
+def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> Optional[ReconcileResult]:
+    """The last answer once more, when it was a good one and nothing has changed since; else None."""
+    last = request.read_result(paths)
+    if last is None or not last.ok or last.skipped or last.boot_id != kernel.boot_id:
+        return None
+    if not fingerprint.unchanged(paths, kernel):
+        return None
+    return last._replace(stamp=stamp, finished=state.now(), actions=())
+
+
+def _work(
+    paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Optional[Progress]
+) -> ReconcileResult:
+    from .. import profiles
+    from . import converge, desired, guard, installed, journal
+
+    run = converge.Run(paths, config, kernel, force, progress)
+    rules, faults = profiles.load(paths.profile_dirs)
+    for fault in faults:
+        run.add(problem("profile-fault", fault=fault))
+    choice = desired.Choice(None, False, ())
+    build_ids: Dict[str, str] = {}
+    database = installed.folder(paths)
+    before = ""
+    try:
+        for nevra, why in guard.after_boot(paths, kernel.boot_id):
+            run.note("block", "", "", nevra, "done", 0.0, reason=why)
+        for _ in range(MAX_TURNS):
+            before = fingerprint.take(paths, kernel, database)
+            found = installed.read(paths, rules, kernel.release, kernel.build_id)
+            if not run.dnf_history:
+                run.dnf_history = journal.transaction_id(paths)
+            for fault in found.faults:
+                run.add(problem("manifest-unusable", fault=fault))
+            choice, build_ids, again = converge.turn(run, found)
+            if not again:
+                break
+        in_force = converge.in_force_now(run, choice.wanted, build_ids)
+    except state.Broken as error:
+        return _result(stamp, kernel, ok=False, problems=(problem("guard-broken", why=error),))
+    except OSError as error:
+        return _result(stamp, kernel, ok=False, problems=(problem("state-unwritable", why=error),))
+    wanted = choice.wanted
+    if wanted is not None:
+        verified = {row.module for row in in_force if row.nevra == wanted.nevra}
+        if not all(module.name in verified for module in wanted.modules):
+            run.add(problem("module-not-in-force", nevra=wanted.nevra))
+    result = _result(
+        stamp,
+        kernel,
+        ok=not any(item.severity == "error" for item in run.problems),
+        desired=wanted.nevra if wanted is not None else "",
+        in_force=in_force,
+        actions=tuple(run.actions),
+        problems=tuple(run.problems),
+        skipped="" if config.mode == "load" else f"mode = {config.mode} in livepatch.conf",
+    )
+    _aftercare(paths, run.retry_in, kernel)
+    # What this run changed itself differs from "before" too: the next run looks once more, then rests.
+    rest = result.ok and not run.actions and config.mode == "load"
+    fingerprint.save(paths, kernel, before if rest else None, database)
+    return result
+
+
+def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:
+    """Have systemd run the settle watch while something settles, and the next try of what stalled."""
+    from . import guard, timers
+
+    settling = [
+        record
+        for record in guard.read(paths).records.values()
+        if record.state == "settling" and record.boot_id == kernel.boot_id
+    ]
+    if settling:
+        timers.watch(paths)
+    if retry_in:
+        timers.retry(paths, retry_in)
+    else:
+        timers.no_retry(paths)
+
+
+def reconcile(
+    paths: Paths, config: Config, force: bool = False, progress: Optional[Progress] = None
+) -> ReconcileResult:
+    """Converge, verify, and write ``result.json``. Raises Refused when it cannot even begin.
+
+    ``force`` lets a stalled transition be forced, which may crash the kernel; nothing else asks for it.
+    """
+    lock = _lock(paths, 2.0 * config.transition_timeout + 60)
+    try:
+        for _ in range(MAX_ROUNDS):
+            stamp = request.current(paths)
+            kernel = kernels.running(paths)
+            reason = kernels.environment(paths)
+            if reason:
+                result = _result(stamp, kernel, skipped=reason)
+            else:
+                last = None if force else _nothing_new(paths, kernel, stamp)
+                result = last or _work(paths, config, kernel, stamp, force, progress)
+            state.step("before result")
+            state.write_json(paths.result, request.dump(result))
+            if request.current(paths) == stamp:
+                break
+        return result
+    except OSError as error:
+        raise Refused("state-unwritable", why=error.strerror) from None
+    finally:
+        os.close(lock)
+
+
+def unload(
+    paths: Paths, config: Config, module: str, this_boot: bool = False, progress: Optional[Progress] = None
+) -> ReconcileResult:
+    """Take the set that ``module`` belongs to out of the kernel, and keep it out.
+
+    It stays out until ``guard.unblock``, or with ``this_boot`` until the next boot. Raises Refused for a
+    module that others loaded.
+    """
+    from . import guard
+
+    boot_id = kernels.boot_id(paths)
+    try:
+        ours = guard.read(paths).ours(boot_id)
+        if module not in ours:
+            raise Refused("unload-not-ours", module=module)
+        guard.hold(paths, ours[module].nevra, boot_id if this_boot else "")
+    except state.Broken as error:
+        raise Refused("guard-broken", why=error) from None
+    except OSError as error:
+        raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
+    return reconcile(paths, config, False, progress)
+
+
+def main(arguments: "list[str]", tell: Callable[[str], None] = print) -> int:
+    """Run once without options, as a child of ``request.ask`` does where systemd is missing."""
+    paths = Paths(arguments[0] if arguments else "/")
+    try:
+        result = reconcile(paths, read_config(paths.config)[0])
+    except Refused as refused:
+        tell(refused.problem.text)
+        return 1
+    for item in result.problems:
+        tell(item.text)
+    return 0 if result.ok else 5
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How everything else asks for a reconcile, and reads its answer. No part of it touches the kernel.
+
+A caller writes a new stamp and starts the unit; reconcile goes round until the stamp has not
+changed, so a request is never lost and ten requests are one run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ..model import Action, InForce, Problem, ReconcileResult
+from ..paths import Paths
+from . import state
+
+UNIT = "livepatch-reconcile.service"
+Progress = Callable[[str], None]
+
+
+def current(paths: Paths) -> str:
+    """The stamp that stands now; "" when nobody asked in this boot."""
+    text = state.read_text(paths.request, 200)
+    return text if text.isprintable() else ""
+
+
+def request(paths: Paths) -> str:
+    """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch."""
+    stamp = f"{time.time_ns()}-{os.getpid()}"
+    state.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
+    return stamp
+
+
+def dump(result: ReconcileResult) -> Dict[str, Any]:
+    """``result`` as the object that ``result.json`` and ``--json`` show, without the schema number."""
+    data = result._asdict()
+    for name in ("in_force", "actions", "problems"):
+        data[name] = [item._asdict() for item in data[name]]
+    return data
+
+
+def _text(value: object, limit: int = 4000) -> str:
+    if not isinstance(value, str) or len(value) > limit:
+        raise state.Broken("result.json holds a text that is none")
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise state.Broken("result.json holds a number that is none")
+    return float(value)
+
+
+def _rows(data: Dict[str, Any], name: str) -> List[Dict[str, Any]]:
+    rows = data.get(name, [])
+    if not isinstance(rows, list) or len(rows) > 4096 or not all(isinstance(row, dict) for row in rows):
+        raise state.Broken(f"result.json: {name} is no list of objects")
+    return rows
+
+
+def _texts(value: object) -> Tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > 4096:
+        raise state.Broken("result.json: cves is no list")
+    return tuple(_text(item) for item in value)
+
+
+def load(data: Dict[str, Any]) -> ReconcileResult:
+    """The result in ``data``. Raises Broken unless every field is what it should be."""
+    if not isinstance(data.get("ok"), bool):
+        raise state.Broken("result.json: ok is neither true nor false")
+    heads = {
+        name: _text(data.get(name, ""))
+        for name in ("stamp", "boot_id", "finished", "kernel_release", "desired", "skipped")
+    }
+    return ReconcileResult(
+        ok=data["ok"],
+        in_force=tuple(
+            InForce(
+                _text(row.get("module")),
+                _text(row.get("nevra")),
+                _texts(row.get("cves", [])),
+                _number(row.get("seconds", 0)),
+            )
+            for row in _rows(data, "in_force")
+        ),
+        actions=tuple(
+            Action(
+                _text(row.get("verb")),
+                _text(row.get("module")),
+                _text(row.get("nevra")),
+                _text(row.get("outcome")),
+                _number(row.get("seconds", 0)),
+            )
+            for row in _rows(data, "actions")
+        ),
+        problems=tuple(
+            Problem(
+                _text(row.get("id")),
+                _text(row.get("severity")),
+                _text(row.get("text")),
+                _text(row.get("remedy", "")),
+            )
+            for row in _rows(data, "problems")
+        ),
+        **heads,
+    )
+
+
+def read_result(paths: Paths) -> Optional[ReconcileResult]:
+    """The last result of this boot; None when there is none or it cannot be trusted."""
+    try:
+        data = state.read_json(paths.result)
+        return None if data is None else load(data)
+    except state.Broken:
+        return None
+
+
+def _answer(paths: Paths, stamp: str) -> Optional[ReconcileResult]:
+    # A run that began before this stamp goes round once more, so only an equal stamp is the answer;
+    # a later caller's stamp answers this one too: it was written after it.
+    result = read_result(paths)
+    if result is None or not result.stamp:
+        return None
+    try:
+        return result if int(result.stamp.split("-")[0]) >= int(stamp.split("-")[0]) else None
+    except ValueError:
+        return None
+
+
+def command(paths: Paths) -> List[str]:
+    """The argv that runs reconcile in a child where systemd is not there to do it."""
+    return [sys.executable, "-m", "dnf_plugin_livepatch.runtime.reconcile", paths.root]
+
+
+def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Optional[ReconcileResult]:
+    """Ask for a reconcile and wait for its answer, at most ``timeout`` seconds; None when none came.
+
+    An interrupt (Ctrl-C) passes through to the caller; the run goes on without it. Raises OSError
+    when the stamp cannot be written. During a shutdown systemd refuses the start: there is no answer then.
+    """
+    import subprocess
+
+    stamp = request(paths)
+    systemd = os.path.isdir(paths.at("/run/systemd/system"))
+    # Without systemd a session of its own keeps the terminal's Ctrl-C away from the run.
+    argv = ["systemctl", "start", UNIT] if systemd else command(paths)
+    end = time.monotonic() + timeout
+    state.step("before ask")
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    ) as child:
+        try:
+            while time.monotonic() < end:
+                try:
+                    child.wait(min(1.0, max(0.01, end - time.monotonic())))
+                    break
+                except subprocess.TimeoutExpired:
+                    if progress is not None:
+                        progress("waiting for the live patch to be in force")
+        finally:
+            if child.poll() is None:
+                # Popen's exit would wait for it: let go of the child, never kill the run.
+                child.returncode = 0
+    return _answer(paths, stamp)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one way the runtime reads and writes its files: bounded, checked, atomic, durable.
+
+Whatever is read here may be torn, hostile or gone; a reader gets text, a dict or ``Broken``, never
+more bytes than it asked for. Whatever is written is complete or not there at all, also across a
+power cut: temporary file, fsync, rename, fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Callable, Dict, Optional
+
+SCHEMA = 1
+MAX_BYTES = 4 << 20
+
+#: Called before and after every call that changes the host, with a name for it. Fault-injection
+#: tests set it; nothing else does.
+hook: Optional[Callable[[str], None]] = None
+
+
+class Broken(ValueError):
+    """A state file that cannot be trusted; str() names the file and the fault."""
+
+
+def step(what: str) -> None:
+    """Mark a point at which the process may die with the host in a state of its own."""
+    if hook is not None:
+        hook(what)
+
+
+def now() -> str:
+    """The time in the project's form, UTC to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def read_bytes(path: str, limit: int) -> bytes:
+    """At most ``limit`` bytes of ``path``; b"" when it cannot be read (gone, refused, no file)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return b""
+    try:
+        chunks, left = [], limit
+        while left > 0:
+            chunk = os.read(descriptor, min(left, 1 << 20))
+            if not chunk:
+                break
+            chunks.append(chunk)
+            left -= len(chunk)
+        return b"".join(chunks)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def read_text(path: str, limit: int = 65536) -> str:
+    """The text of ``path`` without surrounding white space, at most ``limit`` bytes; "" as above."""
+    return read_bytes(path, limit).decode("utf-8", "replace").strip()
+
+
+def read_json(path: str, limit: int = MAX_BYTES) -> Optional[Dict[str, Any]]:
+    """The object in ``path``, or None when there is no such file. Raises Broken for anything else."""
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Broken(f"{path}: {error.strerror}") from None
+    if size > limit:
+        raise Broken(f"{path}: larger than {limit} bytes")
+    try:
+        data = json.loads(read_bytes(path, limit + 1).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"{path}: not JSON: {str(error)[:80]}") from None
+    if not isinstance(data, dict):
+        raise Broken(f"{path}: not a JSON object")
+    schema = data.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
+        raise Broken(f"{path}: schema {str(schema)[:20]} is not known, up to {SCHEMA} is")
+    return data
+
+
+def ensure_dir(path: str) -> None:
+    """Make the folder ``path`` (mode 0755) and its parents where they are missing."""
+    os.makedirs(path, mode=0o755, exist_ok=True)
+
+
+def sync_dir(path: str) -> None:
+    """Make the names in folder ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Put ``data`` at ``path``, atomically and durably. Raises OSError, the old file then intact."""
+    folder, name = os.path.split(path)
+    ensure_dir(folder)
+    temporary = f"{folder}/.{name}.{os.getpid()}"
+    step(f"before write {name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        step(f"before fsync {name}")
+        os.fsync(descriptor)
+    except OSError:
+        os.close(descriptor)
+        os.unlink(temporary)
+        raise
+    os.close(descriptor)
+    step(f"before rename {name}")
+    os.rename(temporary, path)
+    step(f"after rename {name}")
+    sync_dir(folder)
+
+
+def write_json(path: str, data: Dict[str, Any]) -> None:
+    """Put ``data`` with the schema number at ``path`` as ``write_bytes`` does."""
+    text = json.dumps({"schema": SCHEMA, **data}, indent=1, sort_keys=True) + "\n"
+    write_bytes(path, text.encode("utf-8"))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two things reconcile has systemd do later: watch what settles, try again what stalled.
+
+Without systemd nothing is started; the next reconcile does what is due.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Sequence
+
+from ..paths import Paths
+from . import state
+
+SETTLE = "livepatch-settle.timer"
+RETRY = "livepatch-retry"
+UNIT = "livepatch-reconcile.service"
+
+
+def _run(paths: Paths, argv: Sequence[str]) -> None:
+    # paths.root: below another root systemd's units are not ours to start.
+    if paths.root != "/" or not os.path.isdir("/run/systemd/system"):
+        return
+    state.step("before " + argv[0])
+    try:
+        subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return  # during a shutdown systemd refuses: then there is no later
+
+
+def watch(paths: Paths) -> None:
+    """Start the settle watch."""
+    _run(paths, ["systemctl", "start", "--no-block", SETTLE])
+
+
+def unwatch(paths: Paths) -> None:
+    """Stop the settle watch."""
+    _run(paths, ["systemctl", "stop", "--no-block", SETTLE])
+
+
+def no_retry(paths: Paths) -> None:
+    """Forget a planned retry."""
+    if os.path.exists(paths.at(f"/run/systemd/transient/{RETRY}.timer")):
+        _run(paths, ["systemctl", "stop", RETRY + ".timer"])
+
+
+def retry(paths: Paths, seconds: int) -> None:
+    """Start reconcile again in ``seconds``, once; a retry planned before is replaced."""
+    no_retry(paths)
+    _run(
+        paths,
+        [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--unit",
+            RETRY,
+            f"--on-active={seconds}",
+            "--timer-property=AccuracySec=1s",
+            "--description=Try the stalled live patch again",
+            "systemctl",
+            "start",
+            "--no-block",
+            UNIT,
+        ],
+    )
