@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every step of the build shares: where things go, progress, running programs, the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Callable, Iterator, List, Optional, Sequence
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+BUILD = os.environ.get("VM_BUILD", os.path.join(ROOT, "build", "vm"))
+KEEP = 3
+_START = time.monotonic()
+
+
+class Failure(Exception):
+    """A step could not be done; str() says which and why, in a few lines."""
+
+
+class Progress:
+    """Where progress goes. Quiet unless somebody looks: ``make vm`` must print only the command's own."""
+
+    shown = sys.stderr.isatty()
+
+
+def say(text: str) -> None:
+    """One line of progress on stderr, with the seconds since the start."""
+    if Progress.shown:
+        print(f"[{time.monotonic() - _START:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+def run(
+    argv: Sequence[str], *, cwd: Optional[str] = None, timeout: float = 540, env: Optional[dict[str, str]] = None,
+    stdin: Optional[bytes] = None,
+) -> str:
+    """Run ``argv`` and return its stdout. Raises Failure with the end of its output when it fails."""
+    try:
+        done = subprocess.run(
+            argv, cwd=cwd, input=stdin if stdin is not None else b"", timeout=timeout, check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}, capture_output=True,
+        )
+    except FileNotFoundError:
+        raise Failure(f"{argv[0]} is not installed; `make setup` installs what is needed") from None
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{' '.join(argv)[:200]}: not done after {timeout:.0f} s") from None
+    if done.returncode:
+        tail = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()[-25:]
+        raise Failure(f"{' '.join(argv)[:300]}: exit status {done.returncode}\n" + "\n".join(tail))
+    return done.stdout.decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """Only one process builds at a time; the others wait for it and then find the result."""
+    os.makedirs(BUILD, exist_ok=True)
+    with open(os.path.join(BUILD, "lock"), "w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another build is under way: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def digest(*parts: "str | bytes") -> str:
+    """A short key of everything in ``parts``."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(b"%d:" % len(data) + data)
+    return sha.hexdigest()[:16]
+
+
+def content(*paths: str) -> str:
+    """A key of what the files at ``paths`` hold and how they are called."""
+    sha = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            sha.update(os.path.basename(path).encode() + b"\0" + hashlib.sha256(file.read()).digest())
+    return sha.hexdigest()[:16]
+
+
+def here(*names: str) -> List[str]:
+    """Paths of files of this package."""
+    return [os.path.join(HERE, name) for name in names]
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Write ``text`` to ``path``, making the folders above it."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, mode)
+
+
+def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
+    """The folder ``kind-key`` below the build folder; ``make`` fills it if it is not there yet.
+
+    It appears by rename, complete or not at all. Older ones of the same kind are kept for a while:
+    a running machine may still stand on them.
+    """
+    path = os.path.join(BUILD, f"{kind}-{key}")
+    if not os.path.isdir(path):
+        say(note)
+        work = path + ".new"
+        shutil.rmtree(work, ignore_errors=True)
+        os.makedirs(work)
+        make(work)
+        os.rename(work, path)
+        others = [
+            os.path.join(BUILD, name) for name in os.listdir(BUILD)
+            if name.startswith(kind + "-") and not name.endswith(".new")
+        ]
+        for old in sorted(others, key=os.path.getmtime, reverse=True)[KEEP:]:
+            shutil.rmtree(old, ignore_errors=True)
+    os.utime(path)
+    return path

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's kernels: which are on the mirror, downloading, unpacking, wrapping as RPMs like RHEL's.
+
+Nothing is installed on this machine: packages are downloaded with apt-get and unpacked below the
+build folder, kernels and headers alike.
+"""
+
+from __future__ import annotations
+
+import glob
+import lzma
+import os
+import re
+import shutil
+from typing import List, NamedTuple, Set
+
+from .common import BUILD, Failure, cached, digest, run, say, write
+
+# What the guest needs and what a live-patch test may want to load; dependencies come on their own.
+MODULES = (
+    "virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_rng", "crc32c_generic", "ext4", "overlay", "loop",
+    "fuse", "9p", "9pnet_virtio", "autofs4", "nls_ascii", "nls_utf8", "vfat", "af_packet", "dummy",
+    "binfmt_misc", "qemu_fw_cfg", "xfs", "squashfs",
+)
+
+
+class Kernel(NamedTuple):
+    """One Debian kernel. ``release`` is what uname -r will say."""
+
+    release: str
+
+    @property
+    def version(self) -> str:
+        """The RPM version, such that version-release orders as the releases do."""
+        return self.release.split("-")[0]
+
+    @property
+    def rpm_release(self) -> str:
+        """The RPM release; RPM takes no dash in it."""
+        return self.release.split("-", 1)[1].replace("-", "_")
+
+    @property
+    def capability(self) -> bool:
+        """Does RPM take the kernel release as a version? Not with two dashes."""
+        return self.release.count("-") < 2
+
+
+def numbers(release: str) -> List[int]:
+    """What orders kernel releases."""
+    return [int(number) for number in re.findall(r"[0-9]+", release)]
+
+
+class Choice(NamedTuple):
+    """The three kernels of the demo: ``old`` runs, ``new`` is the update, ``dashes`` has two dashes."""
+
+    old: Kernel
+    new: Kernel
+    dashes: Kernel
+
+
+def choose() -> Choice:
+    """The kernels to use: the two newest 6.12 and the newest 6.1 that have image and headers here.
+
+    Debian's mirror drops old ones, so what is there is asked once and then remembered, as long as
+    the downloads are there.
+    """
+    note = os.path.join(BUILD, "kernels.txt")
+    if os.path.exists(note):
+        with open(note, encoding="ascii") as file:
+            return Choice(*(Kernel(line) for line in file.read().split()))
+    names = set(run(["apt-cache", "pkgnames", "linux-"]).split())
+
+    def newest(pattern: str, count: int) -> List[Kernel]:
+        found = [
+            name[len("linux-headers-"):] for name in names
+            if re.fullmatch("linux-headers-" + pattern, name)
+            and f"linux-image-{name[len('linux-headers-'):]}-unsigned" in names
+            and "Filename:" in run(["apt-cache", "show", name])
+        ]
+        return [Kernel(release) for release in sorted(found, key=numbers)[-count:]]
+
+    single = newest(r"6\.12\.[0-9]+\+deb12-amd64", 2)
+    double = newest(r"6\.1\.0-[0-9]+-amd64", 1)
+    if len(single) < 2 or not double:
+        raise Failure("apt offers no two 6.12 kernels and one 6.1 with headers: run apt-get update on Debian 12")
+    choice = Choice(*single, *double)
+    write(note, "".join(kernel.release + "\n" for kernel in choice))
+    return choice
+
+
+def _depends(package: str) -> List[str]:
+    found = re.findall(r"^ *\|?Depends: (\S+)", run(["apt-cache", "depends", package]), re.MULTILINE)
+    return [name for name in found if re.match(r"linux-(headers|kbuild)-", name)]
+
+
+def download(packages: List[str]) -> List[str]:
+    """Paths of the .deb files of ``packages``, downloaded when they are not there."""
+    folder = os.path.join(BUILD, "downloads")
+    os.makedirs(folder, exist_ok=True)
+    paths = []
+    for package in packages:
+        have = glob.glob(os.path.join(folder, package + "_*.deb"))
+        if not have:
+            say(f"downloading {package}")
+            run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], cwd=folder)
+            have = glob.glob(os.path.join(folder, package + "_*.deb"))
+        if not have:
+            raise Failure(f"apt-get download {package} left no file")
+        paths.append(have[0])
+    return paths
+
+
+def headers(kernel: Kernel) -> str:
+    """The folder to give to kbuild as the kernel's build folder, for ``kernel``."""
+    first = f"linux-headers-{kernel.release}"
+    note = os.path.join(BUILD, "downloads", first + ".needs")
+    if not os.path.exists(note):
+        names = [first]
+        for name in names:
+            names += [other for other in _depends(name) if other not in names]
+        write(note, "\n".join(names))
+    with open(note, encoding="ascii") as file:
+        debs = download(file.read().split())
+
+    def make(work: str) -> None:
+        for deb in debs:
+            run(["dpkg", "-x", deb, work])
+        final = os.path.join(BUILD, f"headers-{kernel.release}-{digest(*debs)}")
+        for makefile in glob.glob(os.path.join(work, "usr/src/*/Makefile")):
+            with open(makefile, encoding="utf-8") as file:
+                text = file.read()
+            if text.startswith("include /usr/src/"):
+                write(makefile, text.replace("include /usr/src/", f"include {final}/usr/src/"))
+
+    root = cached("headers-" + kernel.release, digest(*debs), f"unpacking the headers of {kernel.release}", make)
+    return os.path.join(root, "usr/src", first)
+
+
+def tree(kernel: Kernel) -> str:
+    """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``, modules trimmed to what a VM needs."""
+    (deb,) = download([f"linux-image-{kernel.release}-unsigned"])
+
+    def make(work: str) -> None:
+        full = work + ".full"
+        shutil.rmtree(full, ignore_errors=True)
+        run(["dpkg", "-x", deb, full])
+        run(["depmod", "-b", full, kernel.release])
+        source = os.path.join(full, "lib/modules", kernel.release)
+        target = os.path.join(work, "lib/modules", kernel.release)
+        for path in sorted(_closure(source)):
+            copy = os.path.join(target, path[: -len(".xz")] if path.endswith(".xz") else path)
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            with open(os.path.join(source, path), "rb") as file:
+                data = file.read()
+            with open(copy, "wb") as file:
+                file.write(lzma.decompress(data) if path.endswith(".xz") else data)
+        for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+            shutil.copy(os.path.join(source, name), target)
+        os.makedirs(os.path.join(work, "boot"))
+        for name in ("vmlinuz", "config"):
+            shutil.copy(os.path.join(full, "boot", f"{name}-{kernel.release}"), os.path.join(work, "boot"))
+        run(["depmod", "-b", work, kernel.release])
+        shutil.rmtree(full)
+
+    key = digest(deb, repr(MODULES))
+    return cached("kernel-" + kernel.release, key, f"unpacking kernel {kernel.release}", make)
+
+
+def _closure(modules: str) -> Set[str]:
+    """Paths, relative to ``modules``, of MODULES and of all that they depend on."""
+    depends = {}
+    with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
+        for line in file:
+            path, _, rest = line.partition(":")
+            depends[path] = rest.split()
+    names = {os.path.basename(path).split(".")[0].replace("-", "_"): path for path in depends}
+    wanted = set()
+    for name in MODULES:
+        if name in names:
+            wanted |= {names[name], *depends[names[name]]}
+    return wanted
+
+
+_SPEC = """\
+Name: kernel-core
+Version: {version}
+Release: {release}
+Summary: Debian's kernel {uname}, wrapped for the demo host
+License: GPL-2.0-only
+ExclusiveArch: x86_64
+AutoReqProv: no
+Provides: installonlypkg(kernel)
+Provides: kernel = %{{version}}-%{{release}}
+{provides}
+%global debug_package %{{nil}}
+%global __os_install_post %{{nil}}
+%global _build_id_links none
+%global _binary_payload w3.zstdio
+
+%description
+The kernel as Debian built it, with the modules that a virtual machine needs.
+
+%install
+mkdir -p %{{buildroot}}
+cp -a {tree}/boot {tree}/lib %{{buildroot}}/
+
+%files
+/boot/vmlinuz-{uname}
+/boot/config-{uname}
+/lib/modules/{uname}
+"""
+
+
+def rpm(kernel: Kernel) -> str:
+    """The path of ``kernel`` as an unsigned kernel-core RPM."""
+    source = tree(kernel)
+
+    def make(work: str) -> None:
+        provides = (
+            f"Provides: kernel-uname-r = {kernel.release}\nProvides: kernel-core-uname-r = {kernel.release}"
+            if kernel.capability else ""
+        )
+        spec = _SPEC.format(
+            version=kernel.version, release=kernel.rpm_release, uname=kernel.release, tree=source,
+            provides=provides,
+        )
+        rpmbuild(work, "kernel-core", spec)
+
+    key = digest(os.path.basename(source), _SPEC)
+    folder = cached("kernel-rpm-" + kernel.release, key, f"packing kernel {kernel.release} as an RPM", make)
+    return glob.glob(os.path.join(folder, "*.rpm"))[0]
+
+
+def rpmbuild(work: str, name: str, spec: str) -> None:
+    """Build ``spec`` and leave its RPMs in ``work``."""
+    top = work + ".rpmbuild"
+    write(os.path.join(top, name + ".spec"), spec)
+    run([
+        "nice", "rpmbuild", "-bb", "--target", "x86_64", "--define", f"_topdir {top}",
+        "--define", f"_rpmdir {work}", "--define", "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+        "--define", "_buildhost localhost", "--define", "use_source_date_epoch_as_buildtime 1",
+        os.path.join(top, name + ".spec"),
+    ], env={"SOURCE_DATE_EPOCH": "1793491200"})
+    shutil.rmtree(top)

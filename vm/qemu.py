@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One virtual machine: boot it, run commands in it, snapshot it, switch it off. Every wait has an end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from typing import Callable, NamedTuple, Optional
+
+from . import image, kernels, repo
+from .common import Failure, lock, run, say
+from .kernels import Kernel
+
+BOOT_TIMEOUT = 240.0
+COMMAND_TIMEOUT = 300.0
+SECRET = "demo.secret=swordfish"
+_HEADER = struct.Struct(">IBI")
+
+
+class Result(NamedTuple):
+    """What a command in the guest did."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Files(NamedTuple):
+    """What a machine is started from; ``build`` makes all of it, or finds it in the cache."""
+
+    disk: str
+    repositories: str
+    choice: kernels.Choice
+
+
+def build() -> Files:
+    """Build whatever is not there yet. One process at a time; waits for another one's build."""
+    with lock():
+        choice = kernels.choose()
+        for kernel in choice:
+            image.initrd(kernel)
+        return Files(image.disk(), repo.disk(), choice)
+
+
+class Machine:
+    """The demo host. A context manager: leaving it ends QEMU and removes what is not to be kept.
+
+    ``keep`` is a folder for the disk, found again by the next machine with the same folder.
+    """
+
+    def __init__(self, files: Files, keep: Optional[str] = None) -> None:
+        self.files = files
+        self.folder = tempfile.mkdtemp(prefix="m-", dir=image.machines())
+        # A socket's path has to be short, wherever the work tree lies.
+        self.sockets = tempfile.mkdtemp(prefix="lp-vm-")
+        self.overlay = os.path.join(keep or self.folder, "disk.qcow2")
+        self.console = os.path.join(keep or self.folder, "console.log")
+        self.kernel: Optional[Kernel] = None
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._agent: Optional[socket.socket] = None
+        self._qmp: Optional[socket.socket] = None
+        self._number = 0
+        if keep:
+            os.makedirs(keep, exist_ok=True)
+        if not os.path.exists(self.overlay):
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", files.disk, "-F", "qcow2", self.overlay])
+
+    def __enter__(self) -> "Machine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    # Starting and ending
+
+    def boot(self, kernel: Optional[Kernel] = None, append: str = "", snapshot: str = "") -> None:
+        """Start the machine with ``kernel`` (default: the older one) and wait until the guest answers.
+
+        With ``snapshot`` it goes on where that snapshot was taken (with the same kernel).
+        Raises Failure with the end of the console when the guest does not come up.
+        """
+        self.kill()
+        self.kernel = kernel or self.files.choice.old
+        say(f"going back to snapshot {snapshot}" if snapshot else f"booting {self.kernel.release}")
+        agent, qmp = (os.path.join(self.sockets, name) for name in ("agent", "qmp"))
+        accel = os.environ.get("VM_ACCEL", "tcg,thread=multi")
+        argv = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35", "-accel", accel, "-cpu", "host" if accel.startswith("kvm") else "max,la57=off",
+            "-smp", "2", "-m", "1024",
+            "-kernel", image.vmlinuz(self.kernel), "-initrd", image.initrd(self.kernel),
+            "-append", f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
+            "-drive", f"file={self.overlay},if=virtio,format=qcow2,cache=unsafe",
+            "-drive", f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
+            "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=vm.agent", "-device", "virtio-rng-pci",
+            "-qmp", f"unix:{qmp},server=on,wait=off", *(["-loadvm", snapshot] if snapshot else []),
+        ]
+        with open(os.path.join(self.folder, "qemu.log"), "ab") as log:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        self._qmp = self._connect(qmp, deadline)
+        self._qmp_read(deadline)
+        self._command("qmp_capabilities")
+        self._agent = self._connect(agent, deadline)
+        if snapshot:
+            return
+        done = self.run("systemctl is-system-running --wait; uname -r", timeout=BOOT_TIMEOUT)
+        if done.out.split()[-1:] != [self.kernel.release]:
+            raise Failure(f"the guest came up, but says {done.out!r} {done.err!r}, not {self.kernel.release}")
+        say("the guest is up: " + done.out.split()[0])
+
+    def kill(self) -> None:
+        """End QEMU at once, like a power cut, when it runs."""
+        for connection in (self._agent, self._qmp):
+            if connection:
+                connection.close()
+        self._agent = self._qmp = None
+        if self._process:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def shutdown(self) -> None:
+        """Switch off in an orderly way; raises Failure when the guest does not within two minutes."""
+        self.run("systemctl --no-block poweroff")
+        try:
+            assert self._process
+            self._process.wait(120)
+        except subprocess.TimeoutExpired:
+            raise Failure("the guest did not switch off within 120 s" + self.console_end()) from None
+        self.kill()
+
+    def reboot(self, kernel: Optional[Kernel] = None, append: str = "") -> None:
+        """Switch off in an orderly way and boot the same disk with ``kernel`` (default: the same one)."""
+        again = kernel or self.kernel
+        self.shutdown()
+        self.boot(again, append)
+
+    # Snapshots
+
+    def save(self, name: str) -> None:
+        """Take a snapshot of memory and disk."""
+        self._human(f"savevm {name}")
+
+    def restore(self, name: str) -> None:
+        """Go back to snapshot ``name``, taken under the same kernel.
+
+        In a new QEMU: within one, the guest's clock would jump by the time that passed since.
+        """
+        self.boot(self.kernel, snapshot=name)
+
+    # Commands
+
+    def run(
+        self, command: str, timeout: float = COMMAND_TIMEOUT, stdin: bytes = b"",
+        each: Optional[Callable[[int, bytes], None]] = None,
+    ) -> Result:
+        """Run a shell command as root in the guest. ``each`` gets (1 or 2, bytes) as they arrive.
+
+        A command that takes longer than ``timeout`` seconds is killed (status 137). Raises Failure
+        when the guest does not answer.
+        """
+        self._number += 1
+        request = json.dumps({
+            "command": command, "timeout": timeout, "stdin": base64.b64encode(stdin).decode()
+        }).encode()
+        deadline = time.monotonic() + timeout + 30
+        assert self._agent
+        self._agent.settimeout(30)
+        self._agent.sendall(_HEADER.pack(self._number, 0, len(request)) + request)
+        texts = {1: bytearray(), 2: bytearray()}
+        while True:
+            number, kind, length = _HEADER.unpack(self._receive(_HEADER.size, deadline))
+            payload = self._receive(length, deadline)
+            if number != self._number:
+                continue
+            if kind == 3:
+                out, err = (texts[stream].decode("utf-8", "replace") for stream in (1, 2))
+                return Result(json.loads(payload)["status"], out, err)
+            texts[kind] += payload
+            if each:
+                each(kind, payload)
+
+    def ok(self, command: str, timeout: float = COMMAND_TIMEOUT) -> str:
+        """The stdout of a command that has to succeed; raises Failure when it does not."""
+        done = self.run(command, timeout)
+        if done.status:
+            raise Failure(f"in the guest: {command}: exit status {done.status}\n{done.out}{done.err}")
+        return done.out
+
+    def console_end(self, lines: int = 25) -> str:
+        """The last lines of the console, for error messages."""
+        try:
+            with open(self.console, encoding="utf-8", errors="replace") as file:
+                return "\nThe console's last lines:\n" + "".join(file.readlines()[-lines:])
+        except OSError:
+            return ""
+
+    # Talking to QEMU
+
+    def _alive(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            with open(os.path.join(self.folder, "qemu.log"), encoding="utf-8", errors="replace") as file:
+                raise Failure("QEMU ended: " + file.read()[-2000:] + self.console_end())
+
+    def _connect(self, path: str, deadline: float) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        while True:
+            self._alive()
+            try:
+                connection.connect(path)
+                return connection
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise Failure(f"QEMU does not answer at {path}") from None
+                time.sleep(0.05)
+
+    def _receive(self, size: int, deadline: float) -> bytes:
+        data = b""
+        assert self._agent
+        self._agent.settimeout(1)
+        while len(data) < size:
+            try:
+                chunk = self._agent.recv(size - len(data))
+            except socket.timeout:
+                self._alive()
+                if time.monotonic() > deadline:
+                    raise Failure("the guest does not answer" + self.console_end()) from None
+                continue
+            except ConnectionError:
+                chunk = b""
+            if not chunk:
+                # The other end is gone; say why when QEMU is.
+                time.sleep(0.2)
+                self._alive()
+                raise Failure("QEMU closed the connection to the guest" + self.console_end())
+            data += chunk
+        return data
+
+    def _qmp_read(self, deadline: float) -> "dict[str, object]":
+        line = b""
+        assert self._qmp
+        self._qmp.settimeout(1)
+        while not line.endswith(b"\n"):
+            try:
+                byte = self._qmp.recv(1)
+            except socket.timeout:
+                self._alive()
+                if time.monotonic() > deadline:
+                    raise Failure("QEMU's monitor does not answer") from None
+                continue
+            if not byte:
+                self._alive()
+                raise Failure("QEMU closed its monitor")
+            line += byte
+        answer: "dict[str, object]" = json.loads(line)
+        return answer
+
+    def _command(self, name: str, **arguments: object) -> object:
+        assert self._qmp
+        self._qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        deadline = time.monotonic() + 120
+        while True:
+            answer = self._qmp_read(deadline)
+            if "error" in answer:
+                raise Failure(f"QEMU: {name}: {answer['error']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def _human(self, command: str) -> None:
+        text = self._command("human-monitor-command", **{"command-line": command})
+        if text:
+            raise Failure(f"QEMU: {command}: {text}")
