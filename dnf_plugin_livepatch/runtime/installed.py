@@ -200,11 +200,18 @@ def _patch(
     unfixable: List[Unfixable] = [
         u for module in modules if module.manifest for u in module.manifest.unfixable
     ]
+    if not any(module.manifest for module in modules):
+        from . import vendor_cves
+
+        told, cannot = vendor_cves.read(paths, profile, header, (module.name for module in modules))
+        cves, unfixable = cves + list(told), unfixable + list(cannot)
+    # Azure Linux subscribes a kernel with a package that only its lack of any module gives away.
+    hollow = profile.loader == "kernel" and not any(str(n).endswith(".ko") for n in header["filenames"])
     return InstalledPatch(
         nevra=nevra,
         profile=profile.name,
         kernel_release=release,
-        kind=found.kind,
+        kind="empty" if hollow else found.kind,
         loader=profile.loader,
         modules=modules,
         cves=tuple(dict.fromkeys(cve for cve in cves if manifest.CVE.match(cve))),
@@ -218,14 +225,16 @@ def holds(paths: Paths, nevra: str) -> bool:
     """Whether the package ``nevra`` is installed, whatever it is; True when nobody can tell."""
     try:
         import rpm
-
+    except ImportError:
+        return True
+    try:
         ts = rpm.TransactionSet(paths.root)
         ts.setVSFlags(-1)
         name = nevra.rpartition(".")[0].rpartition("-")[0].rpartition("-")[0]
         found = any(str(_nevra(header)) == nevra for header in ts.dbMatch("name", name))
         ts.closeDB()
         return found
-    except (ImportError, rpm.error, OSError, ValueError, KeyError, TypeError, SystemError):
+    except (rpm.error, OSError, ValueError, KeyError, TypeError, SystemError):
         return True
 
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The CVEs that a vendor's package tells of itself, where it carries no manifest.
+
+SUSE installs one file of CVEs for each module, Azure Linux lists fixed (``*``) and unfixable (``!``)
+CVEs in the description, Red Hat names them in braces in the changelog. The sources of a profile are
+tried in its order and the first that tells anything counts; all of it is hostile text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Dict, Iterable, List, Tuple
+
+from ..model import Unfixable
+from ..paths import Paths
+from ..profile_file import Profile
+from . import state
+
+MAX_TEXT = 1 << 20
+MAX_CVES = 4096
+_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
+_IN_BRACES = re.compile(r"\{(CVE-[0-9][^{}\n]{0,4000})\}")
+_UNFIXABLE = re.compile(r"\s{0,8}\\?!\s{0,8}(CVE-[0-9]{4}-[0-9]{4,19})(?![0-9])[:\s]{0,8}(.{0,1000})")
+
+Told = Tuple[Tuple[str, ...], Tuple[Unfixable, ...]]
+
+
+def _unique(cves: Iterable[str]) -> Tuple[str, ...]:
+    return tuple(dict.fromkeys(cves))[:MAX_CVES]
+
+
+def of_description(text: str) -> Told:
+    """Fixed and unfixable CVEs of an Azure Linux description; one CVE a line, marked at its start."""
+    fixed: List[str] = []
+    unfixable: Dict[str, Unfixable] = {}
+    for line in text[:MAX_TEXT].splitlines():
+        found = _UNFIXABLE.match(line)
+        if found:
+            reason = "".join(c if c.isprintable() else "?" for c in found[2].strip())
+            unfixable.setdefault(found[1], Unfixable(found[1], reason))
+        elif line.lstrip().startswith("*"):
+            fixed += _CVE.findall(line)
+    return _unique(cve for cve in fixed if cve not in unfixable), tuple(unfixable.values())[:MAX_CVES]
+
+
+def of_changelog(entries: Iterable[str]) -> Told:
+    """The CVEs in braces, as Red Hat's changelogs name them for the change that fixes them."""
+    text = "\n".join(entries)[:MAX_TEXT]
+    return _unique(cve for found in _IN_BRACES.findall(text) for cve in _CVE.findall(found)), ()
+
+
+def of_info(texts: Iterable[str]) -> Told:
+    """The CVEs of SUSE's files of one package."""
+    return _unique(cve for text in texts for cve in _CVE.findall(text[:MAX_TEXT])), ()
+
+
+def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> List[str]:
+    """What is in the package's own CVE files of its modules; the rest of the name is the srcversion."""
+    folder, _, pattern = profile.info.rpartition("/")
+    starts = {pattern.partition("{srcversion}")[0].replace("{module}", module) for module in modules}
+    texts = []
+    for path in names:
+        base = os.path.basename(path).replace("-", "_")
+        if os.path.dirname(path) == folder and any(base.startswith(s.replace("-", "_")) for s in starts):
+            texts.append(state.read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace"))
+    return texts
+
+
+def read(paths: Paths, profile: Profile, header: Any, modules: Iterable[str]) -> Told:
+    """(fixed, unfixable) of the installed package with this rpm ``header`` and these module names."""
+    for source in profile.cves:
+        told: Told = (), ()
+        if source == "description":
+            told = of_description(str(header["description"] or ""))
+        elif source == "changelog":
+            told = of_changelog(map(str, header["changelogtext"] or ()))
+        elif source == "info" and profile.info:
+            told = of_info(_info_files(profile, map(str, header["filenames"] or ()), modules, paths))
+        if told[0] or told[1]:
+            return told
+    return (), ()

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch import profiles
+from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import vendor_cves
+
+RULES, _ = profiles.load(("/nonexistent",))
+AZURE = """A set of kernel livepatches addressing CVEs present in Mariner's
+5.15.94.1-1.cm2 kernel, unlike CVE-2020-0001.
+
+Patches list ('*' - fixed, '!' - unfixable through livepatching, kernel update required):
+*CVE-2023-1281
+* CVE-2023-1829
+!CVE-2022-67890: data structures change
+\\!CVE-2022-67891
+*CVE-2022-67890
+"""
+
+
+def header(**tags):
+    return {"description": "", "changelogtext": [], "filenames": [], **tags}
+
+
+def test_azure_marks_what_is_fixed_and_what_cannot_be():
+    fixed, unfixable = vendor_cves.read(
+        Paths(), profiles.find(RULES, "azure"), header(description=AZURE), ()
+    )
+    assert fixed == ("CVE-2023-1281", "CVE-2023-1829"), "what is listed as unfixable is never closed"
+    assert unfixable == (
+        Unfixable("CVE-2022-67890", "data structures change"),
+        Unfixable("CVE-2022-67891", ""),
+    )
+
+
+def test_red_hat_names_them_in_braces():
+    log = ["- kpatch for {CVE-2023-45871}", "- [{CVE-2024-1086,CVE-2024-26642}]", "- not CVE-2000-0001"]
+    fixed, _ = vendor_cves.read(Paths(), profiles.find(RULES, "kpatch"), header(changelogtext=log), ())
+    assert fixed == ("CVE-2023-45871", "CVE-2024-1086", "CVE-2024-26642")
+
+
+def test_suse_installs_a_file_for_each_module(tmp_path):
+    folder = tmp_path / "usr/share/livepatch/info"
+    folder.mkdir(parents=True)
+    names = {
+        "livepatch-5_14_21-150500_55_7-default-ABCDEF0123456789": "CVEs: CVE-2023-1077 CVE-2023-3090\n",
+        "livepatch-other-ABCDEF0123456789": "CVE-2000-0001\n",
+    }
+    for name, text in names.items():
+        (folder / name).write_text(text)
+    owned = ["/usr/share/livepatch/info/" + name for name in names] + [
+        "/usr/share/livepatch/info/livepatch-gone-1"
+    ]
+    told = vendor_cves.read(
+        Paths(str(tmp_path)),
+        profiles.find(RULES, "suse"),
+        header(filenames=owned),
+        ("livepatch_5_14_21_150500_55_7_default",),
+    )
+    assert told == (("CVE-2023-1077", "CVE-2023-3090"), ())
+
+
+def test_a_vendor_that_tells_nothing_claims_nothing():
+    for rule in RULES:
+        assert vendor_cves.read(Paths("/nonexistent"), rule, header(), ("m",)) == ((), ())
+
+
+@given(st.text(alphabet="*! CVE-20194\\:{}\n", max_size=300))
+def test_no_text_is_both_fixed_and_unfixable(text):
+    fixed, unfixable = vendor_cves.of_description(text)
+    assert not set(fixed) & {item.cve for item in unfixable}
+    vendor_cves.of_changelog([text])
