@@ -185,11 +185,11 @@ def offers(
     result = []
     for package, found in rows:
         nevra = str(nevra_of(package))
-        state = "installed" if str(package) in here else "offered"
+        state = "offered" if package in visible else "excluded"
+        if str(package) in here:
+            state = "installed"
         if nevra in blocked:
             state = "blocked"
-        elif package not in visible:
-            state = "excluded"
         result.append(Offer(nevra, found.kind, package.reponame, state, found.profile))
     return result
 

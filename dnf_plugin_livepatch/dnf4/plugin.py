@@ -11,8 +11,10 @@ import functools
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import dnf
+import libdnf
 
-from .. import messages
+from .. import config, messages
+from ..paths import Paths
 from ..policy import NONE
 from . import report, request
 
@@ -41,6 +43,17 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     """Adds the live patch of the running kernel to upgrades, and has it loaded afterwards."""
 
     name = "livepatch"
+
+    @classmethod
+    def read_config(cls, conf: Any) -> Any:
+        """What DNF wants to know of livepatch.conf: ``enabled``.
+
+        DNF's own reader ends every dnf command at a line that it does not understand.
+        """
+        parser = libdnf.conf.ConfigParser()
+        parser.addSection("main")
+        parser.setValue("main", "enabled", "1" if config.read(Paths().config)[0].enabled else "0")
+        return parser
 
     def __init__(self, base: Any, cli: Any) -> None:
         super().__init__(base, cli)

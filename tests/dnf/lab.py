@@ -134,7 +134,7 @@ class Host:
     def sh(self, command: str, timeout: float = 120, env: Optional[Dict[str, str]] = None) -> Answer:
         """Run a shell command as root in the host."""
         mount = os.path.join(self.folder, "mnt")
-        inner = f"rpm -qa > /tmp/before; ( {command} ); code=$?; rpm -qa > /tmp/after; exit $code"
+        inner = f"rpm -qa > /tmp/before; ( {command}\n); code=$?; rpm -qa > /tmp/after; exit $code"
         script = f"""
             cd {self.folder}
             mount -t overlay -o lowerdir=/,upperdir=up,workdir=work overlay mnt
@@ -191,7 +191,9 @@ class Lab:
         self.count = 0
 
     def make(self, packages: Iterable[rpms.Rpm], states: "Dict[str, tuple]", base: List[str]) -> None:
-        """Build everything. ``states`` are (packages, updates[, updateinfo]); ``base`` is installed first."""
+        """Build everything: ``states`` are (packages, updates[, updateinfo]), ``base`` is installed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
         shim = ["gcc", "-shared", "-fPIC", "-O2", "-o", self.shim, os.path.join(PARTS, "uname.c")]
         subprocess.run(shim, check=True)
         built = rpms.build(os.path.join(self.folder, "build"), packages)
@@ -201,7 +203,6 @@ class Lab:
             repository(os.path.join(self.states, name), [built[str(rpm)] for rpm in content], *more)
         host = Host(self, self.base)
         host.write("/etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
-        host.write("/etc/dnf/vars/releasever", "9\n")
         host.write(
             "/etc/dnf/dnf.conf",
             f"[main]\npluginpath={SOURCE}/dnf_plugin_livepatch/dnf-plugins\ngpgcheck=1\n"
@@ -209,6 +210,8 @@ class Lab:
         )
         host.write("/var/lib/livepatch/.keep", "")
         host.write("/sys/kernel/livepatch/.keep", "")
+        profiles = "/usr/share/dnf-plugin-livepatch/profiles"
+        shutil.copytree(SOURCE + "/profiles", host.path(profiles))
         host.repos(base="start")
         answer = host.sh(
             "rm -rf /.dockerenv /run/systemd /run/.containerenv /var/lib/rpm /var/lib/dnf /root/.rpmdb"

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from typing import Dict, Iterable, List, NamedTuple, Tuple
 
 ARCH = "x86_64"
@@ -171,8 +172,7 @@ def _build(work: str, output: str, batch: List[Rpm]) -> None:
 
 def sign(folder: str, paths: Iterable[str]) -> str:
     """Sign ``paths`` with a throw-away key; the path of its public half."""
-    home = os.path.join(folder, "gnupg")
-    os.makedirs(home, mode=0o700)
+    home = tempfile.mkdtemp()  # a short path: the agent's socket is in it
     public = os.path.join(folder, "RPM-GPG-KEY-test")
     env = {**os.environ, "GNUPGHOME": home}
     run = {"check": True, "capture_output": True, "env": env}
@@ -183,4 +183,5 @@ def sign(folder: str, paths: Iterable[str]) -> str:
     defines = [f"_gpg_path {home}", "_gpg_name test", f"__gpg {shutil.which('gpg')}"]
     subprocess.run(["rpmsign", "--addsign", *(f"--define={text}" for text in defines), *paths], **run)
     subprocess.run(["gpgconf", "--kill", "all"], check=False, env=env)
+    shutil.rmtree(home)
     return public

@@ -24,6 +24,7 @@ FAILING = rpms.patch(10, "1-8", [CVE20, CVE30], script=BAD_PRE)
 HELPER = rpms.Rpm("helper", "1", "1")
 BY1, BY2 = (rpms.Rpm("bystander", version, "1") for version in "12")
 OTHER = rpms.Rpm("other", "1", "1")
+DISTRO = rpms.Rpm("distribution-release", "9", "1", ("system-release = 9",))
 KMOD = rpms.Rpm("kmod-x", "1", "1", (), (f"kernel-uname-r = {rpms.release(10)}",))
 
 ADV10 = Update("KERNEL-10", (K10,), ("CVE-2024-0010",))
@@ -36,11 +37,11 @@ ADVP2 = Update("PATCH-2", (P2,), (CVE20, CVE30))
 
 ALL = (
     K10, K20, K30, K40, P1, P2, P0, FOR40, FOR20, NEEDY, DRAGGING, GREEDY, LYING, HOSTILE, FAILING,
-    HELPER, BY1, BY2, OTHER, KMOD,
+    HELPER, BY1, BY2, OTHER, KMOD, DISTRO,
 )  # fmt: skip
-START = (K10, BY1, OTHER)
+START = (K10, BY1, OTHER, DISTRO)
 ALL_KERNELS = (ADV10, ADV20, ADV30, ADV40)
-BASE = ["kernel-core", "bystander"]
+BASE = ["--releasever=9", "kernel-core", "bystander", "distribution-release"]
 
 #: state of the repository -> (packages, advisories); START is the one the host was installed from.
 STATES = {

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``dnf livepatch``: its verbs, its exit codes, its JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import stock
+
+P1, P2 = str(stock.P1), str(stock.P2)
+
+
+def test_check_tells_by_exit_code(host):
+    assert host.dnf("livepatch", "update", "--check").code == 0
+    host.repos(base="all")
+    answer = host.dnf("livepatch", "update", "--check")
+    assert answer.code == 100 and answer.out.split() == [P2] and not answer.new
+    data = json.loads(host.dnf("livepatch", "update", "--check", "--json").out)
+    assert data == {"schema": 1, "kernel_release": "5.14.0-10.el9.x86_64", "offered": [P2]}
+
+
+def test_update_takes_nothing_but_the_patch_and_loads_it(host):
+    host.repos(base="all")
+    answer = host.dnf("livepatch", "update")
+    assert answer.code == 0 and answer.new == {P2} and not answer.gone
+    assert f"Live patch {P2} is in force" in answer.out
+    assert "start livepatch-reconcile.service" in host.read("/var/log/stand-in")
+    again = host.dnf("livepatch", "update")
+    assert again.code == 0 and not again.new and "Nothing to do." in again.out
+
+
+def test_update_replaces_an_older_patch(host):
+    host.repos(base="first")
+    host.dnf("livepatch", "update")
+    host.repos(base="all")
+    answer = host.dnf("livepatch", "update")
+    assert answer.new == {P2} and answer.gone == {P1} and answer.code == 0
+
+
+def test_update_loads_what_is_installed_and_not_in_force(host):
+    host.repos(base="first")
+    host.dnf("install", stock.P1.name)
+    answer = host.dnf("livepatch", "update")
+    assert answer.code == 0 and f"Live patch {P1} is in force" in answer.out
+
+
+def test_update_fails_with_5(host):
+    host.repos(base="first")
+    host.write("/etc/stand-in", "fail")
+    answer = host.dnf("livepatch", "update")
+    assert answer.code == 5 and answer.new == {P1}
+
+
+def test_list_available(host):
+    host.repos(base="patches")
+    host.dnf("livepatch", "update", "-x", "kpatch-patch-5_14_0-10-1-2*")
+    answer = host.dnf("livepatch", "list", "--available", "--json")
+    rows = {row["package"]: row["state"] for row in json.loads(answer.out)["patches"]}
+    assert rows == {P2: "offered", P1: "installed"}
+    text = host.dnf("livepatch", "list", "--available", "-x", "kpatch*").out
+    assert text.splitlines()[0].split() == ["PACKAGE", "KIND", "REPO", "STATE", "PROFILE"]
+    assert text.count("excluded") == 1
+
+
+@pytest.mark.parametrize("verb", ["status", "cves", "list", "history", "reboot-check"])
+def test_verbs_of_the_host_answer_without_repositories(host, verb):
+    host.repos(base="gone-away")
+    answer = host.dnf("livepatch", verb, "--json")
+    assert json.loads(answer.out)["schema"] == 1
+    direct = host.sh(f"python3 -m dnf_plugin_livepatch.runtime.cli {verb} --json; exit $?")
+    assert answer.code in (0, 100, 101, 102) and direct.err == answer.err == ""
+
+
+def test_wrong_usage(host):
+    assert host.dnf("livepatch", "nonsense").code == 2
+    assert host.dnf("livepatch", "status", "--check").code == 1
+    assert host.dnf("livepatch", "update", "--json").code == 1
+    assert "livepatch" in host.dnf("help").out
+
+
+def test_without_a_verb_it_is_status(host):
+    assert host.dnf("livepatch").out == host.dnf("livepatch", "status").out != ""

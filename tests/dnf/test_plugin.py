@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One by one: trust, loading, failures, hostile input, and what the user reads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+import stock
+from lab import RUNNING, SOURCE, Answer
+
+P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
+
+
+def lines(answer: Answer, prefix: str = "livepatch: ") -> "list[str]":
+    return [line for line in answer.text.splitlines() if line.startswith(prefix)]
+
+
+def unharmed(answer: Answer) -> None:
+    assert "Traceback" not in answer.text and "could not finish" not in answer.text, answer.text
+
+
+def test_the_closing_lines_name_patch_time_and_cves(host):
+    host.repos(base="all")
+    answer = host.dnf("upgrade")
+    assert answer.code == 0
+    assert f"Live patch {P2} is in force, transition 1.2 s." in answer.out
+    assert re.search(r"CVEs closed now: CVE-2024-0020 \(Critical\), CVE-2024-0030", answer.out)
+    assert answer.out.index("is in force") < answer.out.index("Upgraded:"), "dnf's own summary follows"
+    assert "start livepatch-reconcile.service" in host.read("/var/log/stand-in")
+    assert answer.err == ""
+
+
+def test_what_stays_open_is_said(host):
+    host.repos(base="first")
+    host.sh("true")
+    state = "patches"  # has the advisory of kernel 30, which P1 does not close
+    host.repos(base=state)
+    answer = host.dnf("upgrade", f"--exclude={stock.P2.name}-1-2*")
+    assert P1 in answer.new
+    assert "CVEs still open: CVE-2024-0030 (Important)" in answer.out
+
+
+def test_quiet_is_quiet(host):
+    host.repos(base="all")
+    answer = host.dnf("upgrade", "-q")
+    assert P2 in answer.new
+    assert "Live patch" not in answer.text and "running kernel" not in answer.text
+
+
+@pytest.mark.parametrize("how", ["fail", "silent"])
+def test_not_in_force_is_exit_5_and_nothing_else_is_lost(host, how):
+    host.repos(base="all")
+    host.write("/etc/stand-in", how)
+    answer = host.dnf("upgrade")
+    assert answer.code == 5
+    assert {P2, BY2} <= answer.new
+    assert "Upgraded:" in answer.out and "Complete!" in answer.out
+    assert len(lines(answer)) == 1
+
+
+def test_on_failure_warn(host):
+    host.repos(base="all")
+    host.conf("on_failure = warn\n")
+    host.write("/etc/stand-in", "fail")
+    answer = host.dnf("upgrade")
+    assert answer.code == 0 and len(lines(answer)) == 1
+
+
+def test_waiting_is_bounded(host):
+    host.repos(base="patches")
+    host.conf("transition_timeout = 1s\n")
+    host.write("/etc/stand-in", "slow")
+    host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
+            " && sed -i 's/^MARGIN = .*/MARGIN = 1/' /shadow/dnf_plugin_livepatch/dnf4/session.py")
+    answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow"}, timeout=50)
+    assert answer.code == 5 and P2 in answer.new and "Complete!" in answer.out
+
+
+def test_interrupted_waiting_leaves_a_finished_transaction(host):
+    host.repos(base="patches")
+    host.write("/etc/stand-in", "slow")
+    answer = host.sh(
+        "python3 - <<'END'\n"
+        "import signal, subprocess, time\n"
+        "dnf = subprocess.Popen(['dnf', '-y', 'upgrade'])\n"
+        "while not open('/var/log/stand-in', 'a+').tell(): time.sleep(0.1)\n"
+        "time.sleep(0.5)\n"
+        "dnf.send_signal(signal.SIGINT)\n"
+        "raise SystemExit(dnf.wait())\n"
+        "END"
+    )
+    assert answer.code == 0, answer.text
+    assert P2 in answer.new and "Complete!" in answer.out
+    assert "Interrupted while waiting. The packages are installed" in answer.err
+
+
+def test_install_only_does_not_load(host):
+    host.repos(base="patches")
+    host.conf("mode = install-only\n")
+    answer = host.dnf("upgrade")
+    assert P2 in answer.new and answer.code == 0
+    assert host.read("/var/log/stand-in") == ""
+    assert "mode = install-only" in answer.out
+
+
+def test_report_says_what_it_would_do(host):
+    host.repos(base="patches")
+    host.conf("mode = report\n")
+    answer = host.dnf("upgrade")
+    assert P2 not in answer.new
+    assert f"Live patch {P2} is offered by repository base" in answer.out
+
+
+def test_an_installed_patch_that_is_not_in_force_is_said_with_nothing_to_do(host):
+    host.repos(base="first")
+    assert host.dnf("install", stock.P1.name).code == 0
+    answer = host.dnf("upgrade")
+    assert "Nothing to do." in answer.out and answer.code == 0
+    assert lines(answer) and f"{P1} is installed but not in force" in lines(answer)[0]
+
+
+def test_a_loaded_patch_is_upgraded_and_told_apart(host):
+    host.repos(base="first")
+    assert host.dnf("upgrade").code == 0
+    host.repos(base="patches")
+    answer = host.dnf("upgrade")
+    assert P2 in answer.new and P1 in answer.gone and answer.code == 0
+    assert "CVEs closed now: CVE-2024-0030 (Important)" in answer.out
+    assert "Nothing to do." in host.dnf("upgrade").out
+    assert lines(host.dnf("upgrade")) == []
+
+
+def test_newer_kernel_installed_and_not_booted(host):
+    host.repos(base="kernel")
+    assert str(stock.K40) in host.dnf("upgrade").new
+    host.repos(base="all")
+    answer = host.dnf("upgrade")
+    assert answer.new >= {P2} and str(stock.K30) not in answer.new
+
+
+def test_downgrade_and_undo_are_left_alone(host):
+    host.repos(base="patches")
+    host.dnf("upgrade")
+    answer = host.dnf("history", "undo", "last")
+    assert P2 in answer.gone and answer.code == 0
+    unharmed(answer)
+
+
+# --- trust ---
+
+
+def test_a_foreign_repository_gets_nothing_until_named(host):
+    host.repos(base="kernel", copr="only-patch")
+    answer = host.dnf("upgrade", "--exclude=kernel-core")
+    assert not {P1, P2} & answer.new
+    assert len(lines(answer)) == 1 and "repository copr is not one that kernels come from" in lines(answer)[0]
+    host.conf("repos = copr\n")
+    assert P2 in host.dnf("upgrade").new
+
+
+def test_no_gpgcheck_no_patch(host):
+    host.repos(base="patches\ngpgcheck=0")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2}
+    assert len(lines(answer)) == 1 and "gpgcheck is off for repository base" in lines(answer)[0]
+
+
+def test_unknown_origin_takes_the_repositories_that_offer_the_kernel(host):
+    host.repos(base="patches", copr="only-patch")
+    host.sh("rm -rf /var/lib/dnf")
+    assert P2 in host.dnf("upgrade").new
+
+
+def test_excluded_is_one_line(host):
+    host.repos(base="patches")
+    answer = host.dnf("upgrade", "--exclude=kpatch-patch*")
+    assert answer.new == {BY2}
+    assert len(lines(answer)) == 1 and "configuration excludes it" in lines(answer)[0]
+
+
+def test_blocked_is_kept_out_of_dnfs_own_upgrade(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.repos(base="patches")
+    host.python(
+        "from dnf_plugin_livepatch.paths import Paths\n"
+        "from dnf_plugin_livepatch.runtime import guard\n"
+        f"guard.block(Paths(), '{P2}', 'it oopsed')\n"
+    )
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and P1 not in answer.gone, answer.text
+    assert "blocked" in host.dnf("livepatch", "list", "--available").out
+
+
+# --- a patch that is no good ---
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ("needy", "nothing provides no-such-thing"),
+        ("dragging", "would also change helper-1-1"),
+        ("lying", "calls itself a live patch but is not added"),
+        ("subscription", "No repository offers a live patch"),
+        ("kernel", "No repository offers a live patch"),
+    ],
+)
+def test_one_warning_line(host, state, text):
+    host.repos(base=state)
+    answer = host.dnf("upgrade")
+    assert answer.code == 0
+    assert len(lines(answer)) == 1 and text in lines(answer)[0]
+
+
+def test_the_next_older_one_is_taken(host):
+    host.repos(base="older")
+    answer = host.dnf("upgrade")
+    assert P2 in answer.new
+    assert len(lines(answer)) == 1 and "because the newer" in lines(answer)[0]
+
+
+def test_no_kernel_is_ever_pulled_in(host):
+    host.repos(base="all")
+    answer = host.dnf("upgrade", "--exclude=kernel-core")
+    assert P2 in answer.new
+    assert not [name for name in answer.new if name.startswith("kernel-core")]
+    assert str(stock.FOR40) not in answer.new
+
+
+def test_a_patch_whose_package_fails(host):
+    host.repos(base="failing")
+    answer = host.dnf("upgrade")
+    assert answer.code == 1 and answer.new == {BY2}, "dnf's own verdict on a failed package"
+    unharmed(answer)
+
+
+def test_a_hostile_manifest_is_not_in_force_and_harms_nobody(host):
+    host.repos(base="hostile")
+    answer = host.dnf("upgrade")
+    assert answer.code == 5 and BY2 in answer.new
+    unharmed(answer)
+    again = host.dnf("upgrade")
+    unharmed(again)
+
+
+# --- broken surroundings ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["when = sometimes\n", "mode = load # for now\n", "nonsense\n", "repos = \0\n", "enabled = maybe\n", "x" * 70000],
+)
+def test_broken_configuration_is_one_line(host, text):
+    host.repos(base="patches")
+    host.conf(text)
+    answer = host.dnf("upgrade")
+    assert {BY2, P2} <= answer.new and answer.code == 0, answer.text
+    assert len(lines(answer)) == 1 and "livepatch.conf" in lines(answer)[0]
+    unharmed(answer)
+
+
+def test_switched_off_in_a_broken_file_is_off(host):
+    host.repos(base="patches")
+    host.conf("enabled = 0\nnonsense\n")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and lines(answer) == [] and answer.code == 0
+
+
+def test_missing_sysfs(host):
+    host.repos(base="patches")
+    host.sh("rmdir /sys/kernel/livepatch")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0
+    assert "no live patching" in lines(answer)[0]
+
+
+def test_container(host):
+    host.repos(base="patches")
+    host.sh("mkdir -p /run/systemd && echo docker > /run/systemd/container")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0
+
+
+def test_unknown_kernel(host):
+    host.repos(base="patches")
+    answer = host.dnf("upgrade", env={"FAKE_RELEASE": "6.6.6-home"})
+    assert answer.new == {BY2} and lines(answer) == []
+
+
+def test_another_kernel_of_the_repository_runs(host):
+    host.repos(base="all")
+    host.dnf("upgrade")
+    answer = host.dnf("upgrade", env={"FAKE_RELEASE": "5.14.0-40.el9.x86_64"})
+    assert answer.new == frozenset() and RUNNING not in "".join(lines(answer))
+
+
+def test_installroot(host):
+    host.repos(base="patches")
+    host.sh("mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/"
+            " && rpm --root /other --initdb && cp -a /var/lib/rpm /other/var/lib/")
+    answer = host.dnf("--installroot=/other", "--releasever=9", "upgrade")
+    assert answer.code == 0, answer.text
+    found = host.sh("rpm --root /other -qa | grep -c kpatch")
+    assert found.out.strip() == "0" and lines(answer) == []
+
+
+@pytest.mark.parametrize("room", ["profiles", "exposure", "dnf4/goal", "dnf4/advisories", "dnf4/command",
+                                  "runtime/kernel", "runtime/status", "runtime/inventory", "dnf4/session"])
+@pytest.mark.parametrize("how", ["raise SystemError('broken')\n", "def (\n"])
+def test_a_broken_room_costs_a_line_and_nothing_else(host, room, how):
+    host.repos(base="update")
+    host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
+    host.write(f"/shadow/dnf_plugin_livepatch/{room}.py", how)
+    answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
+    assert answer.code == 0 and answer.new == {BY2}, answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_second_livepatch_command_does_not_end_dnf(host):
+    host.repos(base="patches")
+    host.write(
+        "/usr/share/two-plugins/livepatch.py",
+        "import dnf\nfrom dnf.cli import commands\n"
+        "@dnf.plugin.register_command\nclass Theirs(commands.Command):\n    aliases = ('livepatch',)\n"
+        "    summary = 'theirs'\n    def run(self):\n        print('theirs')\n"
+        "from dnf_plugin_livepatch.dnf4.plugin import LivepatchPlugin\n",
+    )
+    setting = "--setopt=pluginpath=/usr/share/two-plugins"
+    assert "theirs" in host.dnf(setting, "livepatch").out
+    answer = host.dnf(setting, "upgrade")
+    assert {P2, BY2} <= answer.new and answer.code == 0
+
+
+SECOND = """
+import dnf
+class Second(dnf.Plugin):
+    name = 'second'
+    busy = False
+    def resolved(self):
+        with open('/var/log/second', 'a') as log:
+            log.write('resolved\\n')
+        if GUARD and self.busy:
+            return
+        self.busy = True
+        query = self.base.sack.query().available().filterm(name='other')
+        selector = dnf.selector.Selector(self.base.sack)
+        selector.set(pkg=query)
+        if len(self.base.goal.list_installs()) < 9 and 'other' not in {
+            p.name for p in self.base.transaction.install_set
+        }:
+            self.base.goal.install(select=selector, optional=True)
+            self.base.resolve(self.cli.demands.allow_erasing)
+        self.busy = False
+"""
+
+
+@pytest.mark.parametrize("first", ["aaa", "zzz"])
+@pytest.mark.parametrize("guard", ["True", "False"])
+def test_two_plugins_that_resolve_again_do_not_loop(host, first, guard):
+    host.repos(base="all")
+    plugins = "/usr/share/two-plugins"
+    host.write(f"{plugins}/{first}.py", SECOND.replace("GUARD", guard))
+    shutil.copy(f"{SOURCE}/dnf_plugin_livepatch/dnf-plugins/livepatch.py", host.path(f"{plugins}/livepatch.py"))
+    answer = host.dnf(f"--setopt=pluginpath={plugins}", "upgrade")
+    assert {P2, BY2, str(stock.FOR40), str(stock.OTHER)} <= answer.new and answer.code == 0
+    assert host.read("/var/log/second").count("\n") <= 6
+    assert answer.out.count("running kernel") == 1, "nothing is said twice"
+
+
+# --- the repositories' advisories ---
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<updates>'
+UPDATE = (
+    '<update from="x" status="final" type="{type}" version="1"><id>{id}</id><title>t</title>'
+    '<issued date="2026-01-01"/><references>{refs}</references><pkglist><collection short="x">'
+    '<package name="kernel-core" version="5.14.0" release="20.el9" epoch="0" arch="x86_64"/>'
+    "</collection></pkglist></update>"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not xml at all",
+        HEAD + UPDATE.format(type="security", id="A", refs="") + "<update><id>",
+        HEAD + UPDATE.format(type="security", id="A", refs='<reference type="cve" href="h"/>') + "</updates>",
+        HEAD + UPDATE.format(type="wrong", id="", refs='<reference type="cve" id="CVE-x"/>') + "</updates>",
+        HEAD
+        + "".join(
+            UPDATE.format(type="security", id=f"A-{n}", refs=f'<reference type="cve" id="CVE-2024-{n:05}"/>')
+            for n in range(5000)
+        )
+        + "</updates>",
+    ],
+    ids=["no xml", "cut short", "reference without id", "nonsense", "huge"],
+)
+def test_broken_or_huge_updateinfo(lab, host, text):
+    folder = lab.folder + f"/info-{abs(hash(text))}"
+    shutil.copytree(f"{lab.states}/patches", folder)
+    with open(folder + "/updateinfo.xml", "w", encoding="utf-8") as file:
+        file.write(text)
+    host.repos(base="start")
+    host.sh(f"modifyrepo_c {folder}/updateinfo.xml {folder}/repodata")
+    host.repos(base=f"../{folder.rsplit('/', 1)[1]}")
+    native = host.dnf("--disableplugin=livepatch", "upgrade", "--assumeno")
+    answer = host.dnf("upgrade")
+    unharmed(answer)
+    if "bystander" in native.out:
+        assert {BY2, P2} <= answer.new and answer.code == 0
+    else:
+        assert answer.new == frozenset()
