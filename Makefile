@@ -38,11 +38,8 @@ demo: need-base need-vm ## Boot a real kernel with an open CVE and fix it by `dn
 
 # Literally, whatever a shell and make would do with a $ in it.
 vm: override export CMD := $(value CMD)
-# The command reaches the guest as typed: make must not expand its dollars. make itself ends with 2
-# when the command fails; vm/run ends with the command's own status.
+# make itself ends with 2 when the command fails; vm/run ends with the command's own status.
 .PHONY: vm
-unexport CMD
-vm: export VM_CMD = $(value CMD)
 vm: need-base need-vm ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
 	@$(PYTHON) -m vm.run
 

@@ -46,7 +46,7 @@ def _pass_on(stream: int, data: bytes) -> None:
 
 def main() -> int:
     """Run the command; returns its exit status."""
-    command = " ".join(sys.argv[1:]) or os.environ.get("VM_CMD", "")
+    command = " ".join(sys.argv[1:]) or os.environ.get("CMD", "")
     if not command:
         print("usage: make vm CMD='COMMAND', or vm/run 'COMMAND'", file=sys.stderr)
         return 2

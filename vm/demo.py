@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``make demo``: a real kernel with an open CVE, one ``dnf upgrade``, the same kernel without it.
+
+Every claim is checked in the guest's kernel; the demo fails loudly when one does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from . import qemu
+from .common import Failure, Progress
+
+WIDTH = 79
+_SECRET = qemu.SECRET.split("=")[1]
+
+
+def _title(text: str) -> None:
+    print(f"\n\033[1m== {text} ".ljust(WIDTH + 4, "=") + "\033[0m" if sys.stdout.isatty() else
+          f"\n== {text} ".ljust(WIDTH, "="), flush=True)
+
+
+def _show(machine: qemu.Machine, command: str, statuses: "tuple[int, ...]" = (0,)) -> str:
+    """Run ``command`` in the guest as somebody at its terminal would see it; returns what it printed."""
+    print(f"[root@demo ~]# {command}", flush=True)
+    done = machine.run(command, each=lambda _, data: (sys.stdout.buffer.write(data), sys.stdout.flush(), None)[2])
+    if done.status not in statuses:
+        raise Failure(f"`{command}` ended with {done.status}")
+    return done.out + done.err
+
+
+def _check(holds: bool, claim: str) -> None:
+    if not holds:
+        raise Failure(f"this does not hold: {claim}")
+    print(f"   checked: {claim}", flush=True)
+
+
+def demo(machine: qemu.Machine) -> None:
+    """The story; raises Failure where it does not go as told."""
+    choice = machine.files.choice
+    machine.boot()
+    boot_id = machine.ok("cat /proc/sys/kernel/random/boot_id")
+
+    _title("A host with an open CVE")
+    print("Demonstration CVE-1900-0001: every user can read a secret in /proc/cmdline.")
+    _check(_show(machine, "uname -r").strip() == choice.old.release, "the older kernel runs")
+    _check(_SECRET in _show(machine, "cat /proc/cmdline"), "the secret can be read")
+    _check(not _show(machine, "ls -A /sys/kernel/livepatch").strip(), "no live patch is loaded")
+
+    _title("The one command")
+    text = _show(machine, "dnf -y upgrade")
+    _check(f"kernel-core-{choice.new.version}-{choice.new.rpm_release}" in text, "the newer kernel was installed")
+    _check("kpatch-patch-" in text, "a live patch was installed with it")
+    _check("CVE-1900-0001" in text, "the command named the CVE that it closed")
+
+    _title("The same kernel, without the CVE")
+    _check(_SECRET not in _show(machine, "cat /proc/cmdline"), "the secret can be read no more")
+    _show(machine, "uptime -p; uname -r")
+    _check(machine.ok("uname -r").strip() == choice.old.release, "the older kernel still runs")
+    _check(machine.ok("cat /proc/sys/kernel/random/boot_id") == boot_id, "there was no reboot")
+
+    _title("What the kernel says, what livepatch says")
+    state = _show(machine, "grep -r . /sys/kernel/livepatch/*/enabled /sys/kernel/livepatch/*/transition")
+    _check(bool(re.search(r"enabled:1", state)), "the patch is enabled")
+    _check(bool(re.search(r"transition:0", state)), "every task runs the patched functions")
+    _check("in force" in _show(machine, "livepatch status"), "livepatch status says that the patch is in force")
+    print(
+        f"\nThe newer kernel waits for the next reboot, whenever that suits. Your own look: make vm CMD='dnf upgrade'"
+    )
+
+
+def main() -> int:
+    """Build, boot, tell; returns the exit status."""
+    Progress.shown = True
+    try:
+        with qemu.Machine(qemu.build()) as machine:
+            demo(machine)
+    except Failure as failure:
+        print(f"\ndemo: FAILED: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
