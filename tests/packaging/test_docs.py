@@ -132,7 +132,7 @@ def options(parser):
     return {text for action in parser._actions for text in action.option_strings if text.startswith("--")}
 
 
-PROGRAMS = {"livepatch": ("man/livepatch.8", runtime_cli._parser)}
+PROGRAMS = {"livepatch": ("man/livepatch.8", runtime_cli.parser)}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
