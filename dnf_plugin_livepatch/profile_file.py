@@ -13,7 +13,7 @@ from . import templates
 
 MAX_VALUE = 256
 MAX_VALUES = 32
-CVE_SOURCES = ("manifest", "updateinfo", "changelog", "description", "info", "client")
+CVE_SOURCES = ("manifest", "updateinfo", "hot-updateinfo", "changelog", "description", "info", "client")
 OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 
 

@@ -205,8 +205,27 @@ def _cover(
             row = _advisory(advisory, (name,), package.arch)
             if row is not None:
                 rows.append(row)
+    rows += _hot(base, packages, known)
     nevras = {goal.nevra_of(package) for package in packages}
     return exposures.coverage(rows, by_name, nevras, base.sack.evr_cmp)
+
+
+def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> List[Advisory]:
+    """openEuler's advisories of hot patches, which libdnf does not see; only read where there are such."""
+    wanted = [profile for profile in known if "hot-updateinfo" in profile.cves]
+    ours = [
+        package for package in packages if profiles.match(goal.nevra_of(package), (), (), wanted).profile
+    ]
+    if not ours:
+        return []
+    from .. import hotpatches
+
+    names = {package.name for package in ours}
+    rows: List[Advisory] = []
+    for repo in base.repos.iter_enabled():
+        if repo.get_metadata_path("updateinfo"):
+            rows += hotpatches.advisories(str(repo.get_metadata_content("updateinfo")), names)
+    return rows
 
 
 def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -> bool:
