@@ -76,7 +76,7 @@ def _record(update: Update) -> "createrepo_c.UpdateRecord":
     for rpm in update.packages:
         package = createrepo_c.UpdateCollectionPackage()
         package.name, package.version, package.release = rpm.name, rpm.version, rpm.release
-        package.epoch, package.arch, package.filename = "0", rpms.ARCH, f"{rpm}.rpm"
+        package.epoch, package.arch, package.filename = "0", rpm.arch, f"{rpm}.rpm"
         collection.append(package)
     record.append_collection(collection)
     for cve in update.cves:

@@ -30,9 +30,10 @@ class Rpm(NamedTuple):
     other: Tuple[str, ...] = ()
     files: Tuple[Tuple[str, "str | None"], ...] = ()
     script: str = ""
+    arch: str = ARCH
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.version}-{self.release}.{ARCH}"
+        return f"{self.name}-{self.version}-{self.release}.{self.arch}"
 
 
 def kernel(number: int) -> Rpm:
@@ -99,6 +100,8 @@ def patch(
 def _section(rpm: Rpm) -> str:
     lines = [f"%package -n {rpm.name}", f"Version: {rpm.version}", f"Release: {rpm.release}"]
     lines += ["Summary: test package", "Group: test"]
+    if rpm.arch == "noarch":
+        lines += ["BuildArch: noarch"]
     lines += [f"Provides: {item}" for item in rpm.provides]
     lines += [f"Requires: {item}" for item in rpm.requires]
     lines += list(rpm.other)
@@ -121,7 +124,7 @@ def build(folder: str, rpms: Iterable[Rpm]) -> Dict[str, str]:
             batch.append(rpm)
     for number, batch in enumerate(batches):
         _build(os.path.join(folder, f"spec{number}"), os.path.join(folder, "rpms"), batch)
-    return {str(rpm): os.path.join(folder, "rpms", ARCH, f"{rpm}.rpm") for batch in batches for rpm in batch}
+    return {str(rpm): os.path.join(folder, "rpms", rpm.arch, f"{rpm}.rpm") for batch in batches for rpm in batch}
 
 
 def _build(work: str, output: str, batch: List[Rpm]) -> None:
