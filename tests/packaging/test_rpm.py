@@ -302,7 +302,9 @@ def test_the_source_package_builds_with_the_macros_of_fedora(rpms, tmp_path):
     defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
     result = tree.run("rpmbuild", "--rebuild", "--nodeps", *defines, rpms["src"])
     assert result.returncode == 0, result.stdout
-    built = {os.path.basename(path): read_header(path) for path in glob.glob(f"{tmp_path}/RPMS/noarch/*.rpm")}
+    built = {
+        os.path.basename(path): read_header(path) for path in glob.glob(f"{tmp_path}/RPMS/noarch/*.rpm")
+    }
     runtime = built["livepatch-runtime-1.0.0-1.el9.noarch.rpm"]
     assert "/usr/lib/python3.9/site-packages/dnf_plugin_livepatch/model.py" in files(runtime)
     texts = scripts(runtime)
