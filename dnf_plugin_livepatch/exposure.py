@@ -149,7 +149,7 @@ def debt(
             if order <= 0:
                 if lineage(package.evr) == home:
                     fixed.update(advisory.cves)
-            elif advisory.type == "security":
+            elif advisory.type in ("security", "unknown"):  # a feed's missing type hides no CVE
                 for cve in advisory.cves:
                     row = Debt(
                         cve,

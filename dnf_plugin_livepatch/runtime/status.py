@@ -309,8 +309,12 @@ class Look(NamedTuple):
 
     @property
     def in_force(self) -> Tuple[InForce, ...]:
-        """The patches verified in force, for ``exposure.compute``."""
-        return tuple(InForce(row.module, row.package, row.cves) for row in self.rows if row.in_force)
+        """The patches verified in force, for ``exposure.compute``.
+
+        One that closes nothing goes without its package: a part of a set may not claim the whole set's CVEs.
+        """
+        rows = [row for row in self.rows if row.in_force]
+        return tuple(InForce(row.module, row.package if row.cves else "", row.cves) for row in rows)
 
     @property
     def missing(self) -> Tuple[str, ...]:

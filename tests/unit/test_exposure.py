@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Exposure: properties, real vendor facts against an independent implementation, and the traps."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from typing import Dict, List, Set, Tuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch import exposure
+from dnf_plugin_livepatch.exposure import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, Inputs
+from dnf_plugin_livepatch.model import Advisory, Debt, InForce, Nevra, Unfixable
+from dnf_plugin_livepatch.releases import parse_nevra
+from dnf_plugin_livepatch.runtime.evr import compare
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
+
+
+def kernel(evr: str, name: str = "kernel-core") -> Nevra:
+    return parse_nevra(f"{name}-{evr}.x86_64")
+
+
+def advisory(
+    identifier: str,
+    evr: str,
+    *cves: str,
+    kind: str = "security",
+    name: str = "kernel-core",
+    severity: str = "",
+) -> Advisory:
+    return Advisory(identifier, kind, severity, "", "", "", cves, (kernel(evr, name),))
+
+
+def real() -> List[Advisory]:
+    rows = []
+    with open(DATA, encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("#"):
+                issued, identifier, kind, severity, evr, cves = line.rstrip("\n").split("\t")
+                rows.append(
+                    Advisory(identifier, kind, severity, "", issued, "", tuple(cves.split()), (kernel(evr),))
+                )
+    return rows
+
+
+# --- the independent implementation: says in rpm's terms what the lineage rule says in words ---
+
+
+def naive(running: str, rows: List[Tuple[str, str, List[str]]]) -> Dict[str, str]:
+    """CVE -> EVR of its first fix; ``rows`` are (type, evr, cves). Sets and a full walk, no cleverness."""
+    import rpm
+
+    def key(evr: str) -> Tuple[str, str, str]:
+        epoch, _, rest = evr.rpartition(":")
+        version, release = rest.split("-")
+        return (epoch or "0", version, release)
+
+    def tag(evr: str) -> str:
+        words = [word for word in evr.rsplit("-", 1)[1].split(".") if not word[0].isdigit()]
+        return ".".join(word for word in words if not word.startswith("rt"))
+
+    mine = key(running)
+    had: Set[str] = set()
+    for _, evr, cves in rows:
+        if tag(evr) == tag(running) and rpm.labelCompare(key(evr), mine) < 1:
+            had |= set(cves)
+    result: Dict[str, str] = {}
+    for kind, evr, cves in rows:
+        if kind == "security" and rpm.labelCompare(key(evr), mine) == 1:
+            for cve in set(cves) - had:
+                if cve not in result or rpm.labelCompare(key(evr), key(result[cve])) == -1:
+                    result[cve] = evr
+    return result
+
+
+def as_rows(advisories: List[Advisory]) -> List[Tuple[str, str, List[str]]]:
+    return [(row.type, row.packages[0].evr, list(row.cves)) for row in advisories]
+
+
+def test_every_real_kernel_has_the_exposure_that_the_naive_implementation_computes() -> None:
+    rows = real()
+    total = 0
+    for running in [row.packages[0] for row in rows]:
+        debt, quality, reason = exposure.debt(running, rows, compare)
+        assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
+        assert (quality, reason) == (EXACT, "")
+        total += len(debt)
+    assert len(rows) == 34 and total > 500
+
+
+def test_over_a_folder_of_vendor_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """All of $LIVEPATCH_VENDOR_DATA where it is given; the table above stands for it elsewhere."""
+    folder = os.environ.get("LIVEPATCH_VENDOR_DATA", "")
+    families: Dict[Tuple[str, str, str], List[Advisory]] = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))) if folder else ():
+        with open(path, encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                if row["kind"] == "kernel" and row["advisory_id"] and "-" in row["evr"]:
+                    evr = row["evr"][2:] if row["evr"].startswith("0:") else row["evr"]
+                    package = parse_nevra(f"{row['package_name']}-{evr}.x86_64")
+                    families.setdefault((row["vendor"], row["distro"], package.name), []).append(
+                        Advisory(
+                            row["advisory_id"],
+                            "security",
+                            row["severity"] or "",
+                            "",
+                            "",
+                            "",
+                            tuple(c for c in row["cves"] or () if c.startswith("CVE-")),
+                            (package,),
+                        )
+                    )
+    if not folder:
+        families[("AlmaLinux", "AlmaLinux:9", "kernel-core")] = real()
+    kernels = open_cves = 0
+    for rows in families.values():
+        for running in sorted({package for row in rows for package in row.packages}):
+            debt, quality, _ = exposure.debt(running, rows, compare)
+            assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
+            assert quality == EXACT
+            kernels += 1
+            open_cves += len(debt)
+    with capsys.disabled():
+        print(
+            f"\n{kernels} kernels of {len(families)} families: {open_cves} open CVEs, computed twice"
+        )
+    assert kernels
+
+
+# --- the lineage rule, by its traps ---
+
+SEVEN = advisory("ALSA-2026:8921", "5.14.0-611.49.1.el9_7", "CVE-2025-39766", "CVE-2025-68741")
+EIGHT = advisory("ALSA-2026:19568", "5.14.0-687.10.1.el9_8", "CVE-2025-39766", "CVE-2026-43284")
+
+
+def test_a_cve_listed_again_in_the_next_minor_release_is_not_owed_twice() -> None:
+    rows, quality, _ = exposure.debt(kernel("5.14.0-611.49.1.el9_7"), [SEVEN, EIGHT], compare)
+    assert [row.cve for row in rows] == ["CVE-2026-43284"] and quality == EXACT
+
+
+def test_a_fix_in_the_older_minor_release_does_not_help_the_newer_one() -> None:
+    rows, _, _ = exposure.debt(kernel("5.14.0-687.5.1.el9_8"), [SEVEN, EIGHT], compare)
+    assert [(row.cve, row.advisory) for row in rows] == [
+        ("CVE-2025-39766", "ALSA-2026:19568"),
+        ("CVE-2026-43284", "ALSA-2026:19568"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "evr, tag",
+    [
+        ("5.14.0-611.49.1.el9_7", "el9_7"),
+        ("4.18.0-372.13.1.rt7.170.el8_6", "el8_6"),
+        ("6.1.66-91.160.amzn2023", "amzn2023"),
+        ("1:6.12.40-64.114.amzn2023", "amzn2023"),
+        ("5.15.0-105.125.6.2.1.el8uek", "el8uek"),
+        ("6.12.1-1.el9.elrepo", "el9.elrepo"),
+        ("6.6.0-72.0.0.76.oe2403sp1", "oe2403sp1"),
+        ("5.14.21-150500.55.12.1", "150500"),
+        ("6.12.94+deb12-1", ""),
+    ],
+)
+def test_lineage_of_real_builds(evr: str, tag: str) -> None:
+    assert exposure.lineage(evr) == tag
+
+
+def test_the_fix_between_counts_when_the_newest_advisory_is_a_bugfix() -> None:
+    rows = [
+        advisory("A10", "5.14.0-10.el9_4", kind="bugfix"),
+        advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000"),
+        advisory("A40", "5.14.0-40.el9_4", kind="bugfix"),
+    ]
+    debt, quality, _ = exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare, newest="5.14.0-40.el9_4")
+    assert [row.cve for row in debt] == ["CVE-2026-2000"] and quality == EXACT
+
+
+def test_flavours_and_architectures_do_not_mix() -> None:
+    rows = [
+        advisory("A10", "5.14.0-10.el9_4", name="kernel-rt-core"),
+        advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000", name="kernel-core"),
+        Advisory(
+            "A21",
+            "security",
+            "",
+            "",
+            "",
+            "",
+            ("CVE-2026-2001",),
+            (parse_nevra("kernel-rt-core-5.14.0-20.el9_4.aarch64"),),
+        ),
+    ]
+    assert exposure.debt(kernel("5.14.0-10.el9_4", "kernel-rt-core"), rows, compare)[0] == ()
+
+
+def test_an_advisory_without_a_type_that_lists_cves_counts() -> None:
+    rows = [advisory("A10", "5-10.el9"), advisory("A20", "5-20.el9", "CVE-2026-2000", kind="unknown")]
+    assert [row.cve for row in exposure.debt(kernel("5-10.el9"), rows, compare)[0]] == ["CVE-2026-2000"]
+
+
+# --- how sure ---
+
+
+def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
+    running = kernel("5.14.0-10.el9_4")
+    older = advisory("A05", "5.14.0-5.el9_4", "CVE-2026-1000")
+    newer = advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000")
+    own = advisory("A10", "5.14.0-10.el9_4", "CVE-2026-1500")
+    other = advisory("B1", "2-1.el9", "CVE-2026-1", name="glibc")
+    cases = {
+        "no updateinfo": ([], "", "", UNKNOWN),
+        "other packages only": ([other], "", "", UNKNOWN),
+        "repositories older than the host": ([older], "", "", UNKNOWN),
+        "pruned: the own advisory is gone": ([newer], "", "", LOWER_BOUND),
+        "own and newer": ([own, newer], "5.14.0-20.el9_4", "", EXACT),
+        "own is the newest": ([older, own], "5.14.0-10.el9_4", "", EXACT),
+        "a newer kernel without an advisory": ([own], "5.14.0-30.el9_4", "", UNKNOWN),
+        "one more without an advisory": ([own, newer], "5.14.0-30.el9_4", "", LOWER_BOUND),
+        "locked, nothing newer": ([own], "5.14.0-10.el9_4", "2023.8.20250721", UNKNOWN),
+        "locked": ([own, newer], "5.14.0-20.el9_4", "2023.8.20250721", LOWER_BOUND),
+    }
+    for name, (rows, newest, locked, expected) in cases.items():
+        debt, quality, reason = exposure.debt(running, rows, compare, newest, locked)
+        assert quality == expected, name
+        assert bool(reason) == (quality != EXACT), name
+        assert quality == EXACT or quality == (LOWER_BOUND if debt else UNKNOWN), name
+
+
+def test_a_stale_cache_is_unknown_but_keeps_its_rows() -> None:
+    fresh = Inputs(
+        "R", quality=EXACT, as_of="2026-11-20T00:00:00Z", debt=(Debt("CVE-2026-1000", "A", "", "1-1"),)
+    )
+    now, oldest = "2026-11-22T00:00:00Z", "2026-11-15T00:00:00Z"
+    assert exposure.aged(fresh, now, oldest) == fresh
+    for as_of in ("2026-11-01T00:00:00Z", "2031-01-01T00:00:00Z", ""):
+        old = exposure.aged(fresh._replace(as_of=as_of), now, oldest)
+        assert old.quality == UNKNOWN and "dnf" in old.reason and old.debt == fresh.debt
+
+
+# --- merging ---
+
+
+def test_copies_of_one_advisory_in_two_repositories_are_one() -> None:
+    base = advisory("A20", "5-20.el9", "CVE-2026-2000", severity="Moderate")
+    extras = advisory("A20", "5-20.el9", "CVE-2026-2001", severity="Important", name="kernel-rt")
+    both = exposure.merge([base, extras])
+    assert both == exposure.merge([extras, base]) and len(both) == 1
+    assert both[0].cves == ("CVE-2026-2000", "CVE-2026-2001") and both[0].severity == "Important"
+
+
+def test_different_updates_under_one_id_stay_apart() -> None:
+    """SUSE once used the id ``kernel`` for three updates: merged, the first would seem to fix all CVEs."""
+    rows = [advisory("kernel", f"5-{n}.el9", f"CVE-2026-{n}000") for n in (1, 2, 3)]
+    debt, quality, _ = exposure.debt(kernel("5-1.el9"), rows, compare)
+    assert {row.cve: row.fixed_in for row in debt} == {
+        "CVE-2026-2000": "5-2.el9",
+        "CVE-2026-3000": "5-3.el9",
+    }
+    assert quality == EXACT
+
+
+# --- cover ---
+
+
+def test_a_cumulative_patch_covers_the_advisories_of_its_earlier_builds() -> None:
+    name = "kpatch-patch-5_14_0-162_6_1"
+    rows = [
+        advisory("RHSA-2023:1008", "1-2.el9_1", "CVE-2022-3564", "CVE-2022-4378", name=name),
+        advisory("RHSA-2023:1471", "1-3.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name),
+    ]
+    cover = dict(exposure.coverage(rows, [name], [kernel("1-10.el9_1", name)], compare))
+    assert cover[f"{name}-1-2.el9_1.x86_64"] == ("CVE-2022-3564", "CVE-2022-4378")
+    assert len(cover[f"{name}-1-3.el9_1.x86_64"]) == 4
+    assert len(cover[f"{name}-1-10.el9_1.x86_64"]) == 4, "1-10 is newer than 1-3, as rpm compares"
+
+
+def test_a_live_patch_is_not_the_whole_kernel_update() -> None:
+    """RHSA-2023:1470 fixes three CVEs, the live patch RHSA-2023:1471 two of them."""
+    name = "kpatch-patch-5_14_0-162_18_1"
+    debt, _, _ = exposure.debt(
+        kernel("5.14.0-162.18.1.el9_1"),
+        [
+            advisory("RHSA-2023:0951", "5.14.0-162.18.1.el9_1", "CVE-2022-2873"),
+            advisory(
+                "RHSA-2023:1470", "5.14.0-162.22.2.el9_1", "CVE-2022-4269", "CVE-2022-4744", "CVE-2023-0266"
+            ),
+        ],
+        compare,
+    )
+    patches = [advisory("RHSA-2023:1471", "1-1.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name)]
+    inputs = Inputs("R", quality=EXACT, debt=debt, cover=exposure.coverage(patches, [name], [], compare))
+    found = exposure.compute(inputs, [InForce("kpatch_x", f"{name}-1-1.el9_1.x86_64")])
+    assert {row.cve: row.state for row in found.rows} == {
+        "CVE-2022-4269": OPEN,
+        "CVE-2022-4744": CLOSED_LIVE,
+        "CVE-2023-0266": CLOSED_LIVE,
+    }
+
+
+def test_what_the_manifest_says_goes_before_what_the_advisories_say() -> None:
+    inputs = Inputs(
+        "R",
+        quality=EXACT,
+        debt=(Debt("CVE-2026-1000", "A", "", "1-2"), Debt("CVE-2026-1001", "A", "", "1-2")),
+        cover=(("lp-1-1.x86_64", ("CVE-2026-1000", "CVE-2026-1001")),),
+    )
+    found = exposure.compute(inputs, [InForce("lp", "lp-1-1.x86_64", ("CVE-2026-1000",))])
+    assert [row.state for row in found.rows] == [CLOSED_LIVE, OPEN]
+
+
+# --- properties ---
+
+CVES = [f"CVE-2026-{number}" for number in range(1000, 1012)]
+DISTS = ("el9_3", "el9_4")
+cve_sets = st.lists(st.sampled_from(CVES), max_size=6, unique=True).map(tuple)
+builds = st.tuples(st.integers(1, 8), st.sampled_from(DISTS)).map(lambda b: f"5.14.0-{b[0]}.{b[1]}")
+advisories = st.builds(
+    lambda number, kind, evr, cves, severity: advisory(
+        f"A{number}", evr, *cves, kind=kind, severity=severity
+    ),
+    st.integers(1, 9),
+    st.sampled_from(("security", "bugfix")),
+    builds,
+    cve_sets,
+    st.sampled_from(("", "Low", "Critical")),
+)
+patches = st.lists(
+    st.builds(InForce, st.sampled_from("abc"), st.sampled_from(("p-1-1.x86_64", "")), cve_sets), max_size=3
+)
+unfixables = st.lists(
+    st.builds(Unfixable, st.sampled_from(CVES), st.just("data structure changes")), max_size=4
+)
+
+
+def made(debt: Tuple[Debt, ...]) -> Inputs:
+    return Inputs("R", quality=EXACT, debt=debt, cover=(("p-1-1.x86_64", tuple(CVES[:4])),))
+
+
+@given(builds, st.lists(advisories, max_size=8), st.randoms())
+def test_the_order_of_advisories_never_matters(running: str, rows: List[Advisory], random: object) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    split = [*shuffled[::2], *shuffled]  # the same advisories again, as a second repository would offer them
+    first = exposure.debt(kernel(running), rows, compare)
+    assert first == exposure.debt(kernel(running), split, compare)
+
+
+@given(builds, st.lists(advisories, max_size=8, unique_by=lambda row: row.id))
+def test_any_debt_is_the_naive_one(running: str, rows: List[Advisory]) -> None:
+    debt, _, _ = exposure.debt(kernel(running), rows, compare)
+    assert {row.cve: row.fixed_in for row in debt} == naive(running, as_rows(rows))
+    evrs = [row.fixed_in for row in debt]
+    assert all(compare(one, other) <= 0 for one, other in zip(evrs, evrs[1:]))
+
+
+@given(st.lists(advisories, max_size=8), patches, unfixables)
+def test_open_closed_and_reboot_only_partition_the_debt(
+    rows: List[Advisory], loaded: List[InForce], never: List[Unfixable]
+) -> None:
+    debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+    found = exposure.compute(made(debt), loaded, never)
+    assert [row.cve for row in found.rows] == [row.cve for row in debt]
+    assert found.count(OPEN) + found.count(CLOSED_LIVE) + found.count(REBOOT_ONLY) == len(debt)
+    assert all(bool(row.by) == (row.state == CLOSED_LIVE) for row in found.rows)
+
+
+@given(st.lists(advisories, max_size=8), patches, patches, unfixables)
+def test_what_is_closed_only_grows_with_the_patches(
+    rows: List[Advisory], loaded: List[InForce], more: List[InForce], never: List[Unfixable]
+) -> None:
+    debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+
+    def closed(patches: List[InForce]) -> Set[str]:
+        found = exposure.compute(made(debt), patches, never)
+        return {row.cve for row in found.rows if row.state == CLOSED_LIVE}
+
+    assert closed([]) == set() and closed(loaded) <= closed([*loaded, *more])
+
+
+# --- effective kernel and prompt ---
+
+
+def chain(states: str) -> Tuple[Inputs, List[InForce]]:
+    """Updates 11, 12, … of one lineage with one CVE each; ``c`` is closed live, ``o`` open."""
+    debt = tuple(Debt(f"CVE-2026-{1000 + n}", "A", "", f"5-{11 + n}.el9_4") for n in range(len(states)))
+    closed = tuple(row.cve for row, state in zip(debt, states) if state == "c")
+    inputs = Inputs("5-10.el9_4.x86_64", "kernel-core-5-10.el9_4.x86_64", EXACT, debt=debt)
+    return inputs, [InForce("m", "p", closed)] if closed else []
+
+
+@pytest.mark.parametrize(
+    "states, number", [("", 10), ("o", 10), ("c", 11), ("cc", 12), ("co", 11), ("oc", 10), ("cco", 12)]
+)
+def test_effective_kernel(states: str, number: int) -> None:
+    inputs, patches = chain(states)
+    assert exposure.effective(inputs, exposure.compute(inputs, patches)) == f"5-{number}.el9_4.x86_64"
+
+
+def test_an_update_with_one_open_cve_is_not_reached_and_other_lineages_do_not_count() -> None:
+    inputs, patches = chain("c")
+    half = inputs._replace(debt=(*inputs.debt, Debt("CVE-2026-9999", "A", "", "5-11.el9_4")))
+    assert exposure.effective(half, exposure.compute(half, patches)) == "5-10.el9_4.x86_64"
+    later = inputs._replace(debt=(*inputs.debt, Debt("CVE-2026-9999", "B", "", "5-20.el9_5")))
+    assert exposure.effective(later, exposure.compute(later, patches)) == "5-11.el9_4.x86_64"
+    blind = inputs._replace(quality=UNKNOWN)
+    assert exposure.effective(blind, exposure.compute(blind, patches)) == "5-10.el9_4.x86_64"
+
+
+@pytest.mark.parametrize(
+    "evr, like, like_evr, release",
+    [
+        ("5.14.0-20.el9_4", "5.14.0-10.el9_4.x86_64+rt", "5.14.0-10.el9_4", "5.14.0-20.el9_4.x86_64+rt"),
+        (
+            "1:6.12.2-2.amzn2023",
+            "6.12.1-1.amzn2023.x86_64",
+            "1:6.12.1-1.amzn2023",
+            "6.12.2-2.amzn2023.x86_64",
+        ),
+        (
+            "5.14.21-150500.55.20.1",
+            "5.14.21-150500.55.12-default",
+            "5.14.21-150500.55.12.1",
+            "5.14.21-150500.55.20-default",
+        ),
+    ],
+)
+def test_releases_are_formed_as_the_vendor_forms_them(
+    evr: str, like: str, like_evr: str, release: str
+) -> None:
+    assert exposure.release_of(evr, like, like_evr) == release
+
+
+def test_the_prompt_tells_now_reboot_and_left() -> None:
+    inputs, _ = chain("ooo")
+    lines = exposure.prompt_lines(inputs, (), ("CVE-2026-1000",), "5-12.el9_4", compare)
+    text = "\n".join(lines)
+    assert "5-10.el9_4.x86_64" in lines[0]
+    assert "Closed now    : 1: CVE-2026-1000" in text
+    assert "At next reboot: 1: CVE-2026-1001" in text
+    assert "Left open     : 1: CVE-2026-1002" in text
+
+
+def test_the_prompt_claims_nothing_when_nothing_is_known() -> None:
+    lines = exposure.prompt_lines(exposure.unknown("R", "no updateinfo"), (), (), "", compare)
+    assert "unknown, no updateinfo" in lines[1] and not any(": 0" in line for line in lines)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reboot advice: what is asked for, what is not, and what is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from reporting import Telling
+
+from dnf_plugin_livepatch.model import CveState
+from dnf_plugin_livepatch.runtime import cli, reboot
+from dnf_plugin_livepatch.runtime.evr import compare
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    return Telling(str(tmp_path), monkeypatch)
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> "tuple[int, str]":
+    code = cli.main(["reboot-check"])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return code, out
+
+
+def test_unknown(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = answer(capsys)
+    assert code == 102 and "no dnf run" in line
+
+
+def test_nothing_open(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.know()
+    assert answer(capsys) == (0, "Reboot not needed.\n")
+
+
+def test_open_cves_ask_only_when_an_installed_kernel_closes_them(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"), (2000, "Low"))
+    host.kernel_installed("6.12.1-1")
+    code, line = answer(capsys)
+    assert code == 0 and "2 kernel CVEs open" in line and "dnf upgrade" in line
+    host.kernel_installed("6.12.2-1")
+    code, line = answer(capsys)
+    assert code == 100 and "1 kernel CVE closed by the installed kernel 6.12.2-1" in line
+
+
+def test_a_newer_kernel_whose_cves_are_closed_live_needs_no_reboot(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"))
+    host.kernel_installed("6.12.2-1")
+    patch = host.patch("1", "CVE-2026-1000")
+    assert answer(capsys)[0] == 100
+    host.load(patch)
+    code, line = answer(capsys)
+    assert code == 0 and "not needed for CVEs: kernel 6.12.2-1 is installed" in line
+    host.sysfs(patch.modules[0].name, "transition", "1")
+    assert answer(capsys)[0] == 100, "a stalled load closes nothing"
+
+
+def test_a_bugfix_kernel_above_the_fix_is_compared_as_rpm_does(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"), (2000, "Low"))
+    host.kernel_installed("6.12.10-1")
+    assert answer(capsys)[0] == 100
+
+
+def test_core_packages_updated_after_the_boot_are_named(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.know()
+    host.core_updated("dbus", -5)
+    assert answer(capsys)[0] == 0
+    host.core_updated("glibc", 5)
+    code, line = answer(capsys)
+    assert code == 101 and "glibc was updated after the boot" in line and "dbus" not in line
+    host.remove_cache()
+    assert answer(capsys)[0] == 101, "what is known to be needed is said though CVEs are unknown"
+
+
+def test_names_from_needs_restarting_count(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.know()
+    host.core_updated("mydaemon", 5)
+    assert answer(capsys)[0] == 0
+    host.host.put("/etc/dnf/plugins/needs-restarting.d/my.conf", "# mine\nmydaemon\n")
+    assert answer(capsys)[0] == 101
+
+
+def test_a_lower_bound_says_that_it_is_one(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.know((1000, "Low"), quality="lower-bound", reason="no own advisory")
+    host.kernel_installed("6.12.2-1")
+    host.load(host.patch("1", "CVE-2026-1000"))
+    code, line = answer(capsys)
+    assert code == 0 and "of those known" in line
+
+
+def test_the_fast_comparison_agrees_with_rpms() -> None:
+    rows = [CveState(f"CVE-2026-{n}", "open", fixed_in=f"6.12.{n}-1") for n in (2, 2, 3, 10)]
+
+    def never(one: str, other: str) -> int:
+        raise AssertionError("not needed here")
+
+    for evr in ("6.12.2-1", "6.12.3-1", "6.12.10-1"):
+        slow = tuple(row for row in rows if compare(row.fixed_in, evr) <= 0)
+        assert reboot.closed_by(rows, evr, never) == slow
+    assert len(reboot.closed_by(rows, "6.12.9-1", compare)) == 3
+
+
+@pytest.mark.parametrize("text", ["", "btime x\n", "btime 99999999999999999\n", "cpu 1\n"])
+def test_a_strange_proc_stat_is_no_boot_time(host: Telling, text: str) -> None:
+    host.host.put("/proc/stat", text)
+    assert reboot.boot_time(host.paths) == 0
+
+
+def test_the_newest_installed_build_of_the_same_package() -> None:
+    builds = (("kernel-core", "5-9.el9"), ("kernel-core", "5-10.el9"), ("kernel-rt-core", "5-99.el9"))
+    assert reboot.newest(builds, "kernel-core-5-9.el9.x86_64", compare) == "5-10.el9"
+    assert reboot.newest(builds, "kernel-core-5-10.el9.x86_64", compare) == ""
+    assert reboot.newest(builds, "", compare) == ""
