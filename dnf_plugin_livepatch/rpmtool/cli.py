@@ -38,7 +38,10 @@ class Work:
         from .run import Runner, Steps
 
         self.keep = getattr(args, "keep_work", False)
-        self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=getattr(args, "work", "") or None)
+        folder = os.path.abspath(getattr(args, "work", "") or tempfile.gettempdir())
+        if not os.path.isdir(folder):
+            refuse("input-missing", path=folder)
+        self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=folder)
         os.chmod(self.path, 0o755)
         log = getattr(args, "log", "") or os.path.join(self.path, "build.log")
         self.steps = Steps(quiet=args.json or getattr(args, "quiet", False))

@@ -73,14 +73,16 @@ def run(engine: str, job: Job, runner: Runner) -> str:
     return {"kbuild": kbuild, "kpatch-build": kpatch_build, "klp-build": klp_build}[engine](job, runner)
 
 
-def _environment(job: Job) -> Dict[str, str]:
+def _environment() -> Dict[str, str]:
     """What keeps time, user, host and folder of the build out of the module's bytes."""
     stamp = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    # kpatch-build finds ccache by itself; klp-build's make finds these wrappers of gcc.
+    wrappers = [path for path in ("/usr/lib64/ccache", "/usr/lib/ccache") if os.path.isdir(path)]
     return {
+        "PATH": os.pathsep.join([*wrappers, os.environ.get("PATH", "/usr/bin:/bin")]),
         "KBUILD_BUILD_TIMESTAMP": f"@{stamp}",
         "KBUILD_BUILD_USER": "livepatch",
         "KBUILD_BUILD_HOST": "livepatch",
-        "CCACHE_BASEDIR": job.work,
     }
 
 
@@ -118,9 +120,8 @@ def kbuild(job: Job, runner: Runner) -> str:
     mapped = f"-ffile-prefix-map={folder}=/usr/src/livepatch"
     argv = ["make", "-C", job.target.devel, f"M={folder}", f"-j{job.jobs}", f"KCFLAGS={mapped}",
             f"KAFLAGS={mapped}", "modules"]  # fmt: skip
-    if shutil.which("ccache"):
-        argv.insert(1, "CC=ccache gcc")
-    _failed("kbuild", runner.run(argv, env=_environment(job)), runner)
+    env = {key: value for key, value in _environment().items() if key != "PATH"}
+    _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
 
 
@@ -139,7 +140,7 @@ def kpatch_build(job: Job, runner: Runner) -> str:
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")
     os.makedirs(cache)
-    outcome = runner.run(argv, env={**_environment(job), "CACHEDIR": cache})
+    outcome = runner.run(argv, env={**_environment(), "CACHEDIR": cache})
     if outcome.status and os.path.isfile(os.path.join(cache, "build.log")):
         with open(os.path.join(cache, "build.log"), encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
@@ -156,7 +157,7 @@ def klp_build(job: Job, runner: Runner) -> str:
     argv = [os.path.join(job.target.tree, "scripts/livepatch/klp-build"), "-j", str(job.jobs), "-o", out]
     argv += [] if job.replace else ["--no-replace"]
     argv += [*job.options, *job.diffs]
-    _failed("klp-build", runner.run(argv, cwd=job.target.tree, env=_environment(job)), runner)
+    _failed("klp-build", runner.run(argv, cwd=job.target.tree, env=_environment()), runner)
     return _result([out] if os.path.isfile(out) else [], job.module, "klp-build", runner)
 
 

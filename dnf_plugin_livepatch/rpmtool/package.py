@@ -104,10 +104,10 @@ def _place(source: str, folder: str, epoch: int) -> str:
     return os.path.basename(path)
 
 
-def _rpmbuild(runner: Runner, top: str, recipe: Recipe, mode: str, more: Sequence[str]) -> str:
+def _rpmbuild(runner: Runner, top: str, recipe: Recipe, mode: str, path: str, more: Sequence[str] = ()) -> str:
     argv = ["rpmbuild", mode, "--nodeps", "--target", recipe.arch, "--define", f"_topdir {top}"]
     argv += [item for define in more for item in ("--define", define)]
-    outcome = runner.run([*argv, os.path.join(top, "SPECS", recipe.name + ".spec")])
+    outcome = runner.run([*argv, path])
     if outcome.status:
         refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
     found = glob.glob(os.path.join(top, "SRPMS" if mode == "-bs" else "RPMS/*", "*.rpm"))
@@ -137,8 +137,10 @@ def build(
     os.chmod(path, 0o644)
     os.utime(path, (recipe.epoch, recipe.epoch))
     staged: Dict[str, str] = {} if recipe.kind in ("module", "empty") else {"livepatch_stage": files.stage}
-    source = _rpmbuild(runner, top, recipe, "-bs", [])
-    binary = _rpmbuild(runner, top, recipe, "-bb", [f"{key} {value}" for key, value in staged.items()])
+    source = _rpmbuild(runner, top, recipe, "-bs", path)
+    # From the source RPM, not from the spec: rpm marks such a package, and a later rebuild must equal it.
+    define = [f"{key} {value}" for key, value in staged.items()]
+    binary = _rpmbuild(runner, os.path.join(work, "rebuild"), recipe, "--rebuild", source, define)
     check(binary, recipe)
     return binary, source
 

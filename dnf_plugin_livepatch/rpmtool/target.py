@@ -37,13 +37,20 @@ class Target(NamedTuple):
 
 
 def release_of(folder: str) -> str:
-    """The release that the kernel build folder ``folder`` says, "" when it says none."""
-    try:
-        with open(os.path.join(folder, "include/config/kernel.release"), encoding="ascii") as file:
-            text = file.read(256).strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return text if RELEASE.match(text) else ""
+    """The release that the kernel build folder ``folder`` says, "" when it says none.
+
+    utsrelease.h is what vermagic and ``uname -r`` are made from; kernel.release holds another one
+    where the distribution numbers its kernels by itself, as Debian's 6.1.0-NN does.
+    """
+    for name in ("include/generated/utsrelease.h", "include/config/kernel.release"):
+        try:
+            with open(os.path.join(folder, name), encoding="ascii") as file:
+                text = file.read(256).replace("#define UTS_RELEASE", "").strip().strip('"')
+        except (OSError, UnicodeDecodeError):
+            continue
+        if RELEASE.match(text):
+            return text
+    return ""
 
 
 def devel_folder(wanted: str) -> str:
@@ -89,7 +96,7 @@ def check_vmlinux(path: str, release: str, build_id: str) -> str:
     if release:
         banner = f"Linux version {release} ".encode("ascii")
         # The banner is the kernel's own word on its release; stripped images keep it too.
-        if elf.data.find(banner) < 0:
+        if elf.data.find(banner, 0) < 0:
             refuse("vmlinux-mismatch", path=path, why=f"it is not of {release}")
     found = elf.build_id()
     if build_id and found and build_id != found:

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real inputs for the tests of livepatch-rpm: Debian's kernel headers, klp sources, keys, a clean RPM root."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from vm import kernels
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PATCH_C = """\
+#include <linux/module.h>
+#include <linux/livepatch.h>
+#include <linux/seq_file.h>
+
+static int patched_cmdline_proc_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "%(text)s\\n");
+	return 0;
+}
+
+static struct klp_func funcs[] = {
+	{ .old_name = "cmdline_proc_show", .new_func = patched_cmdline_proc_show, }, { }
+};
+static struct klp_object objs[] = { { .funcs = funcs, }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs, .replace = %(replace)s, };
+
+static int __init patch_init(void) { return klp_enable_patch(&patch); }
+static void __exit patch_exit(void) { }
+module_init(patch_init);
+module_exit(patch_exit);
+MODULE_LICENSE("GPL");
+%(extra)s
+"""
+LIVEPATCH = 'MODULE_INFO(livepatch, "Y");'
+
+
+class Result(NamedTuple):
+    """How one run of livepatch-rpm ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Dict[str, Any]:
+        return dict(json.loads(self.out))
+
+    @property
+    def error(self) -> str:
+        """The id of the refusal, of a run with --json."""
+        return str(self.json.get("error", {}).get("id", ""))
+
+
+def tool(*argv: str, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None) -> Result:
+    """Run livepatch-rpm as a user would, with this interpreter."""
+    clean = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dnf_plugin_livepatch.rpmtool.cli", *argv],
+        env={**clean, "PYTHONPATH": TREE, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@functools.lru_cache(maxsize=None)
+def kernel() -> "kernels.Kernel":
+    """The kernel of the tests: the older single-dash one that apt offers, unpacked and not installed."""
+    return kernels.choose().old
+
+
+@functools.lru_cache(maxsize=None)
+def headers() -> str:
+    return kernels.headers(kernel())
+
+
+def source(
+    folder: Any,
+    name: str = "livepatch_test",
+    text: str = "patched",
+    replace: str = "true",
+    extra: str = LIVEPATCH,
+) -> str:
+    """A live patch of cmdline_proc_show as one C file in ``folder``."""
+    path = os.path.join(str(folder), name + ".c")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(PATCH_C % {"text": text, "replace": replace, "extra": extra})
+    return path
+
+
+def run(argv: Sequence[str], env: Optional[Dict[str, str]] = None) -> str:
+    """The output of ``argv``, which must succeed."""
+    done = subprocess.run(
+        list(argv), env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def left_behind(folder: str) -> List[str]:
+    """What a run left in its work folder or output."""
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+class Root:
+    """An RPM root of its own, with a package that provides the kernel of the tests."""
+
+    def __init__(self, folder: str, release: str) -> None:
+        self.path = os.path.join(folder, "root")
+        self.repo = os.path.join(folder, "repo")
+        os.makedirs(self.path)
+        os.makedirs(self.repo)
+        spec = os.path.join(folder, "kernel.spec")
+        with open(spec, "w", encoding="ascii") as file:
+            file.write(
+                "Name: kernel-core\nVersion: 1\nRelease: 1\nSummary: kernel\nLicense: GPL\nBuildArch: noarch\n"
+                f"Provides: kernel-uname-r = {release}\n%description\nkernel\n%files\n"
+            )
+        run(
+            [
+                "rpmbuild",
+                "-bb",
+                "--define",
+                f"_topdir {folder}/top",
+                "--define",
+                f"_rpmdir {self.repo}",
+                spec,
+            ]
+        )
+
+    def dnf(self, *argv: str) -> "subprocess.CompletedProcess[str]":
+        """Real dnf on the root and on the packages in ``repo``."""
+        run(["createrepo_c", "-q", self.repo])
+        return subprocess.run(
+            [
+                "dnf",
+                "-y",
+                f"--installroot={self.path}",
+                "--releasever=1",
+                "--setopt=reposdir=/nonexistent",
+                "--setopt=pluginpath=/nonexistent",
+                f"--setopt=cachedir={self.path}/var/cache/dnf",
+                f"--repofrompath=test,file://{self.repo}",
+                "--repo=test",
+                "--nogpgcheck",
+                "--refresh",
+                *argv,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def rpm(self, *argv: str) -> str:
+        return run(["rpm", f"--root={self.path}", *argv])
