@@ -64,7 +64,7 @@ def test_spelling():
 
 def test_no_place_of_one_machine_and_no_registry():
     """What is written must be true on every machine; packages come from where pip and apt are set to."""
-    places = ["/work" + "/", "/ho" + "me/", "/ro" + "ot/.r", "/ro" + "ot/.c"]
+    places = ["/work" + "/main", "/work" + "/shared", "/ho" + "me/", "/ro" + "ot/.c", "/ro" + "ot/.p"]
     hosts = ["deb.deb" + "ian.org", "pypi" + ".org", "registry.np" + "mjs", "proxy.gol" + "ang"]
     pattern = re.compile(r"(?<![\w.}])(" + "|".join(re.escape(word) for word in places + hosts) + ")")
     found = [
