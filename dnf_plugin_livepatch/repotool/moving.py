@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import os
-from typing import Iterable, List, Sequence, Set
+from typing import Callable, Iterable, List, Sequence, Set, Tuple
 
 import createrepo_c as cr
 
@@ -14,7 +13,21 @@ from .. import record as records
 from ..record import PatchNote, Record, Withdrawn
 from . import advisories, metadata, retention
 from .errors import ToolError
-from .publish import DEBUG, SOURCE, Job, Next, Outcome, State, change, differences, gate, load, nevra_of
+from .publish import (
+    DEBUG,
+    SOURCE,
+    Decide,
+    Job,
+    Next,
+    Outcome,
+    State,
+    change,
+    change_all,
+    differences,
+    gate,
+    load,
+    nevra_of,
+)
 from .store import Store, location_of
 
 
@@ -36,7 +49,11 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
         raise ToolError("no-match", what=" ".join(globs), repo=source)
     origins = {package.rpm_sourcerpm for package in chosen}
     wanted = {package.pkgId for package in chosen}
-    done = []
+    steps: List[Tuple[str, Callable[[Job], Decide]]] = []
+
+    def taking(start: Store, state: State, group: List[cr.Package]) -> Callable[[Job], Decide]:
+        return lambda how: lambda store, there: _take(store, there, start, state, group, how)
+
     for place in (SOURCE, DEBUG, ""):
         start = Store(os.path.join(source, place) if place else source)
         if not start.exists():
@@ -48,9 +65,8 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
             if (package.pkgId in wanted if not place else _origin(package) in origins)
         ]
         if group:
-            decide = functools.partial(_take, start=start, state=state, group=group, job=job)
-            done.append(change(os.path.join(target, place) if place else target, job, decide))
-    return done
+            steps.append((os.path.join(target, place) if place else target, taking(start, state, group)))
+    return change_all(steps, job)
 
 
 def _origin(package: cr.Package) -> str:
@@ -93,8 +109,9 @@ def _take(store: Store, there: State, start: Store, state: State, group: List[cr
         tuple(changed),
         differences(there.record, record),
     )
-    findings = gate(packages, updates, record, there.record, [metadata.package_view(p) for p in group], job)
-    return Next(packages, updates, record, outcome._replace(findings=findings), tuple(files))
+    new = Next(packages, updates, record, outcome, tuple(files))
+    findings = gate(there, new, [metadata.package_view(p) for p in group], job)
+    return new._replace(outcome=outcome._replace(findings=findings))
 
 
 def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> Record:

@@ -77,6 +77,9 @@ class Next(NamedTuple):
     files: Tuple[Tuple[str, str, str], ...] = ()
 
 
+Decide = Callable[[Store, State], Next]
+
+
 def nevra_of(package: cr.Package) -> Nevra:
     """The NEVRA of a package of the metadata."""
     return Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
@@ -96,7 +99,7 @@ def load(store: Store) -> State:
     return State(loaded.packages, loaded.advisories, record, metadata.carried(store.repodata, loaded.repomd))
 
 
-def change(root: str, job: Job, decide: Callable[[Store, State], Next]) -> Outcome:
+def change(root: str, job: Job, decide: Decide) -> Outcome:
     """Under the lock: read, ``decide``, and unless that changes nothing, make it the published state."""
     store = Store(root)
     try:
@@ -110,6 +113,8 @@ def change(root: str, job: Job, decide: Callable[[Store, State], Next]) -> Outco
             return new.outcome._replace(generation=_release(store, state, new, job))
     except OSError as error:
         raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
+    except cr.CreaterepoCError as error:
+        raise ToolError("disk", reason=f"createrepo_c: {error}") from None
 
 
 def _release(store: Store, state: State, new: Next, job: Job) -> str:
@@ -197,18 +202,22 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> Li
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
         if state != "good":
             raise ToolError("rpm-signature", file=path, reason=detail)
-    groups = parts_of(root, items)
 
-    def adding(group: List[Tuple[str, cr.Package]], how: Job) -> Callable[[Store, State], Next]:
-        return lambda store, state: _add(store, state, group, how, file)
+    def adding(group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
+        return lambda how: lambda store, state: _add(store, state, group, how, file)
 
-    if len(groups) > 1 and not job.dry_run:  # a refusal of the last must not leave the first published
+    return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job)
+
+
+def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -> List[Outcome]:
+    """Change several repositories in order; none of them when lint refuses any."""
+    if len(steps) > 1 and not job.dry_run:
         trial = job._replace(dry_run=True)
-        for place, group in groups:
-            found = change(place, trial, adding(group, trial)).findings
+        for place, decide in steps:
+            found = change(place, trial, decide(trial)).findings
             if lint.errors(found):
                 raise LintRefused(found)
-    return [change(place, job, adding(group, job)) for place, group in groups]
+    return [change(place, job, decide(job)) for place, decide in steps]
 
 
 def _add(
@@ -249,48 +258,54 @@ def _add(
         tuple(changed),
         differences(state.record, record),
     )
-    findings = gate(packages, updates, record, state.record, [item.package for item in incoming], job)
-    return Next(packages, updates, record, outcome._replace(findings=findings), tuple(files))
+    new = Next(packages, updates, record, outcome, tuple(files))
+    findings = gate(state, new, [item.package for item in incoming], job)
+    return new._replace(outcome=outcome._replace(findings=findings))
 
 
-def gate(
-    packages: Dict[str, cr.Package],
-    updates: List[cr.UpdateRecord],
-    record: Record,
-    before: Record,
-    touched: Iterable[Package],
-    job: Job,
-) -> Tuple[lint.Finding, ...]:
-    """Lint what is touched: the incoming packages, others for their kernels, and their advisories."""
+def gate(state: State, new: Next, touched: Iterable[Package], job: Job) -> Tuple[lint.Finding, ...]:
+    """What lint finds in the touched packages, others of their names, and their advisories.
+
+    Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
+    """
     names = {package.nevra.name for package in touched}
-    kernels = {release for package in touched for release in package.kernels}
+    before = _lint(state.packages, state.advisories, state.record, state.record, names, job)
+    after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
+    known = {(item.check, item.subject) for item in before}
+    found = tuple(item for item in after if (item.check, item.subject) not in known)
+    if lint.errors(found) and not job.dry_run:
+        raise LintRefused(found)
+    return found
+
+
+def _lint(
+    packages: Dict[str, cr.Package],
+    updates: Iterable[cr.UpdateRecord],
+    record: Record,
+    published: Record,
+    names: "set[str]",
+    job: Job,
+) -> List[lint.Finding]:
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
-    told = tuple(
-        view
-        for view in map(metadata.advisory_view, _naming(updates, names))
-        if any(item.nevra in ids for item in view.packages)
+    kernels = {release for view in views for release in view.kernels}
+    naming = (
+        metadata.advisory_view(update)
+        for update in updates
+        if any(item.name in names for collection in update.collections for item in collection.packages)
     )
     part = Record(record.generated, {key: note for key, note in record.kernels.items() if key in kernels})
     view = View(
         "publish",
         "",
         views,
-        told,
+        tuple(advisory for advisory in naming if any(item.nevra in ids for item in advisory.packages)),
         (MetadataFile("updateinfo", "updateinfo", "updateinfo", "sha256"),),
         part,
     )
     ends = {release: text.support_end for release, text in job.settings.kernels.items() if text.support_end}
-    waivers = job.settings.waivers
-    found = [
-        item
-        for item in lint.run(view, lint.Context(job.now, supported=ends, published=before), waivers)
-        if item.check not in ("waiver-unused", "record-patch-unknown")
-    ]
-    wrong = lint.errors(found)
-    if wrong and not job.dry_run:
-        raise LintRefused(tuple(found))
-    return tuple(found)
+    found = lint.run(view, lint.Context(job.now, supported=ends, published=published), job.settings.waivers)
+    return [item for item in found if item.check not in ("waiver-unused", "record-patch-unknown")]
 
 
 class LintRefused(ToolError):
@@ -299,14 +314,6 @@ class LintRefused(ToolError):
     def __init__(self, findings: Tuple[lint.Finding, ...]) -> None:
         super().__init__("lint-refused", count=len(lint.errors(findings)))
         self.findings = findings
-
-
-def _naming(updates: Iterable[cr.UpdateRecord], names: "set[str]") -> List[cr.UpdateRecord]:
-    return [
-        update
-        for update in updates
-        if any(item.name in names for collection in update.collections for item in collection.packages)
-    ]
 
 
 def differences(old: Record, new: Record) -> Tuple[str, ...]:

@@ -25,7 +25,7 @@ import time
 from typing import Iterable, Iterator, List, Set
 
 from .errors import ToolError
-from .metadata import digest
+from .metadata import digest, repomd_of, safe
 
 GENERATIONS = "generations"
 PACKAGES = "Packages"
@@ -143,9 +143,14 @@ class Store:
         """Keep the metadata that clients in the middle of a read may still ask for."""
         repodata = os.path.join(generation, "repodata")
         for old in [os.path.join(path, "repodata") for path in self._kept(grace)] or [self.repodata]:
-            for name in os.listdir(old) if os.path.isdir(old) else ():
-                if "-" in name and not os.path.exists(os.path.join(repodata, name)):
-                    os.link(os.path.join(old, name), os.path.join(repodata, name))
+            if not os.path.isfile(os.path.join(old, "repomd.xml")):
+                continue
+            # Its own files only: what it kept for the generation before it has had its time.
+            for location in (safe(record.location_href or "") for record in repomd_of(old).records):
+                name = os.path.basename(location)
+                source, target = os.path.join(old, name), os.path.join(repodata, name)
+                if os.path.isfile(source) and not os.path.exists(target):
+                    os.link(source, target)
         sync_tree(generation)
 
     def seal(self, generation: str) -> str:

@@ -260,7 +260,8 @@ class Client:
         self.root = pathlib.Path(folder)
         (self.root / "repos").mkdir(parents=True)
         (self.root / "repos" / "t.repo").write_text(
-            f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n"
+            f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\n"
+            "gpgcheck=1\nrepo_gpgcheck=1\n"
             f"gpgkey=file://{key.public}\nmetadata_expire=0\n"
         )
         (self.root / "dnf.conf").write_text(

@@ -91,13 +91,21 @@ def test_what_is_written_is_read_back_and_fits_the_schema(found):
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
-@given(st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["schema", "kernels", "patches", "rollout", "withdrawn", "since", RELEASE, PATCH]),
-        inner, max_size=4),
-))
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["schema", "kernels", "patches", "rollout", "withdrawn", "since", RELEASE, PATCH]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    )
+)
 def test_any_json_is_a_record_or_a_record_error(data):
     for value in (data, {"schema": 1, "kernels": data}, {"schema": 1, "kernels": {RELEASE: data}}):
         try:
@@ -106,24 +114,30 @@ def test_any_json_is_a_record_or_a_record_error(data):
             pass
 
 
-@pytest.mark.parametrize("text, word", [
-    ("", "JSON"), ("[]", "object"), ("{}", "schema"),
-    ('{"schema": 2}', "schema"), ('{"schema": true}', "schema"),
-    ("[" * 100000, "JSON"),
-    (changed(["generated"], "yesterday"), "generated"),
-    (changed(["kernels"], []), "kernels"),
-    (changed(["kernels", "../etc"], {}), "kernel release"),
-    (changed(["kernels", RELEASE, "support_end"], "2027"), "support_end"),
-    (changed(["kernels", RELEASE, "unfixable", 0, "cve"], "CVE-1"), "CVE"),
-    (changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"), "reason"),
-    (changed(["kernels", RELEASE, "patches", "a/b"], {}), "package"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), "issued"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101), "percent"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True), "percent"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""), "since"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], ""), "reason"),
-    (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], "yes"), "withdrawn"),
-])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "JSON"),
+        ("[]", "object"),
+        ("{}", "schema"),
+        ('{"schema": 2}', "schema"),
+        ('{"schema": true}', "schema"),
+        ("[" * 100000, "JSON"),
+        (changed(["generated"], "yesterday"), "generated"),
+        (changed(["kernels"], []), "kernels"),
+        (changed(["kernels", "../etc"], {}), "kernel release"),
+        (changed(["kernels", RELEASE, "support_end"], "2027"), "support_end"),
+        (changed(["kernels", RELEASE, "unfixable", 0, "cve"], "CVE-1"), "CVE"),
+        (changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"), "reason"),
+        (changed(["kernels", RELEASE, "patches", "a/b"], {}), "package"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), "issued"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101), "percent"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True), "percent"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""), "since"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], ""), "reason"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], "yes"), "withdrawn"),
+    ],
+)
 def test_what_may_not_be_acted_on_is_refused_and_named(text, word):
     with pytest.raises(record.RecordError, match=word):
         record.parse(text)
@@ -142,9 +156,14 @@ def test_one_release_is_not_harmed_by_the_faults_of_another():
         record.parse(text)
 
 
-@pytest.mark.parametrize("now, percent", [
-    ("2026-11-19T00:00:00Z", 0), ("2026-11-20T00:00:00Z", 10), ("2026-12-01T00:00:00Z", 50),
-])
+@pytest.mark.parametrize(
+    "now, percent",
+    [
+        ("2026-11-19T00:00:00Z", 0),
+        ("2026-11-20T00:00:00Z", 10),
+        ("2026-12-01T00:00:00Z", 50),
+    ],
+)
 def test_the_share_grows_with_time(now, percent):
     assert record.share(record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now) == percent
 
@@ -166,11 +185,14 @@ def test_a_withdrawn_patch_is_offered_to_nobody():
     assert not record.offered(patch, PATCH, "host", "2026-02-01T00:00:00Z")
 
 
-@pytest.mark.parametrize("end, now, answer", [
-    ("", "2026-01-01T00:00:00Z", None),
-    ("2026-01-01", "2026-01-01T23:59:59Z", True),
-    ("2026-01-01", "2026-01-02T00:00:00Z", False),
-    ("2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z", False),
-])
+@pytest.mark.parametrize(
+    "end, now, answer",
+    [
+        ("", "2026-01-01T00:00:00Z", None),
+        ("2026-01-01", "2026-01-01T23:59:59Z", True),
+        ("2026-01-01", "2026-01-02T00:00:00Z", False),
+        ("2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z", False),
+    ],
+)
 def test_support_lasts_through_its_last_day(end, now, answer):
     assert record.supported(record.KernelNote(end), now) is answer

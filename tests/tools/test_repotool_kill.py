@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The publisher killed at every file-system operation, raced, and out of space: clients see old or new."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import repo_support as support
+from repo_support import KERNEL, signing, tool
+
+from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.repotool import client, metadata, publish, settings
+from dnf_plugin_livepatch.repotool import signing as signatures
+from dnf_plugin_livepatch.repotool.errors import ToolError
+from dnf_plugin_livepatch.repotool.publish import nevra_of
+
+NAME = support.patch_name(KERNEL)
+MOST = 400
+_CHANGES = {
+    "os.rename",
+    "os.link",
+    "os.symlink",
+    "os.mkdir",
+    "os.remove",
+    "os.rmdir",
+    "os.chmod",
+    "os.truncate",
+}
+
+
+def job_for(key, **more):
+    chosen = settings.Settings(
+        keys=(str(key.public),), sign_with=key.name, gpg_home=str(key.home), grace=more.pop("grace", 0)
+    )
+    return publish.Job(chosen, "2026-11-22T22:00:00Z", **more)
+
+
+def in_child(work):
+    """Run ``work`` in a forked child; its exit status, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(number, root):
+    """An audit hook that kills this process before its ``number``-th change below ``root``."""
+    count = 0
+
+    def hook(event, args):
+        nonlocal count
+        if event == "open":
+            changes = isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        elif event == "subprocess.Popen":
+            changes = True
+        elif event == "ctypes.call_function" or event == "ctypes.dlsym":
+            changes = event == "ctypes.dlsym" and "renameat2" in str(args[-1])
+        else:
+            changes = event in _CHANGES
+        if changes and (
+            root in " ".join(map(os.fsdecode, filter(_is_path, args)))
+            or event.startswith("ctypes")
+            or event == "subprocess.Popen"
+            and root in str(args)
+        ):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def _is_path(value):
+    return isinstance(value, (str, bytes, os.PathLike))
+
+
+def what_clients_see(root, key):
+    """The packages that dnf reads, everything checked; fails when it is neither old nor new."""
+    repodata = os.path.join(root, "repodata")
+    assert signatures.check(repodata, [str(key.public)]) == "good"
+    files = metadata.files_of(repodata, metadata.repomd_of(repodata))
+    assert {file.state for file in files} == {"ok"}
+    loaded = metadata.load(repodata)
+    for package in loaded.packages.values():
+        assert metadata.digest(os.path.join(root, package.location_href)) == package.pkgId
+    nevras = [nevra_of(package) for package in loaded.packages.values()]
+    told = {}
+    for update in loaded.advisories:
+        view = metadata.advisory_view(update)
+        told.update({item.nevra: view.cves for item in view.packages})
+    assert in_child(lambda: client.check(str(root), [str(key.public)], nevras, told, loaded.record)) == 0
+    return sorted(map(str, nevras))
+
+
+def enumerate_kills(make, work, key, old, new):
+    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; then what was seen each time."""
+    seen = []
+    for number in range(1, MOST):
+        root = make(number)
+
+        def doomed(root=root, number=number):
+            killed_at(number, str(root))
+            work(root)
+
+        status = in_child(doomed)
+        if status == 0:
+            assert number > 10, "the hook counts nothing"
+            assert seen[0] == old and seen[-1] == new
+            assert sum(a != b for a, b in zip(seen, seen[1:])) == 1, "it went back and forth"
+            return seen
+        assert status == -signal.SIGKILL
+        now = what_clients_see(root, key)
+        assert now in (old, new)
+        seen.append(now)
+        # The next publisher cleans up whatever the dead one left, and gets through.
+        if number % 7 == 0:
+            assert in_child(lambda root=root: work(root)) == 0
+            assert what_clients_see(root, key) == new
+            assert not [name for name in os.listdir(root / "generations") if name.endswith(".unfinished")]
+            assert not list(root.rglob("*.partial"))
+        shutil.rmtree(root)
+    raise AssertionError(f"more than {MOST} changes")
+
+
+def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path):
+    old = what_clients_see(repo, key)
+
+    def make(number):
+        return shutil.copytree(repo, tmp_path / f"r{number}", symlinks=True)
+
+    def work(root):
+        publish.publish(str(root), [str(second[0])], job_for(key), settings.AdvisoryFile())
+
+    seen = enumerate_kills(make, work, key, old, sorted([*old, f"{NAME}-1-2.el9_4.x86_64"]))
+    assert len(seen) > 25
+
+
+def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(key, first, second, tmp_path):
+    plain = tmp_path / "plain"
+    (plain / "rpms").mkdir(parents=True)
+    shutil.copy(first[0], plain / "rpms")
+    support.call(["createrepo_c", "-q", plain])
+    signatures.sign(str(plain / "repodata"), key.name, str(key.home))
+
+    def seen_as(root):
+        repodata = os.path.join(root, "repodata")
+        files = metadata.files_of(repodata, metadata.repomd_of(repodata))
+        assert {file.state for file in files} == {"ok"}
+        assert signatures.check(repodata, [str(key.public)]) == "good"
+        return sorted(str(nevra_of(package)) for package in metadata.load(repodata).packages.values())
+
+    old, results = seen_as(plain), []
+    for number in range(1, MOST):
+        root = shutil.copytree(plain, tmp_path / f"r{number}", symlinks=True)
+
+        def doomed(root=root, number=number):
+            killed_at(number, str(root))
+            publish.publish(str(root), [str(second[0])], job_for(key), settings.AdvisoryFile())
+
+        status = in_child(doomed)
+        results.append(seen_as(root))
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+        shutil.rmtree(root)
+    assert results[0] == old and results[-1] == sorted([*old, f"{NAME}-1-2.el9_4.x86_64"])
+    assert all(found in (old, results[-1]) for found in results)
+
+
+def test_two_publishers_at_once_both_get_through(repo, key, second, tmp_path):
+    (tmp_path / "b").mkdir()
+    third = support.build(
+        tmp_path / "b",
+        number="3",
+        manifests=[support.manifest(module="kp_3", cves=["CVE-2024-1086", "CVE-2024-26642"])],
+    )
+    support.sign(key, *third)
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                support.ROOT / "bin" / "livepatch-repo",
+                "publish",
+                "--repo",
+                repo,
+                *signing(key),
+                path,
+            ],
+            env={**os.environ, "PYTHONPATH": str(support.ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for path in (second[0], third[0])
+    ]
+    told = [child.communicate(timeout=120)[0].decode() for child in started]
+    assert [child.returncode for child in started] == [0, 0], told
+    seen = what_clients_see(repo, key)
+    assert {f"{NAME}-1-{number}.el9_4.x86_64" for number in (1, 2, 3)} <= set(seen)
+    note = record.parse(metadata.load(str(repo / "repodata")).record).kernels[KERNEL]
+    assert len(note.patches) == 3
+
+
+def test_a_publisher_does_not_wait_for_ever(repo, key, second):
+    with open(repo / ".livepatch-repo.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        start = time.monotonic()
+        done = tool("publish", "--repo", repo, *signing(key), "--wait", "0.5", *second, check=False)
+    assert done.returncode == 1 and "[locked]" in done.stderr and time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("room", range(20, 420, 40))
+def test_a_full_disk_leaves_the_old_state(repo, key, second, tmp_path, room):
+    """On a file system of its own with ``room`` KiB left; from some size on the publish gets through."""
+    script = (
+        "set -e\nmount -t tmpfs -o size=4m tmpfs $1\ncp -a $2/. $1/\n"
+        "free=$(df --output=avail -k $1 | tail -1)\n"
+        "head -c $(( (free - $3) * 1024 )) /dev/zero > $1/filler\n"
+        'repo=$1; shift 3\nset +e\n"$@" > $TMPDIR/out 2>&1\necho $? > $TMPDIR/code\nset -e\n'
+        "rm $repo/filler\ncp -a $repo/. $TMPDIR/after/\n"
+    )
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "after").mkdir()
+    old = what_clients_see(repo, key)
+    support.call(
+        [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            tmp_path / "mnt",
+            repo,
+            room,
+            sys.executable,
+            support.ROOT / "bin" / "livepatch-repo",
+            "publish",
+            "--repo",
+            tmp_path / "mnt",
+            *signing(key),
+            second[0],
+        ],
+        env={**os.environ, "PYTHONPATH": str(support.ROOT), "TMPDIR": str(tmp_path)},
+    )
+    code, told = int((tmp_path / "code").read_text()), (tmp_path / "out").read_text()
+    seen = what_clients_see(tmp_path / "after", key)
+    assert "Traceback" not in told
+    if code:
+        assert code == 1 and seen == old, told
+        left = os.listdir(tmp_path / "after" / "generations")
+        assert len(left) == 1, left
+    else:
+        assert seen == sorted([*old, f"{NAME}-1-2.el9_4.x86_64"])
+    assert code == 1 if room < 60 else True
+    assert code == 0 if room > 300 else True
+
+
+def test_an_unwritable_folder_is_named(tmp_path, key, second):
+    with pytest.raises(ToolError) as caught:
+        publish.publish("/proc/livepatch", [str(second[0])], job_for(key), settings.AdvisoryFile())
+    assert caught.value.id == "disk" and "/proc" in caught.value.text

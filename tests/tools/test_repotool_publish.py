@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Publishing, consumed by the real dnf with gpgcheck=1 and repo_gpgcheck=1 over http."""
+
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import createrepo_c as cr
+import pytest
+import repo_support as support
+from repo_support import KERNEL, Client, Server, signing, tool
+
+from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.repotool import metadata
+
+NVRA = "%{name}-%{version}-%{release}.%{arch}"
+NAME = support.patch_name(KERNEL)
+V1, V2 = f"{NAME}-1-1.el9_4.x86_64", f"{NAME}-1-2.el9_4.x86_64"
+
+
+WITHDRAW_OFTEN = f"""
+import sys
+from dnf_plugin_livepatch.repotool.cli import main
+for number in range(8):
+    patch = ("{V1}", "{V2}")[number % 2]
+    options = ["--reason=again", "--compress", ("gz", "xz")[number % 2], patch]
+    assert main(["withdraw", *sys.argv[1:], *options]) == 0
+"""
+
+
+def publish(repo, key, *rpms, check=True, more=()):
+    return tool("publish", "--repo", repo, *signing(key), *more, *rpms, check=check)
+
+
+def loaded(repo):
+    return metadata.load(str(repo / "repodata"))
+
+
+def names(repo):
+    return sorted(f"{p.name}-{p.version}-{p.release}.{p.arch}" for p in loaded(repo).packages.values())
+
+
+def advisories(repo):
+    return {update.id: metadata.advisory_view(update) for update in loaded(repo).advisories}
+
+
+def tree(folder):
+    """Every file with its content, every link with its target."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif path.is_file() and not name.endswith(".lock"):
+            found[name] = path.read_bytes()
+    return found
+
+
+def test_dnf_installs_and_upgrades_what_is_published(repo, key, second, tmp_path):
+    with Server(repo) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        client.dnf("install", NAME)
+        assert V1 in client.installed()
+        told = publish(repo, key, *second).stdout
+        assert f"+ {V2}" in told
+        client.dnf("upgrade", "--cve", "CVE-2024-26642")
+        assert V2 in client.installed() and V1 not in client.installed()
+        listed = client.dnf("updateinfo", "list", "--installed", "--with-cve").stdout
+        assert "CVE-2024-26642" in listed and "CVE-2024-1086" in listed
+
+
+def test_advisories_come_from_the_manifest(repo):
+    (advisory,) = advisories(repo).values()
+    assert advisory.id == f"LIVEPATCH:{NAME}-1-1.el9_4"
+    assert (advisory.type, advisory.severity, advisory.issued) == (
+        "security",
+        "Important",
+        "2026-11-20T10:00:00Z",
+    )
+    assert advisory.cves == ("CVE-2024-1086",) and not advisory.reboot
+    (listed,) = advisory.packages
+    assert (str(listed.nevra), listed.filename, listed.reboot) == (V1, V1 + ".rpm", False)
+
+
+def test_advisories_list_all_cves_and_never_change_id_or_issue_date(repo, key, second):
+    before = advisories(repo)
+    publish(repo, key, *second)
+    after = advisories(repo)
+    assert {name: after[name] for name in before} == before
+    assert after[f"LIVEPATCH:{NAME}-1-2.el9_4"].cves == ("CVE-2024-1086", "CVE-2024-26642")
+
+
+def test_an_advisory_file_wins_and_cannot_change_the_issue_date(repo, key, second, tmp_path):
+    file = tmp_path / "advisory.yml"
+    file.write_text(
+        "schema: 1\nadvisories:\n- id: EX-2026:1\n  title: A title\n  severity: Critical\n"
+        "  issued: 2026-11-01\n"
+        "  references:\n  - {type: self, id: 'EX-2026:1', href: 'https://example.com/1'}\n"
+        f"kernels:\n  {KERNEL}:\n    support_end: 2028-01-01\n"
+        "    unfixable:\n    - {cve: CVE-2022-4269, reason: changes data}\n"
+        "rollout:\n- {after: 0h, percent: 10}\n- {after: 1d, percent: 100}\n"
+    )
+    file_of = ("--advisory", file)
+    publish(repo, key, *second, more=file_of)
+    found = advisories(repo)["EX-2026:1"]
+    assert (found.title, found.severity, found.issued) == ("A title", "Critical", "2026-11-01T00:00:00Z")
+    assert [ref.href for ref in found.references if ref.type == "self"] == ["https://example.com/1"]
+    note = record.parse(loaded(repo).record).kernels[KERNEL]
+    assert note.support_end == "2028-01-01" and note.unfixable[0].cve == "CVE-2022-4269"
+    assert [step.percent for step in note.patches[V2].rollout] == [10, 100]
+    file.write_text(file.read_text().replace("2026-11-01", "2026-11-02"))
+    done = publish(repo, key, *second, more=file_of, check=False)
+    assert done.returncode == 1 and "[advisory-changed]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line, word",
+    [
+        ("advisorys: []", "unknown key"),
+        ("advisories: [{severity: High}]", "one of Low"),
+        ("advisories: [{reboot_suggested: true}]", "unknown key"),
+        ("advisories: [{cves: [CVE-1]}]", "CVE identifier"),
+        ("advisories: [{references: [{type: cve, href: x}]}]", "id is missing"),
+        ("rollout: [{after: soon, percent: 1}]", "duration"),
+        ("advisories: &a [*a]", "anchors"),
+    ],
+)
+def test_a_faulty_advisory_file_is_named(repo, key, second, tmp_path, line, word):
+    file = tmp_path / "advisory.yml"
+    file.write_text(f"schema: 1\n{line}\n")
+    done = publish(repo, key, *second, more=("--advisory", file), check=False)
+    assert done.returncode == 1 and word in done.stderr and "[advisory-fault]" in done.stderr
+
+
+def test_publishing_again_changes_nothing(repo, key, first):
+    before = tree(repo)
+    assert "nothing to do" in publish(repo, key, first[0]).stdout
+    assert tree(repo) == before
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(repo, key, second):
+    before = tree(repo)
+    done = json.loads(publish(repo, key, *second, more=("--dry-run", "--json")).stdout)
+    (outcome,) = done["repositories"]
+    assert outcome["packages_added"] == [V2] and outcome["dry_run"] and not outcome["generation"]
+    assert tree(repo) == before
+
+
+def test_sources_and_debugging_data_have_repositories_of_their_own(tmp_path, key, first):
+    publish(tmp_path / "repo", key, *first)
+    assert names(tmp_path / "repo") == [V1]
+    assert names(tmp_path / "repo" / "source") == [f"{NAME}-1-1.el9_4.src"]
+    assert names(tmp_path / "repo" / "debug") == [f"{NAME}-debuginfo-1-1.el9_4.x86_64"]
+    with Server(tmp_path / "repo") as server:
+        client = Client(tmp_path / "client", server.url + "/source", key)
+        got = client.dnf("repoquery", "--qf", NVRA, "--arch=src")
+        assert f"{NAME}-1-1.el9_4.src" in got.stdout
+
+
+def test_each_architecture_has_its_own_repository(tmp_path, key, first):
+    release = "5.14.0-427.13.1.el9_4.aarch64"
+    other = (
+        support.build(tmp_path / "b", release=release, arch="aarch64")
+        if (tmp_path / "b").mkdir() is None
+        else []
+    )
+    support.sign(key, *other)
+    publish(tmp_path / "r" / "{arch}", key, first[0], *other)
+    assert names(tmp_path / "r" / "x86_64") == [V1]
+    assert names(tmp_path / "r" / "aarch64") == [f"{NAME}-1-1.el9_4.aarch64"]
+    with Server(tmp_path / "r") as server:
+        client = Client(tmp_path / "c", server.url + "/aarch64", key)
+        assert ".aarch64" in client.dnf("repoquery", "--forcearch=aarch64", "--qf", NVRA).stdout
+
+
+@pytest.mark.parametrize("how", ["gz", "xz", "zck"])
+def test_every_compression_is_read_by_dnf(tmp_path, key, first, how):
+    publish(tmp_path / "repo", key, first[0], more=("--compress", how))
+    kinds = {record.type for record in metadata.repomd_of(str(tmp_path / "repo/repodata")).records}
+    assert ("primary_zck" in kinds) == (how == "zck")
+    with Server(tmp_path / "repo") as server:
+        assert V1 in Client(tmp_path / "c", server.url, key).dnf("repoquery", "--qf", NVRA).stdout
+
+
+def test_zstd_is_written_or_refused_by_name(tmp_path, key, first):
+    done = publish(tmp_path / "repo", key, first[0], more=("--compress", "zstd"), check=False)
+    if hasattr(cr, "ZSTD_COMPRESSION"):
+        assert done.returncode == 0
+    else:
+        assert done.returncode == 1 and "cannot write zstd" in done.stderr
+        assert not (tmp_path / "repo" / "repodata").exists()
+
+
+# ---- whom the client trusts
+
+
+def refusing(repo, key, tmp_path, *argv):
+    with Server(repo) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        done = client.dnf(*argv, check=False)
+        assert done.returncode != 0, done.stdout
+        assert client.installed() == [] or all("kpatch" not in name for name in client.installed())
+        return done.stdout + done.stderr
+
+
+def test_an_unsigned_package_is_not_published(repo, key, tmp_path):
+    (tmp_path / "b").mkdir()
+    done = publish(repo, key, *support.build(tmp_path / "b", number="2"), check=False)
+    assert done.returncode == 1 and "[rpm-signature]" in done.stderr and "no signature" in done.stderr
+    assert names(repo)[-1] == V1
+
+
+def test_a_package_signed_by_a_stranger_is_not_published(repo, key, stranger, tmp_path):
+    (tmp_path / "b").mkdir()
+    made = support.build(tmp_path / "b", number="2")
+    support.sign(stranger, *made)
+    done = publish(repo, key, *made, check=False)
+    assert done.returncode == 1 and "not among the given" in done.stderr
+
+
+def test_a_tampered_package_is_not_published(repo, key, second, tmp_path):
+    bad = tmp_path / second[0].name
+    data = bytearray(second[0].read_bytes())
+    data[-40] ^= 255
+    bad.write_bytes(data)
+    done = publish(repo, key, bad, check=False)
+    assert done.returncode == 1 and V2 not in names(repo)
+
+
+def test_metadata_signed_by_a_stranger_is_not_published(repo, key, stranger, second):
+    before = tree(repo)
+    done = tool("publish", "--repo", repo, "--key", key.public, *signing(stranger)[2:], *second, check=False)
+    assert done.returncode == 1 and "[client-refused]" in done.stderr
+    assert tree(repo) == before
+
+
+def test_the_client_refuses_a_package_changed_after_publishing(repo, key, tmp_path):
+    (path,) = repo.glob(f"Packages/*/{V1}.rpm")
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 255
+    path.unlink()
+    path.write_bytes(data)
+    assert "hecksum" in refusing(repo, key, tmp_path, "install", NAME)
+
+
+def test_the_client_refuses_changed_metadata(repo, key, tmp_path):
+    path = repo / "repodata" / "repomd.xml"
+    path.write_text(path.read_text().replace("<revision>", "<revision>1"))
+    assert "signature" in refusing(repo, key, tmp_path, "makecache")
+
+
+def test_the_client_refuses_a_changed_metadata_file(repo, key, tmp_path):
+    (path,) = (repo / "repodata").glob("*-primary.xml.gz")
+    text = gzip.decompress(path.read_bytes()).replace(b"kpatch-patch", b"kpatch-patcH")
+    path.write_bytes(gzip.compress(text))
+    refusing(repo, key, tmp_path, "makecache")
+
+
+def test_the_client_refuses_a_changed_signature(repo, key, tmp_path):
+    path = repo / "repodata" / "repomd.xml.asc"
+    lines = path.read_text().splitlines()
+    lines[3] = lines[3][::-1]
+    path.write_text("\n".join(lines) + "\n")
+    refusing(repo, key, tmp_path, "makecache")
+
+
+def test_the_client_refuses_unsigned_metadata(repo, key, tmp_path):
+    (repo / "repodata" / "repomd.xml.asc").unlink()
+    refusing(repo, key, tmp_path, "makecache")
+
+
+def test_the_client_refuses_a_strangers_repository(repo, stranger, tmp_path):
+    assert "signature" in refusing(repo, stranger, tmp_path, "makecache")
+
+
+# ---- what is in an RPM is hostile
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"raw": "{"},
+        {"raw": '{"schema": 9}'},
+        {"kernel_release": "6.1.0-1.el9.x86_64"},
+        {"cves": ["CVE-1"]},
+        {"severity": "Horrible"},
+    ],
+)
+def test_a_hostile_manifest_is_refused(repo, key, tmp_path, change):
+    (tmp_path / "b").mkdir()
+    made = support.build(
+        tmp_path / "b", number="7", manifests=[{**support.manifest(module="kp_7"), **change}]
+    )
+    support.sign(key, *made)
+    before = names(repo)
+    done = publish(repo, key, *made, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert names(repo) == before
+
+
+def test_the_same_nevra_with_other_contents_is_refused(repo, key, tmp_path):
+    (tmp_path / "b").mkdir()
+    made = support.build(tmp_path / "b", manifests=[support.manifest(module="kp_other")])
+    support.sign(key, *made)
+    done = publish(repo, key, *made, check=False)
+    assert done.returncode == 1 and "[rpm-replaced]" in done.stderr
+
+
+def test_a_lost_cve_is_refused_unless_waived(repo, key, tmp_path):
+    (tmp_path / "b").mkdir()
+    made = support.build(
+        tmp_path / "b",
+        number="3",
+        manifests=[support.manifest(module="kp_3", cves=["CVE-2024-9"])][:0]
+        or [support.manifest(module="kp_3", cves=["CVE-2024-9999"])],
+    )
+    support.sign(key, *made)
+    before = tree(repo)
+    done = publish(repo, key, *made, check=False)
+    assert done.returncode == 3 and "[advisory-cve-lost]" in done.stderr and tree(repo) == before
+    (tmp_path / "s.yml").write_text("waive:\n- {check: advisory-cve-lost, reason: the fix was reverted}\n")
+    publish(repo, key, *made, more=("--config", tmp_path / "s.yml"))
+
+
+# ---- the folder
+
+
+def test_a_client_in_the_middle_of_a_read_still_finds_the_old_metadata(repo, key, second):
+    old = [record.location_href for record in metadata.repomd_of(str(repo / "repodata")).records]
+    publish(repo, key, *second)
+    assert all((repo / location).is_file() for location in old)
+    (repo / "s.yml").write_text("grace: 0\n")
+    tool("withdraw", "--repo", repo, *signing(key), "--config", repo / "s.yml", "--reason", "x", V2)
+    assert len(list((repo / "generations").iterdir())) == 1
+    now = [record.location_href for record in metadata.repomd_of(str(repo / "repodata")).records]
+    assert not any((repo / location).is_file() for location in set(old) - set(now))
+
+
+def test_readers_of_the_mirrorlist_never_meet_half_a_publish(repo, key, second, tmp_path):
+    with Server(repo) as server:
+        (tmp_path / "s.yml").write_text(f"base_url: {server.url}\n")
+        config = ("--config", tmp_path / "s.yml")
+        publish(repo, key, *second, more=config)
+        client = Client(tmp_path / "client", server.url + "/mirrorlist", key, mirrors=True)
+        with subprocess.Popen(
+            [sys.executable, "-c", WITHDRAW_OFTEN, "--repo", repo, *signing(key), *config],
+            env={**os.environ, "PYTHONPATH": str(support.ROOT)},
+            stdout=subprocess.DEVNULL,
+        ) as publisher:
+            reads = 0
+            while publisher.poll() is None or reads < 3:
+                shutil.rmtree(tmp_path / "client" / "cache", ignore_errors=True)
+                assert V2 in client.dnf("repoquery", "--qf", NVRA).stdout
+                reads += 1
+        assert publisher.returncode == 0
+        client.dnf("install", NAME)
+        assert V2 in client.installed()
+
+
+def test_a_folder_made_by_createrepo_c_becomes_ours_and_keeps_its_metadata(
+    tmp_path, key, kernel, first, second
+):
+    repo = tmp_path / "repo"
+    (repo / "rpms").mkdir(parents=True)
+    for path in (kernel, first[0]):
+        shutil.copy(path, repo / "rpms")
+    (tmp_path / "comps.xml").write_text(
+        "<comps><group><id>g</id><name>g</name><description/><default>true</default><uservisible>true</uservisible>"
+        "<packagelist/></group></comps>"
+    )
+    support.call(["createrepo_c", "-q", "-g", tmp_path / "comps.xml", repo])
+    publish(repo, key, *second)
+    assert (repo / "repodata").is_symlink() and V1 in names(repo) and V2 in names(repo)
+    assert {"group"} <= {record.type for record in metadata.repomd_of(str(repo / "repodata")).records}
+    with Server(repo) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        client.dnf("install", NAME)
+        assert "Group: g" in client.dnf("group", "info", "g").stdout
+
+
+def test_hard_links_save_the_space(repo, key, second, tmp_path):
+    publish(repo, key, *second)
+    (path,) = repo.glob(f"Packages/*/{V2}.rpm")
+    assert path.samefile(second[0]) or os.stat(second[0]).st_dev != os.stat(repo).st_dev
+
+
+def test_what_is_published_is_reproducible(tmp_path, key, first, kernel):
+    trees = []
+    for name in "ab":
+        support.tool(
+            "publish",
+            "--repo",
+            tmp_path / name,
+            *signing(key),
+            first[0],
+            kernel,
+            env={"SOURCE_DATE_EPOCH": support.EPOCH},
+        )
+        repodata = tmp_path / name / "repodata"
+        trees.append({p.name: p.read_bytes() for p in repodata.iterdir() if not p.name.endswith(".asc")})
+    assert trees[0] == trees[1]
+
+
+# ---- promote, withdraw, prune
+
+
+def test_promote_takes_the_same_bytes(repo, key, second, tmp_path):
+    publish(repo, key, *second)
+    stable = tmp_path / "stable"
+    tool("promote", "--from", repo, "--to", stable, *signing(key), V1)
+    assert names(stable) == [V1]
+    tool("promote", "--from", repo, "--to", stable, *signing(key))
+    assert names(stable) == names(repo)
+    for path in repo.glob("Packages/*/*.rpm"):
+        assert path.samefile(stable / path.relative_to(repo))
+    assert advisories(stable) == advisories(repo)
+    with Server(stable) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        client.dnf("install", NAME)
+        assert V2 in client.installed()
+
+
+def test_promote_of_nothing_is_an_error(repo, key, tmp_path):
+    done = tool("promote", "--from", repo, "--to", tmp_path / "s", *signing(key), "no-such", check=False)
+    assert done.returncode == 1 and "[no-match]" in done.stderr
+
+
+def test_withdraw_is_told_to_hosts_through_dnf(repo, key, second, tmp_path):
+    publish(repo, key, *second)
+    tool("withdraw", "--repo", repo, *signing(key), "--reason", "oops in vfs_read", V2)
+    with Server(repo) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        code = (
+            "import sys, dnf\nb = dnf.Base(); c = b.conf\n"
+            "c.cachedir = sys.argv[1]; c.installroot = '/'; c.substitutions['releasever'] = '9'\n"
+            "r = b.repos.add_new_repo('t', c, baseurl=[sys.argv[2]]); r.repo_gpgcheck = True\n"
+            "r.gpgkey = [sys.argv[3]]\n"
+            "r.add_metadata_type_to_download('livepatch'); r.load()\n"
+            "print(r.get_metadata_content('livepatch'))\n"
+        )
+        done = support.call(
+            ["/usr/bin/python3", "-c", code, tmp_path / "cache", server.url, f"file://{key.public}"]
+        )
+        client.dnf("makecache")
+    note = record.parse(done.stdout, KERNEL).kernels[KERNEL].patches[V2]
+    assert note.withdrawn.reason == "oops in vfs_read" and note.issued == "2026-11-21T08:00:00Z"
+    assert not record.offered(note, V2, "machine", "2027-01-01T00:00:00Z")
+    assert V2 in names(repo)
+
+
+def test_prune_keeps_what_is_needed(repo, key, second, tmp_path):
+    (tmp_path / "b").mkdir()
+    third = support.build(
+        tmp_path / "b",
+        number="3",
+        manifests=[support.manifest(module="kp_3", cves=["CVE-2024-1086", "CVE-2024-26642"])],
+    )
+    support.sign(key, *third)
+    publish(repo, key, *second)
+    publish(repo, key, *third)
+    v3 = f"{NAME}-1-3.el9_4.x86_64"
+    tool("withdraw", "--repo", repo, *signing(key), "--reason", "x", v3)
+    dry = json.loads(tool("prune", "--repo", repo, "--keep", "1", "--dry-run", "--json").stdout)
+    assert dry["repositories"][0]["packages_removed"] == [V1]
+    assert V1 in names(repo)
+    (tmp_path / "s.yml").write_text("grace: 0\n")
+    tool("prune", "--repo", repo, *signing(key), "--keep", "1", "--config", tmp_path / "s.yml")
+    assert V1 not in names(repo) and {V2, v3} <= set(names(repo))
+    assert not list(repo.glob(f"Packages/*/{V1}.rpm")) and list(repo.glob(f"Packages/*/{V2}.rpm"))
+    assert f"LIVEPATCH:{NAME}-1-1.el9_4" in advisories(repo)
