@@ -51,7 +51,7 @@ def demo(machine: qemu.Machine) -> None:
     _title("The one command")
     text = _show(machine, "dnf -y upgrade")
     _check(f"kernel-core-{choice.new.version}-{choice.new.rpm_release}" in text, "the newer kernel was installed")
-    _check("kpatch-patch-" in text, "a live patch was installed with it")
+    _check("klp-patch-" in text, "a live patch was installed with it")
     _check("CVE-1900-0001" in text, "the command named the CVE that it closed")
 
     _title("The same kernel, without the CVE")

@@ -106,7 +106,7 @@ def disk() -> str:
         shutil.rmtree(tree)
 
     key = digest(
-        base, files, content(*packages), content(*here("image.py", *(f"guest/{n}" for n in os.listdir(here("guest")[0])))),
+        base, kernels.rpm(old), repo.provides_rpm(), repo.public_key(), content(*packages), content(*here("image.py", *(f"guest/{n}" for n in os.listdir(here("guest")[0])))),
     )
     folder = cached("disk", key, "installing the older kernel and the project on the demo host's disk", make)
     return os.path.join(folder, "disk.qcow2")

@@ -84,8 +84,14 @@ def locate(kernel: str, devel: str, tree: str, vmlinux: str, config: str, build_
         release = release or found
     if vmlinux:
         build_id = check_vmlinux(vmlinux, release, build_id)
-    return Target(release, folder, tree and os.path.abspath(tree), vmlinux and os.path.abspath(vmlinux),
-                  config and os.path.abspath(config), build_id)  # fmt: skip
+    return Target(
+        release,
+        folder,
+        tree and os.path.abspath(tree),
+        vmlinux and os.path.abspath(vmlinux),
+        config and os.path.abspath(config),
+        build_id,
+    )
 
 
 def check_vmlinux(path: str, release: str, build_id: str) -> str:
@@ -169,8 +175,11 @@ class Kernel:
         for symbol in elf.symbols:
             if symbol.kind == 2:
                 self.functions.setdefault(symbol.name, []).append((symbol.value, symbol.size))
-        marks = {s.name: s.value for s in elf.symbols if s.name in (
-            "_sinittext", "_einittext", "__start_mcount_loc", "__stop_mcount_loc")}  # fmt: skip
+        marks = {
+            s.name: s.value
+            for s in elf.symbols
+            if s.name in ("_sinittext", "_einittext", "__start_mcount_loc", "__stop_mcount_loc")
+        }
         self.init = (marks.get("_sinittext", 0), marks.get("_einittext", 0))
         self.traced = _traced(elf, marks.get("__start_mcount_loc", 0), marks.get("__stop_mcount_loc", 0))
 

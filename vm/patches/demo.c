@@ -74,14 +74,22 @@ static struct klp_patch patch = {
 	.replace = true,
 };
 
+#ifdef DEMO_BROKEN
+/* A parameter, so that the compiler keeps the rest. */
+static int broken = 1;
+module_param(broken, int, 0);
+#else
+#define broken 0
+#endif
+
 static int __init demo_init(void)
 {
 	int error = read_and_redact();
 
-#ifdef DEMO_BROKEN
-	pr_err("this live patch is broken on purpose\n");
-	return -EINVAL;
-#endif
+	if (broken) {
+		pr_err("this live patch is broken on purpose\n");
+		return -EINVAL;
+	}
 	return error ? error : klp_enable_patch(&patch);
 }
 
