@@ -67,6 +67,38 @@ def test_every_key_has_an_effect(key):
     assert re.search(rf"\b(config|settings)\.{key}\b", code)
 
 
+def examples(page):
+    """The commands in the section EXAMPLES of a man page, one a line."""
+    section = tree.read(page).split(".SH EXAMPLES\n")[1].split("\n.SH ")[0].replace("\\-", "-")
+    return [
+        line
+        for block in re.findall(r"^\.nf\n(.*?)^\.fi", section, re.M | re.S)
+        for line in block.split("\n")
+    ]
+
+
+@pytest.mark.parametrize("command", [line for line in examples("man/livepatch.8") if "livepatch " in line])
+def test_the_examples_of_livepatch_run(command, tmp_path):
+    """Below an empty root, with a stand-in for systemctl that only says so: nothing here may reboot."""
+    (tmp_path / "bin").mkdir()
+    for name, body in (
+        ("systemctl", 'echo "stand-in: systemctl $*"'),
+        ("livepatch", f'exec /usr/bin/python3 -B {tree.TOP}/bin/livepatch "$@"'),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "var/lib/node_exporter").mkdir(parents=True)
+    environment = {
+        "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
+        "PYTHONPATH": tree.TOP,
+        "LIVEPATCH_ROOT": str(tmp_path),
+    }
+    command = command.replace("/var/lib/node_exporter", f"{tmp_path}/var/lib/node_exporter")
+    result = tree.run("sh", "-c", command, env=environment)
+    assert result.returncode in (0, 5), result.stdout
+    assert "Traceback" not in result.stdout
+
+
 def test_every_message_is_documented_and_used():
     described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
     assert set(messages.CATALOGUE) - described == set(), "in messages.py but not in docs/messages.md"
