@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from ..exposure import CLOSED_LIVE
+from ..exposure import CLOSED_LIVE, UNKNOWN
 from . import reboot, status, views
 from .evr import compare
 
@@ -57,6 +58,10 @@ def cves(context: Context) -> int:
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
     elif context.options.plain:
+        if report.exposure.quality == UNKNOWN:
+            # An empty or short list would read as "nothing is open".
+            print(f"livepatch: not known: {report.exposure.reason}", file=sys.stderr)
+            return 1
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
         context.lines(views.cves_text(report, context.colour))

@@ -17,7 +17,6 @@ from .status import TRANSITION, Report
 _COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
-    "attention": "ATTENTION: see below",
     "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
     "unsupported": "UNSUPPORTED: the running kernel has no live patching",
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
@@ -90,7 +89,7 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> List[str]:
 def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
     """What ``livepatch status`` prints."""
     lines = [
-        "State          : " + paint(_STATES[report.state], _COLOURS[report.state], colour),
+        "State          : " + paint(_state(report), _COLOURS[report.state], colour),
         f"Running kernel : {report.kernel.release or 'unknown'}",
         f"Support        : {_support(report)}",
     ]
@@ -100,7 +99,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
     for row in report.patches:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
-        text = _ROW_STATES[row.state]
+        text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
         lines.append("                 " + paint(text, "" if row.in_force else "33", colour) + module)
     for title, state in (
         ("Closed live", exposures.CLOSED_LIVE),
@@ -125,6 +124,15 @@ def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
     action = next_action(report, advice)
     lines.append(f"Next           : {action or 'nothing to do'}")
     return lines
+
+
+def _state(report: Report) -> str:
+    if report.state != "attention":
+        return _STATES[report.state]
+    number = len(report.rows(exposures.OPEN)) + len(report.rows(exposures.REBOOT_ONLY))
+    if not number:
+        return "ATTENTION: see the warnings below"
+    return f"ATTENTION: {number} known CVE{'' if number == 1 else 's'} of the running kernel not closed"
 
 
 def _support(report: Report) -> str:

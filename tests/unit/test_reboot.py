@@ -69,7 +69,9 @@ def test_a_bugfix_kernel_above_the_fix_is_compared_as_rpm_does(
     assert answer(capsys)[0] == 100
 
 
-def test_core_packages_updated_after_the_boot_are_named(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+def test_core_packages_updated_after_the_boot_are_named(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
     host.know()
     host.core_updated("dbus", -5)
     assert answer(capsys)[0] == 0

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The livepatch command: verbs, exit codes, JSON only on stdout, help, completion, hostile texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from reporting import Telling
+
+from dnf_plugin_livepatch.runtime import cli, evr, guard, inventory
+from dnf_plugin_livepatch.runtime import kernel as kernels
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+READERS = ("status", "cves", "list", "history", "reboot-check", "uname", "metrics", "check", "facts", "motd")
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    return Telling(str(tmp_path), monkeypatch)
+
+
+def script(root: str, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["/usr/bin/python3", os.path.join(TOP, "bin", "livepatch"), *words],
+        env={**os.environ, "PYTHONPATH": TOP, "LIVEPATCH_ROOT": root, **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("verb", READERS)
+def test_json_is_the_only_thing_on_stdout(
+    host: Telling, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"))
+    host.load(host.patch("1", "CVE-2026-1000"))
+    cli.main([verb, "--json"])
+    out = capsys.readouterr()
+    assert json.loads(out.out)["schema"] == 1 and out.err == ""
+
+
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0 and "livepatch " + verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["status", "--nonsense"], ["unload"], ["block"]])
+def test_wrong_usage_is_2(words: "list[str]", capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    out = capsys.readouterr()
+    assert out.out == "" and "usage" in out.err
+
+
+def test_exit_codes_of_status(host: Telling) -> None:
+    host.know((1000, "Important"))
+    assert cli.main(["status"]) == 0
+    patch = host.patch("1", "CVE-2026-1000")
+    assert cli.main(["status"]) == 5
+    host.load(patch)
+    assert cli.main(["status"]) == 0
+
+
+def test_reconcile_loads_and_leaves_the_inventory(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.know((1000, "Important"))
+    host.patch("1", "CVE-2026-1000")
+    host.host.config = host.host.config._replace(transition_timeout=5)
+    assert cli.main(["reconcile"]) == 0
+    assert "in force: lp-1-1.x86_64, closes 1 CVE" in capsys.readouterr().out
+    assert os.path.exists(host.paths.inventory)
+    assert cli.main(["status"]) == 0
+    assert "Closed live    : 1" in capsys.readouterr().out
+    assert cli.main(["reconcile", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_a_refused_module_is_5_with_its_reason(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.patch("1", "CVE-2026-1000", behave="refuse:Invalid module format")
+    assert cli.main(["reconcile"]) == 5
+    assert "error: " in capsys.readouterr().out
+
+
+def test_unload_block_unblock(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    patch = host.patch("1", "CVE-2026-1000")
+    assert cli.main(["reconcile"]) == 0
+    assert cli.main(["unload", "lp_1"]) == 0 and host.host.running() == []
+    assert cli.main(["status"]) == 0, "as asked for is no failure"
+    assert cli.main(["unload", "lp_1"]) == 1
+    assert cli.main(["unblock", str(patch.nevra)]) == 0
+    assert cli.main(["reconcile"]) == 0 and host.host.running() == ["lp_1"]
+    assert cli.main(["block", str(patch.nevra), "--reason", "I do not trust it"]) == 0
+    assert guard.blocked(host.paths) == {str(patch.nevra): "I do not trust it"}
+    capsys.readouterr()
+    assert cli.main(["block", "../../etc", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["problems"][0]["id"] == "no-such-package"
+    assert cli.main(["unblock", "never-1-1.noarch"]) == 1
+
+
+def test_history(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.patch("1", "CVE-2026-1000")
+    cli.main(["reconcile"])
+    capsys.readouterr()
+    assert cli.main(["history"]) == 0
+    assert "load" in capsys.readouterr().out
+    assert cli.main(["history", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"][0]["event"] == "load"
+
+
+def test_plain_cves_are_those_a_scanner_shall_still_report(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"), (2000, "Low"))
+    host.load(host.patch("1", "CVE-2026-1000"))
+    assert cli.main(["cves", "--plain"]) == 0
+    assert capsys.readouterr().out == "CVE-2026-2000\n"
+
+
+def test_plain_cves_fail_when_nothing_is_known(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["cves", "--plain"]) == 1
+    out = capsys.readouterr()
+    assert out.out == "" and "no dnf run" in out.err
+
+
+@pytest.mark.parametrize("letters", ["-r", "-s", "-n", "-m", "-v", "-o", "-a", "-sr", "-rs", ""])
+def test_uname_is_uname_while_nothing_is_closed(
+    letters: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIVEPATCH_ROOT", raising=False)
+    words = [letters] if letters else []
+    expected = subprocess.run(["uname", *words], capture_output=True, text=True, check=True).stdout
+    assert cli.main(["uname", *words]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_uname_tells_the_release_whose_fixes_are_in_force(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"))
+    host.load(host.patch("1", "CVE-2026-1000"))
+    cli.main(["uname", "-r"])
+    assert capsys.readouterr().out == "6.12.2-1.x86_64\n"
+
+
+def test_nothing_in_a_state_file_reaches_the_terminal_raw(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch = host.patch("1", "CVE-2026-1000")
+    guard.block(host.paths, str(patch.nevra), "x")
+    with open(host.paths.guard, encoding="utf-8") as file:
+        text = file.read()
+    with open(host.paths.guard, "w", encoding="utf-8") as file:
+        file.write(text.replace('"x"', '"\\u001b]0;owned\\u0007"'))
+    for verb in READERS:
+        cli.main([verb])
+    out = capsys.readouterr()
+    assert "\033" not in out.out + out.err and "\007" not in out.out + out.err
+
+
+# --- as a program ---
+
+
+def test_as_a_program_by_a_user_who_may_write_nothing(tmp_path: Path, host: Telling) -> None:
+    host.know((1000, "Important"))
+    inventory.refresh(host.paths, kernels.running(host.paths))
+    done = script(str(tmp_path), "status")
+    assert done.returncode == 0 and "CVE-2026-1000" in done.stdout and done.stderr == ""
+
+
+def test_a_fresh_inventory_spares_rpm_and_dnf(tmp_path: Path, host: Telling) -> None:
+    host.know((1000, "Important"))
+    inventory.refresh(host.paths, kernels.running(host.paths))
+    code = (
+        "import sys; from dnf_plugin_livepatch.runtime.cli import main; main(['status']);"
+        "print([name for name in 'rpm dnf hawkey dataclasses subprocess'.split() if name in sys.modules])"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": TOP, "LIVEPATCH_ROOT": str(tmp_path)},
+    )
+    assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path, host: Telling) -> None:
+    host.know(*((number, "Low") for number in range(1000, 4000)))
+    command = f"{sys.executable} {TOP}/bin/livepatch cves | head -1"
+    done = subprocess.run(
+        command,
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": TOP, "LIVEPATCH_ROOT": str(tmp_path)},
+    )
+    assert done.stdout.startswith("CVE") and done.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path, host: Telling) -> None:
+    done = script(str(tmp_path), "metrics", "--output", "/proc/no/such/file")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.startswith("livepatch: ")
+
+
+def test_completion_knows_every_verb_and_option() -> None:
+    for words, expected in (
+        ("livepatch ", set(cli.VERBS)),
+        ("livepatch st", {"status"}),
+        ("livepatch status --", {"--functions", "--json", "--help"}),
+        ("livepatch unload --t", {"--this-boot"}),
+    ):
+        typed = words + ("''" if words.endswith(" ") else "")
+        code = (
+            f"source {TOP}/completion/livepatch; COMP_WORDS=({typed});"
+            "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _livepatch; printf '%s\\n' \"${COMPREPLY[@]}\""
+        )
+        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30)
+        assert set(done.stdout.split()) == expected and done.stderr == "", words
+
+
+@pytest.mark.parametrize(
+    "one, other, sign",
+    [("1-1", "1-1", 0), ("1-9.el9", "1-10.el9", -1), ("1:1-1", "2-1", 1), ("6.1-1", "6.1~rc1-1", 1)],
+)
+def test_evr_compare(one: str, other: str, sign: int) -> None:
+    assert (evr.compare(one, other), evr.compare(other, one)) == (sign, -sign)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a person reads: status at 3 a.m., tables, proof of redirection, colour that carries nothing alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from reporting import Telling, stamp
+
+from dnf_plugin_livepatch.config import Config
+from dnf_plugin_livepatch.model import Function, LoadedPatch, Unfixable
+from dnf_plugin_livepatch.runtime import guard, reboot, status, views
+from dnf_plugin_livepatch.runtime.evr import compare
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    return Telling(str(tmp_path), monkeypatch)
+
+
+def told(host: Telling, colour: bool = False) -> "tuple[str, str]":
+    report = status.gather(host.paths, Config())
+    newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
+    advice = reboot.advise(report, newer, [], compare)
+    return "\n".join(views.status_text(report, advice, colour)), views.next_action(report, advice)
+
+
+def test_status_names_everything_one_needs(host: Telling) -> None:
+    host.know((1000, "Important"), (2000, "Low"), (3000, "Critical"), support_end=stamp(-86400 * 40)[:10])
+    patch = host.patch("1", "CVE-2026-1000", unfixable=(Unfixable("CVE-2026-2000", "changes a struct"),))
+    host.load(patch)
+    text, _ = told(host)
+    for words in (
+        "6.12.1-1.x86_64",
+        "(40 days left)",
+        "lp-1-1.x86_64",
+        "in force",
+        "module lp_1",
+        "Closed live    : 1",
+        "Open           : 1",
+        "CVE-2026-3000",
+        "Critical",
+        "Reboot only    : 1",
+        "changes a struct",
+    ):
+        assert words in text, words
+
+
+def test_the_next_action_is_one_command(host: Telling) -> None:
+    assert told(host)[1].startswith("dnf livepatch update --check")
+    host.know((1000, "Important"))
+    assert told(host)[1] == "dnf upgrade"
+    patch = host.patch("1", "CVE-2026-1000")
+    assert told(host)[1] == "livepatch reconcile"
+    guard.block(host.paths, str(patch.nevra), "it crashed")
+    text, action = told(host)
+    assert action.startswith("dnf upgrade") and "it crashed" in text
+    guard.unblock(host.paths, str(patch.nevra))
+    host.load(patch)
+    text, action = told(host)
+    assert action == "" and "Next           : nothing to do" in text
+    host.sysfs("lp_1", "transition", "1")
+    assert told(host)[1].startswith("livepatch status")
+    host.sysfs("lp_1", "enabled", "0")
+    host.sysfs("lp_1", "transition", "0")
+    host.kernel_installed("6.12.2-1")
+    assert told(host)[1] == "livepatch reconcile"
+    host.host.rmmod("lp_1")
+
+
+def test_an_installed_fix_asks_for_the_reboot(host: Telling) -> None:
+    host.know((1000, "Important"))
+    host.kernel_installed("6.12.2-1")
+    assert told(host)[1] == "systemctl reboot"
+
+
+def test_colour_only_underlines(host: Telling) -> None:
+    host.know((1000, "Important"))
+    host.patch("1", "CVE-2026-1000")
+    plain, bright = told(host)[0], told(host, colour=True)[0]
+    assert "\033[" in bright and "\033" not in plain
+    import re
+
+    assert re.sub(r"\033\[[0-9;]*m", "", bright) == plain
+
+
+def test_counts_claim_nothing_that_is_not_known(host: Telling) -> None:
+    host.know((1000, "Low"), quality="lower-bound", reason="no advisory lists the running kernel")
+    text, _ = told(host)
+    assert "Open           : at least 1" in text and "Reboot only    : unknown" in text
+    assert "Not complete   : no advisory lists" in text
+
+
+LOADED = LoadedPatch(
+    "lp",
+    True,
+    False,
+    functions=(Function("vmlinux", "a", 1), Function("ext4", "b", 1)),
+    patched_objects=("vmlinux",),
+)
+
+
+def test_proof_of_redirection() -> None:
+    rows = views.functions([LOADED], {"a"}, {"lp": (("vmlinux", "a"), ("ext4", "b"), ("nfsd", "c"))})
+    assert [(r["function"], r["state"], r["sysfs"], r["ftrace"]) for r in rows] == [
+        ("a", "redirected", "vmlinux/a,1", True),
+        ("b", "pending", "ext4/b,1", False),
+        ("c", "pending", "", False),
+    ]
+    (moving, *_) = views.functions([LOADED._replace(transition=True)], None, {})
+    assert (moving["state"], moving["ftrace"]) == ("in-transition", None)
+    (off, *_) = views.functions([LOADED._replace(enabled=False)], {"a"}, {})
+    assert off["state"] == "pending"
+    assert "not readable" in "\n".join(views.functions_text([moving]))
+
+
+def test_tables_line_up() -> None:
+    assert views.table(("A", "BB"), [("long", "x"), ("", "yy")]) == ["A     BB", "long  x", "      yy"]
