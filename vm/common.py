@@ -16,7 +16,9 @@ from typing import Callable, Iterator, List, Optional, Sequence
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.environ.get("VM_BUILD", os.path.join(ROOT, "build", "vm"))
+# Of each kind, this many folders stay, and all that were used within so many seconds.
 KEEP = 3
+KEEP_TIME = 7200
 _START = time.monotonic()
 
 
@@ -103,8 +105,8 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
     """The folder ``kind-key`` below the build folder; ``make`` fills it if it is not there yet.
 
-    It appears by rename, complete or not at all. Older ones of the same kind are kept for a while:
-    a running machine may still stand on them.
+    It appears by rename, complete or not at all. Older ones are kept for a while, as a running
+    machine may still stand on them.
     """
     path = os.path.join(BUILD, f"{kind}-{key}")
     if not os.path.isdir(path):
@@ -119,6 +121,7 @@ def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
             if name.startswith(kind + "-") and not name.endswith(".new")
         ]
         for old in sorted(others, key=os.path.getmtime, reverse=True)[KEEP:]:
-            shutil.rmtree(old, ignore_errors=True)
+            if time.time() - os.path.getmtime(old) > KEEP_TIME:
+                shutil.rmtree(old, ignore_errors=True)
     os.utime(path)
     return path

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Live patches that behave, and some that do not, for the tests of loading.
+ *
+ * PATCH_PAUSE      replaces pause(2): a task asleep in the old one holds up the transition
+ * PATCH_OOPS       replaces what /proc/version calls; the new one dereferences NULL
+ * INIT_PANIC       panics while it is loaded
+ * INIT_OOPS        oopses while it is loaded
+ * else             replaces what /proc/cmdline calls; the new one says LABEL
+ */
+#include <linux/kernel.h>
+#include <linux/livepatch.h>
+#include <linux/module.h>
+#include <linux/panic.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+
+#ifdef PATCH_PAUSE
+static long new_pause(const struct pt_regs *unused)
+{
+	while (!signal_pending(current)) {
+		__set_current_state(TASK_INTERRUPTIBLE);
+		schedule();
+	}
+	return -ERESTARTNOHAND;
+}
+#define OLD "__x64_sys_pause"
+#define NEW new_pause
+#elif defined(PATCH_OOPS)
+static int *volatile nothing;
+
+static int oops_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "%d\n", *nothing);
+	return 0;
+}
+#define OLD "version_proc_show"
+#define NEW oops_show
+#else
+static int label_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "patched by " LABEL "\n");
+	return 0;
+}
+#define OLD "cmdline_proc_show"
+#define NEW label_show
+#endif
+
+static struct klp_func functions[] = {
+	{ .old_name = OLD, .new_func = NEW },
+	{ }
+};
+
+static struct klp_object objects[] = {
+	{ .funcs = functions },
+	{ }
+};
+
+static struct klp_patch patch = {
+	.mod = THIS_MODULE,
+	.objs = objects,
+	.replace = true,
+};
+
+static int *volatile nowhere;
+
+static int __init loading_init(void)
+{
+#ifdef INIT_PANIC
+	panic("this live patch panics on purpose");
+#endif
+#ifdef INIT_OOPS
+	return *nowhere;
+#endif
+	return klp_enable_patch(&patch) + (nowhere != NULL);
+}
+
+static void __exit loading_exit(void)
+{
+}
+
+module_init(loading_init);
+module_exit(loading_exit);
+MODULE_DESCRIPTION("Live patch for the tests of loading");
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");

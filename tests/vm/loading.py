@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Live-patch RPMs with a behaviour of their own, for the demo host's older kernel."""
+
+from __future__ import annotations
+
+import base64
+import glob
+import os
+import shutil
+from typing import NamedTuple, Tuple
+
+from dnf_plugin_livepatch import manifest
+from dnf_plugin_livepatch.model import Function, Manifest
+from vm.common import cached, content, digest, run, write
+from vm.kernels import Kernel, headers, rpmbuild
+from vm.patches import build_id
+from vm.qemu import Machine
+
+NAME = "lptest"
+SOURCE = os.path.join(os.path.dirname(__file__), "loading.c")
+
+_SPEC = """\
+Name: {name}
+Version: {version}
+Release: 1
+Summary: Live patch for the tests of loading
+License: GPL-2.0-or-later
+BuildArch: x86_64
+AutoReqProv: no
+Provides: livepatch(kernel-uname-r:{uname})
+%global debug_package %{{nil}}
+%global __os_install_post %{{nil}}
+%global _build_id_links none
+
+%description
+A test.
+
+%install
+install -D -m 644 {ko} %{{buildroot}}/usr/lib/modules/{uname}/livepatch/{module}.ko
+install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.json
+
+%files
+/usr/lib/modules/{uname}/livepatch/{module}.ko
+/usr/share/livepatch/{uname}/{module}.json
+"""
+
+
+class Patch(NamedTuple):
+    """One version of the package; ``flags`` choose the behaviour, ``lie`` puts a wrong build id in the manifest."""
+
+    version: str
+    function: str = "cmdline_proc_show"
+    flags: Tuple[str, ...] = ()
+    lie: bool = False
+
+    @property
+    def module(self) -> str:
+        return f"{NAME}_{self.version}"
+
+    @property
+    def nevra(self) -> str:
+        return f"{NAME}-{self.version}-1.x86_64"
+
+
+V1 = Patch("1")
+V2 = Patch("2")
+STALLS = Patch("3", "__x64_sys_pause", ("PATCH_PAUSE",))
+PANICS = Patch("4", flags=("INIT_PANIC",))
+CRASHES = Patch("5", flags=("INIT_OOPS",))
+OOPSES = Patch("6", "version_proc_show", ("PATCH_OOPS",))
+LIES = Patch("7", lie=True)
+
+
+def rpm(patch: Patch, kernel: Kernel) -> str:
+    """The path of the RPM of ``patch``."""
+    build = headers(kernel)
+
+    def make(work: str) -> None:
+        shutil.copy(SOURCE, os.path.join(work, patch.module + ".c"))
+        flags = " ".join("-D" + flag for flag in patch.flags)
+        write(
+            os.path.join(work, "Kbuild"),
+            f"obj-m := {patch.module}.o\nccflags-y := {flags} -DLABEL='\"{patch.module}\"'\n",
+        )
+        run(["nice", "make", "-C", build, f"M={work}", "modules"])
+        ko = os.path.join(work, patch.module + ".ko")
+        told = Manifest(
+            patch.module, kernel.release, "00" * 20 if patch.lie else build_id(ko),
+            functions=(Function("vmlinux", patch.function),), cves=("CVE-1900-0001",),
+            advisory="TEST-1", issued="2026-11-01T00:00:00Z",
+        )
+        json = os.path.join(work, patch.module + ".json")
+        write(json, manifest.dump(told))
+        rpmbuild(work, NAME, _SPEC.format(
+            name=NAME, version=patch.version, uname=kernel.release, ko=ko, json=json, module=patch.module,
+        ))
+
+    key = digest(build, repr(patch), _SPEC, content(SOURCE, __file__))
+    folder = cached("loading-" + patch.module, key, f"building {patch.module}", make)
+    return glob.glob(os.path.join(folder, "*.rpm"))[0]
+
+
+def put(machine: Machine, patch: Patch) -> str:
+    """Copy the RPM of ``patch`` into the guest; its path there."""
+    assert machine.kernel is not None
+    path = f"/root/{patch.module}.rpm"
+    with open(rpm(patch, machine.files.choice.old), "rb") as file:
+        data = base64.b64encode(file.read())
+    done = machine.run(f"base64 -d >{path}", stdin=data)
+    assert done.status == 0, done.err
+    return path

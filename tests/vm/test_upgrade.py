@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""dnf upgrade and its relatives on a real kernel: what runs afterwards, and what dnf said and returned."""
+
+from __future__ import annotations
+
+
+def test_upgrade_closes_the_cve_without_a_reboot(host):
+    boot_id = host.boot_id()
+    assert host.leaks() and host.loaded() == []
+    text = host.run("dnf -y upgrade")
+    assert not host.leaks()
+    assert host.loaded() == ["livepatch_demo_1"]
+    assert host.installed(host.patch) == "1-1"
+    assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
+    assert "CVE-1900-0001" in text and "Complete!" in text
+    assert host.boot_id() == boot_id
+    assert host.run("uname -r").strip() == host.old.release
+    # The kernel to be booted next is protected too.
+    assert host.installed(host.patch.replace(host.old.version.replace(".", "_").replace("+", "_"),
+                                             host.new.version.replace(".", "_").replace("+", "_"))) == "1-1"
+    assert not host.unit_failed()
+    # Nothing is left to do, and saying so again changes nothing.
+    again = host.run("dnf -y upgrade")
+    assert "Nothing to do" in again
+    assert host.loaded() == ["livepatch_demo_1"]
+
+
+def test_first_patch_that_the_repository_ever_has(host):
+    host.stage("kernel")
+    text = host.run("dnf -y upgrade")
+    assert host.leaks() and host.loaded() == [] and host.installed(host.patch) == ""
+    assert "kernel-core" in text
+    host.stage("updates")
+    host.run("dnf -y upgrade")
+    assert not host.leaks()
+    assert host.loaded() == ["livepatch_demo_1"]
+
+
+def test_second_patch_replaces_the_first_at_once(patched):
+    host = patched
+    assert host.tells_builder()
+    host.stage("v2")
+    # Between the two patches the secret must never show.
+    host.run("""
+        (while [ ! -e /tmp/stop ]; do grep -q swordfish /proc/cmdline && echo leak >>/tmp/leaks; done) &
+        dnf -y -q upgrade; rc=$?; touch /tmp/stop; wait; exit $rc""")
+    assert host.machine.run("cat /tmp/leaks").out == ""
+    assert not host.leaks() and not host.tells_builder()
+    assert host.loaded() == ["livepatch_demo_2"]
+    # The replaced module would be in the way of loading it again one day.
+    assert host.modules() == ["livepatch_demo_2"]
+    assert host.installed(host.patch) == "2-1"
+
+
+def test_broken_patch_leaves_the_previous_one_in_force(patched):
+    host = patched
+    host.stage("broken")
+    text = host.run("dnf -y upgrade", status=5)
+    assert host.installed(host.patch) == "3-1", "the transaction itself must be done"
+    assert "Complete!" in text, "dnf's own summary must still be printed"
+    assert host.loaded() == ["livepatch_demo_1"]
+    assert not host.leaks()
+    assert host.unit_failed()
+    host.status(code=5)
+    # It is said again, also when there is nothing to do.
+    assert "livepatch" in host.run("dnf -y upgrade", status=5)
+
+
+def test_patch_for_another_kernel_is_not_loaded(patched):
+    host = patched
+    host.stage("vermagic")
+    text = host.run("dnf -y upgrade", status=5)
+    assert "Complete!" in text
+    assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
+    assert "livepatch_demo_4" not in host.modules()
+    assert host.unit_failed()
+
+
+def test_dnf_automatic_loads_too(host):
+    host.run("""cat >/etc/dnf/automatic.conf <<END
+[commands]
+upgrade_type = default
+random_sleep = 0
+network_online_timeout = 0
+download_updates = yes
+apply_updates = yes
+[emitters]
+emit_via = stdio
+[email]
+[base]
+END
+python3 -m dnf.automatic.main /etc/dnf/automatic.conf""")
+    assert host.installed(host.patch) == "1-1"
+    assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
+
+
+def test_plain_rpm_loads_through_the_file_trigger(host):
+    host.run(f"rpm -U /srv/demo/updates/{host.patch}-1-1.*.rpm")
+    # The trigger does not wait: nothing may hold up an rpm transaction.
+    host.run("for i in $(seq 60); do grep -q 'demo_1 ' /proc/modules && systemctl is-active -q "
+             "livepatch-reconcile.service || [ $i -lt 3 ] || break; sleep 1; done; "
+             "while systemctl show -p ActiveState livepatch-reconcile.service | grep -q activating; do sleep 1; done")
+    assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
+    host.run(f"rpm -e {host.patch}")
+    host.run("for i in $(seq 60); do [ -d /sys/kernel/livepatch/livepatch_demo_1 ] || exit 0; sleep 1; done; exit 1")
+    assert host.leaks() and host.loaded() == []
+
+
+INTERRUPT = r"""
+import signal, subprocess, sys
+dnf = subprocess.Popen(["dnf", "-y", "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+seen = b""
+while b"Loading live patch" not in seen:
+    byte = dnf.stdout.read(1)
+    if not byte:
+        sys.exit("dnf never waited: " + seen.decode())
+    seen += byte
+dnf.send_signal(signal.SIGINT)
+rest = dnf.stdout.read()
+print((seen + rest).decode())
+sys.exit(dnf.wait())
+"""
+
+
+def test_interrupt_while_waiting_leaves_the_transaction_finished(host):
+    host.run("""mkdir -p /etc/systemd/system/livepatch-reconcile.service.d
+printf '[Service]\\nExecStartPre=/bin/sleep 15\\n' >/etc/systemd/system/livepatch-reconcile.service.d/slow.conf
+systemctl daemon-reload""")
+    done = host.machine.run(f"cat >/tmp/interrupt.py <<'END'\n{INTERRUPT}\nEND\npython3 /tmp/interrupt.py", 200)
+    text = done.out + done.err
+    assert "Loading live patch" in text, text
+    assert "Complete!" in text and "Traceback" not in text, text
+    assert host.installed(host.patch) == "1-1"
+    assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
+    assert "Success" in host.run("dnf history info last | grep -i 'return-code'")
+    # The load goes on by itself.
+    host.run("for i in $(seq 60); do [ -d /sys/kernel/livepatch/livepatch_demo_1 ] && break; sleep 1; done; "
+             "while systemctl show -p ActiveState livepatch-reconcile.service | grep -q activating; do sleep 1; done")
+    assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
+
+
+def test_report_mode_changes_nothing_in_the_kernel(host):
+    host.run("mkdir -p /etc/dnf/plugins && printf '[main]\\nenabled = 1\\nmode = report\\n' >/etc/dnf/plugins/livepatch.conf")
+    host.run("dnf -y upgrade")
+    assert host.installed(host.patch) == "" and host.loaded() == [] and host.leaks()
