@@ -5,11 +5,14 @@ import argparse
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 import tree
 
 from dnf_plugin_livepatch import config, messages
+from dnf_plugin_livepatch.repotool import cli as repotool_cli
+from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
 from dnf_plugin_livepatch.runtime import cli as runtime_cli
 
 FILES = tree.tracked()
@@ -161,10 +164,21 @@ def verbs(parser):
 
 
 def options(parser):
-    return {text for action in parser._actions for text in action.option_strings if text.startswith("--")}
+    """Its long options, with those of the verbs below a verb."""
+    found = set()
+    for action in parser._actions:
+        if action.help != argparse.SUPPRESS:
+            found.update(text for text in action.option_strings if text.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction) and parser.prog.count(" "):
+            found.update(text for sub in action.choices.values() for text in options(sub))
+    return found
 
 
-PROGRAMS = {"livepatch": ("man/livepatch.8", runtime_cli.parser)}
+PROGRAMS = {
+    "livepatch": ("man/livepatch.8", runtime_cli.parser),
+    "livepatch-rpm": ("man/livepatch-rpm.1", lambda: rpmtool_options.parser("")),
+    "livepatch-repo": ("man/livepatch-repo.1", repotool_cli._parser),
+}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -179,11 +193,17 @@ def test_every_verb_and_option_is_in_the_man_page(program):
         assert missing == [], f"{verb}: {missing}"
 
 
-def complete(program, *words):
-    """What bash offers for the last of ``words``."""
+def complete(path, program, *words):
+    """What bash offers for the last of ``words``, with the program of the work tree in the path."""
+    shim = path / program
+    shim.write_text(
+        f'#!/bin/sh\nPYTHONPATH={tree.TOP} exec {sys.executable} -B {tree.TOP}/bin/{program} "$@"\n'
+    )
+    shim.chmod(0o755)
     script = (
-        f"source completion/{program}; COMP_WORDS=({' '.join(map(repr, (program, *words)))});"
-        f"COMP_CWORD={len(words)}; $(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/');"
+        f"PATH={path}:$PATH; source completion/{program};"
+        f"COMP_WORDS=({' '.join(map(repr, (program, *words)))});"
+        f"COMP_CWORD={len(words)}; $(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/') {program};"
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     result = subprocess.run(
@@ -194,9 +214,11 @@ def complete(program, *words):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_completion_offers_every_verb_and_option(program):
+def test_completion_offers_every_verb_and_option(program, tmp_path):
     known = verbs(PROGRAMS[program][1]())
-    assert set(known) - {""} == {word for word in complete(program, "") if not word.startswith("-")}
+    assert set(known) - {""} == {
+        word for word in complete(tmp_path, program, "") if not word.startswith("-")
+    }
     for verb, names in known.items():
         words = (verb, "--") if verb else ("--",)
-        assert complete(program, *words) == names
+        assert complete(tmp_path, program, *words) == names
