@@ -104,11 +104,11 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
 
 def test_every_message_is_documented_and_used():
     described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
-    assert set(messages.CATALOGUE) - described == set(), "in messages.py but not in docs/messages.md"
+    assert set(messages.CATALOGUE) == described
     code = "".join(
         tree.read(name)
         for name in FILES
-        if name.startswith("dnf_plugin_livepatch/") and not name.endswith("/messages.py")
+        if name.startswith("dnf_plugin_livepatch/") and "/messages" not in name
     )
     unused = [identifier for identifier in messages.CATALOGUE if f'"{identifier}"' not in code]
     assert unused == [], "in messages.py but never said"
