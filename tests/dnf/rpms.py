@@ -124,7 +124,8 @@ def build(folder: str, rpms: Iterable[Rpm]) -> Dict[str, str]:
             batch.append(rpm)
     for number, batch in enumerate(batches):
         _build(os.path.join(folder, f"spec{number}"), os.path.join(folder, "rpms"), batch)
-    return {str(rpm): os.path.join(folder, "rpms", rpm.arch, f"{rpm}.rpm") for batch in batches for rpm in batch}
+    made = os.path.join(folder, "rpms")
+    return {str(rpm): os.path.join(made, rpm.arch, f"{rpm}.rpm") for batch in batches for rpm in batch}
 
 
 def _build(work: str, output: str, batch: List[Rpm]) -> None:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every vendor's repository under the real DNF: the package that fits is added, once, and nothing else."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+
+import pytest
+import vendors
+from lab import PARTS, SOURCE, Host, Lab
+
+STANDINS = os.path.join(SOURCE, "tests", "standins")
+CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-show", "uptrack-uname")}
+
+
+@pytest.fixture(scope="session")
+def vendor_lab(tmp_path_factory):
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    made = Lab(str(root / "vendor-lab"))
+    with open(root / "vendor-lab.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(made.folder + "/complete"):
+            made.make(vendors.ALL, vendors.STATES, vendors.BASE)
+            with open(made.folder + "/complete", "w", encoding="ascii"):
+                pass
+    return made
+
+
+class VendorHost:
+    """A host that runs a vendor's kernel; every command sees that kernel's release."""
+
+    def __init__(self, host: Host, vendor: vendors.Vendor) -> None:
+        self.host = host
+        self.vendor = vendor
+        self.env = {
+            "FAKE_RELEASE": vendor.uname,
+            "PATH": f"{PARTS}/vendors:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+        }
+        host.write("/etc/vendor-modules", "".join(" ".join(row) + "\n" for row in vendor.modules))
+        if vendor.build_id:
+            note = struct.pack("<3I4s", 4, len(vendor.build_id) // 2, 3, b"GNU") + bytes.fromhex(
+                vendor.build_id
+            )
+            with open(host.path("/sys/kernel/notes"), "wb") as file:
+                file.write(note)
+        copy = host.path("/usr/sbin/kpatch")
+        shutil.copy(os.path.join(PARTS, "vendors", "kpatch-stand-in"), copy)
+        self.use("start")
+        answer = self.dnf("install", str(vendor.kernel))
+        assert answer.code == 0 and str(vendor.kernel) in answer.new, answer.text
+
+    def use(self, state: str) -> None:
+        self.host.repos(base=f"{self.vendor.profile}-{state}")
+
+    def dnf(self, *words: str):
+        return self.host.dnf(*words, env=self.env)
+
+    def sh(self, command: str):
+        return self.host.sh(command, env=self.env)
+
+
+@pytest.fixture(params=vendors.VENDORS, ids=lambda vendor: vendor.profile)
+def vendor_host(request, vendor_lab):
+    host = vendor_lab.host()
+    yield VendorHost(host, request.param)
+    host.drop()
+
+
+@pytest.fixture
+def red_hat(vendor_lab):
+    host = vendor_lab.host()
+    yield VendorHost(host, vendors.RED_HAT)
+    host.drop()
+
+
+def patches(answer, vendor):
+    """What the run added beside the next kernel."""
+    return set(answer.new) - {str(vendor.newer)}
+
+
+def test_upgrade_adds_the_best_patch_of_the_running_kernel_and_no_other(vendor_host):
+    vendor = vendor_host.vendor
+    vendor_host.use("fix")
+    answer = vendor_host.dnf("upgrade")
+    assert patches(answer, vendor) == {str(vendor.best)}, answer.text
+    assert not answer.gone and "Traceback" not in answer.text
+    if vendor.profile not in CLIENTS:
+        assert answer.code == 0, answer.text
+    again = vendor_host.dnf("upgrade")
+    assert not again.new and not again.gone, again.text
+
+
+def test_security_upgrade_adds_it_too(vendor_host):
+    vendor_host.use("fix")
+    answer = vendor_host.dnf("upgrade", "--security")
+    assert patches(answer, vendor_host.vendor) == {str(vendor_host.vendor.best)}, answer.text
+
+
+def test_another_running_kernel_gets_nothing_of_it(vendor_host):
+    vendor = vendor_host.vendor
+    vendor_host.use("fix")
+    vendor_host.host.write("/sys/kernel/notes", "")
+    vendor_host.env["FAKE_RELEASE"] = vendor.uname.replace(".1", ".2", 1).replace("72.", "71.", 1) + "x"
+    answer = vendor_host.dnf("upgrade")
+    assert not patches(answer, vendor), answer.text
+
+
+def test_without_the_plugin_nothing_is_added(vendor_host):
+    vendor_host.use("fix")
+    answer = vendor_host.dnf("--disableplugin=livepatch", "upgrade")
+    assert not patches(answer, vendor_host.vendor)
+
+
+@pytest.mark.parametrize(
+    "vendor", [v for v in vendors.VENDORS if f"{v.profile}-empty" in vendors.STATES], ids=lambda v: v.profile
+)
+def test_an_empty_package_is_no_fix(vendor_lab, vendor):
+    host = vendor_lab.host()
+    one = VendorHost(host, vendor)
+    one.use("empty")
+    answer = one.dnf("upgrade")
+    assert not patches(answer, vendor), answer.text
+    installed = one.dnf("install", vendor.best.name)
+    assert installed.code == 0, installed.text
+    one.use("fix")
+    answer = one.dnf("upgrade")
+    assert str(vendor.best) in answer.new and answer.code == 0, answer.text
+    host.drop()
+
+
+def test_red_hats_own_scriptlet_loads_it_and_it_is_in_force(red_hat):
+    red_hat.use("fix")
+    answer = red_hat.dnf("upgrade")
+    assert answer.code == 0, answer.text
+    log = red_hat.host.read("/var/log/kpatch")
+    assert f"load /usr/lib/kpatch/{vendors.EL}/kpatch-5_14_0-427_13_1-1-10.ko" in log
+    told = red_hat.sh("python3 -c 'from dnf_plugin_livepatch.runtime import cli; cli.main()' status --json")
+    assert '"kpatch_5_14_0_427_13_1_1_10"' in told.out, told.text
+
+
+def test_a_scriptlet_that_loads_nothing_shows_in_the_exit_code(red_hat):
+    red_hat.use("fix")
+    red_hat.host.write("/usr/sbin/kpatch", "#!/bin/sh\nexit 0\n")
+    answer = red_hat.dnf("upgrade")
+    assert str(vendors.RED_HAT.best) in answer.new and answer.code == 5, answer.text
+
+
+@pytest.mark.parametrize("first", ["base", "corp"])
+def test_of_two_vendors_one_fits_and_nothing_is_added_twice(red_hat, first):
+    own = "own\npriority=" + ("10" if first == "corp" else "99")
+    red_hat.host.repos(base="kpatch-fix", corp=own)
+    red_hat.host.conf("repos = corp\n")
+    answer = red_hat.dnf("upgrade")
+    added = patches(answer, vendors.RED_HAT)
+    assert len(added) == 1 and added <= {str(vendors.RED_HAT.best), str(vendors.OWN)}, answer.text
+    again = red_hat.dnf("upgrade")
+    assert not again.new and not again.gone, again.text
+
+
+def test_a_repository_that_nobody_named_gets_nothing_in(red_hat):
+    red_hat.host.repos(base="kpatch-start", corp="own")
+    answer = red_hat.dnf("upgrade")
+    assert not answer.new, answer.text
+
+
+def test_a_foreign_vendors_repository_beside_ours_changes_nothing(red_hat):
+    red_hat.host.repos(base="kpatch-fix", other="amazon-fix", third="azure-fix")
+    answer = red_hat.dnf("upgrade")
+    assert str(vendors.RED_HAT.best) in answer.new
+    foreign = {str(v.best) for v in vendors.VENDORS} - {str(vendors.RED_HAT.best)}
+    assert not foreign & answer.new, answer.text
+
+
+@pytest.mark.parametrize("profile", sorted(CLIENTS))
+def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profile):
+    vendor = next(v for v in vendors.VENDORS if v.profile == profile)
+    host = vendor_lab.host()
+    one = VendorHost(host, vendor)
+    one.use("fix")
+    answer = one.dnf("upgrade")
+    assert str(vendor.best) in answer.new, answer.text
+    for program in CLIENTS[profile]:
+        folder = "/usr/bin/" if profile == "openeuler" or program == "uptrack-uname" else "/usr/sbin/"
+        standin = "syscare.py" if profile == "openeuler" else "uptrack.py"
+        shutil.copy(os.path.join(STANDINS, standin), host.path(folder + program))
+    host.write("/usr/sbin/available", f"[49jdhygv] {vendors.OPEN}: one.\n")
+    host.write("/usr/bin/patches", f"a-b-c kernel-{vendor.uname[:-7]}/ACC-1-3/vmlinux NOT-APPLIED\n")
+    host.write(
+        "/root/client.py",
+        "import sys\nfrom dnf_plugin_livepatch import profiles\n"
+        "from dnf_plugin_livepatch.model import Kernel\n"
+        "from dnf_plugin_livepatch.runtime import clients\n"
+        "rule = profiles.find(profiles.load(('/nonexistent',))[0], sys.argv[1])\n"
+        "result = clients.apply(rule, Kernel(sys.argv[2], 'x86_64'))\n"
+        "print(result.outcome, result.after.state, result.why)\n",
+    )
+    told = one.sh(f"python3 /root/client.py {profile} {vendor.uname}")
+    assert told.out.startswith("done in-force"), told.text
+    host.drop()
