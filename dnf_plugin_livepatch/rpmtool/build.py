@@ -50,8 +50,10 @@ class LintError(ToolError):
         self.findings = list(findings)
 
 
-def make(recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner) -> Stage:
-    """Build, sign, lint and describe the modules of ``recipe`` from ``paths``. Raises ToolError, LintError."""
+def make(
+    recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner
+) -> Stage:
+    """Build, sign, lint and describe the modules of ``recipe``. Raises ToolError, LintError."""
     folder = os.path.join(work, "stage")
     os.makedirs(folder)
     os.environ["SOURCE_DATE_EPOCH"] = str(recipe.epoch)
@@ -85,6 +87,7 @@ def _built(
     if recipe.kind == "diff":
         for path in paths:
             judge(read_diff(path), path, order.allow_data)
+        engines.applies(paths, target.tree, os.path.join(work, "apply"), runner)
     engines.present(recipe.engine, target)
     runner.steps.step(f"Building {recipe.modules[0]} with {recipe.engine}; the log is {runner.log}")
     job = engines.Job(

@@ -12,7 +12,7 @@ import tempfile
 from typing import Any, Dict, List, Optional, Sequence
 
 from .. import __version__
-from .checks import LINT, REFUSALS, Finding, ToolError, finding, refuse
+from .checks import LINT, Finding, ToolError, refuse
 from .options import parser
 
 DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
@@ -76,8 +76,14 @@ def _locate(args: argparse.Namespace, work: Optional[Work]) -> Any:
 
         assert work is not None
         return kernelsource.unpack(args, work.path, work.runner)
-    return target.locate(args.kernel, args.kernel_devel, getattr(args, "source_tree", ""), args.vmlinux,
-                         getattr(args, "config", ""), getattr(args, "kernel_build_id", ""))  # fmt: skip
+    return target.locate(
+        args.kernel,
+        args.kernel_devel,
+        getattr(args, "source_tree", ""),
+        args.vmlinux,
+        getattr(args, "config", ""),
+        getattr(args, "kernel_build_id", ""),
+    )
 
 
 def _key(args: argparse.Namespace) -> Any:
@@ -107,7 +113,9 @@ def _build(args: argparse.Namespace) -> int:
         base = bases.read(args.base) if args.base else None
         goal = _locate(args, work)
         plan = collect.plan(args, goal, base, work.path)
-        stage = build.make(plan.recipe, plan.paths, plan.target, _order(args, plan.taken), work.path, work.runner)
+        stage = build.make(
+            plan.recipe, plan.paths, plan.target, _order(args, plan.taken), work.path, work.runner
+        )
         work.steps.step("Packaging")
         files = package.Files(plan.sources, stage.folder)
         made = package.build(plan.recipe, stage.manifests, files, work.path, work.runner, args.vendor)
@@ -179,10 +187,15 @@ def _lint(args: argparse.Namespace) -> int:
     from .recipe import override
 
     if args.list:
-        rows = {key: {"severity": check.severity, "text": check.text, "remedy": check.remedy}
-                for key, check in sorted(LINT.items())}  # fmt: skip
-        _emit(args, {"checks": rows}, "\n".join(f"{key:<24} {row['severity']:<8} {row['text']}"
-                                                for key, row in rows.items()))  # fmt: skip
+        rows = {
+            key: {"severity": check.severity, "text": check.text, "remedy": check.remedy}
+            for key, check in sorted(LINT.items())
+        }
+        _emit(
+            args,
+            {"checks": rows},
+            "\n".join(f"{key:<24} {row['severity']:<8} {row['text']}" for key, row in rows.items()),
+        )
         return DONE
     if not args.files:
         refuse("usage", what="lint: name the .ko or .rpm files to check.")
@@ -198,8 +211,11 @@ def _lint(args: argparse.Namespace) -> int:
             _patched, results = lint.lint(lint.module_name_of(name), parse_module(name, data), goal, wanted)
             found += results
     judged = lint.apply(found, overrides)
-    _emit(args, {"findings": [item._asdict() for item in judged]},
-          "\n".join(f"{item.severity}: {item.text} [{item.id}]" for item in judged) or "no findings")  # fmt: skip
+    _emit(
+        args,
+        {"findings": [item._asdict() for item in judged]},
+        "\n".join(f"{item.severity}: {item.text} [{item.id}]" for item in judged) or "no findings",
+    )
     return LINT_ERRORS if any(item.severity == "error" for item in judged) else DONE
 
 
@@ -226,7 +242,9 @@ def _sign(args: argparse.Namespace) -> int:
     from .target import Target
 
     if not args.module_key and not args.rpm_key:
-        refuse("usage", what="sign: give --rpm-key for packages, or --module-key and --module-cert for modules.")
+        refuse(
+            "usage", what="sign: give --rpm-key for packages, or --module-key and --module-cert for modules."
+        )
     key = _key(args)
     with Work(args) as work:
         for path in args.files:
@@ -242,12 +260,23 @@ def _sign(args: argparse.Namespace) -> int:
                 release = read_module(path).modinfo().get("vermagic", "").split(" ")[0]
                 goal = _locate(args, work) if args.kernel_devel else Target(release)
                 sign.sign_module(path, key, goal, work.runner)
-        _emit(args, {"signed": list(args.files)}, "\n".join(f"signed and verified: {path}" for path in args.files))
+        _emit(
+            args,
+            {"signed": list(args.files)},
+            "\n".join(f"signed and verified: {path}" for path in args.files),
+        )
     return DONE
 
 
-_VERBS = {"build": _build, "empty": _empty, "stage": _stage, "lint": _lint, "inspect": _inspect,
-          "diff": _diff, "sign": _sign}  # fmt: skip
+_VERBS = {
+    "build": _build,
+    "empty": _empty,
+    "stage": _stage,
+    "lint": _lint,
+    "inspect": _inspect,
+    "diff": _diff,
+    "sign": _sign,
+}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -260,8 +289,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         findings = getattr(error, "findings", ())
         _say(findings if not args.json else ())
         if args.json:
-            print(json.dumps({"schema": 1, "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
-                              "findings": [item._asdict() for item in findings]}, indent=1))  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "schema": 1,
+                        "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
+                        "findings": [item._asdict() for item in findings],
+                    },
+                    indent=1,
+                )
+            )
         else:
             print(f"livepatch-rpm: {error.text} [{error.id}]\n  {error.remedy}", file=sys.stderr)
         if error.id == "lint-errors":

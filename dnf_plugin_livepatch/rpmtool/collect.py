@@ -27,7 +27,7 @@ class Base(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything that a build needs. ``paths`` are what the engine gets, ``sources`` what the SRPM carries."""
+    """What a build needs. ``paths`` are what the engine gets, ``sources`` what the SRPM carries."""
 
     recipe: Recipe
     target: target.Target
@@ -40,7 +40,9 @@ def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], wo
     """The Plan that the options ask for; files that it makes lie below ``work``. Raises ToolError."""
     given = source.classify(args.inputs)
     if base is not None and base.recipe.kind != given.kind:
-        refuse("base-unfit", path=base.path, why=f"it was made from {base.recipe.kind}, this from {given.kind}")
+        refuse(
+            "base-unfit", path=base.path, why=f"it was made from {base.recipe.kind}, this from {given.kind}"
+        )
     paths = given.paths
     inputs = source.describe(given)
     if given.kind == "diff" and base is not None:
@@ -85,8 +87,9 @@ def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], wo
         paths, sources = _tree(paths, work)
     else:
         sources = paths if given.kind == "diff" else ()
-    taken = tuple((name, f"the package before it, {base.recipe.name}-{base.recipe.version},") for name in
-                  (base.recipe.modules if base else ()))  # fmt: skip
+    before = base.recipe if base is not None else None
+    owner = f"the package before it, {before.name}-{before.version}," if before is not None else ""
+    taken = tuple((name, owner) for name in (before.modules if before is not None else ()))
     return Plan(recipe, goal, paths, sources, taken)
 
 
@@ -126,7 +129,9 @@ def _finished(goal: target.Target, paths: Sequence[str]) -> Tuple[target.Target,
     if not goal.release:
         if not release:
             refuse("kernel-unknown")
-        goal = target.locate(release, "", "", "", "", "")._replace(build_id=goal.build_id, vmlinux=goal.vmlinux)
+        goal = target.locate(release, "", "", "", "", "")._replace(
+            build_id=goal.build_id, vmlinux=goal.vmlinux
+        )
     return goal, arches.pop(), tuple(found)
 
 
@@ -135,7 +140,8 @@ def _with_release(goal: target.Target, kind: str) -> target.Target:
     if kind == "source" and not goal.devel:
         release = goal.release or os.uname().release
         return target.locate(release, release, goal.tree, "", "", "")._replace(
-            vmlinux=goal.vmlinux, build_id=goal.build_id)  # fmt: skip
+            vmlinux=goal.vmlinux, build_id=goal.build_id
+        )
     if not goal.release:
         refuse("kernel-unknown")
     return goal
@@ -147,7 +153,11 @@ def _number(args: argparse.Namespace, base: Optional[Base]) -> Tuple[str, str]:
     if not number:
         old = base.recipe.version if base else "0"
         if not old.isdigit():
-            refuse("base-unfit", path=base.path if base else "", why="its version is no number: give --patch-version")
+            refuse(
+                "base-unfit",
+                path=base.path if base else "",
+                why="its version is no number: give --patch-version",
+            )
         number = str(int(old) + 1)
     return version(number, "--patch-version"), version(args.patch_release, "--patch-release")
 
@@ -181,7 +191,9 @@ def _epoch(issued: str, goal: target.Target) -> int:
     return int(os.path.getmtime(goal.symvers)) if goal.symvers else DEFAULT_EPOCH
 
 
-def _facts(args: argparse.Namespace, diffs: Sequence[str], inputs: Sequence[Input], base: Optional[Base]) -> Dict:  # type: ignore[type-arg]
+def _facts(
+    args: argparse.Namespace, diffs: Sequence[str], inputs: Sequence[Input], base: Optional[Base]
+) -> Dict:  # type: ignore[type-arg]
     """CVEs, unfixable ones, drops, advisory, severity and date, from options, diffs, feed and base."""
     dropped = tuple(reasoned(text, "--allow-drop") for text in args.allow_drop)
     gone = {item.cve for item in dropped}
@@ -239,4 +251,3 @@ def empty(args: argparse.Namespace, release: str) -> Recipe:
         release="0" + args.dist,
         epoch=_epoch(date(args.issued, "--issued"), target.Target(release)),
     )
-

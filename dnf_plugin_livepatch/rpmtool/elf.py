@@ -12,7 +12,7 @@ import io
 import mmap
 import os
 import struct
-from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple, Union
 
 from .checks import refuse
 
@@ -28,7 +28,7 @@ Data = Union[bytes, mmap.mmap]
 class Section(NamedTuple):
     """One section header; ``link`` and ``info`` as ELF defines them for the type."""
 
-    index: int
+    number: int
     name: str
     type: str
     flags: int
@@ -65,7 +65,7 @@ class Elf:
 
         self.path, self.data = path, data
         try:
-            stream = io.BytesIO(data) if isinstance(data, bytes) else data
+            stream: Any = io.BytesIO(data) if isinstance(data, bytes) else data
             elf = ELFFile(stream)
             if elf.elfclass != 64:
                 refuse("module-foreign", path=path, found=f"{elf.elfclass}-bit")
@@ -106,11 +106,13 @@ class Elf:
         if section.type == "SHT_NOBITS":
             return b""
         if section.flags & SHF_COMPRESSED or section.offset + section.size > len(self.data):
-            refuse("module-unreadable", path=self.path, why=f"section {section.name[:40]} is cut or compressed")
+            refuse(
+                "module-unreadable", path=self.path, why=f"section {section.name[:40]} is cut or compressed"
+            )
         return self.data[section.offset : section.offset + section.size]
 
     def string(self, section: Section, offset: int, limit: int = 512) -> str:
-        """The NUL-terminated string at ``offset`` of ``section``, at most ``limit`` bytes; "" when unusable."""
+        """The NUL-terminated string at ``offset`` of ``section``, at most ``limit`` bytes, else ""."""
         if not 0 <= offset < section.size or section.type == "SHT_NOBITS":
             return ""
         start = section.offset + offset
@@ -138,9 +140,7 @@ class Elf:
 
     def relocations(self, section: Section) -> List[Reloc]:
         """The entries of ``section``, which must be of type SHT_RELA."""
-        return [
-            Reloc(offset, info >> 32, addend) for offset, info, addend in self._table(section, "QQq")
-        ]
+        return [Reloc(offset, info >> 32, addend) for offset, info, addend in self._table(section, "QQq")]
 
     def build_id(self) -> str:
         """The GNU build id in hexadecimal, "" without one."""

@@ -14,7 +14,8 @@ import shutil
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .checks import refuse
-from .run import Outcome, Runner
+from .patches import read_diff
+from .run import Outcome, Runner, need
 from .target import Target
 
 ENGINES = ("kbuild", "kpatch-build", "klp-build")
@@ -44,12 +45,20 @@ def choose(kind: str, release: str, wanted: str) -> str:
     """The engine for inputs of ``kind`` and kernel ``release``; ``wanted`` overrides. Raises ToolError."""
     if kind == "source":
         if wanted not in ("", "kbuild"):
-            refuse("engine-unfit", engine=wanted, why="live-patch sources are compiled, not compared",
-                   hint="Leave --engine away, or give a diff of the kernel's source.")  # fmt: skip
+            refuse(
+                "engine-unfit",
+                engine=wanted,
+                why="live-patch sources are compiled, not compared",
+                hint="Leave --engine away, or give a diff of the kernel's source.",
+            )
         return "kbuild"
     if wanted == "kbuild":
-        refuse("engine-unfit", engine=wanted, why="it needs live-patch C source, not a diff",
-               hint="Use kpatch-build or klp-build.")  # fmt: skip
+        refuse(
+            "engine-unfit",
+            engine=wanted,
+            why="it needs live-patch C source, not a diff",
+            hint="Use kpatch-build or klp-build.",
+        )
     version = re.match(r"([0-9]+)\.([0-9]+)", release)
     new = bool(version and (int(version.group(1)), int(version.group(2))) >= (6, 19))
     return wanted or ("klp-build" if new else "kpatch-build")
@@ -71,6 +80,30 @@ def present(engine: str, target: Target) -> None:
 def run(engine: str, job: Job, runner: Runner) -> str:
     """Build and return the path of the .ko. Raises ToolError; the log tells everything."""
     return {"kbuild": kbuild, "kpatch-build": kpatch_build, "klp-build": klp_build}[engine](job, runner)
+
+
+def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
+    """Raise ToolError ``diff-no-apply`` unless ``diffs`` apply to ``tree``, one after the other."""
+    if not os.path.isdir(tree):
+        refuse(
+            "engine-unfit",
+            engine="from a diff",
+            why="there is no kernel source",
+            hint="Give --source-tree, or --kernel-srpm and --debuginfo.",
+        )
+    patch = need("patch", "Install patch.")
+    # On copies of the files that they touch: the tree itself belongs to the builder.
+    for diff in diffs:
+        for file in read_diff(diff).files:
+            goal, origin = os.path.join(work, file.name), os.path.join(tree, file.name)
+            if os.path.isfile(origin) and not os.path.exists(goal):
+                os.makedirs(os.path.dirname(goal), exist_ok=True)
+                shutil.copyfile(origin, goal)
+    os.makedirs(work, exist_ok=True)
+    for diff in diffs:
+        outcome = runner.run([patch, "-p1", "-N", "--batch", "-F0", "-i", diff], cwd=work)
+        if outcome.status:
+            refuse("diff-no-apply", path=diff, why=outcome.last)
 
 
 def _environment() -> Dict[str, str]:
@@ -118,8 +151,16 @@ def kbuild(job: Job, runner: Runner) -> str:
                 # kbuild makes NAME.o from NAME.c unless NAME-y tells the parts.
                 file.write(f"{job.module}-y := " + " ".join(f"{name}.o" for name in sources) + "\n")
     mapped = f"-ffile-prefix-map={folder}=/usr/src/livepatch"
-    argv = ["make", "-C", job.target.devel, f"M={folder}", f"-j{job.jobs}", f"KCFLAGS={mapped}",
-            f"KAFLAGS={mapped}", "modules"]  # fmt: skip
+    argv = [
+        "make",
+        "-C",
+        job.target.devel,
+        f"M={folder}",
+        f"-j{job.jobs}",
+        f"KCFLAGS={mapped}",
+        f"KAFLAGS={mapped}",
+        "modules",
+    ]
     env = {key: value for key, value in _environment().items() if key != "PATH"}
     _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
@@ -128,14 +169,34 @@ def kbuild(job: Job, runner: Runner) -> str:
 def kpatch_build(job: Job, runner: Runner) -> str:
     """Make the module with kpatch-build from source tree, configuration and vmlinux."""
     target, out = job.target, os.path.join(job.work, "out")
-    for path, what in ((target.tree, "--source-tree"), (target.vmlinux, "--vmlinux")):
-        if not path:
-            refuse("engine-unfit", engine="kpatch-build", why=f"{what} is missing",
-                   hint="Give --source-tree, --vmlinux and --config, or --kernel-srpm and --debuginfo.")  # fmt: skip
+    if not target.vmlinux:
+        refuse(
+            "engine-unfit",
+            engine="kpatch-build",
+            why="--vmlinux is missing",
+            hint="Give --source-tree, --vmlinux and --config, or --kernel-srpm and --debuginfo.",
+        )
     os.makedirs(out)
     config = target.config or os.path.join(target.tree, ".config")
-    argv = ["kpatch-build", "-s", target.tree, "-c", config, "-v", target.vmlinux, "-t", "vmlinux",
-            "-t", "modules", "-j", str(job.jobs), "-n", job.module, "-o", out]  # fmt: skip
+    argv = [
+        "kpatch-build",
+        "-s",
+        target.tree,
+        "-c",
+        config,
+        "-v",
+        target.vmlinux,
+        "-t",
+        "vmlinux",
+        "-t",
+        "modules",
+        "-j",
+        str(job.jobs),
+        "-n",
+        job.module,
+        "-o",
+        out,
+    ]
     argv += [] if job.replace else ["-R"]
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")
@@ -167,5 +228,7 @@ def _result(found: Sequence[str], module: str, engine: str, runner: Runner) -> s
     )
     if named is None:
         made = ", ".join(os.path.basename(path) for path in found) or "nothing"
-        refuse("engine-failed", engine=engine, status=0, last=f"it made {made}, not {module}.ko", log=runner.log)
+        refuse(
+            "engine-failed", engine=engine, status=0, last=f"it made {made}, not {module}.ko", log=runner.log
+        )
     return named

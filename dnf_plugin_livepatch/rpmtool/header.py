@@ -71,9 +71,21 @@ def read_header(path: str) -> Header:
     source = bool(header.isSource())
     scripts = [
         tag.lower()
-        for tag in ("PREIN", "POSTIN", "PREUN", "POSTUN", "PRETRANS", "POSTTRANS", "TRIGGERSCRIPTS",
-                    "FILETRIGGERSCRIPTS", "TRANSFILETRIGGERSCRIPTS", "PREINPROG", "POSTINPROG",
-                    "PREUNPROG", "POSTUNPROG")  # fmt: skip
+        for tag in (
+            "PREIN",
+            "POSTIN",
+            "PREUN",
+            "POSTUN",
+            "PRETRANS",
+            "POSTTRANS",
+            "TRIGGERSCRIPTS",
+            "FILETRIGGERSCRIPTS",
+            "TRANSFILETRIGGERSCRIPTS",
+            "PREINPROG",
+            "POSTINPROG",
+            "PREUNPROG",
+            "POSTUNPROG",
+        )
         if header[getattr(rpm, "RPMTAG_" + tag)]
     ]
     return Header(
@@ -92,12 +104,14 @@ def read_header(path: str) -> Header:
         scripts=tuple(scripts),
         build_time=int(header["buildtime"] or 0),
         summary=str(header["summary"] or ""),
-        signed=any(header[getattr(rpm, "RPMTAG_" + tag)] for tag in _SIGNATURES if hasattr(rpm, "RPMTAG_" + tag)),
+        signed=any(
+            header[getattr(rpm, "RPMTAG_" + tag)] for tag in _SIGNATURES if hasattr(rpm, "RPMTAG_" + tag)
+        ),
     )
 
 
 def payload(path: str) -> Dict[str, bytes]:
-    """Path -> content of each regular file in the RPM at ``path``, nothing written to disk. Raises ToolError."""
+    """Path -> content of each regular file in the RPM, nothing written to disk. Raises ToolError."""
     found: Dict[str, bytes] = {}
     left = MAX_PAYLOAD
     for name, size, stream in members(path):

@@ -20,7 +20,7 @@ from .run import Runner, need
 
 
 def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target:
-    """The Target in --kernel-srpm and --debuginfo (or --vmlinux), unpacked below ``work``. Raises ToolError."""
+    """The Target in --kernel-srpm and --debuginfo or --vmlinux, below ``work``. Raises ToolError."""
     for path in (args.kernel_srpm, args.debuginfo):
         if path and not os.path.isfile(path):
             refuse("input-missing", path=path)
@@ -78,7 +78,7 @@ def _tree(build: str, srpm: str) -> str:
 
 
 def _config(tree: str, sources: str, release: str) -> str:
-    """The configuration of ``release``: the tree's own, else the vendor's file for the machine and flavour."""
+    """The configuration of ``release``: the tree's own, else the vendor's for machine and flavour."""
     own = os.path.join(tree, ".config")
     if os.path.isfile(own):
         return own
@@ -103,8 +103,15 @@ def _name(tree: str, release: str, runner: Runner) -> None:
     if not version or not release.startswith(version):
         refuse("release-mismatch", wanted=release, where="the source", found=version or "nothing")
     with open(os.path.join(tree, ".config"), encoding="utf-8") as file:
-        lines = [line for line in file if not line.startswith(("CONFIG_LOCALVERSION=", "CONFIG_LOCALVERSION_AUTO="))]
-    lines += [f'CONFIG_LOCALVERSION="{release[len(version):]}"\n', "# CONFIG_LOCALVERSION_AUTO is not set\n"]
+        lines = [
+            line
+            for line in file
+            if not line.startswith(("CONFIG_LOCALVERSION=", "CONFIG_LOCALVERSION_AUTO="))
+        ]
+    lines += [
+        f'CONFIG_LOCALVERSION="{release[len(version) :]}"\n',
+        "# CONFIG_LOCALVERSION_AUTO is not set\n",
+    ]
     with open(os.path.join(tree, ".config"), "w", encoding="utf-8") as file:
         file.writelines(lines)
     for path in glob.glob(os.path.join(tree, "localversion*")):

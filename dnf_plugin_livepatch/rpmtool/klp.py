@@ -18,7 +18,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..model import Function
-from .elf import SHF_EXECINSTR, SHN_LIVEPATCH, SHF_RELA_LIVEPATCH, Elf, Section
+from .elf import SHF_EXECINSTR, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, Elf, Section
 
 _MAX_FUNCTIONS = 4096
 _SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
@@ -137,10 +137,10 @@ def _static(pointers: _Pointers) -> Optional[Patched]:
 def _kpatch(pointers: _Pointers, section: Section) -> Patched:
     functions = []
     for offset in range(0, min(section.size, 56 * _MAX_FUNCTIONS) - 55, 56):
-        name = pointers.text((section.index, offset + 40))
-        owner = pointers.text((section.index, offset + 48))
+        name = pointers.text((section.number, offset + 40))
+        owner = pointers.text((section.number, offset + 48))
         if _SYMBOL.match(name) and _OBJECT.match(owner):
-            functions.append(Function(owner, name, pointers.number((section.index, offset + 32)) & 0xFFFF))
+            functions.append(Function(owner, name, pointers.number((section.number, offset + 32)) & 0xFFFF))
     return Patched("kpatch-build", tuple(functions))
 
 
@@ -153,7 +153,7 @@ def patched(elf: Elf) -> Patched:
     for name in (".init.klp_objects", "__klp_objects"):
         section = elf.by_name.get(name)
         if section is not None:
-            return Patched("klp-build", tuple(_objects(pointers, (section.index, 0), section.size)))
+            return Patched("klp-build", tuple(_objects(pointers, (section.number, 0), section.size)))
     return _static(pointers) or Patched("")
 
 

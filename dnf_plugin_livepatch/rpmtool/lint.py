@@ -48,8 +48,9 @@ def _identity(item: Subject) -> Iterable[Finding]:
         yield finding("no-build-id", module=item.name)
     vermagic = info.get("vermagic", "").split(" ")[0]
     if item.target.release and vermagic != item.target.release:
-        yield finding("vermagic-mismatch", module=item.name, found=vermagic or "no kernel",
-                      wanted=item.target.release)  # fmt: skip
+        yield finding(
+            "vermagic-mismatch", module=item.name, found=vermagic or "no kernel", wanted=item.target.release
+        )
     depends = tuple(name for name in info.get("depends", "").split(",") if name)
     undeclared = [name for name in depends if name not in item.wanted.depends]
     if undeclared:
@@ -86,8 +87,12 @@ def _replace(item: Subject) -> Iterable[Finding]:
     if item.found.replace is None:
         yield finding("replace-unknown", module=item.name)
     elif item.found.replace != item.wanted.replace:
-        yield finding("replace-mismatch", module=item.name, found=str(item.found.replace).lower(),
-                      wanted=str(item.wanted.replace).lower())  # fmt: skip
+        yield finding(
+            "replace-mismatch",
+            module=item.name,
+            found=str(item.found.replace).lower(),
+            wanted=str(item.wanted.replace).lower(),
+        )
 
 
 def _crcs(item: Subject) -> Iterable[Finding]:
@@ -122,8 +127,9 @@ def _functions(item: Subject) -> Iterable[Finding]:
         if not places or function.sympos > len(places):
             yield finding("target-missing", module=item.name, function=function.name)
         elif len(places) > 1 and not function.sympos:
-            yield finding("target-ambiguous", module=item.name, function=function.name,
-                          count=len(places), sympos=0)  # fmt: skip
+            yield finding(
+                "target-ambiguous", module=item.name, function=function.name, count=len(places), sympos=0
+            )
         else:
             yield from _place(item.name, kernel, function.name, places[max(0, function.sympos - 1)])
 
@@ -149,8 +155,14 @@ def _signature(item: Subject) -> Iterable[Finding]:
 
 
 _CHECKS: Tuple[Callable[[Subject], Iterable[Finding]], ...] = (
-    _identity, _naming, _late, _replace, _crcs, _functions, _signature,
-)  # fmt: skip
+    _identity,
+    _naming,
+    _late,
+    _replace,
+    _crcs,
+    _functions,
+    _signature,
+)
 
 
 def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> Tuple[klp.Patched, List[Finding]]:

@@ -10,21 +10,57 @@ from typing import Any
 
 def _kernel(add: Any, everything: bool) -> None:
     add("--kernel", default="", metavar="RELEASE", help="the kernel's release, as uname -r prints it")
-    add("--kernel-devel", default="", metavar="DIR|RELEASE", help="its development files (kernel-devel, linux-headers)")
-    add("--vmlinux", default="", metavar="FILE", help="its vmlinux: to build from diffs, and to check functions")
+    add(
+        "--kernel-devel",
+        default="",
+        metavar="DIR|RELEASE",
+        help="its development files (kernel-devel, linux-headers)",
+    )
+    add(
+        "--vmlinux",
+        default="",
+        metavar="FILE",
+        help="its vmlinux: to build from diffs, and to check functions",
+    )
     if everything:
         add("--kernel-build-id", default="", metavar="HEX", help="its build id, where no vmlinux is given")
         add("--source-tree", default="", metavar="DIR", help="its source tree")
-        add("--config", default="", metavar="FILE", help="its configuration (default: .config of the source tree)")
-        add("--kernel-srpm", default="", metavar="FILE", help="its source RPM, instead of --source-tree and --config")
+        add(
+            "--config",
+            default="",
+            metavar="FILE",
+            help="its configuration (default: .config of the source tree)",
+        )
+        add(
+            "--kernel-srpm",
+            default="",
+            metavar="FILE",
+            help="its source RPM, instead of --source-tree and --config",
+        )
         add("--debuginfo", default="", metavar="FILE", help="its kernel-debuginfo RPM, instead of --vmlinux")
 
 
 def _engine(add: Any) -> None:
-    add("--engine", default="", choices=("kbuild", "kpatch-build", "klp-build"),
-        help="default: kbuild for C source; for diffs klp-build from kernel 6.19 on, else kpatch-build")  # fmt: skip
-    add("--engine-option", action="append", default=[], metavar="OPTION", help="one more option for the engine")
-    add("--jobs", "-j", type=_jobs, default=os.cpu_count() or 1, help="parallel jobs (default: all processors)")
+    add(
+        "--engine",
+        default="",
+        choices=("kbuild", "kpatch-build", "klp-build"),
+        help="default: kbuild for C source; for diffs klp-build from kernel 6.19 on, else kpatch-build",
+    )
+    add(
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="one more option for the engine",
+    )
+    add(
+        "--jobs",
+        "-j",
+        type=_jobs,
+        default=os.cpu_count() or 1,
+        help="parallel jobs (default: all processors)",
+    )
     add("--allow-data", action="store_true", help="do not refuse diffs that change static data or layouts")
     add("--log", default="", metavar="FILE", help="keep the full log here")
     add("--work", default="", metavar="DIR", help="build below this folder instead of the temporary one")
@@ -42,7 +78,12 @@ def _module_key(add: Any) -> None:
     add("--module-key", default="", metavar="FILE|URI", help="sign modules with this key: PEM or pkcs11:")
     add("--module-cert", default="", metavar="FILE", help="the key's X.509 certificate")
     add("--module-hash", default="sha256", help="sha256 (default), sha384 or sha512")
-    add("--sign-file", default="", metavar="PROGRAM", help="the kernel's sign-file (default: of --kernel-devel)")
+    add(
+        "--sign-file",
+        default="",
+        metavar="PROGRAM",
+        help="the kernel's sign-file (default: of --kernel-devel)",
+    )
 
 
 def _rpm_key(add: Any) -> None:
@@ -58,23 +99,47 @@ def _naming(add: Any) -> None:
 
 
 def _checks(add: Any) -> None:
-    add("--override", action="append", default=[], metavar="ID=SEVERITY:REASON",
-        help="give a lint check another severity; the reason lands in the manifest")  # fmt: skip
-    add("--depends", action="append", default=[], metavar="MODULE", help="the patch may depend on this module")
+    add(
+        "--override",
+        action="append",
+        default=[],
+        metavar="ID=SEVERITY:REASON",
+        help="give a lint check another severity; the reason lands in the manifest",
+    )
+    add(
+        "--depends",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="the patch may depend on this module",
+    )
 
 
 def _replace(verb: Any) -> None:
     group = verb.add_mutually_exclusive_group()
-    group.add_argument("--replace", dest="replace", action="store_true", default=True,
-                       help="the patch is cumulative and replaces all others (default)")  # fmt: skip
-    group.add_argument("--no-replace", "--non-replace", dest="replace", action="store_false",
-                       help="the patch is loaded beside others")  # fmt: skip
+    group.add_argument(
+        "--replace",
+        dest="replace",
+        action="store_true",
+        default=True,
+        help="the patch is cumulative and replaces all others (default)",
+    )
+    group.add_argument(
+        "--no-replace",
+        "--non-replace",
+        dest="replace",
+        action="store_false",
+        help="the patch is loaded beside others",
+    )
 
 
 def parser(version: str) -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    top = argparse.ArgumentParser(prog="livepatch-rpm", description="From a source diff or a module to a linted,"
-                                  " signed live-patch RPM.", allow_abbrev=False)  # fmt: skip
+    top = argparse.ArgumentParser(
+        prog="livepatch-rpm",
+        description="From a source diff or a module to a linted, signed live-patch RPM.",
+        allow_abbrev=False,
+    )
     top.add_argument("--version", action="version", version=f"livepatch-rpm {version}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
@@ -84,7 +149,9 @@ def parser(version: str) -> argparse.ArgumentParser:
         return sub
 
     build = verb("build", "make RPM and source RPM from diffs, klp C source or finished modules")
-    build.add_argument("inputs", nargs="+", metavar="INPUT", help="diffs in order, a .c file or folder, or .ko files")
+    build.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="diffs in order, a .c file or folder, or .ko files"
+    )
     _kernel(build.add_argument, True)
     _engine(build.add_argument)
     _naming(build.add_argument)
@@ -94,16 +161,40 @@ def parser(version: str) -> argparse.ArgumentParser:
     _rpm_key(build.add_argument)
     add = build.add_argument
     add("--name", default="", help="the module's name (default: from the source, or kernel and version)")
-    add("--patch-version", default="", help="the package's version (default: 1, or one more than the base's)")
+    add(
+        "--patch-version", default="", help="the package's version (default: 1, or one more than the base's)"
+    )
     add("--patch-release", default="1", help="the package's release (default: 1)")
-    add("--base", default="", metavar="SRPM", help="build upon the previous package: its diffs and CVEs are carried")
-    add("--allow-drop", action="append", default=[], metavar="CVE=REASON", help="no longer fix a CVE of the base")
-    add("--cve", action="append", default=[], metavar="CVE", help="the patch fixes it (also read from diffs' headers)")
+    add(
+        "--base",
+        default="",
+        metavar="SRPM",
+        help="build upon the previous package: its diffs and CVEs are carried",
+    )
+    add(
+        "--allow-drop",
+        action="append",
+        default=[],
+        metavar="CVE=REASON",
+        help="no longer fix a CVE of the base",
+    )
+    add(
+        "--cve",
+        action="append",
+        default=[],
+        metavar="CVE",
+        help="the patch fixes it (also read from diffs' headers)",
+    )
     add("--unfixable", action="append", default=[], metavar="CVE=REASON", help="only a reboot can fix it")
     add("--advisory", default="", metavar="ID", help="the advisory that announces the patch")
     add("--severity", default="", metavar="WORD", help="the advisory's severity")
     add("--support-end", default="", metavar="DATE", help="until when this kernel gets live patches")
-    add("--updateinfo", default="", metavar="FILE", help="take the advisory's CVEs, severity and date from here")
+    add(
+        "--updateinfo",
+        default="",
+        metavar="FILE",
+        help="take the advisory's CVEs, severity and date from here",
+    )
     add("--quiet", "-q", action="store_true", help="no progress")
 
     empty = verb("empty", "make the 0-0 package that subscribes a kernel to its live patches")
@@ -115,7 +206,9 @@ def parser(version: str) -> argparse.ArgumentParser:
 
     stage = verb("stage", "build the modules of an unpacked source RPM (its %%build does this)")
     stage.add_argument("--recipe", required=True, metavar="FILE", help="livepatch.json beside the sources")
-    stage.add_argument("--output", required=True, metavar="DIR", help="a new folder for modules and manifests")
+    stage.add_argument(
+        "--output", required=True, metavar="DIR", help="a new folder for modules and manifests"
+    )
     _kernel(stage.add_argument, True)
     _engine(stage.add_argument)
     _module_key(stage.add_argument)

@@ -93,7 +93,9 @@ def spec(recipe: Recipe, manifests: Sequence[Manifest], sources: Sequence[str], 
         changelog_date=time.strftime("%a %b %d %Y", time.gmtime(recipe.epoch)),
         changes=_changes(recipe),
     )
-    return "\n".join(line for line, before in zip(text.split("\n"), ["x", *text.split("\n")]) if line or before)
+    return "\n".join(
+        line for line, before in zip(text.split("\n"), ["x", *text.split("\n")]) if line or before
+    )
 
 
 def _place(source: str, folder: str, epoch: int) -> str:
@@ -104,7 +106,9 @@ def _place(source: str, folder: str, epoch: int) -> str:
     return os.path.basename(path)
 
 
-def _rpmbuild(runner: Runner, top: str, recipe: Recipe, mode: str, path: str, more: Sequence[str] = ()) -> str:
+def _rpmbuild(
+    runner: Runner, top: str, recipe: Recipe, mode: str, path: str, more: Sequence[str] = ()
+) -> str:
     argv = ["rpmbuild", mode, "--nodeps", "--target", recipe.arch, "--define", f"_topdir {top}"]
     argv += [item for define in more for item in ("--define", define)]
     outcome = runner.run([*argv, path])
@@ -152,12 +156,16 @@ def check(path: str, recipe: Recipe) -> None:
     found = match(header.nevra, header.provides, header.requires, profiles)
     kind = "empty" if recipe.kind == "empty" else "patch"
     if (found.profile, found.kernel_release, found.kind) != (GENERIC, recipe.kernel_release, kind):
-        refuse("rpmbuild-failed", status=0, log=path,
-               last=f"hosts would take it for {found.kind} of {found.kernel_release or 'no kernel'}: {found.why}")  # fmt: skip
+        refuse(
+            "rpmbuild-failed",
+            status=0,
+            log=path,
+            last=f"hosts would see {found.kind} of {found.kernel_release or 'no kernel'}: {found.why}",
+        )
 
 
 def publish(paths: Sequence[str], output: str) -> List[str]:
-    """Put finished files into ``output``, each by rename; an existing one must be equal. Raises ToolError."""
+    """Put files into ``output``, each by rename; an existing one must be equal. Raises ToolError."""
     os.makedirs(output, exist_ok=True)
     goals = [os.path.join(output, os.path.basename(path)) for path in paths]
     for path, goal in zip(paths, goals):

@@ -99,7 +99,15 @@ def _cves(header: List[str]) -> Tuple[str, ...]:
     found = []
     for line in header:
         match = _FIELD.match(line)
-        if match and match.group(1).lower() in ("cve", "subject", "fixes-cve", "bug", "bug-cve", "x-cve", "security"):
+        if match and match.group(1).lower() in (
+            "cve",
+            "subject",
+            "fixes-cve",
+            "bug",
+            "bug-cve",
+            "x-cve",
+            "security",
+        ):
             found += _CVE.findall(match.group(2).upper())
     return merge([found])
 
@@ -112,8 +120,14 @@ def _hunks(lines: List[str], index: int) -> Tuple[Tuple[Hunk, ...], int]:
             break
         index += 1
         start = index
-        while index < len(lines) and lines[index][:1] in (" ", "+", "-", "\\") and not (
-            lines[index].startswith("--- ") and index + 1 < len(lines) and lines[index + 1].startswith("+++ ")
+        while (
+            index < len(lines)
+            and lines[index][:1] in (" ", "+", "-", "\\")
+            and not (
+                lines[index].startswith("--- ")
+                and index + 1 < len(lines)
+                and lines[index + 1].startswith("+++ ")
+            )
         ):
             index += 1
         found.append(Hunk(match.group(1), tuple(lines[start:index])))
@@ -141,9 +155,7 @@ def _outside(hunk: Hunk) -> Iterator[str]:
 
 def judge(diff: Diff, path: str, allow_data: bool = False) -> None:
     """Raise ToolError when ``diff`` surely cannot become a live patch."""
-    changed = [
-        (file, hunk) for file in diff.files for hunk in file.hunks if any(_effect(hunk))
-    ]
+    changed = [(file, hunk) for file in diff.files for hunk in file.hunks if any(_effect(hunk))]
     if not changed:
         refuse("diff-empty", path=path)
     code = False
@@ -177,9 +189,9 @@ def _data(file: FileDiff, hunk: Hunk, path: str) -> None:
         if line[:1] == "-" and _STATIC.match(line[1:]) and "(" not in line.split("=")[0]:
             refuse("diff-data", path=path, name=file.name, what=line[1:].strip()[:100])
     context = hunk.context.strip()
-    if re.match(r"(?:static\s+|typedef\s+)?(?:const\s+)?(?:struct|union|enum)\s+\w*\s*\{?\Z", context) or re.match(
-        r"(?:static|const)\b[^()]*=\s*\{?\Z", context
-    ):
+    if re.match(
+        r"(?:static\s+|typedef\s+)?(?:const\s+)?(?:struct|union|enum)\s+\w*\s*\{?\Z", context
+    ) or re.match(r"(?:static|const)\b[^()]*=\s*\{?\Z", context):
         ended = any(line[1:].startswith("}") for line in hunk.lines)
         if not ended:
             refuse("diff-data", path=path, name=file.name, what=context[:100])

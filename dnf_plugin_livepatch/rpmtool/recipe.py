@@ -175,7 +175,8 @@ def parse(text: str, path: str) -> Recipe:
             unfixable=_reasons(data["unfixable"]),
             dropped=_reasons(data["dropped"]),
             overrides=tuple(
-                override(f"{item['check']}={item['severity']}:{item['reason']}") for item in data["overrides"]
+                override(f"{item['check']}={item['severity']}:{item['reason']}")
+                for item in data["overrides"]
             ),
             depends=_strings(data["depends"]),
             advisory=word(data["advisory"], "advisory", 200),

@@ -81,7 +81,7 @@ class Runner:
     ) -> Outcome:
         """Run ``argv`` with ``env`` on top of ours; never raises for what the child does."""
         tail: Deque[str] = deque(maxlen=40)
-        with open(self.log, "a", encoding="utf-8", errors="replace") as log:
+        with open(self.log, "a", 1, encoding="utf-8", errors="replace") as log:
             log.write("$ " + " ".join(argv) + "\n")
             log.flush()
             try:

@@ -20,7 +20,7 @@ MAX_MODULES = 64
 
 
 def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]:
-    """(file name, content) of each module in the RPM or .ko ``path``, and manifests by module. Raises ToolError."""
+    """(file name, content) of each module in ``path``, and manifests by module. Raises ToolError."""
     if not os.path.isfile(path):
         refuse("input-missing", path=path)
     with open(path, "rb") as file:
@@ -111,7 +111,9 @@ def facts(path: str, target: Target) -> Dict[str, Any]:
     result["issued"] = next((item.issued for item in every if item.issued), "")
     result["support_end"] = next((item.support_end for item in every if item.support_end), "")
     result["patches"] = {name: sha for item in every for name, sha in item.patches}
-    result["modules"] = [module_facts(name, data, told.get(module_name_of(name)), target) for name, data in files]
+    result["modules"] = [
+        module_facts(name, data, told.get(module_name_of(name)), target) for name, data in files
+    ]
     return result
 
 
@@ -120,10 +122,17 @@ def text(found: Dict[str, Any]) -> str:
     lines = [found["file"]]
     package = found.get("package")
     if package:
-        lines += [f"Package:   {package['nevra']}", f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)"]
+        lines += [
+            f"Package:   {package['nevra']}",
+            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)",
+        ]
         lines += [f"Scripts:   {', '.join(package['scripts']) or 'none'}"]
-    for key, label in (("advisory", "Advisory"), ("severity", "Severity"), ("issued", "Issued"),
-                       ("support_end", "Supported until")):  # fmt: skip
+    for key, label in (
+        ("advisory", "Advisory"),
+        ("severity", "Severity"),
+        ("issued", "Issued"),
+        ("support_end", "Supported until"),
+    ):
         if found[key]:
             lines.append(f"{label + ':':<10} {found[key]}")
     lines.append(f"CVEs:      {', '.join(found['cves']) or 'none named'}")
@@ -147,6 +156,7 @@ def text(found: Dict[str, Any]) -> str:
 
 def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
     """What ``new`` has and ``old`` has not, and the other way round, per kind of fact."""
+
     def functions(side: Dict[str, Any]) -> List[str]:
         return sorted({name for module in side["modules"] for name in module["functions"]})
 
@@ -163,7 +173,9 @@ def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
         for key, (a, b) in sides.items()
     }
     changes["patches"]["changed"] = [
-        name for name in old["patches"] if new["patches"].get(name, old["patches"][name]) != old["patches"][name]
+        name
+        for name in old["patches"]
+        if new["patches"].get(name, old["patches"][name]) != old["patches"][name]
     ]
     return {"schema": 1, "old": old["file"], "new": new["file"], "changes": changes}
 
@@ -172,6 +184,9 @@ def compare_text(found: Dict[str, Any]) -> str:
     """``compare``'s result for a person."""
     lines = [f"--- {found['old']}", f"+++ {found['new']}"]
     for key, change in found["changes"].items():
-        lines += [f"{sign} {key}: {name}" for word, sign in (("removed", "-"), ("added", "+"), ("changed", "~"))
-                  for name in change.get(word, [])]  # fmt: skip
+        lines += [
+            f"{sign} {key}: {name}"
+            for word, sign in (("removed", "-"), ("added", "+"), ("changed", "~"))
+            for name in change.get(word, [])
+        ]
     return "\n".join(lines) if len(lines) > 2 else lines[0] + "\n" + lines[1] + "\nno difference in content"

@@ -45,20 +45,29 @@ def check_key(key: Key) -> None:
     if not key.key.startswith("pkcs11:") and not os.access(key.key, os.R_OK):
         refuse("key-missing", what=f"Module key {key.key}", why="not there, or not readable", hint=hint)
     if not os.access(key.cert, os.R_OK):
-        refuse("key-missing", what=f"Certificate {key.cert or '(none given)'}", why="not there, or not readable",
-               hint=hint)  # fmt: skip
+        refuse(
+            "key-missing",
+            what=f"Certificate {key.cert or '(none given)'}",
+            why="not there, or not readable",
+            hint=hint,
+        )
 
 
 def _sign_file(key: Key, target: Target) -> str:
     folders = [folder for folder in (target.devel, target.tree) if folder]
     if not folders and target.release:
-        folders = [form.format(target.release) for form in (
-            "/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")]  # fmt: skip
+        folders = [
+            form.format(target.release)
+            for form in ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")
+        ]
     for path in [key.program] if key.program else [os.path.join(f, "scripts/sign-file") for f in folders]:
         if os.access(path, os.X_OK):
             return path
-    refuse("program-missing", program="sign-file",
-           hint="It is in scripts/ of the kernel's development files: give --kernel-devel or --sign-file.")  # fmt: skip
+    refuse(
+        "program-missing",
+        program="sign-file",
+        hint="It is in scripts/ of the kernel's development files: give --kernel-devel or --sign-file.",
+    )
 
 
 def sign_module(path: str, key: Key, target: Target, runner: Runner) -> None:
@@ -79,7 +88,7 @@ def sign_module(path: str, key: Key, target: Target, runner: Runner) -> None:
 
 
 def verify_module(path: str, cert: str, runner: Runner) -> None:
-    """Raise ToolError ``sign-unverified`` unless ``path`` bears a signature by ``cert`` over all its bytes."""
+    """Raise ToolError ``sign-unverified`` unless all of ``path`` is signed by ``cert``."""
     openssl = need("openssl", _OPENSSL)
     with open(path, "rb") as file:
         data = file.read()
@@ -96,9 +105,26 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
         outcome = runner.run([openssl, "x509", "-inform", form, "-in", cert, "-out", names["cert"]])
         if not outcome.status:
             # The certificate is given, none is taken from the block; its own chain is the kernel's affair.
-            outcome = runner.run([openssl, "cms", "-verify", "-binary", "-inform", "DER", "-in", names["block"],
-                                  "-content", names["module"], "-certfile", names["cert"], "-nointern",
-                                  "-noverify", "-out", os.devnull])  # fmt: skip
+            outcome = runner.run(
+                [
+                    openssl,
+                    "cms",
+                    "-verify",
+                    "-binary",
+                    "-inform",
+                    "DER",
+                    "-in",
+                    names["block"],
+                    "-content",
+                    names["module"],
+                    "-certfile",
+                    names["cert"],
+                    "-nointern",
+                    "-noverify",
+                    "-out",
+                    os.devnull,
+                ]
+            )
     if outcome.status:
         refuse("sign-unverified", path=path, why=outcome.last)
 
@@ -106,8 +132,12 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
 def check_rpm_key(key: str, runner: Runner) -> None:
     """Raise ToolError ``key-missing`` unless gpg has the secret key ``key``."""
     if runner.run([need("gpg", "Install gnupg."), "--batch", "--list-secret-keys", "--", key]).status:
-        refuse("key-missing", what=f"GPG key {key}", why="gpg has no such secret key",
-               hint="Import it, or set GNUPGHOME to the keyring that holds it.")  # fmt: skip
+        refuse(
+            "key-missing",
+            what=f"GPG key {key}",
+            why="gpg has no such secret key",
+            hint="Import it, or set GNUPGHOME to the keyring that holds it.",
+        )
 
 
 def sign_rpm(path: str, key: str, runner: Runner) -> None:
@@ -140,5 +170,7 @@ def verify_rpm(path: str, key: str, runner: Runner) -> None:
             outcome = runner.run(argv)
             if outcome.status:
                 refuse("sign-unverified", path=path, why=outcome.last)
-    if not any(_GOOD.match(line.strip()) for line in outcome.tail) or any(_BAD.match(line) for line in outcome.tail):
+    if not any(_GOOD.match(line.strip()) for line in outcome.tail) or any(
+        _BAD.match(line) for line in outcome.tail
+    ):
         refuse("sign-unverified", path=path, why=outcome.last)

@@ -72,7 +72,7 @@ def digest(data: bytes) -> str:
 
 
 def source_files(paths: Sequence[str]) -> List[Tuple[str, bytes]]:
-    """(name in the tree, content) of the source ``paths``, sorted; build products left out. Raises ToolError."""
+    """(name, content) of the source ``paths``, sorted, without build products. Raises ToolError."""
     if len(paths) > 1 or not os.path.isdir(paths[0]):
         found = [(os.path.basename(path), path) for path in paths]
     else:
@@ -146,7 +146,9 @@ def put(files: Sequence[Tuple[str, bytes]], folder: str) -> None:
 def describe(inputs: Inputs) -> Tuple[Input, ...]:
     """Name, digest and CVEs of each input file, in order."""
     if inputs.kind == "source":
-        return tuple(Input(name.replace("/", "_"), digest(data)) for name, data in source_files(inputs.paths))
+        return tuple(
+            Input(name.replace("/", "_"), digest(data)) for name, data in source_files(inputs.paths)
+        )
     found = []
     for path in inputs.paths:
         with open(path, "rb") as file:

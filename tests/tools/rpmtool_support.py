@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real inputs for the tests of livepatch-rpm: Debian's kernel headers, klp sources, keys, a clean RPM root."""
+"""Real inputs for the tests of livepatch-rpm: kernel headers, klp sources, a clean RPM root."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ class Root:
         spec = os.path.join(folder, "kernel.spec")
         with open(spec, "w", encoding="ascii") as file:
             file.write(
-                "Name: kernel-core\nVersion: 1\nRelease: 1\nSummary: kernel\nLicense: GPL\nBuildArch: noarch\n"
+                "Name: kernel-core\nVersion: 1\nRelease: 1\nSummary: kernel\n"
+                "License: GPL\nBuildArch: noarch\n"
                 f"Provides: kernel-uname-r = {release}\n%description\nkernel\n%files\n"
             )
         run(

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Modules as found and as attackers make them: the reader of ELF and klp data, and every lint check."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rpmtool_support import headers, kernel, run, source, tool
+
+from dnf_plugin_livepatch.rpmtool import klp
+from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
+from dnf_plugin_livepatch.rpmtool.elf import parse_module, signature, unsigned
+from dnf_plugin_livepatch.rpmtool.lint import Wanted, apply, lint, module_name_of
+from dnf_plugin_livepatch.rpmtool.recipe import override
+from dnf_plugin_livepatch.rpmtool.target import Target
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A real module, built once."""
+    folder = tmp_path_factory.mktemp("module")
+    text = source(folder)
+    result = tool(
+        "build",
+        "--json",
+        "--kernel-devel",
+        headers(),
+        "-o",
+        str(folder),
+        "--work",
+        str(folder),
+        "--keep-work",
+        text,
+    )
+    assert result.status == 0, result.out
+    return next(folder.glob("livepatch-rpm-*/stage/livepatch_test.ko"))
+
+
+@pytest.fixture(scope="module")
+def module(path):
+    return path.read_bytes()
+
+
+def ids(data, name="livepatch_test", wanted=Wanted(True), target=None):
+    """The ids of the lint findings for a module's bytes."""
+    target = Target(kernel().release, headers()) if target is None else target
+    return {item.id for item in lint(name, parse_module(name, data), target, wanted)[1]}
+
+
+def test_good_module_has_no_errors(module):
+    found, findings = lint(
+        "livepatch_test", parse_module("m", module), Target(kernel().release, headers()), Wanted(True)
+    )
+    assert [f.name for f in found.functions] == ["cmdline_proc_show"]
+    assert (found.shape, found.replace) == ("static", True)
+    assert {item.id for item in findings if item.severity == "error"} == set()
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        (b"livepatch=Y\0", b"livepatch=N\0", "not-livepatch"),
+        (b"vermagic=6.", b"vermagic=7.", "vermagic-mismatch"),
+        (b"name=livepatch_test\0", b"name=livepatch_tesu\0", "name-mismatch"),
+        (b"depends=\0", b"depends=\0", None),
+    ],
+)
+def test_modinfo_checks(module, old, new, expected):
+    assert old in module
+    found = ids(module.replace(old, new))
+    assert expected in found if expected else "depends-undeclared" not in found
+
+
+def test_names(module):
+    assert "name-too-long" in ids(module, "x" * 56)
+    assert "name-invalid" in ids(module, "a.b")
+    assert "name-taken" in ids(module, wanted=Wanted(True, taken=(("livepatch_test", "v1"),)))
+    assert module_name_of("/a/kpatch-5_14-1.ko") == "kpatch_5_14_1"
+
+
+def test_crcs_are_compared_with_the_kernels(module, tmp_path):
+    symvers = open(os.path.join(headers(), "Module.symvers"), encoding="ascii").read()
+    (tmp_path / "Module.symvers").write_text(
+        "".join(
+            line.replace("0x", "0xf", 1) if "\tklp_enable_patch\t" in line else line
+            for line in symvers.splitlines(True)
+            if "\tseq_puts\t" not in line and "\t__fentry__\t" not in line
+        )
+    )
+    found = ids(module, target=Target(kernel().release, str(tmp_path)))
+    assert {"crc-mismatch", "crc-unknown"} <= found
+    assert "crc-unchecked" in ids(module, target=Target(kernel().release))
+
+
+def test_missing_build_id_and_symbols(module, path, tmp_path):
+    goal = str(tmp_path / "livepatch_test.ko")
+    run(["objcopy", "--remove-section=.note.gnu.build-id", str(path), goal])
+    assert "no-build-id" in ids(open(goal, "rb").read())
+    run(["strip", "--strip-all", str(path), "-o", goal])
+    assert "symbols-stripped" in ids(open(goal, "rb").read())
+
+
+def test_late_relocations_and_jump_tables(path, tmp_path):
+    goal = str(tmp_path / "livepatch_test.ko")
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"\0" * 24)
+    run(["objcopy", f"--add-section=.klp.rela.vmlinux.__jump_table={empty}", str(path), goal])
+    assert {"jump-table-relocation", "klp-relocation-invalid"} <= ids(open(goal, "rb").read())
+    run(["objcopy", "--redefine-sym", "patched_cmdline_proc_show=.klp.sym.vmlinux.x,0", str(path), goal])
+    assert "klp-relocation-invalid" in ids(open(goal, "rb").read())
+
+
+def fake_vmlinux(folder, function, traced=True):
+    """A kernel image of a few functions: one as asked, two of the same name, one in init text."""
+    code = folder / "k.c"
+    code.write_text(
+        f'const char banner[] = "Linux version {kernel().release} (x) ";\n'
+        f"int {function}(void) {{ return 1; }}\n"
+        'int __attribute__((section(".init.text"))) early(void) { return 2; }\n'
+        f'extern void *table[]; void *table[] __attribute__((section(".mc"))) = {{ {function if traced else "early"} }};\n'
+        "int _start(void) { return 0; }\n"
+    )
+    script = folder / "k.lds"
+    script.write_text(
+        "SECTIONS { . = 0x1000; .text : { *(.text) } . = 0x2000; _sinittext = .; .init.text : { *(.init.text) }"
+        " _einittext = .; . = 0x3000; .mc : { __start_mcount_loc = .; *(.mc) __stop_mcount_loc = .; }"
+        " .rodata : { *(.rodata*) } }"
+    )
+    out = str(folder / "vmlinux")
+    run(
+        [
+            "gcc",
+            "-nostdlib",
+            "-static",
+            "-fno-pie",
+            "-no-pie",
+            "-fcf-protection=none",
+            "-fno-asynchronous-unwind-tables",
+            "-Wl,--build-id=none",
+            f"-Wl,-T,{script}",
+            "-o",
+            out,
+            str(code),
+        ]
+    )
+    return out
+
+
+@pytest.mark.parametrize(
+    "function, traced, expected",
+    [
+        ("cmdline_proc_show", True, None),
+        ("other", True, "target-missing"),
+        ("cmdline_proc_show", False, "target-notrace"),
+    ],
+)
+def test_functions_are_looked_up_in_vmlinux(module, tmp_path, function, traced, expected):
+    image = fake_vmlinux(tmp_path, function, traced)
+    found = {
+        item
+        for item in ids(module, target=Target(kernel().release, vmlinux=image))
+        if item.startswith("target")
+    }
+    assert found == ({expected} if expected else set())
+
+
+def test_init_functions_are_found_out(tmp_path):
+    text = source(tmp_path)
+    code = open(text, encoding="ascii").read().replace('"cmdline_proc_show"', '"early"')
+    open(text, "w", encoding="ascii").write(code)
+    image = fake_vmlinux(tmp_path, "cmdline_proc_show")
+    result = tool(
+        "build", "--json", "--kernel-devel", headers(), "--vmlinux", image, "-o", str(tmp_path / "out"), text
+    )
+    assert result.status == 3 and "target-init" in [item["id"] for item in result.json["findings"]]
+
+
+def test_signature_states(module):
+    block = b"\x30" + b"x" * 99
+    trailer = struct.pack(">BBBBB3xI", 0, 0, 2, 0, 0, len(block)) + b"~Module signature appended~\n"
+    signed = module + block + trailer
+    assert (signature(module), signature(signed)) == ("none", "signed")
+    assert unsigned(signed) == (module, block)
+    assert signature(signed + b"\0") == "broken" and signature(signed[:-40] + trailer[12:]) == "broken"
+    assert "signature-missing" in ids(module) and "signature-missing" not in ids(signed)
+    assert "signature-broken" in ids(signed + b"\0")
+
+
+def test_override_changes_severity_and_keeps_the_reason(module):
+    _found, findings = lint("livepatch_test", parse_module("m", module), Target("9.9.9"), Wanted(True))
+    judged = apply(findings, (override("vermagic-mismatch=note:a test"),))
+    item = next(item for item in judged if item.id == "vermagic-mismatch")
+    assert (item.severity, item.overridden) == ("note", "a test")
+
+
+def test_lint_verb_lists_and_judges(path, tmp_path):
+    listed = tool("lint", "--list", "--json").json["checks"]
+    assert set(listed) == set(LINT)
+    argv = ("lint", "--json", "--kernel-devel", headers(), str(path))
+    assert tool(*argv).status == 0
+    wrong = tool(*argv, "--no-replace")
+    assert wrong.status == 3 and "replace-mismatch" in [item["id"] for item in wrong.json["findings"]]
+    assert tool(*argv, "--no-replace", "--override", "replace-mismatch=note:known").status == 0
+
+
+def test_every_message_has_a_remedy_and_fills_in():
+    assert not set(LINT) & set(REFUSALS)
+    for check in (*LINT.values(), *REFUSALS.values()):
+        assert check.severity in ("error", "warning", "note") and check.text and check.remedy
+
+
+@pytest.mark.parametrize("cut", [0, 3, 64, 4000, 0.3, 0.6, 0.9])
+def test_truncated_modules_are_refused(module, cut, tmp_path):
+    size = int(len(module) * cut) if isinstance(cut, float) else cut
+    broken = tmp_path / "livepatch_test.ko"
+    broken.write_bytes(module[:size])
+    result = tool("build", "--json", "-o", str(tmp_path / "out"), "--work", str(tmp_path), str(broken))
+    assert (result.status, result.error) == (1, "module-unreadable")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["livepatch_test.ko"]
+
+
+def test_files_that_are_no_kernel_module_are_refused(tmp_path):
+    for name, data in (
+        ("text.ko", b"hello"),
+        ("program.ko", open("/bin/true", "rb").read()),
+        ("empty.ko", b""),
+    ):
+        (tmp_path / name).write_bytes(data)
+        result = tool("inspect", "--json", str(tmp_path / name))
+        assert result.status == 1 and result.error in ("module-unreadable", "module-foreign"), result
+
+
+def examine(data):
+    """All that livepatch-rpm reads of a module; only ToolError may come out."""
+    try:
+        elf = parse_module("m", data)
+        klp.patched(elf)
+        klp.relocation_faults(elf)
+        lint("m", elf, Target("1"), Wanted(True))
+    except ToolError:
+        pass
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6)
+)
+def test_hostile_bytes_anywhere_never_crash(module, changes):
+    data = bytearray(module)
+    for where, what in changes:
+        at = int(where * (len(data) - len(what)))
+        data[at : at + len(what)] = what
+    examine(bytes(data))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    entry=st.integers(0, 60),
+    field=st.integers(0, 9),
+    value=st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2**32, 2**63, 2**64 - 1, 0x7FFFFFFF])),
+)
+def test_hostile_section_headers_never_crash(module, entry, field, value):
+    data = bytearray(module)
+    (table,) = struct.unpack_from("<Q", data, 40)
+    (count,) = struct.unpack_from("<H", data, 60)
+    offset, form = (
+        (0, "<I"),
+        (4, "<I"),
+        (8, "<Q"),
+        (16, "<Q"),
+        (24, "<Q"),
+        (32, "<Q"),
+        (40, "<I"),
+        (44, "<I"),
+        (48, "<Q"),
+        (56, "<Q"),
+    )[field]
+    struct.pack_into(
+        form, data, table + 64 * (entry % count) + offset, value % (2**32 if form == "<I" else 2**64)
+    )
+    examine(bytes(data))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=2000))
+def test_random_bytes_never_crash(data):
+    examine(data)
+    examine(b"\x7fELF\x02\x01\x01" + data)
