@@ -8,14 +8,19 @@ root; it is for tests and for looking into an image.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+import types
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from .. import config
 from ..paths import Paths
+
+if TYPE_CHECKING:
+    import argparse
+
+    Options = Union[argparse.Namespace, types.SimpleNamespace]
 
 EPILOG = """exit codes:
   0    done, or nothing to do
@@ -27,38 +32,69 @@ EPILOG = """exit codes:
 
 
 class Verb(NamedTuple):
-    """One verb: the module and function that do it ("" for verbs of its own), and its help."""
+    """One verb: the module and function that do it ("" for verbs of its own), and its help.
+
+    ``flags`` are its options that take no value, beside --json; ``only_flags`` says that it has no others.
+    """
 
     module: str
     function: str
     text: str
+    flags: Dict[str, str] = {}
+    only_flags: bool = True
 
 
 VERBS: Dict[str, Verb] = {
-    "status": Verb("tell", "show_status", "show kernel, patches, open CVEs and what to do next"),
-    "cves": Verb("tell", "cves", "list the CVEs of the running kernel and their state"),
+    "status": Verb(
+        "tell",
+        "show_status",
+        "show kernel, patches, open CVEs and what to do next",
+        {"--functions": "show each redirected function"},
+    ),
+    "cves": Verb(
+        "tell",
+        "cves",
+        "list the CVEs of the running kernel and their state",
+        {"--plain": "only CVEs that are not closed, one a line"},
+    ),
     "list": Verb("tell", "patches", "list the live patches, installed or loaded"),
-    "reconcile": Verb("change", "reconcile", "make the kernel match the installed live patches"),
-    "unload": Verb("change", "unload", "take a live patch out of the kernel and keep it out"),
-    "block": Verb("change", "block", "never load a live-patch package again"),
-    "unblock": Verb("change", "unblock", "let a blocked or unloaded package be loaded again"),
+    "reconcile": Verb(
+        "change",
+        "reconcile",
+        "make the kernel match the installed live patches",
+        {"--force": "let a stalled transition be forced; may crash the kernel"},
+    ),
+    "unload": Verb(
+        "change",
+        "unload",
+        "take a live patch out of the kernel and keep it out",
+        {"--this-boot": "only until the next boot"},
+        False,
+    ),
+    "block": Verb("change", "block", "never load a live-patch package again", {}, False),
+    "unblock": Verb("change", "unblock", "let a blocked or unloaded package be loaded again", {}, False),
     "history": Verb("tell", "history", "show what was loaded, unloaded and blocked"),
-    "doctor": Verb("tell", "doctor", "look for what would keep a live patch from being loaded"),
+    "doctor": Verb(
+        "tell",
+        "doctor",
+        "look for what would keep a live patch from being loaded",
+        {"--profiles": "check the vendor profiles instead"},
+    ),
     "reboot-check": Verb("tell", "reboot_check", "tell whether a reboot is needed, and for what"),
-    "uname": Verb("tell", "uname", "uname with the kernel release whose fixes are in force"),
-    "metrics": Verb("publish", "metrics", "print metrics for node_exporter's textfile collector"),
+    "uname": Verb("tell", "uname", "uname with the kernel release whose fixes are in force", {}, False),
+    "metrics": Verb("publish", "metrics", "print metrics for node_exporter's textfile collector", {}, False),
     "check": Verb("publish", "check", "be a Nagios plugin: one line and its exit code"),
-    "vex": Verb("publish", "vex", "print an OpenVEX document of this host's kernel CVEs"),
+    "vex": Verb("publish", "vex", "print an OpenVEX document of this host's kernel CVEs", {}, False),
     "facts": Verb("publish", "facts", "print Ansible facts: the status as JSON"),
-    "motd": Verb("publish", "motd", "print the line for /run/motd.d"),
-    "profiles": Verb("profiles_cli", "", "tell what the vendor profiles make of a package"),
+    "motd": Verb("publish", "motd", "print the line for /run/motd.d", {}, False),
+    "profiles": Verb("profiles_cli", "", "tell what the vendor profiles make of a package", {}, False),
 }
 
 
 class Context:
     """What every verb gets: the options, the paths, the configuration, and how to print."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: "Options") -> None:
         self.options = options
         self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
         self.settings, self.faults = config.read(self.paths.config)
@@ -80,26 +116,16 @@ class Context:
             print("".join(c if c.isprintable() or (c == "\033" and self.colour) else "?" for c in line))
 
 
-def _options(name: str, parser: argparse.ArgumentParser) -> None:
-    """The options that only some verbs have."""
-    if name == "status":
-        parser.add_argument("--functions", action="store_true", help="show each redirected function")
-    elif name == "cves":
-        parser.add_argument("--plain", action="store_true", help="only CVEs that are not closed, one a line")
-    elif name == "reconcile":
-        parser.add_argument(
-            "--force", action="store_true", help="let a stalled transition be forced; may crash the kernel"
-        )
-    elif name == "unload":
+def _options(name: str, parser: "argparse.ArgumentParser") -> None:
+    """The options and arguments that only some verbs have."""
+    for flag, text in VERBS[name].flags.items():
+        parser.add_argument(flag, action="store_true", help=text)
+    if name == "unload":
         parser.add_argument("module", help="the module, as 'livepatch list' shows it")
-        parser.add_argument("--this-boot", action="store_true", help="only until the next boot")
-    elif name == "block":
+    elif name in ("block", "unblock"):
         parser.add_argument("package", help="the package, as 'livepatch list' shows it")
-        parser.add_argument("--reason", help="why, for the journal and for status")
-    elif name == "unblock":
-        parser.add_argument("package", help="the package, as 'livepatch list' shows it")
-    elif name == "doctor":
-        parser.add_argument("--profiles", action="store_true", help="check the vendor profiles instead")
+        if name == "block":
+            parser.add_argument("--reason", help="why, for the journal and for status")
     elif name == "uname":
         for letter in "asnrvmpio":
             parser.add_argument("-" + letter, action="store_true", help="as uname's")
@@ -111,8 +137,10 @@ def _options(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 
 
-def parser(only: str = "") -> argparse.ArgumentParser:
+def parser(only: str = "") -> "argparse.ArgumentParser":
     """The command's parser; with ``only`` it has but that verb, which is all that a run needs."""
+    import argparse
+
     main_parser = argparse.ArgumentParser(
         prog="livepatch",
         description="Tell and set the state of the live patches of the running kernel.",
@@ -124,16 +152,30 @@ def parser(only: str = "") -> argparse.ArgumentParser:
         if not only or name == only:
             own = verbs.add_parser(name, help=verb.text, description=verb.text.capitalize() + ".")
             if verb.function:
-                own.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+                own.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
             _options(name, own)
     return main_parser
+
+
+def _quick(words: Sequence[str]) -> "Optional[Options]":
+    """The options of a verb called with plain flags only; None where the parser is needed.
+
+    argparse costs as much as half a Python start, on every host, every minute.
+    """
+    verb = VERBS.get(words[0]) if words else None
+    if verb is None or not verb.only_flags or not set(words[1:]) <= {"--json", *verb.flags}:
+        return None
+    flags = {flag[2:].replace("-", "_"): flag in words for flag in ("--json", *verb.flags)}
+    return types.SimpleNamespace(verb=words[0], **flags)
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command ``argv`` (without the program's name) and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        options = parser(words[0] if words and words[0] in VERBS else "").parse_args(words)
+        options = _quick(words)
+        if options is None:
+            options = parser(words[0] if words and words[0] in VERBS else "").parse_args(words)
         return _run(options)
     except BrokenPipeError:
         # The reader went away, as `livepatch cves | head` does; nothing is left to say.
@@ -146,7 +188,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: "Options") -> int:
     verb = VERBS[options.verb]
     run = getattr(options, "run", None)
     if run is None:

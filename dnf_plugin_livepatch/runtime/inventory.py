@@ -26,7 +26,8 @@ MAX_CHANGELOG = 1 << 20
 class Inventory(NamedTuple):
     """What is installed. ``healthy`` is False, with ``why``, when the database could not be read.
 
-    ``patches`` are those for one kernel release, ``kernels`` the installed kernels as (name, EVR),
+    ``patches`` are those for one kernel release, ``kernels`` the installed kernels as (name, EVR)
+    ascending by EVR, so that readers need no rpm to tell which is newer,
     ``core`` the packages whose update needs a reboot with their INSTALLTIME. ``database`` is the
     folder of the rpm database.
     """
@@ -110,7 +111,10 @@ def _with_changelog(database: Any, patch: InstalledPatch) -> InstalledPatch:
 def _others(
     database: Any, paths: Paths, release: str
 ) -> "Tuple[Tuple[Tuple[str, str], ...], Tuple[Tuple[str, int], ...]]":
+    from functools import cmp_to_key
+
     from ..releases import kernel_packages
+    from .evr import compare
 
     kernels: Set[Tuple[str, str]] = set()
     for tag, key in (("providename", "kernel-uname-r"), *(("name", n) for n in kernel_packages(release))):
@@ -121,7 +125,8 @@ def _others(
         for name in sorted(_watched(paths))
         for header in database.dbMatch("name", name)
     }
-    return tuple(sorted(kernels)), tuple(sorted(core))
+    ascending = cmp_to_key(compare)
+    return tuple(sorted(sorted(kernels), key=lambda row: ascending(row[1]))), tuple(sorted(core))
 
 
 def _watched(paths: Paths) -> Set[str]:

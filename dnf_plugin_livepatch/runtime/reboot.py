@@ -77,14 +77,19 @@ def _cves(number: int) -> str:
 
 
 def newest(builds: Sequence[Tuple[str, str]], package: str, compare: Compare) -> str:
-    """The newest of ``builds`` (name, EVR) above the running kernel's ``package`` (a NEVRA); "" for none."""
+    """The newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
+
+    ``builds`` are (name, EVR), ascending by EVR; rpm's comparison is asked only where the running kernel's
+    own package is not among them.
+    """
     running = evr_of(package)
-    name = package[: -len(package.rpartition("-" + running)[2]) - len(running) - 1] if running else ""
-    best = running
-    for other, evr in builds:
-        if other == name and evr != best and compare(evr, best) > 0:
-            best = evr
-    return best if best != running else ""
+    if not running:
+        return ""
+    name = package[: package.rindex(f"-{running}.")]
+    evrs = [evr for other, evr in builds if other == name]
+    if not evrs or evrs[-1] == running:
+        return ""
+    return evrs[-1] if running in evrs or compare(evrs[-1], running) > 0 else ""
 
 
 def boot_time(paths: Paths) -> int:
