@@ -39,14 +39,23 @@ def say(text: str) -> None:
 
 
 def run(
-    argv: Sequence[str], *, cwd: Optional[str] = None, timeout: float = 540, env: Optional[dict[str, str]] = None,
+    argv: Sequence[str],
+    *,
+    cwd: Optional[str] = None,
+    timeout: float = 540,
+    env: Optional[dict[str, str]] = None,
     stdin: Optional[bytes] = None,
 ) -> str:
     """Run ``argv`` and return its stdout. Raises Failure with the end of its output when it fails."""
     try:
         done = subprocess.run(
-            argv, cwd=cwd, input=stdin if stdin is not None else b"", timeout=timeout, check=False,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}, capture_output=True,
+            argv,
+            cwd=cwd,
+            input=stdin if stdin is not None else b"",
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            capture_output=True,
         )
     except FileNotFoundError:
         raise Failure(f"{argv[0]} is not installed; `make setup` installs what is needed") from None
@@ -117,7 +126,8 @@ def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
         make(work)
         os.rename(work, path)
         others = [
-            os.path.join(BUILD, name) for name in os.listdir(BUILD)
+            os.path.join(BUILD, name)
+            for name in os.listdir(BUILD)
             if name.startswith(kind + "-") and not name.endswith(".new")
         ]
         for old in sorted(others, key=os.path.getmtime, reverse=True)[KEEP:]:

@@ -13,14 +13,37 @@ from .common import BUILD, ROOT, Failure, cached, content, digest, here, run, wr
 from .kernels import Kernel
 
 STAGE = "updates"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = (
-    "ca-certificates", "dbus", "dnf", "gpg", "gpg-agent", "iproute2", "kmod", "procps",
-    "psmisc", "python3-dbus", "python3-dnf", "python3-rpm", "rpm", "strace", "systemd", "systemd-sysv", "udev",
+    "ca-certificates",
+    "dbus",
+    "dnf",
+    "gpg",
+    "gpg-agent",
+    "iproute2",
+    "kmod",
+    "procps",
+    "psmisc",
+    "python3-dbus",
+    "python3-dnf",
+    "python3-rpm",
+    "rpm",
+    "strace",
+    "systemd",
+    "systemd-sysv",
+    "udev",
 )
 # They take DNF's lock or time at boot and show nothing.
 MASKED = (
-    "dnf-makecache.timer", "dnf-automatic.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
-    "e2scrub_reap.service", "fstrim.timer", "getty.target", "systemd-pstore.service", "systemd-timesyncd.service",
+    "dnf-makecache.timer",
+    "dnf-automatic.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty.target",
+    "systemd-pstore.service",
+    "systemd-timesyncd.service",
 )
 _DNF = """\
 [main]
@@ -34,10 +57,16 @@ color=never
 
 def _sources() -> str:
     """The Debian archives that this machine uses, for mmdebstrap: the guest comes from the same mirror."""
-    lines = run([
-        "apt-get", "indextargets", "--format", "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-        "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages", "Origin: Debian",
-    ]).splitlines()
+    lines = run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            f"deb [signed-by={KEYRING}] $(REPO_URI) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+            "Origin: Debian",
+        ]
+    ).splitlines()
     wanted = [line for line in dict.fromkeys(lines) if "bookworm" in line and "backports" not in line]
     if not wanted:
         raise Failure("apt knows no bookworm archive: run apt-get update on Debian 12")
@@ -46,18 +75,34 @@ def _sources() -> str:
 
 def root() -> str:
     """The path of a tar of a fresh Debian root with PACKAGES."""
+
     def make(work: str) -> None:
         sources = os.path.join(work, "sources.list")
         write(sources, _sources())
-        run([
-            "nice", "mmdebstrap", "--quiet", "--mode=root", "--variant=essential", "--include=" + ",".join(PACKAGES),
-            "--aptopt=Apt::Install-Recommends \"false\"", "--aptopt=Acquire::Check-Valid-Until \"false\"",
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man", "info")),
-            "bookworm", os.path.join(work, "root.tar"), sources,
-        ])
+        run(
+            [
+                "nice",
+                "mmdebstrap",
+                "--quiet",
+                "--mode=root",
+                "--variant=essential",
+                "--include=" + ",".join(PACKAGES),
+                '--aptopt=Apt::Install-Recommends "false"',
+                '--aptopt=Acquire::Check-Valid-Until "false"',
+                *(
+                    f"--dpkgopt=path-exclude=/usr/share/{name}/*"
+                    for name in ("doc", "locale", "man", "info")
+                ),
+                "bookworm",
+                os.path.join(work, "root.tar"),
+                sources,
+            ]
+        )
         os.unlink(sources)
 
-    folder = cached("root", digest(repr(PACKAGES)), "making a Debian root with DNF and systemd (about a minute)", make)
+    folder = cached(
+        "root", digest(repr(PACKAGES)), "making a Debian root with DNF and systemd: a minute", make
+    )
     return os.path.join(folder, "root.tar")
 
 
@@ -65,8 +110,9 @@ def project() -> List[str]:
     """The project's own RPMs for a host, built as `make rpm` does when the work tree has changed."""
     run([os.path.join(ROOT, "scripts", "build-rpm")])
     found = [
-        path for name in ("livepatch-runtime", "python3-dnf-plugin-livepatch")
-        for path in glob.glob(os.path.join(ROOT, "build", "rpm", "**", f"{name}-[0-9]*.noarch.rpm"), recursive=True)
+        path
+        for name in ("livepatch-runtime", "python3-dnf-plugin-livepatch")
+        for path in glob.glob(os.path.join(ROOT, "build", "rpm", f"{name}-[0-9]*.noarch.rpm"))
     ]
     if len(found) != 2:
         raise Failure(f"build/rpm holds {len(found)} of the two RPMs of the project")
@@ -90,7 +136,8 @@ def disk() -> str:
             shutil.copy(path, local)
         names = f"kernel-core-{old.version}-{old.rpm_release} debian-provides"
         script = (
-            "mount -t proc proc $R/proc && mount --bind $S $R/srv/demo && ln -sfn /srv/demo/base $R/var/lib/demo-repo"
+            "mount -t proc proc $R/proc && mount --bind $S $R/srv/demo"
+            " && ln -sfn /srv/demo/base $R/var/lib/demo-repo"
             " && chroot $R rpm --import /etc/pki/rpm-gpg/RPM-GPG-KEY-demo"
             f" && chroot $R dnf -y -q install {names}"
             " && chroot $R sh -c 'dnf -y -q install --nogpgcheck /var/tmp/project/*.rpm'"
@@ -105,15 +152,16 @@ def disk() -> str:
         os.unlink(raw)
         shutil.rmtree(tree)
 
-    key = digest(
-        base, kernels.rpm(old), repo.provides_rpm(), repo.public_key(), content(*packages), content(*here("image.py", *(f"guest/{n}" for n in os.listdir(here("guest")[0])))),
-    )
+    guest = sorted(f"guest/{name}" for name in os.listdir(here("guest")[0]))
+    own = content(*packages, *here("image.py", *guest), repo.public_key())
+    key = digest(base, kernels.rpm(old), repo.provides_rpm(), own)
     folder = cached("disk", key, "installing the older kernel and the project on the demo host's disk", make)
     return os.path.join(folder, "disk.qcow2")
 
 
 def _configure(tree: str) -> None:
     """Write the demo host's configuration below ``tree``."""
+
     def put(path: str, text: str, mode: int = 0o644) -> None:
         write(os.path.join(tree, path), text, mode)
 

@@ -18,9 +18,28 @@ from .common import BUILD, Failure, cached, digest, run, say, write
 
 # What the guest needs and what a live-patch test may want to load; dependencies come on their own.
 MODULES = (
-    "virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_rng", "crc32c_generic", "ext4", "overlay", "loop",
-    "fuse", "9p", "9pnet_virtio", "autofs4", "nls_ascii", "nls_utf8", "vfat", "af_packet", "dummy",
-    "binfmt_misc", "qemu_fw_cfg", "xfs", "squashfs",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+    "virtio_net",
+    "virtio_rng",
+    "crc32c_generic",
+    "ext4",
+    "overlay",
+    "loop",
+    "fuse",
+    "9p",
+    "9pnet_virtio",
+    "autofs4",
+    "nls_ascii",
+    "nls_utf8",
+    "vfat",
+    "af_packet",
+    "dummy",
+    "binfmt_misc",
+    "qemu_fw_cfg",
+    "xfs",
+    "squashfs",
 )
 
 
@@ -72,9 +91,10 @@ def choose() -> Choice:
 
     def newest(pattern: str, count: int) -> List[Kernel]:
         found = [
-            name[len("linux-headers-"):] for name in names
+            name[len("linux-headers-") :]
+            for name in names
             if re.fullmatch("linux-headers-" + pattern, name)
-            and f"linux-image-{name[len('linux-headers-'):]}-unsigned" in names
+            and f"linux-image-{name[len('linux-headers-') :]}-unsigned" in names
             and "Filename:" in run(["apt-cache", "show", name])
         ]
         return [Kernel(release) for release in sorted(found, key=numbers)[-count:]]
@@ -82,7 +102,7 @@ def choose() -> Choice:
     single = newest(r"6\.12\.[0-9]+\+deb12-amd64", 2)
     double = newest(r"6\.1\.0-[0-9]+-amd64", 1)
     if len(single) < 2 or not double:
-        raise Failure("apt offers no two 6.12 kernels and one 6.1 with headers: run apt-get update on Debian 12")
+        raise Failure("apt offers no two 6.12 kernels and one 6.1 with headers: run apt-get update")
     choice = Choice(*single, *double)
     write(note, "".join(kernel.release + "\n" for kernel in choice))
     return choice
@@ -132,7 +152,7 @@ def headers(kernel: Kernel) -> str:
             if text.startswith("include /usr/src/"):
                 write(makefile, text.replace("include /usr/src/", f"include {final}/usr/src/"))
 
-    root = cached("headers-" + kernel.release, digest(*debs), f"unpacking the headers of {kernel.release}", make)
+    root = cached("headers-" + kernel.release, digest(*debs), f"unpacking headers of {kernel.release}", make)
     return os.path.join(root, "usr/src", first)
 
 
@@ -218,10 +238,14 @@ def rpm(kernel: Kernel) -> str:
     def make(work: str) -> None:
         provides = (
             f"Provides: kernel-uname-r = {kernel.release}\nProvides: kernel-core-uname-r = {kernel.release}"
-            if kernel.capability else ""
+            if kernel.capability
+            else ""
         )
         spec = _SPEC.format(
-            version=kernel.version, release=kernel.rpm_release, uname=kernel.release, tree=source,
+            version=kernel.version,
+            release=kernel.rpm_release,
+            uname=kernel.release,
+            tree=source,
             provides=provides,
         )
         rpmbuild(work, "kernel-core", spec)
@@ -235,10 +259,25 @@ def rpmbuild(work: str, name: str, spec: str) -> None:
     """Build ``spec`` and leave its RPMs in ``work``."""
     top = work + ".rpmbuild"
     write(os.path.join(top, name + ".spec"), spec)
-    run([
-        "nice", "rpmbuild", "-bb", "--target", "x86_64", "--define", f"_topdir {top}",
-        "--define", f"_rpmdir {work}", "--define", "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
-        "--define", "_buildhost localhost", "--define", "use_source_date_epoch_as_buildtime 1",
-        os.path.join(top, name + ".spec"),
-    ], env={"SOURCE_DATE_EPOCH": "1793491200"})
+    run(
+        [
+            "nice",
+            "rpmbuild",
+            "-bb",
+            "--target",
+            "x86_64",
+            "--define",
+            f"_topdir {top}",
+            "--define",
+            f"_rpmdir {work}",
+            "--define",
+            "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+            "--define",
+            "_buildhost localhost",
+            "--define",
+            "use_source_date_epoch_as_buildtime 1",
+            os.path.join(top, name + ".spec"),
+        ],
+        env={"SOURCE_DATE_EPOCH": "1793491200"},
+    )
     shutil.rmtree(top)

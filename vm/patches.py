@@ -83,7 +83,9 @@ def rpm(patch: Patch) -> str:
 
     tool = sorted(glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", "rpmtool", "*.py")))
     key = digest(
-        build, repr(patch), content(*here("patches.py", "patches/demo.c"), *tool, os.path.join(ROOT, _SPEC), *_SHARED)
+        build,
+        repr(patch),
+        content(*here("patches.py", "patches/demo.c"), *tool, os.path.join(ROOT, _SPEC), *_SHARED),
     )
     folder = cached(
         f"patch-{patch.kernel.release}-{patch.version}", key,
@@ -97,5 +99,5 @@ _SHARED = tuple(os.path.join(ROOT, "dnf_plugin_livepatch", name) for name in ("m
 
 
 def _tool(*words: str) -> None:
-    run([sys.executable, "-m", "dnf_plugin_livepatch.rpmtool.cli", "build", "--quiet", "--jobs", "2", *words],
-        env={"PYTHONPATH": ROOT})  # fmt: skip
+    tool = [sys.executable, "-m", "dnf_plugin_livepatch.rpmtool.cli", "build", "--quiet", "--jobs", "2"]
+    run([*tool, *words], env={"PYTHONPATH": ROOT})

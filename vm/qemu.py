@@ -94,17 +94,47 @@ class Machine:
         agent, qmp = (os.path.join(self.sockets, name) for name in ("agent", "qmp"))
         accel = os.environ.get("VM_ACCEL", "tcg,thread=multi")
         argv = [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35", "-accel", accel, "-cpu", "host" if accel.startswith("kvm") else "max,la57=off",
-            "-smp", "2", "-m", "1024",
-            "-kernel", image.vmlinuz(self.kernel), "-initrd", image.initrd(self.kernel),
-            "-append", f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
-            "-drive", f"file={self.overlay},if=virtio,format=qcow2,cache=unsafe",
-            "-drive", f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
-            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
-            "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
-            "-device", "virtserialport,chardev=agent,name=vm.agent", "-device", "virtio-rng-pci",
-            "-qmp", f"unix:{qmp},server=on,wait=off", *(["-loadvm", snapshot] if snapshot else []),
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-machine",
+            "q35",
+            "-accel",
+            accel,
+            "-cpu",
+            "host" if accel.startswith("kvm") else "max,la57=off",
+            "-smp",
+            "2",
+            "-m",
+            "1024",
+            "-kernel",
+            image.vmlinuz(self.kernel),
+            "-initrd",
+            image.initrd(self.kernel),
+            "-append",
+            f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
+            "-drive",
+            f"file={self.overlay},if=virtio,format=qcow2,cache=unsafe",
+            "-drive",
+            f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
+            "-chardev",
+            f"file,id=console,path={self.console},append=on",
+            "-serial",
+            "chardev:console",
+            "-device",
+            "virtio-serial-pci",
+            "-chardev",
+            f"socket,id=agent,path={agent},server=on,wait=off",
+            "-device",
+            "virtserialport,chardev=agent,name=vm.agent",
+            "-device",
+            "virtio-rng-pci",
+            "-qmp",
+            f"unix:{qmp},server=on,wait=off",
+            *(["-loadvm", snapshot] if snapshot else []),
         ]
         with open(os.path.join(self.folder, "qemu.log"), "ab") as log:
             self._process = subprocess.Popen(
@@ -119,7 +149,9 @@ class Machine:
             return
         done = self.run("systemctl is-system-running --wait; uname -r", timeout=BOOT_TIMEOUT)
         if done.out.split()[-1:] != [self.kernel.release]:
-            raise Failure(f"the guest came up, but says {done.out!r} {done.err!r}, not {self.kernel.release}")
+            raise Failure(
+                f"the guest came up, but says {done.out!r} {done.err!r}, not {self.kernel.release}"
+            )
         say("the guest is up: " + done.out.split()[0])
 
     def kill(self) -> None:
@@ -165,7 +197,10 @@ class Machine:
     # Commands
 
     def run(
-        self, command: str, timeout: float = COMMAND_TIMEOUT, stdin: bytes = b"",
+        self,
+        command: str,
+        timeout: float = COMMAND_TIMEOUT,
+        stdin: bytes = b"",
         each: Optional[Callable[[int, bytes], None]] = None,
     ) -> Result:
         """Run a shell command as root in the guest. ``each`` gets (1 or 2, bytes) as they arrive.
@@ -174,9 +209,9 @@ class Machine:
         when the guest does not answer.
         """
         self._number += 1
-        request = json.dumps({
-            "command": command, "timeout": timeout, "stdin": base64.b64encode(stdin).decode()
-        }).encode()
+        request = json.dumps(
+            {"command": command, "timeout": timeout, "stdin": base64.b64encode(stdin).decode()}
+        ).encode()
         deadline = time.monotonic() + timeout + 30
         assert self._agent
         self._agent.settimeout(30)

@@ -69,10 +69,26 @@ def keyring() -> Iterator["dict[str, str]"]:
         if os.path.exists(public):
             run(["gpg", "--batch", "-q", "--import", secret], env=env)
         else:
-            run([
-                "gpg", "--batch", "-q", "--passphrase", "", "--quick-generate-key", USER, "rsa3072", "sign", "never",
-            ], env=env)
-            write(secret, run(["gpg", "--batch", "--armor", "--export-secret-keys", "demo@localhost"], env=env), 0o600)
+            run(
+                [
+                    "gpg",
+                    "--batch",
+                    "-q",
+                    "--passphrase",
+                    "",
+                    "--quick-generate-key",
+                    USER,
+                    "rsa3072",
+                    "sign",
+                    "never",
+                ],
+                env=env,
+            )
+            write(
+                secret,
+                run(["gpg", "--batch", "--armor", "--export-secret-keys", "demo@localhost"], env=env),
+                0o600,
+            )
             write(public, run(["gpg", "--batch", "--armor", "--export", "demo@localhost"], env=env))
         yield env
     finally:
@@ -109,7 +125,9 @@ RPM does not know. This empty package says that they are there.
 def provides_rpm() -> str:
     """The path of the package that tells RPM what Debian's packages supply."""
     folder = cached(
-        "provides-rpm", digest(_PROVIDES), "packing debian-provides",
+        "provides-rpm",
+        digest(_PROVIDES),
+        "packing debian-provides",
         lambda work: kernels.rpmbuild(work, "debian-provides", _PROVIDES),
     )
     return os.path.join(folder, "debian-provides-12-1.noarch.rpm")
@@ -132,7 +150,12 @@ def _updateinfo(names: Tuple[str, ...], files: Dict[str, str]) -> str:
         if not listed:
             continue
         record = createrepo_c.UpdateRecord()
-        record.fromstr, record.status, record.type, record.version = "demo@localhost", "final", "security", "1"
+        record.fromstr, record.status, record.type, record.version = (
+            "demo@localhost",
+            "final",
+            "security",
+            "1",
+        )
         record.id, record.severity = advisory.id, "Important"
         record.title = record.summary = f"{advisory.title} security update (demonstration)"
         record.description = f"Closes {', '.join(advisory.cves)}: demonstrations, no real CVEs."
@@ -148,7 +171,11 @@ def _updateinfo(names: Tuple[str, ...], files: Dict[str, str]) -> str:
             package = createrepo_c.package_from_rpm(files[name])
             item = createrepo_c.UpdateCollectionPackage()
             item.name, item.version, item.release = package.name, package.version, package.release
-            item.epoch, item.arch, item.filename = package.epoch or "0", package.arch, os.path.basename(files[name])
+            item.epoch, item.arch, item.filename = (
+                package.epoch or "0",
+                package.arch,
+                os.path.basename(files[name]),
+            )
             item.reboot_suggested = name.startswith("kernel-")
             collection.append(item)
         record.append_collection(collection)
@@ -168,10 +195,18 @@ def repositories() -> str:
             shutil.copy(path, pool)
         signed = {name: os.path.join(pool, os.path.basename(path)) for name, path in files.items()}
         with keyring() as env:
-            run([
-                "rpmsign", "--define", "_gpg_name demo@localhost", "--define", "__gpg /usr/bin/gpg", "--addsign",
-                *signed.values(),
-            ], env=env)
+            run(
+                [
+                    "rpmsign",
+                    "--define",
+                    "_gpg_name demo@localhost",
+                    "--define",
+                    "__gpg /usr/bin/gpg",
+                    "--addsign",
+                    *signed.values(),
+                ],
+                env=env,
+            )
             for stage, names in STAGES.items():
                 _repository(os.path.join(work, stage), names, signed, env)
         shutil.rmtree(pool)
@@ -188,7 +223,10 @@ def _repository(folder: str, names: Tuple[str, ...], files: Dict[str, str], env:
     write(os.path.join(folder, "updateinfo.xml"), _updateinfo(names, files))
     run(["modifyrepo_c", os.path.join(folder, "updateinfo.xml"), os.path.join(folder, "repodata")])
     os.unlink(os.path.join(folder, "updateinfo.xml"))
-    run(["gpg", "--batch", "--armor", "--detach-sign", os.path.join(folder, "repodata", "repomd.xml")], env=env)
+    run(
+        ["gpg", "--batch", "--armor", "--detach-sign", os.path.join(folder, "repodata", "repomd.xml")],
+        env=env,
+    )
 
 
 def disk() -> str:
@@ -197,10 +235,28 @@ def disk() -> str:
 
     def make(work: str) -> None:
         image = os.path.join(work, "repositories.img")
-        run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "demo", "-m", "0", "-d", source, image, size(source)])
+        run(
+            [
+                "mke2fs",
+                "-q",
+                "-t",
+                "ext4",
+                "-O",
+                "^has_journal",
+                "-L",
+                "demo",
+                "-m",
+                "0",
+                "-d",
+                source,
+                image,
+                size(source),
+            ]
+        )
 
-    return os.path.join(cached("repo-disk", digest(source), "writing the repositories to a disk", make),
-                        "repositories.img")
+    return os.path.join(
+        cached("repo-disk", digest(source), "writing the repositories to a disk", make), "repositories.img"
+    )
 
 
 def size(folder: str, spare: int = 32) -> str:

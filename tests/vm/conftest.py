@@ -50,6 +50,10 @@ class Host:
         """Shut down in order and boot ``kernel`` (default: the same one) from the same disk."""
         self.machine.reboot(kernel, append)
 
+    def wait(self, condition: str, seconds: int = 90) -> None:
+        """Wait until the shell ``condition`` holds, for things that nobody waits for by design."""
+        self.run(f"for i in $(seq {seconds}); do {condition} && exit 0; sleep 1; done; exit 1")
+
     def leaks(self) -> bool:
         """Does /proc/cmdline show the secret (CVE-1900-0001)?"""
         text = self.run("cat /proc/cmdline")
@@ -63,7 +67,7 @@ class Host:
     def loaded(self) -> List[str]:
         """Names of the live patches that the kernel has enabled and whose transition is over."""
         text = self.run(
-            "cd /sys/kernel/livepatch && for p in *; do [ -d $p ] && echo $p $(cat $p/enabled $p/transition); done; true"
+            "cd /sys/kernel/livepatch; for p in $(ls); do echo $p $(cat $p/enabled $p/transition); done"
         )
         return [line.split()[0] for line in text.splitlines() if line.split()[1:] == ["1", "0"]]
 

@@ -48,11 +48,15 @@ def test_unload_sticks_until_the_next_boot(patched):
 
 def test_patch_loaded_by_hand_is_left_alone(host):
     host.stage("kernel")
-    host.run(f"mkdir /root/x && cd /root/x && rpm2cpio /srv/demo/updates/{host.patch}-1-1.*.rpm >p && "
-             "python3 - <<'END'\nimport re\ndata = open('p', 'rb').read()\nat = data.index(b'\\x7fELF')\n"
-             "head = data.rindex(b'070701', 0, at)\nsize = int(data[head + 54:head + 62], 16)\n"
-             "open('livepatch_demo_1.ko', 'wb').write(data[at:at + size])\nEND\ninsmod livepatch_demo_1.ko")
-    host.run("for i in $(seq 60); do [ $(cat /sys/kernel/livepatch/*/transition) = 0 ] && break; sleep 1; done")
+    host.run(
+        f"mkdir /root/x && cd /root/x && rpm2cpio /srv/demo/updates/{host.patch}-1-1.*.rpm >p && "
+        "python3 - <<'END'\nimport re\ndata = open('p', 'rb').read()\nat = data.index(b'\\x7fELF')\n"
+        "head = data.rindex(b'070701', 0, at)\nsize = int(data[head + 54:head + 62], 16)\n"
+        "open('livepatch_demo_1.ko', 'wb').write(data[at:at + size])\nEND\ninsmod livepatch_demo_1.ko"
+    )
+    host.run(
+        "for i in $(seq 60); do [ $(cat /sys/kernel/livepatch/*/transition) = 0 ] && break; sleep 1; done"
+    )
     assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
     host.run("livepatch reconcile; true")
     host.run("dnf -y upgrade")

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
+LOADED = "grep -q 0 /sys/kernel/livepatch/livepatch_demo_1/transition"
+
 
 def test_upgrade_closes_the_cve_without_a_reboot(host):
     boot_id = host.boot_id()
@@ -16,8 +19,15 @@ def test_upgrade_closes_the_cve_without_a_reboot(host):
     assert host.boot_id() == boot_id
     assert host.run("uname -r").strip() == host.old.release
     # The kernel to be booted next is protected too.
-    assert host.installed(host.patch.replace(host.old.version.replace(".", "_").replace("+", "_"),
-                                             host.new.version.replace(".", "_").replace("+", "_"))) == "1-1"
+    assert (
+        host.installed(
+            host.patch.replace(
+                host.old.version.replace(".", "_").replace("+", "_"),
+                host.new.version.replace(".", "_").replace("+", "_"),
+            )
+        )
+        == "1-1"
+    )
     assert not host.unit_failed()
     # Nothing is left to do, and saying so again changes nothing.
     again = host.run("dnf -y upgrade")
@@ -97,12 +107,10 @@ python3 -m dnf.automatic.main /etc/dnf/automatic.conf""")
 def test_plain_rpm_loads_through_the_file_trigger(host):
     host.run(f"rpm -U /srv/demo/updates/{host.patch}-1-1.*.rpm")
     # The trigger does not wait: nothing may hold up an rpm transaction.
-    host.run("for i in $(seq 60); do grep -q 'demo_1 ' /proc/modules && systemctl is-active -q "
-             "livepatch-reconcile.service || [ $i -lt 3 ] || break; sleep 1; done; "
-             "while systemctl show -p ActiveState livepatch-reconcile.service | grep -q activating; do sleep 1; done")
+    host.wait(LOADED)
     assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
     host.run(f"rpm -e {host.patch}")
-    host.run("for i in $(seq 60); do [ -d /sys/kernel/livepatch/livepatch_demo_1 ] || exit 0; sleep 1; done; exit 1")
+    host.wait("[ ! -d /sys/kernel/livepatch/livepatch_demo_1 ]")
     assert host.leaks() and host.loaded() == []
 
 
@@ -123,10 +131,13 @@ sys.exit(dnf.wait())
 
 
 def test_interrupt_while_waiting_leaves_the_transaction_finished(host):
-    host.run("""mkdir -p /etc/systemd/system/livepatch-reconcile.service.d
-printf '[Service]\\nExecStartPre=/bin/sleep 15\\n' >/etc/systemd/system/livepatch-reconcile.service.d/slow.conf
-systemctl daemon-reload""")
-    done = host.machine.run(f"cat >/tmp/interrupt.py <<'END'\n{INTERRUPT}\nEND\npython3 /tmp/interrupt.py", 200)
+    host.run(
+        f"mkdir -p {DROP_IN} && printf '[Service]\\nExecStartPre=/bin/sleep 15\\n' >{DROP_IN}/slow.conf"
+    )
+    host.run("systemctl daemon-reload")
+    done = host.machine.run(
+        f"cat >/tmp/interrupt.py <<'END'\n{INTERRUPT}\nEND\npython3 /tmp/interrupt.py", 200
+    )
     text = done.out + done.err
     assert "Loading live patch" in text, text
     assert "Complete!" in text and "Traceback" not in text, text
@@ -134,12 +145,11 @@ systemctl daemon-reload""")
     assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
     assert "Success" in host.run("dnf history info last | grep -i 'return-code'")
     # The load goes on by itself.
-    host.run("for i in $(seq 60); do [ -d /sys/kernel/livepatch/livepatch_demo_1 ] && break; sleep 1; done; "
-             "while systemctl show -p ActiveState livepatch-reconcile.service | grep -q activating; do sleep 1; done")
+    host.wait(LOADED)
     assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
 
 
 def test_report_mode_changes_nothing_in_the_kernel(host):
-    host.run("mkdir -p /etc/dnf/plugins && printf '[main]\\nenabled = 1\\nmode = report\\n' >/etc/dnf/plugins/livepatch.conf")
+    host.run("printf '[main]\\nmode = report\\n' >/etc/dnf/plugins/livepatch.conf")
     host.run("dnf -y upgrade")
     assert host.installed(host.patch) == "" and host.loaded() == [] and host.leaks()

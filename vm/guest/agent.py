@@ -6,6 +6,8 @@ Frames both ways: request number, kind, length, payload. The host sends kind 0, 
 ``timeout`` (seconds) and ``stdin`` (base64). The answer: 1 stdout, 2 stderr, then 3 with the exit status.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import os
@@ -21,7 +23,7 @@ HEADER = struct.Struct(">IBI")
 DRAIN = 0.5
 
 
-def read(port, size):
+def read(port: int, size: int) -> bytes:
     data = b""
     while len(data) < size:
         chunk = os.read(port, size - len(data))
@@ -32,14 +34,15 @@ def read(port, size):
     return data
 
 
-def send(port, number, kind, payload):
+def send(port: int, number: int, kind: int, payload: bytes) -> None:
     data = HEADER.pack(number, kind, len(payload)) + payload
     while data:
-        data = data[os.write(port, data):]
+        data = data[os.write(port, data) :]
 
 
-def pump(port, number, process, deadline):
+def pump(port: int, number: int, process: subprocess.Popen[bytes], deadline: float) -> int:
     """Pass on what the process prints until it ends; background children may keep the pipes open."""
+    assert process.stdout and process.stderr
     selector = selectors.DefaultSelector()
     selector.register(process.stdout, selectors.EVENT_READ, 1)
     selector.register(process.stderr, selectors.EVENT_READ, 2)
@@ -59,10 +62,12 @@ def pump(port, number, process, deadline):
         if now > deadline and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             deadline = now + 10
+    process.stdout.close()
+    process.stderr.close()
     return process.wait()
 
 
-def serve(port):
+def serve(port: int) -> None:
     while True:
         number, _, length = HEADER.unpack(read(port, HEADER.size))
         request = json.loads(read(port, length))
@@ -70,12 +75,14 @@ def serve(port):
             stdin.write(base64.b64decode(request["stdin"]))
             stdin.seek(0)
             process = subprocess.Popen(
-                ["/bin/bash", "-c", request["command"]], stdin=stdin, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, start_new_session=True, cwd="/root",
+                ["/bin/bash", "-c", request["command"]],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                cwd="/root",
             )
         status = pump(port, number, process, time.monotonic() + request["timeout"])
-        process.stdout.close()
-        process.stderr.close()
         send(port, number, 3, json.dumps({"status": 128 - status if status < 0 else status}).encode())
 
 
