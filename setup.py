@@ -25,7 +25,7 @@ setup(
         "dnf-plugins",
     ],
     package_dir={"dnf-plugins": "dnf_plugin_livepatch/dnf-plugins"},
-    package_data={"": ["*.j2", "*.json", "*.css", "*.js", "*.toml"]},
+    package_data={"": ["*.j2", "*.json", "*.css", "*.js", "*.toml", "templates/*"]},
     entry_points={
         "console_scripts": [
             "livepatch = dnf_plugin_livepatch.runtime.cli:main",

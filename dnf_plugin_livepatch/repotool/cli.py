@@ -284,7 +284,8 @@ def _do_plan(options: argparse.Namespace) -> int:
 
 
 def _do_report(options: argparse.Namespace) -> int:
-    from . import report, site  # Jinja2 is needed for this verb only
+    from . import report
+    from . import site as website  # Jinja2 is needed for this verb only
 
     found = _settings(options)
     view = reading.read(options.repo, found.keys)
@@ -293,7 +294,7 @@ def _do_report(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report.as_data(model))
     if options.output:
-        pages = site.write(model, options.output)
+        pages = website.write(model, options.output)
         if not options.json:
             print(f"{options.output}: {pages} pages")
     elif not options.json:

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the report tells: kernels, CVEs and patches of a repository, joined. Reads RPMs, writes nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+
+from .. import exposure, model
+from .. import record as records
+from ..model import Nevra, Unfixable
+from . import metadata, rpms
+from .errors import ToolError
+from .kernels import offered
+from .settings import Settings
+from .view import (
+    Advisory,
+    Package,
+    View,
+    advisories_by_package,
+    by_kernel,
+    closed_by,
+    compare_evr,
+    cve_order,
+    standing,
+)
+
+LIVE, REBOOT, OPEN, UNKNOWN = "live", "reboot", "open", ""
+
+
+class Cell(NamedTuple):
+    """One CVE on one kernel: ``state`` is live, reboot, open, or "" for what is not known to concern it."""
+
+    cve: str
+    kernel: str
+    state: str
+    by: str = ""
+    reason: str = ""
+    fixed_in: str = ""
+
+
+class KernelPage(NamedTuple):
+    """One kernel release; ``patches`` are NEVRA texts, newest first. ``supported`` is None for unknown."""
+
+    release: str
+    support_end: str
+    supported: "bool | None"
+    first_issued: str
+    patches: Tuple[str, ...]
+    newest: str
+    cells: Tuple[Cell, ...]
+    quality: str
+    reason: str
+
+    def count(self, state: str) -> int:
+        """How many CVEs are in ``state``."""
+        return sum(1 for cell in self.cells if cell.state == state)
+
+
+class PatchPage(NamedTuple):
+    """One live-patch package. ``signature`` and ``functions`` are unknown (None) without its file."""
+
+    nevra: str
+    location: str
+    size: int
+    kernels: Tuple[str, ...]
+    issued: str
+    percent: int
+    withdrawn: str
+    cves: Tuple[str, ...]
+    advisories: Tuple[str, ...]
+    modules: Tuple[str, ...]
+    functions: "Tuple[model.Function, ...] | None"
+    unfixable: Tuple[Unfixable, ...]
+    signature: "Tuple[str, str] | None"
+    checksum: str
+
+
+class CvePage(NamedTuple):
+    """One CVE over all kernels; the severity is that of the advisory that tells it."""
+
+    id: str
+    severity: str
+    advisories: Tuple[str, ...]
+    cells: Tuple[Cell, ...]
+
+    @property
+    def open(self) -> bool:
+        """Whether some kernel has it open."""
+        return any(cell.state == OPEN for cell in self.cells)
+
+
+class Site(NamedTuple):
+    """Everything that the pages show."""
+
+    title: str
+    where: str
+    generated: str
+    base_url: str
+    kernels: Tuple[KernelPage, ...]
+    cves: Tuple[CvePage, ...]
+    patches: Tuple[PatchPage, ...]
+
+
+def build(view: View, others: Sequence[View], settings: Settings, now: str) -> Site:
+    """Join the repository with those that offer its kernels."""
+    told, groups = advisories_by_package(view), by_kernel(view.patches)
+    sources = (view, *others)
+    kernels = _kernel_packages(sources)
+    releases = {*groups, *kernels, *(view.record.kernels if view.record else ()), *settings.kernels}
+    advisories = [advisory for source in sources for advisory in map(_model, source.advisories)]
+    named: Dict[str, List[model.Advisory]] = {}
+    for advisory in advisories:
+        for name in {package.name for package in advisory.packages}:
+            named.setdefault(name, []).append(advisory)
+    states = _signatures(view, settings)
+    patches = tuple(
+        _patch(view, package, closed_by(package, told), told.get(package.nevra, ()), states, now)
+        for package in sorted(view.patches, key=lambda one: (one.kernels, _order(one.nevra)), reverse=True)
+    )
+    pages = tuple(
+        _kernel(view, release, groups.get(release, []), told, kernels.get(release), named, settings, now)
+        for release in sorted(releases, key=_release_order, reverse=True)
+    )
+    place = settings.base_url or (view.where if not view.root else "")
+    return Site(settings.title, place, now, settings.base_url, pages, _cves(pages, sources), patches)
+
+
+def _order(nevra: Nevra) -> Tuple[object, ...]:
+    return tuple(_release_order(f"{nevra.version}-{nevra.release}"))
+
+
+def _release_order(text: str) -> "List[Tuple[int, int, str]]":
+    """Numbers by value, words by text."""
+    parts = text.replace("-", ".").replace("_", ".").split(".")
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+def _kernel_packages(views: Sequence[View]) -> Dict[str, Nevra]:
+    """The package to judge each offered kernel by: the one whose name advisories use most plainly."""
+    found: Dict[str, Nevra] = {}
+    for view in views:
+        for package in view.packages:
+            for release in () if package.kind else offered(package.provides):
+                old = found.get(release)
+                if old is None or len(package.nevra.name) < len(old.name):
+                    found[release] = package.nevra
+    return found
+
+
+def _model(advisory: Advisory) -> model.Advisory:
+    return model.Advisory(
+        advisory.id,
+        advisory.type,
+        advisory.severity,
+        advisory.title,
+        advisory.issued,
+        advisory.updated,
+        advisory.cves,
+        tuple(item.nevra._replace(epoch=item.nevra.epoch or "0") for item in advisory.packages),
+    )
+
+
+def _evr_compare(first: str, second: str) -> int:
+    def split(evr: str) -> Nevra:
+        epoch, colon, rest = evr.partition(":")
+        version, _, release = (rest if colon else evr).partition("-")
+        return Nevra("", epoch if colon else "0", version, release, "")
+
+    return compare_evr(split(first), split(second))
+
+
+def _kernel(
+    view: View,
+    release: str,
+    group: List[Package],
+    told: Mapping[Nevra, List[Advisory]],
+    nevra: "Nevra | None",
+    named: Dict[str, List[model.Advisory]],
+    settings: Settings,
+    now: str,
+) -> KernelPage:
+    note = (view.record.kernels.get(release) if view.record else None) or records.KernelNote()
+    good = standing(view, release, group)
+    newest = good[0] if good else None
+    closes = closed_by(newest, told) if newest else ()
+    reasons = {item.cve: item.reason for item in note.unfixable}
+    debt: Dict[str, str] = {}
+    quality, reason = exposure.UNKNOWN, "no repository of its kernel package is known here"
+    if nevra is not None:
+        rows, quality, reason = exposure.debt(nevra, named.get(nevra.name, ()), _evr_compare)
+        debt = {row.cve: row.fixed_in for row in rows}
+    cells = []
+    for cve in sorted({*closes, *reasons, *debt}, key=cve_order):
+        state = LIVE if cve in closes else REBOOT if cve in reasons else OPEN
+        cells.append(
+            Cell(
+                cve,
+                release,
+                state,
+                str(newest.nevra) if newest and state == LIVE else "",
+                reasons.get(cve, "") if state == REBOOT else "",
+                debt.get(cve, ""),
+            )
+        )
+    end = note.support_end or (settings.kernels[release].support_end if release in settings.kernels else "")
+    issued = sorted(patch.issued for patch in note.patches.values() if patch.issued)
+    return KernelPage(
+        release,
+        end,
+        records.supported(note._replace(support_end=end), now),
+        issued[0] if issued else "",
+        tuple(str(package.nevra) for package in group),
+        str(newest.nevra) if newest else "",
+        tuple(cells),
+        quality,
+        reason,
+    )
+
+
+def _patch(
+    view: View,
+    package: Package,
+    cves: Tuple[str, ...],
+    advisories: Sequence[Advisory],
+    states: Dict[str, Tuple[str, str]],
+    now: str,
+) -> PatchPage:
+    notes = [
+        note
+        for release in package.kernels
+        if view.record and release in view.record.kernels
+        for note in [view.record.kernels[release].patches.get(str(package.nevra))]
+        if note is not None
+    ]
+    manifests = None
+    if view.root:
+        try:
+            manifests = rpms.manifests(
+                os.path.join(view.root, metadata.safe(package.location)), package.files
+            )
+        except ToolError:
+            manifests = None
+    back = [note.withdrawn for note in notes if note.withdrawn]
+    return PatchPage(
+        nevra=str(package.nevra),
+        location=package.location,
+        size=package.size,
+        kernels=package.kernels,
+        issued=min((note.issued for note in notes if note.issued), default=""),
+        percent=min((records.share(note, now) for note in notes), default=100),
+        withdrawn=back[0].reason if back else "",
+        cves=cves,
+        advisories=tuple(advisory.id for advisory in advisories),
+        modules=package.modules,
+        functions=None if manifests is None else tuple(sorted({f for m in manifests for f in m.functions})),
+        unfixable=tuple(sorted({u for m in manifests or () for u in m.unfixable})),
+        signature=states.get(package.location),
+        checksum=package.checksum,
+    )
+
+
+def _signatures(view: View, settings: Settings) -> Dict[str, Tuple[str, str]]:
+    if not view.root:
+        return {}
+    there = {}
+    for package in view.patches:
+        path = os.path.join(view.root, metadata.safe(package.location))
+        if os.path.isfile(path):
+            there[package.location] = path
+    states = rpms.signatures(list(there.values()), settings.keys)
+    return {location: states[path] for location, path in there.items()}
+
+
+def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> Tuple[CvePage, ...]:
+    cells: Dict[str, List[Cell]] = {}
+    for page in pages:
+        for cell in page.cells:
+            cells.setdefault(cell.cve, []).append(cell)
+    naming: Dict[str, List[Advisory]] = {}
+    for view in views:
+        for advisory in view.advisories:
+            for cve in advisory.cves:
+                naming.setdefault(cve, []).append(advisory)
+    found = []
+    for cve in sorted(cells, key=cve_order, reverse=True):
+        told = naming.get(cve, [])
+        worst = max((advisory.severity for advisory in told), key=exposure.rank, default="")
+        found.append(CvePage(cve, worst, tuple(sorted({one.id for one in told})), tuple(cells[cve])))
+    return tuple(found)
+
+
+def as_data(site: Site) -> Dict[str, object]:
+    """For programs: the same as the pages."""
+    return {
+        "schema": 1,
+        "repository": site.where,
+        "generated": site.generated,
+        "kernels": [
+            {
+                **page._asdict(),
+                "cells": [cell._asdict() for cell in page.cells],
+                "counts": {state: page.count(state) for state in (LIVE, REBOOT, OPEN)},
+            }
+            for page in site.kernels
+        ],
+        "cves": [
+            {
+                "id": page.id,
+                "severity": page.severity,
+                "advisories": page.advisories,
+                "kernels": {cell.kernel: cell.state for cell in page.cells},
+            }
+            for page in site.cves
+        ],
+        "patches": [
+            {
+                **page._asdict(),
+                "functions": None if page.functions is None else [f._asdict() for f in page.functions],
+                "unfixable": [item._asdict() for item in page.unfixable],
+            }
+            for page in site.patches
+        ],
+    }

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report as a static web site: no external resources, readable without JavaScript."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import os
+import re
+import time
+import urllib.parse
+import uuid
+from typing import Dict, List, NamedTuple, Set
+
+import jinja2
+
+from .errors import ToolError
+from .report import KernelPage, Site, as_data
+
+MATRIX_KERNELS = 24
+MATRIX_CVES = 200
+FEED = 50
+MARKER = ".livepatch-report.json"
+_NAMESPACE = uuid.UUID("5f3c5b0e-6f0d-5a7e-9a53-7c2b1f6b9d10")
+
+
+class Bar(NamedTuple):
+    """One kernel's support window on the timeline, in percent of its width."""
+
+    page: KernelPage
+    left: float
+    width: float
+
+
+def slug(name: str) -> str:
+    """``name`` as a file name: the same for the same name, and safe for any web server."""
+    return re.sub(r"[^A-Za-z0-9._-]", lambda found: f"~{ord(found[0]):x}", name)
+
+
+def _href(folder: str, name: str) -> str:
+    return f"{folder}/{urllib.parse.quote(slug(name))}.html"
+
+
+def _seconds(text: str) -> int:
+    return calendar.timegm(time.strptime(text[:10], "%Y-%m-%d"))
+
+
+def timeline(site: Site) -> Dict[str, object]:
+    """The bars of all kernels with a known end, and where today is."""
+    now = _seconds(site.generated)
+    spans = []
+    for page in site.kernels:
+        if page.support_end:
+            end = _seconds(page.support_end) + 86400
+            start = min(_seconds(page.first_issued) if page.first_issued else now, end)
+            spans.append((page, start, end))
+    if not spans:
+        return {"bars": [], "today": 0.0, "years": []}
+    first = min([now, *(start for _, start, _ in spans)])
+    last = max([now, *(end for _, _, end in spans)])
+    whole = max(last - first, 1)
+
+    def percent(seconds: int) -> float:
+        return round(100 * (seconds - first) / whole, 2)
+
+    bars = [Bar(page, percent(start), max(percent(end) - percent(start), 0.5)) for page, start, end in spans]
+    years = [
+        (year, percent(calendar.timegm((year, 1, 1, 0, 0, 0))))
+        for year in range(time.gmtime(first).tm_year + 1, time.gmtime(last).tm_year + 1)
+    ]
+    return {"bars": bars, "today": percent(now), "years": years}
+
+
+def _environment() -> jinja2.Environment:
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals["href"] = _href
+    found.filters["states"] = lambda cells: {cell.kernel: cell.state for cell in cells}
+    found.filters["day"] = lambda text: text[:10]
+    found.filters["short"] = lambda release: re.sub(r"\.(?:el|fc|amzn)\d.*", "", release)
+    found.filters["uuid"] = lambda name: str(uuid.uuid5(_NAMESPACE, name))
+    return found
+
+
+def pages(site: Site) -> Dict[str, str]:
+    """Every file of the site by its path."""
+    environment = _environment()
+    recent = [page for page in sorted(site.patches, key=lambda one: one.issued, reverse=True)][:FEED]
+    columns = [page for page in site.kernels if page.cells and page.supported is not False][:MATRIX_KERNELS]
+    shown = {page.release for page in columns}
+    rows = [page for page in site.cves if any(cell.kernel in shown for cell in page.cells)]
+    shared = {"site": site, "recent": recent}
+    found = {
+        "index.html": environment.get_template("index.html.j2").render(
+            **shared, root="", columns=columns, rows=rows[:MATRIX_CVES], all_rows=len(rows), **timeline(site)
+        ),
+        "search.html": environment.get_template("search.html.j2").render(**shared, root=""),
+        "feed.xml": environment.get_template("feed.xml.j2").render(**shared, root=site.base_url),
+        "data.json": json.dumps(as_data(site), indent=1) + "\n",
+    }
+    for name in ("style.css", "search.js"):
+        with open(
+            os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates", name), encoding="utf-8"
+        ) as file:
+            found[name] = file.read()
+    by_name = {page.nevra: page for page in site.patches}
+    for folder, template, items in (
+        ("kernels", "kernel", [(page.release, page) for page in site.kernels]),
+        ("cves", "cve", [(page.id, page) for page in site.cves]),
+        ("patches", "patch", [(page.nevra, page) for page in site.patches]),
+    ):
+        one = environment.get_template(template + ".html.j2")
+        for name, page in items:
+            found[f"{folder}/{slug(name)}.html"] = one.render(
+                **shared, page=page, root="../", patches=by_name
+            )
+    return found
+
+
+def write(site: Site, folder: str) -> int:
+    """Write the site; the number of pages. Only files that an earlier report wrote are removed."""
+    marker = os.path.join(folder, MARKER)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if os.listdir(folder) and not os.path.isfile(marker):
+            raise ToolError("settings-fault", file=folder, fault="holds other files than a report")
+        before: Set[str] = set(_listed(marker))
+        files = pages(site)
+        _put(marker, json.dumps({"schema": 1, "files": sorted({*before, *files})}))
+        for name, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+            _put(os.path.join(folder, name), text)
+        for name in before - set(files):
+            if os.path.isfile(os.path.join(folder, name)):
+                os.unlink(os.path.join(folder, name))
+        _put(marker, json.dumps({"schema": 1, "files": sorted(files)}))
+    except OSError as error:
+        raise ToolError("disk", reason=f"{error.strerror}: {error.filename or folder}") from None
+    return sum(1 for name in files if name.endswith(".html"))
+
+
+def _listed(marker: str) -> List[str]:
+    try:
+        with open(marker, encoding="utf-8") as file:
+            names = json.load(file)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [n for n in names if isinstance(n, str) and not n.startswith("/") and ".." not in n.split("/")]
+
+
+def _put(path: str, text: str) -> None:
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
