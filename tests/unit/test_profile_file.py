@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profile_file, profiles, releases
+from dnf_plugin_livepatch import profile_file, profiles, releases, templates
 
 GOOD = "[profile]\ntitle = Mine\n[match]\nkernel = {kver}-{krel}\nname = mine-{kver}-{krel}\n"
 
@@ -99,3 +102,43 @@ def test_any_text_is_a_profile_or_an_error_of_its_own(text):
         profile_file.parse("x", text)
     except profile_file.ProfileError as error:
         assert "\n" not in str(error)
+
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def text_of(name):
+    with open(os.path.join(TREE, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def test_the_man_page_tells_every_key_field_and_source():
+    page = text_of("man/livepatch-profiles.5").replace("\\-", "-")
+    sections = dict(re.findall(r"^\.SH SECTION \[(\w+)\]\n(.*?)(?=^\.SH )", page, re.M | re.S))
+    told = {
+        (section, key)
+        for section, text in sections.items()
+        for line in re.findall(r"^\.TP\n\.BR? (.*)", text, re.M)
+        for key in re.findall(r"[a-z-]+", re.sub(r'"[^"]*[(][^"]*"', "", line))
+    }
+    assert told == set(profile_file._KEYS)
+    for field in templates.FIELDS:
+        assert "{" + field + "}" in page
+    for word in (*profile_file.CVE_SOURCES, *profile_file.OUTCOMES):
+        assert re.search(rf"^\.BR? {word}\b", page, re.M), word
+
+
+@pytest.mark.parametrize("name", ["docs/profiles.md", "man/livepatch-profiles.5"])
+def test_the_example_does_what_the_text_around_it_says(name):
+    page = text_of(name).replace("\\-", "-")
+    example = re.search(r"\[profile\]\ntitle = Acme.*?modules = [^\n]*\n", page, re.S)[0]
+    rules = (profile_file.parse("acme", example),)
+    nevra = releases.parse_nevra("acme-klp-6.1.12-3-1.0-2.acme9.x86_64")
+    assert profiles.match(nevra, (), (), rules)[:3] == ("acme", "6.1.12-3.acme9.x86_64", "patch")
+    assert profiles.package_name("6.1.12-3.acme9.x86_64", rules[0]) == "acme-klp-6.1.12-3"
+
+
+def test_every_profile_has_a_page():
+    pages = "".join(text_of("docs/vendors/" + name) for name in os.listdir(TREE + "/docs/vendors"))
+    shipped = {name[:-5] for name in os.listdir(TREE + "/profiles")} - {"livepatch"}
+    assert {name for name in shipped if f"`{name}`" not in pages} == set()
