@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run every benchmark of this folder: `python -m bench [--pairs N] [NAME...]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from . import pairs
+
+NAMES = ("bench_dnf", "bench_runtime")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the budgets.")
+    parser.add_argument("--pairs", type=int, default=40, help="pairs of runs for each row (default 40)")
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    options = parser.parse_args()
+    rows = []
+    for name in options.names:
+        rows += importlib.import_module(f"bench.{name}").run(options.pairs)
+    pairs.store(rows)
+    print("\n".join(pairs.table(rows)))
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
+sys.exit(main())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pairs of runs, interleaved, so that whatever else the machine does hits both sides alike.
+
+A ratio is the median of the ratios within pairs; the order within a pair alternates. CPU is user and
+system time of the command and all its children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import time
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results.json")
+Command = Callable[[], None]
+
+
+def command(argv: Sequence[str], **kwargs: Any) -> Command:
+    """A side of a pair that runs ``argv`` and does not accept a failure."""
+
+    def run() -> None:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
+        if done.returncode:
+            raise RuntimeError(f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+
+    return run
+
+
+def _once(run: Command) -> Tuple[float, float]:
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    run()
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def measure(name: str, one: Command, other: Command, limit: float, count: int, by: str = "cpu") -> Dict[str, Any]:
+    """A row: ``one`` against ``other`` in ``count`` pairs; ``by`` is what the limit counts, cpu or wall."""
+    samples: List[Tuple[Tuple[float, float], Tuple[float, float]]] = []
+    _once(one)
+    _once(other)
+    for number in range(count):
+        if number % 2:
+            second = _once(other)
+            samples.append((_once(one), second))
+        else:
+            first = _once(one)
+            samples.append((first, _once(other)))
+    row: Dict[str, Any] = {"name": name, "pairs": count, "limit": limit, "by": by}
+    for index, kind in enumerate(("cpu", "wall")):
+        ratios = sorted(mine[index] / theirs[index] for mine, theirs in samples)
+        row[kind] = {
+            "ratio": round(statistics.median(ratios), 4),
+            "quartiles": [round(ratios[len(ratios) * part // 4], 4) for part in (1, 3)],
+            "seconds": [
+                round(statistics.median(sample[side][index] for sample in samples), 4) for side in (0, 1)
+            ],
+        }
+    row["ok"] = row[by]["ratio"] <= limit
+    return row
+
+
+def store(rows: Iterable[Dict[str, Any]]) -> None:
+    """Put ``rows`` into results.json, in place of earlier ones of the same name."""
+    try:
+        with open(RESULTS, encoding="utf-8") as file:
+            kept = {row["name"]: row for row in json.load(file)["rows"]}
+    except FileNotFoundError:
+        kept = {}
+    kept.update({row["name"]: row for row in rows})
+    data = {
+        "schema": 1,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+        "rows": list(kept.values()),
+    }
+    with open(RESULTS + ".new", "w", encoding="utf-8") as file:
+        file.write(json.dumps(data, indent=1) + "\n")
+    os.replace(RESULTS + ".new", RESULTS)
+
+
+def table(rows: Sequence[Dict[str, Any]]) -> List[str]:
+    """The rows as lines; the quartiles stand behind the ratio."""
+    lines = [f"{'':52} {'limit':>6} {'CPU':>6} {'(quartiles)':>13} {'wall':>6} {'CPU ms':>13}"]
+    for row in rows:
+        low, high = row["cpu"]["quartiles"]
+        mine, theirs = (1000 * seconds for seconds in row["cpu"]["seconds"])
+        lines.append(
+            f"{row['name'][:52]:52} {row['limit']:6.2f} {row['cpu']['ratio']:6.3f} ({low:5.3f}-{high:5.3f}) "
+            f"{row['wall']['ratio']:6.3f} {mine:5.0f} / {theirs:4.0f} {'ok' if row['ok'] else 'TOO SLOW'}"
+        )
+    return lines
