@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 from typing import List
 
@@ -73,6 +74,13 @@ def _sources() -> str:
     return "\n".join(wanted) + "\n"
 
 
+def _apt_options() -> List[str]:
+    """This machine's own apt settings that reaching its mirror may take, as mmdebstrap's options."""
+    pattern = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?::Proxy\S*) .+;")
+    lines = run(["apt-config", "dump"]).splitlines()
+    return ["--aptopt=" + line.rstrip(";") for line in lines if pattern.fullmatch(line)]
+
+
 def root() -> str:
     """The path of a tar of a fresh Debian root with PACKAGES."""
 
@@ -88,7 +96,7 @@ def root() -> str:
                 "--variant=essential",
                 "--include=" + ",".join(PACKAGES),
                 '--aptopt=Apt::Install-Recommends "false"',
-                '--aptopt=Acquire::Check-Valid-Until "false"',
+                *_apt_options(),
                 *(
                     f"--dpkgopt=path-exclude=/usr/share/{name}/*"
                     for name in ("doc", "locale", "man", "info")

@@ -35,7 +35,7 @@ class Host:
         """Back to the freshly booted host."""
         self.machine.boot(self.old, snapshot=SETTLED)
 
-    def run(self, command: str, status: int = 0, timeout: float = 240) -> str:
+    def run(self, command: str, status: int = 0, timeout: float = 600) -> str:
         """Run ``command``, which has to end with ``status``; returns stdout and stderr together."""
         done = self.machine.run(command, timeout)
         text = done.out + done.err
