@@ -20,7 +20,6 @@ NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
 CORE = ("dbus", "dbus-broker", "dbus-daemon", "glibc", "linux-firmware", "microcode_ctl", "systemd")
 MAX_ITEMS = 4096
-MAX_CHANGELOG = 1 << 20
 
 
 class Inventory(NamedTuple):
@@ -83,29 +82,14 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
     if not found.healthy:
         return Inventory(found.patches, False, found.why, database=found.database)
     database = _open(paths)
-    patches = tuple(_with_changelog(database, patch) for patch in found.patches)
     kernels, core = _others(database, paths, kernel.release)
-    return Inventory(patches, True, "", kernels, core, found.database)
+    return Inventory(found.patches, True, "", kernels, core, found.database)
 
 
 def _open(paths: Paths) -> Any:
     import rpm
 
     return rpm.TransactionSet(paths.root)
-
-
-def _with_changelog(database: Any, patch: InstalledPatch) -> InstalledPatch:
-    """For a vendor's package that declares nothing: the CVEs its changelog names, the last resort."""
-    if patch.cves or patch.kind == "empty":
-        return patch
-    import re
-
-    cves: Set[str] = set()
-    for header in database.dbMatch("name", patch.nevra.name):
-        if (header["version"], header["release"]) == (patch.nevra.version, patch.nevra.release):
-            for entry in list(header["changelogtext"])[:MAX_ITEMS]:
-                cves.update(re.findall(r"CVE-[0-9]{4}-[0-9]{4,19}\b", str(entry)[:MAX_CHANGELOG]))
-    return patch._replace(cves=tuple(sorted(cves)[:MAX_ITEMS]))
 
 
 def _others(

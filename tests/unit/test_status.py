@@ -271,20 +271,6 @@ def test_a_forged_inventory_is_not_taken(host: Telling) -> None:
         assert inventory.read(host.paths, kernel) == fresh, change
 
 
-def test_a_changelog_is_the_last_resort(host: Telling) -> None:
-    patch = host.host.patch("1", vendor=True)._replace(cves=())
-    host.host._files[str(patch.nevra)] = []
-    host.host.install(patch)
-    header = {
-        "version": "1",
-        "release": "1",
-        "changelogtext": ["- fix CVE-2026-1000", "- {CVE-2026-1001} CVE-x"],
-    }
-    host.database.rows.append(("name", "lp", header))
-    found = inventory.look(host.paths, kernels.running(host.paths))
-    assert found.patches[0].cves == ("CVE-2026-1000", "CVE-2026-1001")
-
-
 def test_the_fake_kernel_is_read_as_the_real_one(host: Telling) -> None:
     host.load(host.patch("1"))
     (patch,) = klp.read(host.paths)
