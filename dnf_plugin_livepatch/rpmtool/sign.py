@@ -23,6 +23,7 @@ HASHES = ("sha256", "sha384", "sha512")
 _GOOD = re.compile(r"Header .*Signature.*: OK\s*\Z")
 _BAD = re.compile(r".*(?:Signature|digest|Digest).*: (?:BAD|NOTTRUSTED|NOKEY|NOTFOUND)\b")
 _OPENSSL = "Install openssl."
+_GNUPG = "Install gnupg."
 
 
 class Key(NamedTuple):
@@ -131,7 +132,7 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
 
 def check_rpm_key(key: str, runner: Runner) -> None:
     """Raise ToolError ``key-missing`` unless gpg has the secret key ``key``."""
-    if runner.run([need("gpg", "Install gnupg."), "--batch", "--list-secret-keys", "--", key]).status:
+    if runner.run([need("gpg", _GNUPG), "--batch", "--list-secret-keys", "--", key]).status:
         refuse(
             "key-missing",
             what=f"GPG key {key}",
@@ -147,7 +148,9 @@ def sign_rpm(path: str, key: str, runner: Runner) -> None:
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path)), prefix=".sign-") as folder:
         work = os.path.join(folder, os.path.basename(path))
         shutil.copyfile(path, work)
-        outcome = runner.run([program, "--define", f"_gpg_name {key}", "--addsign", work])
+        # Some distributions' rpm looks for gpg under a name that they do not install.
+        define = ["--define", f"_gpg_name {key}", "--define", f"__gpg {need('gpg', _GNUPG)}"]
+        outcome = runner.run([program, *define, "--addsign", work])
         if outcome.status:
             refuse("sign-failed", path=path, why=outcome.last)
         verify_rpm(work, key, runner)
