@@ -228,3 +228,9 @@ def test_completion_offers_every_verb_and_option(program, tmp_path):
     for verb, names in known.items():
         words = (verb, "--") if verb else ("--",)
         assert complete(tmp_path, program, *words) == names
+
+
+def test_the_map_of_the_documents_is_complete():
+    listed = tree.read("docs/README.md")
+    pages = [name[len("docs/") :] for name in MARKDOWN if re.match(r"docs/[^/]+\.md$", name)]
+    assert [page for page in pages if page != "README.md" and f"]({page})" not in listed] == []
