@@ -67,17 +67,19 @@ class Machine:
         self.folder = tempfile.mkdtemp(prefix="m-", dir=image.machines())
         # A socket's path has to be short, wherever the work tree lies.
         self.sockets = tempfile.mkdtemp(prefix="lp-vm-")
-        self.overlay = os.path.join(keep or self.folder, "disk.qcow2")
+        self.disk = os.path.join(keep or self.folder, "disk.qcow2")
         self.console = os.path.join(keep or self.folder, "console.log")
         self.kernel: Optional[Kernel] = None
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._agent: Optional[socket.socket] = None
         self._qmp: Optional[socket.socket] = None
         self._number = 0
-        if keep:
+        if not keep:
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", files.disk, "-F", "qcow2", self.disk])
+        elif not os.path.exists(self.disk):
+            # A kept disk must not stand on one that the next build may remove.
             os.makedirs(keep, exist_ok=True)
-        if not os.path.exists(self.overlay):
-            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", files.disk, "-F", "qcow2", self.overlay])
+            shutil.copy(files.disk, self.disk)
 
     def __enter__(self) -> "Machine":
         return self
@@ -124,7 +126,7 @@ class Machine:
             "-append",
             f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
             "-drive",
-            f"file={self.overlay},if=virtio,format=qcow2,cache=unsafe",
+            f"file={self.disk},if=virtio,format=qcow2,cache=unsafe",
             "-drive",
             f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
             "-chardev",

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""make vm and vm/run: the guest's output and exit status, nothing else; a disk that is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from vm.common import ROOT
+
+
+def call(*argv, **environment):
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+
+
+def test_output_and_status_are_the_commands_own_and_the_disk_is_kept(tmp_path):
+    keep = str(tmp_path / "keep")
+    first = call(
+        "vm/run", "echo out; echo err >&2; dnf -y -q upgrade >/dev/null; uname -r; exit 7", VM_KEEP=keep
+    )
+    release = first.stdout.splitlines()[-1]
+    assert (first.returncode, first.stdout, first.stderr) == (7, f"out\n{release}\n", "err\n")
+    second = call("vm/run", "uname -r; rpm -q kernel-core | wc -l", VM_KEEP=keep, BOOT="new")
+    assert second.returncode == 0, second.stderr
+    newer, count = second.stdout.split()
+    assert newer != release and count == "2"
+
+
+def test_make_passes_the_command_on_as_it_was_typed():
+    done = call("make", "-s", "vm", "CMD=echo $HOME $(id -un) 'a  b'; exit 3")
+    assert done.stdout == "/root root a  b\n"
+    assert done.returncode == 2, "make's own status for a recipe that failed"
+    assert "Error 3" in done.stderr
+
+
+def test_a_kernel_that_is_not_there_is_said(tmp_path):
+    done = call("vm/run", "true", VM_KEEP=str(tmp_path), BOOT="1.2.3")
+    assert done.returncode == 124 and "BOOT=1.2.3" in done.stderr
+
+
+def test_without_a_command_the_usage_is_said():
+    done = call("vm/run")
+    assert done.returncode == 2 and "usage" in done.stderr
