@@ -107,6 +107,8 @@ def _build(args: argparse.Namespace) -> int:
     from . import build, collect, package, sign
 
     _key(args)
+    if args.stage and os.path.exists(args.stage):
+        refuse("output-exists", path=args.stage)
     with Work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
@@ -116,6 +118,12 @@ def _build(args: argparse.Namespace) -> int:
         stage = build.make(
             plan.recipe, plan.paths, plan.target, _order(args, plan.taken), work.path, work.runner
         )
+        if args.stage:
+            shutil.copytree(stage.folder, args.stage)
+            work.steps.close()
+            _say(stage.findings if not args.json else ())
+            _emit(args, {"stage": args.stage, "modules": list(plan.recipe.modules)}, args.stage)
+            return DONE
         work.steps.step("Packaging")
         files = package.Files(plan.sources, stage.folder)
         made = package.build(plan.recipe, stage.manifests, files, work.path, work.runner, args.vendor)

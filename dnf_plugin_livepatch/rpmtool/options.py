@@ -195,6 +195,12 @@ def parser(version: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="take the advisory's CVEs, severity and date from here",
     )
+    add(
+        "--stage",
+        default="",
+        metavar="DIR",
+        help="leave module and manifest in this new folder, make no packages",
+    )
     add("--quiet", "-q", action="store_true", help="no progress")
 
     empty = verb("empty", "make the 0-0 package that subscribes a kernel to its live patches")
