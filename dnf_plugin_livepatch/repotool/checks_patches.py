@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List
 
 from .. import releases
 from .checks_metadata import Raised
-from .kernels import arch_of
+from .kernels import arch_of, looks_patched
 from .view import Package, View, by_kernel, newest_first, standing
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
 _KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
-_DISAGREE = "its name tells kernel"
 
 
 def check(view: View, context: "Context") -> Iterator[Raised]:
@@ -23,7 +22,7 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
     for package in view.packages:
         if package.kind:
             yield from _package(package, context)
-        elif _DISAGREE in package.why or "but it requires" in package.why:
+        elif looks_patched(package.nevra, package.provides):
             yield "patch-name", str(package.nevra), {"why": package.why}
     groups = by_kernel(view.patches)
     for release, group in sorted(groups.items()):

@@ -35,6 +35,21 @@ def patched(
     return found[0].kind, tuple(sorted({match.kernel_release for match in found})), found[0].why
 
 
+def looks_patched(nevra: Nevra, provides: Iterable[Capability]) -> bool:
+    """Whether the name alone, or the capabilities alone, would make a live patch of the package.
+
+    Of one that ``patched`` calls none, this tells that its parts disagree.
+    """
+    if nevra.arch in ("src", "nosrc") or nevra.name.endswith(("-debuginfo", "-debugsource")):
+        return False
+    given = [str(capability) for capability in provides]
+    if "patch" not in nevra.name and not any("patch" in capability for capability in given):
+        return False
+    by_name = profiles.match(nevra, (), (), _profiles())
+    by_provides = profiles.match(nevra._replace(name="unnamed"), given, (), _profiles())
+    return by_name.kernel_release != "" or by_provides.kernel_release != ""
+
+
 def offered(provides: Iterable[Capability]) -> Tuple[str, ...]:
     """The kernel releases that a kernel package provides (``kernel-uname-r = R``)."""
     return tuple(
