@@ -113,8 +113,12 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> b
     """Load what is missing of ``wanted``; whether it was blocked for what came of it."""
     for name in todo.taken:
         run.add(problem("module-other-build", module=name, nevra=wanted.nevra))
-    if todo.taken or not (todo.load or todo.pending):
+    if todo.taken:
         return False
+    if not (todo.load or todo.pending):
+        record = guard.read(run.paths).records.get(wanted.nevra)
+        interrupted = record is not None and record.state == "loading"
+        return interrupted and _after_load(run, wanted)
     if todo.foreign and any(replaces(module) for module in todo.load):
         run.add(problem("foreign-patch", module=", ".join(todo.foreign), nevra=wanted.nevra))
         return False
@@ -271,19 +275,11 @@ def _block(run: Run, nevra: str, why: str) -> None:
 
 
 def _after_load(run: Run, wanted: Wanted) -> bool:
-    """The set is in force: let it settle, keep copies, ask the health checks; whether they blocked it."""
+    """The set is in force: ask the health checks, keep copies, let it settle; whether it was blocked.
+
+    The record says ``loading`` until the end, so that a run that is killed here is taken up again.
+    """
     _retire(run, wanted.nevra)
-    _record(
-        run,
-        wanted.nevra,
-        "",
-        state="settling",
-        tries=0,
-        retry_at="",
-        since=state.now(),
-        uptime=kernels.uptime(run.paths),
-        boot_id=run.kernel.boot_id,
-    )
     # A kept set passed when it was new; what fails now failed before it came back, or has another cause.
     failed = "" if wanted.kept else _health(run)
     if failed:
@@ -297,6 +293,17 @@ def _after_load(run: Run, wanted: Wanted) -> bool:
         why = str(error)
     if why:
         run.add(problem("not-kept", nevra=wanted.nevra, why=why))
+    _record(
+        run,
+        wanted.nevra,
+        "",
+        state="settling",
+        tries=0,
+        retry_at="",
+        since=state.now(),
+        uptime=kernels.uptime(run.paths),
+        boot_id=run.kernel.boot_id,
+    )
     return False
 
 
@@ -364,7 +371,7 @@ def _clear_leftovers(run: Run) -> None:
 
 
 def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -> None:
-    """Unload what is ours and not wanted any more. Absence in a database that may be damaged proves nothing."""
+    """Unload what is ours and not wanted any more; absence in a damaged database proves nothing."""
     present = {patch.module for patch in klp.read(run.paths)}
     for item in todo.unload:
         if item.module not in present:

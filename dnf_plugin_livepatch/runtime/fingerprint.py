@@ -22,7 +22,8 @@ def _stat(path: str) -> str:
         status = os.stat(path)
     except OSError:
         return "-"
-    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_size}"
+    # No ctime: RPM sets the owner of its database anew whenever root opens it.
+    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
 
 
 def _listing(folder: str) -> List[str]:
@@ -68,7 +69,7 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
 
 
 def save(paths: Paths, kernel: Kernel, before: Optional[str], database: str) -> None:
-    """Remember ``before``, taken when the run began, as the state in which nothing is left to do; None forgets.
+    """Remember ``before``, taken when the run began, as the state with nothing left to do; None forgets.
 
     Whatever changed during the run differs from it, and is looked at next time.
     """

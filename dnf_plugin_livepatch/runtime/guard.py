@@ -162,7 +162,7 @@ def read(paths: Paths) -> Guard:
 
 
 def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
-    """Read, let ``function`` change, write: one at a time. Raises Broken, or OSError when nothing was kept."""
+    """Read, let ``function`` change, write: one at a time. Raises Broken, or OSError: nothing changed."""
     state.ensure_dir(paths.run_dir)
     lock = os.open(paths.run_dir + "/guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -171,7 +171,7 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
         before = _dump(guard)
         answer = function(guard)
         after = _dump(guard)
-        if after != before or not os.path.exists(paths.guard):
+        if after != before:
             state.write_json(paths.guard, after)
         return answer
     finally:
@@ -233,24 +233,25 @@ def hold(paths: Paths, nevra: str, until: str) -> None:
 def judge(record: Record, clean: bool, found: str) -> Record:
     """What becomes of ``record`` when its boot is over: ``clean`` by a shutdown, ``found`` as evidence.
 
-    Pure. A crash while loading blocks; a crash while settling blocks with evidence or the second
-    time, because one power cut of a rack must not block a good fix everywhere. One that has been good
-    before is blocked by evidence only.
+    Pure. A crash while loading blocks. A crash while settling blocks with evidence or the second time,
+    because one power cut of a rack must not block a good fix everywhere. One that has been good before
+    is blocked by evidence, or by two boots in a row that ended while it was being loaded.
     """
-    blocking = record._replace(state="blocked", by="guard", since=state.now())
-    if record.state == "loading":
-        if clean:
-            return record._replace(state="idle")
-        return blocking._replace(reason=found or "the host went down while it was being loaded")
-    if record.state == "settling":
+    if record.state in ("loading", "settling"):
+        loading = record.state == "loading"
+        blocking = record._replace(state="blocked", by="guard", since=state.now())
         if found:
             return blocking._replace(reason=found)
-        if clean or record.proved:
+        if clean or (record.proved and not loading):
             return record._replace(state="idle")
         strikes = record.strikes + 1
+        if loading and not record.proved:
+            return blocking._replace(reason="the host went down while it was being loaded", strikes=strikes)
         if strikes >= STRIKES:
-            why = f"the host went down {strikes} times within settle_time of loading it"
-            return blocking._replace(reason=why, strikes=strikes)
+            why = "it was being loaded" if loading else "it settled (settle_time)"
+            return blocking._replace(
+                reason=f"the host went down {strikes} times while {why}", strikes=strikes
+            )
         return record._replace(state="idle", strikes=strikes)
     if record.state == "stalled":
         return record._replace(state="idle", tries=0, retry_at="")

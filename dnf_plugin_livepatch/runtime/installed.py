@@ -239,7 +239,7 @@ def holds(paths: Paths, nevra: str) -> bool:
 
 
 def newest_first(patches: Iterable[InstalledPatch]) -> Tuple[InstalledPatch, ...]:
-    """Packages of one name by version; the versions of different names say nothing, so those by build time."""
+    """Packages of one name by version; versions of different names say nothing, so those by build time."""
     import rpm
 
     def compare(one: InstalledPatch, other: InstalledPatch) -> int:

@@ -76,7 +76,7 @@ def _container(paths: Paths) -> bool:
     marks = ("/run/systemd/container", "/run/.containerenv", "/.dockerenv")
     if any(os.path.exists(paths.at(mark)) for mark in marks):
         return True
-    return b"container=" in b"\0" + read_bytes(paths.at("/proc/1/environ"), 65536)
+    return b"\0container=" in b"\0" + read_bytes(paths.at("/proc/1/environ"), 65536)
 
 
 def _chroot(paths: Paths) -> bool:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence
 
 from ..config import Config
 from ..config import read as read_config
 from ..messages import problem
-from ..model import Kernel, ReconcileResult
+from ..model import InstalledPatch, Kernel, ReconcileResult
 from ..paths import Paths
 from . import fingerprint, request, state
 from . import kernel as kernels
 from .request import Progress
+
+if TYPE_CHECKING:
+    from ..profile_file import Profile
+    from .converge import Run
+    from .external import Outside
 
 MAX_TURNS = 4
 MAX_ROUNDS = 10
@@ -94,6 +99,7 @@ def _work(
             if not again:
                 break
         in_force = converge.in_force_now(run, choice.wanted, build_ids)
+        outside = _outside(run, rules, found.patches)
     except state.Broken as error:
         return _result(stamp, kernel, ok=False, problems=(problem("guard-broken", why=error),))
     except OSError as error:
@@ -103,21 +109,39 @@ def _work(
         verified = {row.module for row in in_force if row.nevra == wanted.nevra}
         if not all(module.name in verified for module in wanted.modules):
             run.add(problem("module-not-in-force", nevra=wanted.nevra))
+    for item in outside.problems:
+        run.add(item)
+    for done in outside.actions:
+        run.note("load", done.verb, done.module, done.nevra, done.outcome, done.seconds)
+    desired_nevra = wanted.nevra if wanted is not None else next(iter(outside.desired), "")
     result = _result(
         stamp,
         kernel,
         ok=not any(item.severity == "error" for item in run.problems),
-        desired=wanted.nevra if wanted is not None else "",
-        in_force=in_force,
+        desired=desired_nevra,
+        in_force=(*in_force, *outside.in_force),
         actions=tuple(run.actions),
         problems=tuple(run.problems),
         skipped="" if config.mode == "load" else f"mode = {config.mode} in livepatch.conf",
     )
     _aftercare(paths, run.retry_in, kernel)
     # What this run changed itself differs from "before" too: the next run looks once more, then rests.
-    rest = result.ok and not run.actions and config.mode == "load"
+    rest = result.ok and not result.actions and config.mode == "load"
     fingerprint.save(paths, kernel, before if rest else None, database)
     return result
+
+
+def _outside(run: "Run", rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> "Outside":
+    """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
+    from . import external, guard
+
+    if run.config.mode != "load":
+        return external.Outside()
+    now = guard.read(run.paths)
+    held = {nevra for nevra in now.held if now.holds(nevra, run.kernel.boot_id)}
+    return external.converge(
+        rules, patches, run.kernel, run.config.transition_timeout, held | set(now.blocked())
+    )
 
 
 def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:

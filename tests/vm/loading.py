@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import glob
 import os
+import re
 import shutil
 from typing import NamedTuple, Tuple
 
@@ -13,7 +14,6 @@ from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.model import Function, Manifest
 from vm.common import cached, content, digest, run, write
 from vm.kernels import Kernel, headers, rpmbuild
-from vm.patches import build_id
 from vm.qemu import Machine
 
 NAME = "lptest"
@@ -46,7 +46,7 @@ install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.jso
 
 
 class Patch(NamedTuple):
-    """One version of the package; ``flags`` choose the behaviour, ``lie`` puts a wrong build id in the manifest."""
+    """One version of the package; ``flags`` choose its behaviour, ``lie`` spoils its manifest's build id."""
 
     version: str
     function: str = "cmdline_proc_show"
@@ -71,6 +71,11 @@ OOPSES = Patch("6", "version_proc_show", ("PATCH_OOPS",))
 LIES = Patch("7", lie=True)
 
 
+def build_id(path: str) -> str:
+    """The ELF build id of the file at ``path``, as binutils sees it."""
+    return re.findall(r"Build ID: ([0-9a-f]+)", run(["readelf", "-n", path]))[0]
+
+
 def rpm(patch: Patch, kernel: Kernel) -> str:
     """The path of the RPM of ``patch``."""
     build = headers(kernel)
@@ -85,15 +90,28 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
         run(["nice", "make", "-C", build, f"M={work}", "modules"])
         ko = os.path.join(work, patch.module + ".ko")
         told = Manifest(
-            patch.module, kernel.release, "00" * 20 if patch.lie else build_id(ko),
-            functions=(Function("vmlinux", patch.function),), cves=("CVE-1900-0001",),
-            advisory="TEST-1", issued="2026-11-01T00:00:00Z",
+            patch.module,
+            kernel.release,
+            "00" * 20 if patch.lie else build_id(ko),
+            functions=(Function("vmlinux", patch.function),),
+            cves=("CVE-1900-0001",),
+            advisory="TEST-1",
+            issued="2026-11-01T00:00:00Z",
         )
         json = os.path.join(work, patch.module + ".json")
         write(json, manifest.dump(told))
-        rpmbuild(work, NAME, _SPEC.format(
-            name=NAME, version=patch.version, uname=kernel.release, ko=ko, json=json, module=patch.module,
-        ))
+        rpmbuild(
+            work,
+            NAME,
+            _SPEC.format(
+                name=NAME,
+                version=patch.version,
+                uname=kernel.release,
+                ko=ko,
+                json=json,
+                module=patch.module,
+            ),
+        )
 
     key = digest(build, repr(patch), _SPEC, content(SOURCE, __file__))
     folder = cached("loading-" + patch.module, key, f"building {patch.module}", make)

@@ -14,10 +14,18 @@ from vm.common import Failure
 
 pytestmark = pytest.mark.vm
 
-PATCHES = [loading.V1, loading.V2, loading.STALLS, loading.PANICS, loading.CRASHES, loading.OOPSES, loading.LIES]
+PATCHES = [
+    loading.V1,
+    loading.V2,
+    loading.STALLS,
+    loading.PANICS,
+    loading.CRASHES,
+    loading.OOPSES,
+    loading.LIES,
+]
 # Long enough for a transition on an emulated processor.
 CONF = "/etc/dnf/plugins/livepatch.conf"
-REST = "until [ \"$(systemctl show -P ActiveState livepatch-reconcile)\" != activating ]; do sleep 0.2; done"
+REST = 'until [ "$(systemctl show -P ActiveState livepatch-reconcile)" != activating ]; do sleep 0.2; done'
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +92,10 @@ def test_load_replace_downgrade_remove(machine):
     machine.ok(f"rpm -e {loading.NAME}; sleep 1; {REST}")
     assert patches(machine) == {} and cmdline(machine) == before
     assert machine.run("ls /sys/module | grep lptest").status == 1
-    verbs = [entry["event"] for entry in map(json.loads, machine.ok("cat /var/lib/livepatch/journal.jsonl").splitlines())]
+    verbs = [
+        entry["event"]
+        for entry in map(json.loads, machine.ok("cat /var/lib/livepatch/journal.jsonl").splitlines())
+    ]
     assert verbs == ["load", "replace", "replace", "unload"]
     for event in ("load", "unload"):
         assert machine.ok(f"journalctl -q -o cat LIVEPATCH_MODULE=lptest_1 | grep {event}")
@@ -137,8 +148,13 @@ def test_oops_while_loading_blocks_at_once(machine):
     rpm(machine, loading.CRASHES)
     assert patches(machine) == {"lptest_1": "10"}
     assert "load-crashed" in ids(machine) and failed(machine)
-    assert loading.CRASHES.nevra in json.loads(machine.ok("livepatch status --json"))["guard"].get("blocked", {}) or (
-        json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][loading.CRASHES.nevra]["state"] == "blocked"
+    assert loading.CRASHES.nevra in json.loads(machine.ok("livepatch status --json"))["guard"].get(
+        "blocked", {}
+    ) or (
+        json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][loading.CRASHES.nevra][
+            "state"
+        ]
+        == "blocked"
     )
 
 
@@ -151,7 +167,12 @@ def test_oops_later_takes_the_patch_out(machine):
     machine.ok("systemctl start livepatch-settle.service; sleep 1")
     assert patches(machine) == {"lptest_1": "10"}, "the kept copy is back"
     assert "Linux version" in machine.ok("cat /proc/version")
-    assert "BUG" in json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][loading.OOPSES.nevra]["reason"]
+    assert (
+        "BUG"
+        in json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][loading.OOPSES.nevra][
+            "reason"
+        ]
+    )
 
 
 def test_settled_patch_is_good(machine):
@@ -164,20 +185,25 @@ def test_settled_patch_is_good(machine):
 
 
 def test_kprobe_on_the_target_is_named(machine):
-    machine.ok("mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing; "
-               "echo 'p:watch cmdline_proc_show' >/sys/kernel/tracing/kprobe_events; "
-               "echo 1 >/sys/kernel/tracing/events/kprobes/watch/enable")
+    machine.ok(
+        "mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing; "
+        "echo 'p:watch cmdline_proc_show' >/sys/kernel/tracing/kprobe_events; "
+        "echo 1 >/sys/kernel/tracing/events/kprobes/watch/enable"
+    )
     rpm(machine, loading.V1)
     assert patches(machine) == {"lptest_1": "10"} and result(machine)["ok"]
     probed = [p for p in result(machine)["problems"] if p["id"] == "function-probed"]
     assert len(probed) == 1 and "cmdline_proc_show" in probed[0]["text"]
 
 
-@pytest.mark.parametrize("patch, spoil, wanted", [
-    (loading.LIES, "", "module-build-id"),
-    (loading.V1, "printf x >>/usr/lib/modules/$(uname -r)/livepatch/lptest_1.ko", "module-changed"),
-    (loading.V1, "chmod 666 /usr/lib/modules/$(uname -r)/livepatch/lptest_1.ko", "module-writable"),
-])
+@pytest.mark.parametrize(
+    "patch, spoil, wanted",
+    [
+        (loading.LIES, "", "module-build-id"),
+        (loading.V1, "printf x >>/usr/lib/modules/$(uname -r)/livepatch/lptest_1.ko", "module-changed"),
+        (loading.V1, "chmod 666 /usr/lib/modules/$(uname -r)/livepatch/lptest_1.ko", "module-writable"),
+    ],
+)
 def test_refused_before_the_kernel_sees_it(machine, patch, spoil, wanted):
     machine.ok("systemctl mask --now livepatch-reconcile.service")
     rpm(machine, patch)
@@ -199,7 +225,10 @@ def test_unsigned_module_under_sig_enforce(machine):
 
 def test_failing_health_check_goes_back(machine):
     rpm(machine, loading.V1)
-    machine.ok(f"printf '[main]\\ntransition_timeout = 90\\nhealth_check = grep -q lptest_1 /proc/cmdline\\n' >{CONF}")
+    machine.ok(
+        "printf '[main]\\ntransition_timeout = 90\\nhealth_check = grep -q lptest_1 /proc/cmdline\\n' "
+        f">{CONF}"
+    )
     rpm(machine, loading.V2)
     assert patches(machine) == {"lptest_1": "10"} and cmdline(machine) == "patched by lptest_1"
     assert "health-check-failed" in ids(machine) and failed(machine)
@@ -215,8 +244,10 @@ def test_kill_switch(machine, switch):
 
 
 def test_what_others_loaded_is_never_touched(machine):
-    machine.ok("mkdir /root/theirs; cd /root/theirs; rpm2cpio ../lptest_1.rpm | cpio -idm 2>/dev/null; "
-               "insmod $(find . -name lptest_1.ko); sleep 10")
+    machine.ok(
+        "mkdir /root/theirs; cd /root/theirs; rpm2cpio ../lptest_1.rpm | cpio -idm 2>/dev/null; "
+        "insmod $(find . -name lptest_1.ko); sleep 10"
+    )
     rpm(machine, loading.V2)
     assert list(patches(machine)) == ["lptest_1"] and "foreign-patch" in ids(machine)
     machine.ok(f"rpm -e {loading.NAME}; sleep 1; {REST}")
@@ -234,7 +265,10 @@ def test_unload_sticks_over_reboot(machine):
 
 
 def test_removed_state_and_full_disk(machine):
-    machine.ok("mount -t tmpfs -o size=4k none /var/lib/livepatch; head -c 8192 /dev/zero >/var/lib/livepatch/x; true")
+    machine.ok(
+        "mount -t tmpfs -o size=4k none /var/lib/livepatch; "
+        "head -c 8192 /dev/zero >/var/lib/livepatch/x; true"
+    )
     rpm(machine, loading.V1)
     assert patches(machine) == {} and "state-unwritable" in ids(machine), "no record, no load"
     machine.ok("umount /var/lib/livepatch; livepatch reconcile")

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import journal
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(str(tmp_path))
+
+
+def test_append_and_read(paths):
+    journal.append(paths, "load", module="lp_1", seconds=1.5, cves=("CVE-2026-1000",), reason="")
+    journal.append(paths, "unload", module="lp_1")
+    first, second = journal.read(paths)
+    assert (first.event, first.facts) == (
+        "load",
+        {"module": "lp_1", "seconds": 1.5, "cves": ("CVE-2026-1000",)},
+    )
+    assert second.event == "unload" and len(first.time) == 20
+    assert journal.read(paths, 1) == [second] and journal.read(paths, 0) == []
+
+
+def test_nothing_there(paths):
+    assert journal.read(paths) == []
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_torn_line_is_left_out_and_closed_off(paths, cut):
+    journal.append(paths, "load", module="lp_1")
+    journal.append(paths, "unload", module="lp_1")
+    with open(paths.journal, "r+b") as file:
+        file.truncate(os.path.getsize(paths.journal) - cut)
+    journal.append(paths, "good", nevra="x")
+    assert [entry.event for entry in journal.read(paths)][-1] == "good"
+    assert journal.read(paths)[0].event == "load"
+
+
+def test_it_stays_small(paths, monkeypatch):
+    monkeypatch.setattr(journal, "MAX_BYTES", 2000)
+    for number in range(200):
+        journal.append(paths, "load", module=f"lp_{number}")
+    size = os.path.getsize(paths.journal) + os.path.getsize(paths.journal + ".1")
+    assert size < 3 * 2000
+    assert journal.read(paths)[-1].facts["module"] == "lp_199"
+    assert len(os.listdir(paths.state_dir)) == 2
+
+
+def test_huge_facts_still_make_a_readable_line(paths):
+    journal.append(
+        paths, "load", cves=tuple(f"CVE-2026-{n}" for n in range(10000, 15000)), reason="x" * 10**6
+    )
+    assert journal.read(paths)[-1].event == "load"
+
+
+@given(st.binary(max_size=600))
+def test_hostile_file(data):
+    with tempfile.TemporaryDirectory() as root:
+        paths = Paths(root)
+        os.makedirs(paths.state_dir)
+        with open(paths.journal, "wb") as file:
+            file.write(data)
+        journal.read(paths)
+        journal.append(paths, "load", module="lp_1")
+        assert journal.read(paths)[-1].facts["module"] == "lp_1"
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+            lambda inner: st.lists(inner, max_size=3),
+            max_leaves=5,
+        ),
+        max_size=6,
+    )
+)
+def test_hostile_objects(data):
+    with tempfile.TemporaryDirectory() as root:
+        paths = Paths(root)
+        os.makedirs(paths.state_dir)
+        with open(paths.journal, "w") as file:
+            file.write(
+                json.dumps({"schema": 1, "time": "t", "event": "load", "boot_id": "b", **data}) + "\n"
+            )
+        for entry in journal.read(paths):
+            assert all(isinstance(value, (str, int, float, tuple)) for value in entry.facts.values())
+
+
+def test_journald_gets_fields_and_no_forged_ones(paths):
+    folder = paths.at("/run/systemd/journal")
+    os.makedirs(folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(folder + "/socket")
+        journal.append(paths, "fail", module="lp_1", reason="bad\nPRIORITY=0\nX=1")
+        fields = dict(line.split("=", 1) for line in server.recv(65536).decode().splitlines())
+    assert fields["MESSAGE_ID"] == journal.EVENTS["fail"] and fields["PRIORITY"] == "4"
+    assert fields["LIVEPATCH_MODULE"] == "lp_1" and fields["LIVEPATCH_REASON"] == "bad PRIORITY=0 X=1"
+
+
+def test_message_ids_are_128_bits_and_differ():
+    assert len(set(journal.EVENTS.values())) == len(journal.EVENTS)
+    assert all(len(bytes.fromhex(value)) == 16 for value in journal.EVENTS.values())

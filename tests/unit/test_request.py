@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+import pytest
+from fakehost import Host
+from hypothesis import given
+from hypothesis import strategies as st
+from test_guard import JSON
+
+from dnf_plugin_livepatch.model import Action, InForce, Problem, ReconcileResult
+from dnf_plugin_livepatch.runtime import request, state
+
+RESULT = ReconcileResult(
+    "5-1",
+    "b",
+    "2026-11-22T21:00:00Z",
+    "6.1",
+    True,
+    "lp-1-1.x86_64",
+    (InForce("lp_1", "lp-1-1.x86_64", ("CVE-2026-1000",), 1.0),),
+    (Action("load", "lp_1", "lp-1-1.x86_64", "done", 1.0),),
+    (Problem("x", "note", "text", ""),),
+    "",
+)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(str(tmp_path)).create()
+
+
+def write_result(host: Host, result: ReconcileResult) -> None:
+    state.write_json(host.paths.result, request.dump(result))
+
+
+def test_result_round_trip(host):
+    assert request.read_result(host.paths) is None
+    write_result(host, RESULT)
+    assert request.read_result(host.paths) == RESULT
+
+
+@given(st.fixed_dictionaries({}, optional={name: JSON for name in ReconcileResult._fields}))
+def test_hostile_result_is_read_or_refused(data):
+    try:
+        request.load(data)
+    except state.Broken as error:
+        assert str(error)
+
+
+def test_each_stamp_is_new(host):
+    assert request.current(host.paths) == ""
+    stamps = {request.request(host.paths) for _ in range(20)}
+    assert len(stamps) == 20 and request.current(host.paths) in stamps
+
+
+def program(host: Host, monkeypatch, script: str) -> None:
+    path = host.paths.at("/program")
+    with open(path, "w") as file:
+        file.write("#!/bin/sh\n" + script)
+    os.chmod(path, stat.S_IRWXU)
+    monkeypatch.setattr(request, "command", lambda paths: [path])
+
+
+def test_ask_runs_the_program_and_reads_its_answer(host):
+    result = request.ask(host.paths, 60)
+    assert result is not None and result.stamp == request.current(host.paths)
+    assert [problem.id for problem in result.problems] == ["rpmdb-unreadable"], (
+        "the tree has no rpm database"
+    )
+
+
+def test_an_old_answer_is_none(host, monkeypatch):
+    write_result(host, RESULT)
+    program(host, monkeypatch, "exit 1")
+    assert request.ask(host.paths, 10) is None
+
+
+def test_a_later_stamp_answers_too(host, monkeypatch):
+    program(host, monkeypatch, "exit 0")
+    write_result(host, RESULT._replace(stamp=f"{time.time_ns() + 10**12}-7"))
+    assert request.ask(host.paths, 10) is not None
+
+
+def test_ask_is_bounded_and_leaves_the_run_alone(host, monkeypatch):
+    program(host, monkeypatch, f"sleep 3; touch {host.paths.at('/ran')}")
+    start, told = time.monotonic(), []
+    assert request.ask(host.paths, 1.2, told.append) is None
+    assert time.monotonic() - start < 2.8 and told
+    end = time.monotonic() + 10
+    while not os.path.exists(host.paths.at("/ran")):
+        assert time.monotonic() < end, "the run was killed"
+        time.sleep(0.1)
