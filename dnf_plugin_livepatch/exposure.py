@@ -105,9 +105,12 @@ def _merged(one: Advisory, other: Advisory) -> Advisory:
 
 
 def merge(advisories: Iterable[Advisory]) -> Tuple[Advisory, ...]:
-    """One advisory for each id, whatever repositories list it, in an order of its own."""
+    """One advisory for each id, whatever repositories list it."""
+    rows = tuple(advisories)
+    if len({row.id for row in rows}) == len(rows):
+        return rows
     result: Dict[str, List[Advisory]] = {}
-    for advisory in sorted(set(advisories)):
+    for advisory in sorted(set(rows)):
         copies = result.setdefault(advisory.id, [])
         for index, copy in enumerate(copies):
             if _same_update(copy, advisory):
@@ -147,17 +150,12 @@ def debt(
             listed.add((order > 0) - (order < 0))
             newest_listed = newest_listed or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
-                if lineage(package.evr) == home:
+                if advisory.cves and lineage(package.evr) == home:
                     fixed.update(advisory.cves)
             elif advisory.type in ("security", "unknown"):  # a feed's missing type hides no CVE
+                date = advisory.issued or advisory.updated
                 for cve in advisory.cves:
-                    row = Debt(
-                        cve,
-                        advisory.id,
-                        advisory.severity,
-                        package.evr,
-                        advisory.issued or advisory.updated,
-                    )
+                    row = Debt(cve, advisory.id, advisory.severity, package.evr, date)
                     if cve not in first or _before(row, first[cve], compare):
                         first[cve] = row
     rows = _ascending((row for cve, row in first.items() if cve not in fixed), compare)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+from functools import cmp_to_key
+from typing import Any, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import hawkey
 
@@ -25,7 +26,7 @@ from ..releases import kernel_packages
 from . import goal
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
-MAX_OTHERS = 4
+MAX_OTHERS = 2
 MAX_NAMES = 64
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
 _TYPES = {
@@ -169,19 +170,17 @@ def _clean(text: object) -> str:
 
 
 def _date(moment: Any) -> str:
-    try:
-        return str(moment.strftime("%Y-%m-%d")) if moment is not None and moment.year > 1970 else ""
-    except (AttributeError, ValueError):
+    if moment is None or not 1970 < moment.year < 10000:
         return ""
+    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"
 
 
 def _builds(base: Any, main: Nevra) -> List[str]:
-    """EVRs of the running kernel's package that are installed or offered, newest first, each once."""
-    packages = base.sack.query().filterm(name=main.name, arch=main.arch)
-    evrs: Dict[str, None] = {}
-    for package in sorted(packages, reverse=True):
-        evrs[Nevra("", str(package.epoch), package.version, package.release, "").evr] = None
-    return list(evrs)
+    """EVRs of the running kernel's package that may be booted: the newest offered, and all installed."""
+    query = base.sack.query().filterm(name=main.name, arch=main.arch)
+    packages = {*query.latest(), *query.installed()}
+    evrs = {Nevra("", str(p.epoch), p.version, p.release, "").evr for p in packages}
+    return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: exposures.Compare) -> List[Nevra]:

@@ -118,8 +118,12 @@ def parse(data: Dict[str, Any]) -> Tuple[Inputs, ...]:
 
 def save(paths: Paths, *kernels: Inputs) -> bool:
     """Write the cache; False when it cannot be written, as in an unprivileged dnf run."""
+    import json
+
+    # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
+    text = json.dumps({"schema": state.SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
-        state.write_json(paths.exposure, dump(*kernels))
+        state.write_bytes(paths.exposure, text.encode("ascii"))
     except OSError:
         return False
     return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real DNF metadata into exposure inputs: kernel families, broken references, pruned or missing updateinfo."""
+"""Real DNF metadata into exposure inputs: kernel families, broken references, missing updateinfo."""
 
 from __future__ import annotations
 
