@@ -135,6 +135,16 @@ CATALOGUE: Dict[str, Message] = {
         "{fault}",
         "Correct or remove the file; livepatch-profiles(5) tells the format.",
     ),
+    "client-absent": Message(
+        "error",
+        "Live patch {nevra} is installed, but {client}, which loads it, is not there.",
+        "{remedy} Then run 'livepatch reconcile'.",
+    ),
+    "client-failed": Message(
+        "error",
+        "Live patch {nevra} is installed but not in force: {why}.",
+        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+    ),
     "profile-writable": Message(
         "warning",
         "{file} can be written by others than root, and it decides which packages may patch the kernel.",

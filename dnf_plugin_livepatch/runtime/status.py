@@ -336,8 +336,50 @@ def look(
     stock = inventory.read(paths, kernel)
     known = {entry.module: entry for entry in result.in_force} if result else {}
     guarded, fault = _guarded(paths, kernel.boot_id)
-    rows = patch_rows(stock.patches, loaded, guarded, dict(cover), known)
+    inside = [patch for patch in stock.patches if patch.loader == "kernel" or patch.kind == "empty"]
+    rows = patch_rows(inside, loaded, guarded, dict(cover), known)
+    # A name that reconcile knows and sysfs does not is a client's patch, such as a rival's.
+    if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
+        rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
     return Look(stock, loaded, rows, guarded, fault)
+
+
+def _outside(
+    paths: Paths,
+    kernel: Kernel,
+    patches: Sequence[InstalledPatch],
+    guarded: Guarded,
+    cover: Mapping[str, Tuple[str, ...]],
+) -> Tuple[PatchRow, ...]:
+    """The patches that vendors' own clients load, by what those say now."""
+    from .. import profiles
+    from . import external
+
+    found = []
+    for row in external.rows(profiles.load(paths.profile_dirs)[0], patches, kernel, cover):
+        state = IN_FORCE if row.in_force else NOT_LOADED
+        if not row.package:
+            state = FOREIGN
+        elif row.package in guarded.blocked or row.package in guarded.held:
+            state = BLOCKED if row.package in guarded.blocked else HELD
+        found.append(
+            PatchRow(
+                package=row.package,
+                module=row.module,
+                profile=row.profile,
+                owner="package" if row.package else "other",
+                installed=bool(row.package),
+                loaded=row.in_force,
+                enabled=row.in_force or None,
+                transition=False if row.in_force else None,
+                in_force=row.in_force,
+                build_id="",
+                cves=row.cves if row.in_force else (),
+                state=state,
+                reason=guarded.blocked.get(row.package, row.reason),
+            )
+        )
+    return tuple(found)
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:

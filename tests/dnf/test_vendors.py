@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import struct
@@ -190,15 +191,16 @@ def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profi
         shutil.copy(os.path.join(STANDINS, standin), host.path(folder + program))
     host.write("/usr/sbin/available", f"[49jdhygv] {vendors.OPEN}: one.\n")
     host.write("/usr/bin/patches", f"a-b-c kernel-{vendor.uname[:-7]}/ACC-1-3/vmlinux NOT-APPLIED\n")
-    host.write(
-        "/root/client.py",
-        "import sys\nfrom dnf_plugin_livepatch import profiles\n"
-        "from dnf_plugin_livepatch.model import Kernel\n"
-        "from dnf_plugin_livepatch.runtime import clients\n"
-        "rule = profiles.find(profiles.load(('/nonexistent',))[0], sys.argv[1])\n"
-        "result = clients.apply(rule, Kernel(sys.argv[2], 'x86_64'))\n"
-        "print(result.outcome, result.after.state, result.why)\n",
-    )
-    told = one.sh(f"python3 /root/client.py {profile} {vendor.uname}")
-    assert told.out.startswith("done in-force"), told.text
+    verb = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
+    before = one.sh(f"{verb} status --json")
+    assert before.code == 5 and json.loads(before.out)["exposure"]["closed_live"] == [], before.text
+    told = one.sh(f"{verb} reconcile --json")
+    assert told.code == 0, told.text
+    result = json.loads(told.out)
+    assert [row["nevra"] for row in result["in_force"]] == [str(vendor.best)], told.text
+    after = one.sh(f"{verb} status --json")
+    exposure = json.loads(after.out)["exposure"]
+    assert [row["cve"] for row in exposure["closed_live"]] == [vendors.OPEN], after.text
+    assert [row["cve"] for row in exposure["open"]] == [vendors.CLOSED], after.text
+    assert after.code == 0
     host.drop()

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Live patches that a vendor's own client loads, for reconcile and status. Nothing of them is in sysfs.
+
+In rows and results such a patch goes by its profile's name, dashes as underscores, where others have a
+module's. What the client
+says of the running kernel is all there is to believe, so it is asked again each time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Container, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+from ..messages import problem
+from ..model import Action, InForce, InstalledPatch, Kernel, Problem
+from ..profile_file import Profile
+from . import clients
+
+
+class Outside(NamedTuple):
+    """What the clients did and left. ``desired`` are the NEVRAs that should be in force."""
+
+    desired: Tuple[str, ...] = ()
+    in_force: Tuple[InForce, ...] = ()
+    actions: Tuple[Action, ...] = ()
+    problems: Tuple[Problem, ...] = ()
+
+
+class Row(NamedTuple):
+    """One patch of a client for status; ``package`` is "" for a rival's."""
+
+    module: str
+    profile: str
+    package: str
+    in_force: bool
+    cves: Tuple[str, ...]
+    reason: str
+
+
+def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> Tuple[InstalledPatch, ...]:
+    """The installed packages of one profile that count: of a cumulative vendor the newest, the first."""
+    found = tuple(patch for patch in patches if patch.profile == rule.name and patch.kind == "patch")
+    return found[:1] if rule.cumulative else found
+
+
+def _label(rule: Profile) -> str:
+    return rule.name.replace("-", "_")  # fit to stand where a module's name is expected
+
+
+def _present(rule: Profile) -> bool:
+    """Whether a rival, which has no package and no command of ours, is on this host."""
+    client = rule.client
+    return (
+        client is not None
+        and not client.apply
+        and any(os.access(argv[0], os.X_OK) for argv in client.state)
+    )
+
+
+def _in_force(found: clients.ClientState) -> bool:
+    return found.state in ("in-force", "outdated")
+
+
+def converge(
+    rules: Iterable[Profile],
+    patches: Sequence[InstalledPatch],
+    kernel: Kernel,
+    timeout: float,
+    stays_out: Container[str] = (),
+) -> Outside:
+    """Let each client load what is installed for ``kernel``; ``patches`` newest first.
+
+    ``stays_out`` are blocked or held NEVRAs. ``timeout`` in seconds is the least that each client gets.
+    """
+    desired: List[str] = []
+    in_force: List[InForce] = []
+    actions: List[Action] = []
+    problems: List[Problem] = []
+    for rule in rules:
+        if _present(rule):
+            found = clients.state(rule, kernel)
+            if _in_force(found):
+                in_force.append(InForce(_label(rule), "", found.cves))
+        if rule.loader == "kernel" or rule.client is None:
+            continue
+        mine = [str(patch.nevra) for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
+        if not mine:
+            continue
+        desired += mine
+        before = clients.state(rule, kernel)
+        result = clients.apply(rule, kernel, max(timeout, rule.client.timeout))
+        if result.after != before or not result.ok:
+            outcome = "done" if result.ok else "failed"
+            actions.append(Action("load", _label(rule), mine[0], outcome, round(result.seconds, 3)))
+        if result.outcome == "done":
+            seconds = round(result.seconds, 3)
+            in_force += [InForce(_label(rule), nevra, result.after.cves, seconds) for nevra in mine]
+        elif result.outcome == "absent":
+            facts = {"nevra": mine[0], "client": rule.client.title, "remedy": rule.client.absent}
+            problems.append(problem("client-absent", **facts))
+        else:
+            problems.append(problem("client-failed", nevra=mine[0], why=result.why))
+    return Outside(tuple(desired), tuple(in_force), tuple(actions), tuple(problems))
+
+
+def rows(
+    rules: Iterable[Profile],
+    patches: Sequence[InstalledPatch],
+    kernel: Kernel,
+    cover: Mapping[str, Tuple[str, ...]],
+) -> Tuple[Row, ...]:
+    """What the clients say now of the installed patches that they load, and of rivals on this host."""
+    found: List[Row] = []
+    for rule in rules:
+        rival = _present(rule)
+        mine = _newest(patches, rule) if rule.loader != "kernel" else ()
+        if not rival and not mine:
+            continue
+        told = clients.state(rule, kernel)
+        reason = "" if _in_force(told) else told.why or told.state
+        for patch in mine:
+            nevra = str(patch.nevra)
+            cves = told.cves or cover.get(nevra, ()) or patch.cves
+            found.append(Row(_label(rule), rule.name, nevra, _in_force(told), cves, reason))
+        if rival and _in_force(told):
+            found.append(Row(_label(rule), rule.name, "", True, told.cves, ""))
+    return tuple(found)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reconcile and status with patches that a vendor's own client loads; stand-ins are the clients."""
+
+import pytest
+from test_clients import OE, UEK, UUID, install, rows
+
+from dnf_plugin_livepatch.model import InForce, InstalledPatch, Nevra
+from dnf_plugin_livepatch.runtime import external
+
+
+def package(profile, name, version, release="0", kind="patch"):
+    nevra = Nevra(name, "0", version, release, "noarch")
+    return InstalledPatch(nevra, profile, UEK.release, kind, profile, ())
+
+
+NEW = package("ksplice", f"uptrack-updates-{UEK.release}", "20241022")
+OLD = package("ksplice", f"uptrack-updates-{UEK.release}", "20240922")
+
+
+@pytest.fixture
+def ksplice(tmp_path):
+    (tmp_path / "available").write_text("[49jdhygv] CVE-2021-20239: Information leak in BPF.\n")
+    return install(tmp_path, "ksplice", "uptrack.py", ("uptrack-upgrade", "uptrack-show", "uptrack-uname"))
+
+
+def test_what_is_installed_is_loaded_once_and_then_left_alone(ksplice):
+    assert [row.in_force for row in external.rows([ksplice], (NEW, OLD), UEK, {})] == [False]
+    first = external.converge([ksplice], (NEW, OLD), UEK, 1)
+    assert first.desired == (str(NEW.nevra),) and first.problems == ()
+    assert [(a.verb, a.module, a.outcome) for a in first.actions] == [("load", "ksplice", "done")]
+    assert [(f.module, f.nevra, f.cves) for f in first.in_force] == [
+        ("ksplice", str(NEW.nevra), ("CVE-2021-20239",))
+    ]
+    (row,) = external.rows([ksplice], (NEW, OLD), UEK, {})
+    assert row == external.Row("ksplice", "ksplice", str(NEW.nevra), True, ("CVE-2021-20239",), "")
+
+
+def test_a_second_run_changes_nothing(ksplice, tmp_path):
+    external.converge([ksplice], (NEW,), UEK, 1)
+    (tmp_path / "available").write_text((tmp_path / "applied").read_text())
+    again = external.converge([ksplice], (NEW,), UEK, 1)
+    assert again.actions == () and again.problems == () and again.in_force[0].nevra == str(NEW.nevra)
+
+
+@pytest.mark.parametrize("broken", ["fail", "garble", "lie"])
+def test_a_client_that_does_not_do_it_is_an_error_and_closes_nothing(ksplice, tmp_path, broken):
+    (tmp_path / "broken").write_text(broken)
+    found = external.converge([ksplice], (NEW,), UEK, 1)
+    assert found.in_force == () and [p.id for p in found.problems] == ["client-failed"]
+    assert found.problems[0].severity == "error" and found.desired
+    (row,) = external.rows([ksplice], (NEW,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
+    assert not row.in_force and row.reason
+
+
+def test_an_absent_client_is_an_error_with_its_remedy(ksplice, tmp_path):
+    for program in ("uptrack-upgrade", "uptrack-show"):
+        (tmp_path / program).unlink()
+    found = external.converge([ksplice], (NEW,), UEK, 1)
+    assert [p.id for p in found.problems] == ["client-absent"] and "uptrack" in found.problems[0].remedy
+
+
+def test_a_blocked_or_empty_package_is_not_handed_to_the_client(ksplice, tmp_path):
+    empty = package("ksplice", "uptrack-updates-x", "1", kind="empty")
+    assert external.converge([ksplice], (NEW, OLD), UEK, 1, {str(NEW.nevra)}) == external.Outside()
+    assert external.converge([ksplice], (empty,), UEK, 1) == external.Outside()
+    assert (tmp_path / "available").exists()
+
+
+def test_single_patches_are_all_in_force_with_the_cves_of_their_advisories(tmp_path):
+    single = install(tmp_path, "openeuler-single", "syscare.py", ("syscare",))
+    base = f"kernel-{OE.release[:-7]}/"
+    rows(
+        tmp_path,
+        (UUID + "1", base + "SGL_1/vmlinux", "NOT-APPLIED"),
+        (UUID + "2", base + "HP1/x", "ACCEPTED"),
+    )
+    both = tuple(
+        package("openeuler-single", f"patch-kernel-x-{name}", "1", "1") for name in ("SGL_1", "HP1")
+    )
+    found = external.converge([single], both, OE, 1)
+    assert [f.nevra for f in found.in_force] == [str(patch.nevra) for patch in both]
+    assert {f.module for f in found.in_force} == {"openeuler_single"}
+    cover = {str(both[0].nevra): ("CVE-2024-0001",)}
+    assert [row.cves for row in external.rows([single], both, OE, cover)] == [("CVE-2024-0001",), ()]
+
+
+def test_a_rival_is_told_and_never_driven(tmp_path):
+    rival = install(tmp_path, "kernelcare", "kcarectl.py", ("kcarectl",))
+    (tmp_path / "code").write_text("0")
+    (tmp_path / "cvelist").write_text("CVE-2024-1086\n")
+    found = external.converge([rival], (), UEK, 1)
+    assert found.in_force == (InForce("kernelcare", "", ("CVE-2024-1086",)),)
+    assert found.actions == () and not (tmp_path / "driven").exists()
+    assert external.rows([rival], (), UEK, {})[0].package == ""
+    (tmp_path / "code").write_text("3")
+    assert external.converge([rival], (), UEK, 1).in_force == ()
+    assert external.rows([rival], (), UEK, {}) == ()
