@@ -7,6 +7,7 @@ root=$1 work=$2
 shift 2
 product=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$root/work" "$root/product" "$work"
+# shellcheck disable=SC2016
 exec unshare --mount --pid --fork --kill-child /bin/bash -c '
     set -e
     root=$1 work=$2 product=$3

@@ -5,7 +5,8 @@
 set -euo pipefail
 suite=$1 dir=$2
 shift 2
-[ -e "$dir/.complete" ] && exit 0
+[ "$(cat "$dir/.complete" 2>/dev/null)" = "$*" ] && exit 0
+# shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
     awk '/ Debian$/ { print $1; exit }')
 [ -n "$mirror" ] || { echo "apt knows no Debian mirror: run 'apt-get update' first" >&2; exit 1; }
@@ -17,4 +18,4 @@ mmdebstrap --quiet --variant=apt --mode=root --components=main --include="$(IFS=
     --aptopt="Acquire::Check-Valid-Until \"${valid:-true}\"" --aptopt="Acquire::Check-Date \"${date:-true}\"" \
     --aptopt='Acquire::Languages "none"' --dpkgopt=path-exclude='/usr/share/doc/*' \
     "$suite" "$dir" "$mirror"
-touch "$dir/.complete"
+echo "$*" > "$dir/.complete"
