@@ -34,7 +34,7 @@ def test_the_lists_are_not_empty():
 
 
 def test_ruff():
-    clean(tool("ruff"), "check", "--no-cache", "--", *PYTHON)
+    clean(tool("ruff"), "check", "--no-cache", "--output-format", "concise", "--", *PYTHON)
 
 
 def test_mypy_strict():
