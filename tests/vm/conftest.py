@@ -104,7 +104,7 @@ def booted() -> Iterator[Host]:
     with qemu.Machine(qemu.build()) as machine:
         machine.boot()
         # An emulated machine on a busy one takes its time; nothing here is about how long.
-        machine.ok(f"cat >>{CONF} <<END\n[main]\ntransition_timeout = 240\nEND")
+        machine.ok(f"printf '[main]\\ntransition_timeout = 240\\n' >{CONF}")
         # The first start of DNF reads half of Python from the disk; once is enough.
         machine.ok("dnf -q repolist")
         machine.save(SETTLED)
