@@ -234,7 +234,7 @@ def _patch(
         if note is not None
     ]
     manifests = None
-    if view.root:
+    if view.root and any(path.startswith("/usr/share/livepatch/") for path in package.files):
         try:
             manifests = rpms.manifests(
                 os.path.join(view.root, metadata.safe(package.location)), package.files
