@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The exposure cache: what is written is read, what is spoiled is not believed, nobody is made to wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.exposure import EXACT, Inputs
+from dnf_plugin_livepatch.model import Debt, Unfixable
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import cache
+
+FULL = Inputs(
+    "6.12.1-1.x86_64",
+    "kernel-core-6.12.1-1.x86_64",
+    EXACT,
+    "",
+    "2026-11-22T00:00:00Z",
+    (("baseos", "1700000000"),),
+    (Debt("CVE-2026-1000", "A-1", "Important", "1:6.12.2-1", "2026-11-01"),),
+    (("lp-1-1.x86_64", ("CVE-2026-1000",)),),
+    (Unfixable("CVE-2026-2000", "changes a struct"),),
+    "2027-01-01",
+    "6.12.9-1",
+)
+OTHER = Inputs("6.12.9-1.x86_64", reason="not looked at")
+
+
+def test_what_is_saved_is_loaded_for_the_kernel_that_runs(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    assert cache.save(paths, FULL, OTHER)
+    assert cache.load(paths, FULL.kernel_release) == (FULL, "")
+    assert cache.load(paths, OTHER.kernel_release) == (OTHER, "")
+    missing, why = cache.load(paths, "5.0-1")
+    assert missing is None and "5.0-1" in why and "dnf" in why
+    assert stat.S_IMODE(os.stat(paths.exposure).st_mode) == 0o644
+    assert os.listdir(paths.state_dir) == ["exposure.json"], "no temporary file is left"
+
+
+def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file in the way")
+    assert not cache.save(Paths(str(tmp_path)), FULL)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    os.makedirs(paths.state_dir)
+    with open(paths.exposure, "wb") as file:
+        file.truncate(1 << 40)
+    found, why = cache.load(paths, FULL.kernel_release)
+    assert found is None and "larger" in why
+
+
+SPOILED = [
+    ("kernel_release", "../../etc"), ("kernel_release", ""), ("kernel_release", None), ("quality", "fine"),
+    ("quality", None), ("as_of", "yesterday"), ("as_of", 7), ("reason", "\x1b[31m"), ("reason", "x" * 3000),
+    ("debt", {}), ("debt", [7]), ("debt", [{"cve": "CVE-1"}]), ("debt", [{"cve": "CVE-2026-1000"}]),
+    ("cover", [{"nevra": "lp-1-1.x86_64", "cves": "CVE-2026-1000"}]), ("cover", [{"nevra": "../x", "cves": []}]),
+    ("cover", [{"nevra": "lp-1-1.x86_64", "cves": [["CVE-2026-1000"]]}]),
+    ("unfixable", [{"cve": "x", "reason": ""}]), ("support_end", "soon"), ("newest_kernel", "no evr at all"),
+    ("repositories", [{"id": 1, "revision": ""}]), ("kernel_package", "a b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key, value", SPOILED)
+def test_one_bad_field_spoils_the_file(tmp_path: Path, key: str, value: Any) -> None:
+    paths = Paths(str(tmp_path))
+    assert cache.save(paths, FULL)
+    with open(paths.exposure, encoding="utf-8") as file:
+        data = json.load(file)
+    data["kernels"][0][key] = value
+    with open(paths.exposure, "w", encoding="utf-8") as file:
+        json.dump(data, file)
+    found, why = cache.load(paths, FULL.kernel_release)
+    assert found is None and "cannot be believed" in why
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_nothing_but_cache_errors_comes_of_any_json(value: Any) -> None:
+    entry = cache.dump(FULL)["kernels"][0]
+    for data in ({"kernels": value}, {"kernels": [value]}, {"kernels": [{**entry, "debt": value}]}):
+        try:
+            cache.parse(data)
+        except cache.CacheError:
+            pass
+
+
+@given(st.sampled_from(sorted(Inputs._fields)), json_values)
+def test_whatever_is_believed_is_typed(key: str, value: Any) -> None:
+    try:
+        (found,) = cache.parse({"kernels": [{**cache.dump(FULL)["kernels"][0], key: value}]})
+    except cache.CacheError:
+        return
+    assert cache.parse(cache.dump(found)) == (found,)
+    assert all(isinstance(row, Debt) for row in found.debt)
