@@ -159,16 +159,18 @@ def _kernel_fields(profile: Profile, release: str) -> Optional[Dict[str, str]]:
 
 def _release(profile: Profile, values: Dict[str, str], nevra: Nevra) -> str:
     """The kernel release that ``values`` make by the profile's rule, "" when they make none."""
-    if "release" in values and "release" not in templates.fields(profile.kernel):
-        return release_of_capability(values["release"])
     known = dict(values)
-    if "arch" not in known and nevra.arch in ARCHES:
-        known["arch"] = nevra.arch
-    elif "arch" in known and nevra.arch not in ("noarch", known["arch"]):
-        return ""
-    known.setdefault("variant", "")
-    release = templates.render(profile.kernel, known)
-    return "" if "*" in release or _kernel_fields(profile, release) is None else release
+    if "release" in values and "release" not in templates.fields(profile.kernel):
+        release = release_of_capability(values["release"])
+    else:
+        if "arch" not in known and nevra.arch in ARCHES:
+            known["arch"] = nevra.arch
+        known.setdefault("variant", "")
+        release = templates.render(profile.kernel, known)
+        if "*" in release or _kernel_fields(profile, release) is None:
+            return ""
+    arch = release.partition("+")[0].rpartition(".")[2]
+    return "" if arch in ARCHES and nevra.arch not in ("noarch", arch) else release
 
 
 def _from_provides(

@@ -193,9 +193,13 @@ def test_a_requirement_that_agrees_or_says_nothing_changes_nothing(requirement):
 
 
 def test_a_package_of_another_architecture_is_no_match():
-    assert judge("kp-1-1.aarch64", (f"kpatch-patch = {EL9}",)).kernel_release != EL9.replace(
-        "x86_64", "aarch64"
-    )
+    for capability in (
+        f"kpatch-patch = {EL9}",
+        f"livepatch(kernel-uname-r:{EL9})",
+        f"kpatch-patch = {EL9}+rt",
+    ):
+        assert judge("kp-1-1.aarch64", (capability,)).kind == "not-a-live-patch"
+        assert judge("kp-1-1.x86_64", (capability,)).kernel_release.startswith(EL9)
     assert judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.noarch").kind == "not-a-live-patch"
 
 
