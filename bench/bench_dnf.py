@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`dnf upgrade` with nothing to do: plugin on against plugin off, repositories of 100 to 50,000 live patches.
+"""`dnf upgrade` with nothing to do: plugin on against plugin off, with 100 to 50,000 live patches.
 
-The host is the one of tests/dnf: real DNF, a real rpm database, a faked kernel release. The repository's metadata
-is made by createrepo_c from package records; there are no RPMs behind it, and none is asked for.
+The host is the one of tests/dnf: real DNF, a real rpm database, a faked kernel release. The metadata of
+the repository is made by createrepo_c from package records; no RPMs are behind it, none is asked for.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from typing import Any, Dict, List
 
 import createrepo_c
 
-from . import pairs
-
 TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "dnf")
 LIMITS = ((100, 1.10), (5000, 1.07), (50000, 1.05))
 WARM = ("dnf", "-y", "--setopt=metadata_expire=-1", "upgrade")
 
 
 def _package(number: int) -> "createrepo_c.Package":
-    """A live patch; every tenth is for a kernel of its own, the first ones are for the running kernel's past."""
+    """A live patch; ten builds for each of many kernels that do not run."""
     kernel = f"5.14.0-{100 + number // 10}.el9.x86_64"
     package = createrepo_c.Package()
     package.name = f"kpatch-patch-5_14_0-{100 + number // 10}"
@@ -51,8 +49,12 @@ def _repository(folder: str, count: int) -> None:
     data = os.path.join(folder, "repodata")
     os.makedirs(data)
     records = []
-    for name, kind in (("primary", createrepo_c.PrimaryXmlFile), ("filelists", createrepo_c.FilelistsXmlFile),
-                       ("other", createrepo_c.OtherXmlFile)):  # fmt: skip
+    kinds = {
+        "primary": createrepo_c.PrimaryXmlFile,
+        "filelists": createrepo_c.FilelistsXmlFile,
+        "other": createrepo_c.OtherXmlFile,
+    }
+    for name, kind in kinds.items():
         path = os.path.join(data, name + ".xml.gz")
         file = kind(path)
         file.set_num_of_pkgs(count)

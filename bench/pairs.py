@@ -39,7 +39,9 @@ def _once(run: Command) -> Tuple[float, float]:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
-def measure(name: str, one: Command, other: Command, limit: float, count: int, by: str = "cpu") -> Dict[str, Any]:
+def measure(
+    name: str, one: Command, other: Command, limit: float, count: int, by: str = "cpu"
+) -> Dict[str, Any]:
     """A row: ``one`` against ``other`` in ``count`` pairs; ``by`` is what the limit counts, cpu or wall."""
     samples: List[Tuple[Tuple[float, float], Tuple[float, float]]] = []
     _once(one)

@@ -14,12 +14,8 @@ from typing import Any, Dict, List, Optional
 
 from dnf.cli import CliError, commands
 
-from .. import policy
-
 EXIT_OFFERED = 100
 EXIT_NOT_IN_FORCE = 5
-#: As a bare upgrade would ask, for nothing but the live patch.
-_ALONE = policy.Request(policy.ALL)
 
 
 class LivepatchCommand(commands.Command):  # type: ignore[misc]
@@ -101,9 +97,15 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         self.base.resolve(self.cli.demands.allow_erasing)
         return session
 
+    def _plan(self, session: Any, prompt: bool) -> None:
+        """As a bare upgrade would ask, for nothing but the live patch."""
+        from .. import policy
+
+        session.plan(policy.Request(policy.ALL), (), self.cli.demands.allow_erasing, prompt)
+
     def _update(self) -> None:
         session = self._session = self._resolved()
-        session.plan(_ALONE, (), self.cli.demands.allow_erasing, prompt=True)
+        self._plan(session, prompt=True)
 
     def run_resolved(self) -> None:
         """Import what loading needs before the transaction may replace it."""
@@ -118,7 +120,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def _check(self) -> None:
         session = self._resolved()
-        session.plan(_ALONE, (), self.cli.demands.allow_erasing, prompt=False)
+        self._plan(session, prompt=False)
         release, offered = session.kernel.release, sorted(session.added)
         if self.opts.json:
             print(json.dumps({"schema": 1, "kernel_release": release, "offered": offered}))

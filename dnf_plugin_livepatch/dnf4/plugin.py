@@ -3,22 +3,25 @@
 
 No exception leaves a hook undecided. DNF would let its own Error end the user's transaction and print
 the trace of any other; here each becomes one warning line, with the trace in dnf's log file.
+
+Every dnf command pays for what is imported here, so that the hooks import what they need.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
+import os
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import dnf
 import libdnf
 
-from .. import config, messages
 from ..paths import Paths
-from ..policy import NONE
-from . import report, request
+from . import UPGRADES
 
 if TYPE_CHECKING:
+    from .request import Watch
     from .session import Session
 
 EXIT_NOT_IN_FORCE = 5
@@ -32,9 +35,7 @@ def soft(hook: "Callable[[LivepatchPlugin], None]") -> "Callable[[LivepatchPlugi
         try:
             hook(self)
         except Exception as error:  # any: a plugin that adds must not take away
-            what = f"{type(error).__name__}: {error}"
-            self.voice.tell([messages.problem("plugin-fault", what=hook.__name__.strip("_"), error=what)])
-            report.LOG.debug("livepatch: %s", hook.__name__, exc_info=True)
+            self.complain(hook.__name__.strip("_"), error)
 
     return run
 
@@ -50,6 +51,8 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         DNF's own reader ends every dnf command at a line that it does not understand.
         """
+        from .. import config
+
         parser = libdnf.conf.ConfigParser()
         parser.addSection("main")
         parser.setValue("main", "enabled", "1" if config.read(Paths().config)[0].enabled else "0")
@@ -57,11 +60,27 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def __init__(self, base: Any, cli: Any) -> None:
         super().__init__(base, cli)
-        self.voice = report.Voice()
+        self._complaints: "set[str]" = set()
         self._session: "Optional[Session]" = None
-        self._watch: Optional[request.Watch] = None
+        self._watch: "Optional[Watch]" = None
         self._resolving = False
         self._register()
+
+    def complain(self, what: str, error: Exception) -> None:
+        """Say once in one line that ``what`` failed, whatever else may be broken too."""
+        told = f"{type(error).__name__}: {error}"
+        log = logging.getLogger("dnf.plugin")
+        log.debug("livepatch: %s", what, exc_info=error)
+        if told in self._complaints:
+            return
+        self._complaints.add(told)
+        try:
+            from .. import messages
+            from . import report
+
+            log.warning("%s", report.line(messages.problem("plugin-fault", what=what, error=told))[1])
+        except Exception:
+            log.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
 
     @soft
     def _register(self) -> None:
@@ -75,30 +94,55 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     def pre_config(self) -> None:
         """Watch what API users ask for; the command line can be asked itself."""
         if getattr(self.cli, "command", None) is None and self._watch is None:
-            self._watch = request.Watch(self.base)
+            from .request import Watch
+
+            self._watch = Watch(self.base)
 
     @soft
     def sack(self) -> None:
         """Keep blocked live patches from every command that resolves."""
-        if self.base.conf.installroot == "/" and (self.cli is None or self.cli.demands.resolving):
-            self._opened().hide_blocked()
+        resolves = self.cli is None or self.cli.demands.resolving
+        if resolves and self.base.conf.installroot == "/" and os.path.exists(Paths().guard):
+            from ..runtime import guard
+
+            blocked = guard.blocked(Paths())
+            if blocked:
+                from . import goal
+
+                goal.hide(self.base, blocked)
 
     @soft
     def resolved(self) -> None:
         """Add the live patch, unless this is a resolve of our own."""
         if self._resolving:
             return
+        seen = ""
+        command = getattr(self.cli, "command", None)
+        if not self.base.transaction and (command is None or command.aliases[0] in UPGRADES):
+            from . import memo
+
+            seen = memo.take(self.base, Paths())
+            if memo.same(Paths(), seen):
+                return
+        from ..policy import ALL, NONE
+        from . import request
+
         wish, specs = request.read(self.base, self.cli, self._watch)
         if wish.kind == NONE:
-            report.LOG.debug("livepatch: stands aside: %s", wish.why)
+            logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
             return
-        command = getattr(self.cli, "command", None)
+        if self._session is None:
+            from .session import Session
+
+            self._session = Session(self.base)
         allow_erasing = self._watch.allow_erasing if self._watch else self.cli.demands.allow_erasing
         self._resolving = True
         try:
-            self._opened().plan(wish, specs, allow_erasing, prompt=command is not None)
+            self._session.plan(wish, specs, allow_erasing, prompt=command is not None)
         finally:
             self._resolving = False
+        if seen and self._session.quiet and wish.kind == ALL and not wish.filtered:
+            memo.save(Paths(), seen)
 
     @soft
     def pre_transaction(self) -> None:
@@ -114,11 +158,3 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             return
         if session.config.on_failure == "error" and self.cli is not None:
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
-
-    def _opened(self) -> "Session":
-        if self._session is None:
-            # Here, not above: most dnf commands never come here and shall not pay for it.
-            from .session import Session
-
-            self._session = Session(self.base)
-        return self._session

@@ -27,6 +27,11 @@ class Voice:
     def __init__(self) -> None:
         self._said: Set[str] = set()
 
+    @property
+    def silent(self) -> bool:
+        """Was nothing said yet?"""
+        return not self._said
+
     def tell(self, problems: Iterable[Problem]) -> None:
         """Log each of ``problems`` in one line, with its remedy."""
         for problem in problems:

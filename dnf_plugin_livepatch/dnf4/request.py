@@ -12,8 +12,7 @@ from typing import Any, Dict, Iterable, List, Set, Tuple
 
 from ..model import Nevra
 from ..policy import ALL, NAMED, NONE, Request
-
-UPGRADES = ("upgrade", "upgrade-minimal")
+from . import UPGRADES
 
 
 class Watch:

@@ -77,6 +77,11 @@ class Session:
         if prompt and self.base.transaction:
             self.soft("describing the transaction", None, lambda: self._prompt(surveys[0], chosen))
 
+    @property
+    def quiet(self) -> bool:
+        """Was there nothing to add, nothing to load and nothing to say?"""
+        return self.voice.silent and not self.added and not self.expected
+
     def _read_inputs(self) -> None:
         from ..runtime import cache
         from . import advisories
@@ -225,13 +230,6 @@ class Session:
 
         return dict(guard.blocked(self.paths))
 
-    def hide_blocked(self) -> None:
-        """Keep blocked live patches out of DNF's own upgrade too."""
-        blocked = self.blocked()
-        if blocked:
-            for name in goal.hide(self.base, blocked):
-                LOG.debug("livepatch: %s is blocked and not offered", name)
-
     def prepare(self) -> None:
         """Import what ``load`` needs: the transaction may replace this very plugin on disk."""
         from ..runtime import inventory, request, status  # noqa: F401
@@ -278,9 +276,10 @@ class Session:
         return good
 
     def _after(self) -> None:
-        from ..runtime import inventory, status
+        from ..runtime import status
 
-        self.unfixable = status.unfixable(inventory.read(self.paths, self.kernel).patches)
+        seen = status.look(self.paths, self.kernel, self.inputs.cover)
+        self.unfixable = status.unfixable(seen.stock.patches)
 
 
 def _told(error: Exception) -> str:

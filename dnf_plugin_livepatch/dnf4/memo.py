@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Remember, for this boot, that there was nothing to add and nothing to say.
+
+Most runs of `dnf upgrade` find the repositories, the rpm database, the kernel and our own files as the run
+before left them. Then its answer stands, and finding that out costs a few stat() calls. Whatever changes
+any of them makes the texts differ, and the whole is looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ..paths import Paths
+
+_NAME = "/dnf-quiet"
+#: Seconds after which the advisories are read again although no repository changed.
+_FRESH = 6 * 3600
+
+
+def take(base: Any, paths: Paths) -> str:
+    """A text that changes with everything that an answer depends on."""
+    import rpm
+
+    from ..runtime import fingerprint
+    from ..runtime import kernel as kernels
+
+    parts = [fingerprint.take(paths, kernels.running(paths), rpm.expandMacro("%_dbpath"))]
+    for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
+        parts.append(f"{repo.id} {repo._repo.getRevision()} {repo.gpgcheck}")
+    return "\n".join([*parts, paths.root, *map(str, base.conf.excludepkgs)])
+
+
+def same(paths: Paths, now: str) -> bool:
+    """Is ``now`` the text for which there was nothing to do?
+
+    The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
+    """
+    from ..runtime import state
+
+    try:
+        if not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
+            return False
+    except OSError:
+        return False
+    return state.read_text(paths.run_dir + _NAME, 1 << 20) == now.strip()
+
+
+def save(paths: Paths, now: str) -> None:
+    """Remember ``now``; where that cannot be written, the next run looks again."""
+    from ..runtime import state
+
+    try:
+        state.write_bytes(paths.run_dir + _NAME, now.strip().encode("utf-8", "surrogateescape"))
+    except OSError:
+        return
