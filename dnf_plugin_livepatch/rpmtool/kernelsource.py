@@ -38,13 +38,12 @@ def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target
     release = args.kernel or banner(vmlinux)
     runner.steps.step(f"Unpacking {os.path.basename(args.kernel_srpm)}")
     define = ["--define", f"_topdir {top}"]
-    for argv in (
-        ["rpm", *define, "--dbpath", os.path.join(top, "db"), "-i", os.path.abspath(args.kernel_srpm)],
-        ["rpmbuild", "-bp", "--nodeps", *define, *glob.glob(os.path.join(top, "SPECS", "*.spec"))],
-    ):
-        outcome = runner.run(argv)
-        if outcome.status or not glob.glob(os.path.join(top, "SPECS", "*.spec")):
-            refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
+    base = ["--dbpath", os.path.join(top, "db")]
+    _succeed(runner, ["rpm", *define, *base, "-i", os.path.abspath(args.kernel_srpm)])
+    specs = glob.glob(os.path.join(top, "SPECS", "*.spec"))
+    if len(specs) != 1:
+        refuse("rpm-unreadable", path=args.kernel_srpm, why=f"it holds {len(specs)} spec files")
+    _succeed(runner, ["rpmbuild", "-bp", "--nodeps", *define, *specs])
     tree = _tree(os.path.join(top, "BUILD"), args.kernel_srpm)
     config = args.config or _config(tree, os.path.join(top, "SOURCES"), release)
     goal = os.path.join(tree, ".config")
@@ -52,6 +51,12 @@ def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target
         shutil.copyfile(config, goal)
     _name(tree, release, runner)
     return target.locate(release, "", tree, vmlinux, goal, args.kernel_build_id)
+
+
+def _succeed(runner: Runner, argv: List[str]) -> None:
+    outcome = runner.run(argv)
+    if outcome.status:
+        refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
 
 
 def banner(vmlinux: str) -> str:

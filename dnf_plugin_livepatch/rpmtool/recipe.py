@@ -160,10 +160,10 @@ def parse(text: str, path: str) -> Recipe:
                 raise ValueError("an input has an unacceptable name or digest")
             inputs.append(Input(item["name"], item["sha256"], tuple(cve(c) for c in _strings(item["cves"]))))
         recipe = Recipe(
-            kind=data["kind"],
-            kernel_release=data["kernel_release"],
-            arch=data["arch"],
-            name=data["name"],
+            kind=str(data["kind"]),
+            kernel_release=str(data["kernel_release"]),
+            arch=str(data["arch"]),
+            name=str(data["name"]),
             version=version(data["version"], "version"),
             release=version(data["release"], "release"),
             epoch=int(data["epoch"]),

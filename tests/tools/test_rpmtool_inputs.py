@@ -15,10 +15,10 @@ GOOD = """\
 @@ -8,6 +8,7 @@
  static int cmdline_proc_show(struct seq_file *m, void *v)
  {
- 	seq_puts(m, saved_command_line);
-+	seq_puts(m, " patched");
- 	seq_putc(m, '\\n');
- 	return 0;
+ \tseq_puts(m, saved_command_line);
++\tseq_puts(m, " patched");
+ \tseq_putc(m, '\\n');
+ \treturn 0;
  }
 """
 
@@ -69,8 +69,8 @@ def tree(place):
     "text, expected",
     [
         ("Subject: nothing\n\nno diff here\n", "diff-empty"),
-        (GOOD.replace('+	seq_puts(m, " patched");\n', ""), "diff-empty"),
-        (GOOD.replace('+	seq_puts(m, " patched");', "+	/* only a comment */"), "diff-empty"),
+        (GOOD.replace('+\tseq_puts(m, " patched");\n', ""), "diff-empty"),
+        (GOOD.replace('+\tseq_puts(m, " patched");', "+\t/* only a comment */"), "diff-empty"),
         (GOOD.replace("cmdline.c", "entry.S"), "diff-assembly"),
         (GOOD.replace("static int cmdline_proc_show", "static int __init cmdline_proc_show"), "diff-init"),
         (GOOD.replace("fs/proc/cmdline.c", "Documentation/x.rst"), "diff-not-code"),
@@ -80,7 +80,7 @@ def tree(place):
             "diff-data",
         ),
         (
-            "--- a/x.h\n+++ b/x.h\n@@ -5,2 +5,3 @@ struct big {\n 	int a;\n+	int b;\n 	int c;\n",
+            "--- a/x.h\n+++ b/x.h\n@@ -5,2 +5,3 @@ struct big {\n \tint a;\n+\tint b;\n \tint c;\n",
             "diff-data",
         ),
     ],

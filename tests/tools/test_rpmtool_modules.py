@@ -18,6 +18,8 @@ from dnf_plugin_livepatch.rpmtool.lint import Wanted, apply, lint, module_name_o
 from dnf_plugin_livepatch.rpmtool.recipe import override
 from dnf_plugin_livepatch.rpmtool.target import Target
 
+WANTED = Wanted(True)
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
@@ -45,7 +47,7 @@ def module(path):
     return path.read_bytes()
 
 
-def ids(data, name="livepatch_test", wanted=Wanted(True), target=None):
+def ids(data, name="livepatch_test", wanted=WANTED, target=None):
     """The ids of the lint findings for a module's bytes."""
     target = Target(kernel().release, headers()) if target is None else target
     return {item.id for item in lint(name, parse_module(name, data), target, wanted)[1]}
@@ -121,13 +123,15 @@ def fake_vmlinux(folder, function, traced=True):
         f'const char banner[] = "Linux version {kernel().release} (x) ";\n'
         f"int {function}(void) {{ return 1; }}\n"
         'int __attribute__((section(".init.text"))) early(void) { return 2; }\n'
-        f'extern void *table[]; void *table[] __attribute__((section(".mc"))) = {{ {function if traced else "early"} }};\n'
+        'extern void *table[]; void *table[] __attribute__((section(".mc"))) = '
+        f"{{ {function if traced else 'early'} }};\n"
         "int _start(void) { return 0; }\n"
     )
     script = folder / "k.lds"
     script.write_text(
-        "SECTIONS { . = 0x1000; .text : { *(.text) } . = 0x2000; _sinittext = .; .init.text : { *(.init.text) }"
-        " _einittext = .; . = 0x3000; .mc : { __start_mcount_loc = .; *(.mc) __stop_mcount_loc = .; }"
+        "SECTIONS { . = 0x1000; .text : { *(.text) } . = 0x2000; _sinittext = .;"
+        " .init.text : { *(.init.text) } _einittext = .; . = 0x3000;"
+        " .mc : { __start_mcount_loc = .; *(.mc) __stop_mcount_loc = .; }"
         " .rodata : { *(.rodata*) } }"
     )
     out = str(folder / "vmlinux")
