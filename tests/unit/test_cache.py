@@ -61,9 +61,12 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 SPOILED = [
     ("kernel_release", "../../etc"), ("kernel_release", ""), ("kernel_release", None), ("quality", "fine"),
-    ("quality", None), ("as_of", "yesterday"), ("as_of", 7), ("reason", "\x1b[31m"), ("reason", "x" * 3000),
-    ("debt", {}), ("debt", [7]), ("debt", [{"cve": "CVE-1"}]), ("debt", [{"cve": "CVE-2026-1000"}]),
-    ("cover", [{"nevra": "lp-1-1.x86_64", "cves": "CVE-2026-1000"}]), ("cover", [{"nevra": "../x", "cves": []}]),
+    ("quality", None), ("as_of", "yesterday"), ("as_of", 7), ("reason", "\x1b[31m"),
+    ("reason", "x" * 3000),
+    ("debt", {}), ("debt", [7]), ("debt", [{"cve": "CVE-1"}]),
+    ("debt", [{"cve": "CVE-2026-1000"}]),
+    ("cover", [{"nevra": "lp-1-1.x86_64", "cves": "CVE-2026-1000"}]),
+    ("cover", [{"nevra": "../x", "cves": []}]),
     ("cover", [{"nevra": "lp-1-1.x86_64", "cves": [["CVE-2026-1000"]]}]),
     ("unfixable", [{"cve": "x", "reason": ""}]), ("support_end", "soon"), ("newest_kernel", "no evr at all"),
     ("repositories", [{"id": 1, "revision": ""}]), ("kernel_package", "a b"),
