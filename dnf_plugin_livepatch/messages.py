@@ -110,6 +110,11 @@ CATALOGUE: Dict[str, Message] = {
         "Which live patches are blocked or held is not known: {why}.",
         "Run 'livepatch reconcile --force' as root once the file is readable again.",
     ),
+    "no-place-to-load": Message(
+        "warning",
+        "No live patch is loaded here: {why}.",
+        "Nothing to do where that is meant to be so.",
+    ),
     "vex-empty": Message(
         "error",
         "There is no OpenVEX document to give: {why}.",

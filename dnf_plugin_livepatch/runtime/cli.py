@@ -95,7 +95,7 @@ class Context:
     """What every verb gets: the options, the paths, the configuration, and how to print."""
 
     def __init__(self, options: "Options") -> None:
-        self.options = options
+        self.options: Any = options
         self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
         self.settings, self.faults = config.read(self.paths.config)
 

@@ -114,10 +114,10 @@ def doctor(context: Context) -> int:
         from . import profiles_cli
 
         return profiles_cli.doctor(context)
-    from . import preflight
+    from .doctor import examine
     from .exports import problem_lines
 
-    found = preflight.doctor(context.paths, context.settings)
+    found = examine(context.paths, context.faults)
     if context.options.json:
         context.json({"problems": [problem._asdict() for problem in found]})
     else:

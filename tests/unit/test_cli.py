@@ -166,6 +166,21 @@ def test_nothing_in_a_state_file_reaches_the_terminal_raw(
     assert "\033" not in out.out + out.err and "\007" not in out.out + out.err
 
 
+def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    host.host.put("/usr/bin/x", "")
+    assert cli.main(["doctor"]) == 0
+    capsys.readouterr()
+    patch = host.patch("1", "CVE-2026-1000")
+    with open(patch.modules[0].path, "ab") as file:
+        file.write(b"not what rpm installed")
+    assert cli.main(["doctor", "--json"]) == 1
+    found = {item["id"]: item["severity"] for item in json.loads(capsys.readouterr().out)["problems"]}
+    assert found["module-changed"] == "error"
+    os.rmdir(host.paths.klp)
+    cli.main(["doctor"])
+    assert "no live patching" in capsys.readouterr().out
+
+
 # --- as a program ---
 
 

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What would keep a live patch from being loaded on this host, asked before it matters. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import List, Sequence, Tuple
+
+from ..messages import problem
+from ..model import Problem
+from ..paths import Paths
+from . import guard, inventory, preflight, state
+from . import kernel as kernels
+
+
+def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
+    """Findings about the place, the host, the state files and every installed module, worst first.
+
+    ``faults`` are those of the configuration. A file that only root may read makes no finding here.
+    """
+    kernel = kernels.running(paths)
+    found: List[Problem] = [problem("config-fault", fault=fault) for fault in faults]
+    reason = kernels.environment(paths)
+    if reason:
+        found.append(problem("no-place-to-load", why=reason))
+    found += preflight.host(paths)
+    busy = preflight.busy(paths)
+    if busy is not None:
+        found.append(busy)
+    try:
+        guard.read(paths)
+    except state.Broken as error:
+        found.append(problem("guard-broken", why=error))
+    stock = inventory.look(paths, kernel)
+    if not stock.healthy:
+        found.append(problem("inventory-unknown", why=stock.why))
+    for patch in stock.patches:
+        # A vendor's own client loads from where it likes; only what the kernel shall load is looked at.
+        for module in patch.modules if patch.loader == "kernel" else ():
+            found += preflight.module(paths, kernel, module)[0]
+    order = ("error", "warning", "note")
+    return tuple(sorted(dict.fromkeys(found), key=lambda item: order.index(item.severity)))
