@@ -133,6 +133,26 @@ def test_a_loaded_patch_is_upgraded_and_told_apart(host):
     assert lines(host.dnf("upgrade")) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        ("rm -r /sys/kernel/livepatch/*", "is installed but not in force"),
+        ("echo 0 > /sys/kernel/livepatch/livepatch_10_1_1/enabled", "is installed but not in force"),
+        ("echo 'when = sometimes' >> /etc/dnf/plugins/livepatch.conf", "livepatch.conf"),
+    ],
+)
+def test_what_was_remembered_is_forgotten_when_anything_changes(host, change, sign):
+    host.conf("")
+    host.repos(base="first")
+    host.dnf("upgrade")
+    assert lines(host.dnf("upgrade")) == [] and host.read("/run/livepatch/dnf-quiet")
+    assert lines(host.dnf("upgrade")) == []
+    host.sh(change)
+    assert [line for line in lines(host.dnf("upgrade")) if sign in line]
+    host.repos(base="patches")
+    assert P2 in host.dnf("upgrade").new
+
+
 def test_newer_kernel_installed_and_not_booted(host):
     host.repos(base="kernel")
     assert str(stock.K40) in host.dnf("upgrade").new
@@ -156,7 +176,8 @@ def test_a_foreign_repository_gets_nothing_until_named(host):
     host.repos(base="kernel", copr="only-patch")
     answer = host.dnf("upgrade", "--exclude=kernel-core")
     assert not {P1, P2} & answer.new
-    assert len(lines(answer)) == 1 and "repository copr is not one that kernels come from" in lines(answer)[0]
+    assert len(lines(answer)) == 1
+    assert "repository copr is not one that kernels come from" in lines(answer)[0]
     host.conf("repos = copr\n")
     assert P2 in host.dnf("upgrade").new
 
