@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import subprocess
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
@@ -93,7 +95,8 @@ class Machine:
         base.conf.reposdir = []
         base.conf.substitutions.update({"releasever": "9", "basearch": "x86_64", **variables})
         for name, path in self.repos:
-            base.repos.add_new_repo(name, base.conf, baseurl=["file://" + path], gpgcheck=False)
+            repo = base.repos.add_new_repo(name, base.conf, baseurl=["file://" + path], gpgcheck=False)
+            repo.add_metadata_type_to_download("livepatch")
         base.fill_sack()
         self.bases.append(base)
         return base
@@ -263,6 +266,24 @@ def test_what_live_patches_cover(machine: Machine) -> None:
         str(PATCHES[0]): ("CVE-2026-2000",),
         str(PATCHES[1]): ("CVE-2026-2000", "CVE-2026-2001"),
     }
+
+
+def test_the_livepatch_record(machine: Machine, tmp_path: Any) -> None:
+    """Its support end and unfixable CVEs come through DNF's own metadata, from trusted repositories only."""
+    machine.install(of("core", 0))
+    path = machine.repo([of("core", 1)], [own("core"), fix("core", "CVE-2026-2000")])
+    never = [{"cve": "CVE-2026-2000", "reason": "changes a struct"}]
+    note = {"support_end": "2027-01-31", "unfixable": never}
+    text = json.dumps({"schema": 1, "kernels": {running("core").release: note}})
+    (tmp_path / "livepatch.json.gz").write_bytes(gzip.compress(text.encode()))
+    command = ["modifyrepo_c", "--mdtype=livepatch", str(tmp_path / "livepatch.json.gz"), path + "/repodata"]
+    subprocess.run(command, check=True, capture_output=True)
+    base = machine.base()
+    found = advisories.inputs(base, running("core"))
+    assert found.support_end == "2027-01-31"
+    (row,) = exposure.compute(found, ()).rows
+    assert (row.state, row.reason) == (exposure.REBOOT_ONLY, "changes a struct")
+    assert advisories.inputs(base, running("core"), frozenset()).support_end == ""
 
 
 def test_ten_thousand_advisories(machine: Machine, tmp_path: Any) -> None:
