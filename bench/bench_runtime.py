@@ -43,6 +43,7 @@ def run(count: int) -> List[Dict[str, Any]]:
         empty = pairs.command([PYTHON, "-c", "pass"], env=env)
         program = "import sys; from dnf_plugin_livepatch.runtime.cli import main; sys.exit(main())"
         main = [PYTHON, "-c", program]
+        pairs.command([*main, "reconcile"], env=env)()  # as after any transaction, so status has it easy
         rows = []
         for verb, limit in (("status", 4.0), ("reconcile", 6.0)):
             mine = pairs.command([*main, verb], env=env)
