@@ -14,7 +14,7 @@ from ..config import Config
 from ..messages import problem
 from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
-from . import guard, installed, journal, kept, klp, loader, preflight, state
+from . import guard, installed, journal, kept, klp, loader, preflight, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Unload, Wanted, choose, plan, replaces
 from .request import Progress
@@ -394,7 +394,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -
 def _really_gone(run: Run, item: Unload) -> bool:
     """Look again, in earnest, before the absence of a package is believed."""
     folder = run.installed.database
-    if not installed.wait_idle(folder, LOCK_SECONDS):
+    if not rpmlock.wait_idle(folder, LOCK_SECONDS):
         run.add(problem("rpm-busy", module=item.module))
         run.retry_in = run.retry_in or RETRY_SECONDS[0]
         return False

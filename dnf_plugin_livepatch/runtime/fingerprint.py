@@ -12,7 +12,7 @@ from typing import List, Optional
 from .. import __version__
 from ..model import Kernel
 from ..paths import Paths
-from . import state
+from . import rpmlock, state
 
 _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
 
@@ -65,7 +65,9 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
     if data is None or not kernel.boot_id:
         return False
     database, before = data.get("database"), data.get("fingerprint")
-    return isinstance(database, str) and isinstance(before, str) and take(paths, kernel, database) == before
+    if not isinstance(database, str) or not isinstance(before, str) or rpmlock.busy(database):
+        return False
+    return take(paths, kernel, database) == before
 
 
 def save(paths: Paths, kernel: Kernel, before: Optional[str], database: str) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
-import struct
-import time
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import manifest
@@ -43,35 +41,6 @@ class Installed(NamedTuple):
 def database_file(folder: str) -> str:
     """The file in ``folder`` that holds the packages, whichever backend it is of; "" if there is none."""
     return next((path for path in (f"{folder}/{name}" for name in _FILES) if os.path.exists(path)), "")
-
-
-def busy(folder: str) -> bool:
-    """Whether an RPM transaction holds the database's lock. Asks the kernel, takes no lock itself."""
-    import fcntl
-
-    try:
-        descriptor = os.open(folder + "/.rpm.lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # struct flock of a 64-bit kernel: type, whence, start, len, pid
-        asked = struct.pack("hhxxxxqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
-        return bool(struct.unpack("hhxxxxqqixxxx", answer)[0] != fcntl.F_UNLCK)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def wait_idle(folder: str, seconds: float) -> bool:
-    """Whether the database is, or within ``seconds`` becomes, free of a running transaction."""
-    end = time.monotonic() + seconds
-    while busy(folder):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def damage(folder: str) -> str:

@@ -75,7 +75,7 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Optional[Progress]
 ) -> ReconcileResult:
     from .. import profiles
-    from . import converge, desired, guard, installed, journal
+    from . import converge, desired, guard, installed, journal, rpmlock
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -88,6 +88,9 @@ def _work(
     try:
         for nevra, why in guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
+        # A file trigger asks from inside its transaction, before the database is what it will be.
+        if not rpmlock.wait_idle(database, converge.LOCK_SECONDS):
+            run.retry_in = converge.RETRY_SECONDS[0]
         for _ in range(MAX_TURNS):
             before = fingerprint.take(paths, kernel, database)
             found = installed.read(paths, rules, kernel.release, kernel.build_id)

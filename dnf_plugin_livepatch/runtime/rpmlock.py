@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is an RPM transaction under way? What the database says until its end is not to be believed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+
+
+def busy(folder: str) -> bool:
+    """Whether an RPM transaction holds the database's lock. Asks the kernel, takes no lock itself."""
+    try:
+        descriptor = os.open(folder + "/.rpm.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # struct flock of a 64-bit kernel: type, whence, start, len, pid
+        asked = struct.pack("hhxxxxqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
+        return bool(struct.unpack("hhxxxxqqixxxx", answer)[0] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def wait_idle(folder: str, seconds: float) -> bool:
+    """Whether the database is, or within ``seconds`` becomes, free of a running transaction."""
+    end = time.monotonic() + seconds
+    while busy(folder):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
