@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The guest's whole life: subscribe, upgrade twice by plain DNF, and see the running kernel's functions change.
+set -eux
+mkdir -p /etc/yum.repos.d
+for number in 0 1 2; do
+    printf '[r%s]\nname=r%s\nbaseurl=file:///work/repo%s\nenabled=0\ngpgcheck=0\n' $number $number $number
+done > /etc/yum.repos.d/test.repo
+upgrade() {
+    dnf -q -y --releasever=1 --setopt=cachedir=/run/dnf --enablerepo="$1" "$2" ${3+"$3"}
+    /product/bin/livepatch reconcile --json
+}
+version() { rpm -qa --qf '%{version}-%{release}\n' '*-patch-*'; }
+
+upgrade r0 install kernel-core
+[ "$(version)" = 0-0 ]
+[ -z "$(ls /sys/kernel/livepatch)" ]
+! grep -q cmdline=patched /proc/cmdline
+
+upgrade r1 upgrade
+[ "$(version)" = 1-1 ]
+grep cmdline=patched /proc/cmdline
+! grep -q version=patched /proc/version
+first=$(ls /sys/kernel/livepatch)
+
+upgrade r2 upgrade
+[ "$(version)" = 2-1 ]
+grep cmdline=patched /proc/cmdline
+grep version=patched /proc/version
+# Replaced, not stacked: the old patch is gone.
+[ "$(ls /sys/kernel/livepatch)" != "$first" ]
+[ "$(ls /sys/kernel/livepatch | wc -l)" = 1 ]
+dmesg 2>/dev/null | grep -i 'livepatch:' | tail -20 || true
+/product/bin/livepatch status || true
