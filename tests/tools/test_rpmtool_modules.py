@@ -294,3 +294,95 @@ def test_hostile_section_headers_never_crash(module, entry, field, value):
 def test_random_bytes_never_crash(data):
     examine(data)
     examine(b"\x7fELF\x02\x01\x01" + data)
+
+
+KPATCH = """\
+#include <linux/module.h>
+static int patched(void) { return 1; }
+struct func { unsigned long new_addr, new_size, old_addr, old_size, sympos; char *name, *object; };
+static struct func funcs[] __attribute__((section(".kpatch.funcs"), used)) = {
+\t{ .new_addr = (unsigned long)patched, .name = "proc_first", .object = "vmlinux" },
+\t{ .new_addr = (unsigned long)patched, .sympos = 2, .name = "second", .object = "ext4" },
+};
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+"""
+KLP_BUILD = """\
+#include <linux/module.h>
+static int patched(void) { return 1; }
+struct func { const char *name; void *func; unsigned long sympos; };
+struct object { const char *name; struct func *funcs; void *callbacks[4]; bool flag; unsigned int count; };
+static struct func funcs[] __attribute__((section(".init.klp_funcs"), used)) = {
+\t{ "proc_first", patched, 0 }, { "proc_third", patched, 0 }, { "second", patched, 2 },
+};
+static struct object objects[] __attribute__((section(".init.klp_objects"), used)) = {
+\t{ NULL, funcs, .count = 2 }, { "ext4", funcs + 2, .count = 1 },
+};
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+"""
+
+
+@pytest.mark.parametrize(
+    "shape, code, functions",
+    [
+        ("kpatch-build", KPATCH, ["ext4:second,2", "vmlinux:proc_first"]),
+        ("klp-build", KLP_BUILD, ["ext4:second,2", "vmlinux:proc_first", "vmlinux:proc_third"]),
+    ],
+)
+def test_what_the_engines_leave_in_a_module_is_understood(shape, code, functions, tmp_path):
+    (tmp_path / "livepatch_shape.c").write_text(code)
+    built = tool(
+        "build",
+        "--json",
+        "--kernel-devel",
+        headers(),
+        "-o",
+        str(tmp_path / "out"),
+        str(tmp_path / "livepatch_shape.c"),
+    )
+    assert built.status == 0, built.out
+    assert "replace-unknown" in [item["id"] for item in built.json["findings"]]
+    (found,) = tool("inspect", "--json", built.json["rpm"]).json["modules"]
+    assert (found["shape"], found["functions"], found["replace"]) == (shape, functions, None)
+
+
+SETS = """\
+#include <linux/module.h>
+#include <linux/livepatch.h>
+static int patched(void) { return 1; }
+static struct klp_func core[] = {
+\t{ .old_name = "first", .new_func = patched },
+\t{ .old_name = "twice", .new_func = patched, .old_sympos = 2 }, { } };
+static struct klp_func net[] = { { .old_name = "third", .new_func = patched }, { } };
+/* Looks like a function table, and is none of the patch. */
+struct decoy { const char *name; void *func; } decoys[] = { { "decoy", patched }, { "decoy2", patched } };
+static int hook(struct klp_object *object) { return 0; }
+static struct klp_object objects[] = {
+\t{ .funcs = core, .callbacks = { .pre_patch = hook } }, { .name = "nf_tables", .funcs = net }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objects };
+static int __init begin(void) { return klp_enable_patch(&patch) + !decoys[0].name; }
+static void __exit end(void) { }
+module_init(begin);
+module_exit(end);
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+"""
+
+
+def test_objects_positions_callbacks_and_decoys(tmp_path):
+    (tmp_path / "livepatch_sets.c").write_text(SETS)
+    built = tool(
+        "build",
+        "--json",
+        "--no-replace",
+        "--kernel-devel",
+        headers(),
+        "-o",
+        str(tmp_path / "out"),
+        str(tmp_path / "livepatch_sets.c"),
+    )
+    assert built.status == 0, built.out
+    (found,) = tool("inspect", "--json", built.json["rpm"]).json["modules"]
+    assert found["functions"] == ["nf_tables:third", "vmlinux:first", "vmlinux:twice,2"]
+    assert found["replace"] is False
