@@ -14,6 +14,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 KERNEL = "5.14.0-427.13.1.el9_4.x86_64"
 NOW = "2026-11-22T21:00:00Z"
 EPOCH = "1795381200"
+# What the caller put into PYTHONPATH (another createrepo_c, say) stays.
+ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 class Keys(NamedTuple):
@@ -220,7 +222,7 @@ def sign(key, *paths):
 
 def tool(*argv, check=True, cwd="/", **more):
     """livepatch-repo as a program."""
-    more["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **more.get("env", {})}
+    more["env"] = {**ENV, **more.get("env", {})}
     return call([sys.executable, ROOT / "bin" / "livepatch-repo", *argv], check=check, cwd=cwd, **more)
 
 

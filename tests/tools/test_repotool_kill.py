@@ -23,7 +23,7 @@ NAME = support.patch_name(KERNEL)
 MOST = 400
 _CHANGES = {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod"}
 TOOL = support.ROOT / "bin" / "livepatch-repo"
-ENV = {**os.environ, "PYTHONPATH": str(support.ROOT)}
+ENV = support.ENV
 
 
 def job_for(key, **more):

@@ -348,7 +348,7 @@ def test_readers_of_the_mirrorlist_never_meet_half_a_publish(repo, key, second, 
         client = Client(tmp_path / "client", server.url + "/mirrorlist", key, mirrors=True)
         with subprocess.Popen(
             [sys.executable, "-c", WITHDRAW_OFTEN, "--repo", repo, *signing(key), *config],
-            env={**os.environ, "PYTHONPATH": str(support.ROOT)},
+            env=support.ENV,
             stdout=subprocess.DEVNULL,
         ) as publisher:
             reads = 0
