@@ -15,12 +15,12 @@ version() { rpm -qa --qf '%{version}-%{release}\n' '*-patch-*'; }
 upgrade r0 install kernel-core
 [ "$(version)" = 0-0 ]
 [ -z "$(ls /sys/kernel/livepatch)" ]
-! grep -q cmdline=patched /proc/cmdline
+if grep -q cmdline=patched /proc/cmdline; then exit 1; fi
 
 upgrade r1 upgrade
 [ "$(version)" = 1-1 ]
 grep cmdline=patched /proc/cmdline
-! grep -q version=patched /proc/version
+if grep -q version=patched /proc/version; then exit 1; fi
 first=$(ls /sys/kernel/livepatch)
 
 upgrade r2 upgrade

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engines for real: a small kernel, a real diff, an RPM, and a VM whose functions change by `dnf upgrade`.
+"""The engines for real: small kernel, real diff, RPM, and a VM whose functions change by `dnf upgrade`.
 
 Tens of minutes the first time; roots, kernels and ccache stay in build/verify. What was measured is printed
 and kept there as results.txt; docs/verified-builds.md is written from it by hand.
