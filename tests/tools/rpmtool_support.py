@@ -110,6 +110,44 @@ def left_behind(folder: str) -> List[str]:
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
+def fake_vmlinux(folder, function, traced=True):
+    """A kernel image of a few functions: one as asked, two of the same name, one in init text."""
+    code = folder / "k.c"
+    code.write_text(
+        f'const char banner[] = "Linux version {kernel().release} (x) ";\n'
+        f"int {function}(void) {{ return 1; }}\n"
+        'int __attribute__((section(".init.text"))) early(void) { return 2; }\n'
+        'extern void *table[]; void *table[] __attribute__((section(".mc"))) = '
+        f"{{ {function if traced else 'early'} }};\n"
+        "int _start(void) { return 0; }\n"
+    )
+    script = folder / "k.lds"
+    script.write_text(
+        "SECTIONS { . = 0x1000; .text : { *(.text) } . = 0x2000; _sinittext = .;"
+        " .init.text : { *(.init.text) } _einittext = .; . = 0x3000;"
+        " .mc : { __start_mcount_loc = .; *(.mc) __stop_mcount_loc = .; }"
+        " .rodata : { *(.rodata*) } }"
+    )
+    out = str(folder / "vmlinux")
+    run(
+        [
+            "gcc",
+            "-nostdlib",
+            "-static",
+            "-fno-pie",
+            "-no-pie",
+            "-fcf-protection=none",
+            "-fno-asynchronous-unwind-tables",
+            "-Wl,--build-id=none",
+            f"-Wl,-T,{script}",
+            "-o",
+            out,
+            str(code),
+        ]
+    )
+    return out
+
+
 class Root:
     """An RPM root of its own, with a package that provides the kernel of the tests."""
 

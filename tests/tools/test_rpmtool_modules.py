@@ -9,7 +9,7 @@ import struct
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rpmtool_support import headers, kernel, run, source, tool
+from rpmtool_support import fake_vmlinux, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool import klp
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
@@ -114,44 +114,6 @@ def test_late_relocations_and_jump_tables(path, tmp_path):
     assert {"jump-table-relocation", "klp-relocation-invalid"} <= ids(open(goal, "rb").read())
     run(["objcopy", "--redefine-sym", "patched_cmdline_proc_show=.klp.sym.vmlinux.x,0", str(path), goal])
     assert "klp-relocation-invalid" in ids(open(goal, "rb").read())
-
-
-def fake_vmlinux(folder, function, traced=True):
-    """A kernel image of a few functions: one as asked, two of the same name, one in init text."""
-    code = folder / "k.c"
-    code.write_text(
-        f'const char banner[] = "Linux version {kernel().release} (x) ";\n'
-        f"int {function}(void) {{ return 1; }}\n"
-        'int __attribute__((section(".init.text"))) early(void) { return 2; }\n'
-        'extern void *table[]; void *table[] __attribute__((section(".mc"))) = '
-        f"{{ {function if traced else 'early'} }};\n"
-        "int _start(void) { return 0; }\n"
-    )
-    script = folder / "k.lds"
-    script.write_text(
-        "SECTIONS { . = 0x1000; .text : { *(.text) } . = 0x2000; _sinittext = .;"
-        " .init.text : { *(.init.text) } _einittext = .; . = 0x3000;"
-        " .mc : { __start_mcount_loc = .; *(.mc) __stop_mcount_loc = .; }"
-        " .rodata : { *(.rodata*) } }"
-    )
-    out = str(folder / "vmlinux")
-    run(
-        [
-            "gcc",
-            "-nostdlib",
-            "-static",
-            "-fno-pie",
-            "-no-pie",
-            "-fcf-protection=none",
-            "-fno-asynchronous-unwind-tables",
-            "-Wl,--build-id=none",
-            f"-Wl,-T,{script}",
-            "-o",
-            out,
-            str(code),
-        ]
-    )
-    return out
 
 
 @pytest.mark.parametrize(
