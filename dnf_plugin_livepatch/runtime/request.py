@@ -17,6 +17,9 @@ from ..paths import Paths
 from . import state
 
 UNIT = "livepatch-reconcile.service"
+# How often a start may be refused, and the seconds before the next one.
+MAX_REFUSALS = 3
+PAUSE = 0.5
 Progress = Callable[[str], None]
 
 
@@ -130,7 +133,9 @@ def _answer(paths: Paths, stamp: str) -> Optional[ReconcileResult]:
 
 
 def command(paths: Paths) -> List[str]:
-    """The argv that runs reconcile in a child where systemd is not there to do it."""
+    """The argv that has reconcile run and ends when it did; without systemd that is the program itself."""
+    if os.path.isdir(paths.at("/run/systemd/system")):
+        return ["systemctl", "start", UNIT]
     return [sys.executable, "-m", "dnf_plugin_livepatch.runtime.reconcile", paths.root]
 
 
@@ -140,16 +145,31 @@ def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Op
     An interrupt (Ctrl-C) passes through to the caller; the run goes on without it. Raises OSError
     when the stamp cannot be written. During a shutdown systemd refuses the start: there is no answer then.
     """
+    end = time.monotonic() + timeout
+    stamp = request(paths)
+    refusals = 0
+    while True:
+        status = _start(paths, end, progress)
+        answer = _answer(paths, stamp)
+        if answer is not None or status is None:
+            return answer
+        # Without an answer it was a run that had looked for new stamps already and was just ending, or,
+        # with a status, a start that systemd refused or, on a busy host, did not acknowledge in time.
+        refusals += status != 0
+        if refusals >= MAX_REFUSALS or time.monotonic() + PAUSE >= end:
+            return None
+        time.sleep(PAUSE)
+        request(paths)
+
+
+def _start(paths: Paths, end: float, progress: Optional[Progress]) -> Optional[int]:
+    """Start a run, or join the one under way; its status, None when it has not ended by ``end``."""
     import subprocess
 
-    stamp = request(paths)
-    systemd = os.path.isdir(paths.at("/run/systemd/system"))
-    # Without systemd a session of its own keeps the terminal's Ctrl-C away from the run.
-    argv = ["systemctl", "start", UNIT] if systemd else command(paths)
-    end = time.monotonic() + timeout
     state.step("before ask")
+    # A session of its own keeps the terminal's Ctrl-C away from the run.
     with subprocess.Popen(
-        argv,
+        command(paths),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -160,8 +180,7 @@ def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Op
         try:
             while time.monotonic() < end:
                 try:
-                    child.wait(min(1.0, max(0.01, end - time.monotonic())))
-                    break
+                    return child.wait(min(1.0, max(0.01, end - time.monotonic())))
                 except subprocess.TimeoutExpired:
                     if progress is not None:
                         progress("waiting for the live patch to be in force")
@@ -169,4 +188,4 @@ def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Op
             if child.poll() is None:
                 # Popen's exit would wait for it: let go of the child, never kill the run.
                 child.returncode = 0
-    return _answer(paths, stamp)
+    return None

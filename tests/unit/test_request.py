@@ -85,6 +85,42 @@ def test_a_later_stamp_answers_too(host, monkeypatch):
     assert request.ask(host.paths, 10) is not None
 
 
+def answering(host: Host, at: int, status: int) -> str:
+    """A script that writes the right answer at its ``at``-th call and ends with ``status`` before."""
+    calls, result = host.paths.at("/calls"), host.paths.result
+    write_result(host, RESULT._replace(stamp="STAMP"))
+    os.rename(result, result + ".later")
+    return f"""echo >>{calls}; [ $(wc -l <{calls}) = {at} ] || exit {status}
+sed "s/STAMP/$(cat {host.paths.request})/" {result}.later >{result}
+"""
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_start_without_an_answer_is_repeated(host, monkeypatch, status):
+    # 0: it joined a run that was ending, as many times as that happens; 1: it was not taken.
+    monkeypatch.setattr(request, "PAUSE", 0.01)
+    program(host, monkeypatch, answering(host, 5 if status == 0 else request.MAX_REFUSALS, status))
+    write_result(host, RESULT)
+    result = request.ask(host.paths, 30)
+    assert result is not None and result.stamp == request.current(host.paths)
+
+
+def test_refused_starts_end(host, monkeypatch):
+    monkeypatch.setattr(request, "PAUSE", 0.01)
+    program(host, monkeypatch, f"echo >>{host.paths.at('/calls')}; exit 1")
+    assert request.ask(host.paths, 60) is None
+    with open(host.paths.at("/calls")) as file:
+        assert len(file.readlines()) == request.MAX_REFUSALS
+
+
+def test_runs_that_never_answer_end_with_the_time(host, monkeypatch):
+    monkeypatch.setattr(request, "PAUSE", 0.1)
+    program(host, monkeypatch, "exit 0")
+    start = time.monotonic()
+    assert request.ask(host.paths, 1) is None
+    assert time.monotonic() - start < 5
+
+
 def test_ask_is_bounded_and_leaves_the_run_alone(host, monkeypatch):
     program(host, monkeypatch, f"sleep 3; touch {host.paths.at('/ran')}")
     start, told = time.monotonic(), []
