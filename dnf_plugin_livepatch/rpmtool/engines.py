@@ -19,11 +19,16 @@ from .run import Outcome, Runner, need
 from .target import Target
 
 ENGINES = ("kbuild", "kpatch-build", "klp-build")
+PROGRAMS = {
+    "kbuild": ("make", "gcc"),
+    "kpatch-build": ("kpatch-build",),
+    "klp-build": ("make", "gcc", "gawk", "recountdiff"),
+}
 HINTS = {
     "kbuild": "Install make and gcc.",
     "kpatch-build": "Install kpatch-build (Debian 13, EPEL and Fedora package it).",
     "klp-build": "It is scripts/livepatch/klp-build of kernel 6.19 and later: give that source with"
-    " --source-tree.",
+    " --source-tree, and install gawk and patchutils, which it calls.",
 }
 _OBJECT = re.compile(r"^\s*obj-m\s*[:+]?=\s*(.+)$", re.MULTILINE)
 
@@ -70,9 +75,8 @@ def present(engine: str, target: Target) -> None:
     if engine == "klp-build":
         script = os.path.join(target.tree or ".", "scripts/livepatch/klp-build")
         missing = "" if target.tree and os.access(script, os.X_OK) else script
-    else:
-        for program in {"kbuild": ("make", "gcc"), "kpatch-build": ("kpatch-build",)}[engine]:
-            missing = missing or ("" if shutil.which(program) else program)
+    for program in PROGRAMS[engine]:
+        missing = missing or ("" if shutil.which(program) else program)
     if missing:
         refuse("engine-missing", engine=engine, what=missing, hint=HINTS[engine])
 
