@@ -149,7 +149,7 @@ def _repository(scratch: str, count: int) -> str:
         nevra = f"{package.name}-1-{package.release}.x86_64"
         notes.setdefault("5.14.0-" + release, {})[nevra] = record.PatchNote("2024-01-01T00:00:00Z")
     kernels = {release: record.KernelNote("2030-01-01", (), found) for release, found in notes.items()}
-    advisories = [_advisory(package, number) for number, package in enumerate(packages)]
+    advisories = [metadata.update_of(_advisory(package, number)) for number, package in enumerate(packages)]
     text = record.dump(record.Record("2024-01-01T00:00:00Z", kernels))
     metadata.write(os.path.join(root, "repodata"), packages, advisories, text, [], "gz", 1700000000)
     return root

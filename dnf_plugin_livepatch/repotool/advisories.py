@@ -18,7 +18,7 @@ import createrepo_c as cr
 from ..model import Manifest, Nevra, Unfixable
 from ..record import KernelNote, PatchNote, Record, Step
 from .errors import ToolError
-from .metadata import advisory_view, issued_of
+from .metadata import Update, advisory_view, issued_of, update_of
 from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings
 from .view import Package, cve_order
 
@@ -199,8 +199,8 @@ def _issued(draft: Draft) -> str:
 
 
 def merge(
-    existing: Sequence[cr.UpdateRecord], made: Iterable[Draft], settings: Settings, now: str
-) -> Tuple[List[cr.UpdateRecord], List[str], List[str]]:
+    existing: Sequence[Update], made: Iterable[Draft], settings: Settings, now: str
+) -> Tuple[List[Update], List[str], List[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
     An advisory that is published keeps its id, type, issue date and packages. Raises ToolError.
@@ -217,10 +217,10 @@ def merge(
             update.issued_date = moment(issued or now)
             _list(update, packages, ())
             index[draft.id] = len(result)
-            result.append(update)
+            result.append(update_of(update))
             added.append(draft.id)
             continue
-        old = result[index[draft.id]]
+        old = result[index[draft.id]].record()
         view = advisory_view(old)
         if view.type != update.type:
             raise ToolError("advisory-changed", id=draft.id, field="type")
@@ -236,7 +236,7 @@ def merge(
         update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
         update.issued_date = moment(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
-        result[index[draft.id]] = update
+        result[index[draft.id]] = update_of(update)
         changed.append(draft.id)
     return result, added, changed
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterator, List
 
 from .. import releases
+from ..profiles import own_release
 from .checks_metadata import Raised
 from .kernels import arch_of, looks_patched
 from .view import Package, View, by_kernel, newest_first, standing
@@ -22,7 +23,15 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
     for package in view.packages:
         if package.kind:
             yield from _package(package, context)
-        elif looks_patched(package.nevra, package.provides):
+            continue
+        foreign = [
+            release
+            for release in map(own_release, (capability.name for capability in package.provides))
+            if package.nevra.arch not in (arch_of(release) or package.nevra.arch, "noarch", "src", "nosrc")
+        ]
+        for release in foreign:
+            yield "patch-arch", str(package.nevra), {"arch": package.nevra.arch, "release": release}
+        if not foreign and looks_patched(package.nevra, package.provides):
             yield "patch-name", str(package.nevra), {"why": package.why}
     groups = by_kernel(view.patches)
     for release, group in sorted(groups.items()):
@@ -45,9 +54,6 @@ def _package(package: Package, context: "Context") -> Iterator[Raised]:
     required = {str(capability) for capability in package.requires}
     own = any(capability.name.startswith("livepatch(kernel-uname-r:") for capability in package.provides)
     for release in package.kernels:
-        arch = arch_of(release)
-        if arch and package.nevra.arch not in (arch, "noarch"):
-            yield "patch-arch", name, {"arch": package.nevra.arch, "release": release}
         form = f"kernel-uname-r = {releases.capability_version(release)}"
         if releases.capability_version(release) and len(package.kernels) == 1 and form not in required:
             yield "patch-without-kernel", name, {"release": release}

@@ -44,14 +44,16 @@ def check(
         repo.skip_if_unavailable = False
         try:
             repo.load()
-            base.fill_sack(load_system_repo=False, load_available_repos=True)
+            # As base.fill_sack() reads it, but without file lists and without a cache to be thrown away.
+            sack = hawkey.Sack(cachedir=conf.cachedir, arch=conf.substitutions["arch"], make_cache_dir=True)
+            sack.load_repo(repo._repo, load_updateinfo=True)
             told = repo.get_metadata_content(LIVEPATCH)
         except (dnf.exceptions.Error, hawkey.Exception, OSError) as error:
             raise ToolError("client-refused", reason=error) from None
         text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
         if text != record:
             raise ToolError("client-refused", reason="the livepatch record comes back changed")
-        _compare(base.sack, list(packages), cves)
+        _compare(sack, list(packages), cves)
 
 
 def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Iterable[str]]) -> None:

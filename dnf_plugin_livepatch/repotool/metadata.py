@@ -10,9 +10,12 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import shutil
 import sys
+import tempfile
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
 
@@ -23,7 +26,48 @@ from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Re
 
 LIVEPATCH = "livepatch"
 COMPRESSIONS = ("gz", "xz", "zstd", "zck")
+_ID = re.compile(r"<id>([^<]{1,500})</id>")
 _OWN_TYPES = ("primary", "filelists", "other", "updateinfo", LIVEPATCH)
+
+
+class Update(NamedTuple):
+    """One advisory as it stands in updateinfo: kept byte for byte, and parsed only when needed."""
+
+    id: str
+    text: str
+
+    def mentions(self, names: Iterable[str]) -> bool:
+        """Whether it may list a package of one of ``names``."""
+        return any(f'name="{name}"' in self.text for name in names)
+
+    def record(self) -> cr.UpdateRecord:
+        """It as createrepo_c's object."""
+        found = cr.UpdateInfo()
+        with tempfile.NamedTemporaryFile("w", suffix=".xml", encoding="utf-8") as file:
+            file.write(f"<updates>{self.text}</updates>")
+            file.flush()
+            cr.xml_parse_updateinfo(file.name, found, None)
+        return found.updates[0]
+
+
+def update_of(record: cr.UpdateRecord) -> Update:
+    """``record`` as text."""
+    return Update(record.id or "", cr.xml_dump_updaterecord(record))
+
+
+def updates_of(text: str) -> "List[Update] | None":
+    """The advisories of an updateinfo that we wrote; None when it does not look like one.
+
+    There everything is escaped, so that the end of an element is only ever written as one.
+    """
+    parts = text.split("</update>")
+    found = []
+    for part in parts[:-1]:
+        start, named = part.find("<update "), _ID.search(part)
+        if start < 0 or part.count("<update ") != 1 or named is None:
+            return None
+        found.append(Update(unescape(named[1]), part[start:] + "</update>\n"))
+    return found if parts[-1].strip() in ("</updates>", "<updates/>") or not found else None
 
 
 class Loaded(NamedTuple):
@@ -32,6 +76,7 @@ class Loaded(NamedTuple):
     repomd: cr.Repomd
     packages: Dict[str, cr.Package]
     advisories: List[cr.UpdateRecord]
+    updates: List[Update]
     record: str
     warnings: Tuple[str, ...] = ()
 
@@ -80,10 +125,11 @@ def safe(location: str) -> str:
     return location if inside and "\0" not in location else ".no-such-file"
 
 
-def load(repodata: str, packages: bool = True) -> Loaded:
+def load(repodata: str, own: bool = False) -> Loaded:
     """Everything in a repodata folder. Raises ToolError.
 
-    ``packages`` False leaves the packages out, which is most of the time of a large repository.
+    ``own`` tells that it is to be published again: then its advisories come as ``updates``, kept byte
+    for byte, and are parsed only where we did not write them ourselves.
     """
     repomd = repomd_of(repodata)
     found = {
@@ -98,19 +144,23 @@ def load(repodata: str, packages: bool = True) -> Loaded:
         return True
 
     try:
-        loaded: Dict[str, cr.Package] = {}
-        if packages:
-            store = cr.Metadata()
-            with _quiet():
-                store.locate_and_load_xml(os.path.dirname(repodata))
-            loaded = {key: store.get(key) for key in store.keys()}
-        updates = cr.UpdateInfo()
-        if "updateinfo" in found:
-            cr.xml_parse_updateinfo(found["updateinfo"], updates, warn)
+        store = cr.Metadata()
+        with _quiet():
+            store.locate_and_load_xml(os.path.dirname(repodata))
+        loaded = {key: store.get(key) for key in store.keys()}
+        parsed: List[cr.UpdateRecord] = []
+        updates = None
+        if own and "updateinfo" in found:
+            updates = updates_of(read_text(found["updateinfo"], 1 << 30))
+        if updates is None and "updateinfo" in found:
+            info = cr.UpdateInfo()
+            cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
+            parsed = list(info.updates)
+            updates = [update_of(record) for record in parsed] if own else []
         text = read_text(found[LIVEPATCH]) if LIVEPATCH in found else ""
     except (cr.CreaterepoCError, OSError, ValueError) as error:
         raise ToolError("metadata-unreadable", where=repodata, reason=error) from None
-    return Loaded(repomd, loaded, list(updates.updates), text, tuple(warnings))
+    return Loaded(repomd, loaded, parsed, updates or [], text, tuple(warnings))
 
 
 @contextlib.contextmanager
@@ -235,7 +285,7 @@ def compression(name: str) -> int:
 def write(
     repodata: str,
     packages: Iterable[cr.Package],
-    advisories: Iterable[cr.UpdateRecord],
+    advisories: Iterable[Update],
     record: str,
     carried: Iterable[Tuple[str, str]],
     how: str,
@@ -256,7 +306,7 @@ def write(
         stat = cr.ContentStat(cr.SHA256)
         file = cr.UpdateInfoXmlFile(path, code, stat)
         for update in advisories:
-            file.add_chunk(cr.xml_dump_updaterecord(update))
+            file.add_chunk(update.text)
         file.close()
         _add(repomd, "updateinfo" + suffix, path, revision, stat)
     if record:

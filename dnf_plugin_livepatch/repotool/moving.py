@@ -90,13 +90,18 @@ def _take(store: Store, there: State, start: Store, state: State, group: List[cr
     updates, added, changed = list(there.advisories), [], []
     wanted = {nevra_of(package) for package in group}
     for update in state.advisories:
-        if not wanted & {item.nevra for item in metadata.advisory_view(update).packages}:
+        if not update.mentions({nevra.name for nevra in wanted}):
             continue
-        update = advisories.restricted(update, names)
+        whole = update.record()
+        if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
+            continue
+        fitting = advisories.restricted(whole, names)
+        if fitting is not whole:
+            update = metadata.update_of(fitting)
         if update.id not in old:
             updates.append(update)
             added.append(update.id)
-        elif cr.xml_dump_updaterecord(updates[old[update.id]]) != cr.xml_dump_updaterecord(update):
+        elif updates[old[update.id]].text != update.text:
             updates[old[update.id]] = update
             changed.append(update.id)
     record = _note_taken(there.record, state.record, {str(nevra) for nevra in wanted}, job)

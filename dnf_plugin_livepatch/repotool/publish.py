@@ -62,7 +62,7 @@ class State(NamedTuple):
     """What is published now, in createrepo_c's objects by package digest, and its record."""
 
     packages: Dict[str, cr.Package]
-    advisories: List[cr.UpdateRecord]
+    advisories: List[metadata.Update]
     record: Record
     carried: List[Tuple[str, str]]
 
@@ -71,7 +71,7 @@ class Next(NamedTuple):
     """What is to be published. ``files`` are (source, location, digest) of RPMs to place."""
 
     packages: Dict[str, cr.Package]
-    advisories: List[cr.UpdateRecord]
+    advisories: List[metadata.Update]
     record: Record
     outcome: Outcome
     files: Tuple[Tuple[str, str, str], ...] = ()
@@ -89,14 +89,14 @@ def load(store: Store) -> State:
     """What ``store`` publishes; nothing for a new one. Raises ToolError."""
     if not store.exists():
         return State({}, [], Record(), [])
-    loaded = metadata.load(store.repodata)
+    loaded = metadata.load(store.repodata, own=True)
     try:
         record = records.parse(loaded.record) if loaded.record else Record()
     except records.RecordError as error:
         raise ToolError(
             "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
         ) from None
-    return State(loaded.packages, loaded.advisories, record, metadata.carried(store.repodata, loaded.repomd))
+    return State(loaded.packages, loaded.updates, record, metadata.carried(store.repodata, loaded.repomd))
 
 
 def change(root: str, job: Job, decide: Decide) -> Outcome:
@@ -162,7 +162,7 @@ def _verify(store: Store, generation: str, state: State, new: Next, record: str,
     ids = {*new.outcome.advisories_added, *new.outcome.advisories_changed}
     for update in new.advisories if ids else ():
         if update.id in ids:
-            view = metadata.advisory_view(update)
+            view = metadata.advisory_view(update.record())
             for item in view.packages:
                 told.setdefault(item.nevra, []).extend(view.cves)
     wanted = {nevra: told[nevra] for nevra in fresh if nevra in told and nevra.arch not in ("src", "nosrc")}
@@ -240,10 +240,9 @@ def _add(
         state.advisories, advisories.drafts(incoming, file, settings), settings, job.now
     )
     dates = {
-        str(item.nevra): metadata.issued_of(update)
-        for update in updates
-        if update.id in {*added, *changed}
-        for item in metadata.advisory_view(update).packages
+        str(item.nevra): view.issued
+        for view in (metadata.advisory_view(u.record()) for u in updates if u.id in {*added, *changed})
+        for item in view.packages
     }
     steps = settings.rollout if file.rollout is None else file.rollout
     record = advisories.note(
@@ -280,7 +279,7 @@ def gate(state: State, new: Next, touched: Iterable[Package], job: Job) -> Tuple
 
 def _lint(
     packages: Dict[str, cr.Package],
-    updates: Iterable[cr.UpdateRecord],
+    updates: Iterable[metadata.Update],
     record: Record,
     published: Record,
     names: "set[str]",
@@ -289,11 +288,7 @@ def _lint(
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
     kernels = {release for view in views for release in view.kernels}
-    naming = (
-        metadata.advisory_view(update)
-        for update in updates
-        if any(item.name in names for collection in update.collections for item in collection.packages)
-    )
+    naming = (metadata.advisory_view(update.record()) for update in updates if update.mentions(names))
     part = Record(record.generated, {key: note for key, note in record.kernels.items() if key in kernels})
     view = View(
         "publish",

@@ -100,7 +100,9 @@ def repository(folder):
         ends = ["2026-05-31", "2026-05-31", "2027-04-30", "2027-04-30", "2027-10-31"]
         kernels[release] = record.KernelNote(ends[index], cannot, notes)
     text = record.dump(record.Record(NOW, kernels))
-    metadata.write(str(repodata), packages, advisories, text, [], "gz", 1795000000)
+    metadata.write(
+        str(repodata), packages, list(map(metadata.update_of, advisories)), text, [], "gz", 1795000000
+    )
 
 
 def make(folder):

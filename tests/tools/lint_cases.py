@@ -138,7 +138,9 @@ class Repo:
         repodata = self.folder / "repodata"
         repodata.mkdir(parents=True)
         text = record.dump(self.record) if self.text is None else self.text
-        metadata.write(str(repodata), self.packages, self.advisories, text, [], "gz", 1)
+        metadata.write(
+            str(repodata), self.packages, list(map(metadata.update_of, self.advisories)), text, [], "gz", 1
+        )
         self.after(repodata)
 
     def lint(self):

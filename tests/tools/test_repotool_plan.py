@@ -9,6 +9,7 @@ import pytest
 import repo_support as support
 import yaml
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from lint_cases import Repo, package
 from repo_support import KERNEL, tool
@@ -160,6 +161,7 @@ FILES = st.fixed_dictionaries(
 )
 
 
+@examples(deadline=None)
 @given(FILES)
 def test_the_reader_and_the_schema_agree(tmp_path_factory, data):
     path = pathlib.Path(tmp_path_factory.getbasetemp()) / "advisory.yml"
@@ -175,6 +177,7 @@ def test_the_reader_and_the_schema_agree(tmp_path_factory, data):
 # ---- retention
 
 
+@examples(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=9, unique_by=lambda one: one[0]

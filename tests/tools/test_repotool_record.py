@@ -7,7 +7,7 @@ import string
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import record
@@ -83,6 +83,7 @@ def test_every_field_is_read():
     assert patch.withdrawn == ("2026-11-22T00:00:00Z", "oops in vfs_read")
 
 
+@settings(deadline=None)
 @given(records)
 def test_what_is_written_is_read_back_and_fits_the_schema(found):
     text = record.dump(found)
@@ -91,6 +92,7 @@ def test_what_is_written_is_read_back_and_fits_the_schema(found):
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
