@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterator, List
 
 from .. import releases
-from ..profiles import own_release
 from .checks_metadata import Raised
 from .kernels import arch_of, looks_patched
 from .view import Package, View, by_kernel, newest_first, standing
@@ -14,6 +13,7 @@ from .view import Package, View, by_kernel, newest_first, standing
 if TYPE_CHECKING:
     from .lint import Context
 
+_OWN = "livepatch(kernel-uname-r:"
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
 _KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
 
@@ -26,7 +26,7 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
             continue
         foreign = [
             release
-            for release in map(own_release, (capability.name for capability in package.provides))
+            for release in (c.name[len(_OWN) : -1] for c in package.provides if c.name.startswith(_OWN))
             if package.nevra.arch not in (arch_of(release) or package.nevra.arch, "noarch", "src", "nosrc")
         ]
         for release in foreign:
@@ -52,7 +52,7 @@ def _package(package: Package, context: "Context") -> Iterator[Raised]:
         elif capability.name in _KERNEL:
             yield "patch-provides-kernel", name, {"capability": str(capability)}
     required = {str(capability) for capability in package.requires}
-    own = any(capability.name.startswith("livepatch(kernel-uname-r:") for capability in package.provides)
+    own = any(capability.name.startswith(_OWN) for capability in package.provides)
     for release in package.kernels:
         form = f"kernel-uname-r = {releases.capability_version(release)}"
         if releases.capability_version(release) and len(package.kernels) == 1 and form not in required:
