@@ -19,7 +19,8 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packa
 # A machine whose clock or mirror is off has said so to its own apt; say the same here.
 eval "$(apt-config shell valid Acquire::Check-Valid-Until date Acquire::Check-Date)"
 rm -rf "$dir.new"
-mmdebstrap --quiet --variant=apt --mode=root --components=main --include="$(IFS=,; echo "$*")" \
+# In namespaces of its own: no daemon that a package starts and no mount stays behind.
+unshare --mount --mount-proc --pid --fork --kill-child mmdebstrap --quiet --variant=apt --mode=root --components=main --include="$(IFS=,; echo "$*")" \
     --aptopt="Acquire::Check-Valid-Until \"${valid:-true}\"" --aptopt="Acquire::Check-Date \"${date:-true}\"" \
     --aptopt='Acquire::Languages "none"' --dpkgopt=path-exclude='/usr/share/doc/*' \
     "$suite" "$dir.new" "$mirror" 9>&-
