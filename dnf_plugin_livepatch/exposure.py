@@ -305,6 +305,15 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
     return new.rpartition(".")[0] + like[len(old):] if old and like.startswith(old) else new
 
 
+def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> List[CveState]:
+    """What is open now and closed in kernel ``kernel_evr``; nothing when that is ""."""
+    return [
+        row
+        for row in exposure.rows
+        if row.state != CLOSED_LIVE and kernel_evr and compare(row.fixed_in, kernel_evr) <= 0
+    ]
+
+
 def prompt_lines(
     inputs: Inputs,
     in_force: Sequence[InForce],
@@ -326,7 +335,7 @@ def prompt_lines(
     still = [row for row in after.rows if row.state != CLOSED_LIVE]
     done = {row.cve for row in before.rows if row.state == CLOSED_LIVE}
     now = [row for row in after.rows if row.state == CLOSED_LIVE and row.cve not in done]
-    boot = [row for row in still if kernel_evr and compare(row.fixed_in, kernel_evr) <= 0]
+    boot = closed_by_boot(after, kernel_evr, compare)
     left = [row for row in still if row not in boot]
     for title, rows in (("Closed now", now), ("At next reboot", boot), ("Left open", left)):
         lines.append(f"  {title:<14}: {_summary(rows)}")

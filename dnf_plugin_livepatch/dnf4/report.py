@@ -64,11 +64,17 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> List[str]:
 
 
 def closing(
-    result: Optional[ReconcileResult], expected: str, before: Exposure, after: Exposure
+    result: Optional[ReconcileResult],
+    expected: str,
+    before: Exposure,
+    after: Exposure,
+    kernel_evr: str,
+    compare: exposures.Compare,
 ) -> Tuple[List[Line], bool]:
     """What to say when loading is over, and whether ``expected`` (a NEVRA) is as it should be.
 
-    ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now.
+    ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
+    ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.
     """
     if result is None:
         return [line(messages.problem("load-unanswered", nevra=expected))], False
@@ -88,12 +94,15 @@ def closing(
     declared = sorted({cve for patch in parts for cve in patch.cves})
     if after.quality != exposures.EXACT:
         closed += [CveState(cve, exposures.CLOSED_LIVE) for cve in declared if cve not in told]
-    still = [row for row in after.rows if row.state == exposures.OPEN]
-    boot = [row for row in after.rows if row.state == exposures.REBOOT_ONLY]
+    boot = exposures.closed_by_boot(after, kernel_evr, compare)
+    left = [row for row in after.rows if row not in boot]
+    still = [row for row in left if row.state == exposures.OPEN]
+    never = [row for row in left if row.state == exposures.REBOOT_ONLY]
     texts = [
         *_cves("CVEs closed now", closed, len(closed)),
+        *_cves(f"CVEs open until a reboot into kernel {kernel_evr}", boot, _MOST),
         *_cves("CVEs still open", still, _MOST),
-        *_cves("CVEs closed only by a reboot", boot, _MOST),
+        *_cves("CVEs that only a newer kernel closes", never, _MOST),
     ]
     if after.quality != exposures.EXACT:
         texts.append(f"  There may be more open: {after.reason}")

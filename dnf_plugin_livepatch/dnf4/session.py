@@ -210,17 +210,20 @@ class Session:
                 cves = self._cves(package)
         if not (self.inputs.debt or cves):
             return
-        name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        newest = self._newer_kernel()
         compare = self.base.sack.evr_cmp
-        newest = exposures.evr_of(self.inputs.kernel_package)
-        running = newest
-        for package in (*self.base.sack.query().installed().filterm(name=name), *goal.incoming(self.base)):
-            if package.name == name and compare(package.evr, newest) > 0:
-                newest = package.evr
-        lines = exposures.prompt_lines(
-            self.inputs, self.in_force, cves, newest if newest != running else "", compare
-        )
+        lines = exposures.prompt_lines(self.inputs, self.in_force, cves, newest, compare)
         self.voice.lines((logging.INFO, text) for text in lines)
+
+    def _newer_kernel(self) -> str:
+        """The newest build of the running kernel's package that is there after the transaction, as EVR;
+        "" when that is the running one."""
+        name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        running = newest = exposures.evr_of(self.inputs.kernel_package)
+        for package in (*self.base.sack.query().installed().filterm(name=name), *goal.incoming(self.base)):
+            if package.name == name and self.base.sack.evr_cmp(package.evr, newest) > 0:
+                newest = package.evr
+        return newest if newest != running else ""
 
     def blocked(self) -> Dict[str, str]:
         """NEVRA -> reason of the live patches that shall not be loaded here."""
@@ -271,7 +274,9 @@ class Session:
         if result is not None:
             self.soft("reading what is in force", None, self._after)
         in_force = result.in_force if result is not None else ()
-        lines, good = closing(result, self.expected, before, self.exposure(in_force))
+        newest = self.soft("looking for a newer kernel", "", self._newer_kernel)
+        after = self.exposure(in_force)
+        lines, good = closing(result, self.expected, before, after, newest, self.base.sack.evr_cmp)
         Voice().lines(lines)
         return good
 
