@@ -9,7 +9,7 @@ import sys
 
 from . import pairs
 
-NAMES = ("bench_dnf", "bench_exposure", "bench_runtime")
+NAMES = ("bench_dnf", "bench_exposure", "bench_runtime", "bench_publish")
 
 
 def main() -> int:

@@ -22,7 +22,9 @@ from . import pairs
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
-SIZES = (100, 1000, 10000)
+# The budget is for 10,000; below, starting Python, gpg and dnf is most of what there is to measure.
+LIMITS = {100: 25.0, 1000: 10.0, 10000: 2.0}
+SIZES = tuple(LIMITS)
 KEY = "bench@example.com"
 RELEASE = "5.14.0-999999.1.1.el9_4.x86_64"
 SPEC = f"""
@@ -208,7 +210,7 @@ def _rows(scratch: str, rpm: str, size: int, count: int) -> List[Dict[str, Any]]
         restore(theirs)
         pairs.command(update)()
 
-    row = pairs.measure(f"publish 1 into {size} / createrepo_c --update", one, other, 2.0, count)
+    row = pairs.measure(f"publish 1 into {size} / createrepo_c --update", one, other, LIMITS[size], count)
     restore(ours)
     restore(theirs)
     row["peak_mib"] = [_peak(publish), _peak(update)]

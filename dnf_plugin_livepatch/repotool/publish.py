@@ -149,13 +149,18 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
     return os.path.basename(os.path.dirname(os.path.realpath(store.repodata)))
 
 
+def _size(store: Store, location: str) -> int:
+    """The size of a file of the repository, -1 for none."""
+    try:
+        return os.stat(store.at(metadata.safe(location))).st_size
+    except OSError:
+        return -1
+
+
 def _verify(store: Store, generation: str, state: State, new: Next, record: str, settings: Settings) -> None:
     """Every file is there, and dnf reads all that is new as it is meant."""
     for package in new.packages.values():
-        path = store.at(metadata.safe(package.location_href))
-        if not package.location_base and (
-            not os.path.isfile(path) or os.path.getsize(path) != package.size_package
-        ):
+        if not package.location_base and _size(store, package.location_href) != package.size_package:
             raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
     fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
     told: Dict[Nevra, List[str]] = {}
