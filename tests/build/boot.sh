@@ -30,7 +30,7 @@ INIT
 chmod +x "$work/guest.init"
 install -m 0755 "$work/guest.init" "$root/guest.init"
 # Software emulation is slower than KVM and the same everywhere, nested or not.
-timeout "${BOOT_TIMEOUT:-500}" qemu-system-x86_64 -accel tcg -cpu max -m 2048 -smp 1 -nodefaults -display none \
+timeout "${BOOT_TIMEOUT:-1800}" qemu-system-x86_64 -accel tcg -cpu max -m 2048 -smp 1 -nodefaults -display none \
     -no-reboot -serial stdio -kernel "$image" \
     -append "console=ttyS0 panic=-1 rootfstype=9p root=/dev/root rootflags=trans=virtio,version=9p2000.L,msize=262144 ro init=/guest.init guest_script=$script" \
     -fsdev "local,id=root,path=$root,security_model=none,readonly=on,multidevs=remap" -device virtio-9p-pci,fsdev=root,mount_tag=/dev/root \
