@@ -30,7 +30,8 @@ class Inputs(NamedTuple):
     oldest of the repositories was last synchronised, ``repositories`` are (id, revision) pairs.
     ``debt`` ascends by ``fixed_in``. ``cover`` holds, for each build of a live-patch package for this
     kernel, the CVEs that its own and all earlier advisories list. ``newest_kernel`` is the EVR
-    of the newest build of the same package that is installed or offered.
+    of the newest build of the same package that is installed or offered. ``support_end`` is what the
+    publisher says, ``window_end`` what follows from the vendor's usual support window.
     """
 
     kernel_release: str
@@ -44,6 +45,7 @@ class Inputs(NamedTuple):
     unfixable: Tuple[Unfixable, ...] = ()
     support_end: str = ""
     newest_kernel: str = ""
+    window_end: str = ""
 
 
 def unknown(release: str, reason: str) -> Inputs:

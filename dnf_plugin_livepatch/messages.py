@@ -8,10 +8,10 @@ refer to it. ``text`` says what happened and in which state the host is, ``remed
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple
+from typing import Dict, Iterable, NamedTuple
 
 from .messages_loading import LOADING
-from .model import Problem
+from .model import InForce, Problem
 
 
 class Message(NamedTuple):
@@ -30,7 +30,7 @@ CATALOGUE: Dict[str, Message] = {
     ),
     "module-not-in-force": Message(
         "error",
-        "Live patch {nevra} is installed but not in force: the running kernel is still vulnerable.",
+        "Live patch {nevra} is installed but not in force: {instead}.",
         "Run 'livepatch status' for the reason and 'livepatch reconcile' to try again.",
     ),
     # --- the plugin inside DNF ---
@@ -68,6 +68,47 @@ CATALOGUE: Dict[str, Message] = {
         "warning",
         "Live patch {nevra} is not added: DNF's configuration excludes it.",
         "See exclude= and versionlock; 'dnf livepatch list --available' shows what is offered.",
+    ),
+    "patch-waits": Message(
+        "note",
+        "Live patch {nevra} is not added before {until}: {why}.",
+        "To have it now, name it with its version: 'dnf install {nevra}'.",
+    ),
+    "patch-cut-off": Message(
+        "note",
+        "Live patch {nevra} is not added: it was issued on {issued}, after cutoff = {cutoff}.",
+        "Move cutoff in livepatch.conf, or name the patch with its version to have it now.",
+    ),
+    "patch-withdrawn": Message(
+        "warning",
+        "Live patch {nevra} is not added: its publisher withdrew it on {since} ({why}).",
+        "Wait for the next one.",
+    ),
+    "patch-kept-out": Message(
+        "warning",
+        "Live patch {nevra} is not added: it is blocked on this host ({why}).",
+        "'livepatch unblock {nevra}' allows it again.",
+    ),
+    "withdrawn-in-force": Message(
+        "warning",
+        "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
+        "Upgrade to a newer one, or take it out with 'livepatch unload'; see on_withdrawn = in "
+        "livepatch.conf.",
+    ),
+    "record-broken": Message(
+        "warning",
+        "What repository {repo} says of its live patches is not usable ({why}); it counts as unknown.",
+        "Report it to whoever runs the repository.",
+    ),
+    "kernel-held": Message(
+        "note",
+        "Kernel update held: {kernel}, because {why}.",
+        "'dnf upgrade {name}' installs it all the same.",
+    ),
+    "kernel-not-held": Message(
+        "note",
+        "Kernel update {kernel} is not held: {why}.",
+        "",
     ),
     "patch-absent": Message(
         "warning",
@@ -177,3 +218,10 @@ def problem(identifier: str, **facts: object) -> Problem:
         message.text.format(**clean),
         message.remedy.format(**clean),
     )
+
+
+def not_in_force(nevra: str, in_force: Iterable[InForce]) -> Problem:
+    """That ``nevra`` should be in force and is not; ``in_force`` is what is there instead."""
+    others = sorted({patch.nevra or patch.module for patch in in_force} - {nevra})
+    instead = ", ".join(others) + " is in force instead" if others else "the kernel is still vulnerable"
+    return problem("module-not-in-force", nevra=nevra, instead=instead)

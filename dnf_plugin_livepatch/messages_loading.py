@@ -55,6 +55,11 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "Live patch {module} is not unloaded yet: an RPM transaction is running.",
         "It is looked at again in a minute, and after the transaction.",
     ),
+    "patch-reverted": (
+        "warning",
+        "Live patch {nevra} is kept out of force, as its publisher has withdrawn it: {why}.",
+        "Run 'dnf upgrade' for a newer one; on_withdrawn = warn would leave it in force.",
+    ),
     "patch-blocked": (
         "error",
         "Live patch {nevra} is blocked and not loaded: {why}.",

@@ -59,6 +59,11 @@ class Paths(NamedTuple):
         return self.state_dir + "/exposure.json"
 
     @property
+    def notices(self) -> str:
+        """What dnf runs found that reconcile and status act on: withdrawn patches, a held kernel."""
+        return self.state_dir + "/notices.json"
+
+    @property
     def request(self) -> str:
         """The request stamp: any change of its content asks for one more reconcile."""
         return self.run_dir + "/request"

@@ -55,7 +55,8 @@ class Target(NamedTuple):
 
     ``candidates`` come newest first. ``has`` is the live patch the host will have for this kernel without
     us (installed, or in the user's transaction already). ``excluded`` is a newer one that the
-    configuration hides. ``open_cves`` is how many CVEs of this kernel are known to be open.
+    configuration hides; ``brake`` says so where it is this project that hides it. ``open_cves`` is how many
+    CVEs of this kernel are known to be open.
     """
 
     release: str
@@ -64,6 +65,7 @@ class Target(NamedTuple):
     has: Optional[Nevra] = None
     excluded: Optional[Nevra] = None
     open_cves: int = 0
+    brake: Optional[Problem] = None
 
 
 class Situation(NamedTuple):
@@ -138,6 +140,8 @@ def _for_target(target: Target, situation: Situation) -> Tuple[Optional[Choice],
             usable.append(candidate)
         elif note is None and not usable:
             note = refusal
+    if note is None and target.brake is not None:
+        note = target.brake
     if note is None and target.excluded is not None and not usable:
         note = messages.problem("patch-excluded", nevra=target.excluded)
     if note is None and not usable and _bare(target, situation.request):

@@ -14,7 +14,7 @@ patches were withdrawn. ``livepatch-repo`` writes it, the DNF plugin reads it:
 
 Whatever the record leaves out is unknown, never bad. The text comes from a network: it is bounded,
 names and times must match a pattern, unknown keys are ignored (a later schema may add some), a higher
-schema number is refused. With ``release`` only that kernel's part is checked and returned, so that
+schema number is refused. With ``releases`` only those kernels' parts are checked and returned, so that
 the cost does not grow with a repository of many kernels. docs/schemas/livepatch-record-1.schema.json
 says the same for other programs.
 """
@@ -197,8 +197,8 @@ def _kernel(value: object) -> KernelNote:
     )
 
 
-def parse(text: str, release: str = "") -> Record:
-    """The Record in ``text``; with ``release`` only that kernel's part. Raises RecordError only."""
+def parse(text: str, *releases: str) -> Record:
+    """The Record in ``text``; with ``releases`` only those kernels' parts. Raises RecordError only."""
     if len(text) > MAX_BYTES:
         raise RecordError(f"larger than {MAX_BYTES} characters")
     try:
@@ -211,7 +211,7 @@ def parse(text: str, release: str = "") -> Record:
         raise RecordError(f"schema {str(schema)[:20]} is not known, up to {SCHEMA} is")
     kernels = {}
     for name, value in _object(data.get("kernels", {}), "kernels", MAX_KERNELS).items():
-        if release and name != release:
+        if releases and name not in releases:
             continue
         if not RELEASE.match(name):
             raise RecordError(f"kernels: {name[:60]!r} is no kernel release")

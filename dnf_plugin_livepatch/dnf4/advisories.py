@@ -16,14 +16,14 @@ from typing import Any, FrozenSet, Iterable, Iterator, List, Optional, Sequence,
 
 import hawkey
 
+from .. import brakes, profiles, record
 from .. import exposure as exposures
-from .. import profiles, record
 from ..exposure import Inputs
 from ..manifest import CVE
 from ..model import Advisory, Kernel, Nevra, Unfixable
 from ..paths import Paths
 from ..releases import kernel_packages
-from . import goal
+from . import brake, goal
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
 MAX_OTHERS = 2
@@ -44,10 +44,16 @@ def inputs(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) 
     return read(base, kernel, trusted)[0]
 
 
-def read(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) -> Tuple[Inputs, ...]:
+def read(
+    base: Any,
+    kernel: Kernel,
+    trusted: Optional[FrozenSet[str]] = None,
+    notes: "Optional[brake.Notes]" = None,
+) -> Tuple[Inputs, ...]:
     """What the repositories say about ``kernel`` and those newer ones that may be booted next.
 
-    ``trusted`` are the repositories whose ``livepatch`` record is believed, None for all enabled.
+    ``trusted`` are the repositories whose ``livepatch`` record is believed, None for all enabled;
+    ``notes`` is what those said, if it was read already.
     """
     running = goal.running_package(base, kernel.release)
     if running is None:
@@ -65,11 +71,15 @@ def read(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) ->
     builds = _builds(base, main)
     newest = builds[0] if builds else main.evr
     locked = _locked(base)
+    window = _window(base, kernel, siblings[0].buildtime, known)
     found = []
-    for nevra in [main, *_followers(main, builds, compare)]:
-        release = exposures.release_of(nevra.evr, kernel.release, main.evr)
+    family = [main, *_followers(main, builds, compare)]
+    names = {nevra: exposures.release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    if notes is None:
+        notes = brake.read(base, trusted, tuple(names.values()))[0]
+    for nevra, release in names.items():
         debt, quality, reason = exposures.debt(nevra, rows, compare, newest, locked)
-        support_end, unfixable = _notes(base, release, trusted)
+        support_end, unfixable = _notes(notes.get(release, ()))
         found.append(
             Inputs(
                 kernel_release=release,
@@ -82,6 +92,7 @@ def read(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) ->
                 cover=_cover(base, release, kernel.build_id if nevra == main else "", known),
                 unfixable=unfixable,
                 support_end=support_end,
+                window_end=window if nevra == main else "",
                 newest_kernel=newest,
             )
         )
@@ -235,23 +246,19 @@ def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -
     return any(profiles.fits(item, release, build_id) for item in found)
 
 
-def _notes(
-    base: Any, release: str, trusted: Optional[FrozenSet[str]]
-) -> Tuple[str, Tuple[Unfixable, ...]]:
-    """End of support and unfixable CVEs from the repositories' ``livepatch`` records."""
-    ends: List[str] = []
-    unfixable: List[Unfixable] = []
-    for repo in base.repos.iter_enabled():
-        if trusted is not None and repo.id not in trusted:
-            continue
-        if not repo.get_metadata_path("livepatch"):
-            continue
-        try:
-            note = record.parse(repo.get_metadata_content("livepatch"), release).kernels.get(release)
-        except record.RecordError:
-            continue
-        if note is not None:
-            unfixable.extend(note.unfixable)
-            if note.support_end:
-                ends.append(note.support_end)
-    return max(ends, default=""), tuple(dict.fromkeys(unfixable))
+def _notes(told: Iterable[record.KernelNote]) -> Tuple[str, Tuple[Unfixable, ...]]:
+    """End of support and unfixable CVEs from what the repositories' records say of one kernel."""
+    notes = list(told)
+    unfixable = (item for note in notes for item in note.unfixable)
+    return max((note.support_end for note in notes), default=""), tuple(dict.fromkeys(unfixable))
+
+
+def _window(base: Any, kernel: Kernel, built: int, known: Sequence[Any]) -> str:
+    """The end of the vendor's support window of the running kernel, by its profile; "" where none is said.
+
+    The profile is that of the live patches for this kernel; the window begins when the kernel was built.
+    """
+    days = {profile.name: profile.support_days for profile in known if profile.support_days}
+    packages = goal._known(base, kernel.release, kernel.build_id, known) if days and built else ()
+    longest = max((days.get(found.profile, 0) for _, found in packages), default=0)
+    return brakes.moment(built + longest * 86400.0)[:10] if longest else ""

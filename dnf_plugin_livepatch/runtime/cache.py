@@ -108,6 +108,7 @@ def _inputs(data: Dict[str, Any]) -> Inputs:
         ),
         support_end=_text(data, "support_end", _DATE),
         newest_kernel=_text(data, "newest_kernel", _EVR),
+        window_end=_text(data, "window_end", _DATE),
     )
 
 

@@ -8,13 +8,14 @@ point knows what was being done.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Dict, List, Optional, Tuple
 
 from ..config import Config
 from ..messages import problem
 from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
-from . import guard, installed, journal, kept, klp, loader, preflight, rpmlock, state
+from . import guard, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Unload, Wanted, choose, plan, replaces
 from .request import Progress
@@ -71,9 +72,11 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
     run.installed = read
     boot_id = run.kernel.boot_id
     state_of = guard.read(run.paths)
-    choice = choose(
-        read, state_of, run.kernel.release, boot_id, lambda item: kept.modules_of(run.paths, item)
-    )
+    # Where nothing is to be changed by itself, what the publisher took back changes nothing either.
+    revert = run.config.on_withdrawn == "revert" and run.config.mode == "load"
+    gone = dict(notices.read(run.paths).withdrawn) if revert else {}
+    modules_of = partial(kept.modules_of, run.paths)
+    choice = choose(read, state_of, run.kernel.release, boot_id, modules_of, gone)
     for found in choice.problems:
         run.add(found)
     if run.config.mode != "load":
@@ -81,7 +84,7 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
         choice = Choice(None, False, choice.problems)
     build_ids = _build_ids(run, choice)
     loaded = klp.read(run.paths)
-    todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids)
+    todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids, gone)
     again = False
     if choice.wanted is not None:
         again = _bring(run, choice.wanted, todo, build_ids)

@@ -7,7 +7,7 @@ compares it with the kernel. Nobody else decides what is loaded or unloaded.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..messages import problem
 from ..model import InstalledModule, InstalledPatch, LoadedPatch, Problem
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 
 
 class Unload(NamedTuple):
-    """One module to take out; ``cause`` is ``gone``, ``blocked``, ``held`` or ``superseded``."""
+    """One module to take out; ``cause`` is gone, blocked, held, withdrawn or superseded."""
 
     module: str
     nevra: str
@@ -58,14 +58,18 @@ def _of_package(patch: InstalledPatch) -> Wanted:
 
 
 def _kept(
-    guard: Guard, release: str, boot_id: str, modules_of: Callable[[Kept], Tuple[InstalledModule, ...]]
+    guard: Guard,
+    release: str,
+    boot_id: str,
+    modules_of: Callable[[Kept], Tuple[InstalledModule, ...]],
+    withdrawn: Mapping[str, str],
 ) -> Optional[Wanted]:
     """The best kept set that may be loaded: one that proved good before one that did not."""
-    blocked = guard.blocked()
+    out = {**guard.blocked(), **withdrawn}
     fit = [
         item
         for item in guard.kept
-        if item.release == release and item.nevra not in blocked and not guard.holds(item.nevra, boot_id)
+        if item.release == release and item.nevra not in out and not guard.holds(item.nevra, boot_id)
     ]
     fit.sort(key=lambda item: item.nevra not in guard.records or not guard.records[item.nevra].proved)
     return Wanted(fit[0].nevra, modules_of(fit[0]), fit[0].cves, True) if fit else None
@@ -77,13 +81,17 @@ def choose(
     release: str,
     boot_id: str,
     modules_of: Callable[[Kept], Tuple[InstalledModule, ...]],
+    withdrawn: Mapping[str, str],
 ) -> Choice:
-    """The set that should be in force for the kernel ``release`` in boot ``boot_id``."""
+    """The set that should be in force for the kernel ``release`` in boot ``boot_id``.
+
+    ``withdrawn`` are NEVRA and reason of the packages that shall not be, as their publisher withdrew them.
+    """
     if not installed.healthy:
         found = (problem("rpmdb-unreadable", why=installed.why),)
         if guard.ours(boot_id):
             return Choice(None, False, found)
-        return Choice(_kept(guard, release, boot_id, modules_of), False, found)
+        return Choice(_kept(guard, release, boot_id, modules_of, withdrawn), False, found)
     blocked = guard.blocked()
     problems: List[Problem] = []
     patches = [
@@ -100,11 +108,13 @@ def choose(
             admin = guard.records[nevra].by == "admin"
             name = "patch-blocked-by-admin" if admin else "patch-blocked"
             problems.append(problem(name, nevra=nevra, why=blocked[nevra] or "no reason given"))
+        elif nevra in withdrawn:
+            problems.append(problem("patch-reverted", nevra=nevra, why=withdrawn[nevra]))
         elif not patch.modules:
             problems.append(problem("patch-without-module", nevra=nevra, release=release))
         else:
             return Choice(_of_package(patch), True, tuple(problems))
-    wanted = _kept(guard, release, boot_id, modules_of) if patches else None
+    wanted = _kept(guard, release, boot_id, modules_of, withdrawn) if patches else None
     if wanted is not None:
         problems.append(problem("kept-in-force", nevra=wanted.nevra))
     return Choice(wanted, True, tuple(problems))
@@ -117,6 +127,7 @@ def plan(
     guard: Guard,
     boot_id: str,
     build_ids: Dict[str, str],
+    withdrawn: Mapping[str, str],
 ) -> Plan:
     """How to get from ``loaded`` to ``choice``. ``build_ids`` tells those of the wanted modules' files."""
     present = {patch.module: patch for patch in loaded}
@@ -147,6 +158,8 @@ def plan(
             unload.append(Unload(name, nevra, "held"))
         elif nevra in blocked:
             unload.append(Unload(name, nevra, "blocked"))
+        elif nevra in withdrawn and not modules:
+            unload.append(Unload(name, nevra, "withdrawn"))
         elif choice.known:
             unload.append(Unload(name, nevra, "superseded" if modules else "gone"))
     return Plan(

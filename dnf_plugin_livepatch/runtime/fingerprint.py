@@ -47,7 +47,7 @@ def take(paths: Paths, kernel: Kernel, database: str) -> str:
     """A text that changes when anything does that reconcile bases its decisions on."""
     parts = [__version__, kernel.release, kernel.build_id, kernel.boot_id, database]
     parts.append(database_state(database))
-    parts += [_stat(paths.config), _stat(paths.guard)]
+    parts += [_stat(paths.config), _stat(paths.guard), _stat(paths.notices)]
     for folder in (*paths.profile_dirs, paths.manifest_dir(kernel.release)):
         parts.append(folder_state(folder))
     for module in _listing(paths.klp):

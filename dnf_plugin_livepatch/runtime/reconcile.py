@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence
 
 from ..config import Config
 from ..config import read as read_config
-from ..messages import problem
+from ..messages import not_in_force, problem
 from ..model import InstalledPatch, Kernel, ReconcileResult
 from ..paths import Paths
 from . import fingerprint, request, state
@@ -111,7 +111,7 @@ def _work(
     if wanted is not None:
         verified = {row.module for row in in_force if row.nevra == wanted.nevra}
         if not all(module.name in verified for module in wanted.modules):
-            run.add(problem("module-not-in-force", nevra=wanted.nevra))
+            run.add(not_in_force(wanted.nevra, in_force))
     for item in outside.problems:
         run.add(item)
     for done in outside.actions:
@@ -136,15 +136,16 @@ def _work(
 
 def _outside(run: "Run", rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> "Outside":
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
-    from . import external, guard
+    from . import external, guard, notices
 
     if run.config.mode != "load":
         return external.Outside()
     now = guard.read(run.paths)
     held = {nevra for nevra in now.held if now.holds(nevra, run.kernel.boot_id)}
-    return external.converge(
-        rules, patches, run.kernel, run.config.transition_timeout, held | set(now.blocked())
-    )
+    out = held | set(now.blocked())
+    if run.config.on_withdrawn == "revert":
+        out |= {nevra for nevra, _ in notices.read(run.paths).withdrawn}
+    return external.converge(rules, patches, run.kernel, run.config.transition_timeout, out)
 
 
 def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:

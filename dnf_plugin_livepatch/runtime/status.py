@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import exposure as exposures
-from .. import messages
+from .. import messages, support
 from ..config import Config
 from ..exposure import Inputs
 from ..model import (
@@ -28,11 +28,11 @@ from ..model import (
 from ..paths import Paths
 
 if TYPE_CHECKING:
-    from . import inventory
+    from . import inventory, notices
 
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
-HELD = "unloaded-by-admin"
+HELD, WITHDRAWN = "unloaded-by-admin", "withdrawn"
 TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
 
 #: States of an installed patch that should be in force and is not, for no reason anybody gave.
@@ -231,7 +231,7 @@ def judge(
 ) -> str:
     """The one word for the whole: the worst that is true."""
     severities = {problem.severity for problem in problems}
-    wanted = [row for row in rows if row.installed and row.state not in (SUBSCRIPTION, HELD)]
+    wanted = [row for row in rows if row.installed and row.state not in (SUBSCRIPTION, HELD, WITHDRAWN)]
     if "error" in severities or (not skipped and not all(row.in_force for row in wanted)):
         return "failed"
     if not kernel.release:
@@ -245,20 +245,10 @@ def judge(
     return "ok"
 
 
-def days_between(now: str, end: str) -> Optional[int]:
-    """Whole days from ``now`` to ``end`` (ISO 8601 dates or times); None when ``end`` is no date."""
-    import datetime
-
-    try:
-        first = datetime.date.fromisoformat(now[:10])
-        return (datetime.date.fromisoformat(end[:10]) - first).days
-    except ValueError:
-        return None
-
-
-def _support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
+def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
+    """When live patches for the kernel end: as the repository, a manifest or the vendor's window says."""
     ends = [m.manifest.support_end for p in installed for m in p.modules if m.manifest is not None]
-    return inputs.support_end or max(ends, default="")
+    return inputs.support_end or max(ends, default="") or inputs.window_end
 
 
 def _result(paths: Paths, kernel: Kernel) -> Optional[ReconcileResult]:
@@ -298,7 +288,7 @@ def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
 class Look(NamedTuple):
     """The live patches of this host as they are now: packages, sysfs and the guard's file joined.
 
-    ``guard_fault`` is why the guard's file told nothing, "" when it did.
+    ``guard_fault`` is why the guard's file told nothing, "" when it did. ``told`` is what dnf runs found.
     """
 
     stock: "inventory.Inventory"
@@ -306,6 +296,7 @@ class Look(NamedTuple):
     rows: Tuple[PatchRow, ...]
     guarded: Guarded
     guard_fault: str
+    told: "notices.Notices"
 
     @property
     def in_force(self) -> Tuple[InForce, ...]:
@@ -328,9 +319,13 @@ def look(
     kernel: Kernel,
     cover: Iterable[Tuple[str, Tuple[str, ...]]],
     result: Optional[ReconcileResult] = None,
+    withdrawn_go: bool = False,
 ) -> Look:
-    """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any."""
-    from . import inventory, klp
+    """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any.
+
+    ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
+    """
+    from . import inventory, klp, notices
 
     loaded = klp.read(paths)
     stock = inventory.read(paths, kernel)
@@ -341,7 +336,15 @@ def look(
     # A name that reconcile knows and sysfs does not is a client's patch, such as a rival's.
     if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
         rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
-    return Look(stock, loaded, rows, guarded, fault)
+    told = notices.read(paths)
+    gone = dict(told.withdrawn) if withdrawn_go else {}
+    rows = tuple(
+        row._replace(state=WITHDRAWN, reason=gone[row.package])
+        if row.state == NOT_LOADED and row.package in gone
+        else row
+        for row in rows
+    )
+    return Look(stock, loaded, rows, guarded, fault, told)
 
 
 def _outside(
@@ -382,6 +385,18 @@ def _outside(
     return tuple(found)
 
 
+def _noticed(seen: Look, release: str) -> List[Problem]:
+    """What dnf runs left to be told: patches in force that were withdrawn, a held kernel update."""
+    withdrawn = dict(seen.told.withdrawn)
+    names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
+    found = [messages.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
+    hold = seen.told.hold
+    if hold is not None and hold.release == release and (hold.name, hold.kernel) not in seen.stock.kernels:
+        facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
+        found.append(messages.problem("kernel-held", **facts))
+    return found
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from . import kernel as kernels
@@ -391,12 +406,12 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     kernel = kernels.running(paths)
     result = _result(paths, kernel)
     inputs = _inputs(paths, settings, kernel.release, now)
-    seen = look(paths, kernel, inputs.cover, result)
+    seen = look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock = seen.stock
     exposure = exposures.compute(inputs, seen.in_force, unfixable(stock.patches))
     skipped = result.skipped if result else kernels.environment(paths)
-    end = _support_end(inputs, stock.patches)
-    days = days_between(now, end) if end else None
+    end = support_end(inputs, stock.patches)
+    days = support.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
     problems += [messages.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
@@ -404,11 +419,10 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     if not stock.healthy:
         problems.append(messages.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
-        problems += [messages.problem("module-not-in-force", nevra=name) for name in seen.missing]
-    if days is not None and days < 0:
-        problems.append(messages.problem("support-ended", release=kernel.release, end=end[:10]))
-    elif days is not None and days <= settings.eol_warn_days:
-        problems.append(messages.problem("support-ends", release=kernel.release, end=end[:10], days=days))
+        problems += [messages.not_in_force(name, seen.in_force) for name in seen.missing]
+    due = support.warning(kernel.release, end, now, settings.eol_warn_days)
+    problems += [due] if due is not None else []
+    problems += _noticed(seen, kernel.release)
     return Report(
         now=now,
         kernel=kernel,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The two things reconcile has systemd do later: watch what settles, try again what stalled.
+"""What systemd is asked to do by itself: watch what settles, try again what stalled, run reconcile.
 
 Without systemd nothing is started; the next reconcile does what is due.
 """
@@ -44,6 +44,11 @@ def watch(paths: Paths) -> None:
 def unwatch(paths: Paths) -> None:
     """Stop the settle watch."""
     _run(paths, ["systemctl", "stop", "--no-block", SETTLE])
+
+
+def now(paths: Paths) -> None:
+    """Start reconcile without waiting for it."""
+    _run(paths, ["systemctl", "start", "--no-block", UNIT])
 
 
 def no_retry(paths: Paths) -> None:

@@ -27,6 +27,7 @@ _ROW_STATES = {
     status.NOT_LOADED: "installed, NOT in force: not loaded",
     status.BLOCKED: "installed, NOT in force: blocked",
     status.HELD: "installed, unloaded by the administrator",
+    status.WITHDRAWN: "installed, kept out of force: withdrawn by its publisher",
     status.OTHER_BUILD: "installed, NOT in force: another build is loaded",
     status.DISABLED: "loaded, NOT in force: disabled",
     status.FOREIGN: "in force, loaded by others",

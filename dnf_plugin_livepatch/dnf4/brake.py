@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The repositories' ``livepatch`` records, and the live patches that they or livepatch.conf keep out.
+
+Read through DNF's public metadata API, from trusted repositories only. DNF's own upgrade-all takes a newer
+build of an installed patch whatever a plugin decides, so that what is kept out is excluded from the sack.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Container, Dict, List, Mapping, Sequence, Tuple
+
+from .. import brakes, messages, record
+from ..model import Problem
+from ..paths import Paths
+from ..releases import kernel_release
+from ..runtime import notices, state, timers
+from ..runtime import request as asking
+from . import goal
+
+if TYPE_CHECKING:
+    from .session import Session
+
+#: What the records say: kernel release -> one note of each repository that speaks of it.
+Notes = Mapping[str, Sequence[record.KernelNote]]
+
+
+def apply(session: "Session", specs: Sequence[str]) -> None:
+    """Hide the live patches that are kept out, but for those that ``specs`` name with their version.
+
+    As root what was withdrawn is remembered for reconcile and status; news of that start reconcile where
+    ``on_withdrawn = revert``.
+    """
+    package = goal.running_package(session.base, session.kernel.release)
+    if package is None:
+        return
+    wanted = releases(session.base, package, session.kernel.release)
+    session.notes, problems = read(session.base, session.trusted(package), wanted)
+    session.voice.tell(problems)
+    settings = session.config
+    machine_id = state.read_text(session.paths.at("/etc/machine-id"), 64)
+    host = brakes.Host(machine_id, brakes.moment(time.time()), settings.min_age, settings.cutoff)
+    found = judge(
+        session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs
+    )
+    session.braked = found
+    if found:
+        goal.hide(session.base, found)
+    if os.geteuid() == 0 and _remember(session.paths, withdrawn(session.notes)):
+        if settings.on_withdrawn == "revert" and settings.mode == "load" and not session.cannot:
+            asking.request(session.paths)
+            timers.now(session.paths)
+
+
+def _remember(paths: Paths, told: Mapping[str, str]) -> bool:
+    """Write down what is withdrawn. What no record read now speaks of stays as it was known."""
+    before = notices.read(paths)
+    kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in told]
+    news = [(nevra, reason) for nevra, reason in told.items() if reason]
+    return notices.save(paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
+
+
+def present(base: Any) -> bool:
+    """Does any enabled repository carry a record? Costs a look into its repomd, no more."""
+    return any(repo.get_metadata_path("livepatch") for repo in base.repos.iter_enabled())
+
+
+def releases(base: Any, running: Any, release: str) -> Tuple[str, ...]:
+    """The running kernel's release, and those of the kernels that are installed or offered beside it."""
+    others = base.sack.query().filterm(name=running.name, arch=running.arch)
+    found = {kernel_release(goal.nevra_of(package)) for package in others}
+    return tuple(sorted({release, *found} - {""}))
+
+
+def read(base: Any, trusted: "Container[str] | None", wanted: Sequence[str]) -> Tuple[Notes, List[Problem]]:
+    """What the records of the ``trusted`` repositories (None: of all) say of the kernels ``wanted``."""
+    notes: Dict[str, List[record.KernelNote]] = {}
+    problems: List[Problem] = []
+    for repo in base.repos.iter_enabled():
+        if (trusted is not None and repo.id not in trusted) or not repo.get_metadata_path("livepatch"):
+            continue
+        try:
+            told = record.parse(str(repo.get_metadata_content("livepatch")), *wanted)
+        except (record.RecordError, UnicodeError, OSError, MemoryError) as error:
+            problems.append(messages.problem("record-broken", repo=repo.id, why=error))
+            continue
+        for release, note in told.kernels.items():
+            notes.setdefault(release, []).append(note)
+    return notes, problems
+
+
+def patch_note(notes: Notes, release: str, nevra: str) -> record.PatchNote:
+    """What is said of one patch; a withdrawal by one repository outweighs what others say."""
+    found = [note.patches[nevra] for note in notes.get(release, ()) if nevra in note.patches]
+    return next((note for note in found if note.withdrawn), found[0] if found else record.PatchNote())
+
+
+def withdrawn(notes: Notes) -> Dict[str, str]:
+    """NEVRA -> reason of every patch that was withdrawn, "" for those that stand."""
+    found: Dict[str, str] = {}
+    for told in notes.values():
+        for note in told:
+            for nevra, patch in note.patches.items():
+                if patch.withdrawn is not None:
+                    found[nevra] = patch.withdrawn.reason
+                else:
+                    found.setdefault(nevra, "")
+    return found
+
+
+def judge(
+    base: Any,
+    notes: Notes,
+    wanted: Sequence[str],
+    host: brakes.Host,
+    known: Sequence[Any],
+    build_id: str,
+    specs: Sequence[str] = (),
+) -> Dict[str, brakes.Brake]:
+    """NEVRA -> brake of each offered live patch of the kernels ``wanted`` that is kept out."""
+    found: Dict[str, brakes.Brake] = {}
+    for release in wanted:
+        if not (host.min_age or host.cutoff or _interesting(notes, release)):
+            continue
+        for package, match in goal._known(base, release, build_id, known):
+            if package.installed or match.kind != "patch":
+                continue
+            nevra = str(goal.nevra_of(package))
+            note = patch_note(notes, release, nevra)
+            issued = _issued(package, note) if host.min_age or host.cutoff else ""
+            brake = brakes.judge(nevra, note, issued, host)
+            named = brakes.versioned(specs, goal.nevra_of(package))
+            if brake is not None and (not named or brake.cause == brakes.WITHDRAWN):
+                found[nevra] = brake
+    return found
+
+
+def _interesting(notes: Notes, release: str) -> bool:
+    return any(
+        patch.withdrawn is not None or patch.rollout
+        for note in notes.get(release, ())
+        for patch in note.patches.values()
+    )
+
+
+def _issued(package: Any, note: record.PatchNote) -> str:
+    """When the patch was issued: by its record, by the first advisory that lists it, by its build time."""
+    import hawkey
+
+    from .advisories import _date
+
+    if note.issued:
+        return note.issued
+    dates = [_date(advisory.updated) for advisory in package.get_advisories(hawkey.EQ)]
+    return min(filter(None, dates), default="") or brakes.moment(float(package.buildtime))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a kernel update may stay out of a bare upgrade, with the proof. Pure.
+
+``hold-when-covered`` holds only what is proved: the exposure is exact, everything installed to patch the
+running kernel is in force, and each CVE that the update fixes is closed live or of a severity below
+``hold_below``. Whatever is not known lets the kernel in. The proof is judged anew in every dnf run,
+so that the hold ends by itself when one of its conditions does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
+
+from . import support
+from .exposure import CLOSED_LIVE, EXACT, Compare, Inputs, rank
+from .model import CveState, Exposure
+
+INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
+
+
+class Situation(NamedTuple):
+    """What the decision depends on. ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
+
+    ``kernel`` is the EVR of the newest kernel offered. ``in_force`` are the packages of the live patches in
+    force, ``absent`` those that should be and are not, ``withdrawn`` those in force that were withdrawn.
+    """
+
+    policy: str
+    kernel: str
+    inputs: Inputs
+    exposure: Exposure
+    in_force: Tuple[str, ...] = ()
+    absent: Tuple[str, ...] = ()
+    withdrawn: Tuple[str, ...] = ()
+    support_end: str = ""
+    now: str = ""
+    hold_below: str = ""
+    eol_warn_days: int = 14
+
+
+class Verdict(NamedTuple):
+    """``hold`` and ``why``; of the update's CVEs ``closed`` are closed live, ``left`` are not."""
+
+    hold: bool
+    why: str
+    closed: Tuple[str, ...] = ()
+    left: Tuple[str, ...] = ()
+
+
+def decide(situation: Situation, compare: Compare) -> Verdict:
+    """Whether the kernels up to ``situation.kernel`` may be held."""
+    rows = [row for row in situation.exposure.rows if compare(row.fixed_in, situation.kernel) <= 0]
+    closed = tuple(row.cve for row in rows if row.state == CLOSED_LIVE)
+    still = [row for row in rows if row.state != CLOSED_LIVE]
+    left = tuple(row.cve for row in still)
+    if situation.policy == ALWAYS:
+        return Verdict(True, f"kernel_update = hold; {_open(situation, left)}", closed, left)
+    why = _doubt(situation) if situation.policy == COVERED else "kernel_update = install"
+    if why:
+        return Verdict(False, why, closed, left)
+    needed = [row for row in still if not _low(row, situation.hold_below)]
+    if needed:
+        named = ", ".join(row.cve for row in needed[:4]) + (" and more" if len(needed) > 4 else "")
+        return Verdict(False, f"it closes {named}, which no live patch in force does", closed, left)
+    text = f"live patch {', '.join(situation.in_force)} closes {_count(closed)} that it fixes"
+    if left:
+        text += f", but for {_count(left)} below {situation.hold_below}"
+    return Verdict(True, text, closed, left)
+
+
+def _open(situation: Situation, left: Sequence[str]) -> str:
+    if situation.exposure.quality != EXACT:
+        return f"what it would close is not fully known ({situation.exposure.reason})"
+    return f"it would close {_count(left)}" if left else "nothing that it fixes is open"
+
+
+def _count(cves: Sequence[str]) -> str:
+    return f"{len(cves)} CVE" + ("" if len(cves) == 1 else "s")
+
+
+def _low(row: CveState, below: str) -> bool:
+    return bool(below) and 0 < rank(row.severity) < rank(below)
+
+
+def _doubt(situation: Situation) -> str:
+    """Why coverage is not proved, "" when only the CVEs themselves are left to look at."""
+    if situation.absent:
+        return f"live patch {situation.absent[0]} is not in force"
+    if not situation.in_force:
+        return "no live patch is in force"
+    if situation.withdrawn:
+        return f"live patch {situation.withdrawn[0]} was withdrawn by its publisher"
+    if situation.exposure.quality != EXACT:
+        return f"what it fixes is not fully known ({situation.exposure.reason})"
+    end = situation.support_end
+    days = support.days_between(situation.now, end) if end else None
+    if days is not None and days <= situation.eol_warn_days:
+        return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
+    return ""

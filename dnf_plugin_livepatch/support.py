@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How long a kernel still gets live patches, and when to warn. Pure."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from . import messages
+from .model import Problem
+
+
+def warning(release: str, end: str, now: str, warn_days: int) -> Optional[Problem]:
+    """The warning that live patches for kernel ``release`` end at ``end`` ("" for unknown), if it is due."""
+    days = days_between(now, end) if end else None
+    if days is None or days > warn_days:
+        return None
+    if days < 0:
+        return messages.problem("support-ended", release=release, end=end[:10])
+    return messages.problem("support-ends", release=release, end=end[:10], days=days)
+
+
+def days_between(now: str, end: str) -> Optional[int]:
+    """Whole days from ``now`` to ``end`` (ISO 8601 dates or times); None when ``end`` is no date."""
+    import datetime
+
+    try:
+        first = datetime.date.fromisoformat(now[:10])
+        return (datetime.date.fromisoformat(end[:10]) - first).days
+    except ValueError:
+        return None
