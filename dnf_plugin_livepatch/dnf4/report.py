@@ -83,7 +83,7 @@ def closing(
     parts = [patch for patch in result.in_force if patch.nevra == expected]
     if not parts:
         problems = [problem for problem in result.problems if problem.severity == "error"]
-        problems = problems or [messages.problem("module-not-in-force", nevra=expected)]
+        problems = problems or [messages.not_in_force(expected, result.in_force)]
         return [line(problem) for problem in problems], False
     seconds = sum(patch.seconds for patch in parts)
     took = f", transition {seconds:.1f} s" if seconds else ", as it was before"

@@ -117,7 +117,7 @@ class Session:
             nothing: List[str] = []
             absent = self.soft("looking at the live patches in force", nothing, self.look_at_kernel)
             if not self.cannot and self.config.mode == "load":
-                self.voice.tell(messages.problem("module-not-in-force", nevra=name) for name in absent)
+                self.voice.tell(messages.not_in_force(name, self.in_force) for name in absent)
                 self.expected = absent[0] if absent else ""
         rows = self.exposure(self.in_force).rows
         still = sum(1 for row in rows if row.state != exposures.CLOSED_LIVE)

@@ -5,6 +5,7 @@ import string
 import pytest
 
 from dnf_plugin_livepatch import messages
+from dnf_plugin_livepatch.model import InForce
 
 
 @pytest.mark.parametrize("identifier", sorted(messages.CATALOGUE))
@@ -22,3 +23,12 @@ def test_every_message_is_fit_to_be_read(identifier):
 def test_facts_from_outside_cannot_write_to_the_terminal():
     built = messages.problem("config-fault", fault="\x1b]0;title\x07" + "y" * 1000)
     assert built.text.isprintable() and len(built.text) < 700
+
+
+def test_not_in_force_says_what_is_instead():
+    nothing = messages.not_in_force("lp-2-1", [])
+    assert nothing.id == "module-not-in-force" and "still vulnerable" in nothing.text
+    # A part of the same set closes nothing by itself.
+    assert messages.not_in_force("lp-2-1", [InForce("b", "lp-2-1")]).text == nothing.text
+    older = messages.not_in_force("lp-2-1", [InForce("a", "lp-1-1"), InForce("theirs", "")])
+    assert "lp-1-1, theirs is in force instead" in older.text and "vulnerable" not in older.text
