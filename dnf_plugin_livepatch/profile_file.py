@@ -50,13 +50,15 @@ class Profile(NamedTuple):
     ``module_dirs`` hold {release} and {build_id}; use ``profiles.directories``. ``cves`` are the
     sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
     one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
-    its vendor patches it, 0 where that is not said.
+    its vendor patches it, 0 where that is not said. ``runtime`` are the names of the vendor's own packages
+    that a patch may bring along.
     """
 
     name: str
     title: str
     loader: str = "kernel"
     module_dirs: Tuple[str, ...] = ()
+    runtime: Tuple[str, ...] = ()
     cumulative: bool = True
     cves: Tuple[str, ...] = ("manifest", "updateinfo")
     info: str = ""
@@ -134,6 +136,13 @@ def _words(text: str) -> Tuple[str, ...]:
     return tuple(text.split())
 
 
+def _packages(text: str) -> Tuple[str, ...]:
+    words = tuple(text.split())
+    if not all(word[0].isalnum() and word.isascii() and set("*?[").isdisjoint(word) for word in words):
+        raise ValueError("no names of packages; patterns are not taken")
+    return words
+
+
 def _sources(text: str) -> Tuple[str, ...]:
     if not set(text.split()) <= set(CVE_SOURCES):
         raise ValueError(f"known sources are {', '.join(CVE_SOURCES)}")
@@ -163,6 +172,7 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
     ("match", "name-dists"): ("name_dists", _words, False),
     ("load", "loader"): ("loader", _loader, False),
     ("load", "modules"): ("module_dirs", _path, True),
+    ("load", "runtime"): ("runtime", _packages, False),
     ("load", "cumulative"): ("cumulative", _flag, False),
     ("client", "title"): ("title", str, False),
     ("client", "apply"): ("apply", _argv, True),

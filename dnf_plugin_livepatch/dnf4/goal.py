@@ -28,8 +28,9 @@ from typing import (
 from .. import profiles as rules
 from ..model import Nevra
 from ..policy import Candidate, Target
-from ..releases import capability_version, kernel_release, release_of_capability
+from ..releases import capability_version, kernel_packages, kernel_release, release_of_capability
 
+Helpers = FrozenSet[Tuple[str, str]]
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
 
 
@@ -37,11 +38,13 @@ class Survey(NamedTuple):
     """One kernel's live patches: the target for the policy, and the packages behind its NEVRAs.
 
     ``planned`` is True when ``target.has`` is in the user's transaction rather than installed already.
+    ``helpers`` are by NEVRA the (name, repository) pairs that the package may bring along.
     """
 
     target: Target
     packages: Dict[str, Any]
     planned: bool
+    helpers: Dict[str, Helpers]
 
 
 class Judge(NamedTuple):
@@ -105,19 +108,27 @@ def incoming(base: Any) -> List[Any]:
     return packages
 
 
-def new_kernels(base: Any, running: str) -> Tuple[str, ...]:
-    """The releases of the kernels that the user's transaction installs, oldest first."""
-    found: Dict[str, Any] = {}
-    for package in incoming(base):
-        if not package.name.startswith("kernel"):
-            continue
-        release = kernel_release(nevra_of(package))
-        for capability in map(str, package.provides):
-            if capability.startswith("kernel-uname-r = "):
-                release = release_of_capability(capability.partition(" = ")[2])
-        if release and release != running:
-            found.setdefault(release, package)
-    return tuple(found)
+def next_kernels(base: Any, running: str, kernel: Any) -> Tuple[str, ...]:
+    """The releases of the kernels that may be booted next: those that the user's transaction installs.
+
+    Where it installs none, the newest installed one, if it is newer than the running ``kernel``.
+    """
+    coming = [package for package in incoming(base) if package.name.startswith("kernel")]
+    found = [release for release in map(_release, coming) if release not in ("", running)]
+    if not found:
+        names = kernel_packages(running) or (kernel.name,)
+        here = base.sack.query().installed().filterm(name=names, arch=kernel.arch)
+        newest = max(here, key=_order, default=kernel)
+        found = [_release(newest)] if newest.evr_cmp(kernel) > 0 else []
+    return tuple(dict.fromkeys(release for release in found if release))
+
+
+def _release(package: Any) -> str:
+    """``uname -r`` of the kernel in ``package``, "" when it is none."""
+    for capability in map(str, package.provides):
+        if capability.startswith("kernel-uname-r = "):
+            return release_of_capability(capability.partition(" = ")[2])
+    return kernel_release(nevra_of(package))
 
 
 def _look(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Any:
@@ -227,6 +238,7 @@ def survey(
     offered.sort(key=lambda row: _order(row[0]), reverse=True)
     candidates: List[Candidate] = []
     packages: Dict[str, Any] = {}
+    helpers: Dict[str, Helpers] = {}
     for package, found in offered:
         if planned or (has is not None and (_newer(package, has) <= 0 or found.profile not in ("", owner))):
             continue
@@ -240,6 +252,7 @@ def survey(
         candidate = _candidate(base, package, found, running, trusted, judge, has)
         candidates.append(candidate)
         packages[str(nevra)] = package
+        helpers[str(nevra)] = _helpers(base, found.profile, profiles, trusted)
     target = Target(
         release,
         running,
@@ -248,7 +261,13 @@ def survey(
         excluded,
         open_cves,
     )
-    return Survey(target, packages, planned)
+    return Survey(target, packages, planned, helpers)
+
+
+def _helpers(base: Any, owner: str, profiles: Sequence[Any], trusted: FrozenSet[str]) -> Helpers:
+    names = rules.find(profiles, owner).runtime if owner else ()
+    sources = [repo.id for repo in base.repos.iter_enabled() if repo.id in trusted and repo.gpgcheck]
+    return frozenset((name, source) for name in names for source in sources)
 
 
 def _candidate(
@@ -299,14 +318,19 @@ def _solve(base: Any, packages: Iterable[Any], allow_erasing: bool, optional: bo
     return goal, bool(solved)
 
 
-def trial(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
-    """Why adding ``packages`` would not leave the user's transaction as it is; "" when it would."""
+def trial(base: Any, packages: Sequence[Any], allow_erasing: bool, helpers: Helpers = frozenset()) -> str:
+    """Why adding ``packages`` would not leave the user's transaction as it is; "" when it would.
+
+    What is among ``helpers`` may come along.
+    """
     before = _outcome(base.goal)
     goal, solved = _solve(base, packages, allow_erasing, optional=True)
     if solved:
         after = _outcome(goal)
         added = (after["installs"] | after["upgrades"]) - (before["installs"] | before["upgrades"])
         wanted = {str(package) for package in packages}
+        arriving = (*goal.list_installs(), *goal.list_upgrades())
+        added -= {str(p) for p in arriving if (p.name, p.reponame) in helpers} - wanted
         same = all(before[name] == after[name] for name in _LISTS[2:])
         kept = before["installs"] <= after["installs"] and before["upgrades"] <= after["upgrades"]
         if same and kept and added == wanted:

@@ -57,11 +57,11 @@ class Session:
 
     def plan(self, wish: policy.Request, specs: Sequence[str], allow_erasing: bool, prompt: bool) -> None:
         """Add to the resolved transaction what the policy wants, and say the rest."""
+        self.soft("reading the advisories", None, self._read_inputs)
         package = goal.running_package(self.base, self.kernel.release)
         if package is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
             return
-        self.soft("reading the advisories", None, self._read_inputs)
         surveys = self._surveys(package, wish, specs)
         situation = policy.Situation(
             wish,
@@ -125,7 +125,7 @@ class Session:
             goal.survey(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         ]
         if self.config.kernels == "installed":
-            for other in goal.new_kernels(self.base, release):
+            for other in goal.next_kernels(self.base, release, package):
                 surveys.append(goal.survey(self.base, other, False, self.profiles, trusted, judge))
         return surveys
 
@@ -169,15 +169,20 @@ class Session:
     def _add(self, plan: policy.Plan, surveys: Sequence[goal.Survey], allow_erasing: bool) -> List[Any]:
         """Add for each kernel the newest candidate that resolves; the hawkey packages added."""
         packages: Dict[str, Any] = {}
+        helpers: Dict[str, goal.Helpers] = {}
+        allowed: goal.Helpers = frozenset()
         for survey in surveys:
             packages.update(survey.packages)
+            helpers.update(survey.helpers)
         chosen: List[Any] = []
         for choice in plan.choices:
             newest, reason = choice.candidates[0].nevra, ""
             for candidate in choice.candidates:
                 package = packages[str(candidate.nevra)]
-                why = goal.trial(self.base, [*chosen, package], allow_erasing)
+                along = allowed | helpers[str(candidate.nevra)]
+                why = goal.trial(self.base, [*chosen, package], allow_erasing, along)
                 if not why:
+                    allowed = along
                     chosen.append(package)
                     if reason:
                         facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}

@@ -7,6 +7,7 @@ import json
 
 import pytest
 import stock
+from lab import RUNNING
 
 P1, P2 = str(stock.P1), str(stock.P2)
 
@@ -70,6 +71,15 @@ def test_verbs_of_the_host_answer_without_repositories(host, verb):
     assert json.loads(answer.out)["schema"] == 1
     direct = host.sh(f"python3 -m dnf_plugin_livepatch.runtime.cli {verb} --json; exit $?")
     assert answer.code in (0, 100, 101, 102) and direct.err == answer.err == ""
+
+
+def test_behind_two_dashes_every_option_is_the_verbs(host):
+    refused = host.dnf("livepatch", "reconcile", "--force")
+    assert refused.code == 1 and "--forcearch" in refused.text, "DNF reads its own options first"
+    answer = host.dnf("livepatch", "reconcile", "--", "--force")
+    assert answer.code == 0 and not answer.err, answer.text
+    assert host.dnf("livepatch", "uname", "--", "-r").out.startswith(RUNNING)
+    assert host.dnf("livepatch", "reconcile", "--", "--nonsense").code == 2
 
 
 def test_wrong_usage(host):

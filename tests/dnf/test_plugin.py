@@ -10,6 +10,7 @@ import pytest
 import stock
 from lab import RUNNING, SOURCE, Answer
 
+STATUS = "python3 -c 'from dnf_plugin_livepatch.runtime import cli; cli.main()' status"
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
@@ -158,7 +159,17 @@ def test_newer_kernel_installed_and_not_booted(host):
     assert str(stock.K40) in host.dnf("upgrade").new
     host.repos(base="all")
     answer = host.dnf("upgrade")
-    assert answer.new >= {P2} and str(stock.K30) not in answer.new
+    assert answer.new == {P2, str(stock.FOR40)}, "the next boot is protected, too"
+
+
+def test_only_the_newest_installed_kernel_is_looked_after(host):
+    host.repos(base="kernel")
+    assert host.dnf("install", str(stock.K20), str(stock.K30)).code == 0
+    host.repos(base="all")
+    answer = host.dnf("upgrade", "--exclude=kernel-core")
+    assert answer.new == {P2, BY2}, answer.text
+    host.conf("kernels = running\n")
+    assert not host.dnf("upgrade", "--exclude=kernel-core").new
 
 
 def test_downgrade_and_undo_are_left_alone(host):
@@ -309,6 +320,8 @@ def test_unknown_kernel(host):
     host.repos(base="patches")
     answer = host.dnf("upgrade", env={"FAKE_RELEASE": "6.6.6-home"})
     assert answer.new == {BY2} and lines(answer) == []
+    told = host.sh(f"{STATUS} --json", env={"FAKE_RELEASE": "6.6.6-home"}).out
+    assert "no installed package owns the running kernel" in told
 
 
 def test_another_kernel_of_the_repository_runs(host):

@@ -177,6 +177,26 @@ def test_a_foreign_vendors_repository_beside_ours_changes_nothing(red_hat):
     assert not foreign & answer.new, answer.text
 
 
+def test_the_program_that_a_patch_requires_comes_along(red_hat):
+    assert red_hat.dnf("remove", "kpatch").gone == {str(vendors.TOOLS), str(vendors.TOOLS_DNF)}
+    red_hat.host.repos(base="kpatch-alone", more="tools")
+    red_hat.host.conf("repos = more\n")
+    answer = red_hat.dnf("upgrade")
+    wanted = {str(vendors.RED_HAT.best), str(vendors.TOOLS), str(vendors.TOOLS_DNF)}
+    assert patches(answer, vendors.RED_HAT) == wanted and not answer.gone, answer.text
+
+
+@pytest.mark.parametrize("repo", ["tools", "tools\ngpgcheck=0"])
+def test_it_comes_from_no_repository_that_patches_may_not_come_from(red_hat, repo):
+    red_hat.dnf("remove", "kpatch")
+    red_hat.host.repos(base="kpatch-alone", more=repo)
+    if "gpgcheck" in repo:
+        red_hat.host.conf("repos = more\n")
+    answer = red_hat.dnf("upgrade")
+    assert answer.new == {str(vendors.RED_HAT.newer)} and answer.code == 0, answer.text
+    assert f"is not added: it would also change {vendors.TOOLS}" in answer.text
+
+
 @pytest.mark.parametrize("profile", sorted(CLIENTS))
 def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profile):
     vendor = next(v for v in vendors.VENDORS if v.profile == profile)

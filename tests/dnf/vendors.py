@@ -296,11 +296,23 @@ OWN = Rpm(
     (),
     ((f"/usr/lib/modules/{EL}/livepatch/corp.ko", "module\n"),),
 )
-TOOLS = Rpm("kpatch", "0.9.7", "1", ("/bin/sh",), files=(("/usr/lib/kpatch/README", "stand-in\n"),))
+TOOLS = Rpm(
+    "kpatch",
+    "0.9.7",
+    "1",
+    ("/bin/sh",),
+    other=("Recommends: kpatch-dnf",),
+    files=(("/usr/lib/kpatch/README", "stand-in\n"),),
+)
+TOOLS_DNF = Rpm("kpatch-dnf", "0.9.7_0.4", "1")
 SYSCARE = Rpm("syscare", "1.2.1", "1", files=(("/usr/lib/syscare/README", "stand-in\n"),))
 BYSTANDER = Rpm("bystander", "1", "1")
 
-STATES = {"start": ((BYSTANDER, TOOLS, SYSCARE), ())}
+STATES = {
+    "start": ((BYSTANDER, TOOLS, TOOLS_DNF, SYSCARE), ()),
+    "tools": ((TOOLS, TOOLS_DNF), ()),
+    "kpatch-alone": ((BYSTANDER, RED_HAT.kernel, RED_HAT.newer, RED_HAT.best), RED_HAT.updates),
+}
 for one in VENDORS:
     STATES[f"{one.profile}-start"] = ((BYSTANDER, TOOLS, SYSCARE, one.kernel), ())
     content = (BYSTANDER, TOOLS, SYSCARE, one.kernel, one.newer, one.best, *one.others)

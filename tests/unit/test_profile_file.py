@@ -62,6 +62,8 @@ def test_a_new_vendor_needs_no_code(tmp_path):
         (GOOD + "[load]\nmodules = lib/x\n", "absolute"),
         (GOOD + "[load]\nmodules = /lib/../etc\n", "absolute"),
         (GOOD + "[load]\nmodules = /lib/{kver}\n", "absolute"),
+        (GOOD + "[load]\nruntime = kpatch*\n", "patterns"),
+        (GOOD + "[load]\nruntime = -y\n", "no names"),
         (GOOD + "[client]\napply = uptrack\n", "absolute"),
         (GOOD + "[client]\napply = /bin/x {shell}\n", "absolute"),
         (GOOD + "[client]\nexit = apply x done\n", "whole number"),
