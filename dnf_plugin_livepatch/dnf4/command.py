@@ -16,6 +16,8 @@ from dnf.cli import CliError, commands
 
 EXIT_OFFERED = 100
 EXIT_NOT_IN_FORCE = 5
+#: What ``list --available`` calls a patch that is kept out.
+_STATES = {"withdrawn": "withdrawn", "rollout": "waiting", "min_age": "waiting", "cutoff": "cut-off"}
 
 
 class LivepatchCommand(commands.Command):  # type: ignore[misc]
@@ -90,9 +92,9 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         self.cli.demands.success_exit_status = code
 
     def _resolved(self) -> Any:
-        from .session import Session
+        from .session import of
 
-        session = Session(self.base)
+        session = of(self.base)
         session.config = session.config._replace(kernels="running")
         self.base.resolve(self.cli.demands.allow_erasing)
         return session
@@ -131,12 +133,16 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def _list(self) -> None:
         from . import goal
-        from .session import Session
+        from .session import of
 
-        session = Session(self.base)
+        session = of(self.base)
         release, build_id = session.kernel.release, session.kernel.build_id
         offers = goal.offers(self.base, release, session.profiles, session.blocked(), build_id)
-        rows: List[Dict[str, str]] = [offer._asdict() for offer in offers]
+        causes = {nevra: found.cause for nevra, found in session.braked.items()}
+        rows: List[Dict[str, str]] = [
+            {**offer._asdict(), "state": _STATES.get(causes.get(offer.package, ""), offer.state)}
+            for offer in offers
+        ]
         if self.opts.json:
             print(json.dumps({"schema": 1, "kernel_release": release, "patches": rows}, indent=1))
             return

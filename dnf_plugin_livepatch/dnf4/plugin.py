@@ -96,13 +96,20 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if getattr(self.cli, "command", None) is None and self._watch is None:
             from .request import Watch
 
-            self._watch = Watch(self.base)
+            self._watch = Watch(self.base, self._before_all)
+
+    @soft
+    def config(self) -> None:
+        """Have DNF fetch the repositories' ``livepatch`` record with the other metadata, where it exists."""
+        for repo in self.base.repos.iter_enabled():
+            repo.add_metadata_type_to_download("livepatch")
 
     @soft
     def sack(self) -> None:
-        """Keep blocked live patches from every command that resolves."""
-        resolves = self.cli is None or self.cli.demands.resolving
-        if resolves and self.base.conf.installroot == "/" and os.path.exists(Paths().guard):
+        """Keep out of every command that resolves what is not to be taken: blocked, withdrawn, not due."""
+        if self.base.conf.installroot != "/" or not self._resolves():
+            return
+        if os.path.exists(Paths().guard):
             from ..runtime import guard
 
             blocked = guard.blocked(Paths())
@@ -110,6 +117,46 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
                 from . import goal
 
                 goal.hide(self.base, blocked)
+        from .. import config
+
+        settings = config.read(Paths().config)[0]
+        records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
+        if records or settings.min_age or settings.cutoff:
+            from . import brake
+            from .session import of
+
+            opts = getattr(getattr(self.cli, "command", None), "opts", None)
+            session = of(self.base)
+            specs = getattr(opts, "pkg_specs", None) or ()
+            session.soft("looking for patches to keep out", None, lambda: brake.apply(session, specs))
+        from . import request
+
+        if settings.kernel_update != "install" and request.bare(self.cli):
+            self._hold(self.cli.demands.allow_erasing)
+
+    def _resolves(self) -> bool:
+        """Does this command look at what the repositories offer in order to take it?"""
+        if self.cli is None or self.cli.command is None:
+            return True
+        demands = self.cli.demands
+        ours = self.cli.command.aliases[0] == "livepatch"
+        return bool(demands.available_repos and (demands.resolving or ours))
+
+    @soft
+    def _before_all(self) -> None:
+        """An API user is about to upgrade everything."""
+        from .. import config
+
+        settings = config.read(Paths().config)[0]
+        if settings.kernel_update != "install" and self.base.conf.installroot == "/":
+            self._hold(False)
+
+    def _hold(self, allow_erasing: bool) -> None:
+        from . import hold
+        from .session import of
+
+        session = of(self.base)
+        session.soft("looking at the kernel update", None, lambda: hold.apply(session, allow_erasing))
 
     @soft
     def resolved(self) -> None:
@@ -131,17 +178,16 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if wish.kind == NONE:
             logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
             return
-        if self._session is None:
-            from .session import Session
+        from .session import of
 
-            self._session = Session(self.base)
+        session = self._session = of(self.base)
         allow_erasing = self._watch.allow_erasing if self._watch else self.cli.demands.allow_erasing
         self._resolving = True
         try:
-            self._session.plan(wish, specs, allow_erasing, prompt=command is not None)
+            session.plan(wish, specs, allow_erasing, prompt=command is not None)
         finally:
             self._resolving = False
-        if seen and self._session.quiet and wish.kind == ALL and not wish.filtered:
+        if seen and session.quiet and wish.kind == ALL and not wish.filtered:
             memo.save(Paths(), seen)
 
     @soft

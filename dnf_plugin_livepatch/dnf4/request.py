@@ -8,7 +8,7 @@ other users of the API have none, so that ``Watch`` notes their calls of the pub
 from __future__ import annotations
 
 import fnmatch
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
 
 from ..model import Nevra
 from ..policy import ALL, NAMED, NONE, Request
@@ -19,16 +19,19 @@ class Watch:
     """Notes on one ``dnf.Base`` what an API user asks of it, by wrapping three methods of the object.
 
     ``resolve`` is wrapped for its answer too: DNF computes "is there anything to do" before plugins
-    may add to an empty transaction, and callers such as Ansible stop at a False.
+    may add to an empty transaction, and callers such as Ansible stop at a False. ``before_all`` is called
+    before the first upgrade of everything is put into the goal.
     """
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, before_all: Callable[[], None]) -> None:
         self.everything = False
         self.specs: List[str] = []
         self.allow_erasing = False
         upgrade_all, upgrade, resolve = base.upgrade_all, base.upgrade, base.resolve
 
         def watched_upgrade_all(*args: Any, **kwargs: Any) -> Any:
+            if not self.everything:
+                before_all()
             self.everything = True
             return upgrade_all(*args, **kwargs)
 
@@ -75,6 +78,17 @@ def read(base: Any, cli: Any, watch: "Watch | None") -> Tuple[Request, Tuple[str
     opaque = bool(base._update_security_filters)
     security = opaque or "security" in limits.get("advisory_type", ())
     return Request(kind, "", security, security or bool(limits)), tuple(specs)
+
+
+def bare(cli: Any) -> bool:
+    """Is this the command to upgrade everything, with nothing asked for by name?"""
+    command = getattr(cli, "command", None)
+    if command is None or command.aliases[0] not in UPGRADES:
+        return False
+    return not any(
+        getattr(command.opts, name, None)
+        for name in ("pkg_specs", "filenames", "grp_specs", "advisory", "cves", "bugzilla")
+    )
 
 
 def filters(base: Any) -> Dict[str, Set[str]]:

@@ -9,16 +9,32 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, Dict, List, Sequence, Set, Tuple, TypeVar
+import time
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
+from .. import brakes, messages, policy, profiles, support
 from .. import config as configs
 from .. import exposure as exposures
-from .. import messages, policy, profiles
 from ..model import Exposure, InForce, Unfixable
 from ..paths import Paths
 from ..runtime import kernel as kernels
-from . import goal, request
+from . import brake, goal, request
 from .report import LOG, Voice, closing
+
+if TYPE_CHECKING:
+    from ..runtime import status
 
 #: Seconds that reconcile may take beyond the transition itself.
 MARGIN = 30
@@ -45,6 +61,10 @@ class Session:
         self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")
         self.in_force: Tuple[InForce, ...] = ()
         self.unfixable: Tuple[Unfixable, ...] = ()
+        self.notes: Optional[brake.Notes] = None
+        self.braked: Dict[str, brakes.Brake] = {}
+        self.support_end = ""
+        self._read = False
 
     def soft(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
         """What ``function`` returns; after one warning line ``default``, should it fail in any way."""
@@ -57,7 +77,7 @@ class Session:
 
     def plan(self, wish: policy.Request, specs: Sequence[str], allow_erasing: bool, prompt: bool) -> None:
         """Add to the resolved transaction what the policy wants, and say the rest."""
-        self.soft("reading the advisories", None, self._read_inputs)
+        self.soft("reading the advisories", None, self.read_inputs)
         package = goal.running_package(self.base, self.kernel.release)
         if package is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
@@ -72,6 +92,8 @@ class Session:
         )
         plan = policy.decide(situation)
         self.voice.tell(plan.notes)
+        if wish.kind == policy.ALL:
+            self.soft("looking at withdrawals and support", None, self._remind)
         chosen = self._add(plan, surveys, allow_erasing)
         self._expect(surveys[0], chosen)
         if prompt and self.base.transaction:
@@ -82,30 +104,57 @@ class Session:
         """Was there nothing to add, nothing to load and nothing to say?"""
         return self.voice.silent and not self.added and not self.expected
 
-    def _read_inputs(self) -> None:
+    def trusted(self, package: Any) -> FrozenSet[str]:
+        """The repositories that live patches may come from, ``package`` being the running kernel."""
+        return goal.trusted_repos(self.base, package, self.config.repos)
+
+    def read_inputs(self) -> None:
+        """Read once what the repositories say of the running kernel, before a held kernel is hidden."""
         from ..runtime import cache
         from . import advisories
 
-        told = advisories.read(self.base, self.kernel)
+        if self._read:
+            return
+        self._read = True
+        package = goal.running_package(self.base, self.kernel.release)
+        trusted = self.trusted(package) if package is not None else frozenset()
+        told = advisories.read(self.base, self.kernel, trusted, self.notes)
         self.inputs = told[0]
         if os.geteuid() == 0:
             cache.save(self.paths, *told)
+
+    def _remind(self) -> None:
+        """Say what is wrong with a live patch in force, and that its support ends."""
+        from ..runtime import notices
+
+        withdrawn = dict(notices.read(self.paths).withdrawn)
+        for nevra in dict.fromkeys(patch.nevra for patch in self.in_force):
+            if nevra in withdrawn:
+                facts = {"nevra": nevra, "why": withdrawn[nevra]}
+                self.voice.tell([messages.problem("withdrawn-in-force", **facts)])
+        end = self.support_end or self.inputs.support_end or self.inputs.window_end
+        now = brakes.moment(time.time())
+        due = support.warning(self.kernel.release, end, now, self.config.eol_warn_days)
+        self.voice.tell([due] if due is not None else [])
 
     def exposure(self, in_force: Sequence[InForce]) -> Exposure:
         """The exposure of the running kernel with these patches in force."""
         return exposures.compute(self.inputs, in_force, self.unfixable)
 
-    def look_at_kernel(self) -> List[str]:
-        """Read what is in force now; the NEVRAs of installed patches that should be and are not."""
+    def look_at_kernel(self) -> "status.Look":
+        """Read what is in force now."""
         from ..runtime import status
 
-        seen = status.look(self.paths, self.kernel, self.inputs.cover)
+        seen = status.look(
+            self.paths, self.kernel, self.inputs.cover, None, self.config.on_withdrawn == "revert"
+        )
         self.in_force = seen.in_force
         self.unfixable = status.unfixable(seen.stock.patches)
-        return list(seen.missing)
+        self.support_end = status.support_end(self.inputs, seen.stock.patches)
+        return seen
 
     def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[goal.Survey]:
-        trusted = goal.trusted_repos(self.base, package, self.config.repos)
+        trusted = self.trusted(package)
         judge = goal.Judge(
             self._secures,
             lambda patch, has: request.passes(self.base, self._new_advisories(patch, has)),
@@ -115,7 +164,8 @@ class Session:
         # An empty list of live patches is the usual case: then neither rpmdb nor manifests are read.
         if goal.installed_patches(self.base, release, self.profiles, build_id) or self._loaded():
             nothing: List[str] = []
-            absent = self.soft("looking at the live patches in force", nothing, self.look_at_kernel)
+            what = "looking at the live patches in force"
+            absent = self.soft(what, nothing, lambda: list(self.look_at_kernel().missing))
             if not self.cannot and self.config.mode == "load":
                 self.voice.tell(messages.not_in_force(name, self.in_force) for name in absent)
                 self.expected = absent[0] if absent else ""
@@ -127,7 +177,19 @@ class Session:
         if self.config.kernels == "installed":
             for other in goal.next_kernels(self.base, release, package):
                 surveys.append(goal.survey(self.base, other, False, self.profiles, trusted, judge))
-        return surveys
+        return [self._explained(survey) for survey in surveys]
+
+    def _explained(self, survey: goal.Survey) -> goal.Survey:
+        """With the reason why the newest patch is hidden, where it is we who hide it."""
+        hidden = str(survey.target.excluded or "")
+        if hidden in self.braked:
+            return survey._replace(target=survey.target._replace(brake=self.braked[hidden].problem))
+        blocked = self.blocked() if hidden else {}
+        if hidden in blocked:
+            why = blocked[hidden] or "no reason given"
+            said = messages.problem("patch-kept-out", nevra=hidden, why=why)
+            return survey._replace(target=survey.target._replace(brake=said))
+        return survey
 
     def _loaded(self) -> bool:
         try:
@@ -290,6 +352,14 @@ class Session:
 
         seen = status.look(self.paths, self.kernel, self.inputs.cover)
         self.unfixable = status.unfixable(seen.stock.patches)
+
+
+def of(base: Any) -> Session:
+    """The one session of ``base``: what a hook found out is there for the next one and for the command."""
+    found = getattr(base, "_livepatch_session", None)
+    if not isinstance(found, Session):
+        found = base._livepatch_session = Session(base)
+    return found
 
 
 def _told(error: Exception) -> str:

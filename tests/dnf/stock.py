@@ -25,6 +25,8 @@ HELPER = rpms.Rpm("helper", "1", "1")
 BY1, BY2 = (rpms.Rpm("bystander", version, "1") for version in "12")
 OTHER = rpms.Rpm("other", "1", "1")
 DISTRO = rpms.Rpm("distribution-release", "9", "1", ("system-release = 9",))
+KMOD2 = rpms.Rpm("kmod-x", "2", "1", (), (f"kernel-uname-r = {rpms.release(40)}",))
+TOOLS10, TOOLS40 = (rpms.Rpm("kernel-tools", "5.14.0", f"{number}.el9") for number in (10, 40))
 KMOD = rpms.Rpm("kmod-x", "1", "1", (), (f"kernel-uname-r = {rpms.release(10)}",))
 
 ADV10 = Update("KERNEL-10", (K10,), ("CVE-2024-0010",))
@@ -37,7 +39,7 @@ ADVP2 = Update("PATCH-2", (P2,), (CVE20, CVE30))
 
 ALL = (
     K10, K20, K30, K40, P1, P2, P0, FOR40, FOR20, NEEDY, DRAGGING, GREEDY, LYING, HOSTILE, FAILING,
-    HELPER, BY1, BY2, OTHER, KMOD, DISTRO,
+    HELPER, BY1, BY2, OTHER, KMOD, KMOD2, TOOLS10, TOOLS40, DISTRO,
 )  # fmt: skip
 START = (K10, BY1, OTHER, DISTRO)
 ALL_KERNELS = (ADV10, ADV20, ADV30, ADV40)
@@ -61,5 +63,9 @@ STATES = {
     "hostile": ((*START, HOSTILE, BY2), (*ALL_KERNELS, ADVBY)),
     "failing": ((*START, FAILING, BY2), (*ALL_KERNELS, ADVBY)),
     "subscription": ((*START, P0, BY2), (*ALL_KERNELS, ADVBY)),
+    "before": ((*START, P1, P2, KMOD, TOOLS10), (ADV10, ADV20, ADV30, ADVP1, ADVP2)),
+    "module": ((*START, K20, K30, K40, P1, P2, KMOD, KMOD2, BY2), (*ALL_KERNELS, ADVP1, ADVP2, ADVBY)),
+    "tools": ((*START, K20, K30, K40, P1, P2, TOOLS10, TOOLS40, BY2), (*ALL_KERNELS, ADVP1, ADVP2)),
+    "silent": ((*START, K20, K30, K40, P1, P2, BY2), ()),
     "only-patch": ((P1, P2), (ADVP1, ADVP2)),
 }

@@ -17,12 +17,13 @@ from dnf_plugin_livepatch.record import PatchNote, Step, Withdrawn, bucket
 PATCH = "kpatch-patch-5_14_0-10-1-2.el9.x86_64"
 NEVRA = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
 NOW = "2026-11-22T12:00:00Z"
+PLAIN = PatchNote()
 HOST = Host("0123456789abcdef0123456789abcdef", NOW)
 DAY = 86400
 IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
-def cause(note: PatchNote = PatchNote(), issued: str = "2026-11-20", host: Host = HOST) -> str:
+def cause(note: PatchNote = PLAIN, issued: str = "2026-11-20", host: Host = HOST) -> str:
     found = brakes.judge(PATCH, note, issued, host)
     return found.cause if found is not None else ""
 
