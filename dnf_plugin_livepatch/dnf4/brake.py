@@ -152,5 +152,5 @@ def _issued(package: Any, note: record.PatchNote) -> str:
 
     if note.issued:
         return note.issued
-    dates = [_date(advisory.updated) for advisory in package.get_advisories(hawkey.EQ)]
+    dates = [_date(advisory) for advisory in package.get_advisories(hawkey.EQ)]
     return min(filter(None, dates), default="") or brakes.moment(float(package.buildtime))
