@@ -156,7 +156,7 @@ def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") 
         severity=_clean(advisory.severity),
         title=_clean(advisory.title),
         issued="",
-        updated=_date(advisory.updated),
+        updated=_date(advisory),
         cves=tuple(sorted(set(_cves(advisory.references)))),
         packages=tuple(sorted(packages)),
     )
@@ -180,7 +180,11 @@ def _clean(text: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text or ""))[:200].strip()
 
 
-def _date(moment: Any) -> str:
+def _date(advisory: Any) -> str:
+    try:
+        moment = advisory.updated
+    except (OverflowError, ValueError, OSError):  # newer hawkeys raise for a date that no clock can show
+        return ""
     if moment is None or not 1970 < moment.year < 10000:
         return ""
     return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"

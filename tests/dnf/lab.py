@@ -20,6 +20,7 @@ import rpms
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parts")
 RUNNING = rpms.release(10)
+SHIM = "/usr/lib/fake-uname.so"
 
 
 class Answer(NamedTuple):
@@ -135,6 +136,8 @@ class Host:
         """Run a shell command as root in the host."""
         mount = os.path.join(self.folder, "mnt")
         inner = f"rpm -qa > /tmp/before; ( {command}\n); code=$?; rpm -qa > /tmp/after; exit $code"
+        # Not in /tmp: newer rpms give each scriptlet a /tmp of its own.
+        run = ["setpriv", "--bounding-set=-sys_module", "env", f"LD_PRELOAD={SHIM}", "/bin/sh", "-c", inner]
         script = f"""
             cd {self.folder}
             mount -t overlay -o lowerdir=/,upperdir=up,workdir=work overlay mnt
@@ -143,7 +146,7 @@ class Host:
             mount --bind {self.lab.folder} {mount}{self.lab.folder}
             mount -t proc proc {mount}/proc
             mount --bind /dev {mount}/dev
-            exec chroot {mount} setpriv --bounding-set=-sys_module /bin/sh -c {shlex.quote(inner)}
+            exec chroot {mount} {shlex.join(run)}
         """
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script],
@@ -155,7 +158,6 @@ class Host:
                 "PATH": f"{PARTS}:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
                 "LANG": "C.UTF-8",
-                "LD_PRELOAD": self.lab.shim,
                 "FAKE_RELEASE": RUNNING,
                 "PYTHONPATH": SOURCE,
                 "PYTHONPYCACHEPREFIX": self.lab.folder + "/pycache",
@@ -185,7 +187,6 @@ class Lab:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.states = os.path.join(folder, "states")
-        self.shim = os.path.join(folder, "uname.so")
         self.key = os.path.join(folder, "RPM-GPG-KEY-test")
         self.base = os.path.join(folder, "base")
         self.count = 0
@@ -194,14 +195,14 @@ class Lab:
         """Build everything: ``states`` are (packages, updates[, updateinfo]), ``base`` is installed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
-        shim = ["gcc", "-shared", "-fPIC", "-O2", "-o", self.shim, os.path.join(PARTS, "uname.c")]
-        subprocess.run(shim, check=True)
         built = rpms.build(os.path.join(self.folder, "build"), packages)
         rpms.sign(self.folder, built.values())
         os.makedirs(self.states)
         for name, (content, *more) in states.items():
             repository(os.path.join(self.states, name), [built[str(rpm)] for rpm in content], *more)
         host = Host(self, self.base)
+        shim = ["gcc", "-shared", "-fPIC", "-O2", "-o", host.path(SHIM), os.path.join(PARTS, "uname.c")]
+        subprocess.run(shim, check=True)
         host.write("/etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
         host.write(
             "/etc/dnf/dnf.conf",
