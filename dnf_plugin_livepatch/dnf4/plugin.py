@@ -129,10 +129,11 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             session = of(self.base)
             specs = getattr(opts, "pkg_specs", None) or ()
             session.soft("looking for patches to keep out", None, lambda: brake.apply(session, specs))
-        from . import request
+        if settings.kernel_update != "install":
+            from . import request
 
-        if settings.kernel_update != "install" and request.bare(self.cli):
-            self._hold(self.cli.demands.allow_erasing)
+            if request.bare(self.cli):
+                self._hold(self.cli.demands.allow_erasing)
 
     def _resolves(self) -> bool:
         """Does this command look at what the repositories offer in order to take it?"""

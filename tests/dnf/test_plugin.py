@@ -51,11 +51,19 @@ def test_quiet_is_quiet(host):
     assert "Live patch" not in answer.text and "running kernel" not in answer.text
 
 
+def impatient(host) -> "dict[str, str]":
+    """The environment of a plugin that waits for two seconds at most."""
+    host.conf("transition_timeout = 1s\n")
+    host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
+            " && sed -i 's/^MARGIN = .*/MARGIN = 1/' /shadow/dnf_plugin_livepatch/dnf4/session.py")
+    return {"PYTHONPATH": "/shadow"}
+
+
 @pytest.mark.parametrize("how", ["fail", "silent"])
 def test_not_in_force_is_exit_5_and_nothing_else_is_lost(host, how):
     host.repos(base="all")
     host.write("/etc/stand-in", how)
-    answer = host.dnf("upgrade")
+    answer = host.dnf("upgrade", env=impatient(host))
     assert answer.code == 5
     assert {P2, BY2} <= answer.new
     assert "Upgraded:" in answer.out and "Complete!" in answer.out
@@ -72,11 +80,8 @@ def test_on_failure_warn(host):
 
 def test_waiting_is_bounded(host):
     host.repos(base="patches")
-    host.conf("transition_timeout = 1s\n")
     host.write("/etc/stand-in", "slow")
-    host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
-            " && sed -i 's/^MARGIN = .*/MARGIN = 1/' /shadow/dnf_plugin_livepatch/dnf4/session.py")
-    answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow"}, timeout=50)
+    answer = host.dnf("upgrade", env=impatient(host), timeout=50)
     assert answer.code == 5 and P2 in answer.new and "Complete!" in answer.out
 
 
