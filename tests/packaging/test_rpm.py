@@ -264,14 +264,23 @@ def test_removal_says_what_stays_loaded(headers, tmp_path):
     assert preun(0) == ""
 
 
-def test_the_presets(headers, rpms):
-    """The boot unit is on, the timer that looks for patches by itself is not."""
+@pytest.mark.parametrize(
+    "package, wanted",
+    [
+        ("livepatch-runtime", "enable livepatch-boot.service"),
+        ("python3-dnf-plugin-livepatch", "disable dnf-livepatch.timer"),
+    ],
+)
+def test_the_presets(rpms, package, wanted):
+    """The boot unit is on, the timer that looks for patches by itself is not.
+
+    Each preset comes with its unit: %post of the one package may run before the files of the other exist.
+    """
     preset = subprocess.run(
-        f"rpm2cpio {rpms['livepatch-runtime']} | cpio -i --quiet --to-stdout '*.preset'",
+        f"rpm2cpio {rpms[package]} | cpio -i --quiet --to-stdout '*.preset'",
         shell=True, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    lines = [line for line in preset.split("\n") if line and not line.startswith("#")]
-    assert "enable livepatch-boot.service" in lines and "disable dnf-livepatch.timer" in lines
+    assert [line for line in preset.split("\n") if line and not line.startswith("#")] == [wanted]
 
 
 # Checksums of the header, and the id of the source package, in which rpm notes the folder of the build.
