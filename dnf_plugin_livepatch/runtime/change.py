@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from ..messages import problem
 from ..model import Problem, ReconcileResult
@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from .cli import Context
 
 
+def problem_lines(problems: Sequence[Problem]) -> List[str]:
+    """Findings with their remedies, for a person."""
+    lines = []
+    for found in problems:
+        lines.append(f"{found.severity}: {found.text}")
+        if found.remedy:
+            lines.append(f"  {found.remedy}")
+    return lines
+
+
 def result_lines(result: ReconcileResult) -> List[str]:
     """What a person reads of one reconcile run."""
-    from .exports import problem_lines
-
     lines = []
     for action in result.actions:
         took = f" in {action.seconds:.1f} s" if action.outcome == "done" else ""

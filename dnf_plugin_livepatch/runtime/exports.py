@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from .. import exposure as exposures
 from ..exposure import CLOSED_LIVE, OPEN, REBOOT_ONLY
-from ..model import CveState, Problem
+from ..model import CveState
 from . import views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report
@@ -227,13 +227,3 @@ def vex(report: Report, distribution: str, host: str, version: str) -> Dict[str,
         "tooling": f"dnf-plugin-livepatch {version}",
         "statements": statements,
     }
-
-
-def problem_lines(problems: Sequence[Problem]) -> List[str]:
-    """Findings with their remedies, for a person."""
-    lines = []
-    for problem in problems:
-        lines.append(f"{problem.severity}: {problem.text}")
-        if problem.remedy:
-            lines.append(f"  {problem.remedy}")
-    return lines

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .. import manifest
+from .. import __version__, manifest
 from ..model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ..paths import Paths
 from . import fingerprint, state
@@ -41,17 +41,27 @@ class Inventory(NamedTuple):
 
 def read(paths: Paths, kernel: Kernel) -> Inventory:
     """What is installed for ``kernel``: remembered while that is current, else from the database."""
+    return _remembered(paths, kernel) or look(paths, kernel)
+
+
+def _remembered(paths: Paths, kernel: Kernel) -> Optional[Inventory]:
+    """The copy, while it is current; nobody may be misled by a broken one: the original is there."""
     try:
         data = state.read_json(paths.inventory)
         if data is not None and data.get("key") == _key(paths, kernel, str(data.get("database"))):
             return _load(data)
     except (state.Broken, ValueError, TypeError, KeyError):
-        pass  # nobody may be misled by a broken copy: the original is there
-    return look(paths, kernel)
+        pass
+    return None
 
 
 def refresh(paths: Paths, kernel: Kernel) -> None:
-    """Remember what is installed now. A copy that cannot be written only makes readers slower."""
+    """Remember what is installed now, unless the copy is current: to look means to import rpm.
+
+    A copy that cannot be written only makes readers slower.
+    """
+    if _remembered(paths, kernel) is not None:
+        return
     found = look(paths, kernel)
     if not found.healthy:
         return
@@ -64,6 +74,7 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
 def _key(paths: Paths, kernel: Kernel, database: str) -> List[str]:
     folders = (*paths.profile_dirs, paths.manifest_dir(kernel.release), paths.at(NEEDS_RESTARTING))
     return [
+        __version__,
         kernel.release,
         kernel.build_id,
         kernel.boot_id,

@@ -114,8 +114,8 @@ def doctor(context: Context) -> int:
         from . import profiles_cli
 
         return profiles_cli.doctor(context)
+    from .change import problem_lines
     from .doctor import examine
-    from .exports import problem_lines
 
     found = examine(context.paths, context.faults)
     if context.options.json:

@@ -206,7 +206,7 @@ def test_a_fifo_or_a_folder_in_their_place_hangs_nobody(host: Telling, name: str
     [(100, "ok", ""), (10, "attention", "support-ends"), (-3, "attention", "support-ended")],
 )
 def test_end_of_support(host: Telling, days: int, state: str, problem: str) -> None:
-    host.know(support_end=stamp(-days * 86400 - 3600)[:10])
+    host.know(support_end=stamp(-days * 86400)[:10])
     report = gather(host, Config(eol_warn_days=14))
     assert (report.state, report.days_left) == (state, days)
     assert [found.id for found in report.problems] == ([problem] if problem else [])
