@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any, Iterator, List
 
 import pytest
@@ -14,7 +15,9 @@ from vm.common import Progress
 from vm.kernels import Kernel
 
 SECRET = qemu.SECRET.split("=")[1]
+# Snapshots: as booted, and with the first live patch in force.
 SETTLED = "ready"
+PATCHED = "patched"
 CONF = "/etc/dnf/plugins/livepatch.conf"
 UNIT = "livepatch-reconcile.service"
 
@@ -32,9 +35,9 @@ class Host:
         self.old, self.new, self.dashes = machine.files.choice
         self.patch = patch_name(self.old)
 
-    def reset(self) -> None:
-        """Back to the freshly booted host."""
-        self.machine.boot(self.old, snapshot=SETTLED)
+    def reset(self, snapshot: str = SETTLED) -> None:
+        """Back to ``snapshot``, by default the freshly booted host."""
+        self.machine.boot(self.old, snapshot=snapshot)
 
     def run(self, command: str, status: int = 0, timeout: float = 600) -> str:
         """Run ``command``, which has to end with ``status``; returns stdout and stderr together."""
@@ -51,9 +54,12 @@ class Host:
         """Shut down in order and boot ``kernel`` (default: the same one) from the same disk."""
         self.machine.reboot(kernel, append)
 
-    def wait(self, condition: str, seconds: int = 90) -> None:
-        """Wait until the shell ``condition`` holds, for things that nobody waits for by design."""
-        self.run(f"for i in $(seq {seconds}); do {condition} && exit 0; sleep 1; done; exit 1")
+    def comes(self, modules: List[str], seconds: float = 120) -> None:
+        """Wait until exactly ``modules`` are in force, for commands that do not wait for it by design."""
+        end = time.monotonic() + seconds
+        while (found := self.loaded()) != modules or self.modules() != modules:
+            assert time.monotonic() < end, f"in force are {found}, in the kernel {self.modules()}"
+            time.sleep(1)
 
     def leaks(self) -> bool:
         """Does /proc/cmdline show the secret (CVE-1900-0001)?"""
@@ -84,6 +90,10 @@ class Host:
     def unit_failed(self) -> bool:
         """Did the last run of the reconcile unit fail?"""
         return self.machine.run(f"systemctl is-failed -q {UNIT}").status == 0
+
+    def moment(self, unit: str, name: str) -> int:
+        """One of the times that systemd notes of ``unit``, in microseconds since boot."""
+        return int(self.run(f"systemctl show -P {name} {unit}"))
 
     def status(self, code: int = 0) -> "dict[str, Any]":
         """``livepatch status --json``, which has to end with ``code``."""
@@ -118,12 +128,21 @@ def host(booted: Host) -> Host:
     return booted
 
 
+@pytest.fixture(scope="session")
+def upgraded(booted: Host) -> Host:
+    """The host after the first upgrade, with a snapshot to go back to."""
+    booted.reset()
+    booted.run("dnf -y -q upgrade")
+    assert not booted.leaks()
+    booted.machine.save(PATCHED)
+    return booted
+
+
 @pytest.fixture
-def patched(host: Host) -> Host:
+def patched(upgraded: Host) -> Host:
     """The host with the first live patch in force, the newer kernel installed."""
-    host.run("dnf -y -q upgrade")
-    assert not host.leaks()
-    return host
+    upgraded.reset(PATCHED)
+    return upgraded
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
