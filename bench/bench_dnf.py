@@ -22,7 +22,7 @@ import createrepo_c
 TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "dnf")
 LIMITS = ((100, 1.10), (5000, 1.07), (50000, 1.05))
 WARM = ("dnf", "-y", "--setopt=metadata_expire=-1", "upgrade")
-FORGET = ("sh", "-c", 'rm -f /run/livepatch/dnf-quiet; exec "$@"', "sh", *WARM)
+FORGET = ("sh", "-c", 'rm -f /run/livepatch/dnf-*; exec "$@"', "sh", *WARM)
 
 
 def _package(number: int) -> "createrepo_c.Package":
