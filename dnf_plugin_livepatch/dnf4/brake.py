@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 Notes = Mapping[str, Sequence[record.KernelNote]]
 
 
-def apply(session: "Session", specs: Sequence[str]) -> None:
+def apply(session: "Session", specs: Sequence[str]) -> bool:
     """Hide the live patches that are kept out, but for those that ``specs`` name with their version.
+
+    Returns whether the records keep nothing out, now or at any other time.
 
     As root what was withdrawn is remembered for reconcile and status; news of that start reconcile where
     ``on_withdrawn = revert``.
     """
     package = goal.running_package(session.base, session.kernel.release)
     if package is None:
-        return
+        return False
     wanted = releases(session.base, package, session.kernel.release)
     session.notes, problems = read(session.base, session.trusted(package), wanted)
     session.voice.tell(problems)
@@ -51,6 +53,7 @@ def apply(session: "Session", specs: Sequence[str]) -> None:
         if settings.on_withdrawn == "revert" and settings.mode == "load" and not session.cannot:
             asking.request(session.paths)
             timers.now(session.paths)
+    return not problems and not any(_interesting(session.notes, release) for release in wanted)
 
 
 def _remember(paths: Paths, told: Mapping[str, str]) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Remember, for this boot, that there was nothing to add and nothing to say.
+"""Remember, for this boot, that there was nothing to add, nothing to keep out and nothing to say.
 
 Most runs of `dnf upgrade` find the repositories, the rpm database, the kernel and our own files as the run
 before left them. Then its answer stands, and finding that out costs a few stat() calls. Whatever changes
@@ -14,7 +14,8 @@ from typing import Any
 
 from ..paths import Paths
 
-_NAME = "/dnf-quiet"
+#: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
+QUIET, UNBRAKED = "dnf-quiet", "dnf-unbraked"
 #: Seconds after which the advisories are read again although no repository changed.
 _FRESH = 6 * 3600
 
@@ -32,8 +33,8 @@ def take(base: Any, paths: Paths) -> str:
     return "\n".join([*parts, paths.root, *map(str, base.conf.excludepkgs)])
 
 
-def same(paths: Paths, now: str) -> bool:
-    """Is ``now`` the text for which there was nothing to do?
+def same(paths: Paths, now: str, what: str) -> bool:
+    """Is ``now`` the text for which ``what`` was remembered?
 
     The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
     """
@@ -44,14 +45,14 @@ def same(paths: Paths, now: str) -> bool:
             return False
     except OSError:
         return False
-    return state.read_text(paths.run_dir + _NAME, 1 << 20) == now.strip()
+    return state.read_text(f"{paths.run_dir}/{what}", 1 << 20) == now.strip()
 
 
-def save(paths: Paths, now: str) -> None:
-    """Remember ``now``; where that cannot be written, the next run looks again."""
+def save(paths: Paths, now: str, what: str) -> None:
+    """Remember ``what`` for ``now``; where that cannot be written, the next run looks again."""
     from ..runtime import state
 
     try:
-        state.write_bytes(paths.run_dir + _NAME, now.strip().encode("utf-8", "surrogateescape"))
+        state.write_bytes(f"{paths.run_dir}/{what}", now.strip().encode("utf-8", "surrogateescape"))
     except OSError:
         return

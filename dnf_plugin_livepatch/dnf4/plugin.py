@@ -64,6 +64,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._session: "Optional[Session]" = None
         self._watch: "Optional[Watch]" = None
         self._resolving = False
+        self._seen = ""
         self._register()
 
     def complain(self, what: str, error: Exception) -> None:
@@ -122,18 +123,30 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         settings = config.read(Paths().config)[0]
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
         if records or settings.min_age or settings.cutoff:
-            from . import brake
-            from .session import of
-
-            opts = getattr(getattr(self.cli, "command", None), "opts", None)
-            session = of(self.base)
-            specs = getattr(opts, "pkg_specs", None) or ()
-            session.soft("looking for patches to keep out", None, lambda: brake.apply(session, specs))
+            self._brake(bool(settings.min_age or settings.cutoff))
         if settings.kernel_update != "install":
             from . import request
 
             if request.bare(self.cli):
                 self._hold(self.cli.demands.allow_erasing)
+
+    def _brake(self, limited: bool) -> None:
+        """Hide what is not to be taken yet; ``limited`` says that livepatch.conf has limits of its own."""
+        from . import memo
+
+        seen = memo.take(self.base, Paths())
+        if not limited and memo.same(Paths(), seen, memo.UNBRAKED):
+            self._seen = seen
+            return
+        from . import brake
+        from .session import of
+
+        opts = getattr(getattr(self.cli, "command", None), "opts", None)
+        session = of(self.base)
+        specs = getattr(opts, "pkg_specs", None) or ()
+        what = "looking for patches to keep out"
+        if session.soft(what, False, lambda: brake.apply(session, specs)) and not limited:
+            memo.save(Paths(), seen, memo.UNBRAKED)
 
     def _resolves(self) -> bool:
         """Does this command look at what the repositories offer in order to take it?"""
@@ -169,8 +182,8 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if not self.base.transaction and (command is None or command.aliases[0] in UPGRADES):
             from . import memo
 
-            seen = memo.take(self.base, Paths())
-            if memo.same(Paths(), seen):
+            seen = self._seen or memo.take(self.base, Paths())
+            if memo.same(Paths(), seen, memo.QUIET):
                 return
         from ..policy import ALL, NONE
         from . import request
@@ -189,7 +202,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         finally:
             self._resolving = False
         if seen and session.quiet and wish.kind == ALL and not wish.filtered:
-            memo.save(Paths(), seen)
+            memo.save(Paths(), seen, memo.QUIET)
 
     @soft
     def pre_transaction(self) -> None:
