@@ -83,7 +83,7 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "kept-in-force": (
         "warning",
-        "The copy of live patch {nevra} is used, because what is installed may not be loaded.",
+        "The copy of live patch {nevra} is used, because what is installed is not fit to be loaded.",
         "Install a newer patch when there is one.",
     ),
     "not-kept": (

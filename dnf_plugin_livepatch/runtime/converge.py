@@ -17,7 +17,7 @@ from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
 from . import guard, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
 from . import kernel as kernels
-from .desired import Choice, Plan, Unload, Wanted, choose, plan, replaces
+from .desired import Choice, Plan, Unload, Wanted, best_kept, choose, plan, replaces
 from .request import Progress
 
 LOCK_SECONDS = 30.0
@@ -88,12 +88,31 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
     again = False
     if choice.wanted is not None:
         again = _bring(run, choice.wanted, todo, build_ids)
+        if not (again or choice.wanted.kept or klp.read(run.paths)):
+            others = {**gone, choice.wanted.nevra: "could not be loaded"}
+            again = _stand_in(
+                run, best_kept(guard.read(run.paths), run.kernel.release, boot_id, modules_of, others)
+            )
     _clear_leftovers(run)
     if not again:
         _take_out(run, choice, todo, build_ids)
     if choice.known and choice.wanted is None and not read.patches:
         kept.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
     return choice, build_ids, again
+
+
+def _stand_in(run: Run, other: Optional[Wanted]) -> bool:
+    """Bring the kept set ``other`` in force where the installed one could not be loaded and nothing else is,
+    as after a boot; whether it was blocked for what came of it."""
+    if other is None:
+        return False
+    choice = Choice(other, True, ())
+    build_ids = _build_ids(run, choice)
+    state_of = guard.read(run.paths)
+    again = _bring(run, other, plan(choice, (), {}, state_of, run.kernel.boot_id, build_ids, {}), build_ids)
+    if in_force(run, other, build_ids):
+        run.add(problem("kept-in-force", nevra=other.nevra))
+    return again
 
 
 def _build_ids(run: Run, choice: Choice) -> Dict[str, str]:

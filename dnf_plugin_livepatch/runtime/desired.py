@@ -57,7 +57,7 @@ def _of_package(patch: InstalledPatch) -> Wanted:
     return Wanted(str(patch.nevra), patch.modules, patch.cves)
 
 
-def _kept(
+def best_kept(
     guard: Guard,
     release: str,
     boot_id: str,
@@ -91,7 +91,7 @@ def choose(
         found = (problem("rpmdb-unreadable", why=installed.why),)
         if guard.ours(boot_id):
             return Choice(None, False, found)
-        return Choice(_kept(guard, release, boot_id, modules_of, withdrawn), False, found)
+        return Choice(best_kept(guard, release, boot_id, modules_of, withdrawn), False, found)
     blocked = guard.blocked()
     problems: List[Problem] = []
     patches = [
@@ -114,7 +114,7 @@ def choose(
             problems.append(problem("patch-without-module", nevra=nevra, release=release))
         else:
             return Choice(_of_package(patch), True, tuple(problems))
-    wanted = _kept(guard, release, boot_id, modules_of, withdrawn) if patches else None
+    wanted = best_kept(guard, release, boot_id, modules_of, withdrawn) if patches else None
     if wanted is not None:
         problems.append(problem("kept-in-force", nevra=wanted.nevra))
     return Choice(wanted, True, tuple(problems))

@@ -238,6 +238,23 @@ def test_crash_while_loading_blocks_at_next_boot(host):
     assert [entry.event for entry in journal.read(host.paths)][-2:] == ["block", "load"]
 
 
+@pytest.mark.parametrize("behave", ["refuse:Invalid argument", "stall"])
+def test_after_a_boot_the_kept_patch_stands_in_for_one_that_does_not_load(host, behave):
+    v1, bad = host.patch("1"), host.patch("2", behave=behave)
+    host.install(v1)
+    run(host)
+    host.install(bad)
+    assert not run(host).ok and host.running() == ["lp_1"]
+    host.reboot()
+    result = run(host)
+    assert host.running() == ["lp_1"] and not result.ok
+    assert "kept-in-force" in ids(result) and [row.nevra for row in result.in_force] == [str(v1.nevra)]
+    # It is tried again, and the one in force stays.
+    assert not run(host).ok and host.running() == ["lp_1"]
+    host.install(host.patch("3"))
+    assert run(host).ok and host.running() == ["lp_3"]
+
+
 def test_orderly_shutdown_while_loading_blocks_nothing(host):
     bad = host.patch("2", behave="panic")
     host.install(bad)
