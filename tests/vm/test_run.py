@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from vm.common import ROOT
 
@@ -23,22 +24,28 @@ def call(*argv, **environment):
 
 def test_output_and_status_are_the_commands_own_and_the_disk_is_kept(tmp_path):
     keep = str(tmp_path / "keep")
-    first = call(
-        "vm/run", "echo out; echo err >&2; dnf -y -q upgrade >/dev/null; uname -r; exit 7", VM_KEEP=keep
-    )
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(call, "vm/run", "rpm -q kernel-core | wc -l; cat >&2; false")
+        first = call(
+            "vm/run", "echo out; echo err >&2; dnf -y -q upgrade >/dev/null; uname -r; exit 7", VM_KEEP=keep
+        )
     release = first.stdout.splitlines()[-1]
     assert (first.returncode, first.stdout, first.stderr) == (7, f"out\n{release}\n", "err\n")
-    second = call("vm/run", "uname -r; rpm -q kernel-core | wc -l", VM_KEEP=keep, BOOT="new")
+    # Another machine at the same time has a disk of its own.
+    found = other.result()
+    assert (found.returncode, found.stdout, found.stderr) == (1, "1\n", "")
+    second = call(
+        "vm/run", "uname -r; rpm -q kernel-core | wc -l; touch /root/seen", VM_KEEP=keep, BOOT="new"
+    )
     assert second.returncode == 0, second.stderr
     newer, count = second.stdout.split()
     assert newer != release and count == "2"
-
-
-def test_make_passes_the_command_on_as_it_was_typed():
-    done = call("make", "-s", "vm", "CMD=echo $HOME $(id -un) 'a  b'; exit 3")
-    assert done.stdout == "/root root a  b\n"
-    assert done.returncode == 2, "make's own status for a recipe that failed"
-    assert "Error 3" in done.stderr
+    # Once more, with make, which passes the command on as it was typed.
+    command = "CMD=uname -r; ls /root/seen; echo $HOME $(id -un) 'a  b'; exit 3"
+    third = call("make", "vm", command, VM_KEEP=keep, BOOT="new")
+    assert third.stdout == f"{newer}\n/root/seen\n/root root a  b\n"
+    assert third.returncode == 2, "make's own status for a recipe that failed"
+    assert "Error 3" in third.stderr
 
 
 def test_a_kernel_that_is_not_there_is_said(tmp_path):
