@@ -207,6 +207,11 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "Live patch {module} is not signed, and {why}: the kernel would refuse it.",
         "Get a signed package; 'mokutil --import' enrols the key of your own builds.",
     ),
+    "module-key-unknown": (
+        "warning",
+        "Live patch {module} is signed with a key that the kernel does not show among its own: {signer}.",
+        "If the kernel refuses it, enrol that key with 'mokutil --import KEY' and reboot once.",
+    ),
     "target-pending": (
         "note",
         "Live patch {module} also patches modules that are not loaded: {targets}.",
@@ -219,8 +224,8 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "load-no-key": (
         "error",
-        "The kernel refused {module}: no key of its keyrings has signed it.",
-        "Enrol the builder's key with 'mokutil --import KEY' and reboot once.",
+        "The kernel refused {module}: it does not know the key that signed it, {signer}.",
+        "Enrol that key with 'mokutil --import KEY' and reboot once.",
     ),
     "load-bad-signature": (
         "error",
@@ -255,7 +260,7 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "load-crashed": (
         "error",
-        "Loading {module} crashed the program that loaded it {why}. It is blocked.",
+        "Loading {module} crashed the program that loaded it ({why}). It is blocked.",
         "Read 'journalctl -k', plan a reboot, and report it to whoever built the package.",
     ),
     "load-not-verified": (

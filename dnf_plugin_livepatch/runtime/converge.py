@@ -175,6 +175,8 @@ def _load(
     busy = _wait_for_others(run)
     for found in (*findings, *((busy,) if busy else ())):
         run.add(found)
+    if busy is not None:
+        run.retry_in = run.retry_in or RETRY_SECONDS[0]
     if preflight.errors(findings) or busy is not None:
         return False
     stays = loader.remove(run.paths, module.name) if _ours(run, module.name) else ""
@@ -279,7 +281,7 @@ def _settled(
     crashed = result.outcome == "crashed"
     if crashed or klp.one(run.paths, module.name) is not None:
         # It is in the kernel and not what it should be, or it took its loader down: never again.
-        why = result.problem.text if result.problem is not None else result.outcome
+        why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
         _block(run, wanted.nevra, why)
         if not crashed:
             loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)

@@ -147,6 +147,8 @@ def plan(
             load.append(module)
         elif build_id and patch.build_id and build_id != patch.build_id:
             taken.append(module.name)
+        elif patch.transition and not patch.enabled:
+            load.append(module)  # a reversal that has not ended; what is on its way out is loaded anew
         elif patch.transition or not patch.enabled:
             pending.append(module)
     names = {module.name for module in modules}

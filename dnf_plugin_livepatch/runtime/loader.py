@@ -14,11 +14,13 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 from ..messages import problem
 from ..model import Problem
 from ..paths import Paths
-from . import klp, state
+from . import klp, modinfo, state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
 REMOVE_TIMEOUT = 10.0
+#: The least a reversal gets: the kernel looks at sleeping tasks only once a second.
+REVERSE_TIMEOUT = 60.0
 MAX_TASKS = 20
 _SCAN_SECONDS = 5.0
 Progress = Callable[[str], None]
@@ -158,7 +160,14 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
 
-def _refusal(module: str, status: int, output: str) -> Problem:
+def _signer(path: str) -> str:
+    try:
+        return str(modinfo.read(path).signer)
+    except modinfo.ModuleError:
+        return "unknown"
+
+
+def _refusal(module: str, path: str, status: int, output: str) -> Problem:
     """The kernel's refusal to load, by the words insmod has for its error number."""
     reasons = (
         ("Required key not available", "load-no-key"),
@@ -171,7 +180,7 @@ def _refusal(module: str, status: int, output: str) -> Problem:
     )
     for words, identifier in reasons:
         if words in output:
-            return problem(identifier, module=module)
+            return problem(identifier, module=module, signer=_signer(path))
     return problem("load-refused", module=module, output=output or f"insmod ended with {status}")
 
 
@@ -193,10 +202,12 @@ def load(
     status, output = insert(paths, path)
     if status < 0 or status in (137, 139):
         return Outcome(
-            "crashed", time.monotonic() - start, problem("load-crashed", module=module, why=output)
+            "crashed",
+            time.monotonic() - start,
+            problem("load-crashed", module=module, why=output or "insmod was killed"),
         )
     if status != 0:
-        return Outcome("failed", time.monotonic() - start, _refusal(module, status, output))
+        return Outcome("failed", time.monotonic() - start, _refusal(module, path, status, output))
     return settle(paths, module, build_id, timeout, progress, force, start)
 
 
@@ -240,7 +251,7 @@ def reverse(paths: Paths, module: str, timeout: float) -> str:
     why = _write(f"{paths.klp}/{module}/enabled", "0")
     if why and os.path.isdir(f"{paths.klp}/{module}"):
         return why
-    if not _until(lambda: not os.path.isdir(f"{paths.klp}/{module}"), timeout):
+    if not _until(lambda: not os.path.isdir(f"{paths.klp}/{module}"), max(timeout, REVERSE_TIMEOUT)):
         return "the reversal does not end either"
     return remove(paths, module)
 

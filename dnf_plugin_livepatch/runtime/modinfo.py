@@ -12,10 +12,11 @@ import os
 import struct
 from typing import BinaryIO, Dict, NamedTuple, Tuple
 
+from . import signature
+
 MAX_FILE = 256 << 20
 _MAX_SECTIONS = 1 << 16
 _MAX_DATA = 1 << 20
-_SIGNATURE = b"~Module signature appended~\n"
 
 
 class ModuleError(ValueError):
@@ -33,6 +34,7 @@ class ModInfo(NamedTuple):
     sha256: str
     signed: bool
     depends: Tuple[str, ...]
+    signer: signature.Signer = signature.Signer()
 
 
 def note_build_id(data: bytes, order: str) -> str:
@@ -119,8 +121,8 @@ def read(path: str) -> ModInfo:
                 key, equals, value = item.decode("utf-8", "replace").partition("=")
                 if equals and key not in fields:
                     fields[key] = value
-            file.seek(max(0, status.st_size - len(_SIGNATURE)))
-            signed = file.read() == _SIGNATURE
+            file.seek(max(0, status.st_size - signature.MAX_TAIL))
+            tail = file.read(signature.MAX_TAIL)
             digest = _digest(file)
     except OSError as error:
         raise ModuleError(str(error.strerror).lower()) from None
@@ -131,6 +133,7 @@ def read(path: str) -> ModInfo:
         srcversion=fields.get("srcversion", ""),
         build_id=note_build_id(sections.get(b".note.gnu.build-id", b""), order),
         sha256=digest,
-        signed=signed,
+        signed=tail.endswith(signature.MAGIC),
         depends=tuple(name for name in fields.get("depends", "").split(",") if name),
+        signer=signature.signer(tail),
     )

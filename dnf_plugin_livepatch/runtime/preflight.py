@@ -16,7 +16,7 @@ from ..messages import problem
 from ..model import InstalledModule, Kernel, Manifest, Problem
 from ..paths import Paths
 from . import kernel as kernels
-from . import klp
+from . import klp, signature
 from .modinfo import ModInfo, ModuleError
 from .modinfo import read as read_module
 from .state import read_bytes, read_text
@@ -39,8 +39,12 @@ def _file(path: str) -> Optional[Problem]:
 
 def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Optional[Problem]:
     locked = kernels.lockdown(paths)
-    if info.signed or not (kernels.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
+    if not (kernels.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
         return None
+    if info.signed:
+        if not signature.unknown(paths, info.signer):
+            return None
+        return problem("module-key-unknown", module=module.name, signer=info.signer)
     why = "module.sig_enforce is on" if kernels.sig_enforce(paths) else f"lockdown is {locked}"
     return problem("module-unsigned", module=module.name, why=why)
 

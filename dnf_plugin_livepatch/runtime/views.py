@@ -237,6 +237,7 @@ def functions(
 ) -> List[Dict[str, Any]]:
     """Proof of redirection for each function of each loaded patch.
 
+    ``state`` is ``redirected`` when sysfs says so and ftrace does not deny it, else ``not-redirected``.
     ``redirected`` are the functions that ftrace sends to a live patch, None where only root may see
     that. ``declared`` are (object, function) of each module's manifest: those of an object that is not
     loaded are pending, the kernel patches them when it comes.
@@ -245,14 +246,16 @@ def functions(
     for patch in loaded:
         for function in patch.functions:
             patched = patch.enabled and function.object in patch.patched_objects
+            ftrace = None if redirected is None else function.name in redirected
+            state = "not-redirected" if ftrace is False else "redirected"
             found.append(
                 {
                     "module": patch.module,
                     "object": function.object,
                     "function": function.name,
                     "sysfs": f"{function.object}/{function.name},{function.sympos}",
-                    "state": "pending" if not patched else TRANSITION if patch.transition else "redirected",
-                    "ftrace": None if redirected is None else function.name in redirected,
+                    "state": "pending" if not patched else TRANSITION if patch.transition else state,
+                    "ftrace": ftrace,
                 }
             )
         present = {f.object for f in patch.functions if f.object in patch.patched_objects}

@@ -213,6 +213,7 @@ class Host:
             (loader, "_run", self.run),
             (loader, "_write", self.write),
             (loader, "REMOVE_TIMEOUT", 0.05),
+            (loader, "REVERSE_TIMEOUT", 0.05),
             (installed, "read", lambda *_: self.packages()),
             (installed, "folder", lambda *_: self.paths.at("/var/lib/rpm")),
             (installed, "damage", lambda *_: ""),

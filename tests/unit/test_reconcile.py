@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from fakehost import RELEASE, Host, Panic
 
 from dnf_plugin_livepatch.model import ReconcileResult
-from dnf_plugin_livepatch.runtime import guard, journal, reconcile, request, settle, state
+from dnf_plugin_livepatch.runtime import guard, journal, loader, reconcile, request, settle, state
 
 
 @pytest.fixture
@@ -211,6 +212,21 @@ def test_stall_is_reversed_and_the_old_patch_stays(host):
     assert "sleeper (pid 78)" in result.problems[0].text
     record = guard.read(host.paths).records[str(v2.nevra)]
     assert record.state == "stalled" and record.tries == 1 and record.retry_at > state.now()
+    host.put("/no-stall", "")
+    assert run(host).ok and host.running() == ["lp_2"]
+
+
+def test_a_reversal_that_takes_long_is_waited_for(host, monkeypatch):
+    host.install(host.patch("1"))
+    run(host)
+    host.install(host.patch("2", behave="stall"))
+    slow = host._sysfs("lp_2", "enabled")
+    monkeypatch.setattr(loader, "_write", lambda path, value: host.put(slow, value + "\n") or "")
+    assert [problem.id for problem in run(host).problems][0] == "transition-stuck"
+    assert host.loaded() == {"lp_1": ("1", "0"), "lp_2": ("0", "1")}
+    again = run(host)
+    assert [problem.id for problem in again.problems][0] == "transition-running" and not again.actions
+    shutil.rmtree(host.paths.klp + "/lp_2")  # it ended; the module stays behind
     host.put("/no-stall", "")
     assert run(host).ok and host.running() == ["lp_2"]
 

@@ -112,6 +112,8 @@ def test_proof_of_redirection() -> None:
     assert (moving["state"], moving["ftrace"]) == ("in-transition", None)
     (off, *_) = views.functions([LOADED._replace(enabled=False)], {"a"}, {})
     assert off["state"] == "pending"
+    (denied, *_) = views.functions([LOADED], {"other"}, {})
+    assert (denied["state"], denied["ftrace"]) == ("not-redirected", False), "sysfs alone is no proof"
     assert "not readable" in "\n".join(views.functions_text([moving]))
 
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who signed a module: real signatures by OpenSSL, hostile ones by hypothesis."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+from typing import List
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import signature
+from dnf_plugin_livepatch.runtime.signature import Signer
+
+KEYS = """\
+068f9a96 I------     1 perm 1f030000     0     0 keyring   .dns_resolver: empty
+1d2c3b4a I------     1 perm 1f030000     0     0 asymmetri Example kernel key: 0584b25f: X509.rsa 0584b25f []
+"""
+
+
+def signed(folder: Path, *options: str) -> bytes:
+    """A file signed as the kernel's sign-file does it, by a key of its own."""
+    key, cert, data = (str(folder / name) for name in ("key.pem", "cert.pem", "module"))
+    subject = "/O=Example/CN=Example live patches"
+    for argv in (
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", subject,
+         "-set_serial", "0x0badcafe"],
+        ["cms", "-sign", "-binary", "-nocerts", "-noattr", "-outform", "DER", "-in", data, "-signer", cert,
+         "-inkey", key, "-out", data + ".p7s", *options],
+    ):  # fmt: skip
+        Path(data).write_bytes(b"\x7fELF and more")
+        subprocess.run(["openssl", *argv], check=True, capture_output=True)
+    message = Path(data + ".p7s").read_bytes()
+    return Path(data).read_bytes() + message + struct.pack(">2xB5xI", 2, len(message)) + signature.MAGIC
+
+
+def test_the_signer_is_named(tmp_path: Path) -> None:
+    found = signature.signer(signed(tmp_path))
+    assert found == Signer("Example live patches", "0badcafe")
+    assert str(found) == "Example live patches (0badcafe)"
+
+
+def test_a_signature_by_key_id(tmp_path: Path) -> None:
+    found = signature.signer(signed(tmp_path, "-keyid"))
+    text = subprocess.run(
+        ["openssl", "x509", "-in", str(tmp_path / "cert.pem"), "-noout", "-ext", "subjectKeyIdentifier"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert found.name == "" and found.number == text.split("\n")[1].strip().replace(":", "").lower()
+
+
+@pytest.mark.parametrize(
+    "keys, key, unknown",
+    [
+        (KEYS, Signer("Example live patches", "0badcafe"), True),
+        (KEYS, Signer("Example kernel key", "01"), False),
+        (KEYS, Signer("", "0584b25f"), False),
+        (KEYS, Signer(), False),
+        (KEYS.split("\n")[0], Signer("Example", "0badcafe"), False),
+        ("", Signer("Example", "0badcafe"), False),
+    ],
+)
+def test_what_the_keyrings_show(tmp_path: Path, keys: str, key: Signer, unknown: bool) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/keys").write_text(keys)
+    assert signature.unknown(Paths(str(tmp_path)), key) is unknown
+
+
+@given(st.binary(max_size=300), st.integers(0, 3), st.integers(0, 400))
+def test_no_tail_is_too_odd(message: bytes, kind: int, size: int) -> None:
+    found = signature.signer(message + struct.pack(">2xB5xI", kind, size) + signature.MAGIC)
+    assert all(text.isprintable() and len(text) <= 600 for text in found)
+
+
+def test_a_real_signature_with_any_byte_changed(tmp_path: Path) -> None:
+    good = signed(tmp_path)
+    seen: List[Signer] = []
+    for place in range(12, len(good) - len(signature.MAGIC)):
+        spoiled = bytearray(good)
+        spoiled[place] ^= 0x81
+        seen.append(signature.signer(bytes(spoiled)))
+    assert Signer() in seen and all(key.name.isprintable() for key in seen)
