@@ -185,3 +185,16 @@ def test_the_end_of_support_is_said(lab, host, days, text):
     assert P2 in answer.new and len(lines(answer)) == 1 and text in lines(answer)[0]
     host.conf("eol_warn_days = 2\n")
     assert ("in 3 days" in host.dnf("upgrade").text) is False
+
+
+def test_the_vendors_window_gives_an_end_where_nobody_says_one(lab, host):
+    """It begins when the kernel was built, which is today for those of the lab."""
+    profile = host.sh("cat /usr/share/dnf-plugin-livepatch/profiles/livepatch.conf").out
+    assert "support-days" not in profile
+    text = profile.replace("[profile]\n", "[profile]\nsupport-days = 3\n")
+    host.write("/etc/livepatch/profiles.d/livepatch.conf", text)
+    host.repos(base="patches")
+    answer = host.dnf("upgrade")
+    assert P2 in answer.new and "end on " in answer.text and len(lines(answer)) == 1
+    host.repos(base=records.told(lab, "patches", {}, support_end="2099-01-01"))
+    assert "end on " not in host.dnf("upgrade").text, "the publisher knows better"
