@@ -46,12 +46,16 @@ install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.jso
 
 
 class Patch(NamedTuple):
-    """One version of the package; ``flags`` choose its behaviour, ``lie`` spoils its manifest's build id."""
+    """One version of the package; ``flags`` choose its behaviour.
+
+    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of what is true.
+    """
 
     version: str
     function: str = "cmdline_proc_show"
     flags: Tuple[str, ...] = ()
-    lie: bool = False
+    build_id: str = ""
+    kernel_build_id: str = ""
 
     @property
     def module(self) -> str:
@@ -68,7 +72,8 @@ STALLS = Patch("3", "__x64_sys_pause", ("PATCH_PAUSE",))
 PANICS = Patch("4", flags=("INIT_PANIC",))
 CRASHES = Patch("5", flags=("INIT_OOPS",))
 OOPSES = Patch("6", "version_proc_show", ("PATCH_OOPS",))
-LIES = Patch("7", lie=True)
+LIES = Patch("7", build_id="00" * 20)
+OTHERS = Patch("8", kernel_build_id="11" * 20)
 
 
 def build_id(path: str) -> str:
@@ -92,7 +97,8 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
         told = Manifest(
             patch.module,
             kernel.release,
-            "00" * 20 if patch.lie else build_id(ko),
+            patch.build_id or build_id(ko),
+            kernel_build_id=patch.kernel_build_id,
             functions=(Function("vmlinux", patch.function),),
             cves=("CVE-1900-0001",),
             advisory="TEST-1",

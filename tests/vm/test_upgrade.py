@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from conftest import patch_name
+
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
 
 
@@ -13,20 +15,16 @@ def test_upgrade_closes_the_cve_without_a_reboot(host):
     assert not host.leaks()
     assert host.loaded() == ["livepatch_demo_1"]
     assert host.installed(host.patch) == "1-1"
-    assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
-    assert "CVE-1900-0001" in text and "Complete!" in text
+    newer = f"{host.new.version}-{host.new.rpm_release}"
+    assert host.installed(f"kernel-core-{newer}")
+    assert "CVEs closed now: CVE-1900-0001" in text and "Complete!" in text
+    # What the prompt left to a reboot, the closing lines leave to it too.
+    assert "At next reboot: 2: CVE-1900-0002" in text and "CVEs still open" not in text
+    assert f"CVEs open until a reboot into kernel {newer}: CVE-1900-0002" in text
     assert host.boot_id() == boot_id
     assert host.run("uname -r").strip() == host.old.release
     # The kernel to be booted next is protected too.
-    assert (
-        host.installed(
-            host.patch.replace(
-                host.old.version.replace(".", "_").replace("+", "_"),
-                host.new.version.replace(".", "_").replace("+", "_"),
-            )
-        )
-        == "1-1"
-    )
+    assert host.installed(patch_name(host.new)) == "1-1"
     assert not host.unit_failed()
     # Nothing is left to do, and saying so again changes nothing.
     again = host.run("dnf -y upgrade")
