@@ -4,11 +4,13 @@
 Twice for each size. Once as on most runs, when nothing changed since dnf last ran: then the plugin knows its
 answer. And once with that memory removed before each run, as after any change: then it looks at everything.
 The host is the one of tests/dnf: real DNF, a real rpm database, a faked kernel release. The metadata of
-the repository is made by createrepo_c from package records; no RPMs are behind it, none is asked for.
+the repository is made by createrepo_c from package records, with the `livepatch` record that livepatch-repo
+adds; no RPMs are behind it, none is asked for.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shlex
@@ -73,6 +75,10 @@ def _repository(folder: str, count: int) -> None:
     with open(path, "w", encoding="utf-8") as text:
         text.write(info.xml_dump())
     records.append(("updateinfo", path))
+    path = os.path.join(data, "livepatch.json.gz")
+    with gzip.open(path, "wt", encoding="utf-8") as text:
+        json.dump({"schema": 1, "kernels": _notes(count)}, text)
+    records.append(("livepatch", path))
     repomd = createrepo_c.Repomd()
     for name, path in records:
         record = createrepo_c.RepomdRecord(name, path)
@@ -81,6 +87,18 @@ def _repository(folder: str, count: int) -> None:
         repomd.set_record(record)
     with open(os.path.join(data, "repomd.xml"), "w", encoding="utf-8") as text:
         text.write(repomd.xml_dump())
+
+
+def _notes(count: int) -> Dict[str, Any]:
+    """What the record says of each kernel, as livepatch-repo writes it."""
+    notes: Dict[str, Any] = {}
+    for number in range(count):
+        package = _package(number)
+        nevra = f"{package.name}-{package.version}-{package.release}.x86_64"
+        kernel = f"5.14.0-{100 + number // 10}.el9.x86_64"
+        note = notes.setdefault(kernel, {"support_end": "2027-11-01", "patches": {}})
+        note["patches"][nevra] = {"issued": "2026-11-01T00:00:00Z"}
+    return notes
 
 
 def _advisory(number: int) -> "createrepo_c.UpdateRecord":
