@@ -52,7 +52,7 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "rpm-busy": (
         "warning",
-        "Live patch {module} is not unloaded yet: an RPM transaction is running.",
+        "No live patch is unloaded yet: an RPM transaction is running.",
         "It is looked at again in a minute, and after the transaction.",
     ),
     "patch-reverted": (

@@ -89,6 +89,11 @@ class Paths(NamedTuple):
         return self.run_dir + "/inventory.json"
 
     @property
+    def booting(self) -> str:
+        """There while livepatch-boot.service waits for the reconcile of this boot."""
+        return self.run_dir + "/booting"
+
+    @property
     def klp(self) -> str:
         """The kernel's own list of live patches."""
         return self.at("/sys/kernel/livepatch")

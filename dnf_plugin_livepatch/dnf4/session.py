@@ -36,8 +36,6 @@ from .report import LOG, Voice, closing
 if TYPE_CHECKING:
     from ..runtime import status
 
-#: Seconds that reconcile may take beyond the transition itself.
-MARGIN = 30
 _CVE = "livepatch-cve("
 _T = TypeVar("_T")
 
@@ -328,7 +326,7 @@ class Session:
         from ..runtime import request as asking
 
         before = self.exposure(self.in_force)
-        limit = self.config.transition_timeout + MARGIN
+        limit = asking.bound(self.config)
         LOG.info("Loading live patch %s (at most %d s).", self.expected, limit)
         try:
             result = asking.ask(self.paths, limit)

@@ -7,6 +7,7 @@ point knows what was being done.
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Dict, List, Optional, Tuple
@@ -15,7 +16,7 @@ from ..config import Config
 from ..messages import problem
 from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
-from . import guard, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
+from . import guard, health, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Unload, Wanted, best_kept, choose, plan, replaces
 from .request import Progress
@@ -96,7 +97,8 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
     _clear_leftovers(run)
     if not again:
         _take_out(run, choice, todo, build_ids)
-    if choice.known and choice.wanted is None and not read.patches:
+    unneeded = choice.known and choice.wanted is None and not read.patches
+    if unneeded and state_of.kept and _database_fault(run) is None:
         kept.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
     return choice, build_ids, again
 
@@ -250,6 +252,8 @@ def _settled(
     run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome, replacing: bool
 ) -> bool:
     """Record how a load ended; whether the module is in force."""
+    if result.problem is not None and result.problem.id == "module-name-taken":
+        return _overtaken(run, wanted, module, result.problem)
     run.add(result.problem)
     verb = "replace" if replacing and replaces(module) else "load"
     told = module.manifest
@@ -290,6 +294,29 @@ def _settled(
     return False
 
 
+def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem) -> bool:
+    """Somebody else loaded a module of this name first (kpatch.service at boot): theirs it is, not ours.
+
+    Whether it is the very module, and in force.
+    """
+    build_ids: List[str] = []
+
+    def disown(state_of: guard.Guard) -> None:
+        owned = state_of.owned.pop(module.name, None)
+        build_ids.append(owned.build_id if owned is not None else "")
+
+    try:
+        guard.change(run.paths, disown)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+    _record(run, wanted.nevra, "", state="idle")
+    expected = build_ids[0] if build_ids else ""
+    fault = loader.await_others(run.paths, module.name, expected, run.config.transition_timeout)
+    if fault:
+        run.add(taken)
+    return not fault
+
+
 def _block(run: Run, nevra: str, why: str) -> None:
     try:
         guard.block(run.paths, nevra, why, "guard")
@@ -304,8 +331,10 @@ def _after_load(run: Run, wanted: Wanted) -> bool:
     The record says ``loading`` until the end, so that a run that is killed here is taken up again.
     """
     _retire(run, wanted.nevra)
-    # A kept set passed when it was new; what fails now failed before it came back, or has another cause.
-    failed = "" if wanted.kept else _health(run)
+    # What was in force before passed when it was new: what fails now has another cause. And at boot the
+    # services that are asked about are not there yet.
+    known = wanted.kept or guard.read(run.paths).records[wanted.nevra].proved
+    failed = "" if known or os.path.exists(run.paths.booting) else health.failing(run.config)
     if failed:
         run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed))
         _block(run, wanted.nevra, f"health check failed: {failed}")
@@ -343,32 +372,6 @@ def _retire(run: Run, wanted: str) -> None:
         guard.change(run.paths, work)
     except (OSError, state.Broken) as error:
         run.add(problem("state-unwritable", why=error))
-
-
-def _health(run: Run) -> str:
-    """Run the administrator's health checks; what the first failing one said, or ""."""
-    import shlex
-    import subprocess
-
-    for command in run.config.health_check:
-        try:
-            done = subprocess.run(
-                shlex.split(command),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                cwd="/",
-                stderr=subprocess.STDOUT,
-                timeout=run.config.health_check_timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"{command}: no answer within {run.config.health_check_timeout} s"
-        except (OSError, ValueError) as error:
-            return f"{command}: {error}"
-        if done.returncode != 0:
-            last = done.stdout.decode("utf-8", "replace").strip()[-200:]
-            return f"{command}: exit status {done.returncode}" + (f" ({last})" if last else "")
-    return ""
 
 
 def _clear_leftovers(run: Run) -> None:
@@ -415,16 +418,21 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -
     _clear_leftovers(run)
 
 
-def _really_gone(run: Run, item: Unload) -> bool:
-    """Look again, in earnest, before the absence of a package is believed."""
+def _database_fault(run: Run) -> Optional[Problem]:
+    """Why what the database does not list may be installed all the same; None when it is not."""
     folder = run.installed.database
     if not rpmlock.wait_idle(folder, LOCK_SECONDS):
-        run.add(problem("rpm-busy", module=item.module))
         run.retry_in = run.retry_in or RETRY_SECONDS[0]
-        return False
-    fault = installed.damage(folder)
-    if fault:
-        run.add(problem("rpmdb-unreadable", why=fault))
+        return problem("rpm-busy")
+    why = installed.damage(folder)
+    return problem("rpmdb-unreadable", why=why) if why else None
+
+
+def _really_gone(run: Run, item: Unload) -> bool:
+    """Look again, in earnest, before the absence of a package is believed."""
+    fault = _database_fault(run)
+    if fault is not None:
+        run.add(fault)
         return False
     # By name, not by profile: a profile that lost its file must not make its packages look removed.
     if installed.holds(run.paths, item.nevra):

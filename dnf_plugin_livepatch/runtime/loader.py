@@ -19,6 +19,8 @@ from . import klp, modinfo, state
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
 REMOVE_TIMEOUT = 10.0
+#: Where insmod and rmmod are looked for, whatever the caller's PATH says.
+PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 #: The least a reversal gets: the kernel looks at sleeping tasks only once a second.
 REVERSE_TIMEOUT = 60.0
 MAX_TASKS = 20
@@ -55,7 +57,7 @@ def _run(argv: Sequence[str], timeout: float) -> Tuple[int, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C"},
+            env={"PATH": PROGRAMS, "LC_ALL": "C"},
         )
     except OSError as error:
         return 127, f"{argv[0]}: {error.strerror}"
@@ -244,6 +246,12 @@ def settle(
     if fault:
         return Outcome("failed", seconds, problem("load-not-verified", module=module, why=fault))
     return Outcome("done", seconds)
+
+
+def await_others(paths: Paths, module: str, build_id: str, timeout: float) -> str:
+    """Wait for the transition of a module that somebody else loads; why it is not in force then, or ""."""
+    _until(lambda: not _in_transition(paths, module), timeout)
+    return verify(paths, module, build_id)
 
 
 def reverse(paths: Paths, module: str, timeout: float) -> str:

@@ -90,7 +90,9 @@ def _work(
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
         if not rpmlock.wait_idle(database, converge.LOCK_SECONDS):
-            run.retry_in = converge.RETRY_SECONDS[0]
+            _aftercare(paths, converge.RETRY_SECONDS[0], kernel)
+            fingerprint.save(paths, kernel, None, database)
+            return _result(stamp, kernel, skipped="an RPM transaction is under way; tried again after it")
         for _ in range(MAX_TURNS):
             before = fingerprint.take(paths, kernel, database)
             found = installed.read(paths, rules, kernel.release, kernel.build_id)
@@ -172,7 +174,7 @@ def reconcile(
 
     ``force`` lets a stalled transition be forced, which may crash the kernel; nothing else asks for it.
     """
-    lock = _lock(paths, 2.0 * config.transition_timeout + 60)
+    lock = _lock(paths, request.bound(config))
     try:
         for _ in range(MAX_ROUNDS):
             stamp = request.current(paths)

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ..config import Config
 from ..model import Action, InForce, Problem, ReconcileResult
 from ..paths import Paths
 from . import state
@@ -42,6 +43,12 @@ def dump(result: ReconcileResult) -> Dict[str, Any]:
     for name in ("in_force", "actions", "problems"):
         data[name] = [item._asdict() for item in data[name]]
     return data
+
+
+def bound(config: Config) -> float:
+    """Seconds within which a reconcile answers: two transitions, one reversed, checks, and the rest."""
+    checks = len(config.health_check) * config.health_check_timeout
+    return 3.0 * config.transition_timeout + checks + 60
 
 
 def _text(value: object, limit: int = 4000) -> str:

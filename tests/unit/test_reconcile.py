@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from fakehost import RELEASE, Host, Panic
+from fakehost import RELEASE, Host, Panic, module_file
 
 from dnf_plugin_livepatch.model import ReconcileResult
 from dnf_plugin_livepatch.runtime import guard, journal, loader, reconcile, request, settle, state
@@ -369,6 +369,56 @@ def test_failing_health_check_goes_back(host):
     assert "exit status 3 (sick)" in guard.blocked(host.paths)[str(v2.nevra)]
     host.config = host.config._replace(health_check=())
     assert host.running() == ["lp_1"]
+
+
+def test_a_health_check_that_fails_at_boot_blocks_nothing(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    run(host)
+    host.put("/proc/uptime", "700.0 1.0\n")
+    settle.check(host.paths, 600)
+    host.config = host.config._replace(health_check=("false",))
+    host.reboot()
+    assert run(host).ok and host.running() == ["lp_1"], "it has proved good before"
+    host.install(host.patch("2"))
+    host.reboot()
+    host.put("/run/livepatch/booting", "")
+    assert run(host).ok and host.running() == ["lp_2"], "what it asks about is not up yet"
+    os.unlink(host.paths.booting)
+    host.install(host.patch("3"))
+    assert not run(host).ok and host.running() == ["lp_1"], "back to the one that has proved good"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_somebody_else_is_faster(host, monkeypatch, same):
+    v1 = host.patch("1")
+    host.install(v1)
+    real = loader.insert
+
+    def insert(paths, path):
+        theirs = path
+        if not same:
+            host.put("/theirs.ko", module_file("lp_1", "ab" * 20, replace="1"))
+            theirs = host.paths.at("/theirs.ko")
+        assert host.insmod(theirs)[0] == 0
+        return real(paths, path)
+
+    monkeypatch.setattr(loader, "insert", insert)
+    result = run(host)
+    assert host.running() == ["lp_1"] and guard.blocked(host.paths) == {}
+    assert guard.read(host.paths).owned == {}
+    assert result.ok is same and ("module-name-taken" in ids(result)) is not same
+
+
+def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
+    host.install(host.patch("1"))
+    run(host)
+    host.install()
+    with monkeypatch.context() as damaged:
+        damaged.setattr("dnf_plugin_livepatch.runtime.installed.damage", lambda *_: "page 7 is torn")
+        host.reboot()
+        run(host)
+    assert guard.read(host.paths).kept
 
 
 def test_block_takes_out_and_unblock_brings_back(host):
