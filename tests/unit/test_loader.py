@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The loader with programs that stand in for insmod and rmmod, run as the real ones are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Tuple
+
+import pytest
+from fakehost import note
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import klp, loader
+
+BUILD_ID = "ab" * 20
+
+
+class Tree:
+    """A folder with a sysfs and a PATH whose insmod and rmmod are shell scripts."""
+
+    def __init__(self, top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.top, self.paths = top, Paths(str(top))
+        (top / "bin").mkdir()
+        for folder in (self.paths.klp, self.paths.modules):
+            os.makedirs(folder)
+        monkeypatch.setattr(loader, "PROGRAMS", f"{top}/bin:/usr/bin:/bin")
+        monkeypatch.setattr(loader, "REMOVE_TIMEOUT", 0.05)
+        monkeypatch.setattr(loader, "REVERSE_TIMEOUT", 0.05)
+        self.script("rmmod", f'rm -r "{self.paths.modules}/$1"')
+
+    def script(self, name: str, text: str) -> None:
+        path = self.top / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def put(self, path: str, data: "str | bytes") -> None:
+        target = Path(self.paths.at(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    def patch(self, enabled: int = 1, transition: int = 0, build_id: str = BUILD_ID) -> None:
+        self.put("/sys/kernel/livepatch/lp/enabled", f"{enabled}\n")
+        self.put("/sys/kernel/livepatch/lp/transition", f"{transition}\n")
+        self.put("/sys/module/lp/initstate", "live\n")
+        self.put("/sys/module/lp/refcnt", "0\n")
+        self.put("/sys/module/lp/notes/.note.gnu.build-id", note(build_id))
+
+    def load(self, timeout: float = 0.05) -> loader.Outcome:
+        return loader.load(self.paths, "/m/lp.ko", "lp", BUILD_ID, timeout)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    return Tree(tmp_path, monkeypatch)
+
+
+def problem(outcome: loader.Outcome) -> str:
+    return outcome.problem.id if outcome.problem is not None else ""
+
+
+def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
+    tree.script("insmod", f'[ "$*" = /m/lp.ko ] && touch {tree.top}/ran')
+    tree.patch()
+    assert tree.load() == ("done", pytest.approx(0, abs=60), None, ())
+    assert (tree.top / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "script, wanted",
+    [
+        ("echo 'insmod: ERROR: could not insert module x: Required key not available' >&2; exit 1",
+         ("failed", "load-no-key")),
+        ("echo 'insmod: ERROR: could not insert module x: Key was rejected by service' >&2; exit 1",
+         ("failed", "load-bad-signature")),
+        ("echo 'insmod: ERROR: could not insert module x: Invalid module format' >&2; exit 1",
+         ("failed", "load-wrong-format")),
+        ("echo 'insmod: ERROR: could not insert module x: Unknown symbol in module' >&2; exit 1",
+         ("failed", "load-unknown-symbol")),
+        ("echo 'insmod: ERROR: could not insert module x: File exists' >&2; exit 1",
+         ("failed", "module-name-taken")),
+        ("echo 'insmod: ERROR: could not insert module x: Cannot allocate memory' >&2; exit 1",
+         ("failed", "load-refused")),
+        ("exit 3", ("failed", "load-refused")),
+        ("kill -KILL $$", ("crashed", "load-crashed")),
+        ("exit 137", ("crashed", "load-crashed")),
+        ("head -c 5000000 /dev/zero; exit 1", ("failed", "load-refused")),
+    ],
+)  # fmt: skip
+def test_how_insmod_ends(tree: Tree, script: str, wanted: Tuple[str, str]) -> None:
+    tree.script("insmod", script)
+    found = tree.load()
+    assert (found.outcome, problem(found)) == wanted
+    assert found.problem is not None and len(found.problem.text) < 1000
+
+
+def test_an_insmod_that_hangs_is_a_crash(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "COMMAND_TIMEOUT", 0.2)
+    tree.script("insmod", "exec sleep 600")
+    found = tree.load()
+    assert (found.outcome, problem(found)) == ("crashed", "load-crashed")
+    assert found.problem is not None and "did not return" in found.problem.text
+
+
+def test_no_insmod_at_all(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "PROGRAMS", str(tree.top / "bin"))
+    found = tree.load()
+    assert (found.outcome, problem(found)) == ("failed", "load-refused")
+
+
+@pytest.mark.parametrize(
+    "enabled, transition, build_id, why",
+    [
+        (1, 0, BUILD_ID, ""),
+        (0, 0, BUILD_ID, "disabled"),
+        (1, 1, BUILD_ID, "transition"),
+        (1, 0, "cd" * 20, "build id"),
+    ],
+)
+def test_verified_by_sysfs_alone(tree: Tree, enabled: int, transition: int, build_id: str, why: str) -> None:
+    tree.patch(enabled, transition, build_id)
+    found = loader.verify(tree.paths, "lp", BUILD_ID)
+    assert why in found and bool(found) is bool(why)
+
+
+def test_what_vanished_is_not_in_force(tree: Tree) -> None:
+    assert loader.verify(tree.paths, "lp", BUILD_ID) == "the kernel does not list it"
+    tree.script("insmod", "exit 0")
+    assert problem(tree.load()) == "load-not-verified"
+
+
+def test_a_stall_names_the_tasks_and_goes_back(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.script("insmod", "exit 0")
+    tree.patch(transition=1)
+    for pid, thread, state, comm in ((7, 7, 0, "sleeper"), (7, 8, 1, "done"), (9, 10, -1, "idle")):
+        tree.put(f"/proc/{pid}/task/{thread}/patch_state", f"{state}\n")
+        tree.put(f"/proc/{pid}/task/{thread}/comm", comm + "\n")
+        tree.put(f"/proc/{pid}/task/{thread}/stack", "[<0>] do_sleep+0x1/0x2\n")
+    written = []
+
+    def write(path: str, value: str) -> str:
+        written.append((path[len(tree.paths.klp) :], value))
+        shutil.rmtree(tree.paths.klp + "/lp")
+        return ""
+
+    monkeypatch.setattr(loader, "_write", write)
+    found = tree.load()
+    assert (found.outcome, problem(found)) == ("stalled", "transition-stalled")
+    assert found.tasks == (loader.Task(7, "sleeper", 0, "[<0>] do_sleep+0x1/0x2"),)
+    assert written == [("/lp/enabled", "0")] and not klp.loaded(tree.paths, "lp")
+
+
+def test_a_reversal_that_does_not_end_is_said(tree: Tree) -> None:
+    tree.script("insmod", "exit 0")
+    tree.patch(transition=1)
+    found = tree.load()
+    assert (found.outcome, problem(found)) == ("stalled", "transition-stuck")
+    assert Path(tree.paths.klp, "lp/enabled").read_text().startswith("0"), "it was told to go back"
+    assert klp.loaded(tree.paths, "lp"), "a module that is in use is left alone"
+
+
+def test_an_unload_that_stalls_is_taken_back(tree: Tree) -> None:
+    tree.patch()
+    found = loader.unload(tree.paths, "lp", 0.05)
+    assert (found.outcome, problem(found)) == ("stalled", "unload-stalled")
+    assert Path(tree.paths.klp, "lp/enabled").read_text().startswith("1")
+
+
+def test_unload_and_its_refusals(tree: Tree) -> None:
+    tree.patch()
+    shutil.rmtree(tree.paths.klp + "/lp")
+    tree.script("rmmod", "echo 'rmmod: ERROR: Module lp is in use' >&2; exit 1")
+    found = loader.unload(tree.paths, "lp", 0.05)
+    assert (found.outcome, problem(found)) == ("failed", "module-stays")
+    tree.script("rmmod", f'rm -r "{tree.paths.modules}/$1"')
+    assert loader.unload(tree.paths, "lp", 0.05).outcome == "done"
+    assert loader.remove(tree.paths, "lp") == "", "what is not there needs no rmmod"
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) < 200
+)
+
+
+@given(
+    st.dictionaries(NAMES | st.sampled_from(["1", "22", "٣"]), st.binary(max_size=80), max_size=8),
+    st.sampled_from(["enabled", "transition", "vmlinux", "replace"]),
+    st.binary(max_size=30),
+)
+def test_hostile_trees(
+    tmp_path_factory: pytest.TempPathFactory, names: "dict[str, bytes]", attribute: str, content: bytes
+) -> None:
+    """No file, folder or content below /sys and /proc makes the readers raise or hang."""
+    top = tmp_path_factory.mktemp("tree")
+    paths = Paths(str(top))
+    for name, data in names.items():
+        for folder in (f"{paths.klp}/{name}/{name}", f"{paths.klp}/lp/{name},1"):
+            os.makedirs(folder, exist_ok=True)
+        thread = paths.at(f"/proc/{name}/task/{name}")
+        os.makedirs(thread, exist_ok=True)
+        for file in ("patch_state", "comm", "stack"):
+            Path(thread, file).write_bytes(data)
+    os.makedirs(f"{paths.klp}/lp", exist_ok=True)
+    Path(paths.klp, "lp", attribute).write_bytes(content)
+    for patch in klp.read(paths):
+        assert isinstance(patch.enabled, bool) and patch.stack_order >= 0
+    assert len(loader.tasks_in_the_way(paths, "lp")) <= loader.MAX_TASKS
+    assert loader.verify(paths, "lp", BUILD_ID)
+    shutil.rmtree(top)
