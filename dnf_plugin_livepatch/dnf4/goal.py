@@ -235,6 +235,8 @@ def survey(
         elif not will_be:
             offered.append((package, found))
     visible = _visible(base, offered)
+    # Of the copies of one build, the one that may be taken comes first.
+    offered.sort(key=lambda row: (not _verified(base, row[0], trusted), row[0].reponame))
     offered.sort(key=lambda row: _order(row[0]), reverse=True)
     candidates: List[Candidate] = []
     packages: Dict[str, Any] = {}
@@ -262,6 +264,12 @@ def survey(
         open_cves,
     )
     return Survey(target, packages, planned, helpers)
+
+
+def _verified(base: Any, package: Any, trusted: FrozenSet[str]) -> bool:
+    """Does ``package`` come from a trusted repository whose packages are verified?"""
+    repo = base.repos.get(package.reponame)
+    return package.reponame in trusted and bool(repo is not None and repo.gpgcheck)
 
 
 def _helpers(base: Any, owner: str, profiles: Sequence[Any], trusted: FrozenSet[str]) -> Helpers:

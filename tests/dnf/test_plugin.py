@@ -55,7 +55,8 @@ def impatient(host) -> "dict[str, str]":
     """The environment of a plugin that waits for two seconds at most."""
     host.conf("transition_timeout = 1s\n")
     host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
-            " && sed -i 's/^    return 3.0 .*/    return 2.0/' /shadow/dnf_plugin_livepatch/runtime/request.py")
+            " && sed -i 's/^    return 3.0 .*/    return 2.0/'"
+            " /shadow/dnf_plugin_livepatch/runtime/request.py")
     return {"PYTHONPATH": "/shadow"}
 
 
@@ -196,6 +197,14 @@ def test_a_foreign_repository_gets_nothing_until_named(host):
     assert "repository copr is not one that kernels come from" in lines(answer)[0]
     host.conf("repos = copr\n")
     assert P2 in host.dnf("upgrade").new
+
+
+@pytest.mark.parametrize("foreign", ["aaa", "zzz"])
+@pytest.mark.parametrize("more", ["", "\ngpgcheck=0\ncost=1"])
+def test_a_foreign_copy_does_not_hide_the_trusted_one(host, foreign, more):
+    host.repos(**{foreign: "only-patch" + more, "base": "patches"})
+    answer = host.dnf("upgrade")
+    assert P2 in answer.new and lines(answer) == [], answer.text
 
 
 def test_no_gpgcheck_no_patch(host):
