@@ -160,6 +160,16 @@ def test_what_was_remembered_is_forgotten_when_anything_changes(host, change, si
     assert P2 in host.dnf("upgrade").new
 
 
+def test_that_there_is_no_patch_is_said_once_until_something_changes(host):
+    host.repos(base="kernel")
+    run = ("upgrade", "--exclude=kernel-core")
+    host.dnf(*run)
+    assert "No repository offers a live patch" in host.dnf(*run).out
+    assert lines(host.dnf(*run)) == []
+    host.repos(base="subscription")
+    assert "No repository offers a live patch" in host.dnf(*run).out
+
+
 def test_newer_kernel_installed_and_not_booted(host):
     host.repos(base="kernel")
     assert str(stock.K40) in host.dnf("upgrade").new

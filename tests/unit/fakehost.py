@@ -17,9 +17,16 @@ from typing import Dict, List, Tuple
 
 from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.config import Config
-from dnf_plugin_livepatch.model import Function, InstalledModule, InstalledPatch, Manifest, Nevra
+from dnf_plugin_livepatch.model import (
+    Function,
+    InstalledModule,
+    InstalledPatch,
+    Manifest,
+    Nevra,
+    ReconcileResult,
+)
 from dnf_plugin_livepatch.paths import Paths
-from dnf_plugin_livepatch.runtime import installed, loader
+from dnf_plugin_livepatch.runtime import installed, loader, reconcile
 
 RELEASE = "6.12.1-1.x86_64"
 
@@ -308,3 +315,13 @@ class Host:
             shutil.rmtree(f"{self.paths.klp}/{module}")
         state.step(f"after write {attribute}")
         return ""
+
+
+def run(host: Host, **more: bool) -> ReconcileResult:
+    """Reconcile once on ``host``."""
+    return reconcile.reconcile(host.paths, host.config, **more)
+
+
+def ids(result: ReconcileResult) -> List[str]:
+    """The ids of the problems in ``result``."""
+    return [problem.id for problem in result.problems]

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reconcile after crashes, oopses, failing checks and rivals."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from fakehost import Host, Panic, ids, module_file, run
+
+from dnf_plugin_livepatch.runtime import guard, journal, loader, settle
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return Host(str(tmp_path)).create().attach(monkeypatch)
+
+
+def test_crash_while_loading_blocks_at_next_boot(host):
+    v1, bad = host.patch("1"), host.patch("2", behave="panic")
+    host.install(v1)
+    run(host)
+    host.install(bad)
+    with pytest.raises(Panic):
+        run(host)
+    host.reboot(clean=False)
+    result = run(host)
+    assert host.running() == ["lp_1"], "the kept copy of the last good patch"
+    assert ids(result) == ["patch-blocked", "kept-in-force"] and not result.ok
+    assert str(bad.nevra) in guard.blocked(host.paths)
+    assert [entry.event for entry in journal.read(host.paths)][-2:] == ["block", "load"]
+
+
+@pytest.mark.parametrize("behave", ["refuse:Invalid argument", "stall"])
+def test_after_a_boot_the_kept_patch_stands_in_for_one_that_does_not_load(host, behave):
+    v1, bad = host.patch("1"), host.patch("2", behave=behave)
+    host.install(v1)
+    run(host)
+    host.install(bad)
+    assert not run(host).ok and host.running() == ["lp_1"]
+    host.reboot()
+    result = run(host)
+    assert host.running() == ["lp_1"] and not result.ok
+    assert "kept-in-force" in ids(result) and [row.nevra for row in result.in_force] == [str(v1.nevra)]
+    # It is tried again, and the one in force stays.
+    assert not run(host).ok and host.running() == ["lp_1"]
+    host.install(host.patch("3"))
+    assert run(host).ok and host.running() == ["lp_3"]
+
+
+def test_orderly_shutdown_while_loading_blocks_nothing(host):
+    bad = host.patch("2", behave="panic")
+    host.install(bad)
+    with pytest.raises(Panic):
+        run(host)
+    host.reboot(clean=True)
+    assert guard.blocked(host.paths) == {}
+    with pytest.raises(Panic):
+        run(host)
+
+
+def test_one_power_cut_while_settling_blocks_nothing_two_do(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    run(host)
+    host.reboot(clean=False)
+    assert run(host).ok and host.running() == ["lp_1"]
+    host.reboot(clean=False)
+    result = run(host)
+    assert host.running() == [] and "patch-blocked" in ids(result)
+
+
+def test_power_cut_after_it_is_good_blocks_nothing(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    run(host)
+    host.put("/proc/uptime", "700.0 1.0\n")
+    assert settle.check(host.paths, 600) == ([str(v1.nevra)], [], False)
+    for _ in range(4):
+        host.reboot(clean=False)
+        assert run(host).ok and host.running() == ["lp_1"]
+
+
+OOPS = """\
+4,1,{at},-;BUG: kernel NULL pointer dereference, address: 0000000000000000
+4,2,{at},-;Modules linked in: {linked}
+4,3,{at},-;RIP: 0010:cmdline_proc_show+0x5/0x30 [{module}]
+4,4,{at},-;---[ end trace 0000000000000000 ]---
+"""
+
+
+@pytest.mark.parametrize(
+    "at, module, blocked",
+    [(12_000_000, "lp_2", True), (1_000_000, "lp_2", False), (12_000_000, "ext4", False)],
+)
+def test_oops_later_takes_the_patch_out(host, at, module, blocked):
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v1)
+    run(host)
+    host.install(v2)
+    run(host)
+    host.put("/dev/kmsg", OOPS.format(at=at, module=module, linked="lp_2 ext4"))
+    _, bad, waiting = settle.check(host.paths, 600)
+    assert (bad == [str(v2.nevra)]) is blocked and waiting is not blocked
+    run(host)
+    assert host.running() == (["lp_1"] if blocked else ["lp_2"])
+
+
+def test_evidence_in_pstore_blocks_the_first_time(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    run(host)
+    host.reboot(clean=False)
+    host.put("/sys/fs/pstore/dmesg-efi-1", "Panic#1 Part1\n<4> show+0x5/0x30 [lp_1]\n")
+    result = run(host)
+    assert "patch-blocked" in ids(result) and host.running() == []
+
+
+def test_loader_killed_by_an_oops_blocks_at_once(host):
+    v2 = host.patch("2", behave="crash")
+    host.install(v2)
+    result = run(host)
+    assert "load-crashed" in ids(result) and str(v2.nevra) in guard.blocked(host.paths)
+    assert "patch-blocked" in ids(run(host))
+
+
+def test_wrong_build_id_in_the_kernel_is_taken_out_and_blocked(host):
+    v1, liar = host.patch("1"), host.patch("2", behave="liar")
+    host.install(v1)
+    run(host)
+    host.install(liar)
+    result = run(host)
+    assert "load-not-verified" in ids(result) and not result.ok
+    assert str(liar.nevra) in guard.blocked(host.paths)
+    assert host.running() == ["lp_1"]
+
+
+def test_failing_health_check_goes_back(host):
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v1)
+    run(host)
+    host.install(v2)
+    host.config = host.config._replace(health_check=("true", "sh -c 'echo sick; exit 3'"))
+    result = run(host)
+    assert "health-check-failed" in ids(result)
+    assert "exit status 3 (sick)" in guard.blocked(host.paths)[str(v2.nevra)]
+    host.config = host.config._replace(health_check=())
+    assert host.running() == ["lp_1"]
+
+
+def test_a_health_check_that_fails_at_boot_blocks_nothing(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    run(host)
+    host.put("/proc/uptime", "700.0 1.0\n")
+    settle.check(host.paths, 600)
+    host.config = host.config._replace(health_check=("false",))
+    host.reboot()
+    assert run(host).ok and host.running() == ["lp_1"], "it has proved good before"
+    host.install(host.patch("2"))
+    host.reboot()
+    host.put("/run/livepatch/booting", "")
+    assert run(host).ok and host.running() == ["lp_2"], "what it asks about is not up yet"
+    os.unlink(host.paths.booting)
+    host.install(host.patch("3"))
+    assert not run(host).ok and host.running() == ["lp_1"], "back to the one that has proved good"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_somebody_else_is_faster(host, monkeypatch, same):
+    v1 = host.patch("1")
+    host.install(v1)
+    real = loader.insert
+
+    def insert(paths, path):
+        theirs = path
+        if not same:
+            host.put("/theirs.ko", module_file("lp_1", "ab" * 20, replace="1"))
+            theirs = host.paths.at("/theirs.ko")
+        assert host.insmod(theirs)[0] == 0
+        return real(paths, path)
+
+    monkeypatch.setattr(loader, "insert", insert)
+    result = run(host)
+    assert host.running() == ["lp_1"] and guard.blocked(host.paths) == {}
+    assert guard.read(host.paths).owned == {}
+    assert result.ok is same and ("module-name-taken" in ids(result)) is not same
+
+
+def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
+    host.install(host.patch("1"))
+    run(host)
+    host.install()
+    with monkeypatch.context() as damaged:
+        damaged.setattr("dnf_plugin_livepatch.runtime.installed.damage", lambda *_: "page 7 is torn")
+        host.reboot()
+        run(host)
+    assert guard.read(host.paths).kept
