@@ -111,7 +111,7 @@ CATALOGUE: Dict[str, Message] = {
         "",
     ),
     "patch-absent": Message(
-        "warning",
+        "note",
         "No repository offers a live patch for the running kernel {release}: {count} CVEs stay open.",
         "Only a reboot into a newer kernel closes them, or a live patch published later.",
     ),

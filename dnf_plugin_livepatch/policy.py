@@ -144,7 +144,7 @@ def _for_target(target: Target, situation: Situation) -> Tuple[Optional[Choice],
         note = target.brake
     if note is None and target.excluded is not None and not usable:
         note = messages.problem("patch-excluded", nevra=target.excluded)
-    if note is None and not usable and _bare(target, situation.request):
+    if note is None and not usable and _bare(target, situation):
         note = messages.problem("patch-absent", release=target.release, count=target.open_cves)
     return (Choice(target.release, tuple(usable)) if usable else None), [note] if note else []
 
@@ -159,12 +159,13 @@ def _refusal(candidate: Candidate) -> Optional[Problem]:
     return None
 
 
-def _bare(target: Target, request: Request) -> bool:
-    """A running kernel with open CVEs for which there is no live patch at all."""
+def _bare(target: Target, situation: Situation) -> bool:
+    """A running kernel with open CVEs that could be patched, and no live patch at all for it."""
     return (
         target.running
         and target.has is None
         and not any(candidate.kind != "empty" for candidate in target.candidates)
         and target.open_cves > 0
-        and request.kind == ALL
+        and situation.request.kind == ALL
+        and not situation.cannot
     )

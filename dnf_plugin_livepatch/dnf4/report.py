@@ -18,6 +18,8 @@ from ..model import CveState, Exposure, Problem, ReconcileResult
 LOG = logging.getLogger("dnf.plugin")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
+#: Messages that need not be said again for as long as nothing changes.
+_ONCE = ("patch-absent",)
 Line = Tuple[int, str]
 
 
@@ -26,16 +28,20 @@ class Voice:
 
     def __init__(self) -> None:
         self._said: Set[str] = set()
+        self._once: Set[str] = set()
 
     @property
     def silent(self) -> bool:
-        """Was nothing said yet?"""
-        return not self._said
+        """Was nothing said yet that the next run has to say again?"""
+        return self._said <= self._once
 
     def tell(self, problems: Iterable[Problem]) -> None:
         """Log each of ``problems`` in one line, with its remedy."""
         for problem in problems:
-            self.lines([line(problem)])
+            said = line(problem)
+            if problem.id in _ONCE:
+                self._once.add(said[1])
+            self.lines([said])
 
     def lines(self, lines: Iterable[Line]) -> None:
         """Log ``lines`` unless they were logged before."""

@@ -134,6 +134,7 @@ def situation(*found: Candidate, **facts: object) -> Situation:
         (situation(Candidate(PATCH, "base"), cannot="this is a chroot"), "patch-no-place"),
         (situation(excluded=PATCH), "patch-excluded"),
         (situation(open_cves=2), "patch-absent"),
+        (situation(open_cves=2, cannot="this kernel has no live patching"), None),
         (situation(open_cves=2, has=PATCH), None),
         (situation(Candidate(EMPTY, "base", kind="empty"), open_cves=2), "patch-absent"),
         (situation(Candidate(EMPTY, "base", kind="empty")), None),
