@@ -3,3 +3,5 @@
 
 #: The names of the commands that live patches are added to.
 UPGRADES = ("upgrade", "upgrade-minimal")
+#: dnf's exit status when a live patch is installed and not in force.
+EXIT_NOT_IN_FORCE = 5

@@ -14,8 +14,9 @@ from typing import Any, Dict, List, Optional
 
 from dnf.cli import CliError, commands
 
+from . import EXIT_NOT_IN_FORCE
+
 EXIT_OFFERED = 100
-EXIT_NOT_IN_FORCE = 5
 #: What ``list --available`` calls a patch that is kept out.
 _STATES = {"withdrawn": "withdrawn", "rollout": "waiting", "min_age": "waiting", "cutoff": "cut-off"}
 
@@ -106,6 +107,13 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         session.plan(policy.Request(policy.ALL), (), self.cli.demands.allow_erasing, prompt)
 
     def _update(self) -> None:
+        from . import request
+
+        why = request.aside(self.base)
+        if why:
+            logging.getLogger("dnf.plugin").info("livepatch: No live patch is looked for: %s.", why)
+            self.base.resolve(self.cli.demands.allow_erasing)
+            return
         session = self._session = self._resolved()
         self._plan(session, prompt=True)
 
@@ -116,8 +124,12 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def run_transaction(self) -> None:
         """Load what was installed, or was installed before and is not in force."""
+        from . import request
+
         session = self._session
-        if session is not None and not session.load() and session.config.on_failure == "error":
+        if session is None or request.dry(self.base):
+            return
+        if not session.load() and session.config.on_failure == "error":
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
 
     def _check(self) -> None:

@@ -18,13 +18,12 @@ import dnf
 import libdnf
 
 from ..paths import Paths
-from . import UPGRADES
+from . import EXIT_NOT_IN_FORCE, UPGRADES
 
 if TYPE_CHECKING:
     from .request import Watch
     from .session import Session
 
-EXIT_NOT_IN_FORCE = 5
 
 
 def soft(hook: "Callable[[LivepatchPlugin], None]") -> "Callable[[LivepatchPlugin], None]":
@@ -214,7 +213,11 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     def transaction(self) -> None:
         """Have the patch loaded and verified; the exit status tells when it is not in force."""
         session = self._session
-        if session is None or not session.expected or session.load():
+        if session is None or not session.expected:
+            return
+        from . import request
+
+        if request.dry(self.base) or session.load():
             return
         if session.config.on_failure == "error" and self.cli is not None:
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE

@@ -48,7 +48,7 @@ class Watch:
         base.resolve = watched_resolve
 
 
-def _aside(base: Any) -> str:
+def aside(base: Any) -> str:
     """Why no transaction of this process is for us; "" when nothing speaks against it."""
     if base.conf.installroot != "/":
         return "an installroot is another machine's"
@@ -57,9 +57,15 @@ def _aside(base: Any) -> str:
     return ""
 
 
+def dry(base: Any) -> bool:
+    """Is this run meant to leave the host as it is? DNF runs the hooks all the same with nothing to do."""
+    conf = base.conf
+    return bool(aside(base) or conf.downloadonly or conf.assumeno)
+
+
 def read(base: Any, cli: Any, watch: "Watch | None") -> Tuple[Request, Tuple[str, ...]]:
     """The request and the package specs it names."""
-    why = _aside(base)
+    why = aside(base)
     if why:
         return Request(NONE, why), ()
     command = getattr(cli, "command", None)

@@ -53,6 +53,26 @@ def test_update_fails_with_5(host):
     assert answer.code == 5 and answer.new == {P1}
 
 
+@pytest.mark.parametrize("option", ["--downloadonly", "--setopt=tsflags=test", "--assumeno"])
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_dry_update_loads_nothing(host, option, installed):
+    host.repos(base="first")
+    if installed:
+        host.dnf("install", stock.P1.name)
+    answer = host.dnf("livepatch", "update", option)
+    refused = option == "--assumeno" and not installed
+    assert answer.code == int(refused) and not answer.new, answer.text
+    assert host.read("/var/log/stand-in") == ""
+
+
+def test_update_leaves_another_root_alone(host):
+    host.repos(base="first")
+    host.sh("mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/ && rpm --root /other --initdb")
+    answer = host.dnf("--installroot=/other", "--releasever=9", "livepatch", "update")
+    assert answer.code == 0 and "another machine's" in answer.out, answer.text
+    assert host.read("/var/log/stand-in") == ""
+
+
 def test_list_available(host):
     host.repos(base="patches")
     host.dnf("livepatch", "update", "-x", "kpatch-patch-5_14_0-10-1-2*")
