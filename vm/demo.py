@@ -61,7 +61,9 @@ def demo(machine: qemu.Machine) -> None:
     newer = f"kernel-core-{choice.new.version}-{choice.new.rpm_release}"
     _check(newer in text, "the newer kernel was installed")
     _check("klp-patch-" in text, "a live patch was installed with it")
-    _check("CVE-1900-0001" in text, "the command named the CVE that it closed")
+    _check("CVEs closed now: CVE-1900-0001" in text, "the command named the CVE that it closed")
+    _check("CVEs open until a reboot" in text, "and those that wait for the newer kernel")
+    _check("could not finish" not in text, "the plugin had no fault")
 
     _title("The same kernel, without the CVE")
     _check(_SECRET not in _show(machine, "cat /proc/cmdline"), "the secret can be read no more")

@@ -44,6 +44,7 @@ class Host:
         done = self.machine.run(command, timeout)
         text = done.out + done.err
         assert done.status == status, f"{command}: exit status {done.status}, not {status}:\n{text}"
+        assert "could not finish" not in text, f"{command}: a fault of the plugin:\n{text}"
         return text
 
     def stage(self, name: str) -> None:
