@@ -23,7 +23,7 @@ from ..manifest import CVE
 from ..model import Advisory, Kernel, Nevra, Unfixable
 from ..paths import Paths
 from ..releases import kernel_packages
-from . import brake, goal
+from . import brake, goal, memo
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
 MAX_OTHERS = 2
@@ -106,7 +106,7 @@ def _repositories(base: Any) -> "Tuple[Tuple[Tuple[str, str], ...], str]":
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         if not repo.get_metadata_path("updateinfo"):
             continue
-        told.append((str(repo.id), str(repo._repo.getRevision() or "")))
+        told.append((str(repo.id), memo.revision(repo)))
         try:
             # dnf sets this file's time whenever it has made sure that the copy is current.
             times.append(os.stat(repo.get_metadata_path("primary")).st_mtime)

@@ -21,7 +21,7 @@ _FRESH = 6 * 3600
 
 
 def take(base: Any, paths: Paths) -> str:
-    """A text that changes with everything that an answer depends on."""
+    """A text that changes with everything that an answer depends on; "" when that cannot be told."""
     import rpm
 
     from ..runtime import fingerprint
@@ -29,8 +29,19 @@ def take(base: Any, paths: Paths) -> str:
 
     parts = [fingerprint.take(paths, kernels.running(paths), rpm.expandMacro("%_dbpath"))]
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
-        parts.append(f"{repo.id} {repo._repo.getRevision()} {repo.gpgcheck}")
+        stamp = revision(repo)
+        if not stamp:
+            return ""
+        parts.append(f"{repo.id} {stamp} {repo.gpgcheck}")
     return "\n".join([*parts, paths.root, *map(str, base.conf.excludepkgs)])
+
+
+def revision(repo: Any) -> str:
+    """The revision of a repository's metadata, "" when DNF, which offers no public way, does not tell."""
+    try:
+        return str(repo._repo.getRevision() or "")
+    except AttributeError:
+        return ""
 
 
 def same(paths: Paths, now: str, what: str) -> bool:
@@ -41,7 +52,7 @@ def same(paths: Paths, now: str, what: str) -> bool:
     from ..runtime import state
 
     try:
-        if not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
+        if not now or not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
             return False
     except OSError:
         return False
@@ -52,6 +63,8 @@ def save(paths: Paths, now: str, what: str) -> None:
     """Remember ``what`` for ``now``; where that cannot be written, the next run looks again."""
     from ..runtime import state
 
+    if not now:
+        return
     try:
         state.write_bytes(f"{paths.run_dir}/{what}", now.strip().encode("utf-8", "surrogateescape"))
     except OSError:

@@ -80,8 +80,8 @@ def read(base: Any, cli: Any, watch: "Watch | None") -> Tuple[Request, Tuple[str
         specs, kind = watch.specs, ALL if watch.everything else NAMED
     else:
         return Request(NONE, "no upgrade was asked for"), ()
-    limits = filters(base)
-    opaque = bool(base._update_security_filters)
+    limits = filters(base, getattr(command, "opts", None))
+    opaque = bool(getattr(base, "_update_security_filters", ()))
     security = opaque or "security" in limits.get("advisory_type", ())
     return Request(kind, "", security, security or bool(limits)), tuple(specs)
 
@@ -97,10 +97,23 @@ def bare(cli: Any) -> bool:
     )
 
 
-def filters(base: Any) -> Dict[str, Set[str]]:
-    """The advisory filters in effect: hawkey's filter name without its modifiers -> values."""
+_FILTERS = (
+    "security", "bugfix", "enhancement", "newpackage", "advisory", "severity", "cves", "bugzilla"
+)  # fmt: skip
+
+
+def filters(base: Any, opts: Any = None) -> Dict[str, Set[str]]:
+    """The advisory filters in effect: hawkey's filter name without its modifiers -> values.
+
+    DNF has no public way to ask for them. Should it keep them elsewhere one day, any filter among the
+    command's ``opts`` counts as "security only".
+    """
+    options = getattr(base, "_update_security_options", None)
+    if options is None:
+        limited = any(getattr(opts, name, None) for name in _FILTERS)
+        return {"advisory_type": {"security"}} if limited else {}
     result: Dict[str, Set[str]] = {}
-    for key, values in base._update_security_options.items():
+    for key, values in options.items():
         result.setdefault(key.partition("__")[0], set()).update(str(value) for value in values)
     return result
 
