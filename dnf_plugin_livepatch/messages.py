@@ -57,7 +57,7 @@ CATALOGUE: Dict[str, Message] = {
     "patch-untrusted": Message(
         "warning",
         "Live patch {nevra} is not added: repository {repo} is not one that kernels come from.",
-        "To take live patches from there, add it to repos = in livepatch.conf.",
+        "To take live patches from there, add {repo} to repos = in livepatch.conf.",
     ),
     "patch-no-gpgcheck": Message(
         "warning",

@@ -25,6 +25,7 @@ from typing import (
     Tuple,
 )
 
+from .. import brakes
 from .. import profiles as rules
 from ..model import Nevra
 from ..policy import Candidate, Target
@@ -83,14 +84,16 @@ def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str
     """The enabled repositories that live patches may come from.
 
     The one that the running kernel came from and those that ``repos =`` names. Where DNF does not know
-    it, or it is gone (an installer's medium, an image build), those that offer the same package.
+    it, or it is gone (an installer's medium, an image build), those that offer this very build: its name
+    alone anybody can use.
     """
     enabled = {repo.id for repo in base.repos.iter_enabled()}
     chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
     origin = base.history.repo(kernel) or ""
     if origin in enabled:
         return frozenset(chosen | {origin})
-    offers = base.sack.query().available().filterm(name=kernel.name, arch=kernel.arch)
+    build = {"name": kernel.name, "evr": kernel.evr, "arch": kernel.arch}
+    offers = base.sack.query().available().filterm(**build)
     return frozenset(chosen | {package.reponame for package in offers})
 
 
@@ -359,29 +362,33 @@ def trial(base: Any, packages: Sequence[Any], allow_erasing: bool, helpers: Help
 def commit(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
     """Add ``packages`` to the goal and resolve again; why it failed, "" when it did not.
 
-    A job cannot be taken back from a goal, so that the goal as it was is put back after a failure.
+    A job cannot be taken back from a goal, and a copy of a goal lacks what DNF keeps in it. So the packages
+    are excluded after a failure: an optional job for a package that is not there has no effect.
     """
     import dnf.exceptions
 
-    saved = copy.deepcopy(base.goal)
     for package in packages:
         base.goal.install(select=_select(base, package), optional=True)
     try:
         base.resolve(allow_erasing)
     except dnf.exceptions.Error as error:
-        base._goal = saved
+        base.sack.add_excludes(base.sack.query().filterm(pkg=list(packages)))
         base.history.close()
         base.resolve(allow_erasing)
         return str(error)
     return ""
 
 
-def hide(base: Any, nevras: Iterable[str]) -> Tuple[str, ...]:
-    """Exclude these builds, so that DNF's own upgrade does not take them; the names of those it hid."""
+def hide(base: Any, nevras: Iterable[str], exact: Sequence[str] = ()) -> None:
+    """Exclude these builds, so that DNF's own upgrade does not take them, but for those that a spec in
+    ``exact`` names with their version."""
     wanted = set(nevras)
     names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
     offered = base.sack.query().available().filterm(name=names)
-    hidden = [package for package in offered if str(nevra_of(package)) in wanted]
+    hidden = [
+        package
+        for package in offered
+        if str(nevra_of(package)) in wanted and not brakes.versioned(exact, nevra_of(package))
+    ]
     if hidden:
         base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))
-    return tuple(sorted({str(package) for package in hidden}))

@@ -67,5 +67,6 @@ STATES = {
     "module": ((*START, K20, K30, K40, P1, P2, KMOD, KMOD2, BY2), (*ALL_KERNELS, ADVP1, ADVP2, ADVBY)),
     "tools": ((*START, K20, K30, K40, P1, P2, TOOLS10, TOOLS40, BY2), (*ALL_KERNELS, ADVP1, ADVP2)),
     "silent": ((*START, K20, K30, K40, P1, P2, BY2), ()),
+    "usurper": ((K40, P1, P2), (ADVP1, ADVP2)),
     "only-patch": ((P1, P2), (ADVP1, ADVP2)),
 }
