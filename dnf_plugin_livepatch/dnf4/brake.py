@@ -15,8 +15,7 @@ from .. import brakes, messages, record
 from ..model import Problem
 from ..paths import Paths
 from ..releases import kernel_release
-from ..runtime import notices, state, timers
-from ..runtime import request as asking
+from ..runtime import notices, state
 from . import goal
 
 if TYPE_CHECKING:
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
 Notes = Mapping[str, Sequence[record.KernelNote]]
 
 
-def apply(session: "Session", specs: Sequence[str]) -> bool:
+def apply(session: "Session", specs: Sequence[str], exact: bool = False) -> bool:
     """Hide the live patches that are kept out, but for those that ``specs`` name with their version.
 
-    Returns whether the records keep nothing out, now or at any other time.
-
-    As root what was withdrawn is remembered for reconcile and status; news of that start reconcile where
-    ``on_withdrawn = revert``.
+    ``exact`` lets what was withdrawn in by its version, too. Returns whether the records keep nothing out,
+    now or at any other time. As root what was withdrawn is remembered for reconcile and status; nothing is
+    started here, since a run may still end as a dry one.
     """
     package = goal.running_package(session.base, session.kernel.release)
     if package is None:
@@ -44,34 +42,28 @@ def apply(session: "Session", specs: Sequence[str]) -> bool:
     machine_id = state.read_text(session.paths.at("/etc/machine-id"), 64)
     host = brakes.Host(machine_id, brakes.moment(time.time()), settings.min_age, settings.cutoff)
     found = judge(
-        session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs
+        session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs, exact
     )
     session.braked = found
     if found:
         goal.hide(session.base, found)
-    if os.geteuid() == 0 and _remember(session.paths, withdrawn(session.notes)):
-        if settings.on_withdrawn == "revert" and settings.mode == "load" and not session.cannot:
-            asking.request(session.paths)
-            timers.now(session.paths)
+    if os.geteuid() == 0:
+        _remember(session.paths, withdrawn(session.notes))
     return not problems and not any(_interesting(session.notes, release) for release in wanted)
 
 
-def _remember(paths: Paths, told: Mapping[str, str]) -> bool:
+def _remember(paths: Paths, told: Mapping[str, str]) -> None:
     """Write down what is withdrawn. What no record read now speaks of stays as it was known."""
     before = notices.read(paths)
     kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in told]
     news = [(nevra, reason) for nevra, reason in told.items() if reason]
-    return notices.save(paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
-
-
-def present(base: Any) -> bool:
-    """Does any enabled repository carry a record? Costs a look into its repomd, no more."""
-    return any(repo.get_metadata_path("livepatch") for repo in base.repos.iter_enabled())
+    notices.save(paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
 
 
 def releases(base: Any, running: Any, release: str) -> Tuple[str, ...]:
-    """The running kernel's release, and those of the kernels that are installed or offered beside it."""
-    others = base.sack.query().filterm(name=running.name, arch=running.arch)
+    """The running kernel's release, those of the other installed kernels, and that of the newest offered."""
+    kernels = base.sack.query().filterm(name=running.name, arch=running.arch)
+    others = [*kernels.installed(), *kernels.available().latest()]
     found = {kernel_release(goal.nevra_of(package)) for package in others}
     return tuple(sorted({release, *found} - {""}))
 
@@ -120,6 +112,7 @@ def judge(
     known: Sequence[Any],
     build_id: str,
     specs: Sequence[str] = (),
+    exact: bool = False,
 ) -> Dict[str, brakes.Brake]:
     """NEVRA -> brake of each offered live patch of the kernels ``wanted`` that is kept out."""
     found: Dict[str, brakes.Brake] = {}
@@ -134,7 +127,7 @@ def judge(
             issued = _issued(package, note) if host.min_age or host.cutoff else ""
             brake = brakes.judge(nevra, note, issued, host)
             named = brakes.versioned(specs, goal.nevra_of(package))
-            if brake is not None and (not named or brake.cause == brakes.WITHDRAWN):
+            if brake is not None and (not named or (brake.cause == brakes.WITHDRAWN and not exact)):
                 found[nevra] = brake
     return found
 

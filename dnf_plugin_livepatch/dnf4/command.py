@@ -129,6 +129,8 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         session = self._session
         if session is None or request.dry(self.base):
             return
+        if not self.base.transaction and session.reverts:
+            session.soft("taking back what was withdrawn", None, session.revert)
         if not session.load() and session.config.on_failure == "error":
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
 

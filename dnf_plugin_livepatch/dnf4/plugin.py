@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 import dnf
 import libdnf
@@ -106,7 +106,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def sack(self) -> None:
-        """Keep out of every command that resolves what is not to be taken: blocked, withdrawn, not due."""
+        """Keep out of every command that resolves what is not to be taken: blocked, withdrawn, not due.
+
+        What another command than an upgrade names with its version is the user's own decision.
+        """
+        if self._renewed():
+            self._session, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
         if os.path.exists(Paths().guard):
@@ -116,7 +121,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             if blocked:
                 from . import goal
 
-                goal.hide(self.base, blocked)
+                goal.hide(self.base, blocked, () if self._upgrades() else self._specs())
         from .. import config
 
         settings = config.read(Paths().config)[0]
@@ -140,11 +145,11 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         from . import brake
         from .session import of
 
-        opts = getattr(getattr(self.cli, "command", None), "opts", None)
         session = of(self.base)
-        specs = getattr(opts, "pkg_specs", None) or ()
+        specs, exact = self._specs(), not self._upgrades()
         what = "looking for patches to keep out"
-        if session.soft(what, False, lambda: brake.apply(session, specs)) and not limited:
+        good = session.soft(what, False, lambda: brake.apply(session, specs, exact))
+        if good and not limited:
             memo.save(Paths(), seen, memo.UNBRAKED)
 
     def _resolves(self) -> bool:
@@ -152,8 +157,28 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if self.cli is None or self.cli.command is None:
             return True
         demands = self.cli.demands
-        ours = self.cli.command.aliases[0] == "livepatch"
+        name = self.cli.command.aliases[0]
+        if name == "history":  # brings back what was there before, whatever is thought of it now
+            return False
+        ours = name == "livepatch"
         return bool(demands.available_repos and (demands.resolving or ours))
+
+    def _upgrades(self) -> bool:
+        """Does this run take what is newest, whatever that may be?"""
+        command = getattr(self.cli, "command", None)
+        return command is None or command.aliases[0] in (*UPGRADES, "distro-sync", "livepatch")
+
+    def _specs(self) -> "Sequence[str]":
+        opts = getattr(getattr(self.cli, "command", None), "opts", None)
+        return getattr(opts, "pkg_specs", None) or ()
+
+    def _renewed(self) -> bool:
+        """Did an API user fill a new sack? What was found out about the last one is forgotten."""
+        known = getattr(self.base, "_livepatch_session", None)
+        if known is None or known.sack is self.base.sack:
+            return False
+        del self.base._livepatch_session
+        return True
 
     @soft
     def _before_all(self) -> None:
@@ -200,24 +225,33 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             session.plan(wish, specs, allow_erasing, prompt=command is not None)
         finally:
             self._resolving = False
+        if not self.base.transaction and session.reverts and not request.dry(self.base):
+            # With nothing to do DNF ends here, and no other hook runs.
+            session.soft("taking back what was withdrawn", None, session.revert)
         if seen and session.quiet and wish.kind == ALL and not wish.filtered:
             memo.save(Paths(), seen, memo.QUIET)
 
     @soft
     def pre_transaction(self) -> None:
         """Import now what is needed later: this transaction may replace the plugin's own files."""
-        if self._session is not None and self._session.expected:
-            self._session.prepare()
+        session = self._session or getattr(self.base, "_livepatch_session", None)
+        if session is not None and (session.expected or session.reverts):
+            session.prepare()
 
     @soft
     def transaction(self) -> None:
         """Have the patch loaded and verified; the exit status tells when it is not in force."""
-        session = self._session
-        if session is None or not session.expected:
+        session = self._session or getattr(self.base, "_livepatch_session", None)
+        if session is None or not (session.expected or session.reverts):
             return
         from . import request
 
-        if request.dry(self.base) or session.load():
+        if request.dry(self.base):
+            return
+        good = self._session is None or self._session.load()
+        if session.reverts:
+            session.soft("taking back what was withdrawn", None, session.revert)
+        if good:
             return
         if session.config.on_failure == "error" and self.cli is not None:
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE

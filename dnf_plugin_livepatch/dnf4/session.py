@@ -47,6 +47,7 @@ class Session:
 
     def __init__(self, base: Any) -> None:
         self.base = base
+        self.sack = base.sack
         self.paths = Paths()
         self.voice = Voice()
         self.config, faults = configs.read(self.paths.config)
@@ -102,6 +103,25 @@ class Session:
         """Was there nothing to add, nothing to load and nothing to say?"""
         return self.voice.silent and not self.added and not self.expected
 
+    @property
+    def reverts(self) -> bool:
+        """Is something known to be withdrawn, and is that to be taken out of force here?"""
+        from ..runtime import notices
+
+        wanted = self.config.on_withdrawn == "revert" and self.config.mode == "load" and not self.cannot
+        return wanted and os.geteuid() == 0 and bool(notices.read(self.paths).withdrawn)
+
+    def revert(self) -> None:
+        """Have reconcile take out of force what was withdrawn, without waiting for it."""
+        from ..runtime import notices, timers
+        from ..runtime import request as asking
+
+        self.look_at_kernel()
+        known = dict(notices.read(self.paths).withdrawn)
+        if any(patch.nevra in known for patch in self.in_force):
+            asking.request(self.paths)
+            timers.now(self.paths)
+
     def trusted(self, package: Any) -> FrozenSet[str]:
         """The repositories that live patches may come from, ``package`` being the running kernel."""
         return goal.trusted_repos(self.base, package, self.config.repos)
@@ -118,8 +138,22 @@ class Session:
         trusted = self.trusted(package) if package is not None else frozenset()
         told = advisories.read(self.base, self.kernel, trusted, self.notes)
         self.inputs = told[0]
-        if os.geteuid() == 0:
+        known = cache.load(self.paths, self.kernel.release)[0]
+        if os.geteuid() == 0 and not (known is not None and self._partial(known.repositories)):
             cache.save(self.paths, *told)
+
+    def _partial(self, known: Sequence[Tuple[str, str]]) -> bool:
+        """Is one of the ``known`` repositories left out of this run only, as with ``--repo=``?"""
+        import dnf.conf
+
+        for name, _ in known:
+            repo = self.base.repos.get(name)
+            if repo is None or repo.enabled:
+                continue
+            priority = getattr(repo, "_get_priority", lambda option: None)("enabled")
+            if priority is None or priority >= dnf.conf.PRIO_COMMANDLINE:
+                return True
+        return False
 
     def _remind(self) -> None:
         """Say what is wrong with a live patch in force, and that its support ends."""
@@ -300,7 +334,28 @@ class Session:
 
     def prepare(self) -> None:
         """Import what ``load`` needs: the transaction may replace this very plugin on disk."""
-        from ..runtime import inventory, request, status  # noqa: F401
+        # Their own late imports of the standard library belong to another package: that may change, too.
+        import calendar  # noqa: F401
+        import hashlib  # noqa: F401
+        import selectors  # noqa: F401
+        import sqlite3  # noqa: F401
+        import subprocess  # noqa: F401
+
+        from ..runtime import (  # noqa: F401
+            cache,
+            clients,
+            evr,
+            external,
+            guard,
+            installed,
+            inventory,
+            klp,
+            notices,
+            request,
+            status,
+            timers,
+            vendor_cves,
+        )
 
     def failed(self) -> bool:
         """Did the rpm transaction fail to install the expected package?"""

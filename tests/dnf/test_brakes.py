@@ -116,11 +116,24 @@ def test_named_with_its_version_it_is_taken(lab, host, command):
     assert patches(host.dnf(command, BUILD)) == [P2]
 
 
-@pytest.mark.parametrize("spec", [BUILD, NAME])
-def test_a_withdrawn_one_is_not_taken_by_name_either(lab, host, spec):
+def test_a_withdrawn_one_is_taken_only_by_who_installs_that_very_build(lab, host):
     host.repos(base=records.told(lab, "only-patch", {P2: withdrawn(), P1: withdrawn()}), start="start")
     host.conf("repos = base\n")
-    assert patches(host.dnf("install", spec)) == []
+    assert patches(host.dnf("install", NAME)) == []
+    assert patches(host.dnf("install", BUILD)) == [P2]
+
+
+def test_a_withdrawn_one_is_no_upgrade(lab, host):
+    with_p1(host)
+    host.repos(base=records.told(lab, "patches", {P2: withdrawn()}))
+    assert patches(host.dnf("upgrade", BUILD)) == []
+
+
+def test_a_new_sack_is_looked_at_anew(lab, host):
+    with_p1(host)
+    host.repos(base=records.told(lab, "patches", {P2: rollout((-60, 0))}))
+    again = "base.fill_sack()\nbase.reset(sack=True)\nbase.fill_sack()\n"
+    assert host.python(API.replace("base.fill_sack()\n", again)).new == {BY2}
 
 
 def test_api_users_are_braked_too(lab, host):
@@ -170,9 +183,15 @@ def test_revert_starts_reconcile_once(lab, host):
     assert P2 in host.dnf("upgrade").new
     host.conf("on_withdrawn = revert\n")
     host.repos(base=records.told(lab, "patches", {P2: withdrawn()}))
-    for _ in range(2):
-        host.dnf("upgrade")
-    assert host.read("/var/log/stand-in").count("start --no-block livepatch-reconcile.service") == 1
+    asked = "start --no-block livepatch-reconcile.service"
+    for dry in ("--assumeno", "--downloadonly", "--setopt=tsflags=test"):
+        host.dnf("upgrade", dry)
+        assert asked not in host.read("/var/log/stand-in"), dry
+    host.dnf("upgrade")
+    assert host.read("/var/log/stand-in").count(asked) == 1
+    host.sh("rm -r /sys/kernel/livepatch/*")
+    host.dnf("upgrade")
+    assert host.read("/var/log/stand-in").count(asked) == 1, "it is not in force any more"
     assert json.loads(host.read("/var/lib/livepatch/notices.json"))["withdrawn"] == [
         {"nevra": P2, "reason": "it oopsed in vfs_read"}
     ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -230,6 +231,14 @@ def test_unknown_origin_takes_the_repositories_that_offer_the_kernel(host):
     assert P2 in host.dnf("upgrade").new
 
 
+def test_another_build_of_the_kernel_does_not_make_a_repository_trusted(host):
+    host.repos(base="update", copr="usurper")
+    host.sh("rm -rf /var/lib/dnf")
+    answer = host.dnf("upgrade")
+    assert BY2 in answer.new and not {P1, P2} & answer.new
+    assert len(lines(answer)) == 1 and "add copr to repos = in livepatch.conf" in lines(answer)[0]
+
+
 def test_excluded_is_one_line(host):
     host.repos(base="patches")
     answer = host.dnf("upgrade", "--exclude=kpatch-patch*")
@@ -426,6 +435,88 @@ def test_two_plugins_that_resolve_again_do_not_loop(host, first, guard):
     assert {P2, BY2, str(stock.FOR40), str(stock.OTHER)} <= answer.new and answer.code == 0
     assert host.read("/var/log/second").count("\n") <= 6
     assert answer.out.count("running kernel") == 1, "nothing is said twice"
+
+
+WITNESS = """
+import dnf, sys
+class Witness(dnf.Plugin):
+    name = 'zzz'
+    def pre_transaction(self):
+        self.before = set(sys.modules)
+    def transaction(self):
+        with open('/var/log/late', 'w') as log:
+            log.write('\\n'.join(['seen', *sorted(set(sys.modules) - self.before)]))
+"""
+
+
+def test_loading_imports_nothing_that_the_transaction_may_have_replaced(host):
+    host.repos(base="patches")
+    host.write("/usr/share/two-plugins/zzz.py", WITNESS)
+    shutil.copy(SHIM, host.path("/usr/share/two-plugins/livepatch.py"))
+    answer = host.dnf("--setopt=pluginpath=/usr/share/two-plugins", "upgrade")
+    assert f"Live patch {P2} is in force" in answer.out
+    assert host.read("/var/log/late").split() == ["seen"]
+
+
+def test_a_run_without_all_repositories_does_not_replace_what_is_known(host):
+    def known() -> "list[str]":
+        kernels = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"]
+        return [item["id"] for item in kernels[0]["repositories"]]
+
+    check = ("livepatch", "update", "--check")
+    host.repos(base="all", other="only-patch")
+    host.dnf(*check)
+    assert known() == ["base", "other"]
+    host.dnf(*check, "--repo=other")
+    host.dnf(*check, "--disablerepo=base")
+    assert known() == ["base", "other"]
+    host.repos(base="all\nenabled=0", other="only-patch")
+    host.dnf(*check)
+    assert known() == ["other"], "disabled for good"
+
+
+BLOCK = """
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import guard
+guard.block(Paths(), '{}', 'it oopsed')
+"""
+
+
+def test_undo_and_an_exact_name_reach_a_blocked_patch(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.repos(base="patches")
+    assert P2 in host.dnf("upgrade").new
+    host.python(BLOCK.format(P1))
+    answer = host.dnf("history", "undo", "last")
+    assert P1 in answer.new and answer.code == 0, answer.text
+    host.python(BLOCK.format(P2))
+    assert P2 not in host.dnf("install", stock.P2.name).new
+    assert P2 in host.dnf("install", P2).new
+
+
+THIRD = """
+import dnf
+class Third(dnf.Plugin):
+    name = 'third'
+    count = 0
+    def resolved(self):
+        self.count += 1
+        if self.count == 2:
+            raise dnf.exceptions.Error('not with me')
+    def pre_transaction(self):
+        assert isinstance(self.base.goal, dnf.goal.Goal) and self.base.goal.group_members is not None
+"""
+
+
+def test_another_plugin_that_refuses_what_was_added(host):
+    host.repos(base="patches")
+    host.write("/usr/share/two-plugins/third.py", THIRD)
+    shutil.copy(SHIM, host.path("/usr/share/two-plugins/livepatch.py"))
+    answer = host.dnf("--setopt=pluginpath=/usr/share/two-plugins", "upgrade")
+    assert answer.code == 0 and answer.new == {BY2}, answer.text
+    assert len(lines(answer)) == 1 and "not with me" in lines(answer)[0]
+    unharmed(answer)
 
 
 # --- the repositories' advisories ---
