@@ -93,6 +93,10 @@ class Paths(NamedTuple):
         """There while livepatch-boot.service waits for the reconcile of this boot."""
         return self.run_dir + "/booting"
 
+    def memo(self, what: str) -> str:
+        """What a dnf run of this boot remembers for the next, ``what`` naming the kind."""
+        return f"{self.run_dir}/dnf-{what}"
+
     @property
     def klp(self) -> str:
         """The kernel's own list of live patches."""

@@ -15,7 +15,7 @@ from typing import Any
 from ..paths import Paths
 
 #: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
-QUIET, UNBRAKED = "dnf-quiet", "dnf-unbraked"
+QUIET, UNBRAKED = "quiet", "unbraked"
 #: Seconds after which the advisories are read again although no repository changed.
 _FRESH = 6 * 3600
 
@@ -56,7 +56,7 @@ def same(paths: Paths, now: str, what: str) -> bool:
             return False
     except OSError:
         return False
-    return state.read_text(f"{paths.run_dir}/{what}", 1 << 20) == now.strip()
+    return state.read_text(paths.memo(what), 1 << 20) == now.strip()
 
 
 def save(paths: Paths, now: str, what: str) -> None:
@@ -66,6 +66,6 @@ def save(paths: Paths, now: str, what: str) -> None:
     if not now:
         return
     try:
-        state.write_bytes(f"{paths.run_dir}/{what}", now.strip().encode("utf-8", "surrogateescape"))
+        state.write_bytes(paths.memo(what), now.strip().encode("utf-8", "surrogateescape"))
     except OSError:
         return
