@@ -167,7 +167,7 @@ def test_that_there_is_no_patch_is_said_once_until_something_changes(host):
     host.dnf(*run)
     assert "No repository offers a live patch" in host.dnf(*run).out
     assert lines(host.dnf(*run)) == []
-    host.repos(base="subscription")
+    host.conf("kernels = running\n")
     assert "No repository offers a live patch" in host.dnf(*run).out
 
 
