@@ -231,3 +231,13 @@ class Lab:
         host = Host(self, folder, self.base)
         host.repos(base="start")
         return host
+
+
+def lines(answer: Answer, prefix: str = "livepatch: ") -> "list[str]":
+    """The lines of the plugin's own in what dnf said."""
+    return [line for line in answer.text.splitlines() if line.startswith(prefix)]
+
+
+def unharmed(answer: Answer) -> None:
+    """No trace of a fault of the plugin in what dnf said."""
+    assert "Traceback" not in answer.text and "could not finish" not in answer.text, answer.text
