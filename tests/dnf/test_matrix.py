@@ -52,7 +52,7 @@ OFFERS = {
     "unneeded": stock.P1,
     "older": stock.P2,
     "hostile": stock.HOSTILE,
-    **dict.fromkeys(("before", "module", "tools", "silent"), stock.P2),
+    **dict.fromkeys(("before", "module", "tools", "silent", "usurper"), stock.P2),
 }
 NEXT = {str(stock.K40): stock.FOR40, str(stock.K20): stock.FOR20}
 SETTINGS = ("when=always", "when=named", "mode=report", "mode=install-only", "kernels=running", "enabled=0")
