@@ -21,6 +21,8 @@ MANDIR ?= $(PREFIX)/share/man
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
+# What `make vm` prints is the command's own, also below another make.
+MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## Print this list
