@@ -216,21 +216,23 @@ def scripts(header):
 def test_which_scriptlets_there_are(headers):
     assert scripts(headers["livepatch-tools"]) == {}
     assert set(scripts(headers["python3-dnf-plugin-livepatch"])) == {"post", "preun", "postun"}
-    assert set(scripts(headers["livepatch-runtime"])) == {"post", "preun", "postun", "transfiletrigger"}
+    kinds = {"post", "preun", "postun", "filetrigger", "transfiletrigger"}
+    assert set(scripts(headers["livepatch-runtime"])) == kinds
 
 
 def test_the_triggers_only_ask_for_a_reconcile(headers):
     header = headers["livepatch-runtime"]
-    texts = scripts(header)["transfiletrigger"]
-    assert len(texts) == 2
-    for text in texts:
+    texts = scripts(header)
+    for kind in ("filetrigger", "transfiletrigger"):
+        (text,) = texts[kind]
         commands = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
         assert len(commands) == 1
         # A failing scriptlet would be invisible to DNF anyway, and must not stop the ones after it.
         assert re.match(r"/usr/libexec/livepatch/livepatch-trigger\b.* \|\| :$", commands[0])
     paths = {"/usr/share/livepatch", "/usr/lib/modules", "/lib/modules", "/usr/lib/kpatch"}
-    names = list(header[rpm.RPMTAG_TRANSFILETRIGGERNAME])
-    assert set(names) == paths and len(names) == 2 * len(paths)
+    for tag in (rpm.RPMTAG_FILETRIGGERNAME, rpm.RPMTAG_TRANSFILETRIGGERNAME):
+        names = list(header[tag])
+        assert set(names) == paths and len(names) == len(paths)
 
 
 @pytest.mark.parametrize("package", NAMES)
