@@ -81,6 +81,8 @@ def test_interrupted_waiting_leaves_a_finished_transaction(host):
     answer = host.sh(
         "python3 - <<'END'\n"
         "import signal, subprocess, time\n"
+        # What runs in the background ignores the signal, and its children with it.
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         "dnf = subprocess.Popen(['dnf', '-y', 'upgrade'])\n"
         "while not open('/var/log/stand-in', 'a+').tell(): time.sleep(0.1)\n"
         "time.sleep(0.5)\n"
