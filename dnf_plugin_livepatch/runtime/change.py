@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, List, Optional, Sequence
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from ..messages import problem
 from ..model import Problem, ReconcileResult
@@ -81,12 +81,33 @@ def reconcile(context: Context) -> int:
     return _told(context, result, 0 if result.ok else 5)
 
 
+def _named(context: Context, name: str) -> Tuple[str, str]:
+    """The NEVRA and module that ``name`` (either, or a package's name) means; "" for what is not known."""
+    from . import guard, inventory, state
+    from . import kernel as kernels
+
+    known: List[Tuple[str, str]] = []
+    try:
+        records = guard.read(context.paths)
+        known += [(item.nevra, module) for module, item in records.owned.items()]
+        known += [(nevra, "") for nevra in (*records.held, *records.blocked())]
+    except state.Broken:
+        pass  # the verb itself says so
+    stock = inventory.read(context.paths, kernels.running(context.paths))
+    for patch in stock.patches:
+        known += [(str(patch.nevra), module.name) for module in patch.modules] or [(str(patch.nevra), "")]
+    for nevra, module in known:
+        if name in (nevra, module, nevra.rsplit("-", 2)[0]):
+            return nevra, module
+    return "", ""
+
+
 def unload(context: Context) -> int:
     """Take a live patch out of the kernel and keep it out."""
     from . import klp
     from . import reconcile as work
 
-    name = context.options.module
+    name = _named(context, context.options.module)[1] or context.options.module
     try:
         result = work.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
     except work.Refused as refused:
@@ -100,19 +121,23 @@ def block(context: Context) -> int:
     from . import guard, state
 
     reason = context.options.reason or "blocked by the administrator"
+    name = _named(context, context.options.package)[0] or context.options.package
+    if name.count("-") < 2:
+        why = f"{name} is no installed or loaded live patch, nor a full NEVRA"
+        return _refused(context, problem("no-such-package", why=why))
     try:
-        guard.block(context.paths, context.options.package, reason)
+        guard.block(context.paths, name, reason)
     except ValueError as error:
         broken = isinstance(error, state.Broken)
         return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
-    return _done(context, f"{context.options.package} is blocked: {reason}")
+    return _done(context, f"{name} is blocked: {reason}")
 
 
 def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
     from . import guard, state
 
-    name = context.options.package
+    name = _named(context, context.options.package)[0] or context.options.package
     try:
         changed = guard.unblock(context.paths, name)
     except state.Broken as error:

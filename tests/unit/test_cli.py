@@ -106,6 +106,17 @@ def test_unload_block_unblock(host: Telling, capsys: pytest.CaptureFixture[str])
     assert cli.main(["unblock", "never-1-1.noarch"]) == 1
 
 
+def test_a_patch_may_be_called_by_any_of_its_names(host: Telling) -> None:
+    patch = host.patch("1", "CVE-2026-1000")
+    for name in ("lp_1", patch.nevra.name, str(patch.nevra)):
+        assert cli.main(["reconcile"]) == 0 and host.host.running() == ["lp_1"]
+        assert cli.main(["unload", name]) == 0 and host.host.running() == []
+        assert cli.main(["unblock", name]) == 0
+        assert cli.main(["block", name]) == 0 and list(guard.blocked(host.paths)) == [str(patch.nevra)]
+        assert cli.main(["unblock", name]) == 0 and not guard.blocked(host.paths)
+    assert cli.main(["block", "nosuch"]) == 1 and not guard.blocked(host.paths)
+
+
 def test_history(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     host.patch("1", "CVE-2026-1000")
     cli.main(["reconcile"])
