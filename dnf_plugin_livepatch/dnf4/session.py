@@ -382,8 +382,8 @@ class Session:
 
         before = self.exposure(self.in_force)
         limit = asking.bound(self.config)
-        LOG.info("Loading live patch %s (at most %d s).", self.expected, limit)
         try:
+            LOG.info("Loading live patch %s (at most %d s).", self.expected, limit)
             result = asking.ask(self.paths, limit)
         except KeyboardInterrupt:
             self.voice.tell([messages.problem("load-interrupted")])
