@@ -34,6 +34,8 @@ EVENTS: Dict[str, str] = {
     "block": "95039bb8e7474bfd92633c341402f4d2",
     "unblock": "8869932384df4d9b9b0c70e0ec1bed5e",
     "force": "441414e1ef3c48b3a6f9d81814f4c25b",
+    "hold": "0ff144f08a8a49f9adc9ff9db6bcbadd",
+    "release": "a3279cea286b4e53995a93952056c19c",
 }
 
 
@@ -82,6 +84,15 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     if size > MAX_BYTES or size == 0:
         state.sync_dir(paths.state_dir)
     _tell(paths, event, clean)
+
+
+def remember(paths: Paths, event: str, **facts: object) -> bool:
+    """As ``append``, for whom history is a side matter (a dnf run): False where it could not be written."""
+    try:
+        append(paths, event, **facts)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _tell(paths: Paths, event: str, facts: Dict[str, Fact]) -> None:

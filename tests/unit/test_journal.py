@@ -56,6 +56,14 @@ def test_it_stays_small(paths, monkeypatch):
     assert len(os.listdir(paths.state_dir)) == 2
 
 
+def test_who_only_remembers_never_fails(paths):
+    assert journal.remember(paths, "hold", nevra="kernel-core-2-1.x86_64", reason="covered")
+    assert journal.read(paths)[-1].event == "hold"
+    os.unlink(paths.journal)
+    os.mkdir(paths.journal)
+    assert not journal.remember(paths, "release", nevra="kernel-core-2-1.x86_64")
+
+
 def test_huge_facts_still_make_a_readable_line(paths):
     journal.append(
         paths, "load", cves=tuple(f"CVE-2026-{n}" for n in range(10000, 15000)), reason="x" * 10**6
