@@ -38,12 +38,24 @@ need-%:
 demo: need-base need-vm ## Boot a real kernel with an open CVE and fix it by `dnf upgrade`
 	@$(PYTHON) -m vm.demo
 
-# Literally, whatever a shell and make would do with a $ in it.
-vm: override export CMD := $(value CMD)
-# make itself ends with 2 when the command fails; vm/run ends with the command's own status.
+# make ends with 2 whatever its recipe ended with; the object that is loaded here gives `make vm` the
+# status of the command. Where it cannot be built, "Error N" on stderr and vm/run tell it.
+ifneq (,$(filter vm,$(MAKECMDGOALS)))
+-load build/make_exit.so
+build/make_exit.so: vm/make_exit.c
+	@scripts/setup base && mkdir -p $(@D) && \
+	  { $(CC) -O2 -Wall -Wextra -shared -fPIC -o $@.$$$$ $< && mv $@.$$$$ $@; } 2>/dev/null
+endif
+vm-status = build/vm-status.$$PPID
+end-with = $(exit-with $(1))exit $(1)
+
 .PHONY: vm
-vm: need-base need-vm ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
-	@$(PYTHON) -m vm.run
+vm: vm-command ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
+	@$(call end-with,$(shell cat $(vm-status); rm -f $(vm-status)))
+# Literally, whatever a shell and make would do with a $ in it.
+vm-command: override export CMD := $(value CMD)
+vm-command: need-base need-vm
+	@$(PYTHON) -m vm.run; echo $$? >$(vm-status)
 
 ##@ Test it
 
@@ -76,7 +88,7 @@ test-dnf-matrix: need-base need-tools need-matrix ## The same in the DNF of the 
 
 .PHONY: test-vm
 test-vm: need-base need-vm ## Real kernels, real live patches, systemd, reboots
-	$(PYTEST) tests/vm
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/vm
 
 .PHONY: test-build
 test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-build for real (tens of minutes)
