@@ -14,7 +14,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 from ..messages import problem
 from ..model import Problem
 from ..paths import Paths
-from . import klp, modinfo, state
+from . import klp, modinfo, signature, state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
@@ -162,14 +162,14 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
 
-def _signer(path: str) -> str:
+def _signer(path: str) -> signature.Signer:
     try:
-        return str(modinfo.read(path).signer)
+        return modinfo.read(path).signer
     except modinfo.ModuleError:
-        return "unknown"
+        return signature.Signer()
 
 
-def _refusal(module: str, path: str, status: int, output: str) -> Problem:
+def _refusal(paths: Paths, module: str, path: str, status: int, output: str) -> Problem:
     """The kernel's refusal to load, by the words insmod has for its error number."""
     reasons = (
         ("Required key not available", "load-no-key"),
@@ -182,7 +182,11 @@ def _refusal(module: str, path: str, status: int, output: str) -> Problem:
     )
     for words, identifier in reasons:
         if words in output:
-            return problem(identifier, module=module, signer=_signer(path))
+            signer = _signer(path)
+            # Where signatures are enforced, kernels say of a key that they lack what they say of a bad signature.
+            if identifier == "load-bad-signature" and signature.unknown(paths, signer):
+                identifier = "load-no-key"
+            return problem(identifier, module=module, signer=signer)
     return problem("load-refused", module=module, output=output or f"insmod ended with {status}")
 
 
@@ -203,13 +207,17 @@ def load(
     start = time.monotonic()
     status, output = insert(paths, path)
     if status < 0 or status in (137, 139):
-        return Outcome(
-            "crashed",
-            time.monotonic() - start,
-            problem("load-crashed", module=module, why=output or "insmod was killed"),
-        )
+        # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack of
+        # memory, does so before the kernel has the module or after it is live.
+        stage = state.read_text(f"{paths.modules}/{module}/initstate", 16)
+        if output or stage not in ("", "live"):
+            why = output or "insmod was killed"
+            return Outcome(
+                "crashed", time.monotonic() - start, problem("load-crashed", module=module, why=why)
+            )
+        status, output = (0 if stage else status), "insmod was killed"
     if status != 0:
-        return Outcome("failed", time.monotonic() - start, _refusal(module, path, status, output))
+        return Outcome("failed", time.monotonic() - start, _refusal(paths, module, path, status, output))
     return settle(paths, module, build_id, timeout, progress, force, start)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Tuple
 
 import pytest
-from fakehost import note
+from fakehost import module_file, note
 from hypothesis import given
 from hypothesis import strategies as st
+from test_signature import KEYS, signed
 
 from dnf_plugin_livepatch.paths import Paths
 from dnf_plugin_livepatch.runtime import klp, loader
@@ -86,16 +87,43 @@ def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
         ("echo 'insmod: ERROR: could not insert module x: Cannot allocate memory' >&2; exit 1",
          ("failed", "load-refused")),
         ("exit 3", ("failed", "load-refused")),
-        ("kill -KILL $$", ("crashed", "load-crashed")),
-        ("exit 137", ("crashed", "load-crashed")),
+        ("kill -KILL $$", ("failed", "load-refused")),
+        ("exit 137", ("failed", "load-refused")),
+        ("mkdir {modules}/lp; echo coming >{modules}/lp/initstate; kill -KILL $$",
+         ("crashed", "load-crashed")),
+        ("mkdir {modules}/lp; echo going >{modules}/lp/initstate; exit 139",
+         ("crashed", "load-crashed")),
         ("head -c 5000000 /dev/zero; exit 1", ("failed", "load-refused")),
     ],
 )  # fmt: skip
 def test_how_insmod_ends(tree: Tree, script: str, wanted: Tuple[str, str]) -> None:
-    tree.script("insmod", script)
+    tree.script("insmod", script.replace("{modules}", tree.paths.modules))
     found = tree.load()
     assert (found.outcome, problem(found)) == wanted
     assert found.problem is not None and len(found.problem.text) < 1000
+
+
+@pytest.mark.parametrize(
+    "keys, wanted",
+    [
+        (KEYS, "load-no-key"),
+        (KEYS.replace("Example kernel key", "Example live patches"), "load-bad-signature"),
+        ("", "load-bad-signature"),
+    ],
+)
+def test_a_rejected_key_is_named_when_the_kernel_lacks_it(tree: Tree, keys: str, wanted: str) -> None:
+    tree.script("insmod", "echo 'could not insert module x: Key was rejected by service' >&2; exit 1")
+    tree.put("/proc/keys", keys)
+    tree.put("/m/lp.ko", module_file("lp", BUILD_ID) + signed(tree.top))
+    found = loader.load(tree.paths, tree.paths.at("/m/lp.ko"), "lp", BUILD_ID, 0.05)
+    assert problem(found) == wanted and found.problem is not None
+    assert ("Example live patches (0badcafe)" in found.problem.text) == (wanted == "load-no-key")
+
+
+def test_an_insmod_that_is_killed_when_all_is_done(tree: Tree) -> None:
+    tree.patch()
+    tree.script("insmod", "kill -KILL $$")
+    assert tree.load().outcome == "done"
 
 
 def test_an_insmod_that_hangs_is_a_crash(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
