@@ -183,7 +183,7 @@ def _refusal(paths: Paths, module: str, path: str, status: int, output: str) -> 
     for words, identifier in reasons:
         if words in output:
             signer = _signer(path)
-            # Where signatures are enforced, kernels say of a key that they lack what they say of a bad signature.
+            # Kernels that enforce signatures say of a key that they lack what they say of a bad one.
             if identifier == "load-bad-signature" and signature.unknown(paths, signer):
                 identifier = "load-no-key"
             return problem(identifier, module=module, signer=signer)
