@@ -8,23 +8,19 @@ the kernel itself refuses what it must.
 from __future__ import annotations
 
 import os
-import re
 import stat
-from typing import List, Optional, Sequence, Set, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ..messages import problem
 from ..model import InstalledModule, Kernel, Manifest, Problem
 from ..paths import Paths
 from . import kernel as kernels
-from . import klp, signature
+from . import klp, probes, signature
 from .modinfo import ModInfo, ModuleError
 from .modinfo import read as read_module
-from .state import read_bytes, read_text
+from .state import read_text
 
-MAX_PROBES = 8 << 20
 _RIVALS = ("kcare", "kpatch", "ksplice")
-_KPROBE = re.compile(r"^[0-9a-f]+\s+[a-z]\s+(\S+?)\+0x[0-9a-f]+")
-_TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
 
 
 def _file(path: str) -> Optional[Problem]:
@@ -71,7 +67,7 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple
         )
     if wanted.manifest is not None:
         found += _against_manifest(kernel, wanted, wanted.manifest, info)
-        found += probes(paths, wanted.manifest)
+        found += probes.on_functions(paths, wanted.manifest)
         found += _targets(paths, wanted.manifest)
     unsigned = _signature(paths, wanted, info)
     if unsigned is not None:
@@ -106,49 +102,6 @@ def _targets(paths: Paths, told: Manifest) -> List[Problem]:
     objects = sorted({function.object for function in told.functions} - {"vmlinux"})
     absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
     return [problem("target-pending", module=told.module, targets=", ".join(absent))] if absent else []
-
-
-def probes(paths: Paths, told: Manifest) -> List[Problem]:
-    """A warning for each function to be patched that somebody probes or traces now."""
-    names: Set[str] = {function.name for function in told.functions}
-    found = []
-    listed = read_bytes(paths.at("/sys/kernel/debug/kprobes/list"), MAX_PROBES).decode("utf-8", "replace")
-    hit: Set[str] = set()
-    for line in listed.split("\n"):
-        match = _KPROBE.match(line)
-        if match and match.group(1) in names and match.group(1) not in hit:
-            hit.add(match.group(1))
-            found.append(
-                problem("function-probed", function=match.group(1), probe=" ".join(line.split())[:200])
-            )
-    for name, users, flags, line in _traced(paths):
-        # "I" alone is a live patch of its own; one more user, or a direct call (BPF, fprobe), is not.
-        if name in names - hit and (users > 1 or "I" not in flags or "D" in flags):
-            hit.add(name)
-            found.append(problem("function-probed", function=name, probe=line))
-    return found
-
-
-def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
-    rows = []
-    for folder in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
-        text = read_bytes(paths.at(folder + "/enabled_functions"), MAX_PROBES).decode("utf-8", "replace")
-        for line in text.split("\n"):
-            match = _TRACED.match(line)
-            if match:
-                flags = match.group(3).partition("tramp")[0]
-                rows.append((match.group(1), int(match.group(2)[:6]), flags, " ".join(line.split())[:200]))
-        if rows:
-            break
-    return rows
-
-
-def redirected(paths: Paths) -> Optional[Set[str]]:
-    """The functions that ftrace redirects to a live patch now; None where tracefs cannot be read."""
-    folders = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
-    if not any(os.access(paths.at(folder + "/enabled_functions"), os.R_OK) for folder in folders):
-        return None
-    return {name for name, _, flags, _ in _traced(paths) if "I" in flags}
 
 
 def rivals(paths: Paths) -> List[str]:

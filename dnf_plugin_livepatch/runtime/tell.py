@@ -39,7 +39,7 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        from .preflight import redirected
+        from .probes import redirected
 
         rows = views.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
     if context.options.json:

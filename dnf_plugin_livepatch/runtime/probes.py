@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who else sits on a kernel function: kprobes, fprobes, BPF programs, tracers; and what ftrace redirects.
+
+Sources: debugfs' kprobes/list, tracefs' kprobe_events and enabled_functions, as far as they can be read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+from ..messages import problem
+from ..model import Manifest, Problem
+from ..paths import Paths
+from .state import read_bytes
+
+MAX_BYTES = 8 << 20
+_TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+# "ffffffff9d2b4a50  k  cmdline_proc_show+0x0    [FTRACE]"
+_KPROBE = re.compile(r"^[0-9a-f]+\s+([a-z])\s+(\S+?)\+0x([0-9a-f]{1,8})(\s.*)?$")
+# "p:kprobes/watch cmdline_proc_show+4 arg=%di"
+_EVENT = re.compile(r"^[pr]\d*:(\S+) (?:\S+:)?(\w[\w.]*)(?:\+(\d{1,8}))?(?:\s|$)")
+# "cmdline_proc_show (2) R   D   tramp: … direct-->bpf_trampoline_6442491234+0x0/0x79"
+_TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
+_HANDLER = re.compile(r"[\w.]*(?:bpf_trampoline|fprobe)[\w.]*")
+
+
+def on_functions(paths: Paths, told: Manifest) -> List[Problem]:
+    """A warning for each function that ``told`` replaces and somebody probes or traces now."""
+    names: Set[str] = {function.name for function in told.functions}
+    probes: Dict[str, str] = {}
+    for name, probe in _kprobes(paths):
+        if name in names:
+            probes.setdefault(name, probe)
+    for name, users, flags, line in _traced(paths):
+        # "I" alone is a live patch of its own; one more user, or a direct call (BPF, fprobe), is not.
+        if name in names and (users > 1 or "I" not in flags or "D" in flags):
+            probes.setdefault(name, _tracer(line))
+    return [problem("function-probed", function=name, probe=probe) for name, probe in probes.items()]
+
+
+def _kprobes(paths: Paths) -> Iterator[Tuple[str, str]]:
+    """Function and description of every kprobe, with the name it was given where it has one."""
+    events: Dict[Tuple[str, int], str] = {}
+    for match in map(_EVENT.match, _lines(paths, _TRACEFS, "kprobe_events")):
+        if match:
+            events[match.group(2), int(match.group(3) or 0)] = match.group(1)
+    for match in map(_KPROBE.match, _lines(paths, ("/sys/kernel/debug",), "kprobes/list")):
+        if match:
+            kind, name, offset, rest = match.groups()
+            words = [
+                "kretprobe" if kind == "r" else "kprobe",
+                events.get((name, int(offset, 16)), ""),
+                f"at {name}+0x{offset}",
+                *(rest or "").split(),
+            ]
+            yield name, " ".join(word for word in words if word)[:200]
+
+
+def _tracer(line: str) -> str:
+    """What ``line`` of enabled_functions tells of who is called."""
+    handler = _HANDLER.search(line)
+    kind = "ftrace" if handler is None else "BPF" if "bpf_" in handler.group() else "fprobe"
+    return f"{kind}: {line}"
+
+
+def _lines(paths: Paths, folders: Tuple[str, ...], name: str) -> List[str]:
+    """The lines of the first of these files that holds any."""
+    for folder in folders:
+        data = read_bytes(paths.at(f"{folder}/{name}"), MAX_BYTES)
+        if data:
+            return data.decode("utf-8", "replace").split("\n")
+    return []
+
+
+def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
+    rows = []
+    for line in _lines(paths, _TRACEFS, "enabled_functions"):
+        match = _TRACED.match(line)
+        if match:
+            flags = match.group(3).partition("tramp")[0]
+            rows.append((match.group(1), int(match.group(2)[:6]), flags, " ".join(line.split())[:200]))
+    return rows
+
+
+def redirected(paths: Paths) -> Optional[Set[str]]:
+    """The functions that ftrace redirects to a live patch now; None where tracefs cannot be read."""
+    if not any(os.access(paths.at(folder + "/enabled_functions"), os.R_OK) for folder in _TRACEFS):
+        return None
+    return {name for name, _, flags, _ in _traced(paths) if "I" in flags}

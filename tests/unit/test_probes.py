@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel lists of probes and traces, as kernels print them, and hostile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Set
+
+import pytest
+from fakehost import RELEASE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.model import Function, Manifest
+from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.runtime import probes
+
+TOLD = Manifest("lp", RELEASE, "ab" * 20, functions=(Function("vmlinux", "cmdline_proc_show"),))
+KPROBES = "/sys/kernel/debug/kprobes/list"
+EVENTS = "/sys/kernel/tracing/kprobe_events"
+ENABLED = "/sys/kernel/tracing/enabled_functions"
+
+
+def put(top: Path, path: str, text: "str | bytes") -> Paths:
+    paths = Paths(str(top))
+    target = Path(paths.at(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return paths
+
+
+@pytest.mark.parametrize(
+    "path, line, told",
+    [
+        (KPROBES, "ffffffff9d2b4a50  k  cmdline_proc_show+0x0    [FTRACE]",
+         "kprobe kprobes/watch at cmdline_proc_show+0x0 [FTRACE]"),
+        (KPROBES, "ffffffff9d2b4a54  r  cmdline_proc_show+0x4    [DISABLED]",
+         "kretprobe mine/late at cmdline_proc_show+0x4 [DISABLED]"),
+        (KPROBES, "ffffffff9d2b4a58  k  cmdline_proc_show+0x8", "kprobe at cmdline_proc_show+0x8"),
+        (KPROBES, "ffffffff9d2b4a50  k  cmdline_proc_show_more+0x0", ""),
+        (KPROBES, "ffffffff9d2b4a50  k  other+0x0  cmdline_proc_show+0x0", ""),
+        (ENABLED, "cmdline_proc_show (1) R I     tramp: 0xffffffffc0a5b000 (klp_ftrace_handler+0x0)", ""),
+        (ENABLED, "cmdline_proc_show (2) R I     ->ftrace_ops_list_func+0x0/0x200",
+         "ftrace: cmdline_proc_show (2) R I ->ftrace_ops_list_func+0x0/0x200"),
+        (ENABLED, "cmdline_proc_show (1)         tramp: 0xffffffffc0a5b000 (function_trace_call+0x0)",
+         "ftrace: cmdline_proc_show (1) tramp: 0xffffffffc0a5b000 (function_trace_call+0x0)"),
+        (ENABLED, "cmdline_proc_show (1) R   D   direct-->bpf_trampoline_6442491234+0x0/0x79",
+         "BPF: cmdline_proc_show (1) R D direct-->bpf_trampoline_6442491234+0x0/0x79"),
+        (ENABLED, "cmdline_proc_show (1) R       tramp: 0xffffffffc0a5b000 (fprobe_handler+0x0/0x1)",
+         "fprobe: cmdline_proc_show (1) R tramp: 0xffffffffc0a5b000 (fprobe_handler+0x0/0x1)"),
+        (ENABLED, "cmdline_proc_show [proc] (1) R   ", "ftrace: cmdline_proc_show [proc] (1) R"),
+        (ENABLED, "version_proc_show (1) R   ", ""),
+    ],
+)  # fmt: skip
+def test_who_sits_on_the_function(tmp_path: Path, path: str, line: str, told: str) -> None:
+    put(tmp_path, EVENTS, "p:kprobes/watch cmdline_proc_show\nr4:mine/late cmdline_proc_show+4 x=%di\n")
+    found = probes.on_functions(put(tmp_path, path, f"something else\n{line}\n"), TOLD)
+    assert [problem.id for problem in found] == ["function-probed"] * bool(told)
+    assert all(problem.severity == "warning" and f" now: {told}." in problem.text for problem in found)
+
+
+def test_one_warning_for_one_function(tmp_path: Path) -> None:
+    put(tmp_path, KPROBES, "ff  k  cmdline_proc_show+0x0\nff  r  cmdline_proc_show+0x0\n")
+    paths = put(tmp_path, ENABLED, "cmdline_proc_show (3) R I D\n")
+    assert len(probes.on_functions(paths, TOLD)) == 1
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        (None, None),
+        ("", set()),
+        ("a (1) R I \tramp: x\nb (1) R   \nc [ext4] (2) R I M\n", {"a", "c"}),
+    ],
+)
+def test_what_ftrace_redirects(tmp_path: Path, text: Optional[str], wanted: Optional[Set[str]]) -> None:
+    paths = Paths(str(tmp_path)) if text is None else put(tmp_path, ENABLED, text)
+    assert probes.redirected(paths) == wanted
+
+
+LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=60),
+        st.from_regex(r"[0-9a-f]{1,16} +[kr] +[a-z_]{1,20}\+0x[0-9a-f]{1,3}( \[\w+\])?", fullmatch=True).map(
+            str.encode
+        ),
+        st.from_regex(r"[a-z_]{1,20} \([0-9]{1,300}\) ?[RIDM ]{0,8}(tramp: .{0,20})?", fullmatch=True).map(
+            lambda text: text.encode("utf-8", "replace")
+        ),
+        st.sampled_from([b"ff k cmdline_proc_show+0x0", b"cmdline_proc_show (2) R I"]),
+    ),
+    max_size=20,
+)
+
+
+@given(LINES, LINES)
+def test_hostile_lists(
+    tmp_path_factory: pytest.TempPathFactory, kprobes: List[bytes], enabled: List[bytes]
+) -> None:
+    top = tmp_path_factory.mktemp("lists")
+    put(top, KPROBES, b"\n".join(kprobes))
+    put(top, EVENTS, b"\n".join(kprobes))
+    paths = put(top, ENABLED, b"\n".join(enabled))
+    found = probes.on_functions(paths, TOLD)
+    assert len(found) <= 1 and all(problem.text.isprintable() for problem in found)
+    redirected = probes.redirected(paths)
+    assert redirected is not None and len(redirected) <= len(b"\n".join(enabled).splitlines()) + 1
