@@ -4,7 +4,8 @@
 Ours includes the signatures of the package and of the metadata, the advisory, lint, the client that
 reads the result, and the switch; theirs is metadata only, without the databases that 0.17 makes by
 default. The packages that are there already are metadata and empty files of the right size and date,
-which is all that either looks at. Then lint of the whole repository, and the memory of both.
+which is all that either looks at. Then lint of the whole repository. The peak memory of
+each is told; the design has no limit for it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from . import pairs
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
-# The budget is for 10,000; below, starting Python, gpg and dnf is most of what there is to measure.
-LIMITS = {100: 25.0, 1000: 10.0, 10000: 2.0}
+# The budget is for 10,000. Below, starting Python, gpg, rpm and dnf is most of what there is to measure, a
+# third of a second in all: the limits there and for lint only keep that from growing unnoticed.
+LIMITS = {100: 16.0, 1000: 6.0, 10000: 2.0}
+LINT_LIMIT = 5.0
 SIZES = tuple(LIMITS)
 KEY = "bench@example.com"
 RELEASE = "5.14.0-999999.1.1.el9_4.x86_64"
@@ -158,10 +161,10 @@ def _repository(scratch: str, count: int) -> str:
 
 
 def _peak(argv: List[str]) -> int:
-    """Peak resident memory of a run and its children, in MiB."""
+    """Peak resident memory of a run, or of a child of it if that had more, in MiB."""
     code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=2).returncode;"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done not in (0, 3))"
     )
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     done = subprocess.run([PYTHON, "-c", code, *argv], check=True, capture_output=True, env=environment)
@@ -210,11 +213,12 @@ def _rows(scratch: str, rpm: str, size: int, count: int) -> List[Dict[str, Any]]
         restore(theirs)
         pairs.command(update)()
 
-    row = pairs.measure(f"publish 1 into {size} / createrepo_c --update", one, other, LIMITS[size], count)
+    start_up = "" if size == SIZES[-1] else " (start-up)"
+    name = f"publish 1 into {size}{start_up} / createrepo_c --update"
+    row = pairs.measure(name, one, other, LIMITS[size], count)
     restore(ours)
     restore(theirs)
     row["peak_mib"] = [_peak(publish), _peak(update)]
-    print(f"{row['name']}: peak memory {row['peak_mib'][0]} / {row['peak_mib'][1]} MiB")
     if size != SIZES[-1]:
         return [row]
 
@@ -227,7 +231,7 @@ def _rows(scratch: str, rpm: str, size: int, count: int) -> List[Dict[str, Any]]
         if done.returncode not in (0, 3):
             raise RuntimeError(done.stderr.decode())
 
-    return [
-        row,
-        pairs.measure(f"lint of {size} / createrepo_c --update", linted, other, 8.0, max(count // 4, 3)),
-    ]
+    name = f"lint of {size} / createrepo_c --update"
+    checked = pairs.measure(name, linted, other, LINT_LIMIT, max(count // 4, 3))
+    checked["peak_mib"] = [_peak(lint), row["peak_mib"][1]]
+    return [row, checked]

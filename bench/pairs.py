@@ -91,6 +91,11 @@ def store(rows: Iterable[Dict[str, Any]]) -> None:
     os.replace(RESULTS + ".new", RESULTS)
 
 
+def _memory(row: Dict[str, Any]) -> str:
+    """The peaks of both sides' resident memory, where they were measured."""
+    return ", peak {} / {} MiB".format(*row["peak_mib"]) if "peak_mib" in row else ""
+
+
 def table(rows: Sequence[Dict[str, Any]]) -> List[str]:
     """The rows as lines, after what they mean."""
     lines = [
@@ -106,6 +111,6 @@ def table(rows: Sequence[Dict[str, Any]]) -> List[str]:
         verdict = "" if row["limit"] is None else " ok" if row["ok"] else " TOO SLOW"
         lines.append(
             f"{row['name'][:56]:56} {limit:>5} {row['cpu']['ratio']:6.3f} ({low:5.3f}-{high:5.3f}) "
-            f"{row['wall']['ratio']:6.3f} {mine:5.0f} / {theirs:4.0f}{verdict}"
+            f"{row['wall']['ratio']:6.3f} {mine:5.0f} / {theirs:4.0f}{verdict}{_memory(row)}"
         )
     return lines

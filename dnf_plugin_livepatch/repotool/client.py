@@ -44,7 +44,8 @@ def check(
         repo.skip_if_unavailable = False
         try:
             repo.load()
-            # As base.fill_sack() reads it, but without file lists and without a cache to be thrown away.
+            # What base.fill_sack() does with it, but for file lists and a cache to be thrown away, which
+            # would cost half as much again. DNF itself reaches libdnf's object no other way.
             sack = hawkey.Sack(cachedir=conf.cachedir, arch=conf.substitutions["arch"], make_cache_dir=True)
             sack.load_repo(repo._repo, load_updateinfo=True)
             told = repo.get_metadata_content(LIVEPATCH)

@@ -29,7 +29,9 @@ def patched(
     """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
-    found = profiles.match_all(nevra, map(str, provides), map(str, requires), _profiles())
+    # Those of CVEs tell no kernel, and are most of what a cumulative patch provides.
+    telling = [str(item) for item in provides if not item.name.startswith("livepatch-cve(")]
+    found = profiles.match_all(nevra, telling, map(str, requires), _profiles())
     if found[0].kind not in ("patch", "empty"):
         return "", (), found[0].why
     return found[0].kind, tuple(sorted({match.kernel_release for match in found})), found[0].why

@@ -203,8 +203,9 @@ def closed_by(package: Package, advisories: Mapping[Nevra, List[Advisory]]) -> T
     return tuple(sorted(found, key=cve_order))
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def cve_order(cve: str) -> Tuple[int, int, str]:
-    """Sort key: by year and number, not by text."""
+    """Sort key: by year and number, not by text. Remembered: cumulative patches repeat the same CVEs."""
     parts = cve.split("-")
     numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]
     return numbers[0], numbers[1], cve
