@@ -21,14 +21,14 @@ from .publish import (
     Next,
     Outcome,
     State,
+    admit,
     change,
     change_all,
-    differences,
     gate,
     load,
     nevra_of,
 )
-from .store import Store, location_of
+from .store import Store
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
@@ -51,8 +51,8 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
     wanted = {package.pkgId for package in chosen}
     steps: List[Tuple[str, Callable[[Job], Decide]]] = []
 
-    def taking(start: Store, state: State, group: List[cr.Package]) -> Callable[[Job], Decide]:
-        return lambda how: lambda store, there: _take(store, there, start, state, group, how)
+    def taking(state: State, group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
+        return lambda how: lambda _store, there: _take(there, state, group, how)
 
     for place in (SOURCE, DEBUG, ""):
         start = Store(os.path.join(source, place) if place else source)
@@ -60,12 +60,12 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
             continue
         state = load(start)
         group = [
-            package
+            (start.at(metadata.safe(package.location_href)), package)
             for package in state.packages.values()
             if (package.pkgId in wanted if not place else _origin(package) in origins)
         ]
         if group:
-            steps.append((os.path.join(target, place) if place else target, taking(start, state, group)))
+            steps.append((os.path.join(target, place) if place else target, taking(state, group)))
     return change_all(steps, job)
 
 
@@ -74,21 +74,13 @@ def _origin(package: cr.Package) -> str:
     return str(package.rpm_sourcerpm or package.location_href.rsplit("/", 1)[-1])
 
 
-def _take(store: Store, there: State, start: Store, state: State, group: List[cr.Package], job: Job) -> Next:
-    packages, files = dict(there.packages), []
-    known = {nevra_of(package): key for key, package in packages.items()}
-    for package in group:
-        if known.setdefault(nevra_of(package), package.pkgId) != package.pkgId:
-            raise ToolError("rpm-replaced", nevra=nevra_of(package))
-        if package.pkgId not in packages:
-            origin = start.at(metadata.safe(package.location_href))
-            package.location_href = location_of(package.location_href, package.pkgId)
-            files.append((origin, package.location_href, package.pkgId))
-            packages[package.pkgId] = package
+def _take(there: State, state: State, group: List[Tuple[str, cr.Package]], job: Job) -> Next:
+    packages = dict(there.packages)
+    files = admit(packages, group)
     names = {nevra_of(package) for package in packages.values()}
     old = {update.id: place for place, update in enumerate(there.advisories)}
-    updates, added, changed = list(there.advisories), [], []
-    wanted = {nevra_of(package) for package in group}
+    updates = list(there.advisories)
+    wanted = {nevra_of(package) for _, package in group}
     for update in state.advisories:
         if not update.mentions({nevra.name for nevra in wanted}):
             continue
@@ -98,25 +90,13 @@ def _take(store: Store, there: State, start: Store, state: State, group: List[cr
         fitting = advisories.restricted(whole, names)
         if fitting is not whole:
             update = metadata.update_of(fitting)
-        if update.id not in old:
-            updates.append(update)
-            added.append(update.id)
-        elif updates[old[update.id]].text != update.text:
+        if update.id in old:
             updates[old[update.id]] = update
-            changed.append(update.id)
+        else:
+            updates.append(update)
     record = _note_taken(there.record, state.record, {str(nevra) for nevra in wanted}, job)
-    outcome = Outcome(
-        store.root,
-        job.dry_run,
-        tuple(sorted(str(nevra_of(packages[key])) for _, _, key in files)),
-        (),
-        tuple(added),
-        tuple(changed),
-        differences(there.record, record),
-    )
-    new = Next(packages, updates, record, outcome, tuple(files))
-    findings = gate(there, new, [metadata.package_view(p) for p in group], job)
-    return new._replace(outcome=outcome._replace(findings=findings))
+    new = Next(packages, updates, record, files)
+    return new._replace(findings=gate(there, new, [package for _, package in group], job))
 
 
 def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> Record:
@@ -140,7 +120,7 @@ def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> R
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
     """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
 
-    def decide(store: Store, state: State) -> Next:
+    def decide(_store: Store, state: State) -> Next:
         chosen = [metadata.package_view(package) for package in matching(state.packages.values(), globs)]
         chosen = [package for package in chosen if package.kind == "patch"]
         if not chosen:
@@ -154,8 +134,7 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
                     patch = patch._replace(withdrawn=Withdrawn(job.now, reason))
                 kernels[release] = note._replace(patches={**note.patches, str(package.nevra): patch})
         record = Record(job.now, kernels)
-        outcome = Outcome(store.root, job.dry_run, record_changed=differences(state.record, record))
-        return Next(state.packages, state.advisories, record, outcome)
+        return Next(state.packages, state.advisories, record)
 
     return change(root, job, decide)
 
@@ -186,14 +165,8 @@ def prune(root: str, keep: int, job: Job) -> List[Outcome]:
             for release, note in state.record.kernels.items()
         }
         record = Record(job.now, kernels) if drop else state.record
-        outcome = Outcome(
-            store.root,
-            job.dry_run,
-            packages_removed=tuple(sorted(names)),
-            record_changed=differences(state.record, record),
-        )
         rest = {key: package for key, package in state.packages.items() if key not in drop}
-        return Next(rest, state.advisories, record, outcome)
+        return Next(rest, state.advisories, record)
 
     places = [root, os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
     return [change(place, job, decide) for place in places if place == root or Store(place).exists()]

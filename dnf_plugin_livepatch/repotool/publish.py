@@ -17,7 +17,7 @@ from .advisories import Incoming
 from .errors import ToolError
 from .settings import AdvisoryFile, Settings
 from .store import Store, location_of
-from .view import MetadataFile, Package, View
+from .view import MetadataFile, View
 
 SOURCE, DEBUG = "source", "debug"
 
@@ -68,13 +68,16 @@ class State(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What is to be published. ``files`` are (source, location, digest) of RPMs to place."""
+    """What is to be published. ``files`` are (source, location, digest) of RPMs to place.
+
+    ``findings`` are what lint has to say of the change, nothing that forbids it.
+    """
 
     packages: Dict[str, cr.Package]
     advisories: List[metadata.Update]
     record: Record
-    outcome: Outcome
-    files: Tuple[Tuple[str, str, str], ...] = ()
+    files: Sequence[Tuple[str, str, str]] = ()
+    findings: Tuple[lint.Finding, ...] = ()
 
 
 Decide = Callable[[Store, State], Next]
@@ -108,13 +111,33 @@ def change(root: str, job: Job, decide: Decide) -> Outcome:
                 store.sweep(job.settings.grace)
             state = load(store)
             new = decide(store, state)
-            if job.dry_run or (new.outcome.nothing and store.exists()):
-                return new.outcome
-            return new.outcome._replace(generation=_release(store, state, new, job))
+            outcome = _outcome(store, state, new, job)
+            if job.dry_run or (outcome.nothing and store.exists()):
+                return outcome
+            return outcome._replace(generation=_release(store, state, new, job))
     except OSError as error:
         raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
     except cr.CreaterepoCError as error:
         raise ToolError("disk", reason=f"createrepo_c: {error}") from None
+
+
+def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
+    """What the step from ``state`` to ``new`` changes."""
+    texts = {update.id: update.text for update in state.advisories}
+    return Outcome(
+        store.root,
+        job.dry_run,
+        _names(package for key, package in new.packages.items() if key not in state.packages),
+        _names(package for key, package in state.packages.items() if key not in new.packages),
+        tuple(update.id for update in new.advisories if update.id not in texts),
+        tuple(update.id for update in new.advisories if texts.get(update.id, update.text) != update.text),
+        differences(state.record, new.record),
+        findings=new.findings,
+    )
+
+
+def _names(packages: Iterable[cr.Package]) -> Tuple[str, ...]:
+    return tuple(sorted(str(nevra_of(package)) for package in packages))
 
 
 def _release(store: Store, state: State, new: Next, job: Job) -> str:
@@ -164,9 +187,9 @@ def _verify(store: Store, generation: str, state: State, new: Next, record: str,
             raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
     fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
     told: Dict[Nevra, List[str]] = {}
-    ids = {*new.outcome.advisories_added, *new.outcome.advisories_changed}
-    for update in new.advisories if ids else ():
-        if update.id in ids:
+    before = {update.id: update.text for update in state.advisories}
+    for update in new.advisories:
+        if before.get(update.id) != update.text:
             view = metadata.advisory_view(update.record())
             for item in view.packages:
                 told.setdefault(item.nevra, []).extend(view.cves)
@@ -209,7 +232,7 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> Li
             raise ToolError("rpm-signature", file=path, reason=detail)
 
     def adding(group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
-        return lambda how: lambda store, state: _add(store, state, group, how, file)
+        return lambda how: lambda _store, state: _add(state, group, how, file)
 
     return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job)
 
@@ -225,19 +248,11 @@ def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -
     return [change(place, job, decide(job)) for place, decide in steps]
 
 
-def _add(
-    store: Store, state: State, group: List[Tuple[str, cr.Package]], job: Job, file: AdvisoryFile
-) -> Next:
-    there = {nevra_of(package): key for key, package in state.packages.items()}
-    packages, files, incoming = dict(state.packages), [], []
+def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: AdvisoryFile) -> Next:
+    packages = dict(state.packages)
+    files = admit(packages, group)
+    incoming = []
     for path, package in group:
-        nevra = nevra_of(package)
-        if there.setdefault(nevra, package.pkgId) != package.pkgId:
-            raise ToolError("rpm-replaced", nevra=nevra)
-        if package.pkgId not in packages:
-            package.location_href = location_of(path, package.pkgId)
-            files.append((path, package.location_href, package.pkgId))
-            packages[package.pkgId] = package
         view = metadata.package_view(packages[package.pkgId])
         incoming.append(Incoming(view, rpms.manifests(path, view.files)))
     settings = job.settings
@@ -253,26 +268,36 @@ def _add(
     record = advisories.note(
         state.record, incoming, {**settings.kernels, **file.kernels}, steps, dates, job.now
     )
-    outcome = Outcome(
-        store.root,
-        job.dry_run,
-        tuple(sorted(str(nevra_of(packages[key])) for _, _, key in files)),
-        (),
-        tuple(added),
-        tuple(changed),
-        differences(state.record, record),
-    )
-    new = Next(packages, updates, record, outcome, tuple(files))
-    findings = gate(state, new, [item.package for item in incoming], job)
-    return new._replace(outcome=outcome._replace(findings=findings))
+    new = Next(packages, updates, record, files)
+    return new._replace(findings=gate(state, new, [package for _, package in group], job))
 
 
-def gate(state: State, new: Next, touched: Iterable[Package], job: Job) -> Tuple[lint.Finding, ...]:
+def admit(
+    packages: Dict[str, cr.Package], group: Iterable[Tuple[str, cr.Package]]
+) -> List[Tuple[str, str, str]]:
+    """Add the packages of ``group``, which come as (file, package), and return the files to place.
+
+    Raises ToolError when one of them has another content under a name that is published already.
+    """
+    known = {nevra_of(package): key for key, package in packages.items()}
+    files = []
+    for path, package in group:
+        nevra = nevra_of(package)
+        if known.setdefault(nevra, package.pkgId) != package.pkgId:
+            raise ToolError("rpm-replaced", nevra=nevra)
+        if package.pkgId not in packages:
+            package.location_href = location_of(path, package.pkgId)
+            files.append((path, package.location_href, package.pkgId))
+            packages[package.pkgId] = package
+    return files
+
+
+def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> Tuple[lint.Finding, ...]:
     """What lint finds in the touched packages, others of their names, and their advisories.
 
     Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
     """
-    names = {package.nevra.name for package in touched}
+    names = {package.name for package in touched}
     before = _lint(state.packages, state.advisories, state.record, state.record, names, job)
     after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
     known = {(item.check, item.subject) for item in before}

@@ -472,3 +472,17 @@ def test_prune_keeps_what_is_needed(repo, key, second, tmp_path):
     assert V1 not in names(repo) and {V2, v3} <= set(names(repo))
     assert not list(repo.glob(f"Packages/*/{V1}.rpm")) and list(repo.glob(f"Packages/*/{V2}.rpm"))
     assert f"LIVEPATCH:{NAME}-1-1.el9_4" in advisories(repo)
+
+
+def test_promote_takes_sources_and_debugging_data_along(tmp_path, key, first):
+    start, stable = tmp_path / "made-by-another-tool", tmp_path / "stable"
+    for place, path in zip(("source", "debug", "."), (first[1], first[2], first[0])):
+        (start / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, start / place)
+        support.call(["createrepo_c", "-q", "-x", "source/*", "-x", "debug/*", start / place])
+    config = tmp_path / "s.yml"
+    config.write_text("waive:\n- {check: patch-without-advisory, subject: '*', reason: there was none}\n")
+    tool("promote", "--from", start, "--to", stable, "--config", config, *signing(key), NAME)
+    assert names(stable) == [V1]
+    assert names(stable / "source") == [f"{NAME}-1-1.el9_4.src"]
+    assert names(stable / "debug") == [f"{NAME}-debuginfo-1-1.el9_4.x86_64"]
