@@ -173,6 +173,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run the command ``argv`` (without the program's name) and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
+        if not words:
+            parser("").print_help(sys.stderr)
+            return 2
         options = _quick(words)
         if options is None:
             options = parser(words[0] if words and words[0] in VERBS else "").parse_args(words)

@@ -10,6 +10,7 @@ from ..model import Problem
 from ..paths import Paths
 from . import guard, inventory, preflight, state
 from . import kernel as kernels
+from .desired import choose
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
@@ -26,13 +27,17 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
     busy = preflight.busy(paths)
     if busy is not None:
         found.append(busy)
-    try:
-        guard.read(paths)
-    except state.Broken as error:
-        found.append(problem("guard-broken", why=error))
     stock = inventory.look(paths, kernel)
     if not stock.healthy:
         found.append(problem("inventory-unknown", why=stock.why))
+    try:
+        guarded = guard.read(paths)
+    except state.Broken as error:
+        found.append(problem("guard-broken", why=error))
+    else:
+        # What an administrator or a crash keeps out; what comes in its place is not asked.
+        out = choose(stock, guarded, kernel.release, kernel.boot_id, lambda kept: (), {})
+        found += out.problems if stock.healthy else ()
     for patch in stock.patches:
         # A vendor's own client loads from where it likes; only what the kernel shall load is looked at.
         for module in patch.modules if patch.loader == "kernel" else ():

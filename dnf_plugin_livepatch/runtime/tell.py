@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING, Dict, Tuple
 
 from ..exposure import CLOSED_LIVE, UNKNOWN
 from . import reboot, status, views
@@ -91,19 +91,17 @@ def reboot_check(context: Context) -> int:
 
 def history(context: Context) -> int:
     """Show the journal, oldest first."""
-    from . import journal
+    from . import cache, journal, kernel
+    from . import history as table
 
     entries = journal.read(context.paths)
+    inputs = cache.load(context.paths, kernel.running(context.paths).release)[0]
+    issued = {row.cve: row.issued for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
-        context.json({"entries": [{**e.facts, "time": e.time, "event": e.event} for e in entries]})
+        context.json({"entries": table.as_json(entries, issued)})
         return 0
-    rows: List[Tuple[str, ...]] = []
-    for entry in entries:
-        facts = entry.facts
-        about = str(facts.get("nevra") or facts.get("module") or "-")
-        more = " ".join(str(facts[name]) for name in ("outcome", "reason") if name in facts)
-        rows.append((entry.time, entry.event, about, more))
-    head = ("TIME", "EVENT", "PATCH", "MORE")
+    head = ("TIME", "BOOT", "EVENT", "PATCH", "TOOK", "MORE")
+    rows = table.rows(entries, issued)
     context.lines(views.table(head, rows) if rows else ["No live patch was ever loaded here."])
     return 0
 

@@ -64,6 +64,9 @@ def next_action(report: Report, advice: Advice) -> str:
         return "livepatch doctor"
     if status.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
+    held = [row.package for row in report.patches if row.state == status.HELD]
+    if held:
+        return f"livepatch unblock {held[0]}    (it was unloaded by hand)"
     if advice.code == 100:
         return "systemctl reboot"
     if status.BLOCKED in states:

@@ -53,7 +53,13 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     assert ended.value.code == 0 and "livepatch " + verb in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["status", "--nonsense"], ["unload"], ["block"]])
+def test_without_a_verb_the_verbs_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and all(f"\n    {verb}" in told.err for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["status", "--nonsense"], ["unload"], ["block"]])
 def test_wrong_usage_is_2(words: "list[str]", capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
@@ -187,6 +193,9 @@ def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 1
     found = {item["id"]: item["severity"] for item in json.loads(capsys.readouterr().out)["problems"]}
     assert found["module-changed"] == "error"
+    guard.hold(host.paths, str(patch.nevra), "")
+    cli.main(["doctor"])
+    assert f"unblock {patch.nevra}" in capsys.readouterr().out, "it is out of the kernel for a reason"
     os.rmdir(host.paths.klp)
     cli.main(["doctor"])
     assert "no live patching" in capsys.readouterr().out

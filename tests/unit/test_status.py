@@ -14,7 +14,7 @@ from reporting import Telling, stamp
 from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.config import Config
 from dnf_plugin_livepatch.model import InForce, ReconcileResult, Unfixable
-from dnf_plugin_livepatch.runtime import guard, inventory, klp, request, state, status
+from dnf_plugin_livepatch.runtime import guard, inventory, klp, reboot, request, state, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
 
@@ -128,6 +128,8 @@ def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     guard.hold(host.paths, str(patch.nevra), "")
     held = gather(host)
     assert (held.patches[0].state, held.state) == (status.HELD, "attention"), "as asked for is no failure"
+    advice = reboot.Advice(100, "needed", ("kernel",))
+    assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
     guard.unblock(host.paths, str(patch.nevra))
     guard.block(host.paths, str(patch.nevra), "it crashed here")
     blocked = gather(host)

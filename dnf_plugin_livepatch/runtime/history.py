@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `livepatch history` shows: the journal as a table for people, or with every fact as JSON."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from .journal import Entry
+
+#: Why a module was taken out, as reconcile notes it, in words.
+_CAUSES = {
+    "gone": "its package is gone",
+    "held": "unloaded by hand",
+    "blocked": "its package is blocked",
+    "superseded": "another one took its place",
+    "withdrawn": "its publisher withdrew it",
+}
+_CVES_SHOWN = 3
+
+
+def exposed_seconds(entry: Entry, issued: Mapping[str, str]) -> int:
+    """From the day the advisory of a loaded patch was issued until it was in force; -1 where that is not
+    known, and for what put nothing new in force.
+
+    ``issued`` is when the advisory of each CVE was issued, for patches that do not say it themselves.
+    """
+    if entry.event not in ("load", "replace") or entry.facts.get("outcome") != "done":
+        return -1
+    cves = entry.facts.get("cves")
+    days = sorted(issued[cve] for cve in cves if issued.get(cve)) if isinstance(cves, tuple) else []
+    start = str(entry.facts.get("issued", "")) or (days[0] if days else "")
+    try:
+        form = "%Y-%m-%dT%H:%M:%SZ" if "T" in start else "%Y-%m-%d"
+        since = calendar.timegm(time.strptime(start, form))
+        return max(calendar.timegm(time.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ")) - since, 0)
+    except ValueError:
+        return -1
+
+
+def _exposed(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[int]:
+    """``exposed_seconds`` of each entry, told once for a patch: when it comes again after a reboot, the host
+    was not exposed to what it closes all the time between."""
+    seen = set()
+    found = []
+    for entry in entries:
+        key = (entry.facts.get("nevra"), entry.facts.get("module"))
+        seconds = -1 if key in seen else exposed_seconds(entry, issued)
+        if seconds >= 0:
+            seen.add(key)
+        found.append(seconds)
+    return found
+
+
+def span(seconds: int) -> str:
+    """A length of time as an operator would say it: ``40 s``, ``35 min``, ``7 h``, ``12 days``."""
+    for size, word in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {word}"
+    return f"{seconds} s"
+
+
+def as_json(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[Dict[str, object]]:
+    """Every fact of every entry; ``exposed_seconds`` where it is known."""
+    rows: List[Dict[str, object]] = []
+    for entry, exposed in zip(entries, _exposed(entries, issued)):
+        row: Dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}
+        row["boot_id"] = entry.boot_id
+        if exposed >= 0:
+            row["exposed_seconds"] = exposed
+        rows.append(row)
+    return rows
+
+
+def _more(entry: Entry, exposed: int) -> str:
+    facts = entry.facts
+    words = []
+    if facts.get("outcome") not in (None, "", "done"):
+        words.append(str(facts["outcome"]))
+    reason = str(facts.get("reason", ""))
+    words += [_CAUSES.get(reason, reason)] if reason else []
+    cves = facts.get("cves")
+    if isinstance(cves, tuple) and cves and entry.event in ("load", "replace"):
+        more = f" and {len(cves) - _CVES_SHOWN} more" if len(cves) > _CVES_SHOWN else ""
+        words.append("closes " + " ".join(cves[:_CVES_SHOWN]) + more)
+    if exposed >= 0:
+        words.append(f"exposed for {span(exposed)} since {facts.get('advisory') or 'the advisory'}")
+    if facts.get("dnf_history"):
+        words.append(f"dnf history {facts['dnf_history']}")
+    return ", ".join(words)
+
+
+def rows(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[Tuple[str, ...]]:
+    """The cells of the table, one line an entry: time, boot, event, patch, seconds it took, what else."""
+    found: List[Tuple[str, ...]] = []
+    for entry, exposed in zip(entries, _exposed(entries, issued)):
+        facts = entry.facts
+        about = str(facts.get("nevra") or facts.get("module") or "-")
+        took = facts.get("seconds")
+        spent = f"{took:.1f} s" if isinstance(took, (int, float)) and took else "-"
+        found.append((entry.time, entry.boot_id[:8], entry.event, about, spent, _more(entry, exposed)))
+    return found
