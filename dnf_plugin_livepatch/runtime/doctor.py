@@ -8,7 +8,7 @@ from typing import List, Sequence, Tuple
 from ..messages import problem
 from ..model import Problem
 from ..paths import Paths
-from . import guard, inventory, preflight, state
+from . import guard, installed, inventory, preflight, state
 from . import kernel as kernels
 from .desired import choose
 
@@ -36,7 +36,8 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
         found.append(problem("guard-broken", why=error))
     else:
         # What an administrator or a crash keeps out; what comes in its place is not asked.
-        out = choose(stock, guarded, kernel.release, kernel.boot_id, lambda kept: (), {})
+        here = installed.Installed(stock.patches, stock.healthy, stock.why)
+        out = choose(here, guarded, kernel.release, kernel.boot_id, lambda kept: (), {})
         found += out.problems if stock.healthy else ()
     for patch in stock.patches:
         # A vendor's own client loads from where it likes; only what the kernel shall load is looked at.
