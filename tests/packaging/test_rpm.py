@@ -384,6 +384,8 @@ def test_the_programs_start(root, name):
 
 
 def test_removal_leaves_nothing_behind(root):
+    state = root / "var/lib/livepatch/guard.json"
+    state.write_text("{}")
     database = ["--root", str(root), "--dbpath", "/var/lib/rpm"]
     result = tree.run("rpm", *database, "-e", "--nodeps", "--noscripts", "--notriggers", *NAMES)
     assert result.returncode == 0, result.stdout
