@@ -216,6 +216,10 @@ def _ours(run: Run, module: str) -> bool:
 
 def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
     """Write down, durably, what is about to be loaded. No record, no load."""
+    # RPM leaves it to the kernel when what it unpacked reaches the disk. After a power cut the database would
+    # list a module that is an empty file, and no upgrade repairs that.
+    state.sync_file(module.path)
+    state.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
     def work(state_of: guard.Guard) -> None:
         old = state_of.records.get(wanted.nevra, guard.Record("idle"))

@@ -89,6 +89,19 @@ def ensure_dir(path: str) -> None:
     os.makedirs(path, mode=0o755, exist_ok=True)
 
 
+def sync_file(path: str) -> None:
+    """Make a file that others wrote durable, content and name; nothing where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_dir(os.path.dirname(path))
+
+
 def sync_dir(path: str) -> None:
     """Make the names in folder ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
