@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from .. import brakes, holding, messages
 from ..releases import kernel_packages
-from ..runtime import notices, status
+from ..runtime import journal, notices, status
 from . import goal
 
 if TYPE_CHECKING:
@@ -27,16 +27,32 @@ def apply(session: "Session", allow_erasing: bool) -> None:
     if package is None or session.cannot:
         return
     kernels = offered(session.base, package, session.kernel.release)
-    held = _hold(session, kernels, allow_erasing) if kernels else None
+    held, why = None, "no kernel newer than the installed ones is offered"
+    if kernels:
+        held, why = _hold(session, kernels, allow_erasing)
     if os.geteuid() == 0:
         before = notices.read(session.paths)
         old = before.hold
         if held and old and (old.release, old.kernel) == (held.release, held.kernel):
             held = held._replace(since=old.since)
-        notices.save(session.paths, before._replace(hold=held))
+        if notices.save(session.paths, before._replace(hold=held)):
+            _note(session, old, held, why)
 
 
-def _hold(session: "Session", kernels: List[Any], allow_erasing: bool) -> Optional[notices.Hold]:
+def _note(session: "Session", old: Optional[notices.Hold], new: Optional[notices.Hold], why: str) -> None:
+    """Have history tell which kernel is held from now on or no longer, and the proof or the reason."""
+    if new is not None and (old is None or (old.kernel, old.why) != (new.kernel, new.why)):
+        facts = {"nevra": f"{new.name}-{new.kernel}", "reason": new.why, "cves": new.closed}
+        journal.remember(session.paths, "hold", kernel=new.release, **facts)
+    if new is None and old is not None:
+        facts = {"nevra": f"{old.name}-{old.kernel}", "reason": why}
+        journal.remember(session.paths, "release", kernel=old.release, **facts)
+
+
+def _hold(
+    session: "Session", kernels: List[Any], allow_erasing: bool
+) -> "Tuple[Optional[notices.Hold], str]":
+    """What is held, or None and why not."""
     session.read_inputs()
     seen = session.look_at_kernel()
     nevra = goal.nevra_of(kernels[0])
@@ -64,11 +80,12 @@ def _hold(session: "Session", kernels: List[Any], allow_erasing: bool) -> Option
         why = keep_out(session.base, members(session.base, kernels), allow_erasing)
     if why:
         session.voice.tell([messages.problem("kernel-not-held", kernel=nevra.evr, why=why)])
-        return None
+        return None, why
     facts = {"kernel": nevra.evr, "name": nevra.name, "why": verdict.why}
     session.voice.tell([messages.problem("kernel-held", **facts)])
     release = session.kernel.release
-    return notices.Hold(release, nevra.name, nevra.evr, now, verdict.why, verdict.closed, verdict.left)
+    proof = notices.Hold(release, nevra.name, nevra.evr, now, verdict.why, verdict.closed, verdict.left)
+    return proof, verdict.why
 
 
 def offered(base: Any, running: Any, release: str) -> List[Any]:

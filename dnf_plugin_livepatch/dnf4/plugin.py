@@ -128,7 +128,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
         if records or settings.min_age or settings.cutoff:
             self._brake(bool(settings.min_age or settings.cutoff))
-        if settings.kernel_update != "install":
+        if settings.kernel_update != "install" or self._held():
             from . import request
 
             if request.bare(self.cli):
@@ -186,8 +186,16 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         from .. import config
 
         settings = config.read(Paths().config)[0]
-        if settings.kernel_update != "install" and self.base.conf.installroot == "/":
+        if self.base.conf.installroot == "/" and (settings.kernel_update != "install" or self._held()):
             self._hold(False)
+
+    def _held(self) -> bool:
+        """Did an earlier run hold a kernel, which is to be said to be over when the setting is gone?"""
+        if not os.path.exists(Paths().notices):
+            return False
+        from ..runtime import notices
+
+        return notices.read(Paths()).hold is not None
 
     def _hold(self, allow_erasing: bool) -> None:
         from . import hold

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import records
@@ -18,6 +19,12 @@ FOLDER = "/sys/kernel/livepatch/livepatch_10_1_2"
 
 def kernels(answer: Answer) -> "list[str]":
     return sorted(name for name in answer.new if name.startswith("kernel-"))
+
+
+def history(host: Host) -> "list[tuple[str, str, str]]":
+    """The holding and releasing that history tells: event, kernel, proof or reason."""
+    entries = map(json.loads, host.read("/var/lib/livepatch/journal.jsonl").splitlines())
+    return [(entry["event"], entry["nevra"], entry["reason"]) for entry in entries]
 
 
 def covered(host: Host, conf: str = "", patch: str = P2) -> None:
@@ -41,6 +48,9 @@ def test_covered_is_held_and_the_rest_goes_on(host):
     assert again.new == frozenset() and len(lines(again)) == 1
     assert json.loads(host.read("/var/lib/livepatch/notices.json"))["hold"]["since"] == hold["since"]
     assert f"Kernel update held: {EVR40}" in host.dnf("livepatch", "status").out
+    assert history(host) == [("hold", f"kernel-core-{EVR40}", f"live patch {P2} closes 2 CVEs that it fixes")]
+    told = host.dnf("livepatch", "history").out
+    assert re.search(rf"hold +kernel-core-{EVR40} .*  live patch {P2} closes 2 CVEs that it fixes$", told, re.M)
 
 
 @pytest.mark.parametrize("words", [("upgrade", "--security"), ("upgrade-minimal",), ("upgrade", "-q")])
@@ -116,6 +126,18 @@ def test_released_again_by_itself(host):
     host.sh(f"rm -r {FOLDER}")
     assert kernels(host.dnf("upgrade")) == [K40]
     assert "hold" not in json.loads(host.read("/var/lib/livepatch/notices.json"))
+    assert history(host)[1:] == [("release", f"kernel-core-{EVR40}", f"live patch {P2} is not in force")]
+
+
+def test_released_when_the_setting_is_gone(host):
+    covered(host)
+    host.repos(base="all")
+    host.dnf("upgrade")
+    host.conf("")
+    assert "not held: kernel_update = install" in host.dnf("upgrade", "--assumeno").text
+    assert "Kernel update held" not in host.dnf("livepatch", "status").out
+    assert [event for event, _, _ in history(host)] == ["hold", "release"]
+    assert "not held" not in host.dnf("upgrade", "--assumeno").text, "once is enough"
 
 
 @pytest.mark.parametrize(("below", "held"), [("Critical", True), ("Important", False)])
