@@ -27,6 +27,7 @@ from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Re
 LIVEPATCH = "livepatch"
 COMPRESSIONS = ("gz", "xz", "zstd", "zck")
 _ID = re.compile(r"<id>([^<]{1,500})</id>")
+_NO_UPDATES = re.compile(r"<updates\s*(?:/>|>\s*</updates>)\s*\Z")
 _OWN_TYPES = ("primary", "filelists", "other", "updateinfo", LIVEPATCH)
 
 
@@ -67,7 +68,8 @@ def updates_of(text: str) -> "List[Update] | None":
         if start < 0 or part.count("<update ") != 1 or named is None:
             return None
         found.append(Update(unescape(named[1]), part[start:] + "</update>\n"))
-    return found if parts[-1].strip() in ("</updates>", "<updates/>") or not found else None
+    whole = parts[-1].strip() == "</updates>" if found else _NO_UPDATES.search(text) is not None
+    return found if whole else None
 
 
 class Loaded(NamedTuple):
@@ -145,7 +147,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
 
     try:
         store = cr.Metadata()
-        with _quiet():
+        with quiet():
             store.locate_and_load_xml(os.path.dirname(repodata))
         loaded = {key: store.get(key) for key in store.keys()}
         parsed: List[cr.UpdateRecord] = []
@@ -164,8 +166,8 @@ def load(repodata: str, own: bool = False) -> Loaded:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the progress notes that the C library prints out of our own output."""
+def quiet() -> Iterator[None]:
+    """Keep what createrepo_c's C library prints beside its errors out of our own output."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -185,6 +187,11 @@ def read_text(path: str, limit: int = 64 << 20) -> str:
     """The decompressed text of a small metadata file, at most ``limit`` bytes of it."""
     with open(path, "rb") as raw:
         magic = raw.read(6)
+    if magic.startswith((b"\x28\xb5\x2f\xfd", b"\0ZCK1")):
+        with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
+            plain_file = os.path.join(scratch, "plain")
+            cr.decompress_file(path, plain_file, cr.AUTO_DETECT_COMPRESSION)
+            return read_text(plain_file, limit)
     for start, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
         if magic.startswith(start):
             with opener(path, "rb") as packed:

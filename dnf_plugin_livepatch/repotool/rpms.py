@@ -14,6 +14,7 @@ import createrepo_c as cr
 from ..manifest import MAX_BYTES, ManifestError, parse
 from ..model import Manifest
 from .errors import ToolError
+from .metadata import quiet
 from .run import run
 
 MAX_MANIFESTS = 64
@@ -25,7 +26,8 @@ _SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
 def read(path: str, location: str) -> cr.Package:
     """The metadata of one RPM file, to be published at ``location``. Raises ToolError."""
     try:
-        return cr.package_from_rpm(path, checksum_type=cr.SHA256, location_href=location)
+        with quiet():
+            return cr.package_from_rpm(path, checksum_type=cr.SHA256, location_href=location)
     except (cr.CreaterepoCError, OSError, ValueError) as error:
         raise ToolError("rpm-unreadable", file=path, reason=error) from None
 
