@@ -45,14 +45,18 @@ def _kprobes(paths: Paths) -> Iterator[Tuple[str, str]]:
     events: Dict[Tuple[str, int], str] = {}
     for match in map(_EVENT.match, _lines(paths, _TRACEFS, "kprobe_events")):
         if match:
-            events[match.group(2), int(match.group(3) or 0)] = match.group(1)
+            name, offset = match.group(2), int(match.group(3) or 0)
+            events[name, offset] = match.group(1)
+            if offset == 0:
+                # With IBT the kernel moves a probe of the entry behind the ENDBR there.
+                events.setdefault((name, 4), match.group(1))
     for match in map(_KPROBE.match, _lines(paths, ("/sys/kernel/debug",), "kprobes/list")):
         if match:
-            kind, name, offset, rest = match.groups()
+            kind, name, place, rest = match.groups()
             words = [
                 "kretprobe" if kind == "r" else "kprobe",
-                events.get((name, int(offset, 16)), ""),
-                f"at {name}+0x{offset}",
+                events.get((name, int(place, 16)), ""),
+                f"at {name}+0x{place}",
                 *(rest or "").split(),
             ]
             yield name, " ".join(word for word in words if word)[:200]

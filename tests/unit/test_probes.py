@@ -34,8 +34,10 @@ def put(top: Path, path: str, text: "str | bytes") -> Paths:
     [
         (KPROBES, "ffffffff9d2b4a50  k  cmdline_proc_show+0x0    [FTRACE]",
          "kprobe kprobes/watch at cmdline_proc_show+0x0 [FTRACE]"),
-        (KPROBES, "ffffffff9d2b4a54  r  cmdline_proc_show+0x4    [DISABLED]",
-         "kretprobe mine/late at cmdline_proc_show+0x4 [DISABLED]"),
+        (KPROBES, "ffffffff9d2b4a54  k  cmdline_proc_show+0x4    [FTRACE]",
+         "kprobe kprobes/watch at cmdline_proc_show+0x4 [FTRACE]"),
+        (KPROBES, "ffffffff9d2b4a5c  r  cmdline_proc_show+0xc    [DISABLED]",
+         "kretprobe mine/late at cmdline_proc_show+0xc [DISABLED]"),
         (KPROBES, "ffffffff9d2b4a58  k  cmdline_proc_show+0x8", "kprobe at cmdline_proc_show+0x8"),
         (KPROBES, "ffffffff9d2b4a50  k  cmdline_proc_show_more+0x0", ""),
         (KPROBES, "ffffffff9d2b4a50  k  other+0x0  cmdline_proc_show+0x0", ""),
@@ -53,7 +55,7 @@ def put(top: Path, path: str, text: "str | bytes") -> Paths:
     ],
 )  # fmt: skip
 def test_who_sits_on_the_function(tmp_path: Path, path: str, line: str, told: str) -> None:
-    put(tmp_path, EVENTS, "p:kprobes/watch cmdline_proc_show\nr4:mine/late cmdline_proc_show+4 x=%di\n")
+    put(tmp_path, EVENTS, "p:kprobes/watch cmdline_proc_show\nr4:mine/late cmdline_proc_show+12 x=%di\n")
     found = probes.on_functions(put(tmp_path, path, f"something else\n{line}\n"), TOLD)
     assert [problem.id for problem in found] == ["function-probed"] * bool(told)
     assert all(problem.severity == "warning" and f" now: {told}." in problem.text for problem in found)
