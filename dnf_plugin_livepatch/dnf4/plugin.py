@@ -18,7 +18,7 @@ import dnf
 import libdnf
 
 from ..paths import Paths
-from . import EXIT_NOT_IN_FORCE, UPGRADES
+from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 
 if TYPE_CHECKING:
     from .request import Watch
@@ -160,6 +160,8 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         name = self.cli.command.aliases[0]
         if name == "history":  # brings back what was there before, whatever is thought of it now
             return False
+        if name in OFFLINE and "download" not in (getattr(self.cli.command.opts, "tid", None) or ()):
+            return False  # what was decided at the download; a package that is missing now fails all of it
         ours = name == "livepatch"
         return bool(demands.available_repos and (demands.resolving or ours))
 

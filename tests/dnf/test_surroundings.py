@@ -196,6 +196,40 @@ def test_undo_and_an_exact_name_reach_a_blocked_patch(host):
     assert P2 in host.dnf("install", P2).new
 
 
+# A stand-in for the command of dnf-plugins-core: what its second half does to the goal.
+OFFLINE = """
+import dnf, dnf.cli
+class Offline(dnf.Plugin):
+    name = 'offline'
+    def __init__(self, base, cli):
+        super().__init__(base, cli)
+        cli.register_command(OfflineCommand)
+class OfflineCommand(dnf.cli.Command):
+    aliases = ('offline-upgrade',)
+    summary = 'stand-in'
+    @staticmethod
+    def set_argparser(parser):
+        parser.add_argument('tid', nargs=1, choices=['download', 'upgrade'])
+    def configure(self):
+        demands = self.cli.demands
+        demands.available_repos = demands.resolving = demands.sack_activation = demands.root_user = True
+    def run(self):
+        self.base.install('{}')
+"""
+
+
+def test_what_was_downloaded_for_an_offline_upgrade_is_installed(host):
+    """A package that is blocked between the download and the reboot must not fail all the others."""
+    host.repos(base="patches")
+    host.python(BLOCK.format(P1))
+    host.write("/usr/share/two-plugins/offline.py", OFFLINE.format(P1))
+    shutil.copy(SHIM, host.path("/usr/share/two-plugins/livepatch.py"))
+    word = ("--setopt=pluginpath=/usr/share/two-plugins", "offline-upgrade")
+    assert P1 not in host.dnf(*word, "download").new
+    answer = host.dnf(*word, "upgrade")
+    assert answer.code == 0 and answer.new == {P1}, answer.text
+
+
 THIRD = """
 import dnf
 class Third(dnf.Plugin):
