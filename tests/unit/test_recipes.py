@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Dict
 
@@ -31,18 +32,23 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path / "host"), monkeypatch)
 
 
-def run(host: Telling, tmp_path: Path, name: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run a block with this tree's livepatch, and a shutdown that only says so, first in PATH."""
+def environment(host: Telling, tmp_path: Path) -> Dict[str, str]:
+    """With this tree's livepatch, and a shutdown that only says so, first in PATH."""
     inventory.refresh(host.paths, kernels.running(host.paths))
     tools = tmp_path / "bin"
     tools.mkdir(exist_ok=True)
     for tool, line in (
-        ("livepatch", f'exec /usr/bin/python3 {TOP}/bin/livepatch "$@"'),
+        ("livepatch", f'PYTHONPATH={TOP} exec /usr/bin/python3 {TOP}/bin/livepatch "$@"'),
         ("shutdown", 'echo "shutdown $*"'),
     ):
         (tools / tool).write_text(f"#!/bin/sh\n{line}\n")
         (tools / tool).chmod(0o755)
-    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": TOP, **more}
+    return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+
+
+def run(host: Telling, tmp_path: Path, name: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the block ``name`` as a shell script."""
+    env = {**environment(host, tmp_path), **more}
     return subprocess.run(
         ["sh", "-c", blocks()[name]], env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -64,18 +70,56 @@ def test_kured_reboots_for_open_cves_only(host: Telling, tmp_path: Path) -> None
     assert run(host, tmp_path, "kured").returncode == 1
 
 
-def test_ansible_facts(host: Telling, tmp_path: Path) -> None:
+def ansible(host: Telling, tmp_path: Path, *words: str) -> str:
+    """What an ansible command says of this machine, which its reboot module refuses to reboot."""
+    env = environment(host, tmp_path)
+    env.update(
+        HOME=str(tmp_path),
+        ANSIBLE_HOME=str(tmp_path / "ansible"),
+        ANSIBLE_NOCOLOR="1",
+        ANSIBLE_PYTHON_INTERPRETER="/usr/bin/python3",
+        LC_ALL="C.UTF-8",
+    )
+    command = [os.path.join(os.path.dirname(sys.executable), words[0]), "-i", "localhost,", "-c", "local"]
+    done = subprocess.run(
+        [*command, *words[1:]], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_ansible_reads_the_facts(host: Telling, tmp_path: Path) -> None:
     host.know((1000, "Important"))
-    assert json.loads(run(host, tmp_path, "facts").stdout)["kernel"]["release"]
+    facts = tmp_path / "facts.d"
+    facts.mkdir()
+    (facts / "livepatch.fact").write_text(blocks()["facts"])
+    (facts / "livepatch.fact").chmod(0o755)
+    text = ansible(
+        host, tmp_path, "ansible", "-m", "setup", "-a", f"gather_subset=local fact_path={facts}", "localhost"
+    )
+    found = json.loads(text[text.index("{") : text.rindex("}") + 1])["ansible_facts"]["ansible_local"]
+    assert [row["cve"] for row in found["livepatch"]["exposure"]["open"]] == ["CVE-2026-1000"]
 
 
-def test_the_ansible_tasks_name_every_exit_code() -> None:
+def test_ansible_reboots_where_it_closes_something(host: Telling, tmp_path: Path) -> None:
     tasks = yaml.safe_load(blocks()["ansible"])
-    assert [sorted(set(task) - {"name"})[0] for task in tasks] == [
-        "ansible.builtin.command",
-        "ansible.builtin.reboot",
-    ]
-    assert "[0, 100, 101, 102]" in tasks[0]["failed_when"] and "[100, 101]" in tasks[1]["when"]
+    book = tmp_path / "book.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    wanted = "would reboot the control node"
+
+    def play() -> str:
+        text = ansible(host, tmp_path, "ansible-playbook", str(book))
+        assert "ok=1" in text or "ok=2" in text, text
+        return text
+
+    unknown = play()
+    assert wanted not in unknown and "failed=0" in unknown, "unknown is no reason"
+    host.know((1000, "Important"))
+    assert wanted not in play(), "a reboot would change nothing: no loop"
+    fixed_kernel(host)
+    assert wanted in play()
+    host.load(host.patch("1", "CVE-2026-1000"))
+    closed = play()
+    assert wanted not in closed and "skipped=1" in closed and "failed=0" in closed
 
 
 def test_dnf_automatic(host: Telling, tmp_path: Path) -> None:
