@@ -207,8 +207,8 @@ def load(
     start = time.monotonic()
     status, output = insert(paths, path)
     if status < 0 or status in (137, 139):
-        # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack of
-        # memory, does so before the kernel has the module or after it is live.
+        # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack
+        # of memory, does so before the kernel has the module or after it is live.
         stage = state.read_text(f"{paths.modules}/{module}/initstate", 16)
         if output or stage not in ("", "live"):
             why = output or "insmod was killed"
