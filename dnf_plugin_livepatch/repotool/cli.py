@@ -271,6 +271,8 @@ def _do_verify(options: argparse.Namespace) -> int:
 
 def _do_plan(options: argparse.Namespace) -> int:
     kernels = options.kernel or [line.strip() for line in sys.stdin if line.strip()]
+    if not kernels:
+        raise ToolError("settings-fault", file="plan", fault="no kernel release is given")
     for value, rule, what in [(k, RELEASE, "kernel release") for k in kernels] + [
         (c, CVE, "CVE identifier") for c in options.cve
     ]:
@@ -286,20 +288,23 @@ def _do_plan(options: argparse.Namespace) -> int:
 
 def _do_report(options: argparse.Namespace) -> int:
     from . import report
-    from . import site as website  # Jinja2 is needed for this verb only
 
+    if not options.output and not options.json:
+        raise ToolError("settings-fault", file="report", fault="--output DIR or --json is needed")
     found = _settings(options)
     view = reading.read(options.repo, found.keys)
     others = [reading.read(place, ()) for place in found.kernels_from]
+    if view.root:
+        found = found._replace(base_url=found.serving(view.root).address(view.root))
     model = report.build(view, others, found, now())
     if options.json:
         _print_json(report.as_data(model))
     if options.output:
+        from . import site as website  # Jinja2 is needed for this only
+
         pages = website.write(model, options.output)
         if not options.json:
             print(f"{options.output}: {pages} pages")
-    elif not options.json:
-        raise ToolError("settings-fault", file="report", fault="--output DIR or --json is needed")
     return OK
 
 
@@ -330,6 +335,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _failed(options, error, FOUND)
     except ToolError as error:
         return _failed(options, error, FAILED)
+    except ModuleNotFoundError as error:
+        return _failed(options, ToolError("tool-missing", program=f"Python's module {error.name}"), FAILED)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED

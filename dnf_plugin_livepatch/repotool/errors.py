@@ -10,7 +10,7 @@ from typing import Dict, Tuple
 
 TEXTS: Dict[str, Tuple[str, str]] = {
     "tool-missing": (
-        "The program {program} is not installed.",
+        "{program} is not installed.",
         "Install the package that holds it; docs/publishers.md lists what livepatch-repo needs.",
     ),
     "tool-failed": (
@@ -23,6 +23,7 @@ TEXTS: Dict[str, Tuple[str, str]] = {
         "Correct it; docs/schemas/advisory.schema.json says what is allowed.",
     ),
     "no-repository": ("{where} holds no repository: {reason}", "Name the folder or URL above repodata/."),
+    "unreachable": ("{where} cannot be read: {reason}", "Check the address and the way to its server."),
     "metadata-unreadable": ("{where}: {reason}", "Run 'livepatch-repo lint' on it for the details."),
     "rpm-unreadable": ("{file} is no RPM that can be read: {reason}", "Build or copy it again."),
     "rpm-manifest": (

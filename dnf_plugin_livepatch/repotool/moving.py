@@ -44,7 +44,7 @@ def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Pa
 
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Outcome]:
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has."""
-    chosen = matching(load(Store(source)).packages.values(), globs)
+    chosen = matching(load(Store(source).required()).packages.values(), globs)
     if not chosen:
         raise ToolError("no-match", what=" ".join(globs), repo=source)
     origins = {package.rpm_sourcerpm for package in chosen}
@@ -66,7 +66,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
         ]
         if group:
             steps.append((os.path.join(target, place) if place else target, taking(state, group)))
-    return change_all(steps, job)
+    return change_all(steps, job.on(target))
 
 
 def _origin(package: cr.Package) -> str:
@@ -120,6 +120,8 @@ def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> R
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
     """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
 
+    Store(root).required()
+
     def decide(_store: Store, state: State) -> Next:
         chosen = [metadata.package_view(package) for package in matching(state.packages.values(), globs)]
         chosen = [package for package in chosen if package.kind == "patch"]
@@ -136,11 +138,12 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
         record = Record(job.now, kernels)
         return Next(state.packages, state.advisories, record)
 
-    return change(root, job, decide)
+    return change(root, job.on(root), decide)
 
 
 def prune(root: str, keep: int, job: Job) -> List[Outcome]:
     """Take live patches out that later ones replace; the files go when no generation lists them."""
+    Store(root).required()
     gone: Set[str] = set()
 
     def decide(store: Store, state: State) -> Next:
@@ -169,4 +172,6 @@ def prune(root: str, keep: int, job: Job) -> List[Outcome]:
         return Next(rest, state.advisories, record)
 
     places = [root, os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
-    return [change(place, job, decide) for place in places if place == root or Store(place).exists()]
+    return [
+        change(place, job.on(root), decide) for place in places if place == root or Store(place).exists()
+    ]

@@ -57,6 +57,10 @@ class Job(NamedTuple):
     wait: float = 60.0
     dry_run: bool = False
 
+    def on(self, root: str) -> "Job":
+        """The job for the repository that the caller calls ``root``."""
+        return self._replace(settings=self.settings.serving(root))
+
 
 class State(NamedTuple):
     """What is published now, in createrepo_c's objects by package digest, and its record."""
@@ -164,7 +168,7 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
         signing.sign(repodata, settings.sign_with, settings.gpg_home)
         store.link_old(generation, settings.grace)
         _verify(store, generation, state, new, text, settings)
-        store.switch(store.seal(generation), settings.base_url)
+        store.switch(store.seal(generation), settings.address(store.root))
         done = True
     finally:
         with contextlib.nullcontext() if done else contextlib.suppress(OSError):
@@ -234,7 +238,7 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> Li
     def adding(group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
         return lambda how: lambda _store, state: _add(state, group, how, file)
 
-    return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job)
+    return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job.on(root))
 
 
 def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -> List[Outcome]:

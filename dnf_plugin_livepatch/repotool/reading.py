@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import tempfile
@@ -88,13 +89,13 @@ def _get(base: str, location: str, folder: str) -> bool:
     except urllib.error.HTTPError as error:
         if error.code in (403, 404, 410):
             return False
-        raise ToolError("metadata-unreadable", where=address, reason=error) from None
+        raise ToolError("unreachable", where=address, reason=error) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, FileNotFoundError):
             return False
-        raise ToolError("metadata-unreadable", where=address, reason=error.reason) from None
-    except (OSError, ValueError) as error:
-        raise ToolError("metadata-unreadable", where=address, reason=error) from None
+        raise ToolError("unreachable", where=address, reason=error.reason) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ToolError("unreachable", where=address, reason=error) from None
 
 
 def rpm_states(

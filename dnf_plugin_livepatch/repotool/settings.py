@@ -35,6 +35,7 @@ _KEYS: Dict[str, y.Check] = {
     "from": y.text(),
     "rights": y.text(1000, True),
     "base_url": y.text(1000),
+    "base_dir": y.text(1000),
     "title": y.text(),
     "kernels_from": y.listing(y.text(1000), 100),
     "kernels": y.table(RELEASE, _KERNEL),
@@ -97,11 +98,27 @@ class Settings(NamedTuple):
     sender: str = "livepatch-repo"
     rights: str = ""
     base_url: str = ""
+    base_dir: str = ""
     title: str = "Live patches"
     kernels_from: Tuple[str, ...] = ()
     kernels: Mapping[str, KernelText] = {}
     rollout: Tuple[Tuple[int, int], ...] = ()
     waivers: Tuple[Waiver, ...] = ()
+
+    def serving(self, root: str) -> "Settings":
+        """With a base_dir: where none is set, base_url is the address of ``root``, up to an {arch} in it."""
+        if self.base_dir:
+            return self
+        before, arch, _ = root.partition("{arch}")
+        return self._replace(base_dir=os.path.abspath(os.path.dirname(before + "_") if arch else root))
+
+    def address(self, folder: str) -> str:
+        """Where clients find ``folder``; "" where that is not said, or where it lies outside of base_dir."""
+        inside = os.path.relpath(folder, self.base_dir or folder)
+        if not self.base_url or inside.split(os.sep)[0] == os.pardir:
+            return ""
+        url = self.base_url.rstrip("/")
+        return url if inside == os.curdir else f"{url}/{inside}"
 
 
 class AdvisoryFile(NamedTuple):
@@ -137,13 +154,14 @@ def read(path: str) -> Settings:
         Waiver(item["check"], item.get("subject", "*"), item["reason"]) for item in data.pop("waive", [])
     ]
     places = {name: tuple(data.pop(name, ())) for name in ("keys", "kernels_from")}
-    home = data.pop("gpg_home", "")
+    for name in ("gpg_home", "base_dir"):
+        if name in data:
+            data[name] = os.path.normpath(os.path.join(below, data[name]))
     return Settings(
         keys=tuple(os.path.join(below, key) for key in places["keys"]),
         kernels_from=tuple(
             place if "://" in place else os.path.join(below, place) for place in places["kernels_from"]
         ),
-        gpg_home=os.path.join(below, home) if home else "",
         kernels=_kernels(data.pop("kernels", {})),
         rollout=_steps(data.pop("rollout", [])),
         waivers=tuple(waivers),

@@ -96,6 +96,12 @@ class Store:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
+    def required(self) -> "Store":
+        """Itself. Raises ToolError where nothing is published yet."""
+        if not self.exists():
+            raise ToolError("no-repository", where=self.root, reason="no repodata/repomd.xml")
+        return self
+
     def begin(self) -> str:
         """A new, empty generation, not seen by anybody yet; its path."""
         path = os.path.join(self._generations, f"{_stamp(time.time())}-{os.getpid()}{_UNFINISHED}")

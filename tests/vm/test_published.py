@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A repository that livepatch-repo published, over http, on a real host: upgrade, replace, withdraw, go back."""
+"""A repository that livepatch-repo published, read over http by a real host: upgrade, replace, go back."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def publisher(host: Host, tmp_path: "os.PathLike[str]") -> Iterator[Publisher]:
     host.stage("base")
     host.run(
         f"mkdir -p /srv/www && systemd-run -q python3 -m http.server {PORT} -b 127.0.0.1 -d /srv/www && "
-        f"printf 'repos = published\\n' >>{CONF} && cat >/etc/yum.repos.d/published.repo <<'END'\n{REPOSITORY}END"
+        f"printf 'repos = published\\n' >>{CONF}"
     )
+    host.run(f"cat >/etc/yum.repos.d/published.repo <<'END'\n{REPOSITORY}END")
     with repo.keyring() as env:
         yield Publisher(str(tmp_path), env["GNUPGHOME"], host)
 

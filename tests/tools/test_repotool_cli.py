@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the command says and leaves when it cannot work, and the addresses that it writes."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+import repo_support as support
+from repo_support import KERNEL, signing, tool
+
+from dnf_plugin_livepatch.repotool.errors import TEXTS
+from dnf_plugin_livepatch.repotool.settings import Settings
+
+NONE = "no-repository"
+
+
+@pytest.mark.parametrize(
+    ("argv", "identifier"),
+    [
+        (["withdraw", "--repo", "{none}", "--reason", "x", "*"], NONE),
+        (["prune", "--repo", "{none}"], NONE),
+        (["prune", "--repo", "{none}", "--dry-run"], NONE),
+        (["promote", "--from", "{none}", "--to", "{none}-2"], NONE),
+        (["lint", "{none}"], NONE),
+        (["plan", "--repo", "{none}", "--kernel", KERNEL], NONE),
+        (["report", "--repo", "{none}", "--json"], NONE),
+        (["report", "--repo", "{none}"], "settings-fault"),
+        (["publish", "--repo", "{none}", "{none}.rpm"], "no-keys"),
+        (["publish", "--repo", "{none}", "--key", "{none}", "{none}.rpm"], "settings-fault"),
+    ],
+)
+def test_where_nothing_is_nothing_is_made(tmp_path, argv, identifier):
+    none = tmp_path / "none"
+    done = tool(*(word.format(none=none) for word in argv), check=False)
+    assert done.returncode == 1 and f"[{identifier}]" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_rpm_is_said_in_our_words_only(tmp_path, key):
+    (tmp_path / "x.rpm").write_text("no")
+    done = tool("publish", "--repo", tmp_path / "r", *signing(key), tmp_path / "x.rpm", check=False)
+    assert (
+        done.returncode == 1 and done.stderr.startswith("livepatch-repo: ") and "WARNING" not in done.stderr
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_address_where_nobody_answers_is_unreachable():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        done = tool("lint", f"http://127.0.0.1:{held.getsockname()[1]}/", "--json", check=False)
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["id"] == "unreachable"
+
+
+def test_a_fleet_of_no_kernels_is_no_covered_fleet(repo):
+    done = tool("plan", "--repo", repo, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "no kernel release is given" in done.stderr
+
+
+def test_a_missing_module_of_python_is_named(repo, tmp_path):
+    code = (
+        "import sys; sys.modules['jinja2'] = None\n"
+        "from dnf_plugin_livepatch.repotool.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", code, "report", "--repo", repo]
+    done = support.call([*argv, "--output", tmp_path / "site"], check=False, env=support.ENV)
+    assert done.returncode == 1 and "Python's module jinja2 is not installed. [tool-missing]" in done.stderr
+    assert "kernels" in json.loads(support.call([*argv, "--json"], env=support.ENV).stdout)
+
+
+def test_each_error_has_a_remedy():
+    assert all(text and remedy.endswith(".") for text, remedy in TEXTS.values())
+
+
+@pytest.mark.parametrize(
+    ("base_dir", "named", "folder", "address"),
+    [
+        ("", "/srv/stable", "/srv/stable", "https://x/y"),
+        ("", "/srv/stable", "/srv/stable/source", "https://x/y/source"),
+        ("", "/srv/{arch}", "/srv/x86_64", "https://x/y/x86_64"),
+        ("", "/srv/el9-{arch}/os", "/srv/el9-x86_64/os", "https://x/y/el9-x86_64/os"),
+        ("/srv", "/srv/stable", "/srv/stable/debug", "https://x/y/stable/debug"),
+        ("/srv/stable", "/srv/testing", "/srv/testing", ""),
+        ("/srv/stable", "/srv/testing", "/srv/stable-2", ""),
+    ],
+)
+def test_addresses_of_repositories(base_dir, named, folder, address):
+    settings = Settings(base_url="https://x/y/", base_dir=base_dir).serving(named)
+    assert settings.address(folder) == address
+    assert settings._replace(base_url="").address(folder) == ""
+
+
+def test_each_mirrorlist_names_its_own_repository(tmp_path, key, first):
+    config = tmp_path / "s.yml"
+    config.write_text("base_url: https://x\nbase_dir: stable\n")
+    for verb in (["publish", "--repo", tmp_path / "testing", *first],
+                 ["promote", "--from", tmp_path / "testing", "--to", tmp_path / "stable"]):  # fmt: skip
+        tool(*verb, "--config", config, *signing(key))
+    assert not list(tmp_path.glob("testing/**/mirrorlist"))
+    for place in ("", "source/", "debug/"):
+        (line,) = (tmp_path / "stable" / place / "mirrorlist").read_text().splitlines()
+        start = f"https://x/{place}generations/"
+        assert line.startswith(start)
+        assert (tmp_path / "stable" / place / "generations" / line[len(start) :] / "repodata").is_dir()
