@@ -5,39 +5,37 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import Any, Tuple
+
+
+def _texts(add: Any, *rows: Tuple[str, str, str]) -> None:
+    """Options that take a text and are "" when not given: (name, metavar, help)."""
+    for name, metavar, text in rows:
+        add(name, default="", metavar=metavar, help=text)
+
+
+def _lists(add: Any, *rows: Tuple[str, str, str]) -> None:
+    """Options that may be given several times: (name, metavar, help)."""
+    for name, metavar, text in rows:
+        add(name, action="append", default=[], metavar=metavar, help=text)
 
 
 def _kernel(add: Any, everything: bool) -> None:
-    add("--kernel", default="", metavar="RELEASE", help="the kernel's release, as uname -r prints it")
-    add(
-        "--kernel-devel",
-        default="",
-        metavar="DIR|RELEASE",
-        help="its development files (kernel-devel, linux-headers)",
-    )
-    add(
-        "--vmlinux",
-        default="",
-        metavar="FILE",
-        help="its vmlinux: to build from diffs, and to check functions",
+    _texts(
+        add,
+        ("--kernel", "RELEASE", "the kernel's release, as uname -r prints it"),
+        ("--kernel-devel", "DIR|RELEASE", "its development files (kernel-devel, linux-headers)"),
+        ("--vmlinux", "FILE", "its vmlinux: to build from diffs, and to check functions"),
     )
     if everything:
-        add("--kernel-build-id", default="", metavar="HEX", help="its build id, where no vmlinux is given")
-        add("--source-tree", default="", metavar="DIR", help="its source tree")
-        add(
-            "--config",
-            default="",
-            metavar="FILE",
-            help="its configuration (default: .config of the source tree)",
+        _texts(
+            add,
+            ("--kernel-build-id", "HEX", "its build id, where no vmlinux is given"),
+            ("--source-tree", "DIR", "its source tree"),
+            ("--config", "FILE", "its configuration (default: .config of the source tree)"),
+            ("--kernel-srpm", "FILE", "its source RPM, instead of --source-tree and --config"),
+            ("--debuginfo", "FILE", "its kernel-debuginfo RPM, instead of --vmlinux"),
         )
-        add(
-            "--kernel-srpm",
-            default="",
-            metavar="FILE",
-            help="its source RPM, instead of --source-tree and --config",
-        )
-        add("--debuginfo", default="", metavar="FILE", help="its kernel-debuginfo RPM, instead of --vmlinux")
 
 
 def _engine(add: Any) -> None:
@@ -47,13 +45,7 @@ def _engine(add: Any) -> None:
         choices=("kbuild", "kpatch-build", "klp-build"),
         help="default: kbuild for C source; for diffs klp-build from kernel 6.19 on, else kpatch-build",
     )
-    add(
-        "--engine-option",
-        action="append",
-        default=[],
-        metavar="OPTION",
-        help="one more option for the engine",
-    )
+    _lists(add, ("--engine-option", "OPTION", "one more option for the engine"))
     add(
         "--jobs",
         "-j",
@@ -62,8 +54,11 @@ def _engine(add: Any) -> None:
         help="parallel jobs (default: all processors)",
     )
     add("--allow-data", action="store_true", help="do not refuse diffs that change static data or layouts")
-    add("--log", default="", metavar="FILE", help="keep the full log here")
-    add("--work", default="", metavar="DIR", help="build below this folder instead of the temporary one")
+    _texts(
+        add,
+        ("--log", "FILE", "keep the full log here"),
+        ("--work", "DIR", "build below this folder instead of the temporary one"),
+    )
     add("--keep-work", action="store_true", help="leave the work folder for a look")
 
 
@@ -75,19 +70,17 @@ def _jobs(text: str) -> int:
 
 
 def _module_key(add: Any) -> None:
-    add("--module-key", default="", metavar="FILE|URI", help="sign modules with this key: PEM or pkcs11:")
-    add("--module-cert", default="", metavar="FILE", help="the key's X.509 certificate")
-    add("--module-hash", default="sha256", help="sha256 (default), sha384 or sha512")
-    add(
-        "--sign-file",
-        default="",
-        metavar="PROGRAM",
-        help="the kernel's sign-file (default: of --kernel-devel)",
+    _texts(
+        add,
+        ("--module-key", "FILE|URI", "sign modules with this key: PEM or pkcs11:"),
+        ("--module-cert", "FILE", "the key's X.509 certificate"),
+        ("--sign-file", "PROGRAM", "the kernel's sign-file (default: of --kernel-devel)"),
     )
+    add("--module-hash", default="sha256", help="sha256 (default), sha384 or sha512")
 
 
 def _rpm_key(add: Any) -> None:
-    add("--rpm-key", default="", metavar="KEYID", help="sign packages with this GPG key")
+    _texts(add, ("--rpm-key", "KEYID", "sign packages with this GPG key"))
 
 
 def _naming(add: Any) -> None:
@@ -99,19 +92,14 @@ def _naming(add: Any) -> None:
 
 
 def _checks(add: Any) -> None:
-    add(
-        "--override",
-        action="append",
-        default=[],
-        metavar="ID=SEVERITY:REASON",
-        help="give a lint check another severity; the reason lands in the manifest",
-    )
-    add(
-        "--depends",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="the patch may depend on this module",
+    _lists(
+        add,
+        (
+            "--override",
+            "ID=SEVERITY:REASON",
+            "give a lint check another severity; the reason lands in the manifest",
+        ),
+        ("--depends", "MODULE", "the patch may depend on this module"),
     )
 
 
@@ -165,41 +153,20 @@ def parser(version: str) -> argparse.ArgumentParser:
         "--patch-version", default="", help="the package's version (default: 1, or one more than the base's)"
     )
     add("--patch-release", default="1", help="the package's release (default: 1)")
-    add(
-        "--base",
-        default="",
-        metavar="SRPM",
-        help="build upon the previous package: its diffs and CVEs are carried",
+    _texts(
+        add,
+        ("--base", "SRPM", "build upon the previous package: its diffs and CVEs are carried"),
+        ("--advisory", "ID", "the advisory that announces the patch"),
+        ("--severity", "WORD", "the advisory's severity"),
+        ("--support-end", "DATE", "until when this kernel gets live patches"),
+        ("--updateinfo", "FILE", "take the advisory's CVEs, severity and date from here"),
+        ("--stage", "DIR", "leave module and manifest in this new folder, make no packages"),
     )
-    add(
-        "--allow-drop",
-        action="append",
-        default=[],
-        metavar="CVE=REASON",
-        help="no longer fix a CVE of the base",
-    )
-    add(
-        "--cve",
-        action="append",
-        default=[],
-        metavar="CVE",
-        help="the patch fixes it (also read from diffs' headers)",
-    )
-    add("--unfixable", action="append", default=[], metavar="CVE=REASON", help="only a reboot can fix it")
-    add("--advisory", default="", metavar="ID", help="the advisory that announces the patch")
-    add("--severity", default="", metavar="WORD", help="the advisory's severity")
-    add("--support-end", default="", metavar="DATE", help="until when this kernel gets live patches")
-    add(
-        "--updateinfo",
-        default="",
-        metavar="FILE",
-        help="take the advisory's CVEs, severity and date from here",
-    )
-    add(
-        "--stage",
-        default="",
-        metavar="DIR",
-        help="leave module and manifest in this new folder, make no packages",
+    _lists(
+        add,
+        ("--allow-drop", "CVE=REASON", "no longer fix a CVE of the base"),
+        ("--cve", "CVE", "the patch fixes it (also read from diffs' headers)"),
+        ("--unfixable", "CVE=REASON", "only a reboot can fix it"),
     )
     add("--quiet", "-q", action="store_true", help="no progress")
 
