@@ -16,6 +16,7 @@ from .kernels import Kernel
 STAGE = "updates"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = (
+    "binutils",
     "ca-certificates",
     "dbus",
     "dnf",

@@ -12,7 +12,7 @@ import datetime
 import os
 import shutil
 import tempfile
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import createrepo_c
 
@@ -142,10 +142,10 @@ def rpms() -> Dict[str, str]:
     return found
 
 
-def _updateinfo(names: Tuple[str, ...], files: Dict[str, str]) -> str:
+def _updateinfo(names: Sequence[str], files: Dict[str, str], advisories: Sequence[Advisory]) -> str:
     info = createrepo_c.UpdateInfo()
     issued = datetime.datetime(2026, 11, 1)
-    for advisory in ADVISORIES:
+    for advisory in advisories:
         listed = [name for name in advisory.packages if name in names]
         if not listed:
             continue
@@ -195,32 +195,34 @@ def repositories() -> str:
             shutil.copy(path, pool)
         signed = {name: os.path.join(pool, os.path.basename(path)) for name, path in files.items()}
         with keyring() as env:
-            run(
-                [
-                    "rpmsign",
-                    "--define",
-                    "_gpg_name demo@localhost",
-                    "--define",
-                    "__gpg /usr/bin/gpg",
-                    "--addsign",
-                    *signed.values(),
-                ],
-                env=env,
-            )
+            sign(signed.values(), env)
             for stage, names in STAGES.items():
-                _repository(os.path.join(work, stage), names, signed, env)
+                repository(os.path.join(work, stage), names, signed, env)
         shutil.rmtree(pool)
 
     key = digest(*sorted(files.values()), content(*here("repo.py"), os.path.join(BUILD, "key.asc")))
     return cached("repositories", key, "signing the packages and making the repositories", make)
 
 
-def _repository(folder: str, names: Tuple[str, ...], files: Dict[str, str], env: "dict[str, str]") -> None:
+def sign(paths: Iterable[str], env: "dict[str, str]") -> None:
+    """Sign the RPMs at ``paths`` with the demo's key; ``env`` is ``keyring``'s."""
+    defines = ["--define", "_gpg_name demo@localhost", "--define", "__gpg /usr/bin/gpg"]
+    run(["rpmsign", *defines, "--addsign", *paths], env=env)
+
+
+def repository(
+    folder: str,
+    names: Sequence[str],
+    files: Dict[str, str],
+    env: "dict[str, str]",
+    advisories: Sequence[Advisory] = ADVISORIES,
+) -> None:
+    """Make ``folder`` a repository, with signed metadata, of the RPMs ``names``; ``files`` are their paths."""
     os.makedirs(folder)
     for name in names:
         os.link(files[name], os.path.join(folder, os.path.basename(files[name])))
     run(["createrepo_c", "-q", "--no-database", folder])
-    write(os.path.join(folder, "updateinfo.xml"), _updateinfo(names, files))
+    write(os.path.join(folder, "updateinfo.xml"), _updateinfo(names, files, advisories))
     run(["modifyrepo_c", os.path.join(folder, "updateinfo.xml"), os.path.join(folder, "repodata")])
     os.unlink(os.path.join(folder, "updateinfo.xml"))
     run(
