@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from typing import Any, Dict, List, Optional, Sequence
@@ -287,11 +288,17 @@ _VERBS = {
 }
 
 
+def _interrupted(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run `livepatch-rpm` with ``argv``; returns the exit status."""
     args = parser(__version__).parse_args(argv)
     findings: Sequence[Finding] = ()
     try:
+        # A build farm ends a job by SIGTERM: engine and work folder are to end with it.
+        signal.signal(signal.SIGTERM, _interrupted)
         return _VERBS[args.verb](args)
     except ToolError as error:
         findings = getattr(error, "findings", ())

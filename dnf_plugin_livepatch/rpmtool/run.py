@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ from collections import deque
 from typing import Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from .checks import refuse
+
+#: Seconds that an interrupted child has for taking its changes back.
+GRACE = 30
 
 
 class Outcome(NamedTuple):
@@ -94,6 +98,7 @@ class Runner:
                     stderr=subprocess.STDOUT,
                     text=True,
                     errors="replace",
+                    start_new_session=True,
                 )
             except OSError as error:
                 log.write(f"{error}\n")
@@ -106,10 +111,20 @@ class Runner:
                         tail.append(line[:500])
                         self.steps.line(line)
                 except BaseException:
-                    child.kill()
+                    _end(child)
                     raise
             log.write(f"-> {child.returncode}\n")
         return Outcome(child.returncode, [line for line in tail if line.strip()])
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """End ``child`` and all that it started; on SIGTERM engines take back what they did to the source."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(GRACE)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
 
 
 def need(program: str, hint: str) -> str:

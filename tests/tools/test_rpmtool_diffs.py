@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
-from rpmtool_support import LIVEPATCH, PATCH_C, TREE, fake_vmlinux, headers, kernel, run, tool
+from rpmtool_support import LIVEPATCH, PATCH_C, TREE, fake_vmlinux, headers, kernel, left_behind, run, tool
 
 from dnf_plugin_livepatch.manifest import parse
 from dnf_plugin_livepatch.rpmtool.header import payload, read_header
@@ -153,6 +156,66 @@ def test_failed_build_keeps_its_log_where_the_message_says(lab):
     log = result.json["error"]["remedy"].split("The full log is ")[1].rstrip(".")
     assert "no changed objects" in open(log, encoding="utf-8").read()
     os.unlink(log)
+
+
+SLOW = """\
+#!/bin/bash
+trap 'echo back > {folder}/back; exit 1' TERM
+echo $$ > {folder}/pids
+sleep 300 &
+echo $! >> {folder}/pids
+wait
+"""
+
+
+def gone(pid):
+    """Whether process ``pid`` is no more, but perhaps for its parent's notice."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_engine_takes_its_changes_back_and_leaves_nothing(lab, number):
+    folder, vmlinux = lab
+    (folder / "bin/kpatch-build").write_text(SLOW.format(folder=folder))
+    (folder / "temporary").mkdir()
+    argv = [
+        sys.executable,
+        "-m",
+        "dnf_plugin_livepatch.rpmtool.cli",
+        "build",
+        "--work",
+        str(folder / "temporary"),
+    ]
+    argv += [
+        "--source-tree",
+        str(folder / "tree"),
+        "--vmlinux",
+        vmlinux,
+        "--kernel",
+        kernel().release,
+    ]
+    env = {**os.environ, "PYTHONPATH": TREE, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [*argv, "-o", str(folder / "out"), str(folder / "one.patch")],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run without a terminal may ignore SIGINT, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    ) as child:
+        end = time.monotonic() + 60
+        while not (folder / "pids").exists() or len((folder / "pids").read_text().split()) < 2:
+            assert time.monotonic() < end and child.poll() is None
+            time.sleep(0.05)
+        child.send_signal(number)
+        said = child.communicate(timeout=60)[1]
+    assert child.returncode == 130 and "interrupted" in said
+    assert (folder / "back").exists() and all(gone(pid) for pid in (folder / "pids").read_text().split())
+    assert left_behind(str(folder / "temporary")) == [] and not (folder / "out").exists()
 
 
 def test_bases_that_cannot_be_built_upon(lab):
