@@ -123,13 +123,28 @@ def doctor(context: Context) -> int:
     return 1 if any(problem.severity == "error" for problem in found) else 0
 
 
+def _said_by_client(context: Context, report: status.Report) -> str:
+    """The release that a vendor's own client, such as Ksplice's, says it has reached; "" for none."""
+    from .. import profiles
+    from . import clients
+
+    names = {row.profile for row in report.patches if row.in_force}
+    for profile in profiles.load(context.paths.profile_dirs)[0] if names else ():
+        if profile.name in names and profile.client is not None and profile.client.effective:
+            said = clients.state(profile, report.kernel).effective
+            if said:
+                return said
+    return ""
+
+
 def uname(context: Context) -> int:
     """Like uname(1), but the release is the one whose security level the running kernel has reached."""
     from ..exposure import effective
 
     report, _ = look(context)
     names = os.uname()
-    release = effective(report.inputs, report.exposure) or report.kernel.release
+    release = _said_by_client(context, report) or effective(report.inputs, report.exposure)
+    release = release or report.kernel.release
     if context.options.json:
         context.json({"running": report.kernel.release, "effective": release})
         return 0

@@ -10,9 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakehost import RELEASE
 from reporting import Telling
+from test_clients import install
 
-from dnf_plugin_livepatch.runtime import cli, evr, guard, inventory
+from dnf_plugin_livepatch import profiles
+from dnf_plugin_livepatch.model import InstalledPatch, Nevra
+from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -166,6 +170,25 @@ def test_uname_tells_the_release_whose_fixes_are_in_force(
     host.load(host.patch("1", "CVE-2026-1000"))
     cli.main(["uname", "-r"])
     assert capsys.readouterr().out == "6.12.2-1.x86_64\n"
+
+
+def test_uname_agrees_with_the_vendors_own_client(
+    host: Telling, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "client").mkdir()
+    programs = ("uptrack-upgrade", "uptrack-show", "uptrack-uname")
+    ksplice = install(tmp_path / "client", "ksplice", "uptrack.py", programs)
+    monkeypatch.setattr(profiles, "load", lambda _: ((ksplice,), ()))
+    nevra = Nevra("uptrack-updates-x", "0", "20241022", "0", "noarch")
+    found = (InstalledPatch(nevra, "ksplice", RELEASE, "patch", "ksplice", ()),)
+    database = host.paths.at("/var/lib/rpm")
+    known = installed.Installed(found, True, "", (), database)
+    monkeypatch.setattr(installed, "read", lambda *_: known)
+    cli.main(["uname", "-r"])
+    assert capsys.readouterr().out == RELEASE + "\n", "nothing is in force yet"
+    (tmp_path / "client" / "applied").write_text("[49jdhygv] CVE-2021-20239: Information leak in BPF.\n")
+    cli.main(["uname", "-r"])
+    assert capsys.readouterr().out == "5.4.17-2136.330.7.el7uek.x86_64\n"
 
 
 def test_nothing_in_a_state_file_reaches_the_terminal_raw(
