@@ -74,10 +74,13 @@ def running_package(base: Any, release: str) -> Any:
     if package is not None:
         return package
     version = capability_version(release)
-    if not version:
-        return None
-    owners = base.sack.query().installed().filterm(provides=f"kernel-uname-r = {version}")
-    return owners[0] if owners else None
+    installed = base.sack.query().installed()
+    owners = installed.filter(provides=f"kernel-uname-r = {version}") if version else ()
+    if owners:
+        return owners[0]
+    # ELRepo's capability is kernel-lt-uname-r; the name and the version tell as well.
+    named = installed.filter(name=list(kernel_packages(release)))
+    return next((package for package in named if kernel_release(nevra_of(package)) == release), None)
 
 
 def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str]:

@@ -38,7 +38,8 @@ FAMILIES = {
 def of(family: str, build: int) -> Rpm:
     name, version, old, new, suffix = FAMILIES[family]
     release = (old, new)[build]
-    return Rpm(name, version, release, (f"kernel-uname-r = {version}-{release}{suffix}",))
+    capability = "kernel-lt-uname-r" if family == "lt" else "kernel-uname-r"  # as ELRepo's
+    return Rpm(name, version, release, (f"{capability} = {version}-{release}{suffix}",))
 
 
 def running(family: str) -> Kernel:
