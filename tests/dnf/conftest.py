@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 
@@ -12,22 +11,12 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import stock
-from lab import Host, Lab
+from lab import Host, Lab, shared
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    root = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent
-    made = Lab(str(root / "lab"))
-    with open(root / "lab.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(made.folder + "/complete"):
-            made.make(stock.ALL, stock.STATES, stock.BASE)
-            with open(made.folder + "/complete", "w", encoding="ascii"):
-                pass
-    return made
+    return shared(tmp_path_factory, "lab", stock.ALL, stock.STATES, stock.BASE)
 
 
 @pytest.fixture

@@ -7,15 +7,19 @@ systemd and reconcile. CAP_SYS_MODULE is dropped: nothing here can reach the mac
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
 import createrepo_c
 import rpms
+
+if TYPE_CHECKING:
+    import pytest
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parts")
@@ -231,6 +235,27 @@ class Lab:
         host = Host(self, folder, self.base)
         host.repos(base="start")
         return host
+
+
+def shared(
+    factory: "pytest.TempPathFactory",
+    name: str,
+    packages: Iterable[rpms.Rpm],
+    states: "Dict[str, tuple]",
+    base: List[str],
+) -> Lab:
+    """The lab ``name``, made once for all workers of pytest-xdist; see ``Lab.make``."""
+    root = factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    made = Lab(str(root / name))
+    with open(root / f"{name}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(made.folder + "/complete"):
+            made.make(packages, states, base)
+            with open(made.folder + "/complete", "w", encoding="ascii"):
+                pass
+    return made
 
 
 def lines(answer: Answer, prefix: str = "livepatch: ") -> "list[str]":

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ import struct
 
 import pytest
 import vendors
-from lab import PARTS, SOURCE, Host, Lab
+from lab import PARTS, SOURCE, Host, shared
 
 STANDINS = os.path.join(SOURCE, "tests", "standins")
 CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-show", "uptrack-uname")}
@@ -19,17 +18,7 @@ CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-sh
 
 @pytest.fixture(scope="session")
 def vendor_lab(tmp_path_factory):
-    root = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent
-    made = Lab(str(root / "vendor-lab"))
-    with open(root / "vendor-lab.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(made.folder + "/complete"):
-            made.make(vendors.ALL, vendors.STATES, vendors.BASE)
-            with open(made.folder + "/complete", "w", encoding="ascii"):
-                pass
-    return made
+    return shared(tmp_path_factory, "vendor-lab", vendors.ALL, vendors.STATES, vendors.BASE)
 
 
 class VendorHost:
