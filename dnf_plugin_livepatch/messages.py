@@ -191,6 +191,11 @@ CATALOGUE: Dict[str, Message] = {
         "Live patch {nevra} is installed but not in force: {why}.",
         "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
     ),
+    "client-left": Message(
+        "error",
+        "Live patch {nevra} is not to be in force any more, but still is: {why}.",
+        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+    ),
     "profile-writable": Message(
         "warning",
         "{file} can be written by others than root, and it decides which packages may patch the kernel.",

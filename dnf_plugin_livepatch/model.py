@@ -93,6 +93,7 @@ class InstalledPatch(NamedTuple):
     ``kind`` is ``patch`` or ``empty`` (a 0-0 subscription package, which patches nothing).
     ``loader`` is ``kernel`` or the name of the profile's external client.
     ``modules`` is in load order. ``install_time`` is RPM's INSTALLTIME, ``build_time`` its BUILDTIME.
+    ``scriptlet`` is the profile's: the package or its vendor's service loads the modules too.
     """
 
     nevra: Nevra
@@ -105,6 +106,7 @@ class InstalledPatch(NamedTuple):
     unfixable: Tuple[Unfixable, ...] = ()
     install_time: int = 0
     build_time: int = 0
+    scriptlet: bool = False
 
 
 class LoadedPatch(NamedTuple):

@@ -20,8 +20,8 @@ OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 class Client(NamedTuple):
     """A vendor's own program that loads patches, as data; ``runtime/clients.py`` runs it.
 
-    ``apply``, ``state`` and ``effective`` are command lines, of which the first whose program is there
-    is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.
+    ``apply``, ``remove``, ``state`` and ``effective`` are command lines, of which the first whose program is
+    there is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.
     None at all means that the client cannot do it, or that we must not. ``lines`` are the rules
     for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
     be in ``ignore``. ``only`` is what the {name} of a kernel's patch begins with. ``exits`` are (verb,
@@ -31,6 +31,7 @@ class Client(NamedTuple):
 
     title: str
     apply: Tuple[Tuple[str, ...], ...] = ()
+    remove: Tuple[Tuple[str, ...], ...] = ()
     state: Tuple[Tuple[str, ...], ...] = ()
     effective: Tuple[Tuple[str, ...], ...] = ()
     lines: Tuple[str, ...] = ()
@@ -51,7 +52,9 @@ class Profile(NamedTuple):
     sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
     one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
     its vendor patches it, 0 where that is not said. ``runtime`` are the names of the vendor's own packages
-    that a patch may bring along.
+    that a patch may bring along. ``scriptlet`` says that the package's own scriptlet or a service of its
+    vendor loads the modules too, and leaves them in the kernel when the package goes. ``switch`` is a file,
+    a variable in it and the value, in small letters, by which its owner wants nothing loaded; or ().
     """
 
     name: str
@@ -60,6 +63,8 @@ class Profile(NamedTuple):
     module_dirs: Tuple[str, ...] = ()
     runtime: Tuple[str, ...] = ()
     cumulative: bool = True
+    scriptlet: bool = False
+    switch: Tuple[str, ...] = ()
     cves: Tuple[str, ...] = ("manifest", "updateinfo")
     info: str = ""
     support_days: int = 0
@@ -127,8 +132,8 @@ def _line(text: str) -> str:
 
 def _exit(text: str) -> Tuple[str, int, str]:
     words = text.split()
-    if len(words) != 3 or words[0] not in ("apply", "state") or words[2] not in OUTCOMES:
-        raise ValueError(f"not 'apply CODE WORD' or 'state CODE WORD' with a word of {', '.join(OUTCOMES)}")
+    if len(words) != 3 or words[0] not in ("apply", "remove", "state") or words[2] not in OUTCOMES:
+        raise ValueError(f"not 'apply', 'remove' or 'state', a code, and a word of {', '.join(OUTCOMES)}")
     return words[0], _count(words[1]), words[2]
 
 
@@ -140,6 +145,13 @@ def _packages(text: str) -> Tuple[str, ...]:
     words = tuple(text.split())
     if not all(word[0].isalnum() and word.isascii() and set("*?[").isdisjoint(word) for word in words):
         raise ValueError("no names of packages; patterns are not taken")
+    return words
+
+
+def _switch(text: str) -> Tuple[str, ...]:
+    words = tuple(text.split())
+    if len(words) != 3 or not (words[1].isidentifier() and words[2] == words[2].lower() and _path(words[0])):
+        raise ValueError("not an absolute path, a variable and a value in small letters")
     return words
 
 
@@ -174,8 +186,11 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
     ("load", "modules"): ("module_dirs", _path, True),
     ("load", "runtime"): ("runtime", _packages, False),
     ("load", "cumulative"): ("cumulative", _flag, False),
+    ("load", "scriptlet"): ("scriptlet", _flag, False),
+    ("load", "switch"): ("switch", _switch, False),
     ("client", "title"): ("title", str, False),
     ("client", "apply"): ("apply", _argv, True),
+    ("client", "remove"): ("remove", _argv, True),
     ("client", "state"): ("state", _argv, True),
     ("client", "effective"): ("effective", _argv, True),
     ("client", "line"): ("lines", _line, True),

@@ -92,7 +92,7 @@ def closing(
         problems = problems or [messages.not_in_force(expected, result.in_force)]
         return [line(problem) for problem in problems], False
     seconds = sum(patch.seconds for patch in parts)
-    took = f", transition {seconds:.1f} s" if seconds else ", as it was before"
+    took = f", transition {seconds:.1f} s" if seconds else ""
     lines: List[Line] = [(logging.INFO, f"Live patch {expected} is in force{took}.")]
     done = {row.cve for row in before.rows if row.state == exposures.CLOSED_LIVE}
     told = {row.cve for row in after.rows}

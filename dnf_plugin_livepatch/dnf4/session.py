@@ -54,7 +54,7 @@ class Session:
         self.profiles, more = profiles.load(self.paths.profile_dirs)
         self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
         self.kernel = kernels.running(self.paths)
-        self.cannot = kernels.environment(self.paths)
+        self.cannot = kernels.environment(self.paths) or kernels.rival(self.paths)
         self.expected = ""
         self.added: Set[str] = set()
         self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")

@@ -11,6 +11,8 @@ For reconcile and status:
     Let the client load what is installed, then read its state again; an exit code alone is no
     success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load), ``failed``, ``absent``
     or ``refused`` (a rival that we never drive); ``ok`` is True for the first two.
+``remove(profile, kernel, timeout=0) -> ClientResult``
+    Let the client take everything out of force, and read its state again.
 
 The command lines, exit codes and the shape of the output are the profile's (docs/profiles.md).
 """
@@ -62,7 +64,7 @@ class ClientState(NamedTuple):
 
 
 class ClientResult(NamedTuple):
-    """How an ``apply`` ended; ``why`` and ``remedy`` are for people, ``after`` is the state it left."""
+    """How an ``apply`` or ``remove`` ended, and the state it left; ``why`` and ``remedy`` are for people."""
 
     outcome: str
     why: str
@@ -233,9 +235,9 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
 
 
 def _run_all(
-    client: Client, argv: Tuple[str, ...], kernel: Kernel, todo: Tuple[str, ...], limit: float
+    client: Client, verb: str, argv: Tuple[str, ...], kernel: Kernel, todo: Tuple[str, ...], limit: float
 ) -> str:
-    """Run ``argv`` for each of ``todo`` within ``limit`` seconds altogether; why it failed, or ""."""
+    """Run ``argv`` (``verb``'s) for each of ``todo`` within ``limit`` seconds; why it failed, or ""."""
     import time
 
     deadline = time.monotonic() + limit
@@ -244,7 +246,7 @@ def _run_all(
             code, output = _run(_fill(argv, kernel, identifier), max(0.1, deadline - time.monotonic()))
         except _Unusable as error:
             return str(error)
-        if ("apply", code, "done") not in client.exits:
+        if (verb, code, "done") not in client.exits:
             last = "".join(c for c in " ".join(output.split())[-200:] if c.isprintable())
             return f"{argv[0]} ended with exit code {code}" + (f": {last}" if last else "")
     return ""
@@ -271,7 +273,7 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
         if before.state == "unknown":
             return ClientResult("failed", f"{client.title}: {before.why}", before)
         todo = tuple(entry.id for entry in before.entries if not entry.active)
-    why = _run_all(client, argv, kernel, todo, timeout or client.timeout)
+    why = _run_all(client, "apply", argv, kernel, todo, timeout or client.timeout)
     after = state(profile, kernel)
     seconds = time.monotonic() - started
     if not why and after.state == "in-force":
@@ -279,4 +281,23 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
     if not why and after.state == "none" and not after.entries:
         return ClientResult("nothing", f"{client.title} has nothing to load", after, seconds)
     reason = why or after.why or f"it reports {after.state} after loading"
+    return ClientResult("failed", f"{client.title}: {reason}", after, seconds)
+
+
+def remove(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
+    """Let the client take out all that it has in force; ``timeout`` 0 is the profile's, in seconds."""
+    import time
+
+    started = time.monotonic()
+    client = profile.client
+    before = state(profile, kernel)
+    argv = _pick(client.remove) if client is not None else ()
+    if client is None or not argv:
+        return ClientResult("refused", f"{before.client} cannot take patches out", before)
+    why = _run_all(client, "remove", argv, kernel, ("",), timeout or client.timeout)
+    after = state(profile, kernel)
+    seconds = time.monotonic() - started
+    if not why and after.state == "none":
+        return ClientResult("done", "", after, seconds)
+    reason = why or after.why or f"it reports {after.state} after taking everything out"
     return ClientResult("failed", f"{client.title}: {reason}", after, seconds)

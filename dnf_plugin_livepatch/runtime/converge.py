@@ -18,7 +18,7 @@ from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
 from . import guard, health, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
 from . import kernel as kernels
-from .desired import Choice, Plan, Unload, Wanted, best_kept, choose, plan, replaces
+from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
 from .request import Progress
 
 LOCK_SECONDS = 30.0
@@ -216,8 +216,8 @@ def _ours(run: Run, module: str) -> bool:
 
 def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
     """Write down, durably, what is about to be loaded. No record, no load."""
-    # RPM leaves it to the kernel when what it unpacked reaches the disk. After a power cut the database would
-    # list a module that is an empty file, and no upgrade repairs that.
+    # RPM leaves it to the kernel when what it unpacked reaches the disk. After a power cut the database
+    # would list a module that is an empty file, and no upgrade repairs that.
     state.sync_file(module.path)
     state.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
@@ -409,7 +409,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -
             continue
         if item.cause == "superseded" and not (choice.wanted and in_force(run, choice.wanted, build_ids)):
             continue
-        if item.cause == "gone" and not _really_gone(run, item):
+        if item.cause == "gone" and not really_gone(run, item.nevra):
             continue
         result = loader.unload(run.paths, item.module, run.config.transition_timeout, run.progress)
         run.add(result.problem)
@@ -432,15 +432,15 @@ def _database_fault(run: Run) -> Optional[Problem]:
     return problem("rpmdb-unreadable", why=why) if why else None
 
 
-def _really_gone(run: Run, item: Unload) -> bool:
-    """Look again, in earnest, before the absence of a package is believed."""
+def really_gone(run: Run, nevra: str) -> bool:
+    """Look again, in earnest, before the absence of the package ``nevra`` is believed."""
     fault = _database_fault(run)
     if fault is not None:
         run.add(fault)
         return False
     # By name, not by profile: a profile that lost its file must not make its packages look removed.
-    if installed.holds(run.paths, item.nevra):
-        run.add(problem("patch-unrecognised", nevra=item.nevra))
+    if installed.holds(run.paths, nevra):
+        run.add(problem("patch-unrecognised", nevra=nevra))
         return False
     return True
 

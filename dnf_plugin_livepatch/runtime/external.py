@@ -9,7 +9,7 @@ says of the running kernel is all there is to believe, so it is asked again each
 from __future__ import annotations
 
 import os
-from typing import Container, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, Container, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..messages import problem
 from ..model import Action, InForce, InstalledPatch, Kernel, Problem
@@ -18,12 +18,16 @@ from . import clients
 
 
 class Outside(NamedTuple):
-    """What the clients did and left. ``desired`` are the NEVRAs that should be in force."""
+    """What the clients did and left. ``desired`` are the NEVRAs that should be in force.
+
+    ``ours`` is what a client loaded because we asked: the label of its profile and the NEVRA.
+    """
 
     desired: Tuple[str, ...] = ()
     in_force: Tuple[InForce, ...] = ()
     actions: Tuple[Action, ...] = ()
     problems: Tuple[Problem, ...] = ()
+    ours: Tuple[Tuple[str, str], ...] = ()
 
 
 class Row(NamedTuple):
@@ -67,15 +71,20 @@ def converge(
     kernel: Kernel,
     timeout: float,
     stays_out: Container[str] = (),
+    ours: Mapping[str, str] = {},
+    gone: Callable[[str], bool] = lambda nevra: False,
 ) -> Outside:
     """Let each client load what is installed for ``kernel``; ``patches`` newest first.
 
     ``stays_out`` are blocked or held NEVRAs. ``timeout`` in seconds is the least that each client gets.
+    ``ours`` is that of the last run in this boot: it is taken out again when its package is ``gone`` or is
+    to stay out. What a client had loaded before we asked is left alone.
     """
     desired: List[str] = []
     in_force: List[InForce] = []
     actions: List[Action] = []
     problems: List[Problem] = []
+    owned = dict(ours)
     for rule in rules:
         if _present(rule):
             found = clients.state(rule, kernel)
@@ -85,6 +94,15 @@ def converge(
             continue
         mine = [str(patch.nevra) for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
         if not mine:
+            nevra = owned.get(_label(rule), "")
+            if nevra and rule.client.remove and (nevra in stays_out or gone(nevra)):
+                result = clients.remove(rule, kernel, max(timeout, rule.client.timeout))
+                outcome = "done" if result.ok else "failed"
+                actions.append(Action("unload", _label(rule), nevra, outcome, round(result.seconds, 3)))
+                if result.ok:
+                    del owned[_label(rule)]
+                else:
+                    problems.append(problem("client-left", nevra=nevra, why=result.why))
             continue
         desired += mine
         before = clients.state(rule, kernel)
@@ -92,6 +110,8 @@ def converge(
         if result.after != before or not result.ok:
             outcome = "done" if result.ok else "failed"
             actions.append(Action("load", _label(rule), mine[0], outcome, round(result.seconds, 3)))
+        if result.outcome == "done" and (before.state == "none" or _label(rule) in owned):
+            owned[_label(rule)] = mine[0]
         if result.outcome == "done":
             seconds = round(result.seconds, 3)
             in_force += [InForce(_label(rule), nevra, result.after.cves, seconds) for nevra in mine]
@@ -100,7 +120,9 @@ def converge(
             problems.append(problem("client-absent", **facts))
         else:
             problems.append(problem("client-failed", nevra=mine[0], why=result.why))
-    return Outside(tuple(desired), tuple(in_force), tuple(actions), tuple(problems))
+    return Outside(
+        tuple(desired), tuple(in_force), tuple(actions), tuple(problems), tuple(sorted(owned.items()))
+    )
 
 
 def rows(

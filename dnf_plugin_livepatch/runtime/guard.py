@@ -47,7 +47,10 @@ class Record(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """A module that this project loaded in boot ``boot_id``; ``place`` is its place in the order."""
+    """A module that this project loaded in boot ``boot_id``; ``place`` is its place in the order.
+
+    In ``Guard.clients``: what a vendor's client loaded because we asked, by its profile; no build id.
+    """
 
     nevra: str
     build_id: str
@@ -70,6 +73,7 @@ class Guard:
     def __init__(self) -> None:
         self.records: Dict[str, Record] = {}
         self.owned: Dict[str, Owned] = {}
+        self.clients: Dict[str, Owned] = {}
         self.held: Dict[str, str] = {}
         self.kept: List[Kept] = []
 
@@ -147,14 +151,15 @@ def read(paths: Paths) -> Guard:
         return guard
     for nevra, value in _object(data.get("records", {})).items():
         guard.records[_text(nevra, NEVRA)] = _record(value)
-    for module, value in _object(data.get("owned", {})).items():
-        item = _object(value)
-        guard.owned[_text(module, MODULE)] = Owned(
-            _text(item.get("nevra"), NEVRA),
-            _text(item.get("build_id"), _HEX),
-            _text(item.get("boot_id")),
-            int(_number(item.get("place", 0))),
-        )
+    for key, owned in (("owned", guard.owned), ("clients", guard.clients)):
+        for module, value in _object(data.get(key, {})).items():
+            item = _object(value)
+            owned[_text(module, MODULE)] = Owned(
+                _text(item.get("nevra"), NEVRA),
+                _text(item.get("build_id"), _HEX),
+                _text(item.get("boot_id")),
+                int(_number(item.get("place", 0))),
+            )
     for nevra, until in _object(data.get("held", {})).items():
         guard.held[_text(nevra, NEVRA)] = _text(until)
     guard.kept = [_kept(value) for value in _list(data.get("kept", []))]
@@ -182,6 +187,7 @@ def _dump(guard: Guard) -> Dict[str, Any]:
     return {
         "records": {nevra: record._asdict() for nevra, record in guard.records.items()},
         "owned": {module: item._asdict() for module, item in guard.owned.items()},
+        "clients": {label: item._asdict() for label, item in guard.clients.items()},
         "held": dict(guard.held),
         "kept": [item._asdict() for item in guard.kept],
     }

@@ -187,6 +187,7 @@ def _patch(
         unfixable=tuple(unfixable),
         install_time=int(header["installtime"] or 0),
         build_time=int(header["buildtime"] or 0),
+        scriptlet=profile.scriptlet,
     )
 
 

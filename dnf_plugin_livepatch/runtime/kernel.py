@@ -88,6 +88,11 @@ def _chroot(paths: Paths) -> bool:
     return (first.st_dev, first.st_ino) != (here.st_dev, here.st_ino)
 
 
+def rival(paths: Paths) -> str:
+    """That a product which is never driven patches this kernel, so that nothing is to be added; or ""."""
+    return "KernelCare patches this kernel" if os.path.isdir(f"{paths.modules}/kcare") else ""
+
+
 def environment(paths: Paths) -> str:
     """Why this is no place to load live patches; "" if it is one."""
     if _container(paths):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence
 
 from ..config import Config
@@ -75,7 +76,7 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Optional[Progress]
 ) -> ReconcileResult:
     from .. import profiles
-    from . import converge, desired, guard, installed, journal, rpmlock
+    from . import adopt, converge, desired, guard, installed, journal, rpmlock, switches
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -84,7 +85,7 @@ def _work(
     choice = desired.Choice(None, False, ())
     build_ids: Dict[str, str] = {}
     database = installed.folder(paths)
-    before = ""
+    before = off = ""
     try:
         for nevra, why in guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
@@ -100,6 +101,10 @@ def _work(
                 run.dnf_history = journal.transaction_id(paths)
             for fault in found.faults:
                 run.add(problem("manifest-unusable", fault=fault))
+            off = switches.off(paths, rules, found.patches) if config.mode == "load" else ""
+            if off:
+                run.config = config._replace(mode="install-only")
+            adopt.adopt(run, found.patches)
             choice, build_ids, again = converge.turn(run, found)
             if not again:
                 break
@@ -117,7 +122,7 @@ def _work(
     for item in outside.problems:
         run.add(item)
     for done in outside.actions:
-        run.note("load", done.verb, done.module, done.nevra, done.outcome, done.seconds)
+        run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds)
     desired_nevra = wanted.nevra if wanted is not None else next(iter(outside.desired), "")
     result = _result(
         stamp,
@@ -127,18 +132,18 @@ def _work(
         in_force=(*in_force, *outside.in_force),
         actions=tuple(run.actions),
         problems=tuple(run.problems),
-        skipped="" if config.mode == "load" else f"mode = {config.mode} in livepatch.conf",
+        skipped=off or ("" if config.mode == "load" else f"mode = {config.mode} in livepatch.conf"),
     )
     _aftercare(paths, run.retry_in, kernel)
     # What this run changed itself differs from "before" too: the next run looks once more, then rests.
-    rest = result.ok and not result.actions and config.mode == "load"
+    rest = result.ok and not result.actions and run.config.mode == "load"
     fingerprint.save(paths, kernel, before if rest else None, database)
     return result
 
 
 def _outside(run: "Run", rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> "Outside":
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
-    from . import external, guard, notices
+    from . import converge, external, guard, notices
 
     if run.config.mode != "load":
         return external.Outside()
@@ -147,7 +152,17 @@ def _outside(run: "Run", rules: Sequence[Profile], patches: Sequence[InstalledPa
     out = held | set(now.blocked())
     if run.config.on_withdrawn == "revert":
         out |= {nevra for nevra, _ in notices.read(run.paths).withdrawn}
-    return external.converge(rules, patches, run.kernel, run.config.transition_timeout, out)
+    boot_id = run.kernel.boot_id
+    ours = {label: item.nevra for label, item in now.clients.items() if boot_id and item.boot_id == boot_id}
+    gone = partial(converge.really_gone, run)
+    done = external.converge(rules, patches, run.kernel, run.config.transition_timeout, out, ours, gone)
+    if dict(done.ours) != ours:
+
+        def work(state_of: guard.Guard) -> None:
+            state_of.clients = {label: guard.Owned(nevra, "", boot_id) for label, nevra in done.ours}
+
+        guard.change(run.paths, work)
+    return done
 
 
 def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:

@@ -230,6 +230,7 @@ def test_the_triggers_only_ask_for_a_reconcile(headers):
         # A failing scriptlet would be invisible to DNF anyway, and must not stop the ones after it.
         assert re.match(r"/usr/libexec/livepatch/livepatch-trigger\b.* \|\| :$", commands[0])
     paths = {"/usr/share/livepatch", "/usr/lib/modules", "/lib/modules", "/usr/lib/kpatch"}
+    paths |= {"/usr/lib/livepatching", "/usr/lib/kernel-livepatch", "/usr/lib/syscare", "/var/cache/uptrack"}
     for tag in (rpm.RPMTAG_FILETRIGGERNAME, rpm.RPMTAG_TRANSFILETRIGGERNAME):
         names = list(header[tag])
         assert set(names) == paths and len(names) == len(paths)

@@ -183,6 +183,7 @@ class Host:
                     "cves": list(patch.cves),
                     "modules": modules,
                     "kind": patch.kind,
+                    "scriptlet": patch.scriptlet,
                 }
             )
         self.put("/packages.json", json.dumps(data))
@@ -209,6 +210,7 @@ class Host:
                     "kernel",
                     modules,
                     tuple(item["cves"]),
+                    scriptlet=item["scriptlet"],
                 )
             )
         patches.sort(key=lambda patch: [int(part) for part in patch.nevra.version.split(".")], reverse=True)

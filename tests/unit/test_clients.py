@@ -31,6 +31,7 @@ def install(tmp_path, name, standin, programs):
 
     client = profile.client._replace(
         apply=moved(profile.client.apply),
+        remove=moved(profile.client.remove),
         state=moved(profile.client.state),
         effective=moved(profile.client.effective),
         cves_file=profile.client.cves_file and str(tmp_path / "cvelist"),

@@ -20,7 +20,8 @@ OLD = package("ksplice", f"uptrack-updates-{UEK.release}", "20240922")
 @pytest.fixture
 def ksplice(tmp_path):
     (tmp_path / "available").write_text("[49jdhygv] CVE-2021-20239: Information leak in BPF.\n")
-    return install(tmp_path, "ksplice", "uptrack.py", ("uptrack-upgrade", "uptrack-show", "uptrack-uname"))
+    programs = ("uptrack-upgrade", "uptrack-remove", "uptrack-show", "uptrack-uname")
+    return install(tmp_path, "ksplice", "uptrack.py", programs)
 
 
 def test_what_is_installed_is_loaded_once_and_then_left_alone(ksplice):
@@ -95,3 +96,36 @@ def test_a_rival_is_told_and_never_driven(tmp_path):
     (tmp_path / "code").write_text("3")
     assert external.converge([rival], (), UEK, 1).in_force == ()
     assert external.rows([rival], (), UEK, {}) == ()
+
+
+@pytest.mark.parametrize("left", ["gone", "blocked", "unknown"])
+def test_what_was_loaded_for_a_package_goes_with_it(ksplice, left):
+    first = external.converge([ksplice], (NEW,), UEK, 1)
+    assert first.ours == (("ksplice", str(NEW.nevra)),)
+    again = external.converge([ksplice], (NEW,), UEK, 1, (), dict(first.ours))
+    assert again.ours == first.ours
+    installed, stays_out = ((NEW,), {str(NEW.nevra)}) if left == "blocked" else ((), set())
+    after = external.converge(
+        [ksplice], installed, UEK, 1, stays_out, dict(first.ours), lambda nevra: left == "gone"
+    )
+    if left == "unknown":
+        assert after.actions == () and after.ours == first.ours
+        assert external.clients.state(ksplice, UEK).state == "in-force"
+    else:
+        assert [(a.verb, a.nevra, a.outcome) for a in after.actions] == [("unload", str(NEW.nevra), "done")]
+        assert after.ours == () and external.clients.state(ksplice, UEK).state == "none"
+
+
+def test_what_the_client_had_loaded_before_stays(ksplice, tmp_path):
+    (tmp_path / "applied").write_text("[49jdhygv] CVE-2021-20239: Information leak in BPF.\n")
+    first = external.converge([ksplice], (NEW,), UEK, 1)
+    assert first.in_force and first.ours == ()
+    after = external.converge([ksplice], (), UEK, 1, (), {}, lambda nevra: True)
+    assert after.actions == () and external.clients.state(ksplice, UEK).state == "in-force"
+
+
+def test_a_client_that_does_not_take_it_out_is_told(ksplice, tmp_path):
+    first = external.converge([ksplice], (NEW,), UEK, 1)
+    (tmp_path / "broken").write_text("fail")
+    after = external.converge([ksplice], (), UEK, 1, (), dict(first.ours), lambda nevra: True)
+    assert [p.id for p in after.problems] == ["client-left"] and after.ours == first.ours

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Vendors' own switches, by which an administrator keeps installed live patches from being loaded.
+
+SUSE's is LIVEPATCH=never in /etc/sysconfig/livepatching. A profile names its file, variable and value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable, Sequence
+
+from ..model import InstalledPatch
+from ..paths import Paths
+from ..profile_file import Profile
+from . import state
+
+MAX_TEXT = 1 << 16
+
+
+def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
+    """What switches off the loading of ``patches``, newest first: VARIABLE=VALUE and its file; or ""."""
+    counted = {patch.profile for patch in patches[:1]}
+    for rule in rules:
+        if rule.name in counted and rule.switch:
+            path, variable, value = rule.switch
+            text = state.read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
+            pattern = rf"^[ \t]*{re.escape(variable)}=(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?$"
+            found = re.findall(pattern, text, re.MULTILINE)
+            if found and found[-1][1].lower() == value:
+                return f"{variable}={value} in {path}"
+    return ""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Modules that a package's own scriptlet loaded go with the package; what else others loaded does not."""
+
+import pytest
+from fakehost import Host, run
+
+from dnf_plugin_livepatch.runtime import guard, journal, reconcile
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return Host(str(tmp_path)).create().attach(monkeypatch)
+
+
+def theirs(host, version):
+    """A package as Red Hat's: its scriptlet loads the module as soon as it is installed."""
+    return host.patch(version, vendor=True)._replace(scriptlet=True)
+
+
+def arrive(host, patch):
+    host.install(patch)
+    host.insmod(patch.modules[0].path)
+    return run(host)
+
+
+def test_it_goes_when_its_package_goes(host):
+    v1 = theirs(host, "1")
+    result = arrive(host, v1)
+    assert result.ok and not result.actions and result.in_force[0].nevra == str(v1.nevra)
+    (entry,) = journal.read(host.paths)
+    assert (entry.event, entry.facts["module"], entry.facts["nevra"]) == ("load", "lp_1", str(v1.nevra))
+    assert run(host).ok and len(journal.read(host.paths)) == 1, "once"
+    host.install()
+    assert run(host).ok and host.running() == []
+
+
+def test_the_older_one_takes_its_place_after_a_downgrade(host):
+    v1, v2 = theirs(host, "1"), theirs(host, "2")
+    arrive(host, v1)
+    assert arrive(host, v2).ok and host.running() == ["lp_2"]
+    host.install(v1)
+    result = run(host)
+    assert result.ok and host.running() == ["lp_1"], result
+    host.install()
+    assert run(host).ok and host.running() == []
+
+
+def test_it_may_be_unloaded_by_hand(host):
+    arrive(host, theirs(host, "1"))
+    assert reconcile.unload(host.paths, host.config, "lp_1").ok
+    assert host.running() == []
+
+
+def test_the_next_boot_asks_anew(host):
+    v1 = theirs(host, "1")
+    arrive(host, v1)
+    host.reboot()
+    host.insmod(v1.modules[0].path)
+    assert run(host).ok
+    assert guard.read(host.paths).ours(host.boot_id)["lp_1"].nevra == str(v1.nevra)
+
+
+@pytest.mark.parametrize("other", ["build", "mode", "profile"])
+def test_what_is_not_known_to_be_the_packages_stays(host, other):
+    v1 = theirs(host, "1")
+    if other == "profile":
+        v1 = v1._replace(scriptlet=False)
+    host.install(v1)
+    host.insmod(v1.modules[0].path)
+    if other == "build":
+        host.put(f"/sys/module/{v1.modules[0].name}/notes/.note.gnu.build-id", b"")
+    if other == "mode":
+        host.config = host.config._replace(mode="install-only")
+    run(host)
+    assert guard.read(host.paths).owned == {}
+    host.install()
+    run(host)
+    assert host.running() == ["lp_1"]
