@@ -91,10 +91,13 @@ class Machine:
 
     # Starting and ending
 
-    def boot(self, kernel: Optional[Kernel] = None, append: str = "", snapshot: str = "") -> None:
+    def boot(
+        self, kernel: Optional[Kernel] = None, append: str = "", snapshot: str = "", write_log: str = ""
+    ) -> None:
         """Start the machine with ``kernel`` (default: the older one) and wait until the guest answers.
 
-        With ``snapshot`` it goes on where that snapshot was taken (with the same kernel).
+        With ``snapshot`` it goes on where that snapshot was taken (with the same kernel). With ``write_log``
+        everything written to the disk goes into that file too, in the format of dm-log-writes.
         Raises Failure with the end of the console when the guest does not come up.
         """
         self.kill()
@@ -127,8 +130,7 @@ class Machine:
             image.initrd(self.kernel),
             "-append",
             f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
-            "-drive",
-            f"file={self.disk},if=virtio,format=qcow2,cache=unsafe",
+            *self._disk(write_log),
             "-drive",
             f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
             "-chardev",
@@ -164,6 +166,20 @@ class Machine:
                 f"the guest came up, but says {done.out!r} {done.err!r}, not {self.kernel.release}"
             )
         say("the guest is up: " + done.out.split()[0])
+
+    def _disk(self, write_log: str) -> "list[str]":
+        """The root disk's arguments. Flushes are logged, and need not reach the real disk."""
+        if not write_log:
+            return ["-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"]
+        with open(write_log, "wb"):
+            pass
+        nodes: "list[dict[str, object]]" = [
+            {"driver": "file", "filename": self.disk, "cache": {"no-flush": True}},
+            {"driver": "file", "filename": write_log, "cache": {"no-flush": True}},
+        ]
+        disk = {"driver": "qcow2", "file": nodes[0]}
+        logged = {"driver": "blklogwrites", "node-name": "logged", "file": disk, "log": nodes[1]}
+        return ["-blockdev", json.dumps(logged), "-device", "virtio-blk-pci,drive=logged"]
 
     def kill(self) -> None:
         """End QEMU at once, like a power cut, when it runs."""

@@ -7,10 +7,24 @@ That a boot loads before the network, and the switches on the kernel command lin
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
 
 import loading
 import pytest
+from loaded import (
+    REST,
+    UNIT,
+    cmdline,
+    configure,
+    erase,
+    failed,
+    ids,
+    in_force,
+    modules,
+    patches,
+    record,
+    result,
+    rpm,
+)
 
 from vm import qemu
 from vm.common import Failure
@@ -25,21 +39,7 @@ PATCHES = [
     loading.LIES,
     loading.OTHERS,
 ]
-CONF = "/etc/dnf/plugins/livepatch.conf"
-UNIT = "livepatch-reconcile.service"
 KO = "/usr/lib/modules/$(uname -r)/livepatch/lptest_1.ko"
-# The run that answers the last request is over.
-REST = (
-    "for i in $(seq 900); do"
-    ' grep -qsF "$(cat /run/livepatch/request)" /run/livepatch/result.json &&'
-    f' [ "$(systemctl show -P ActiveState {UNIT})" != activating ] && exit 0; sleep 0.3; done; exit 1'
-)
-
-
-def configure(machine: qemu.Machine, *lines: str, transition_timeout: int = 240) -> None:
-    """The configuration; its time-out is long enough for an emulated processor on a busy machine."""
-    text = "\\n".join(("[main]", f"transition_timeout = {transition_timeout}", *lines))
-    machine.ok(f"printf '{text}\\n' >{CONF}")
 
 
 @pytest.fixture(scope="module")
@@ -67,64 +67,6 @@ def first(stocked):
     """The first patch is in force."""
     stocked.reset("first")
     return stocked.machine
-
-
-def rpm(machine: qemu.Machine, patch: loading.Patch, options: str = "") -> None:
-    """``rpm -U``, and wait for the run that the file trigger asked for."""
-    machine.ok(f"rpm -U --nosignature {options} /root/{patch.module}.rpm && {{ {REST}; }}")
-
-
-def erase(machine: qemu.Machine) -> None:
-    """``rpm -e``, and wait for the run that the file trigger asked for."""
-    machine.ok(f"rpm -e {loading.NAME} && {{ {REST}; }}")
-
-
-def result(machine: qemu.Machine) -> Dict[str, Any]:
-    data = json.loads(machine.ok("cat /run/livepatch/result.json"))
-    assert isinstance(data, dict)
-    return data
-
-
-def ids(machine: qemu.Machine) -> List[str]:
-    return [problem["id"] for problem in result(machine)["problems"]]
-
-
-def record(machine: qemu.Machine, patch: loading.Patch) -> Dict[str, Any]:
-    """The guard's durable record of ``patch``."""
-    found = json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][patch.nevra]
-    assert isinstance(found, dict)
-    return found
-
-
-def patches(machine: qemu.Machine) -> Dict[str, str]:
-    """The kernel's own list: module and enabled/transition."""
-    text = machine.ok(
-        "cd /sys/kernel/livepatch; for m in *; do [ -e $m/enabled ] && "
-        "echo $m $(cat $m/enabled)$(cat $m/transition); done; true"
-    )
-    return dict(line.split() for line in text.splitlines())
-
-
-def modules(machine: qemu.Machine) -> List[str]:
-    """Our modules that are in the kernel, patching or not."""
-    return machine.ok("ls /sys/module | grep lptest || true").split()
-
-
-def cmdline(machine: qemu.Machine) -> str:
-    return machine.ok("cat /proc/cmdline").strip()
-
-
-def in_force(machine: qemu.Machine, patch: loading.Patch) -> bool:
-    """Whether ``patch`` and no other is in the kernel, and what /proc/cmdline calls is its function."""
-    alone = patches(machine) == {patch.module: "10"}
-    if patch.function != "cmdline_proc_show":
-        return alone
-    return alone and cmdline(machine) == f"patched by {patch.module}"
-
-
-def failed(machine: qemu.Machine) -> bool:
-    """Whether systemd shows the failure, as monitoring sees it."""
-    return UNIT in machine.ok("systemctl --failed --plain --no-legend")
 
 
 def redirected(machine: qemu.Machine) -> bool:
@@ -233,7 +175,7 @@ def test_kprobe_on_the_target_is_named(machine):
     assert in_force(machine, loading.V1) and result(machine)["ok"]
     probed = [problem for problem in result(machine)["problems"] if problem["id"] == "function-probed"]
     assert len(probed) == 1 and probed[0]["severity"] == "warning"
-    assert "cmdline_proc_show" in probed[0]["text"]
+    assert "kprobe kprobes/watch at cmdline_proc_show+0x" in probed[0]["text"]
 
 
 def test_refused_before_the_kernel_sees_it(machine):

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Installing the packages of loading.py on the demo host, and what its kernel then shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List
+
+import loading
+
+from vm.qemu import Machine
+
+CONF = "/etc/dnf/plugins/livepatch.conf"
+UNIT = "livepatch-reconcile.service"
+# The run that answers the last request is over.
+REST = (
+    "for i in $(seq 900); do"
+    ' grep -qsF "$(cat /run/livepatch/request)" /run/livepatch/result.json &&'
+    f' [ "$(systemctl show -P ActiveState {UNIT})" != activating ] && exit 0; sleep 0.3; done; exit 1'
+)
+
+
+def configure(machine: Machine, *lines: str, transition_timeout: int = 240) -> None:
+    """The configuration; its time-out is long enough for an emulated processor on a busy machine."""
+    text = "\\n".join(("[main]", f"transition_timeout = {transition_timeout}", *lines))
+    machine.ok(f"printf '{text}\\n' >{CONF}")
+
+
+def rpm(machine: Machine, patch: loading.Patch, options: str = "") -> None:
+    """``rpm -U``, and wait for the run that the file trigger asked for."""
+    machine.ok(f"rpm -U --nosignature {options} /root/{patch.module}.rpm && {{ {REST}; }}")
+
+
+def erase(machine: Machine) -> None:
+    """``rpm -e``, and wait for the run that the file trigger asked for."""
+    machine.ok(f"rpm -e {loading.NAME} && {{ {REST}; }}")
+
+
+def result(machine: Machine) -> Dict[str, Any]:
+    data = json.loads(machine.ok("cat /run/livepatch/result.json"))
+    assert isinstance(data, dict)
+    return data
+
+
+def ids(machine: Machine) -> List[str]:
+    return [problem["id"] for problem in result(machine)["problems"]]
+
+
+def record(machine: Machine, patch: loading.Patch) -> Dict[str, Any]:
+    """The guard's durable record of ``patch``."""
+    found = json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][patch.nevra]
+    assert isinstance(found, dict)
+    return found
+
+
+def patches(machine: Machine) -> Dict[str, str]:
+    """The kernel's own list: module and enabled/transition."""
+    text = machine.ok(
+        "cd /sys/kernel/livepatch; for m in *; do [ -e $m/enabled ] && "
+        "echo $m $(cat $m/enabled)$(cat $m/transition); done; true"
+    )
+    return dict(line.split() for line in text.splitlines())
+
+
+def modules(machine: Machine) -> List[str]:
+    """Our modules that are in the kernel, patching or not."""
+    return machine.ok("ls /sys/module | grep lptest || true").split()
+
+
+def cmdline(machine: Machine) -> str:
+    return machine.ok("cat /proc/cmdline").strip()
+
+
+def in_force(machine: Machine, patch: loading.Patch) -> bool:
+    """Whether ``patch`` and no other is in the kernel, and what /proc/cmdline calls is its function."""
+    alone = patches(machine) == {patch.module: "10"}
+    if patch.function != "cmdline_proc_show":
+        return alone
+    return alone and cmdline(machine) == f"patched by {patch.module}"
+
+
+def failed(machine: Machine) -> bool:
+    """Whether systemd shows the failure, as monitoring sees it."""
+    return UNIT in machine.ok("systemctl --failed --plain --no-legend")
