@@ -217,7 +217,7 @@ def repository(
     env: "dict[str, str]",
     advisories: Sequence[Advisory] = ADVISORIES,
 ) -> None:
-    """Make ``folder`` a repository, with signed metadata, of the RPMs ``names``; ``files`` are their paths."""
+    """Make ``folder`` a repository with signed metadata: the RPMs ``names``, whose paths ``files`` tells."""
     os.makedirs(folder)
     for name in names:
         os.link(files[name], os.path.join(folder, os.path.basename(files[name])))
