@@ -222,6 +222,18 @@ def coverage(
     return tuple(result)
 
 
+def doubted(inputs: Inputs, left_out: Sequence[str]) -> Inputs:
+    """``inputs`` of a dnf run that had to do without the repositories ``left_out``: at best a lower bound.
+
+    They are noted with no revision, so that later runs know of them.
+    """
+    quality = LOWER_BOUND if inputs.debt else UNKNOWN
+    why = f"left out when the repositories were read: {', '.join(left_out)}"
+    noted = tuple(sorted({*inputs.repositories, *((name, "") for name in left_out)}))
+    reason = f"{inputs.reason}; {why}" if inputs.reason else why
+    return inputs._replace(quality=quality, reason=reason, repositories=noted)
+
+
 def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:
     """``inputs``, or unknown with the rows kept when they are older than ``oldest`` or from after ``now``.
 

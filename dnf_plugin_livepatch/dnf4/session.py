@@ -137,23 +137,29 @@ class Session:
         package = goal.running_package(self.base, self.kernel.release)
         trusted = self.trusted(package) if package is not None else frozenset()
         told = advisories.read(self.base, self.kernel, trusted, self.notes)
-        self.inputs = told[0]
         known = cache.load(self.paths, self.kernel.release)[0]
-        if os.geteuid() == 0 and not (known is not None and self._partial(known.repositories)):
+        left_out = self._left_out([name for name, _ in known.repositories] if known is not None else None)
+        if left_out:
+            told = tuple(exposures.doubted(inputs, left_out) for inputs in told)
+        self.inputs = told[0]
+        if os.geteuid() == 0 and not (known is not None and left_out):
             cache.save(self.paths, *told)
 
-    def _partial(self, known: Sequence[Tuple[str, str]]) -> bool:
-        """Is one of the ``known`` repositories left out of this run only, as with ``--repo=``?"""
+    def _left_out(self, known: Optional[Sequence[str]]) -> Tuple[str, ...]:
+        """The repositories left out of this run only, as by ``--repo=`` or because they did not answer.
+
+        Only those that had advisories when all were ``known``; where that was never looked at, any.
+        """
         import dnf.conf
 
-        for name, _ in known:
-            repo = self.base.repos.get(name)
-            if repo is None or repo.enabled:
+        found = []
+        for repo in self.base.repos.values():
+            if repo.enabled or (known is not None and repo.id not in known):
                 continue
             priority = getattr(repo, "_get_priority", lambda option: None)("enabled")
             if priority is None or priority >= dnf.conf.PRIO_COMMANDLINE:
-                return True
-        return False
+                found.append(str(repo.id))
+        return tuple(sorted(found))
 
     def _remind(self) -> None:
         """Say what is wrong with a live patch in force, and that its support ends."""

@@ -176,6 +176,25 @@ def test_a_run_without_all_repositories_does_not_replace_what_is_known(host):
     assert known() == ["other"], "disabled for good"
 
 
+def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host):
+    def known() -> "tuple[str, str]":
+        kernel = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"][0]
+        return kernel["quality"], kernel["reason"]
+
+    down = "\n[updates]\nname=updates\nbaseurl=file:///nowhere\nskip_if_unavailable=1"
+    host.repos(base="start" + down)
+    answer = host.dnf("livepatch", "update", "--check")
+    assert known() == ("unknown", "left out when the repositories were read: updates")
+    host.repos(base="start", updates="kernel")
+    host.dnf("livepatch", "update", "--check")
+    assert known() == ("exact", "")
+    host.repos(base="kernel" + down)
+    answer = host.dnf("upgrade", "--assumeno")
+    assert "At next reboot: 2" in answer.text
+    assert "Not complete  : left out when the repositories were read: updates" in answer.text
+    assert known() == ("exact", ""), "what is known stays"
+
+
 BLOCK = """
 from dnf_plugin_livepatch.paths import Paths
 from dnf_plugin_livepatch.runtime import guard

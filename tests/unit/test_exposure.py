@@ -230,6 +230,15 @@ def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
         assert quality == EXACT or quality == (LOWER_BOUND if debt else UNKNOWN), name
 
 
+def test_what_is_left_out_is_told_and_never_exact() -> None:
+    inputs, _ = chain("oo")
+    some = exposure.doubted(inputs, ("updates", "extras"))
+    assert (some.quality, some.debt) == (LOWER_BOUND, inputs.debt) and "updates, extras" in some.reason
+    assert ("updates", "") in some.repositories
+    none = exposure.doubted(inputs._replace(debt=(), reason="locked"), ("updates",))
+    assert none.quality == UNKNOWN and none.reason.startswith("locked; left out")
+
+
 def test_a_stale_cache_is_unknown_but_keeps_its_rows() -> None:
     fresh = Inputs(
         "R", quality=EXACT, as_of="2026-11-20T00:00:00Z", debt=(Debt("CVE-2026-1000", "A", "", "1-1"),)
