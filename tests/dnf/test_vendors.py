@@ -12,6 +12,7 @@ import pytest
 import vendors
 from lab import PARTS, SOURCE, Host, shared
 
+SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 STANDINS = os.path.join(SOURCE, "tests", "standins")
 CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-show", "uptrack-uname")}
 
@@ -149,6 +150,28 @@ def test_of_two_vendors_one_fits_and_nothing_is_added_twice(red_hat, first):
     added = patches(answer, vendors.RED_HAT)
     assert len(added) == 1 and added <= {str(vendors.RED_HAT.best), str(vendors.OWN)}, answer.text
     again = red_hat.dnf("upgrade")
+    assert not again.new and not again.gone, again.text
+
+
+@pytest.mark.parametrize("plugin", ["kpatch", "zz-kpatch"])
+@pytest.mark.parametrize("setting", ["autoupdate", "autofilter"])
+def test_beside_kpatch_dnf_nothing_is_added_twice(red_hat, plugin, setting):
+    """By a stand-in for it, asked before us and after us; both want the patch of the next kernel."""
+    plugins = "/usr/share/two-plugins"
+    with open(os.path.join(STANDINS, "kpatch_dnf.py"), encoding="utf-8") as file:
+        red_hat.host.write(f"{plugins}/{plugin}.py", file.read())
+    shutil.copy(SHIM, red_hat.host.path(f"{plugins}/livepatch.py"))
+    red_hat.host.write("/etc/dnf/plugins/kpatch.conf", f"[main]\n{setting} = True\n")
+    red_hat.use("next" if setting == "autoupdate" else "fix")
+    option = f"--setopt=pluginpath={plugins}"
+    answer = red_hat.dnf(option, "upgrade")
+    wanted = {str(vendors.RED_HAT.best)}
+    if setting == "autoupdate":
+        wanted |= {str(vendors.RED_HAT.newer), str(vendors.NEXT)}
+    assert answer.new == wanted and not answer.gone and answer.code == 0, answer.text
+    assert "Traceback" not in answer.text
+    assert answer.text.count(f"Installing       : {vendors.RED_HAT.best}") == 1
+    again = red_hat.dnf(option, "upgrade")
     assert not again.new and not again.gone, again.text
 
 

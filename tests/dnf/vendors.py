@@ -304,6 +304,8 @@ TOOLS = Rpm(
     other=("Recommends: kpatch-dnf",),
     files=(("/usr/lib/kpatch/README", "stand-in\n"),),
 )
+#: The live patch of Red Hat's next kernel.
+NEXT = kpatch("kpatch-patch-5_14_0-427_16_1", "1", "1.el9_4", EL_NEXT)
 TOOLS_DNF = Rpm("kpatch-dnf", "0.9.7_0.4", "1")
 SYSCARE = Rpm("syscare", "1.2.1", "1", files=(("/usr/lib/syscare/README", "stand-in\n"),))
 BYSTANDER = Rpm("bystander", "1", "1")
@@ -311,6 +313,10 @@ BYSTANDER = Rpm("bystander", "1", "1")
 STATES = {
     "start": ((BYSTANDER, TOOLS, TOOLS_DNF, SYSCARE), ()),
     "tools": ((TOOLS, TOOLS_DNF), ()),
+    "kpatch-next": (
+        (BYSTANDER, TOOLS, RED_HAT.kernel, RED_HAT.newer, RED_HAT.best, *RED_HAT.others, NEXT),
+        (*RED_HAT.updates, Update("NEXT", (NEXT,), (CLOSED,))),
+    ),
     "kpatch-alone": ((BYSTANDER, RED_HAT.kernel, RED_HAT.newer, RED_HAT.best), RED_HAT.updates),
 }
 for one in VENDORS:
