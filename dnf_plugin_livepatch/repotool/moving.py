@@ -43,12 +43,18 @@ def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Pa
 
 
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Outcome]:
-    """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has."""
-    chosen = matching(load(Store(source).required()).packages.values(), globs)
-    if not chosen:
+    """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
+
+    What was withdrawn stays behind, since hosts without the plugin would take it, but its withdrawal comes
+    along for a target that has it already.
+    """
+    published = load(Store(source).required())
+    chosen = matching(published.packages.values(), globs)
+    good = [package for package in chosen if str(nevra_of(package)) not in _withdrawn(published.record)]
+    if not chosen or not (good or Store(target).exists()):
         raise ToolError("no-match", what=" ".join(globs), repo=source)
-    origins = {package.rpm_sourcerpm for package in chosen}
-    wanted = {package.pkgId for package in chosen}
+    origins = {package.rpm_sourcerpm for package in good}
+    wanted = {package.pkgId for package in good}
     steps: List[Tuple[str, Callable[[Job], Decide]]] = []
 
     def taking(state: State, group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
@@ -64,9 +70,15 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
             for package in state.packages.values()
             if (package.pkgId in wanted if not place else _origin(package) in origins)
         ]
-        if group:
+        if group or not place:
             steps.append((os.path.join(target, place) if place else target, taking(state, group)))
     return change_all(steps, job.on(target))
+
+
+def _withdrawn(record: Record) -> Set[str]:
+    """The NEVRAs of what was taken back for any kernel."""
+    notes = (item for note in record.kernels.values() for item in note.patches.items())
+    return {nevra for nevra, patch in notes if patch.withdrawn}
 
 
 def _origin(package: cr.Package) -> str:
@@ -100,7 +112,10 @@ def _take(there: State, state: State, group: List[Tuple[str, cr.Package]], job: 
 
 
 def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> Record:
-    """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own."""
+    """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own.
+
+    So do the withdrawals of all that is noted already.
+    """
     kernels = dict(record.kernels)
     for release, note in source.kernels.items():
         taken = {
@@ -108,11 +123,19 @@ def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> R
             for nevra, patch in note.patches.items()
             if nevra in nevras
         }
-        if taken:
-            old = kernels.get(release, records.KernelNote())
-            kernels[release] = note._replace(
-                support_end=note.support_end or old.support_end, patches={**taken, **old.patches}
+        old = kernels.get(release, records.KernelNote())
+        known = {
+            nevra: patch._replace(
+                withdrawn=patch.withdrawn or note.patches.get(nevra, PatchNote()).withdrawn
             )
+            for nevra, patch in old.patches.items()
+        }
+        if taken:
+            kernels[release] = note._replace(
+                support_end=note.support_end or old.support_end, patches={**taken, **known}
+            )
+        elif known != old.patches:
+            kernels[release] = old._replace(patches=known)
     changed = kernels != dict(record.kernels)
     return Record(job.now if changed or not record.generated else record.generated, kernels)
 

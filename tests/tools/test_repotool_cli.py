@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the command says and leaves when it cannot work, and the addresses that it writes."""
+"""What the command says and leaves when it cannot work, addresses that it writes, and what promote takes."""
 
 import json
 import socket
@@ -10,6 +10,7 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
+from dnf_plugin_livepatch.repotool import reading
 from dnf_plugin_livepatch.repotool.errors import TEXTS
 from dnf_plugin_livepatch.repotool.settings import Settings
 
@@ -104,3 +105,19 @@ def test_each_mirrorlist_names_its_own_repository(tmp_path, key, first):
         start = f"https://x/{place}generations/"
         assert line.startswith(start)
         assert (tmp_path / "stable" / place / "generations" / line[len(start) :] / "repodata").is_dir()
+
+
+def test_promote_leaves_the_withdrawn_behind_and_takes_the_withdrawal_along(repo, key, second, tmp_path):
+    stable, bad = tmp_path / "stable", tmp_path / "bad"
+    promote = ["promote", "--from", repo, *signing(key), "--to"]
+    tool(*promote, stable)
+    tool("publish", "--repo", repo, *signing(key), *second)
+    tool("withdraw", "--repo", repo, *signing(key), "--reason", "oops", "*-1-[12].*")
+    assert "withdrawn, oops" in tool(*promote, stable).stdout
+    view = reading.read(str(stable), ())
+    assert [package.nevra.release for package in view.patches] == ["1.el9_4"]
+    (note,) = view.record.kernels[KERNEL].patches.values()
+    assert note.withdrawn.reason == "oops"
+    assert "nothing to do" in tool(*promote, stable).stdout
+    done = tool(*promote, bad, "kpatch*", check=False)
+    assert done.returncode == 1 and "[no-match]" in done.stderr and not bad.exists()
