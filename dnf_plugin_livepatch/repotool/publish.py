@@ -15,6 +15,7 @@ from ..record import Record
 from . import advisories, client, lint, metadata, rpms, signing
 from .advisories import Incoming
 from .errors import ToolError
+from .kernels import arch_of
 from .settings import AdvisoryFile, Settings
 from .store import Store, location_of
 from .view import MetadataFile, View
@@ -269,9 +270,14 @@ def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: Advi
         for item in view.packages
     }
     steps = settings.rollout if file.rollout is None else file.rollout
-    record = advisories.note(
-        state.record, incoming, {**settings.kernels, **file.kernels}, steps, dates, job.now
-    )
+    # Each repository tells of the kernels that its hosts may run; those of sources have no hosts.
+    arches = {package.arch for _, package in group if not _place(package)}
+    texts = {
+        release: text
+        for release, text in {**settings.kernels, **file.kernels}.items()
+        if arches and (arch_of(release) in ("", *arches) or arches == {"noarch"})
+    }
+    record = advisories.note(state.record, incoming, texts, steps, dates, job.now)
     new = Next(packages, updates, record, files)
     return new._replace(findings=gate(state, new, [package for _, package in group], job))
 

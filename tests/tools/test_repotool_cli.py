@@ -95,7 +95,11 @@ def test_addresses_of_repositories(base_dir, named, folder, address):
 
 def test_each_mirrorlist_names_its_own_repository(tmp_path, key, first):
     config = tmp_path / "s.yml"
-    config.write_text("base_url: https://x\nbase_dir: stable\n")
+    config.write_text(
+        "base_url: https://x\nbase_dir: stable\nkernels:\n"
+        f"  {KERNEL}: {{support_end: 2027-01-01}}\n"
+        "  5.14.0-1.el9.s390x: {support_end: 2027-02-01}\n"
+    )
     for verb in (["publish", "--repo", tmp_path / "testing", *first],
                  ["promote", "--from", tmp_path / "testing", "--to", tmp_path / "stable"]):  # fmt: skip
         tool(*verb, "--config", config, *signing(key))
@@ -105,6 +109,8 @@ def test_each_mirrorlist_names_its_own_repository(tmp_path, key, first):
         start = f"https://x/{place}generations/"
         assert line.startswith(start)
         assert (tmp_path / "stable" / place / "generations" / line[len(start) :] / "repodata").is_dir()
+        told = reading.read(str(tmp_path / "testing" / place), ()).record.kernels
+        assert set(told) == (set() if place else {KERNEL}), "of kernels that its hosts run"
 
 
 def test_promote_leaves_the_withdrawn_behind_and_takes_the_withdrawal_along(repo, key, second, tmp_path):
