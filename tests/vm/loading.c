@@ -3,6 +3,7 @@
  * Live patches that behave, and some that do not, for the tests of loading.
  *
  * PATCH_PAUSE      replaces pause(2): a task asleep in the old one holds up the transition
+ * PATCH_GATE       replaces what reading /proc/gate calls (gate.c)
  * PATCH_OOPS       replaces what /proc/version calls; the new one dereferences NULL
  * INIT_PANIC       panics while it is loaded
  * INIT_OOPS        oopses while it is loaded
@@ -26,6 +27,15 @@ static long new_pause(const struct pt_regs *unused)
 }
 #define OLD "__x64_sys_pause"
 #define NEW new_pause
+#elif defined(PATCH_GATE)
+#define OBJECT "lpgate"
+static int new_gate_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "patched\n");
+	return 0;
+}
+#define OLD "gate_show"
+#define NEW new_gate_show
 #elif defined(PATCH_OOPS)
 static int *volatile nothing;
 
@@ -46,13 +56,17 @@ static int label_show(struct seq_file *m, void *v)
 #define NEW label_show
 #endif
 
+#ifndef OBJECT
+#define OBJECT NULL
+#endif
+
 static struct klp_func functions[] = {
 	{ .old_name = OLD, .new_func = NEW },
 	{ }
 };
 
 static struct klp_object objects[] = {
-	{ .funcs = functions },
+	{ .name = OBJECT, .funcs = functions },
 	{ }
 };
 

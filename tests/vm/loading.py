@@ -18,6 +18,7 @@ from vm.qemu import Machine
 
 NAME = "lptest"
 SOURCE = os.path.join(os.path.dirname(__file__), "loading.c")
+GATE = os.path.join(os.path.dirname(__file__), "gate.c")
 
 _SPEC = """\
 Name: {name}
@@ -56,6 +57,8 @@ class Patch(NamedTuple):
     flags: Tuple[str, ...] = ()
     build_id: str = ""
     kernel_build_id: str = ""
+    cves: Tuple[str, ...] = ("CVE-1900-0001",)
+    object: str = "vmlinux"
 
     @property
     def module(self) -> str:
@@ -74,6 +77,8 @@ CRASHES = Patch("5", flags=("INIT_OOPS",))
 OOPSES = Patch("6", "version_proc_show", ("PATCH_OOPS",))
 LIES = Patch("7", build_id="00" * 20)
 OTHERS = Patch("8", kernel_build_id="11" * 20)
+ALL_CVES = tuple(f"CVE-1900-000{number}" for number in (1, 2, 3))
+COVERS = Patch("9", "gate_show", ("PATCH_GATE",), cves=ALL_CVES, object="lpgate")
 
 
 def build_id(path: str) -> str:
@@ -81,26 +86,28 @@ def build_id(path: str) -> str:
     return re.findall(r"Build ID: ([0-9a-f]+)", run(["readelf", "-n", path]))[0]
 
 
+def _compile(work: str, source: str, module: str, build: str, flags: str = "") -> str:
+    """Compile ``source`` as ``module`` in the folder ``work``; the path of the result."""
+    shutil.copy(source, os.path.join(work, module + ".c"))
+    write(os.path.join(work, "Kbuild"), f"obj-m := {module}.o\nccflags-y := {flags}\n")
+    run(["nice", "make", "-C", build, f"M={work}", "modules"])
+    return os.path.join(work, module + ".ko")
+
+
 def rpm(patch: Patch, kernel: Kernel) -> str:
     """The path of the RPM of ``patch``."""
     build = headers(kernel)
 
     def make(work: str) -> None:
-        shutil.copy(SOURCE, os.path.join(work, patch.module + ".c"))
         flags = " ".join("-D" + flag for flag in patch.flags)
-        write(
-            os.path.join(work, "Kbuild"),
-            f"obj-m := {patch.module}.o\nccflags-y := {flags} -DLABEL='\"{patch.module}\"'\n",
-        )
-        run(["nice", "make", "-C", build, f"M={work}", "modules"])
-        ko = os.path.join(work, patch.module + ".ko")
+        ko = _compile(work, SOURCE, patch.module, build, f"{flags} -DLABEL='\"{patch.module}\"'")
         told = Manifest(
             patch.module,
             kernel.release,
             patch.build_id or build_id(ko),
             kernel_build_id=patch.kernel_build_id,
-            functions=(Function("vmlinux", patch.function),),
-            cves=("CVE-1900-0001",),
+            functions=(Function(patch.object, patch.function),),
+            cves=patch.cves,
             advisory="TEST-1",
             issued="2026-11-01T00:00:00Z",
         )
@@ -126,10 +133,23 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
 
 def put(machine: Machine, patch: Patch) -> str:
     """Copy the RPM of ``patch`` into the guest; its path there."""
-    assert machine.kernel is not None
-    path = f"/root/{patch.module}.rpm"
-    with open(rpm(patch, machine.files.choice.old), "rb") as file:
+    return _send(machine, rpm(patch, machine.files.choice.old), patch.module + ".rpm")
+
+
+def put_gate(machine: Machine) -> str:
+    """Compile gate.c for the older kernel and copy it into the guest; its path there."""
+    build = headers(machine.files.choice.old)
+
+    def make(work: str) -> None:
+        _compile(work, GATE, "lpgate", build)
+
+    folder = cached("lpgate", digest(build, content(GATE, __file__)), "building lpgate", make)
+    return _send(machine, os.path.join(folder, "lpgate.ko"), "lpgate.ko")
+
+
+def _send(machine: Machine, path: str, name: str) -> str:
+    with open(path, "rb") as file:
         data = base64.b64encode(file.read())
-    done = machine.run(f"base64 -d >{path}", stdin=data)
+    done = machine.run(f"base64 -d >/root/{name}", stdin=data)
     assert done.status == 0, done.err
-    return path
+    return f"/root/{name}"
