@@ -35,6 +35,7 @@ _TYPES = {
     hawkey.ADVISORY_ENHANCEMENT: "enhancement",
     hawkey.ADVISORY_NEWPACKAGE: "newpackage",
 }
+_MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
 # Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
 _DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
 
@@ -117,8 +118,17 @@ def _repositories(base: Any) -> "Tuple[Tuple[Tuple[str, str], ...], str]":
 
 
 def _locked(base: Any) -> str:
+    """The release that the repositories are pinned to, "" where they follow the distribution."""
     release = str(base.conf.substitutions.get("releasever") or "")
-    return release if _DATED.match(release) else ""
+    if _DATED.match(release):
+        return release
+    if not _MINOR.match(release):
+        return ""
+    import dnf.rpm
+
+    # Some distributions count so by themselves; a pin is what the installed one, 9, does not say: 9.4.
+    own = str(dnf.rpm.detect_releasever(base.conf.installroot) or "")
+    return release if own and release.startswith(own + ".") else ""
 
 
 def _siblings(base: Any, running: Any, release: str) -> List[Any]:

@@ -49,6 +49,8 @@ def running(family: str) -> Kernel:
 
 STRAYS = (Rpm("kernel-modules-core", "5.14.0", "10.el9_4"), Rpm("kernel", "5.14.0", "10.el9_4"))
 PATCHES = tuple(rpms.patch(10, version) for version in ("1-1", "1-2"))
+DISTRO = Rpm("distribution-release", "9", "1", ("system-release = 9",))
+LEAP = Rpm("leap-release", "15.6", "1", ("system-release = 15.6",))
 OTHER_FIX = Rpm("kernel", "5.14.0", "20.el9_4")
 
 
@@ -56,7 +58,7 @@ OTHER_FIX = Rpm("kernel", "5.14.0", "20.el9_4")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
     folder = tmp_path_factory.mktemp("advisories")
     kernels = [of(family, build) for family in FAMILIES for build in (0, 1)]
-    return rpms.build(str(folder), [*kernels, *STRAYS, OTHER_FIX, rpms.kernel(10), *PATCHES])
+    return rpms.build(str(folder), [*kernels, *STRAYS, OTHER_FIX, DISTRO, LEAP, rpms.kernel(10), *PATCHES])
 
 
 class Machine:
@@ -189,6 +191,23 @@ def test_pruned_and_locked_repositories(machine: Machine) -> None:
     assert pruned.quality == exposure.LOWER_BOUND and "earlier ones may be missing" in pruned.reason
     locked = advisories.inputs(machine.base(releasever="2023.8.20250721"), running("core"))
     assert "locked to release 2023.8.20250721" in locked.reason
+
+
+def test_a_pinned_minor_release_proves_nothing(machine: Machine) -> None:
+    machine.install(of("core", 0), DISTRO)
+    machine.repo([of("core", 0)], [own("core")])
+    assert advisories.inputs(machine.base(releasever="9"), running("core")).quality == exposure.EXACT
+    pinned = advisories.inputs(machine.base(releasever="9.4"), running("core"))
+    assert (pinned.quality, pinned.reason) == (
+        exposure.UNKNOWN,
+        "the repositories are locked to release 9.4",
+    )
+
+
+def test_a_distribution_that_counts_so_itself_is_not_pinned(machine: Machine) -> None:
+    machine.install(of("core", 0), LEAP)
+    machine.repo([of("core", 0)], [own("core")])
+    assert advisories.inputs(machine.base(releasever="15.6"), running("core")).quality == exposure.EXACT
 
 
 def test_a_newer_kernel_without_an_advisory(machine: Machine) -> None:
