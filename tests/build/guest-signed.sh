@@ -9,12 +9,12 @@ cp /product/etc/livepatch.conf /etc/dnf/plugins/
 printf '[test]\nname=test\nbaseurl=file:///lpwork/repo0\ngpgcheck=1\ngpgkey=file:///lpwork/keys/rpm.asc\n' \
     > /etc/yum.repos.d/test.repo
 upgrade() {
-    repo=$1
+    repo=$1 ended=0
     shift
     dnf -y --releasever=1 --setopt=cachedir=/run/dnf --setopt=pluginpath=/product/dnf_plugin_livepatch/dnf-plugins \
-        --setopt="test.baseurl=file:///lpwork/$repo" "$@" > /run/dnf.out 2>&1 || status=$?
+        --setopt="test.baseurl=file:///lpwork/$repo" "$@" > /run/dnf.out 2>&1 || ended=$?
     cat /run/dnf.out
-    return "${status:-0}"
+    return "$ended"
 }
 # refused REPO VERSION TEXT ID: dnf ends with 5 and says TEXT, status knows the problem as ID, the kernel refuses it too.
 refused() {

@@ -24,5 +24,5 @@ if [ -e keys/rpm.asc ]; then
         --addsign repo0/*/kernel-core-*.rpm
 fi
 for repo in repo0 "$@"; do
-    createrepo_c -q "$repo"
+    createrepo_c -q --excludes '*.src.rpm' "$repo"
 done
