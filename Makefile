@@ -60,7 +60,7 @@ vm-command: need-base need-vm
 ##@ Test it
 
 .PHONY: test
-test: test-lint test-unit test-packaging test-tools test-dnf test-dnf-matrix test-vm ## Run every test below but test-build and test-site
+test: test-lint test-unit test-packaging test-tools test-dnf test-dnf-matrix test-vm ## Run every test below but test-build, -power, -trials and -site
 
 .PHONY: test-lint
 test-lint: need-base ## Linters, types, documents against code
@@ -93,6 +93,14 @@ test-vm: need-base need-vm ## Real kernels, real live patches, systemd, reboots
 .PHONY: test-build
 test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-build for real (tens of minutes)
 	$(PYTEST) -s tests/build
+
+.PHONY: test-power
+test-power: need-base need-vm ## Power cuts at every flush of an upgrade (a minute or two each; POWER_POINTS=N)
+	$(PYTEST) -s tests/power
+
+.PHONY: test-trials
+test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (half an hour)
+	KILLS=all $(PYTEST) -s tests/vm/test_kills.py
 
 .PHONY: test-site
 test-site: need-base need-tools need-site ## The repository report in a headless browser
