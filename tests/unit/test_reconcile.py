@@ -388,3 +388,16 @@ def test_a_second_reconcile_waits_and_gives_up_with_a_reason(host, monkeypatch):
     finally:
         os.close(lock)
     assert run(host).ok
+
+
+def test_files_are_durable_before_the_record(host, monkeypatch):
+    synced = []
+
+    def sync(path):
+        assert not guard.read(host.paths).records, "the record came first"
+        synced.append(os.path.basename(path))
+
+    monkeypatch.setattr(state, "sync_file", sync)
+    host.install(host.patch("1"))
+    run(host)
+    assert synced == ["lp_1.ko", "lp_1.json"] and host.running() == ["lp_1"]
