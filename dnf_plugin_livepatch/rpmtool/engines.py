@@ -117,6 +117,8 @@ def _environment() -> Dict[str, str]:
     wrappers = [path for path in ("/usr/lib64/ccache", "/usr/lib/ccache") if os.path.isdir(path)]
     return {
         "PATH": os.pathsep.join([*wrappers, os.environ.get("PATH", "/usr/bin:/bin")]),
+        # An unpacked source RPM lies in another folder each time; only debug information tells the folder.
+        "CCACHE_NOHASHDIR": "1",
         "KBUILD_BUILD_TIMESTAMP": f"@{stamp}",
         "KBUILD_BUILD_USER": "livepatch",
         "KBUILD_BUILD_HOST": "livepatch",
