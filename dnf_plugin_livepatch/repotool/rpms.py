@@ -20,6 +20,8 @@ from .run import run
 MAX_MANIFESTS = 64
 MAX_MEMBERS = 100000
 _MANIFEST = re.compile(r"(?:\./|/)?usr/share/livepatch/([^/]+)/([^/]+)\.json\Z")
+# Eight hex digits in each field: int() alone would take a sign, and so a size below zero.
+_MEMBER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 _SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
 
 
@@ -130,7 +132,7 @@ def _cpio(stream: IO[bytes], count: int) -> Dict[str, bytes]:
     found: Dict[str, bytes] = {}
     for _ in range(MAX_MEMBERS):
         head = _exactly(stream, 110)
-        if head[:6] not in (b"070701", b"070702"):
+        if not _MEMBER.fullmatch(head):
             raise ValueError("not a cpio archive")
         mode, size, name_size = (int(head[at : at + 8], 16) for at in (14, 54, 94))
         if not 0 < name_size <= 4096:

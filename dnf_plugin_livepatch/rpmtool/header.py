@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from typing import IO, Any, Dict, Iterator, NamedTuple, Tuple
@@ -19,6 +20,8 @@ MAX_PAYLOAD = 512 << 20
 MAX_FILES = 4096
 # The header's own OpenPGP signatures; digests and the legacy ones over the payload prove nothing.
 _SIGNATURES = ("DSAHEADER", "RSAHEADER", "OPENPGP")
+# Eight hex digits in each field: int() alone would take a sign, and so a size below zero.
+_MEMBER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 
 
 class Header(NamedTuple):
@@ -174,11 +177,10 @@ class _Part:
 def _cpio(stream: IO[bytes], path: str) -> Iterator[Tuple[str, int, Any]]:
     while True:
         head = _exactly(stream, 110, path)
-        try:
-            mode, size, length = (int(head[i : i + 8], 16) for i in (14, 54, 94))
-        except ValueError:
-            length = 0
-        if head[:6] not in (b"070701", b"070702") or not 0 < length <= 4096:
+        if not _MEMBER.fullmatch(head):
+            refuse("rpm-unreadable", path=path, why="its payload is broken")
+        mode, size, length = (int(head[i : i + 8], 16) for i in (14, 54, 94))
+        if not 0 < length <= 4096:
             refuse("rpm-unreadable", path=path, why="its payload is broken")
         name = _exactly(stream, length, path)[:-1].decode("utf-8", "replace")
         _exactly(stream, -(110 + length) % 4, path)

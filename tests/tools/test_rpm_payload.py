@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The payload of an RPM as both tools read it: a member's header is taken literally or not at all."""
+
+import io
+
+import pytest
+
+from dnf_plugin_livepatch.repotool import rpms
+from dnf_plugin_livepatch.rpmtool import header
+from dnf_plugin_livepatch.rpmtool.checks import ToolError
+
+NAME = "./usr/share/livepatch/6.1.0-1.x86_64/kp.json"
+FIELDS = {"mode": 1, "size": 6, "length": 11}
+
+
+class Watched(io.BytesIO):
+    """A stream that is never to be read to an end that nobody knows."""
+
+    def read(self, size=-1):
+        assert size is not None and size >= 0, f"read({size})"
+        return super().read(size)
+
+
+def member(name, text, **raw):
+    """One member of a `newc` archive; ``raw`` replaces the eight characters of a field."""
+    fields = [
+        b"%08x" % number for number in (1, 0o100644, 0, 0, 1, 0, len(text), 0, 0, 0, 0, len(name) + 1, 0)
+    ]
+    for field, value in raw.items():
+        fields[FIELDS[field]] = value
+    head = b"070701" + b"".join(fields) + name.encode() + b"\0"
+    return head + bytes(-len(head) % 4) + text + bytes(-len(text) % 4)
+
+
+def archive(**raw):
+    return Watched(member(NAME, b'{"a": 1}', **raw) + member("TRAILER!!!", b""))
+
+
+def by_rpmtool(stream):
+    return {name: part.read(size) for name, size, part in header._cpio(stream, "x.rpm")}
+
+
+def test_both_read_a_plain_archive():
+    assert rpms._cpio(archive(), 1) == {NAME: b'{"a": 1}'}
+    assert by_rpmtool(archive()) == {NAME[1:]: b'{"a": 1}'}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(
+    "value", [b"-0000001", b"-0000004", b"+0000008", b" 0000008", b"0x000008", b"000_0008"]
+)
+def test_a_field_that_is_not_eight_hex_digits_is_refused(field, value):
+    with pytest.raises(ValueError, match="cpio"):
+        rpms._cpio(archive(**{field: value}), 1)
+    with pytest.raises(ToolError, match="payload is broken"):
+        by_rpmtool(archive(**{field: value}))
