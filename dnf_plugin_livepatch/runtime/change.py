@@ -81,16 +81,20 @@ def reconcile(context: Context) -> int:
     return _told(context, result, 0 if result.ok else 5)
 
 
-def _named(context: Context, name: str) -> Tuple[str, str]:
-    """The NEVRA and module that ``name`` (either, or a package's name) means; "" for what is not known."""
+def _named(context: Context, name: str, out: bool = False) -> Tuple[str, str]:
+    """The NEVRA and module that ``name`` (either, or a package's name) means; "" for what is not known.
+
+    ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
+    """
     from . import guard, inventory, state
     from . import kernel as kernels
 
     known: List[Tuple[str, str]] = []
     try:
         records = guard.read(context.paths)
-        known += [(item.nevra, module) for module, item in records.owned.items()]
-        known += [(nevra, "") for nevra in (*records.held, *records.blocked())]
+        kept_out = [(nevra, "") for nevra in (*records.held, *records.blocked())]
+        owned = [(item.nevra, module) for module, item in records.owned.items()]
+        known = [*kept_out, *owned] if out else [*owned, *kept_out]
     except state.Broken:
         pass  # the verb itself says so
     stock = inventory.read(context.paths, kernels.running(context.paths))
@@ -117,7 +121,7 @@ def unload(context: Context) -> int:
 
 
 def block(context: Context) -> int:
-    """Never load a package again until it is unblocked; what is loaded stays loaded."""
+    """Never load a package again until it is unblocked; what is loaded of it goes at the next reconcile."""
     from . import guard, state
 
     reason = context.options.reason or "blocked by the administrator"
@@ -137,7 +141,7 @@ def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
     from . import guard, state
 
-    name = _named(context, context.options.package)[0] or context.options.package
+    name = _named(context, context.options.package, out=True)[0] or context.options.package
     try:
         changed = guard.unblock(context.paths, name)
     except state.Broken as error:

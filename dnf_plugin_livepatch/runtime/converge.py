@@ -7,7 +7,6 @@ point knows what was being done.
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import Dict, List, Optional, Tuple
@@ -16,7 +15,7 @@ from ..config import Config
 from ..messages import problem
 from ..model import Action, InForce, InstalledModule, Kernel, Problem
 from ..paths import Paths
-from . import guard, health, installed, journal, kept, klp, loader, notices, preflight, rpmlock, state
+from . import guard, installed, journal, kept, klp, loader, notices, preflight, records, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
 from .request import Progress
@@ -140,9 +139,7 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> b
     if todo.taken:
         return False
     if not (todo.load or todo.pending):
-        record = guard.read(run.paths).records.get(wanted.nevra)
-        interrupted = record is not None and record.state == "loading"
-        return interrupted and _after_load(run, wanted)
+        return records.unfinished(run, wanted) and records.after_load(run, wanted)
     if todo.foreign and any(replaces(module) for module in todo.load):
         run.add(problem("foreign-patch", module=", ".join(todo.foreign), nevra=wanted.nevra))
         return False
@@ -153,6 +150,16 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> b
         return False
     before = {patch.module for patch in klp.read(run.paths) if patch.enabled and not patch.transition}
     for module in todo.pending:
+        if not _ours(run, module.name):
+            # Whoever started this transition ends it.
+            fault = loader.await_others(
+                run.paths, module.name, build_ids.get(module.name, ""), run.config.transition_timeout
+            )
+            if fault:
+                run.add(problem("module-not-in-force", nevra=wanted.nevra, instead=fault))
+                run.retry_in = run.retry_in or RETRY_SECONDS[0]
+                return False
+            continue
         result = loader.settle(
             run.paths,
             module.name,
@@ -165,8 +172,8 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> b
             return False
     for module in todo.load:
         if not _load(run, wanted, module, build_ids, bool(before)):
-            return wanted.nevra in guard.read(run.paths).blocked()
-    return _after_load(run, wanted)
+            return records.broken_off(run, wanted)
+    return records.after_load(run, wanted)
 
 
 def _load(
@@ -237,21 +244,6 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
     guard.change(run.paths, work)
 
 
-def _record(run: Run, nevra: str, module: str, **fields: object) -> None:
-    """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
-
-    def work(state_of: guard.Guard) -> None:
-        old = state_of.records.get(nevra, guard.Record("idle", boot_id=run.kernel.boot_id))
-        state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
-        if module and not klp.loaded(run.paths, module):
-            state_of.owned.pop(module, None)
-
-    try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
-
-
 def _settled(
     run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome, replacing: bool
 ) -> bool:
@@ -282,7 +274,8 @@ def _settled(
         stuck = result.problem is not None and result.problem.id == "transition-stuck"
         run.actions.append(Action("reverse", module.name, wanted.nevra, "failed" if stuck else "done"))
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
-        _record(run, wanted.nevra, module.name, state="stalled", tries=record.tries + 1, retry_at=when)
+        tries = record.tries + 1
+        records.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
         run.retry_in = pause
         return False
     run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
@@ -290,11 +283,11 @@ def _settled(
     if crashed or klp.one(run.paths, module.name) is not None:
         # It is in the kernel and not what it should be, or it took its loader down: never again.
         why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
-        _block(run, wanted.nevra, why)
+        records.block(run, wanted.nevra, why)
         if not crashed:
             loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)
     else:
-        _record(run, wanted.nevra, module.name, state="idle")
+        records.change(run, wanted.nevra, module.name, state="idle")
     return False
 
 
@@ -313,69 +306,12 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
         guard.change(run.paths, disown)
     except (OSError, state.Broken) as error:
         run.add(problem("state-unwritable", why=error))
-    _record(run, wanted.nevra, "", state="idle")
+    records.change(run, wanted.nevra, "", state="idle")
     expected = build_ids[0] if build_ids else ""
     fault = loader.await_others(run.paths, module.name, expected, run.config.transition_timeout)
     if fault:
         run.add(taken)
     return not fault
-
-
-def _block(run: Run, nevra: str, why: str) -> None:
-    try:
-        guard.block(run.paths, nevra, why, "guard")
-    except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
-    run.note("block", "", "", nevra, "done", 0.0, reason=why)
-
-
-def _after_load(run: Run, wanted: Wanted) -> bool:
-    """The set is in force: ask the health checks, keep copies, let it settle; whether it was blocked.
-
-    The record says ``loading`` until the end, so that a run that is killed here is taken up again.
-    """
-    _retire(run, wanted.nevra)
-    # What was in force before passed when it was new: what fails now has another cause. And at boot the
-    # services that are asked about are not there yet.
-    known = wanted.kept or guard.read(run.paths).records[wanted.nevra].proved
-    failed = "" if known or os.path.exists(run.paths.booting) else health.failing(run.config)
-    if failed:
-        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed))
-        _block(run, wanted.nevra, f"health check failed: {failed}")
-        return True
-    try:
-        why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
-        kept.tidy(run.paths, run.kernel.release)
-    except (OSError, state.Broken) as error:
-        why = str(error)
-    if why:
-        run.add(problem("not-kept", nevra=wanted.nevra, why=why))
-    _record(
-        run,
-        wanted.nevra,
-        "",
-        state="settling",
-        tries=0,
-        retry_at="",
-        since=state.now(),
-        uptime=kernels.uptime(run.paths),
-        boot_id=run.kernel.boot_id,
-    )
-    return False
-
-
-def _retire(run: Run, wanted: str) -> None:
-    """What else was settling is out of the kernel now: a crash from here on says nothing about it."""
-
-    def work(state_of: guard.Guard) -> None:
-        for nevra, record in state_of.records.items():
-            if nevra != wanted and record.state in ("settling", "stalled"):
-                state_of.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
-
-    try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
 
 
 def _clear_leftovers(run: Run) -> None:
@@ -418,7 +354,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -
         if result.outcome == "stalled":
             run.retry_in = run.retry_in or RETRY_SECONDS[0]
     if todo.unload and not klp.read(run.paths):
-        _retire(run, "")
+        records.retire(run, "")
     _clear_leftovers(run)
 
 

@@ -32,6 +32,8 @@ def keep(
             target = f"{folder}/{module.name}.ko"
             data = state.read_bytes(module.path, MAX_FILE)
             digest = hashlib.sha256(data).hexdigest()
+            if not data or module.digest not in ("", digest):
+                return f"{module.path} is not what was loaded any more"
             if module.path != target and _digest(target) != digest:
                 state.write_bytes(target, data)
             if module.manifest is not None and module.path != target:

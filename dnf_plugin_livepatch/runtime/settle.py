@@ -43,9 +43,9 @@ def check(paths: Paths, settle_time: float) -> Tuple[List[str], List[str], bool]
         guard.change(paths, work)
     for nevra, found in bad:
         guard.block(paths, nevra, f"the kernel reported: {found}", "guard")
-        journal.append(paths, "block", nevra=nevra, outcome="done", reason=found)
+        journal.remember(paths, "block", nevra=nevra, outcome="done", reason=found)
     for nevra in good:
-        journal.append(paths, "good", nevra=nevra, outcome="done")
+        journal.remember(paths, "good", nevra=nevra, outcome="done")
     return good, [nevra for nevra, _ in bad], waiting
 
 
@@ -59,7 +59,11 @@ def main(paths: Paths) -> int:
         if blocked:
             from . import reconcile
 
-            reconcile.reconcile(paths, config)
+            try:
+                reconcile.reconcile(paths, config)
+            except reconcile.Refused as refused:
+                print(f"livepatch: {refused.problem.text}", file=sys.stderr)
+                return 1
     except (OSError, state.Broken) as error:
         print(f"livepatch: {error}", file=sys.stderr)
         return 1

@@ -68,7 +68,7 @@ def test_man_pages_are_of_this_version(name):
 
 
 def test_a_command_reaches_the_demo_host_unchanged(tmp_path):
-    """`make vm CMD=…` with what make or a shell would expand; a stand-in Python prints it and ends with 9."""
+    """`make vm CMD=…` with what make or a shell would expand; a stand-in prints it and ends with 9."""
     stand_in = tmp_path / "python"
     stand_in.write_text('#!/bin/sh\nprintf "%s" "$CMD"; exit 9\n')
     stand_in.chmod(0o755)

@@ -206,6 +206,21 @@ def test_nothing_in_a_state_file_reaches_the_terminal_raw(
     assert "\033" not in out.out + out.err and "\007" not in out.out + out.err
 
 
+def test_a_name_means_the_build_that_is_out_for_unblock_and_the_one_that_is_in_for_block(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    v1, v2 = host.host.patch("1"), host.host.patch("2")
+    host.host.install(v1)
+    cli.main(["reconcile"])
+    host.host.install(v2)
+    guard.block(host.paths, str(v2.nevra), "it crashed here")
+    capsys.readouterr()
+    assert cli.main(["unblock", v2.nevra.name]) == 0
+    assert str(v2.nevra) in capsys.readouterr().out and guard.blocked(host.paths) == {}
+    assert cli.main(["block", v2.nevra.name]) == 0
+    assert str(v1.nevra) in guard.blocked(host.paths)
+
+
 def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     host.host.put("/usr/bin/x", "")
     assert cli.main(["doctor"]) == 0

@@ -196,3 +196,50 @@ def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
         host.reboot()
         run(host)
     assert guard.read(host.paths).kept
+
+
+def test_a_transition_that_somebody_else_began_is_left_to_them(host):
+    v1 = host.patch("1", behave="stall")
+    host.install(v1)
+    host.insmod(v1.modules[0].path)
+    host.config = host.config._replace(transition_timeout=0.2)
+    result = run(host)
+    assert host.modules() == ["lp_1"] and "module-not-in-force" in ids(result) and not result.ok
+    host.put("/sys/kernel/livepatch/lp_1/transition", "0\n")
+    assert run(host).ok and host.running() == ["lp_1"]
+
+
+def test_a_transition_of_others_that_ends_while_it_is_waited_for(host, monkeypatch):
+    v1 = host.patch("1", behave="stall")
+    host.install(v1)
+    host.insmod(v1.modules[0].path)
+    waited = loader.await_others
+
+    def end(*args):
+        host.put("/sys/kernel/livepatch/lp_1/transition", "0\n")
+        return waited(*args)
+
+    monkeypatch.setattr(loader, "await_others", end)
+    result = run(host)
+    assert result.ok and [row.nevra for row in result.in_force] == [str(v1.nevra)]
+
+
+def test_half_a_set_is_watched_and_a_power_cut_does_not_block_it(host):
+    v1 = host.patch("1", "one", "two", replace=False)
+    host.install(v1)
+    good = open(v1.modules[1].path, "rb").read()
+    with open(v1.modules[1].path, "ab") as file:
+        file.write(b"spoiled")
+    assert not run(host).ok and host.running() == ["one"]
+    assert guard.read(host.paths).records[str(v1.nevra)].state == "settling"
+    host.reboot(clean=False)
+    with open(v1.modules[1].path, "wb") as file:
+        file.write(good)
+    assert run(host).ok and host.running() == ["one", "two"]
+
+
+def test_what_changed_while_it_was_checked_is_not_kept_as_the_last_good_one(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    host.config = host.config._replace(health_check=(f"/bin/rm {v1.modules[0].path}",))
+    assert "not-kept" in ids(run(host)) and guard.read(host.paths).kept == []

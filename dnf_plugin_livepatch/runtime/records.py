@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guard's record of the set that reconcile brings in force, and what follows when it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..messages import problem
+from . import guard, health, kept, klp, state
+from . import kernel as kernels
+
+if TYPE_CHECKING:
+    from .converge import Run
+    from .desired import Wanted
+
+
+def change(run: Run, nevra: str, module: str, **fields: object) -> None:
+    """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
+
+    def work(state_of: guard.Guard) -> None:
+        old = state_of.records.get(nevra, guard.Record("idle", boot_id=run.kernel.boot_id))
+        state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
+        if module and not klp.loaded(run.paths, module):
+            state_of.owned.pop(module, None)
+
+    try:
+        guard.change(run.paths, work)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+
+
+def block(run: Run, nevra: str, why: str) -> None:
+    """Keep ``nevra`` out from now on, and tell history why."""
+    try:
+        guard.block(run.paths, nevra, why, "guard")
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+    run.note("block", "", "", nevra, "done", 0.0, reason=why)
+
+
+def retire(run: Run, wanted: str) -> None:
+    """What else was settling is out of the kernel now: a crash from here on says nothing about it."""
+
+    def work(state_of: guard.Guard) -> None:
+        for nevra, record in state_of.records.items():
+            if nevra != wanted and record.state in ("settling", "stalled"):
+                state_of.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
+
+    try:
+        guard.change(run.paths, work)
+    except (OSError, state.Broken) as error:
+        run.add(problem("state-unwritable", why=error))
+
+
+def unfinished(run: Run, wanted: Wanted) -> bool:
+    """Is this set, which is in force, still to be asked for its health, kept and watched?
+
+    So it is after a run that was killed, and where a package's own scriptlet loaded it, which no record
+    of this boot tells of.
+    """
+    boot_id = run.kernel.boot_id
+    state_of = guard.read(run.paths)
+    record = state_of.records.get(wanted.nevra)
+    if record is not None and record.boot_id == boot_id:
+        return record.state == "loading"
+    return all(module.name in state_of.ours(boot_id) for module in wanted.modules)
+
+
+def broken_off(run: Run, wanted: Wanted) -> bool:
+    """A set could not be loaded to its end; whether it was blocked for it.
+
+    What is in the kernel of it is watched like any other: a crash is not taken for one while loading.
+    """
+    state_of = guard.read(run.paths)
+    record = state_of.records.get(wanted.nevra)
+    if record is not None and record.state == "loading":
+        inside = any(klp.loaded(run.paths, module.name) for module in wanted.modules)
+        uptime = kernels.uptime(run.paths)
+        change(run, wanted.nevra, "", state="settling" if inside else "idle", uptime=uptime)
+    return wanted.nevra in state_of.blocked()
+
+
+def after_load(run: Run, wanted: Wanted) -> bool:
+    """The set is in force: ask the health checks, keep copies, let it settle; whether it was blocked.
+
+    The record says ``loading`` until the end, so that a run that is killed here is taken up again.
+    """
+    retire(run, wanted.nevra)
+    # What was in force before passed when it was new: what fails now has another cause. And at boot the
+    # services that are asked about are not there yet.
+    record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
+    known = wanted.kept or record.proved
+    failed = "" if known or os.path.exists(run.paths.booting) else health.failing(run.config)
+    if failed:
+        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed))
+        block(run, wanted.nevra, f"health check failed: {failed}")
+        return True
+    try:
+        why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
+        kept.tidy(run.paths, run.kernel.release)
+    except (OSError, state.Broken) as error:
+        why = str(error)
+    if why:
+        run.add(problem("not-kept", nevra=wanted.nevra, why=why))
+    change(
+        run,
+        wanted.nevra,
+        "",
+        state="settling",
+        tries=0,
+        retry_at="",
+        since=state.now(),
+        uptime=kernels.uptime(run.paths),
+        boot_id=run.kernel.boot_id,
+    )
+    return False
