@@ -384,9 +384,11 @@ def commit(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
 
 def hide(base: Any, nevras: Iterable[str], exact: Sequence[str] = ()) -> None:
     """Exclude these builds, so that DNF's own upgrade does not take them, but for those that a spec in
-    ``exact`` names with their version."""
+    ``exact`` names with their version, and those that are installed: without their copy in a repository
+    distro-sync would go back behind them, and reinstall would not find them."""
     wanted = set(nevras)
     names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
+    wanted -= {str(nevra_of(package)) for package in base.sack.query().installed().filterm(name=names)}
     offered = base.sack.query().available().filterm(name=names)
     hidden = [
         package

@@ -119,9 +119,12 @@ def keep_out(base: Any, packages: List[Any], allow_erasing: bool) -> str:
         return "the upgrade cannot be resolved as it is"
     chosen = base.sack.query().filterm(pkg=packages)
     base.sack.add_excludes(chosen)
-    why = _differs(before, _upgrade(base, allow_erasing), {str(package) for package in packages})
-    if why:
-        base.sack.remove_excludes(chosen)
+    why = "the trial did not end"
+    try:
+        why = _differs(before, _upgrade(base, allow_erasing), {str(package) for package in packages})
+    finally:
+        if why:
+            base.sack.remove_excludes(chosen)
     return why
 
 

@@ -215,6 +215,18 @@ def test_undo_and_an_exact_name_reach_a_blocked_patch(host):
     assert P2 in host.dnf("install", P2).new
 
 
+def test_a_blocked_patch_that_is_installed_is_neither_downgraded_nor_missing(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.repos(base="patches")
+    assert P2 in host.dnf("upgrade").new
+    host.python(BLOCK.format(P2))
+    answer = host.dnf("distro-sync")
+    assert answer.code == 0 and not answer.new and not answer.gone, answer.text
+    again = host.dnf("reinstall", stock.P2.name)
+    assert again.code == 0 and "Reinstalling" in again.text, again.text
+
+
 # A stand-in for the command of dnf-plugins-core: what its second half does to the goal.
 OFFLINE = """
 import dnf, dnf.cli
