@@ -7,10 +7,10 @@ For reconcile and status:
     What the client says is in force now. Never raises; ``state`` is one of
     ``in-force``, ``partial`` (some are, some are not), ``outdated``, ``none``, ``unsupported``,
     ``unknown`` (no answer that may be believed; ``why`` says which) and ``absent``.
-``apply(profile, kernel, timeout=0) -> ClientResult``
-    Let the client load what is installed, then read its state again; an exit code alone is no
-    success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load), ``failed``, ``absent``
-    or ``refused`` (a rival that we never drive); ``ok`` is True for the first two.
+``apply(profile, kernel, timeout=0, out=()) -> ClientResult``
+    Let the client load what is installed but for the packages ``out``, then read its state again; an
+    exit code alone is no success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load),
+    ``failed``, ``absent`` or ``refused`` (a rival that we never drive); ``ok`` is True for the first two.
 ``remove(profile, kernel, timeout=0) -> ClientResult``
     Let the client take everything out of force, and read its state again.
 
@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..model import Kernel
+from ..model import Kernel, Nevra
 from ..profile_file import Client, Profile
 
 MAX_OUTPUT = 1 << 18
@@ -210,6 +210,31 @@ def _absent(client: Client, commands: Tuple[Tuple[str, ...], ...]) -> ClientStat
     return ClientState(client.title, "absent", f"{names or 'its program'} is not there")
 
 
+def _summary(entries: Sequence[Entry]) -> str:
+    active = [entry.active for entry in entries]
+    return "none" if not any(active) else "in-force" if all(active) else "partial"
+
+
+def _belongs(entry: Entry, package: Nevra) -> bool:
+    """Whether the patch is the package's, whose name ends as the patch's begins: KERNEL/PATCH/OBJECT.
+
+    The package's version and release are the end of PATCH, or its name has them too.
+    """
+    end = "-" + "-".join(entry.name.split("/")[:2])
+    return any(
+        name.endswith(end) for name in (package.name, f"{package.name}-{package.version}-{package.release}")
+    )
+
+
+def _without(entries: Tuple[Entry, ...], out: Sequence[Nevra]) -> Tuple[Entry, ...]:
+    return tuple(entry for entry in entries if not any(_belongs(entry, package) for package in out))
+
+
+def holds(found: ClientState, package: Nevra) -> bool:
+    """Whether the client lists patches of this very package, and all of them as in force."""
+    return _summary([entry for entry in found.entries if _belongs(entry, package)]) == "in-force"
+
+
 def state(profile: Profile, kernel: Kernel) -> ClientState:
     """What the profile's client says is in force on the running kernel; never raises."""
     client = profile.client
@@ -228,8 +253,7 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
     except _Unusable as error:
         return ClientState(client.title, "unknown", str(error))
     if outcome == "done":
-        active = [entry.active for entry in entries]
-        outcome = "none" if not any(active) else "in-force" if all(active) else "partial"
+        outcome = _summary(entries)
     cves = _cves(client, entries) if outcome in ("in-force", "partial", "outdated") else ()
     return ClientState(client.title, outcome, "", _effective(client, kernel), entries, cves)
 
@@ -252,10 +276,14 @@ def _run_all(
     return ""
 
 
-def apply(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
+def apply(
+    profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Nevra] = ()
+) -> ClientResult:
     """Let the client put its installed patches in force; ``timeout`` 0 is the profile's, in seconds.
 
     Where its command takes an {id}, it is run once for each patch that its state lists as inactive.
+    The packages ``out`` are installed too, and must not be loaded: their patches are passed over.
+    Where those cannot be told from the others nothing is run, and the outcome is ``failed``.
     """
     import time
 
@@ -272,15 +300,24 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
     if any("{id}" in word for word in argv):
         if before.state == "unknown":
             return ClientResult("failed", f"{client.title}: {before.why}", before)
-        todo = tuple(entry.id for entry in before.entries if not entry.active)
+        entries = _without(before.entries, out)
+        todo = tuple(entry.id for entry in entries if not entry.active)
+        hidden = [item for item in out if not any(_belongs(entry, item) for entry in before.entries)]
+    else:
+        hidden = list(out)
+    if todo and hidden:
+        reason = f"{client.title} might load {hidden[0]} with it, which is to stay out"
+        return ClientResult("failed", reason, before)
     why = _run_all(client, "apply", argv, kernel, todo, timeout or client.timeout)
     after = state(profile, kernel)
+    entries = _without(after.entries, out)
+    told = after.state if entries == after.entries else _summary(entries)
     seconds = time.monotonic() - started
-    if not why and after.state == "in-force":
+    if not why and told == "in-force":
         return ClientResult("done", "", after, seconds)
-    if not why and after.state == "none" and not after.entries:
+    if not why and told == "none" and not entries:
         return ClientResult("nothing", f"{client.title} has nothing to load", after, seconds)
-    reason = why or after.why or f"it reports {after.state} after loading"
+    reason = why or after.why or f"it reports {told} after loading"
     return ClientResult("failed", f"{client.title}: {reason}", after, seconds)
 
 

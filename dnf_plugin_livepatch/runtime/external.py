@@ -12,7 +12,7 @@ import os
 from typing import Callable, Container, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..messages import problem
-from ..model import Action, InForce, InstalledPatch, Kernel, Problem
+from ..model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
 from ..profile_file import Profile
 from . import clients
 
@@ -47,6 +47,19 @@ def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> Tuple[Installed
     return found[:1] if rule.cumulative else found
 
 
+def _shut_out(
+    rule: Profile, rules: Iterable[Profile], patches: Sequence[InstalledPatch], stays_out: Container[str]
+) -> Tuple[Nevra, ...]:
+    """What is to stay out and ``rule``'s client would load as well: profiles may share one client."""
+    commands = {other.name: other.client.apply for other in rules if other.client is not None}
+    mine = commands[rule.name]
+    return tuple(
+        patch.nevra
+        for patch in patches
+        if patch.kind == "patch" and commands.get(patch.profile) == mine and str(patch.nevra) in stays_out
+    )
+
+
 def _label(rule: Profile) -> str:
     return rule.name.replace("-", "_")  # fit to stand where a module's name is expected
 
@@ -66,7 +79,7 @@ def _in_force(found: clients.ClientState) -> bool:
 
 
 def converge(
-    rules: Iterable[Profile],
+    rules: Sequence[Profile],
     patches: Sequence[InstalledPatch],
     kernel: Kernel,
     timeout: float,
@@ -106,7 +119,8 @@ def converge(
             continue
         desired += mine
         before = clients.state(rule, kernel)
-        result = clients.apply(rule, kernel, max(timeout, rule.client.timeout))
+        shut = _shut_out(rule, rules, patches, stays_out)
+        result = clients.apply(rule, kernel, max(timeout, rule.client.timeout), shut)
         if result.after != before or not result.ok:
             outcome = "done" if result.ok else "failed"
             actions.append(Action("load", _label(rule), mine[0], outcome, round(result.seconds, 3)))
@@ -139,11 +153,12 @@ def rows(
         if not rival and not mine:
             continue
         told = clients.state(rule, kernel)
-        reason = "" if _in_force(told) else told.why or told.state
         for patch in mine:
             nevra = str(patch.nevra)
             cves = told.cves or cover.get(nevra, ()) or patch.cves
-            found.append(Row(_label(rule), rule.name, nevra, _in_force(told), cves, reason))
+            loaded = _in_force(told) or clients.holds(told, patch.nevra)
+            reason = "" if loaded else told.why or told.state
+            found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))
         if rival and _in_force(told):
             found.append(Row(_label(rule), rule.name, "", True, told.cves, ""))
     return tuple(found)

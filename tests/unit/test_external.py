@@ -129,3 +129,56 @@ def test_a_client_that_does_not_take_it_out_is_told(ksplice, tmp_path):
     (tmp_path / "broken").write_text("fail")
     after = external.converge([ksplice], (), UEK, 1, (), dict(first.ours), lambda nevra: True)
     assert [p.id for p in after.problems] == ["client-left"] and after.ours == first.ours
+
+
+@pytest.fixture
+def hot(tmp_path):
+    """openEuler's two profiles, which share one client, and a patch of each: cumulative and single."""
+    names = ("openeuler", "openeuler-single")
+    both = [install(tmp_path, name, "syscare.py", ("syscare",)) for name in names]
+    base = OE.release[:-7]
+    names = ("ACC-1-1", "SGL_CVE_2024_1-1-1")
+    rows(
+        tmp_path,
+        *((UUID + str(n), f"kernel-{base}/{name}/vmlinux", "NOT-APPLIED") for n, name in enumerate(names)),
+    )
+    packages = (
+        package("openeuler", f"patch-kernel-{base}-ACC", "1", "1"),
+        package("openeuler-single", f"patch-kernel-{base}-SGL_CVE_2024_1", "1", "1"),
+    )
+    return both, packages
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_blocked_patch_is_not_loaded_with_another_of_the_same_client(hot, tmp_path, bad):
+    both, packages = hot
+    good, out = str(packages[1 - bad].nevra), str(packages[bad].nevra)
+    for _ in range(2):
+        found = external.converge(both, packages, OE, 1, {out})
+        assert found.problems == () and found.desired == (good,)
+        assert [item.nevra for item in found.in_force] == [good]
+    states = [line.split()[2] for line in (tmp_path / "patches").read_text().splitlines()]
+    assert states[bad] == "NOT-APPLIED" and states[1 - bad] == "ACTIVED"
+    told = {row.package: (row.in_force, row.reason) for row in external.rows(both, packages, OE, {})}
+    assert told == {good: (True, ""), out: (False, "partial")}
+    external.converge(both, packages, OE, 1)
+    assert "NOT-APPLIED" not in (tmp_path / "patches").read_text()
+
+
+def test_nothing_is_loaded_where_the_blocked_patch_cannot_be_told(hot, tmp_path):
+    both, packages = hot
+    (tmp_path / "patches").write_text((tmp_path / "patches").read_text().replace("/ACC-1-1/", "/acc/"))
+    found = external.converge(both, packages, OE, 1, {str(packages[0].nevra)})
+    assert [item.id for item in found.problems] == ["client-failed"] and found.in_force == ()
+    assert str(packages[0].nevra) in found.problems[0].text
+    assert "ACTIVED" not in (tmp_path / "patches").read_text()
+
+
+def test_a_client_that_loads_all_or_nothing_is_not_run_while_a_package_must_stay_out(ksplice, tmp_path):
+    twin = ksplice._replace(name="ksplice-too")
+    other = package("ksplice-too", "uptrack-updates-too", "1")
+    for installed, out in (((NEW, OLD), OLD), ((NEW, other), other)):
+        found = external.converge([ksplice, twin], installed, UEK, 1, {str(out.nevra)})
+        assert [item.id for item in found.problems] == ["client-failed"] and found.in_force == ()
+        assert str(out.nevra) in found.problems[0].text and (tmp_path / "available").exists()
+    assert external.converge([ksplice, twin], (NEW,), UEK, 1, {str(OLD.nevra)}).problems == ()
