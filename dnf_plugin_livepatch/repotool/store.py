@@ -121,7 +121,11 @@ class Store:
         sync(generation)
 
     def place(self, source: str, location: str, checksum: str) -> None:
-        """Put an RPM where it is published: a hard link on one file system, else a verified copy."""
+        """Put an RPM where it is published, verified.
+
+        A hard link to what another repository publishes, where that is possible, since no such file ever
+        changes. Anything else is copied: whoever made it may write into it again.
+        """
         target = self.at(location)
         if os.path.exists(target):
             if digest(target) == checksum:
@@ -131,10 +135,9 @@ class Store:
         partial = target + ".partial"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
-        try:
-            os.link(source, partial)
-        except OSError:
-            shutil.copyfile(source, partial)
+        before, _, rest = source.rpartition("/" + location)
+        if not (before and not rest and Store(before).exists() and _linked(source, partial)):
+            _copy(source, partial)
         if digest(partial) != checksum:
             os.unlink(partial)
             raise ToolError("disk", reason=f"{source} changed while it was read")
@@ -249,6 +252,25 @@ class Store:
                     os.rmdir(os.path.dirname(file))
             shutil.rmtree(path)
         return removed
+
+
+def _linked(source: str, target: str) -> bool:
+    """Whether ``target`` could be made a hard link to ``source``."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file; where the file system can, both share their blocks until one is written."""
+    try:
+        with open(source, "rb") as old, open(target, "wb") as new:
+            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
+                pass
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _listed(generation: str) -> Set[str]:
