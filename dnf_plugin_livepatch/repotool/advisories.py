@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+import re
+from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import createrepo_c as cr
 
@@ -20,7 +21,7 @@ from ..record import KernelNote, PatchNote, Record, Step
 from .errors import ToolError
 from .metadata import Update, advisory_view, issued_of, update_of
 from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings
-from .view import Package, cve_order
+from .view import Advisory, Package, cve_order
 
 _WORDS = {
     "critical": "Critical",
@@ -48,6 +49,17 @@ _ATTRIBUTES = (
     "solution",
 )
 _CVE_URL = "https://www.cve.org/CVERecord?id="
+# How the texts that are made here begin; any other text of a published advisory is somebody's own.
+_MADE = {
+    "title": re.compile(r"Live patch for kernel (\S+(?:, \S+)*)\Z"),
+    "summary": re.compile(r"Closes \d+ CVE\(s\) of the running kernel without a reboot\.\Z"),
+    "description": re.compile(
+        r"(?:Cumulative live patch for kernel \S+\.\n)+It covers these kernel releases"
+    ),
+    "solution": re.compile(r"Run 'dnf upgrade'\. No reboot is needed\.\Z"),
+}
+_COVERED = re.compile(r"^Cumulative live patch for kernel (\S+)\.$", re.MULTILINE)
+_LEFT_OPEN = re.compile(r"^\* (CVE-[0-9-]+): (.+)$", re.MULTILINE)
 
 
 class Incoming(NamedTuple):
@@ -58,11 +70,22 @@ class Incoming(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What an advisory is to say."""
+    """What an advisory is to say, and in ``old`` what it says already where it is published."""
 
     id: str
     entry: Mapping[str, Any]
     items: Tuple[Incoming, ...]
+    old: Optional[Advisory] = None
+
+    def made(self, name: str) -> str:
+        """The published text ``name`` if it was made here, else ""."""
+        text = str(getattr(self.old, name, ""))
+        return text if _MADE[name].match(text) else ""
+
+    def text(self, name: str) -> str:
+        """What advisory.yml gives as ``name``, or gave when this was published; "" for neither."""
+        own = "" if self.made(name) else str(getattr(self.old, name, ""))
+        return str(self.entry.get(name) or own)
 
 
 def moment(text: str) -> datetime.datetime:
@@ -111,7 +134,7 @@ def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) ->
 
 
 def _cves(draft: Draft) -> List[str]:
-    found = set(draft.entry.get("cves", ()))
+    found = {*draft.entry.get("cves", ()), *(draft.old.cves if draft.old else ())}
     for item in draft.items:
         found.update(item.package.own_cves)
         for manifest in item.manifests:
@@ -124,12 +147,17 @@ def _severity(draft: Draft) -> str:
         words = [severity_word(m.severity) for item in draft.items for m in item.manifests]
     except ValueError as error:
         raise ToolError("advisory-fault", file=draft.id, fault=error) from None
+    if draft.old:
+        words.append(_WORDS.get(draft.old.severity.lower(), ""))
     told = [word for word in words if word]
     return str(draft.entry.get("severity") or max(told, key=SEVERITIES.index, default=""))
 
 
 def _kernels(draft: Draft) -> List[str]:
-    return sorted({release for item in draft.items for release in item.package.kernels})
+    found = {release for item in draft.items for release in item.package.kernels}
+    title = _MADE["title"].match(draft.made("title"))
+    found.update(title[1].split(", ") if title else (), _COVERED.findall(draft.made("description")))
+    return sorted(found)
 
 
 def _description(draft: Draft, cves: Sequence[str]) -> str:
@@ -137,7 +165,8 @@ def _description(draft: Draft, cves: Sequence[str]) -> str:
     lines.append("It covers these kernel releases and no others, and takes effect without a reboot.")
     if cves:
         lines += ["", "Closed while the kernel runs:", *(f"* {cve}" for cve in cves)]
-    unfixable = {u.cve: u.reason for item in draft.items for m in item.manifests for u in m.unfixable}
+    unfixable = dict(_LEFT_OPEN.findall(draft.made("description")))
+    unfixable.update({u.cve: u.reason for item in draft.items for m in item.manifests for u in m.unfixable})
     if unfixable:
         lines += ["", "Not closed by any live patch of this kernel; boot a later kernel for:"]
         lines += [f"* {cve}: {unfixable[cve]}" for cve in sorted(unfixable, key=cve_order)]
@@ -151,19 +180,22 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
     update.id, update.status = draft.id, "final"
     update.type = entry.get("type", "security" if cves else "bugfix")
     update.fromstr = settings.sender
-    update.title = entry.get("title") or "Live patch for kernel " + ", ".join(_kernels(draft))
+    update.title = draft.text("title") or "Live patch for kernel " + ", ".join(_kernels(draft))
     if severity:
         update.severity = severity
     rights = entry.get("rights") or settings.rights
     if rights:
         update.rights = rights
     update.summary = (
-        entry.get("summary") or f"Closes {len(cves)} CVE(s) of the running kernel without a reboot."
+        draft.text("summary") or f"Closes {len(cves)} CVE(s) of the running kernel without a reboot."
     )
-    update.description = entry.get("description") or _description(draft, cves)
-    update.solution = entry.get("solution") or "Run 'dnf upgrade'. No reboot is needed."
+    update.description = draft.text("description") or _description(draft, cves)
+    update.solution = draft.text("solution") or "Run 'dnf upgrade'. No reboot is needed."
     update.updated_date = moment(now)
     given = [dict(reference) for reference in entry.get("references", ())]
+    if draft.old:
+        ids = {reference["id"] for reference in given}
+        given += [reference._asdict() for reference in draft.old.references if reference.id not in ids]
     known = {reference["id"] for reference in given if reference["type"] == "cve"}
     given += [
         {"type": "cve", "id": cve, "href": _CVE_URL + cve, "title": cve} for cve in cves if cve not in known
@@ -203,7 +235,8 @@ def merge(
 ) -> Tuple[List[Update], List[str], List[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
-    An advisory that is published keeps its id, type, issue date and packages. Raises ToolError.
+    An advisory that is published keeps its id, type, issue date and packages, and of the rest what
+    the draft does not say anew; its texts tell of the old packages too. Raises ToolError.
     """
     result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
     added, changed = [], []
@@ -211,8 +244,8 @@ def merge(
         issued = _issued(draft)
         update = cr.UpdateRecord()
         packages = [item.package for item in draft.items]
-        _fill(update, draft, settings, now)
         if draft.id not in index:
+            _fill(update, draft, settings, now)
             update.version = "1"
             update.issued_date = moment(issued or now)
             _list(update, packages, ())
@@ -222,6 +255,9 @@ def merge(
             continue
         old = result[index[draft.id]].record()
         view = advisory_view(old)
+        _fill(update, draft._replace(old=view), settings, now)
+        if old.rights and not draft.entry.get("rights"):
+            update.rights = old.rights
         if view.type != update.type:
             raise ToolError("advisory-changed", id=draft.id, field="type")
         if draft.entry.get("issued") and issued != issued_of(old):
@@ -230,9 +266,6 @@ def merge(
         new = [package for package in packages if package.nevra not in listed]
         if not new and set(_cves(draft)) <= set(view.cves):
             continue
-        for reference in old.references:
-            if reference.id not in {one.id for one in update.references}:
-                update.append_reference(reference)
         update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
         update.issued_date = moment(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
