@@ -25,10 +25,11 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..model import Kernel, Nevra
 from ..profile_file import Client, Profile
+from . import program
 
-MAX_OUTPUT = 1 << 18
 MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
 _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
 _SHAPES = {
@@ -78,57 +79,9 @@ class ClientResult(NamedTuple):
         return self.outcome in ("done", "nothing")
 
 
-class _Unusable(Exception):
-    """The client ran, or did not, and gave nothing that may be believed."""
-
-
 def _run(argv: Tuple[str, ...], timeout: float) -> Tuple[int, str]:
-    """Exit code and output of ``argv``. Raises _Unusable on a timeout, a signal or too much output."""
-    import selectors
-    import signal
-    import subprocess
-    import time
-
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
-    try:
-        child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment, cwd="/", start_new_session=True,
-        )
-    except OSError as error:
-        raise _Unusable(f"{argv[0]} cannot be run: {error.strerror}") from None
-    assert child.stdout is not None
-    deadline = time.monotonic() + timeout
-    data, fault = b"", ""
-    with child.stdout, selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while not fault:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                fault = f"{argv[0]} did not end within {timeout:g} seconds"
-                break
-            if not selector.select(min(left, 0.5)):
-                if child.poll() is not None:
-                    break  # a daemon that it started holds the pipe open
-                continue
-            block = os.read(child.stdout.fileno(), 65536)
-            if not block:
-                break
-            data += block
-            if len(data) > MAX_OUTPUT:
-                fault = f"{argv[0]} wrote more than {MAX_OUTPUT} bytes"
-        if not fault:
-            try:
-                child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                fault = f"{argv[0]} did not end within {timeout:g} seconds"
-    if fault:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        raise _Unusable(fault)
-    if child.returncode < 0:
-        raise _Unusable(f"{argv[0]} was ended by signal {-child.returncode}")
-    return child.returncode, data.decode("utf-8", "replace")
+    """Exit code and output of ``argv``, in an environment of ours. Raises program.Unusable."""
+    return program.run(argv, timeout, _ENVIRONMENT)
 
 
 def _fill(argv: Tuple[str, ...], kernel: Kernel, identifier: str = "") -> Tuple[str, ...]:
@@ -153,10 +106,10 @@ def _pattern(rule: str) -> "re.Pattern[str]":
 
 
 def _entries(client: Client, kernel: Kernel, output: str) -> Tuple[Entry, ...]:
-    """The patches in a client's output; every line must be known. Raises _Unusable."""
+    """The patches in a client's output; every line must be known. Raises program.Unusable."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
     if len(lines) > MAX_LINES:
-        raise _Unusable(f"more than {MAX_LINES} lines of state")
+        raise program.Unusable(f"more than {MAX_LINES} lines of state")
     rules = [_pattern(rule) for rule in client.lines]
     ignored = [_pattern(rule) for rule in client.ignore]
     prefix = _fill((client.only,), kernel)[0]
@@ -166,11 +119,11 @@ def _entries(client: Client, kernel: Kernel, output: str) -> Tuple[Entry, ...]:
             continue
         match = next((m for m in (rule.match(line) for rule in rules) if m), None)
         if match is None:
-            raise _Unusable(f"a line of its state is not understood: {line[:80]!r}")
+            raise program.Unusable(f"a line of its state is not understood: {line[:80]!r}")
         fields: Dict[str, Optional[str]] = match.groupdict()
         word, name = fields.get("state"), fields.get("name") or ""
         if word is not None and word not in client.active + client.inactive:
-            raise _Unusable(f"the state {word[:40]!r} is not known")
+            raise program.Unusable(f"the state {word[:40]!r} is not known")
         if name.startswith(prefix):
             active = word is None or word in client.active
             found.append(Entry(fields.get("id") or "", name, active, fields.get("text") or ""))
@@ -183,7 +136,7 @@ def _effective(client: Client, kernel: Kernel) -> str:
         return ""
     try:
         code, output = _run(_fill(argv, kernel), client.timeout)
-    except _Unusable:
+    except program.Unusable:
         return ""
     release = output.strip()
     return release if code == 0 and _RELEASE.match(release) else ""
@@ -250,7 +203,7 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
         if not outcome:
             return ClientState(client.title, "unknown", f"{argv[0]} ended with exit code {code}")
         entries = _entries(client, kernel, output) if outcome == "done" else ()
-    except _Unusable as error:
+    except program.Unusable as error:
         return ClientState(client.title, "unknown", str(error))
     if outcome == "done":
         outcome = _summary(entries)
@@ -268,7 +221,7 @@ def _run_all(
     for identifier in todo:
         try:
             code, output = _run(_fill(argv, kernel, identifier), max(0.1, deadline - time.monotonic()))
-        except _Unusable as error:
+        except program.Unusable as error:
             return str(error)
         if (verb, code, "done") not in client.exits:
             last = "".join(c for c in " ".join(output.split())[-200:] if c.isprintable())

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs of others, such as a vendor's loader or a health check: run with every bound that there is.
+
+Whatever they do, stay in the kernel's uninterruptible sleep or leave children behind, the caller goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import subprocess
+
+MAX_OUTPUT = 1 << 18
+KILL_SECONDS = 5.0
+_POLL_SECONDS = 0.2
+_PIPE = 1 << 20  # as much as a pipe can hold
+
+
+class Unusable(Exception):
+    """The program ran, or did not, and gave nothing that may be believed; str() says why, in one line."""
+
+
+def run(
+    argv: Sequence[str], timeout: float, environment: Optional[Mapping[str, str]] = None, whole: bool = True
+) -> Tuple[int, str]:
+    """Exit code of ``argv`` and what it wrote, errors too; ``timeout`` is in seconds.
+
+    Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
+    more than MAX_OUTPUT bytes are a failure, without it their end is the answer. Raises Unusable.
+    """
+    import subprocess
+
+    try:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment, cwd="/", start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise Unusable(f"{argv[0]} cannot be run: {why}") from None
+    try:
+        data = _read(child, argv[0], timeout, whole)
+    except Unusable as fault:
+        raise Unusable(f"{fault}{_kill(child)}") from None
+    except BaseException:
+        _kill(child)
+        raise
+    if child.returncode < 0:
+        raise Unusable(f"{argv[0]} was ended by signal {-child.returncode}")
+    return child.returncode, data.decode("utf-8", "replace")
+
+
+def _read(child: "subprocess.Popen[bytes]", name: str, timeout: float, whole: bool) -> bytes:
+    """What the child wrote until it ended. Raises Unusable while it may be running still."""
+    import selectors
+    import time
+
+    assert child.stdout is not None
+    deadline = time.monotonic() + timeout
+    data, open_still, ended = b"", True, False
+    with child.stdout, selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while not ended:
+            ended = child.poll() is not None
+            left = deadline - time.monotonic()
+            if not ended and left <= 0:
+                raise Unusable(f"{name} did not end within {timeout:g} seconds")
+            if not open_still:
+                time.sleep(0 if ended else min(left, _POLL_SECONDS / 10))
+            elif selector.select(0 if ended else min(left, _POLL_SECONDS)):
+                # Once it has ended this is the last of it, in one read; what follows is another's.
+                block = os.read(child.stdout.fileno(), _PIPE)
+                open_still = bool(block)
+                data += block
+                if whole and len(data) > MAX_OUTPUT:
+                    raise Unusable(f"{name} wrote more than {MAX_OUTPUT} bytes")
+                data = data[-MAX_OUTPUT:]
+    return data
+
+
+def _kill(child: "subprocess.Popen[bytes]") -> str:
+    """End the child and its group; what to add to the failure when even that does not end it."""
+    import signal
+    import subprocess
+
+    if child.returncode is not None:
+        return ""  # its number may be another's by now
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait(KILL_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):  # another user's, or stuck in the kernel
+        return " and could not be killed"
+    return ""
