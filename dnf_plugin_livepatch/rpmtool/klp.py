@@ -24,6 +24,9 @@ _MAX_FUNCTIONS = 4096
 _SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
 _OBJECT = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
+# objtool's name for what an ordinary relocation meant before a late one took its place (klp-diff.c of
+# kernel 7): nothing refers to it any more, and the kernel passes over it like over a late symbol.
+_TOMBSTONE = ".klp.tombstone."
 _KLP_SYMBOL = re.compile(r"\.klp\.sym\.([A-Za-z0-9_-]{1,63})\.([^,]+),([0-9]{1,6})\Z")
 Place = Tuple[int, int]
 
@@ -173,10 +176,10 @@ def relocation_faults(elf: Elf) -> List[str]:
         elif match.group(2) != target:
             faults.append(f"section {section.name[:60]} relocates {target[:40] or 'nothing'}")
     for symbol in elf.symbols:
-        named = symbol.name.startswith(".klp.sym.")
-        if named and not _KLP_SYMBOL.match(symbol.name):
+        late = symbol.name.startswith((".klp.sym.", _TOMBSTONE))
+        if symbol.name.startswith(".klp.sym.") and not _KLP_SYMBOL.match(symbol.name):
             faults.append(f"symbol {symbol.name[:60]} is no OBJECT.NAME,POSITION")
-        elif named != (symbol.section == SHN_LIVEPATCH):
+        elif late != (symbol.section == SHN_LIVEPATCH):
             faults.append(f"symbol {symbol.name[:60] or '(unnamed)'} is half a late symbol")
     return faults
 

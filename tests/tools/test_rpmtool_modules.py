@@ -7,6 +7,7 @@ import os
 import struct
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rpmtool_support import fake_vmlinux, headers, kernel, run, source, tool
@@ -114,6 +115,19 @@ def test_late_relocations_and_jump_tables(path, tmp_path):
     assert {"jump-table-relocation", "klp-relocation-invalid"} <= ids(open(goal, "rb").read())
     run(["objcopy", "--redefine-sym", "patched_cmdline_proc_show=.klp.sym.vmlinux.x,0", str(path), goal])
     assert "klp-relocation-invalid" in ids(open(goal, "rb").read())
+
+
+def test_what_klp_build_leaves_of_a_replaced_relocation(path, tmp_path):
+    name, goal = ".klp.tombstone.saved_command_line", str(tmp_path / "livepatch_test.ko")
+    run(["objcopy", "--redefine-sym", f"patched_cmdline_proc_show={name}", str(path), goal])
+    assert "klp-relocation-invalid" in ids(open(goal, "rb").read())
+    with open(goal, "r+b") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        index = [symbol.name for symbol in table.iter_symbols()].index(name)
+        # st_shndx of an Elf64_Sym: SHN_LIVEPATCH, as objtool's post-link writes it.
+        file.seek(table["sh_offset"] + index * table["sh_entsize"] + 6)
+        file.write((0xFF20).to_bytes(2, "little"))
+    assert "klp-relocation-invalid" not in ids(open(goal, "rb").read())
 
 
 @pytest.mark.parametrize(
