@@ -56,13 +56,14 @@ _cache: Dict[Tuple[object, ...], Tuple[Tuple[Profile, ...], Tuple[str, ...]]] = 
 
 
 def _files(dirs: Sequence[str]) -> Dict[str, str]:
-    """The file of each profile: a later directory's file replaces an earlier one's of that name."""
-    present = [path for path in dirs if os.path.isdir(path)]
-    if not present:
-        beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "profiles")
-        present = [beside] if os.path.isdir(beside) else []
+    """The file of each profile: a later directory's file replaces an earlier one's of that name.
+
+    The first directory is the one of the shipped profiles; in a source tree they lie beside the package.
+    """
+    beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "profiles")
+    shipped = dirs[0] if dirs and os.path.isdir(dirs[0]) else beside
     found: Dict[str, str] = {}
-    for directory in present:
+    for directory in (shipped, *dirs[1:]):
         try:
             names = sorted(os.listdir(directory))
         except OSError:

@@ -14,7 +14,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
-from .. import config
+from .. import __version__, config
 from ..paths import Paths
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def parser(only: str = "") -> "argparse.ArgumentParser":
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    main_parser.add_argument("--version", action="version", version=f"livepatch {__version__}")
     verbs = main_parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
         if not only or name == only:

@@ -14,7 +14,7 @@ from fakehost import RELEASE
 from reporting import Telling
 from test_clients import install
 
-from dnf_plugin_livepatch import profiles
+from dnf_plugin_livepatch import __version__, profiles
 from dnf_plugin_livepatch.model import InstalledPatch, Nevra
 from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory
 from dnf_plugin_livepatch.runtime import kernel as kernels
@@ -55,6 +55,12 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as ended:
         cli.main([verb, "--help"])
     assert ended.value.code == 0 and "livepatch " + verb in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"livepatch {__version__}\n"
 
 
 def test_without_a_verb_the_verbs_are_said(capsys: pytest.CaptureFixture[str]) -> None:
