@@ -108,13 +108,24 @@ def _unknown(word: str) -> str:
     raise ValueError(f"severity {word!r} is none of {', '.join(SEVERITIES)}")
 
 
+def fits(nevra: Nevra, globs: Iterable[str]) -> bool:
+    """Whether the name, name-version-release or NEVRA fits one of ``globs``."""
+    names = nevra.name, f"{nevra.name}-{nevra.version}-{nevra.release}", str(nevra)
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
+
+
 def _entry_for(item: Incoming, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     for entry in entries:
-        globs = entry.get("packages") or ["*"]
-        names = str(item.package.nevra), item.package.nevra.name
-        if any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names):
+        if fits(item.package.nevra, entry.get("packages") or ["*"]):
             return entry
     return {}
+
+
+def unmatched(file: AdvisoryFile, nevras: Iterable[Nevra]) -> List[str]:
+    """The globs in ``file`` that fit none of ``nevras``."""
+    globs = dict.fromkeys(glob for entry in file.advisories for glob in entry.get("packages", ()))
+    known = tuple(nevras)
+    return [glob for glob in globs if not any(fits(nevra, [glob]) for nevra in known)]
 
 
 def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) -> List[Draft]:

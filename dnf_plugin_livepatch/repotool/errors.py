@@ -65,7 +65,7 @@ TEXTS: Dict[str, Tuple[str, str]] = {
     "disk": ("{reason}", "The repository is as it was; make room or mend the folder, then try again."),
     "no-match": (
         "{what} matches nothing in {repo}.",
-        "See what is there with 'livepatch-repo report --json'.",
+        "See what is there with 'livepatch-repo report --repo {repo} --json'.",
     ),
     "key-missing": ("No signing key: {reason}", "Name it with --sign-with or 'sign_with'."),
 }

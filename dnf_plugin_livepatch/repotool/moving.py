@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from typing import Callable, Iterable, List, Sequence, Set, Tuple
 
@@ -33,13 +32,7 @@ from .store import Store
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
     """Those whose name, name-version-release or NEVRA fits one of ``globs``."""
-    found = []
-    for package in packages:
-        nevra = nevra_of(package)
-        names = nevra.name, f"{nevra.name}-{nevra.version}-{nevra.release}", str(nevra)
-        if any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names):
-            found.append(package)
-    return found
+    return [package for package in packages if advisories.fits(nevra_of(package), globs)]
 
 
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Outcome]:

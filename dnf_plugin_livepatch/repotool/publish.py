@@ -12,7 +12,8 @@ import createrepo_c as cr
 from .. import record as records
 from ..model import Nevra
 from ..record import Record
-from . import advisories, client, lint, metadata, rpms, signing
+from ..releases import ARCHES
+from . import advisories, client, lint, metadata, reading, rpms, signing
 from .advisories import Incoming
 from .errors import ToolError
 from .kernels import arch_of
@@ -136,7 +137,7 @@ def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
         _names(package for key, package in state.packages.items() if key not in new.packages),
         tuple(update.id for update in new.advisories if update.id not in texts),
         tuple(update.id for update in new.advisories if texts.get(update.id, update.text) != update.text),
-        differences(state.record, new.record),
+        differences(state.record, new.record, job.now),
         findings=new.findings,
     )
 
@@ -235,11 +236,31 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> Li
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
         if state != "good":
             raise ToolError("rpm-signature", file=path, reason=detail)
+    _all_matched(root, [package for _, package in items], file)
 
     def adding(group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
         return lambda how: lambda _store, state: _add(state, group, how, file)
 
     return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job.on(root))
+
+
+def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) -> None:
+    """Raise ToolError for a glob of ``file`` that fits no live patch given, there, or once there.
+
+    An entry passed over would leave the advisory with another id, and ids stay for good.
+    """
+    views = map(metadata.package_view, packages)
+    known = [view.nevra for view in views if view.kind == "patch"]
+    if not advisories.unmatched(file, known):
+        return
+    for place in dict.fromkeys(root.replace("{arch}", arch) for arch in ARCHES):
+        if Store(place).exists():
+            view = reading.read(place, ())
+            known += [package.nevra for package in view.patches]
+            known += [item.nevra for advisory in view.advisories for item in advisory.packages]
+    for glob in advisories.unmatched(file, known):
+        fault = f"packages: {glob!r} fits no live patch of this publish or of {root}"
+        raise ToolError("advisory-fault", file=file.path, fault=fault)
 
 
 def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -> List[Outcome]:
@@ -351,8 +372,16 @@ class LintRefused(ToolError):
         self.findings = findings
 
 
-def differences(old: Record, new: Record) -> Tuple[str, ...]:
-    """What changed in the record, one line each."""
+def _offered(patch: records.PatchNote, now: str) -> str:
+    """To what share of the hosts a live patch is offered, now and later; "" for all of them at once."""
+    if not patch.rollout:
+        return ""
+    later = (f"{step.percent}% from {step.since}" for step in patch.rollout if step.since > now)
+    return ", " + ", ".join([f"offered to {records.share(patch, now)}% now", *later])
+
+
+def differences(old: Record, new: Record, now: str) -> Tuple[str, ...]:
+    """What changed in the record, one line each; rollouts as they stand at ``now``."""
     found = []
     for release, note in sorted(new.kernels.items()):
         before = old.kernels.get(release, records.KernelNote())
@@ -365,7 +394,7 @@ def differences(old: Record, new: Record) -> Tuple[str, ...]:
             if patch.withdrawn and not (was and was.withdrawn):
                 found.append(f"{nevra}: withdrawn, {patch.withdrawn.reason}")
             elif was is None:
-                found.append(f"{nevra}: issued {patch.issued}")
+                found.append(f"{nevra}: issued {patch.issued}{_offered(patch, now)}")
     gone = [
         n
         for r, note in old.kernels.items()

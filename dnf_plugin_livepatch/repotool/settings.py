@@ -122,11 +122,12 @@ class Settings(NamedTuple):
 
 
 class AdvisoryFile(NamedTuple):
-    """advisory.yml: the entries as checked mappings, kernels, and a rollout (None: as set)."""
+    """advisory.yml: the entries as checked mappings, kernels, a rollout (None: as set), and its path."""
 
     advisories: Tuple[Mapping[str, Any], ...] = ()
     kernels: Mapping[str, KernelText] = {}
     rollout: "Tuple[Tuple[int, int], ...] | None" = None
+    path: str = ""
 
 
 def _kernels(data: Mapping[str, Mapping[str, Any]]) -> Dict[str, KernelText]:
@@ -182,4 +183,5 @@ def read_advisories(path: str) -> AdvisoryFile:
         tuple(data.get("advisories", [])),
         _kernels(data.get("kernels", {})),
         _steps(data["rollout"]) if "rollout" in data else None,
+        path,
     )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a publisher is told before it counts: entries that fit nothing, rollouts, kernels left alone."""
+
+import calendar
+import json
+import re
+import shlex
+import time
+
+import pytest
+import repo_support as support
+from repo_support import KERNEL, signing, tool
+
+from dnf_plugin_livepatch.repotool import cli, errors, metadata
+
+NAME = support.patch_name(KERNEL)
+V1, V2 = f"{NAME}-1-1.el9_4.x86_64", f"{NAME}-1-2.el9_4.x86_64"
+
+
+def ids(repo):
+    return [update.id for update in metadata.load(str(repo / "repodata")).advisories]
+
+
+def advisory_file(tmp_path, *globs):
+    file = tmp_path / "advisory.yml"
+    file.write_text(json.dumps({"schema": 1, "advisories": [{"packages": [g], "id": f"EX-{n}"}
+                                                            for n, g in enumerate(globs)]}))  # fmt: skip
+    return ["--advisory", file]
+
+
+@pytest.mark.parametrize("glob", ["kpatch-patch-5_14_0-999*", "kernel-core", f"{NAME}-1-3.*"])
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_an_entry_that_fits_no_live_patch_is_refused_before_an_id_is_out(
+    repo, key, second, tmp_path, glob, more
+):
+    before = ids(repo)
+    file = advisory_file(tmp_path, f"{NAME}-1-2*", glob)
+    done = tool("publish", "--repo", repo, *signing(key), *file, *more, *second, check=False)
+    assert done.returncode == 1 and "[advisory-fault]" in done.stderr and repr(glob) in done.stderr
+    assert "advisory.yml" in done.stderr and ids(repo) == before
+
+
+def test_entries_of_what_is_or_was_published_stay_in_the_file(repo, key, second, tmp_path):
+    (tmp_path / "s.yml").write_text("grace: 0\n")
+    file = advisory_file(tmp_path, f"{NAME}-1-2.el9_4", V1)
+    tool("publish", "--repo", repo, *signing(key), *file, *second)
+    assert "EX-0" in ids(repo) and "EX-1" not in ids(repo)
+    tool("prune", "--repo", repo, *signing(key), "--keep", "1", "--config", tmp_path / "s.yml")
+    told = tool("publish", "--repo", repo.parent / "{arch}", *signing(key), *file, *second, check=False)
+    assert V1 in told.stderr, "another repository never had it"
+    assert "nothing to do" in tool("publish", "--repo", repo, *signing(key), *file, *second).stdout
+
+
+def test_a_rollout_is_told_by_publish_and_promote_before_and_after(repo, key, second, tmp_path):
+    config = tmp_path / "s.yml"
+    config.write_text("rollout:\n- {after: 0h, percent: 5}\n- {after: 3d, percent: 100}\n")
+    more = [*signing(key), "--config", config]
+    told = f"~ record {V2}: issued 2026-11-21T08:00:00Z, offered to 5% now, 100% from 2026-11-25T21:00:00Z\n"
+    clock = {"SOURCE_DATE_EPOCH": str(calendar.timegm(time.strptime(support.NOW, "%Y-%m-%dT%H:%M:%SZ")))}
+    for verb in ["publish", "--repo", repo], ["promote", "--from", repo, "--to", tmp_path / "stable"]:
+        rpms = second if verb[0] == "publish" else []
+        assert told in tool(*verb, *more, *rpms, "--dry-run", env=clock).stdout
+        assert told in tool(*verb, *more, *rpms, env=clock).stdout
+
+
+def test_without_a_rollout_none_is_told(repo, key, second):
+    done = tool("publish", "--repo", repo, *signing(key), "--dry-run", "--json", *second)
+    assert json.loads(done.stdout)["repositories"][0]["record_changed"] == [
+        f"{V2}: issued 2026-11-21T08:00:00Z"
+    ]
+
+
+def commands(text):
+    """The livepatch-repo commands in ``text``, as argument lists without what the shell reads."""
+    found = re.findall(r"livepatch-repo(?: +(?:'[^'\n]*'|[^\s'`|&>]+))+", text)
+    return [argv for argv in (shlex.split(line)[1:] for line in found) if argv[0] in cli._VERBS]
+
+
+PLACES = {
+    "docs": (support.ROOT / "docs/publishers.md").read_text(),
+    "man": (support.ROOT / "man/livepatch-repo.1").read_text().split(".SH EXAMPLES")[1].replace("\\-", "-"),
+    "remedies": "\n".join(remedy for _, remedy in errors.TEXTS.values()),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_each_command_that_is_shown_is_a_right_one(place):
+    shown = commands(PLACES[place])
+    assert len(shown) >= {"docs": 5, "man": 4, "remedies": 1}[place], shown
+    for argv in shown:
+        if len(argv) > 1:  # else prose that names a verb
+            cli._parser().parse_args(argv)
