@@ -25,6 +25,10 @@ TEXTS: Dict[str, Tuple[str, str]] = {
     "no-repository": ("{where} holds no repository: {reason}", "Name the folder or URL above repodata/."),
     "unreachable": ("{where} cannot be read: {reason}", "Check the address and the way to its server."),
     "metadata-unreadable": ("{where}: {reason}", "Run 'livepatch-repo lint' on it for the details."),
+    "metadata-too-large": (
+        "{where} holds more than {limit} MiB as it comes or unpacked; it is not read.",
+        "No repository of live patches or kernels needs that much: ask who runs it, or leave it out.",
+    ),
     "rpm-unreadable": ("{file} is no RPM that can be read: {reason}", "Build or copy it again."),
     "rpm-manifest": (
         "{file} carries a manifest that cannot be used: {reason}",

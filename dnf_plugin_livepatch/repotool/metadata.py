@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import datetime
 import gzip
 import hashlib
-import lzma
 import os
 import re
 import shutil
@@ -20,7 +18,7 @@ from xml.sax.saxutils import unescape
 import createrepo_c as cr
 
 from ..model import Nevra
-from . import kernels
+from . import kernels, unpack
 from .errors import ToolError
 from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference
 
@@ -28,6 +26,7 @@ LIVEPATCH = "livepatch"
 COMPRESSIONS = ("gz", "xz", "zstd", "zck")
 _ID = re.compile(r"<id>([^<]{1,500})</id>")
 _NO_UPDATES = re.compile(r"<updates\s*(?:/>|>\s*</updates>)\s*\Z")
+MAX_REPOMD = 16 << 20
 _OWN_TYPES = ("primary", "filelists", "other", "updateinfo", LIVEPATCH)
 
 
@@ -101,6 +100,7 @@ def repomd_of(repodata: str) -> cr.Repomd:
     if not os.path.isfile(path):
         raise ToolError("no-repository", where=os.path.dirname(repodata), reason="no repodata/repomd.xml")
     try:
+        unpack.check(path, MAX_REPOMD)
         return cr.Repomd(path)
     except (cr.CreaterepoCError, OSError, ValueError) as error:
         raise ToolError("metadata-unreadable", where=path, reason=error) from None
@@ -146,6 +146,10 @@ def load(repodata: str, own: bool = False) -> Loaded:
         return True
 
     try:
+        for record in repomd.records:
+            path = os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
+            if record.type in _OWN_TYPES and os.path.isfile(path):
+                unpack.check(path)
         store = cr.Metadata()
         with quiet():
             store.locate_and_load_xml(os.path.dirname(repodata))
@@ -153,7 +157,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
         parsed: List[cr.UpdateRecord] = []
         updates = None
         if own and "updateinfo" in found:
-            updates = updates_of(read_text(found["updateinfo"], 1 << 30))
+            updates = updates_of(read_text(found["updateinfo"], unpack.LIMIT))
         if updates is None and "updateinfo" in found:
             info = cr.UpdateInfo()
             cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
@@ -184,25 +188,8 @@ def quiet() -> Iterator[None]:
 
 
 def read_text(path: str, limit: int = 64 << 20) -> str:
-    """The decompressed text of a small metadata file, at most ``limit`` bytes of it."""
-    with open(path, "rb") as raw:
-        magic = raw.read(6)
-    if magic.startswith((b"\x28\xb5\x2f\xfd", b"\0ZCK1")):
-        with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
-            plain_file = os.path.join(scratch, "plain")
-            cr.decompress_file(path, plain_file, cr.AUTO_DETECT_COMPRESSION)
-            return read_text(plain_file, limit)
-    for start, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
-        if magic.startswith(start):
-            with opener(path, "rb") as packed:
-                data = packed.read(limit + 1)
-            break
-    else:
-        with open(path, "rb") as plain:
-            data = plain.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"{path} is larger than {limit} bytes")
-    return bytes(data).decode("utf-8", "replace")
+    """The decompressed text of a metadata file. Raises as ``unpack.blocks`` does."""
+    return b"".join(unpack.blocks(path, limit)).decode("utf-8", "replace")
 
 
 def package_view(package: cr.Package) -> Package:

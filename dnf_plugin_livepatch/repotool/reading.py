@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import tempfile
 import urllib.error
 import urllib.request
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .. import record as records
-from . import metadata, rpms, signing
+from . import metadata, rpms, signing, unpack
 from .errors import ToolError
 from .kernels import offered
 from .view import View
 
-MAX_DOWNLOAD = 1 << 30
 TIMEOUT = 60.0
 
 
@@ -82,9 +80,12 @@ def _get(base: str, location: str, folder: str) -> bool:
     address = base.rstrip("/") + "/" + location
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, open(target, "wb") as file:
-            if int(answer.headers.get("Content-Length") or 0) > MAX_DOWNLOAD:
-                raise ToolError("metadata-unreadable", where=address, reason="too large")
-            shutil.copyfileobj(answer, file, 1 << 20)
+            left = unpack.LIMIT
+            for block in iter(lambda: answer.read(1 << 20), b""):
+                left -= len(block)
+                if left < 0:
+                    raise ToolError("metadata-too-large", where=address, limit=unpack.LIMIT >> 20)
+                file.write(block)
             return True
     except urllib.error.HTTPError as error:
         if error.code in (403, 404, 410):

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unpacking metadata as a stream: a small file from elsewhere must not fill memory or a disk."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import re
+import zlib
+from typing import Any, Iterator
+
+import rpm
+
+from .errors import ToolError
+
+LIMIT = 1 << 30
+_BLOCK = 1 << 20
+# A .zst may begin with a frame to be skipped, and what createrepo_c reads as .xz with no magic at all.
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+
+
+def blocks(path: str, limit: int = LIMIT) -> Iterator[bytes]:
+    """The plain content of a file that may be compressed. Raises ToolError beyond ``limit`` bytes.
+
+    Also OSError, and ValueError for what cannot be unpacked; zchunk is for files of types of its own,
+    which nothing here reads.
+    """
+    total = 0
+    try:
+        with contextlib.closing(_opened(path)) as stream:
+            for block in iter(lambda: stream.read(_BLOCK), b""):
+                total += len(block)
+                if total > limit:
+                    raise ToolError("metadata-too-large", where=path, limit=limit >> 20)
+                yield block
+    except (EOFError, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def check(path: str, limit: int = LIMIT) -> None:
+    """Raise as ``blocks`` does, for a file that a library is about to read whole."""
+    for _ in blocks(path, limit):
+        pass
+
+
+def _opened(path: str) -> Any:
+    with open(path, "rb") as raw:
+        magic = raw.read(6)
+    if path.endswith(".zck") or magic.startswith((b"\0ZCK1", b"\0ZHR1")):
+        raise ValueError(f"{path}: zchunk is not read")
+    if path.endswith(".zst") or _ZSTD.match(magic):
+        return rpm.fd(path, "r", "zstdio")  # Python itself has none before 3.14
+    if path.endswith(".xz") or magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(path, "rb")
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(path, "rb")
+    return bz2.open(path, "rb") if magic.startswith(b"BZh") else open(path, "rb")
