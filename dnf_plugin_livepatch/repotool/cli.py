@@ -21,6 +21,7 @@ from .view import View
 
 OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 _CONFIG = "livepatch-repo.yml"
+_NAMES = "NAME, NAME-VERSION-RELEASE, NEVRA, or a glob over these"
 _EPILOG = "Exit status: 0 done, 1 failed (nothing published), 2 wrong usage, 3 lint findings or gaps."
 
 
@@ -70,6 +71,13 @@ _VERBS = {
 }
 
 
+def _count(text: str) -> int:
+    """``text`` as a number of at least 1. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
+
+
 def _publish_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--repo", required=True, metavar="DIR", help="the repository; {arch} is each RPM's architecture"
@@ -81,18 +89,18 @@ def _publish_arguments(verb: argparse.ArgumentParser) -> None:
 def _promote_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--from", dest="source", required=True, metavar="DIR")
     verb.add_argument("--to", dest="target", required=True, metavar="DIR")
-    verb.add_argument("patterns", nargs="*", default=["*"], metavar="PACKAGE", help="names or globs (all)")
+    verb.add_argument("patterns", nargs="*", default=["*"], metavar="PACKAGE", help=_NAMES + " (all)")
 
 
 def _withdraw_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--repo", required=True, metavar="DIR")
     verb.add_argument("--reason", required=True, help="one line that hosts show to their users")
-    verb.add_argument("patterns", nargs="+", metavar="PATCH", help="NEVRA or glob")
+    verb.add_argument("patterns", nargs="+", metavar="PATCH", help=_NAMES)
 
 
 def _prune_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--repo", required=True, metavar="DIR")
-    verb.add_argument("--keep", type=int, metavar="N", help="live patches to keep for each kernel (3)")
+    verb.add_argument("--keep", type=_count, metavar="N", help="live patches to keep for each kernel (3)")
 
 
 def _lint_arguments(verb: argparse.ArgumentParser) -> None:
@@ -120,7 +128,8 @@ def _plan_arguments(verb: argparse.ArgumentParser) -> None:
 
 def _report_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--repo", required=True, metavar="REPO", help="a folder or an address")
-    verb.add_argument("--output", metavar="DIR", help="where the site is written")
+    verb.add_argument("--output", metavar="DIR", help="where the site is written; this or --json is needed")
+    verb.set_defaults(refuse=verb.error)
     verb.add_argument(
         "--kernels-from", action="append", default=[], metavar="REPO", help="repositories of kernels"
     )
@@ -233,15 +242,21 @@ def _do_withdraw(options: argparse.Namespace) -> int:
 def _do_prune(options: argparse.Namespace) -> int:
     job = _job(options)
     keep = options.keep if options.keep is not None else job.settings.keep
-    if keep < 1:
-        raise ToolError("settings-fault", file="--keep", fault="at least 1 stays")
     return _changed(options, moving.prune(options.repo, keep, job))
+
+
+def _kernels_from(found: settings.Settings) -> List[View]:
+    """The repositories of kernels that the settings name. Raises ToolError."""
+    try:
+        return [reading.read(place, ()) for place in found.kernels_from]
+    except ToolError as error:
+        raise ToolError("kernels-unreadable", reason=error.text) from None
 
 
 def _lint(options: argparse.Namespace, where: str, rpms: bool) -> "tuple[View, List[lint.Finding]]":
     found = _settings(options)
     view = reading.read(where, found.keys)
-    others = [reading.read(place, ()) for place in found.kernels_from]
+    others = _kernels_from(found)
     context = lint.Context(
         now(),
         reading.kernels_offered([view, *others]),
@@ -290,10 +305,10 @@ def _do_report(options: argparse.Namespace) -> int:
     from . import report
 
     if not options.output and not options.json:
-        raise ToolError("settings-fault", file="report", fault="--output DIR or --json is needed")
+        options.refuse("--output DIR or --json is needed")
     found = _settings(options)
     view = reading.read(options.repo, found.keys)
-    others = [reading.read(place, ()) for place in found.kernels_from]
+    others = _kernels_from(found)
     if view.root:
         found = found._replace(base_url=found.serving(view.root).address(view.root))
     model = report.build(view, others, found, now())

@@ -23,6 +23,10 @@ TEXTS: Dict[str, Tuple[str, str]] = {
         "Correct it; docs/schemas/advisory.schema.json says what is allowed.",
     ),
     "no-repository": ("{where} holds no repository: {reason}", "Name the folder or URL above repodata/."),
+    "kernels-unreadable": (
+        "A repository of kernels, named by 'kernels_from' or --kernels-from, is of no use: {reason}",
+        "Correct or take out that entry; lint, verify and report read each.",
+    ),
     "unreachable": ("{where} cannot be read: {reason}", "Check the address and the way to its server."),
     "metadata-unreadable": ("{where}: {reason}", "Run 'livepatch-repo lint' on it for the details."),
     "metadata-too-large": (

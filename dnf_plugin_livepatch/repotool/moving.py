@@ -10,8 +10,9 @@ import createrepo_c as cr
 
 from .. import record as records
 from ..record import PatchNote, Record, Withdrawn
-from . import advisories, metadata, retention
+from . import advisories, lint, metadata, retention
 from .errors import ToolError
+from .lint_catalogue import CATALOGUE
 from .publish import (
     DEBUG,
     SOURCE,
@@ -28,6 +29,7 @@ from .publish import (
     nevra_of,
 )
 from .store import Store
+from .view import Package, by_kernel, withdrawn
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
@@ -152,9 +154,26 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
                     patch = patch._replace(withdrawn=Withdrawn(job.now, reason))
                 kernels[release] = note._replace(patches={**note.patches, str(package.nevra): patch})
         record = Record(job.now, kernels)
-        return Next(state.packages, state.advisories, record)
+        return Next(state.packages, state.advisories, record, findings=_left_without(state, record, chosen))
 
     return change(root, job.on(root), decide)
+
+
+def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tuple[lint.Finding, ...]:
+    """The kernels of ``chosen`` of which ``record`` leaves no live patch, as findings.
+
+    Warnings, whatever lint calls them: to take a bad patch back is right even where no other is there.
+    """
+    views = tuple(metadata.package_view(package) for package in state.packages.values())
+    groups = by_kernel(tuple(view for view in views if view.kind == "patch"))
+    bare = [
+        release
+        for release in sorted({release for package in chosen for release in package.kernels})
+        if all(withdrawn(record, release, package) for package in groups[release])
+    ]
+    check = "kernel-all-withdrawn"
+    _, text, remedy = CATALOGUE[check]
+    return tuple(lint.Finding(check, "warning", release, text, remedy) for release in bare)
 
 
 def prune(root: str, keep: int, job: Job) -> List[Outcome]:

@@ -28,9 +28,13 @@ _SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
 def read(path: str, location: str) -> cr.Package:
     """The metadata of one RPM file, to be published at ``location``. Raises ToolError."""
     try:
+        with open(path, "rb"):  # the reason of a failure is the system's; createrepo_c's is any old errno
+            pass
         with quiet():
             return cr.package_from_rpm(path, checksum_type=cr.SHA256, location_href=location)
-    except (cr.CreaterepoCError, OSError, ValueError) as error:
+    except OSError as error:
+        raise ToolError("rpm-unreadable", file=path, reason=(error.strerror or str(error)).lower()) from None
+    except (cr.CreaterepoCError, ValueError) as error:
         raise ToolError("rpm-unreadable", file=path, reason=error) from None
 
 

@@ -27,7 +27,6 @@ NONE = "no-repository"
         (["lint", "{none}"], NONE),
         (["plan", "--repo", "{none}", "--kernel", KERNEL], NONE),
         (["report", "--repo", "{none}", "--json"], NONE),
-        (["report", "--repo", "{none}"], "settings-fault"),
         (["publish", "--repo", "{none}", "{none}.rpm"], "no-keys"),
         (["publish", "--repo", "{none}", "--key", "{none}", "{none}.rpm"], "settings-fault"),
     ],
@@ -37,6 +36,36 @@ def test_where_nothing_is_nothing_is_made(tmp_path, argv, identifier):
     done = tool(*(word.format(none=none) for word in argv), check=False)
     assert done.returncode == 1 and f"[{identifier}]" in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["report", "--repo", "{none}"], "--output DIR or --json is needed"),
+        *[(["prune", "--repo", "{none}", "--keep", n], "at least 1") for n in ("0", "-1", "x")],
+    ],
+)
+def test_wrong_usage_has_its_own_status_and_shows_the_usage(tmp_path, argv, word):
+    done = tool(*(part.format(none=tmp_path / "none") for part in argv), check=False)
+    assert done.returncode == 2 and word in done.stderr and f"usage: livepatch-repo {argv[0]}" in done.stderr
+
+
+def test_an_rpm_that_is_not_there_is_said_to_be_none(tmp_path, key):
+    argv = ["publish", "--repo", tmp_path / "r", *signing(key)]
+    done = tool(*argv, tmp_path / "x-*.rpm", check=False)
+    assert done.returncode == 1 and "x-*.rpm" in done.stderr
+    assert "no such file" in done.stderr and "ioctl" not in done.stderr
+    assert "is a directory" in tool(*argv, tmp_path, check=False).stderr
+
+
+@pytest.mark.parametrize("verb", [["lint"], ["verify", "--repo"], ["report", "--json", "--repo"]])
+@pytest.mark.parametrize("place", ["no-such", "http://127.0.0.1:9/"])
+def test_the_key_that_names_an_unreadable_repository_of_kernels_is_told(repo, key, tmp_path, verb, place):
+    config = tmp_path / "s.yml"
+    config.write_text(f"kernels_from: ['{place}']\n")
+    done = tool(*verb, repo, "--config", config, "--key", key.public, check=False)
+    assert done.returncode == 1 and "[kernels-unreadable]" in done.stderr
+    assert "'kernels_from'" in done.stderr and place in done.stderr
 
 
 def test_a_file_that_is_no_rpm_is_said_in_our_words_only(tmp_path, key):

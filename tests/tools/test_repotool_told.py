@@ -90,3 +90,15 @@ def test_each_command_that_is_shown_is_a_right_one(place):
     for argv in shown:
         if len(argv) > 1:  # else prose that names a verb
             cli._parser().parse_args(argv)
+
+
+@pytest.mark.parametrize("form", ["{name}", "{name}-1-2.el9_4", "{name}-1-2.el9_4.x86_64", "{name}-1-[2]*"])
+def test_withdraw_takes_each_form_of_a_name_and_tells_a_kernel_left_alone(repo, key, second, form):
+    tool("publish", "--repo", repo, *signing(key), *second)
+    argv = ["withdraw", "--repo", repo, *signing(key), "--reason", "oops", form.format(name=NAME)]
+    for more in ["--dry-run"], []:
+        done = tool(*argv, *more)
+        alone = f"warning: {KERNEL}: Every live patch of this kernel is withdrawn. [kernel-all-withdrawn]"
+        assert (alone in done.stdout) == (form == "{name}") and done.returncode == 0
+        assert f"{V2}: withdrawn, oops" in done.stdout
+        assert (f"{V1}: withdrawn, oops" in done.stdout) == (form == "{name}")
