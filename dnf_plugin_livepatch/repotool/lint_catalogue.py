@@ -228,7 +228,7 @@ CATALOGUE: Dict[str, Tuple[str, str, str]] = {
     "patch-order": (
         "error",
         "It was built before {other}, which has a lower version: hosts would go back.",
-        "Build it again with a higher release than anything published for this kernel.",
+        "Build it again with --issued, or SOURCE_DATE_EPOCH, no earlier than that of {other}.",
     ),
     "patch-kernel-not-offered": (
         "warning",
