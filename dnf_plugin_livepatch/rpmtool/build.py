@@ -10,9 +10,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ..manifest import dump
 from ..model import Manifest
 from . import engines
-from .checks import Finding, ToolError, refuse
+from .checks import Finding, ToolError, finding, refuse
 from .elf import parse_module, read_module
-from .lint import Wanted, apply, lint, module_name_of
+from .klp import Patched
+from .lint import Wanted, apply, function_names, lint, module_name_of, together
 from .patches import judge, read_diff
 from .recipe import Recipe
 from .run import Runner
@@ -22,13 +23,14 @@ from .target import Target, module_name
 
 
 class Order(NamedTuple):
-    """How to build: parallel jobs, extra engine options, the signing key, names that are taken."""
+    """How to build: parallel jobs, extra engine options, the signing key, names that are taken, the base."""
 
     jobs: int
     options: Tuple[str, ...] = ()
     key: Optional[Key] = None
     taken: Tuple[Tuple[str, str], ...] = ()
     allow_data: bool = False
+    base: Optional[Recipe] = None
 
 
 class Stage(NamedTuple):
@@ -37,6 +39,10 @@ class Stage(NamedTuple):
     folder: str
     manifests: Tuple[Manifest, ...]
     findings: Tuple[Finding, ...]
+
+
+#: Checks of the whole package. A rebuild has no base and cannot raise them all: an override always counts.
+_WHOLE = ("replace-several", "base-functions-lost", "base-cves-claimed", "no-cve")
 
 
 class LintError(ToolError):
@@ -60,6 +66,7 @@ def make(
     built = _built(recipe, paths, target, order, work, runner)
     found: List[Finding] = []
     manifests = []
+    patched: List[Tuple[str, Patched]] = []
     for number, path in enumerate(built):
         goal = os.path.join(folder, recipe.modules[number] + ".ko")
         shutil.copyfile(path, goal)
@@ -67,9 +74,11 @@ def make(
             runner.steps.step(f"Signing {os.path.basename(goal)}")
             sign_module(goal, order.key, target, runner)
         runner.steps.step(f"Checking {os.path.basename(goal)}")
-        manifest, findings = inspect_module(goal, recipe, number, target, order)
+        manifest, what, findings = inspect_module(goal, recipe, number, target, order)
         found += findings
         manifests.append(manifest)
+        patched.append((recipe.modules[number], what))
+    found = apply([*found, *apply(_whole(recipe, patched, order.base), recipe.overrides)], ())
     if any(item.severity == "error" for item in found):
         raise LintError(found)
     for manifest in manifests:
@@ -77,6 +86,26 @@ def make(
         with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
             file.write(dump(manifest))
     return Stage(folder, tuple(item for item in manifests if item is not None), tuple(found))
+
+
+def _whole(recipe: Recipe, patched: Sequence[Tuple[str, Patched]], base: Optional[Recipe]) -> List[Finding]:
+    """What there is to say of the package's modules and facts together, and beside those of its base."""
+    found = together(patched)
+    if not recipe.cves:
+        found.append(finding("no-cve"))
+    if base is None or recipe.kind == "diff":
+        return found
+    # Diffs of the base are built in again; of a module or source nobody but its maker knows.
+    claimed = [item for item in base.cves if item in recipe.cves]
+    if claimed:
+        found.append(finding("base-cves-claimed", cves=", ".join(claimed)))
+    ours = {name for _module, what in patched for name in function_names(what.functions)}
+    lost = [name for name in base.functions if name not in ours]
+    if lost:
+        item = finding("base-functions-lost", count=len(lost), functions=", ".join(lost[:5]))
+        # Who drops a CVE with a reason is expected to drop its functions.
+        found.append(item._replace(severity="note") if recipe.dropped else item)
+    return found
 
 
 def _built(
@@ -106,8 +135,8 @@ def _built(
 
 def inspect_module(
     path: str, recipe: Recipe, number: int, target: Target, order: Order
-) -> Tuple[Optional[Manifest], List[Finding]]:
-    """The manifest of the finished module at ``path`` (None with lint errors) and its findings."""
+) -> Tuple[Optional[Manifest], Patched, List[Finding]]:
+    """The module at ``path``: its manifest (None with lint errors), what it patches, its findings."""
     with open(path, "rb") as file:
         data = file.read()
     elf = parse_module(path, data)
@@ -116,10 +145,10 @@ def inspect_module(
     found, findings = lint(name, elf, target._replace(release=recipe.kernel_release), wanted)
     judged = apply(findings, recipe.overrides)
     if any(item.severity == "error" for item in judged):
-        return None, judged
-    used = {item.id for item in judged if item.overridden}
+        return None, found, judged
+    used = {*_WHOLE, *(item.id for item in judged if item.overridden)}
     # One package carries one set of fixes: each of its modules names them all.
-    return Manifest(
+    manifest = Manifest(
         module=name,
         kernel_release=recipe.kernel_release,
         build_id=elf.build_id(),
@@ -137,7 +166,8 @@ def inspect_module(
         issued=recipe.issued,
         support_end=recipe.support_end,
         overrides=tuple((o.check, f"{o.severity}: {o.reason}") for o in recipe.overrides if o.check in used),
-    ), judged
+    )
+    return manifest, found, judged
 
 
 def facts(paths: Sequence[str]) -> Dict[str, Tuple[str, str]]:

@@ -72,7 +72,8 @@ LINT: Dict[str, Check] = {
     "name-taken": Check(
         "error",
         "{module}: {owner} has this name already.",
-        "Give another one with --name: a loaded module's name cannot be loaded a second time.",
+        "Give another one with --name, or rebuild a finished module under another: a name that is loaded"
+        " cannot be loaded a second time.",
     ),
     "depends-undeclared": Check(
         "error",
@@ -93,6 +94,11 @@ LINT: Dict[str, Check] = {
         "error",
         "{module}: replace is {found}, wanted is {wanted}.",
         "Set klp_patch.replace, or ask for the other with --replace or --no-replace.",
+    ),
+    "replace-several": Check(
+        "error",
+        "{modules}: each replaces all others, so only the one loaded last would stay in force.",
+        "Build them with klp_patch.replace off and package them with --no-replace, or make them one module.",
     ),
     "replace-unknown": Check(
         "note",
@@ -118,6 +124,21 @@ LINT: Dict[str, Check] = {
         "error",
         "{module}: no patched function was found.",
         "See docs/packagers.md for the shapes of klp data that are understood.",
+    ),
+    "base-functions-lost": Check(
+        "error",
+        "{count} functions that the base patches are left as they were: {functions}.",
+        "Patch them too: a cumulative patch takes the base's out; or override with the reason why not.",
+    ),
+    "base-cves-claimed": Check(
+        "note",
+        "The base's CVEs {cves} are taken over; nothing proves that this module fixes them.",
+        "Make sure that it holds the base's fixes too, or give --allow-drop CVE=REASON.",
+    ),
+    "no-cve": Check(
+        "warning",
+        "No CVE is named: hosts cannot tell what the package closes.",
+        "Give --cve for each CVE that it fixes; a plain bug fix needs none.",
     ),
     "target-missing": Check(
         "error",
@@ -176,8 +197,8 @@ REFUSALS: Dict[str, Check] = {
     ),
     "input-mixed": Check(
         "error",
-        "Diffs, modules and live-patch sources cannot be mixed in one package.",
-        "Give inputs of one kind.",
+        "Diffs, modules and live-patch sources cannot be mixed in one package, nor several C files given.",
+        "Give inputs of one kind; of live-patch source one C file, or a folder.",
     ),
     "module-unreadable": Check(
         "error",
@@ -288,6 +309,11 @@ REFUSALS: Dict[str, Check] = {
         "rpmbuild failed with status {status}: {last}",
         "The full log is {log}.",
     ),
+    "package-unfit": Check(
+        "error",
+        "{name} was made, but hosts would see {seen}.",
+        "Nothing was published. Name the package as its kernel's vendor does (--profile), or report this.",
+    ),
     "lint-errors": Check(
         "error",
         "{count} lint errors: no package was made.",
@@ -319,7 +345,8 @@ REFUSALS: Dict[str, Check] = {
     "output-exists": Check(
         "error",
         "{path}: exists and differs.",
-        "Raise --patch-release, or remove the old file: a published package never changes.",
+        "Raise --patch-release, or remove the old file: a published package never changes. Where only the"
+        " signature is new, keep the old file, or sign it: livepatch-rpm sign.",
     ),
 }
 

@@ -97,15 +97,16 @@ def _key(args: argparse.Namespace) -> Any:
     return key
 
 
-def _order(args: argparse.Namespace, taken: Any) -> Any:
+def _order(args: argparse.Namespace, taken: Any, base: Any = None) -> Any:
     from .build import Order
 
-    return Order(args.jobs, tuple(args.engine_option), _key(args), tuple(taken), args.allow_data)
+    return Order(args.jobs, tuple(args.engine_option), _key(args), tuple(taken), args.allow_data, base)
 
 
 def _build(args: argparse.Namespace) -> int:
     from . import base as bases
     from . import build, collect, package, sign
+    from .lint import function_names
 
     _key(args)
     if args.stage and os.path.exists(args.stage):
@@ -116,9 +117,8 @@ def _build(args: argparse.Namespace) -> int:
         base = bases.read(args.base) if args.base else None
         goal = _locate(args, work)
         plan = collect.plan(args, goal, base, work.path)
-        stage = build.make(
-            plan.recipe, plan.paths, plan.target, _order(args, plan.taken), work.path, work.runner
-        )
+        order = _order(args, plan.taken, base.recipe if base is not None else None)
+        stage = build.make(plan.recipe, plan.paths, plan.target, order, work.path, work.runner)
         if args.stage:
             shutil.copytree(stage.folder, args.stage)
             work.steps.close()
@@ -127,7 +127,9 @@ def _build(args: argparse.Namespace) -> int:
             return DONE
         work.steps.step("Packaging")
         files = package.Files(plan.sources, stage.folder)
-        made = package.build(plan.recipe, stage.manifests, files, work.path, work.runner, args.vendor)
+        patched = {name for item in stage.manifests for name in function_names(item.functions)}
+        recipe = plan.recipe._replace(functions=tuple(sorted(patched)))
+        made = package.build(recipe, stage.manifests, files, work.path, work.runner, args.vendor)
         if args.rpm_key:
             for path in made:
                 work.steps.step(f"Signing {os.path.basename(path)}")
@@ -216,9 +218,13 @@ def _lint(args: argparse.Namespace) -> int:
         files, _told = show.modules_of(path)
         if not files:
             refuse("rpm-no-patch", path=path)
+        patched = []
         for name, data in files:
-            _patched, results = lint.lint(lint.module_name_of(name), parse_module(name, data), goal, wanted)
+            module = lint.module_name_of(name)
+            what, results = lint.lint(module, parse_module(name, data), goal, wanted)
+            patched.append((module, what))
             found += results
+        found += lint.together(patched)
     judged = lint.apply(found, overrides)
     _emit(
         args,
@@ -299,7 +305,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         # A build farm ends a job by SIGTERM: engine and work folder are to end with it.
         signal.signal(signal.SIGTERM, _interrupted)
-        return _VERBS[args.verb](args)
+        status = _VERBS[args.verb](args)
+        sys.stdout.flush()
+        return status
     except ToolError as error:
         findings = getattr(error, "findings", ())
         _say(findings if not args.json else ())
@@ -319,6 +327,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if error.id == "lint-errors":
             return LINT_ERRORS
         return USAGE if error.id in _USAGE_IDS else FAILED
+    except BrokenPipeError:
+        # The reader went away, as `livepatch-rpm lint --list | head` does; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except KeyboardInterrupt:
         print("livepatch-rpm: interrupted; nothing was published", file=sys.stderr)
         return 130

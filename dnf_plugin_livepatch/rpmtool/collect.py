@@ -39,6 +39,8 @@ class Plan(NamedTuple):
 def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], work: str) -> Plan:
     """The Plan that the options ask for; files that it makes lie below ``work``. Raises ToolError."""
     given = source.classify(args.inputs)
+    if given.kind == "module" and args.name:
+        refuse("usage", what="--name: a finished module has its name already; rebuild it under another.")
     if base is not None and base.recipe.kind != given.kind:
         refuse(
             "base-unfit", path=base.path, why=f"it was made from {base.recipe.kind}, this from {given.kind}"
@@ -67,7 +69,8 @@ def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], wo
         name=target.package_of(goal.release, args.profile),
         version=number[0],
         release=number[1] + args.dist,
-        epoch=_epoch(facts["issued"], goal),
+        # A package is older than none that it follows: livepatch-repo and hosts go by the build date too.
+        epoch=max(_epoch(facts["issued"], goal), base.recipe.epoch if base is not None else 0),
         engine=engine,
         modules=modules,
         replace=args.replace,
@@ -202,6 +205,9 @@ def _facts(
     asked = [cve(text) for text in args.cve]
     found = merge([asked, *(item.cves for item in inputs), feed.cves if feed else ()])
     refused = {item.cve for item in unfixable}
+    strange = sorted(gone - set(base.recipe.cves if base is not None else ()))
+    if strange:
+        refuse("metadata-invalid", what=f"--allow-drop {', '.join(strange)}: no base fixes it")
     if base is not None:
         lost = [item for item in base.recipe.cves if item in refused - gone]
         if lost:

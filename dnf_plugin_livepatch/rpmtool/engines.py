@@ -15,7 +15,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .checks import refuse
 from .patches import read_diff
-from .run import Outcome, Runner, need
+from .run import Outcome, Runner, first_error, need
 from .target import Target
 
 ENGINES = ("kbuild", "kpatch-build", "klp-build")
@@ -213,7 +213,8 @@ def kpatch_build(job: Job, runner: Runner) -> str:
             lines = file.read().splitlines()
         with open(runner.log, "a", encoding="utf-8") as log:
             log.write("\n".join(lines) + "\n")
-        outcome = Outcome(outcome.status, [line for line in lines if line.strip()][-40:] + outcome.tail)
+        tail = [line for line in lines if line.strip()][-40:] + outcome.tail
+        outcome = Outcome(outcome.status, tail, first_error(lines) or outcome.first)
     _failed("kpatch-build", outcome, runner)
     return _result(glob.glob(os.path.join(out, "*.ko")), job.module, "kpatch-build", runner)
 

@@ -8,6 +8,7 @@ import os
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..manifest import MODULE
+from ..model import Function
 from . import klp
 from .checks import Finding, finding
 from .elf import Elf, signature
@@ -32,6 +33,11 @@ class Subject(NamedTuple):
     found: klp.Patched
     target: Target
     wanted: Wanted
+
+
+def function_names(functions: Iterable[Function]) -> List[str]:
+    """``functions`` as OBJECT:NAME, with the position where it matters, sorted."""
+    return sorted(f"{f.object}:{f.name}" + (f",{f.sympos}" if f.sympos else "") for f in functions)
 
 
 def module_name_of(path: str) -> str:
@@ -170,6 +176,12 @@ def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> Tuple[klp.Patch
     found = klp.patched(elf)
     item = Subject(name, elf, found, target, wanted)
     return found, [result for check in _CHECKS for result in check(item)]
+
+
+def together(modules: Sequence[Tuple[str, klp.Patched]]) -> List[Finding]:
+    """What is wrong with the (name, what it patches) of one package's modules as a whole."""
+    replacing = [name for name, found in modules if found.replace]
+    return [finding("replace-several", modules=", ".join(replacing))] if len(replacing) > 1 else []
 
 
 def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> List[Finding]:

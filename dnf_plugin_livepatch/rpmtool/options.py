@@ -7,6 +7,9 @@ import argparse
 import os
 from typing import Any, Tuple
 
+#: The severities of an advisory, as DNF knows them.
+SEVERITIES = ("Low", "Moderate", "Important", "Critical")
+
 
 def _texts(add: Any, *rows: Tuple[str, str, str]) -> None:
     """Options that take a text and are "" when not given: (name, metavar, help)."""
@@ -155,9 +158,8 @@ def parser(version: str) -> argparse.ArgumentParser:
     add("--patch-release", default="1", help="the package's release (default: 1)")
     _texts(
         add,
-        ("--base", "SRPM", "build upon the previous package: its diffs and CVEs are carried"),
+        ("--base", "SRPM", "build upon the previous package: its diffs are built in, its CVEs carried"),
         ("--advisory", "ID", "the advisory that announces the patch"),
-        ("--severity", "WORD", "the advisory's severity"),
         ("--support-end", "DATE", "until when this kernel gets live patches"),
         ("--updateinfo", "FILE", "take the advisory's CVEs, severity and date from here"),
         ("--stage", "DIR", "leave module and manifest in this new folder, make no packages"),
@@ -168,6 +170,7 @@ def parser(version: str) -> argparse.ArgumentParser:
         ("--cve", "CVE", "the patch fixes it (also read from diffs' headers)"),
         ("--unfixable", "CVE=REASON", "only a reboot can fix it"),
     )
+    add("--severity", default="", choices=SEVERITIES, help="the advisory's severity")
     add("--quiet", "-q", action="store_true", help="no progress")
 
     empty = verb("empty", "make the 0-0 package that subscribes a kernel to its live patches")

@@ -156,12 +156,8 @@ def check(path: str, recipe: Recipe) -> None:
     found = match(header.nevra, header.provides, header.requires, profiles)
     kind = "empty" if recipe.kind == "empty" else "patch"
     if (found.profile, found.kernel_release, found.kind) != (GENERIC, recipe.kernel_release, kind):
-        refuse(
-            "rpmbuild-failed",
-            status=0,
-            log=path,
-            last=f"hosts would see {found.kind} of {found.kernel_release or 'no kernel'}: {found.why}",
-        )
+        seen = f"{found.kind} of {found.kernel_release or 'no kernel'}: {found.why}"
+        refuse("package-unfit", name=os.path.basename(path), seen=seen)
 
 
 def publish(paths: Sequence[str], output: str) -> List[str]:

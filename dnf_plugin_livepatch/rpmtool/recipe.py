@@ -44,6 +44,7 @@ class Recipe(NamedTuple):
 
     ``epoch`` is SOURCE_DATE_EPOCH in seconds. ``modules`` are the module names in load order.
     ``cves`` are all that the package fixes; ``inputs`` are in the order of application.
+    ``functions`` are what the built modules patch, for the package after this one; they decide nothing.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Recipe(NamedTuple):
     issued: str = ""
     support_end: str = ""
     kernel_build_id: str = ""
+    functions: Tuple[str, ...] = ()
 
 
 def cve(text: str) -> str:
@@ -184,6 +186,7 @@ def parse(text: str, path: str) -> Recipe:
             issued=date(data["issued"], "issued"),
             support_end=date(data["support_end"], "support_end"),
             kernel_build_id=word(data["kernel_build_id"], "kernel_build_id", 128),
+            functions=_strings(data.get("functions", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         refuse("base-unfit", path=path, why=f"its recipe is broken: {str(error)[:80]}")

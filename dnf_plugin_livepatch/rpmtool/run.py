@@ -4,31 +4,42 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from typing import Deque, Dict, List, NamedTuple, Optional, Sequence
+from typing import Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from .checks import refuse
 
 #: Seconds that an interrupted child has for taking its changes back.
 GRACE = 30
+# Later ones follow from the first; make's own last word names none of them.
+_ERROR = re.compile(r"\berror: |\bERROR: |multiple definition|undefined reference")
 
 
 class Outcome(NamedTuple):
-    """How a child ended: its exit status and the last lines it printed (both streams)."""
+    """How a child ended: its exit status, the last lines it printed (both streams), its first error."""
 
     status: int
     tail: List[str]
+    first: str = ""
 
     @property
     def last(self) -> str:
-        """The line that says why: the last with 'error' in it, else the last one."""
+        """The line that says why: the first error, else the last line with 'error' in it, else the last."""
+        if self.first:
+            return self.first
         wrong = [line for line in self.tail if "error" in line.lower()]
         return (wrong or self.tail or ["it printed nothing"])[-1].strip()
+
+
+def first_error(lines: Iterable[str]) -> str:
+    """The first of ``lines`` with an error of a compiler, linker or engine, "" when there is none."""
+    return next((line.strip()[:500] for line in lines if _ERROR.search(line)), "")
 
 
 class Steps:
@@ -85,6 +96,7 @@ class Runner:
     ) -> Outcome:
         """Run ``argv`` with ``env`` on top of ours; never raises for what the child does."""
         tail: Deque[str] = deque(maxlen=40)
+        first = ""
         with open(self.log, "a", 1, encoding="utf-8", errors="replace") as log:
             log.write("$ " + " ".join(argv) + "\n")
             log.flush()
@@ -109,12 +121,13 @@ class Runner:
                     for line in child.stdout:
                         log.write(line)
                         tail.append(line[:500])
+                        first = first or first_error((line,))
                         self.steps.line(line)
                 except BaseException:
                     _end(child)
                     raise
             log.write(f"-> {child.returncode}\n")
-        return Outcome(child.returncode, [line for line in tail if line.strip()])
+        return Outcome(child.returncode, [line for line in tail if line.strip()], first)
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

@@ -7,16 +7,19 @@ import os
 from typing import Any, Dict, List, Tuple
 
 from .. import manifest as manifests
-from ..model import Function, Manifest
+from ..model import Manifest
+from . import base
 from .checks import Finding, finding, refuse
 from .elf import Elf, parse_module, signature
 from .header import payload, read_header
-from .lint import Wanted, lint, module_name_of
-from .recipe import merge
+from .lint import Wanted, function_names, lint, module_name_of
+from .recipe import Recipe, merge
 from .source import digest
 from .target import Target
 
 MAX_MODULES = 64
+# JSON calls the files that went in "patches"; a person reads that as functions.
+_LABELS = {"patches": "inputs"}
 
 
 def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]:
@@ -38,10 +41,6 @@ def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]
                 refuse("rpm-unreadable", path=path, why=f"its manifest {name}: {error}")
             told[said.module] = said
     return found[:MAX_MODULES], told
-
-
-def _functions(functions: Tuple[Function, ...]) -> List[str]:
-    return sorted(f"{f.object}:{f.name}" + (f",{f.sympos}" if f.sympos else "") for f in functions)
 
 
 def _finding(item: Finding) -> Dict[str, str]:
@@ -78,7 +77,7 @@ def module_facts(name: str, data: bytes, said: "Manifest | None", target: Target
         "sha256": digest(data),
         "shape": found.shape,
         "replace": found.replace,
-        "functions": _functions(found.functions),
+        "functions": function_names(found.functions),
         "signature": signature(data),
         "lint": [_finding(item) for item in findings],
         "overrides": [list(item) for item in said.overrides] if said is not None else [],
@@ -91,8 +90,11 @@ def facts(path: str, target: Target) -> Dict[str, Any]:
     result: Dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
     with open(path, "rb") as file:
         is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
+    recipe = None
     if is_rpm:
         header = read_header(path)
+        if header.nevra.arch == "src" and "livepatch.json" in map(os.path.basename, header.files):
+            recipe = base.read(path).recipe
         result["package"] = {
             "nevra": str(header.nevra),
             "provides": list(header.provides),
@@ -102,6 +104,7 @@ def facts(path: str, target: Target) -> Dict[str, Any]:
             "scripts": list(header.scripts),
             "signed": header.signed,
             "build_time": header.build_time,
+            "subscribes": (header.nevra.version, header.nevra.release.split(".")[0]) == ("0", "0"),
         }
     every = list(told.values())
     result["cves"] = list(merge([item.cves for item in every]))
@@ -111,10 +114,31 @@ def facts(path: str, target: Target) -> Dict[str, Any]:
     result["issued"] = next((item.issued for item in every if item.issued), "")
     result["support_end"] = next((item.support_end for item in every if item.support_end), "")
     result["patches"] = {name: sha for item in every for name, sha in item.patches}
+    if recipe is not None:
+        result.update(_of_source(recipe))
     result["modules"] = [
         module_facts(name, data, told.get(module_name_of(name)), target) for name, data in files
     ]
     return result
+
+
+def _of_source(recipe: Recipe) -> Dict[str, Any]:
+    """What the source RPM of ``recipe`` tells of the package that is built from it."""
+    return {
+        "cves": list(recipe.cves),
+        "unfixable": {item.cve: item.reason for item in recipe.unfixable},
+        "advisory": recipe.advisory,
+        "severity": recipe.severity,
+        "issued": recipe.issued,
+        "support_end": recipe.support_end,
+        "patches": {item.name: item.sha256 for item in recipe.inputs},
+        "source": {
+            "kind": recipe.kind,
+            "engine": recipe.engine,
+            "kernel_release": recipe.kernel_release,
+            "modules": list(recipe.modules),
+        },
+    }
 
 
 def text(found: Dict[str, Any]) -> str:
@@ -137,8 +161,15 @@ def text(found: Dict[str, Any]) -> str:
             lines.append(f"{label + ':':<10} {found[key]}")
     lines.append(f"CVEs:      {', '.join(found['cves']) or 'none named'}")
     lines += [f"Not fixed: {cve}: {reason}" for cve, reason in sorted(found["unfixable"].items())]
-    if not found["modules"]:
-        lines.append("Modules:   none: the package subscribes a kernel to its live patches")
+    made = found.get("source")
+    if made:
+        lines.append(f"Source of: {', '.join(made['modules']) or 'no module'} for {made['kernel_release']}")
+        lines += [f"  input     {name}" for name in found["patches"]]
+    elif not found["modules"]:
+        subscribes = package and package["subscribes"]
+        lines.append(
+            f"Modules:   none{': the package subscribes a kernel to its live patches' if subscribes else ''}"
+        )
     for module in found["modules"]:
         replace = {True: "yes", False: "no", None: "set by code"}[module["replace"]]
         lines += [
@@ -185,7 +216,7 @@ def compare_text(found: Dict[str, Any]) -> str:
     lines = [f"--- {found['old']}", f"+++ {found['new']}"]
     for key, change in found["changes"].items():
         lines += [
-            f"{sign} {key}: {name}"
+            f"{sign} {_LABELS.get(key, key)}: {name}"
             for word, sign in (("removed", "-"), ("added", "+"), ("changed", "~"))
             for name in change.get(word, [])
         ]

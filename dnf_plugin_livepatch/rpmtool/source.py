@@ -61,7 +61,9 @@ def classify(paths: Sequence[str]) -> Inputs:
     for name in names:
         if not PLAIN.match(name) or name == "livepatch.json":
             refuse("metadata-invalid", what=f"{name[:80]}: not a plain file name")
-    if kind == "source" and len(paths) > 1 and any(os.path.isdir(path) for path in paths):
+    # Each C file is a live patch of its own, with its own init function; parts of one belong in a folder.
+    several = sum(name.endswith(".c") for name in names) > 1 or any(os.path.isdir(path) for path in paths)
+    if kind == "source" and len(paths) > 1 and several:
         refuse("input-mixed")
     return Inputs(kind, tuple(os.path.abspath(path) for path in paths))
 

@@ -71,8 +71,8 @@ def locate(kernel: str, devel: str, tree: str, vmlinux: str, config: str, build_
     """
     folder = devel_folder(devel) if devel else ""
     release = kernel
-    if kernel and not RELEASE.match(kernel):
-        refuse("metadata-invalid", what=f"--kernel {kernel[:60]}: no kernel release")
+    if kernel and not (RELEASE.match(kernel) and re.match(r"[0-9]+\.[0-9]", kernel)):
+        refuse("metadata-invalid", what=f"--kernel {kernel[:60]}: no kernel release as uname -r prints it")
     for place in (folder, tree):
         if not place:
             continue

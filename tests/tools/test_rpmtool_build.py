@@ -247,6 +247,9 @@ def test_next_package_carries_the_cves_and_raises_the_version(built, tmp_path):
     assert result.status == 0, result.out + result.err
     assert result.json["cves"] == ["CVE-2026-10001", "CVE-2026-10003"]
     assert read_header(result.json["rpm"]).nevra.evr == "2-1"
+    assert read_header(result.json["rpm"]).build_time >= read_header(built["rpm"]).build_time
+    (claimed,) = [item for item in result.json["findings"] if item["id"] == "base-cves-claimed"]
+    assert claimed["severity"] == "note" and "CVE-2026-10001" in claimed["text"]
     taken = tool(*argv, source(tmp_path))
     assert taken.status == 3 and "name-taken" in [item["id"] for item in taken.json["findings"]]
     lost = tool(*argv, "--unfixable", "CVE-2026-10001=fix was wrong", path)
@@ -287,6 +290,7 @@ def test_published_file_never_changes(built, tmp_path):
     assert tool(*argv, source(tmp_path)).status == 0
     other = tool(*argv, source(tmp_path, text="other"))
     assert (other.status, other.error) == (1, "output-exists")
+    assert "livepatch-rpm sign" in other.json["error"]["remedy"]
     assert not [name for name in os.listdir(out) if not name.endswith(".rpm")]
 
 

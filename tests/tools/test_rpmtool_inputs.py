@@ -138,6 +138,8 @@ def test_source_that_does_not_compile(place):
     assert refused(place, "--kernel-devel", headers(), path) == "engine-failed"
     with open(place / "log", encoding="utf-8") as file:
         assert "#error no" in file.read()
+    said = tool("build", "--kernel-devel", headers(), "-o", str(place / "out"), path).err
+    assert "error: #error no" in said and "kbuild failed with status 2: make:" not in said
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,8 @@ def test_name_that_the_kernel_would_cut(name, place):
         (("--override", "no-build-id=note"), 2, "override-invalid"),
         (("--issued", "yesterday"), 2, "metadata-invalid"),
         (("--patch-version", "1-2"), 2, "metadata-invalid"),
+        (("--allow-drop", "CVE-2026-10001=no base has it"), 2, "metadata-invalid"),
+        (("--kernel", "garbage"), 2, "metadata-invalid"),
         (("--profile", "nobody"), 2, "metadata-invalid"),
         (("--unfixable", "CVE-2026-10001"), 2, "metadata-invalid"),
         (("--cve", "CVE-2026-10001", "--unfixable", "CVE-2026-10001=no"), 2, "metadata-invalid"),
@@ -221,6 +225,8 @@ def test_kinds_are_not_mixed_and_unknown_files_refused(place):
     assert refused(place, source(place), diff(place, GOOD)) == "input-mixed"
     assert refused(place, str(other)) == "input-unknown"
     assert refused(place, str(place / "absent")) == "input-missing"
+    both = source(place), source(place, name="livepatch_other")
+    assert refused(place, "--kernel-devel", headers(), *both) == "input-mixed"
 
 
 def test_kernel_files_that_are_not_there(place):
@@ -254,4 +260,7 @@ def test_wrong_usage_exits_2():
     assert tool("build").status == 2
     assert tool("nonsense").status == 2
     assert tool("build", "--jobs", "0", "x").status == 2
+    assert tool("build", "--severity", "Huge", "x.c").status == 2
+    garbage = tool("empty", "--kernel", "garbage")
+    assert garbage.status == 2 and "garbage: no kernel release as uname -r prints it" in garbage.err
     assert tool("sign", "x.rpm").status == 2

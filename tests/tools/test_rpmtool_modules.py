@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rpmtool_support import fake_vmlinux, headers, kernel, run, source, tool
+from rpmtool_support import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool import klp
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
@@ -185,6 +187,16 @@ def test_lint_verb_lists_and_judges(path, tmp_path):
     wrong = tool(*argv, "--no-replace")
     assert wrong.status == 3 and "replace-mismatch" in [item["id"] for item in wrong.json["findings"]]
     assert tool(*argv, "--no-replace", "--override", "replace-mismatch=note:known").status == 0
+
+
+def test_list_may_be_cut_by_its_reader(tmp_path):
+    # In a pipe Python writes late: the reader is gone before the first byte.
+    argv = [sys.executable, "-m", "dnf_plugin_livepatch.rpmtool.cli", "lint", "--list"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(argv, cwd=TREE, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_every_message_has_a_remedy_and_fills_in():
