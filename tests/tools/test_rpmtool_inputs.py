@@ -138,7 +138,7 @@ def test_source_that_does_not_compile(place):
     assert refused(place, "--kernel-devel", headers(), path) == "engine-failed"
     with open(place / "log", encoding="utf-8") as file:
         assert "#error no" in file.read()
-    said = tool("build", "--kernel-devel", headers(), "-o", str(place / "out"), path).err
+    said = tool("build", "--kernel-devel", headers(), "--log", str(place / "log"), path).err
     assert "error: #error no" in said and "kbuild failed with status 2: make:" not in said
 
 
