@@ -112,6 +112,9 @@ def manifests(path: str, files: Iterable[str]) -> Tuple[Manifest, ...]:
         found.append(manifest)
     if len(found) != len(wanted):
         raise ToolError("rpm-manifest", file=path, reason="a listed manifest is not in the payload")
+    # In the kernel only the last one would be in force, and hosts would load the others again and again.
+    if len(found) > 1 and any(manifest.replace for manifest in found):
+        raise ToolError("rpm-manifest", file=path, reason="one of several modules replaces the others")
     return tuple(found)
 
 

@@ -102,3 +102,14 @@ def test_withdraw_takes_each_form_of_a_name_and_tells_a_kernel_left_alone(repo, 
         assert (alone in done.stdout) == (form == "{name}") and done.returncode == 0
         assert f"{V2}: withdrawn, oops" in done.stdout
         assert (f"{V1}: withdrawn, oops" in done.stdout) == (form == "{name}")
+
+
+@pytest.mark.parametrize(("replace", "refused"), [(True, True), (False, False)])
+def test_modules_that_would_take_each_other_out_of_force_are_refused(repo, key, tmp_path, replace, refused):
+    (tmp_path / "b").mkdir()
+    two = [support.manifest(module=module, replace=replace) for module in ("kp_8", "kp_9")]
+    made = support.build(tmp_path / "b", number="8", manifests=two)
+    support.sign(key, *made)
+    before = ids(repo)
+    done = tool("publish", "--repo", repo, *signing(key), *made, check=not refused)
+    assert ("[rpm-manifest]" in done.stderr, ids(repo) == before) == (refused, refused)
