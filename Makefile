@@ -95,8 +95,8 @@ test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-
 	$(PYTEST) -s tests/build
 
 .PHONY: test-power
-test-power: need-base need-vm ## Power cuts at every flush of an upgrade (a minute or two each; POWER_POINTS=N)
-	$(PYTEST) -s tests/power
+test-power: need-base need-vm ## Power cuts at every flush of an upgrade (an hour or two; POWER_POINTS=N)
+	JOBS=$(JOBS) $(PYTEST) -s tests/power
 
 .PHONY: test-trials
 test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (half an hour)

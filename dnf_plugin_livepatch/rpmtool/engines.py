@@ -110,15 +110,17 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
             refuse("diff-no-apply", path=diff, why=outcome.last)
 
 
-def _environment() -> Dict[str, str]:
-    """What keeps time, user, host and folder of the build out of the module's bytes."""
+def _environment(tree: str, work: str) -> Dict[str, str]:
+    """What keeps time, user, host and the folders of the build out of the module's bytes."""
     stamp = os.environ.get("SOURCE_DATE_EPOCH", "0")
     # kpatch-build finds ccache by itself; klp-build's make finds these wrappers of gcc.
     wrappers = [path for path in ("/usr/lib64/ccache", "/usr/lib/ccache") if os.path.isdir(path)]
+    tree = os.path.realpath(tree)
     return {
         "PATH": os.pathsep.join([*wrappers, os.environ.get("PATH", "/usr/bin:/bin")]),
-        # An unpacked source RPM lies in another folder each time; only debug information tells the folder.
-        "CCACHE_NOHASHDIR": "1",
+        # An unpacked source RPM and kpatch-build's own C source lie in another folder each time, and debug
+        # information names it; the build id covers that. ccache knows the option and looks past the folder.
+        "KCPPFLAGS": f"-ffile-prefix-map={tree}=/usr/src/linux -ffile-prefix-map={work}=/usr/src/livepatch",
         "KBUILD_BUILD_TIMESTAMP": f"@{stamp}",
         "KBUILD_BUILD_USER": "livepatch",
         "KBUILD_BUILD_HOST": "livepatch",
@@ -156,18 +158,15 @@ def kbuild(job: Job, runner: Runner) -> str:
             if inner != job.module:
                 # kbuild makes NAME.o from NAME.c unless NAME-y tells the parts.
                 file.write(f"{job.module}-y := " + " ".join(f"{name}.o" for name in sources) + "\n")
-    mapped = f"-ffile-prefix-map={folder}=/usr/src/livepatch"
     argv = [
         "make",
         "-C",
         job.target.devel,
         f"M={folder}",
         f"-j{job.jobs}",
-        f"KCFLAGS={mapped}",
-        f"KAFLAGS={mapped}",
         "modules",
     ]
-    env = {key: value for key, value in _environment().items() if key != "PATH"}
+    env = {key: value for key, value in _environment(job.target.devel, folder).items() if key != "PATH"}
     _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
 
@@ -207,7 +206,7 @@ def kpatch_build(job: Job, runner: Runner) -> str:
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")
     os.makedirs(cache)
-    outcome = runner.run(argv, env={**_environment(), "CACHEDIR": cache})
+    outcome = runner.run(argv, env={**_environment(target.tree, job.work), "CACHEDIR": cache})
     if outcome.status and os.path.isfile(os.path.join(cache, "build.log")):
         with open(os.path.join(cache, "build.log"), encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
@@ -225,7 +224,8 @@ def klp_build(job: Job, runner: Runner) -> str:
     argv = [os.path.join(job.target.tree, "scripts/livepatch/klp-build"), "-j", str(job.jobs), "-o", out]
     argv += [] if job.replace else ["--no-replace"]
     argv += [*job.options, *job.diffs]
-    _failed("klp-build", runner.run(argv, cwd=job.target.tree, env=_environment()), runner)
+    env = _environment(job.target.tree, job.work)
+    _failed("klp-build", runner.run(argv, cwd=job.target.tree, env=env), runner)
     return _result([out] if os.path.isfile(out) else [], job.module, "klp-build", runner)
 
 

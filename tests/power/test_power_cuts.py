@@ -2,10 +2,11 @@
 """One `dnf upgrade` whose disk is cut off from power at each point that the guest had made durable.
 
 Every write of the guest to its disk is logged by QEMU. For each flush in the log a disk is made that holds
-exactly the requests up to there, and examined. Of them POWER_POINTS=N (default: all) also boot, two thirds
-from the loading itself, and the first of each kind: the host has to come up, and an upgrade to end where an
-undisturbed one ends. Two states need the remedy that the host names: a cut during the load blocks the patch,
-as a crash there would; and a cut just after RPM's transaction leaves files that RPM has not synced.
+exactly the requests up to there, and examined. Of them POWER_POINTS=N (default: all) also boot, JOBS at a
+time, two thirds from the loading itself, and the first of each kind: the host has to come up, and an
+upgrade to end where an undisturbed one ends. Two states need the remedy that the host names: a cut during
+the load blocks the patch, as a crash there would; and a cut just after RPM's transaction leaves files that
+RPM has not synced.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Dict, List, Set, Tuple
 
 import offline
@@ -128,11 +131,8 @@ def judge(seen: Dict[str, str], found: offline.Found) -> Tuple[str, List[str]]:
     return "missing", [*wrong, f"installed, and not in force: {seen['said']}"]
 
 
-def trial(files: qemu.Files, raw: str, folder: str, found: offline.Found) -> Tuple[str, List[str]]:
-    """Boot from an overlay of ``raw``: the state of the live patch, and what is wrong, also in the end."""
-    os.makedirs(folder)
-    disk = os.path.join(folder, "disk.qcow2")
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", disk])
+def trial(files: qemu.Files, folder: str, found: offline.Found) -> Tuple[str, List[str]]:
+    """Boot the disk in ``folder``: the state of the live patch, and what is wrong, also in the end."""
     try:
         with qemu.Machine(files, folder) as machine:
             machine.boot()
@@ -145,8 +145,38 @@ def trial(files: qemu.Files, raw: str, folder: str, found: offline.Found) -> Tup
             return before, wrong + more
     except Failure as failure:
         return "failed", [str(failure)]
-    finally:
-        shutil.rmtree(folder)
+
+
+class Trials:
+    """Boots the disks that it is given, JOBS at once, while the log is replayed further."""
+
+    def __init__(self, files: qemu.Files, folder: str) -> None:
+        self.files = files
+        self.folder = folder
+        self.found: Dict[int, "Future[Tuple[str, List[str]]]"] = {}
+        jobs = int(os.environ.get("JOBS") or 1)
+        self._pool = ThreadPoolExecutor(jobs)
+        # Each disk is a copy of the whole: there are no more of them than boot.
+        self._room = threading.BoundedSemaphore(jobs)
+
+    def boot(self, point: int, raw: str, found: offline.Found) -> None:
+        """Boot a copy of ``raw``, the disk at ``point`` of the log, as soon as there is room."""
+        self._room.acquire()
+        folder = os.path.join(self.folder, f"trial-{point}")
+        os.makedirs(folder)
+        run(["qemu-img", "convert", "-O", "qcow2", "-f", "raw", raw, os.path.join(folder, "disk.qcow2")])
+        self.found[point] = self._pool.submit(self._boot, point, folder, found)
+
+    def _boot(self, point: int, folder: str, found: offline.Found) -> Tuple[str, List[str]]:
+        begin = time.monotonic()
+        try:
+            state, wrong = trial(self.files, folder, found)
+            told = f"request {point}: boots in {time.monotonic() - begin:.0f} s, {state}"
+            print("; ".join([told, *wrong]), flush=True)
+            return state, wrong
+        finally:
+            shutil.rmtree(folder)
+            self._room.release()
 
 
 @pytest.fixture
@@ -171,26 +201,26 @@ def test_power_cut_at_every_flush_of_an_upgrade(folder):
     )
     package = "klp-patch-" + re.sub(r"[^A-Za-z0-9-]", "_", files.choice.old.release)
     faults: List[str] = []
-    states: Dict[str, int] = {}
+    trials = Trials(files, folder)
     kinds: Set[Tuple[bool, str, bool]] = set()
     with writelog.Replay(log, raw) as replay:
         for point in points:
             replay.forward(point)
             found = offline.look(raw, os.path.join(folder, "offline"), package)
-            state, wrong = "", list(found.wrong)
+            facts_of = f"installed={found.installed} record={found.record or '-'} empty={len(found.damaged)}"
+            print(f"request {point}: {facts_of} {'; '.join(found.wrong)}", flush=True)
+            faults += [f"request {point}: {fault}" for fault in found.wrong]
             kind = (found.installed, found.record, bool(found.damaged))
             if point in chosen or kind not in kinds:
                 kinds.add(kind)
-                begin = time.monotonic()
-                state, more = trial(files, raw, os.path.join(folder, "trial"), found)
-                states[state] = states.get(state, 0) + 1
-                wrong += more
-                state = f"boots in {time.monotonic() - begin:.0f} s, {state}"
-            faults += [f"request {point}: {fault}" for fault in wrong]
-            facts_of = f"installed={found.installed} record={found.record or '-'} empty={len(found.damaged)}"
-            print(f"request {point}: {facts_of} {state} {'; '.join(wrong)}", flush=True)
+                trials.boot(point, raw, found)
         replay.forward(len(entries))
-    print(f"{len(points)} disks examined, {sum(states.values())} booted: {states}; {len(faults)} faults")
+    states: Dict[str, int] = {}
+    for point, future in trials.found.items():
+        state, wrong = future.result()
+        states[state] = states.get(state, 0) + 1
+        faults += [f"request {point}: {fault}" for fault in wrong]
+    print(f"{len(points)} disks examined, {len(trials.found)} booted: {states}; {len(faults)} faults")
     # The replay itself is proved by its end: it has to be the disk that the guest left.
     run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, os.path.join(folder, "disk.qcow2")])
     assert not faults
