@@ -39,7 +39,7 @@ class Work:
         from .run import Runner, Steps
 
         self.keep = getattr(args, "keep_work", False)
-        folder = os.path.abspath(getattr(args, "work", "") or tempfile.gettempdir())
+        folder = os.path.realpath(getattr(args, "work", "") or tempfile.gettempdir())
         if not os.path.isdir(folder):
             refuse("input-missing", path=folder)
         self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=folder)
