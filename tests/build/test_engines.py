@@ -63,10 +63,7 @@ def test_a_change_of_the_source_reaches_a_running_kernel(case):
 
 
 def test_a_vendors_source_and_debuginfo_rpms_make_the_same_package():
-    """From the two RPMs, in another folder and at another time, comes what came from the source tree.
-
-    But for kpatch-build's hook: its debug information names the work folder, and the build id covers that.
-    """
+    """From the two RPMs, in another folder and at another time, comes what came from the source tree."""
     lab = KPATCH
     lab.ready()
     lab.inside("kernel rpms", "/product/tests/build/kernel-rpms.sh")
@@ -74,10 +71,8 @@ def test_a_vendors_source_and_debuginfo_rpms_make_the_same_package():
     rpms += [lab.find("kernel-rpms/RPMS/x86_64/*.rpm"), DIFFS + "cmdline.patch"]
     packed = lab.build("kpatch-build srpm", "repo-srpm", *rpms)
     plain = lab.build("kpatch-build tree", "repo-tree", *TREE, DIFFS + "cmdline.patch")
-    assert lab.content(str(packed["srpm"])) == lab.content(str(plain["srpm"]))
-    facts = [lab.tool("inspect", "inspect", str(built["rpm"]))["modules"][0] for built in (packed, plain)]
-    for name in ("module", "functions", "kernel_release", "shape"):
-        assert facts[0][name] == facts[1][name]
+    for kind in ("srpm", "rpm"):
+        assert lab.content(str(packed[kind])) == lab.content(str(plain[kind]))
 
 
 def test_a_key_that_never_leaves_its_token_signs():
