@@ -277,6 +277,7 @@ def compute(
                 row.fixed_in,
                 by.get(row.cve, ""),
                 why.get(row.cve, "") if state == REBOOT_ONLY else "",
+                row.issued,
             )
         )
     return Exposure(inputs.quality, inputs.reason, inputs.as_of, tuple(rows))

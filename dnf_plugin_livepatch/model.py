@@ -232,7 +232,8 @@ class Debt(NamedTuple):
 class CveState(NamedTuple):
     """One row of the exposure: ``state`` is ``open``, ``closed-live`` or ``reboot-only``.
 
-    ``by`` is the module that closes it; ``reason`` tells why only a reboot does.
+    ``by`` is the module that closes it; ``reason`` tells why only a reboot does. ``updated`` is when the
+    advisory was last changed, or issued if it never was: libdnf tells but the later of both dates.
     """
 
     cve: str
@@ -242,6 +243,7 @@ class CveState(NamedTuple):
     fixed_in: str = ""
     by: str = ""
     reason: str = ""
+    updated: str = ""
 
 
 class Exposure(NamedTuple):

@@ -2,8 +2,8 @@
 """What the repositories' advisories say about a kernel: hawkey's objects into ``exposure.Inputs``.
 
 Cheap by asking libsolv for the advisories of one package name instead of walking all of them.
-hawkey knows no issue date of an advisory, only the date of its last change, so that one is used. Broken
-references (no id, another type, no CVE in it) are passed over one by one.
+Of an advisory's two dates, issued and updated, hawkey knows only the later, so that one is told as what it
+is. Broken references (no id, another type, no CVE in it) are passed over one by one.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 from .. import exposure as exposures
 from ..model import CveState, LoadedPatch
 from . import status
-from .reboot import Advice
+from .reboot import Advice, stuck
 from .status import TRANSITION, Report
 
 _COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
@@ -58,6 +58,8 @@ def count(report: Report, state: str) -> str:
 def next_action(report: Report, advice: Advice) -> str:
     """The one command to type next, "" when nothing is to be done."""
     states = {row.state for row in report.patches}
+    if advice.code in (100, 101) and stuck(report):
+        return "systemctl reboot"
     if states & set(status.MISSING):
         return "livepatch reconcile"
     if any(problem.severity == "error" for problem in report.problems):
@@ -197,20 +199,28 @@ def reboot_json(advice: Advice) -> Dict[str, Any]:
     return {"needed": needed, "code": advice.code, "reasons": list(advice.reasons)}
 
 
-def cves_text(report: Report, colour: bool) -> List[str]:
-    """What ``livepatch cves`` prints: one row for each CVE, the open ones first."""
+def cves_text(report: Report, colour: bool, width: int = 0) -> List[str]:
+    """What ``livepatch cves`` prints: one row for each CVE, the open ones first.
+
+    The column of the dates is left out where the table would be wider than ``width``, if that is not 0.
+    """
     order = (exposures.OPEN, exposures.REBOOT_ONLY, exposures.CLOSED_LIVE)
     rows = [row for state in order for row in report.rows(state)]
     exact = report.exposure.quality == exposures.EXACT
     lines: List[str] = []
     if rows:
-        head, *body_lines = table(
-            ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "BY"),
+        names = ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "UPDATED", "BY")
+        cells = [
             (
-                (r.cve, r.severity or "-", r.state, r.fixed_in or "-", r.advisory or "-", r.by or r.reason)
-                for r in rows
-            ),
-        )
+                *(word or "-" for word in (r.cve, r.severity, r.state, r.fixed_in, r.advisory)),
+                r.updated[:10] or "-",
+                r.by or r.reason,
+            )
+            for r in rows
+        ]
+        head, *body_lines = table(names, cells)
+        if width and max(map(len, (head, *body_lines))) > width:
+            head, *body_lines = table(*_without(5, names, cells))
         codes = ["31" if row.state == exposures.OPEN else "" for row in rows]
         lines = [head, *(paint(line, code, colour) for line, code in zip(body_lines, codes))]
     elif exact:
@@ -218,6 +228,13 @@ def cves_text(report: Report, colour: bool) -> List[str]:
     if not exact:
         lines.append(f"Not complete ({report.exposure.quality}): {report.exposure.reason}")
     return lines
+
+
+def _without(
+    column: int, head: Sequence[str], rows: Iterable[Sequence[str]]
+) -> "Tuple[Sequence[str], List[Sequence[str]]]":
+    cut = [(*row[:column], *row[column + 1 :]) for row in (head, *rows)]
+    return cut[0], list(cut[1:])
 
 
 def list_text(report: Report) -> List[str]:

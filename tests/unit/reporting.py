@@ -30,7 +30,7 @@ def debt(*rows: Tuple[int, str]) -> Tuple[Debt, ...]:
 
 def inputs(*rows: Tuple[int, str], **more: Any) -> Inputs:
     known: Dict[str, Any] = {"quality": EXACT, "as_of": stamp(60), "newest_kernel": "6.12.9-1"}
-    return Inputs(RELEASE, PACKAGE, debt=debt(*rows), **{**known, **more})
+    return Inputs(RELEASE, PACKAGE, **{**known, "debt": debt(*rows), **more})
 
 
 class FakeDatabase:

@@ -419,6 +419,12 @@ def test_an_update_with_one_open_cve_is_not_reached_and_other_lineages_do_not_co
     assert exposure.effective(blind, exposure.compute(blind, patches)) == "5-10.el9_4.x86_64"
 
 
+def test_each_cve_has_the_date_of_its_advisory() -> None:
+    inputs, patches = chain("co")
+    dated = inputs._replace(debt=tuple(row._replace(issued="2026-11-01") for row in inputs.debt))
+    assert [row.updated for row in exposure.compute(dated, patches).rows] == ["2026-11-01"] * 2
+
+
 @pytest.mark.parametrize(
     "evr, like, like_evr, release",
     [
