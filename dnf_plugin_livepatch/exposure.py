@@ -293,10 +293,10 @@ def effective(inputs: Inputs, exposure: Exposure) -> str:
     """The kernel release whose security level the running kernel has reached.
 
     That is the last update with CVEs of the same lineage up to which every CVE is closed live; the
-    running release itself when there is none or nothing is known.
+    running release itself when there is none, or when a CVE may be missing from what is known.
     """
     running = evr_of(inputs.kernel_package)
-    if exposure.quality == UNKNOWN or not running:
+    if exposure.quality != EXACT or not running:
         return inputs.kernel_release
     rows = [row for row in exposure.rows if lineage(row.fixed_in) == lineage(running)]
     unclosed = {row.fixed_in for row in rows if row.state != CLOSED_LIVE}

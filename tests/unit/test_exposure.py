@@ -415,8 +415,9 @@ def test_an_update_with_one_open_cve_is_not_reached_and_other_lineages_do_not_co
     assert exposure.effective(half, exposure.compute(half, patches)) == "5-10.el9_4.x86_64"
     later = inputs._replace(debt=(*inputs.debt, Debt("CVE-2026-9999", "B", "", "5-20.el9_5")))
     assert exposure.effective(later, exposure.compute(later, patches)) == "5-11.el9_4.x86_64"
-    blind = inputs._replace(quality=UNKNOWN)
-    assert exposure.effective(blind, exposure.compute(blind, patches)) == "5-10.el9_4.x86_64"
+    for quality in (UNKNOWN, LOWER_BOUND):
+        blind = inputs._replace(quality=quality)
+        assert exposure.effective(blind, exposure.compute(blind, patches)) == "5-10.el9_4.x86_64"
 
 
 def test_each_cve_has_the_date_of_its_advisory() -> None:
