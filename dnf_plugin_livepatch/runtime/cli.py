@@ -91,6 +91,20 @@ VERBS: Dict[str, Verb] = {
 }
 
 
+#: The options of uname(1): long form, short form.
+UNAME = {
+    "all": "a",
+    "kernel-name": "s",
+    "nodename": "n",
+    "kernel-release": "r",
+    "kernel-version": "v",
+    "machine": "m",
+    "processor": "p",
+    "hardware-platform": "i",
+    "operating-system": "o",
+}
+
+
 class Context:
     """What every verb gets: the options, the paths, the configuration, and how to print."""
 
@@ -103,6 +117,14 @@ class Context:
     def colour(self) -> bool:
         """Whether standard output is a terminal that wants colours."""
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def width(self) -> int:
+        """The columns of the terminal that standard output is; 0, which is no limit, where it is none."""
+        try:
+            return os.get_terminal_size(sys.stdout.fileno()).columns
+        except (OSError, ValueError):
+            return 0
 
     def json(self, data: Dict[str, Any]) -> None:
         """Print ``data`` with the schema number, and nothing else, on standard output."""
@@ -127,8 +149,9 @@ def _options(name: str, parser: "argparse.ArgumentParser") -> None:
         if name == "block":
             parser.add_argument("--reason", help="why, for the journal and for status")
     elif name == "uname":
-        for letter in "asnrvmpio":
-            parser.add_argument("-" + letter, action="store_true", help="as uname's")
+        for word, letter in UNAME.items():
+            own = ("-" + letter, "--" + word)
+            parser.add_argument(*own, dest=letter, action="store_true", help="as uname's")
     elif name == "profiles":
         from . import profiles_cli
 

@@ -64,7 +64,7 @@ def cves(context: Context) -> int:
             return 1
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
-        context.lines(views.cves_text(report, context.colour))
+        context.lines(views.cves_text(report, context.colour, context.width))
     return 0
 
 
@@ -137,6 +137,17 @@ def _said_by_client(context: Context, report: status.Report) -> str:
     return ""
 
 
+def _said_by_uname(option: str) -> str:
+    """What the host's own uname(1) says for ``option``: distributions differ in processor and platform."""
+    from . import program
+
+    try:
+        code, text = program.run(("uname", option), 5)
+    except program.Unusable:
+        return "unknown"
+    return "unknown" if code else text.strip()
+
+
 def uname(context: Context) -> int:
     """Like uname(1), but the release is the one whose security level the running kernel has reached."""
     from ..exposure import effective
@@ -154,14 +165,15 @@ def uname(context: Context) -> int:
         "r": release,
         "v": names.version,
         "m": names.machine,
-        "p": "unknown",
-        "i": "unknown",
+        "p": "",
+        "i": "",
         "o": "GNU/Linux",
     }
     chosen = vars(context.options)
-    if chosen["a"]:
-        shown = [letter for letter in words if letter not in "pi"]
-    else:
-        shown = [letter for letter in words if chosen[letter]] or ["s"]
+    shown = [letter for letter in words if chosen[letter] or chosen["a"]] or ["s"]
+    for letter in {"p", "i"}.intersection(shown):
+        words[letter] = _said_by_uname("-" + letter)
+        if words[letter] == "unknown" and chosen["a"]:
+            shown.remove(letter)  # as uname's -a does
     context.lines([" ".join(words[letter] for letter in shown)])
     return 0

@@ -158,12 +158,22 @@ def test_plain_cves_fail_when_nothing_is_known(host: Telling, capsys: pytest.Cap
     assert out.out == "" and "no dnf run" in out.err
 
 
-@pytest.mark.parametrize("letters", ["-r", "-s", "-n", "-m", "-v", "-o", "-a", "-sr", "-rs", ""])
+LONG = ("all", "kernel-name", "nodename", "kernel-release", "kernel-version", "machine", "processor")
+LONG += ("hardware-platform", "operating-system")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *["-r", "-s", "-n", "-m", "-v", "-p", "-i", "-o", "-a", "-sr", "-rs", "", "-m --kernel-name"],
+        *["--" + name for name in LONG],
+    ],
+)
 def test_uname_is_uname_while_nothing_is_closed(
-    letters: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LIVEPATCH_ROOT", raising=False)
-    words = [letters] if letters else []
+    words = options.split()
     expected = subprocess.run(["uname", *words], capture_output=True, text=True, check=True).stdout
     assert cli.main(["uname", *words]) == 0
     assert capsys.readouterr().out == expected
@@ -176,6 +186,30 @@ def test_uname_tells_the_release_whose_fixes_are_in_force(
     host.load(host.patch("1", "CVE-2026-1000"))
     cli.main(["uname", "-r"])
     assert capsys.readouterr().out == "6.12.2-1.x86_64\n"
+
+
+def test_uname_tells_what_the_hosts_own_says_of_the_processor(
+    host: Telling, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distributions patch that in."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uname").write_text("#!/bin/sh\necho mips$1\n")
+    (tmp_path / "bin" / "uname").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    cli.main(["uname", "-p"])
+    cli.main(["uname", "-a"])
+    assert capsys.readouterr().out.split("\n")[0] == "mips-p"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert cli.main(["uname", "-p"]) == 0 and capsys.readouterr().out == "unknown\n"
+
+
+def test_uname_claims_no_release_from_advisories_that_are_not_complete(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"), quality="lower-bound", reason="kernel 6.12.9-1 has no advisory")
+    host.load(host.patch("1", "CVE-2026-1000"))
+    cli.main(["uname", "-r"])
+    assert capsys.readouterr().out == RELEASE + "\n"
 
 
 def test_uname_agrees_with_the_vendors_own_client(
