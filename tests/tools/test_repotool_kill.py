@@ -127,7 +127,7 @@ def enumerate_kills(make, work, key, old, new):
     raise AssertionError(f"more than {MOST} changes")
 
 
-def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path):
+def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path, record_property):
     old = what_clients_see(repo, key)
 
     def make(number):
@@ -138,9 +138,12 @@ def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path
 
     seen = enumerate_kills(make, work, key, old, sorted([*old, f"{NAME}-1-2.el9_4.x86_64"]))
     assert len(seen) > 40
+    record_property("told", f"a publish killed before each of {len(seen)} changes: old or new each time")
 
 
-def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(key, first, second, tmp_path):
+def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(
+    key, first, second, tmp_path, record_property
+):
     plain = tmp_path / "plain"
     (plain / "rpms").mkdir(parents=True)
     shutil.copy(first[0], plain / "rpms")
@@ -170,6 +173,8 @@ def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(key, 
         shutil.rmtree(root)
     assert results[0] == old and results[-1] == sorted([*old, f"{NAME}-1-2.el9_4.x86_64"])
     assert all(found in (old, results[-1]) for found in results)
+    told = f"the take-over of a plain folder killed before each of {len(results) - 1} changes: old or new"
+    record_property("told", told + " each time")
 
 
 def test_two_publishers_at_once_both_get_through(repo, key, second, tmp_path):

@@ -66,7 +66,7 @@ def sample(found: List[kills.Kill]) -> List[kills.Kill]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_at_a_call_then_run_again(stocked, name):
+def test_killed_at_a_call_then_run_again(stocked, name, record_property):
     scenario, machine = SCENARIOS[name], stocked.machine
     stocked.reset("kills")
     if scenario.before is not None:
@@ -91,10 +91,10 @@ def test_killed_at_a_call_then_run_again(stocked, name):
         if again.status or not ended(machine, scenario.after):
             wrong.append((kill, again.status, again.out + again.err, patches(machine), modules(machine)))
             print(f"{name}: {wrong[-1]}")
-    print(
-        f"{name}: {len(found)} calls, {len(chosen) - len(spared)} times killed at one of them,"
-        f" {len(wrong)} of those did not converge"
-    )
+    told = f"{name}: {len(found)} calls, {len(chosen) - len(spared)} times killed at one of them"
+    told += f", {len(wrong)} of those did not converge"
+    print(told)
+    record_property("told", told)
     assert not wrong
     # What depends on the time (waiting for a child, for one) need not come about twice.
     assert len(spared) <= len(chosen) // 10, spared
@@ -146,11 +146,13 @@ if LIMIT == "all":
         "moment",
         ["Dependencies resolved", "Running transaction\n", "Verifying", "Loading live patch", "Complete!"],
     )
-    def test_dnf_killed_then_run_again(host, moment):
+    def test_dnf_killed_then_run_again(host, moment, record_property):
         host.run(f"cat >/tmp/kill.py <<'END'\n{KILL_DNF}\nEND\npython3 /tmp/kill.py '{moment}'")
         host.run("dnf -y upgrade")
         host.run("rpm --verifydb")
         host.comes(["livepatch_demo_1"])
         assert not host.leaks() and host.installed(host.patch) == "1-1"
         assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
-        print(f"dnf killed at {moment.strip()!r}: the next upgrade ended as an undisturbed one")
+        told = f"dnf killed at {moment.strip()!r}: the next upgrade ended as an undisturbed one"
+        print(told)
+        record_property("told", told)
