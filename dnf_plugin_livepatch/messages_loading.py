@@ -25,6 +25,12 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
         "reconcile'.",
     ),
+    "record-unwritable": (
+        "error",
+        "What was done could not be recorded: {why}. 'livepatch status' shows what is in force.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
+        "reconcile'.",
+    ),
     "guard-broken": (
         "error",
         "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",
@@ -54,6 +60,11 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "warning",
         "No live patch is unloaded yet: an RPM transaction is running.",
         "It is looked at again in a minute, and after the transaction.",
+    ),
+    "rpm-under-way": (
+        "error",
+        "No live patch is loaded or unloaded yet: an RPM transaction has been running for {seconds} s.",
+        "It is tried again in a minute, and after the transaction; 'ps -e' shows whether an rpm or dnf hangs.",
     ),
     "patch-reverted": (
         "warning",
@@ -113,8 +124,8 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "transition-running": (
         "error",
-        "Live patch {module} is still in transition; no other can be loaded until it ends.",
-        "Run 'livepatch status' for the tasks in the way, then 'livepatch reconcile'.",
+        "Live patch {module} is still in transition, and no other can be loaded until it ends: {tasks}.",
+        "It is tried again in a minute; stopping the named tasks and 'livepatch reconcile' is quicker.",
     ),
     "transition-stalled": (
         "error",
@@ -149,7 +160,8 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "module-other-build": (
         "error",
-        "Live patch {nevra} is not loaded: another build of module {module} is in the kernel.",
+        "Live patch {nevra} is not in force: another build of module {module} is in the kernel, and two of "
+        "one name cannot be.",
         "A reboot puts the installed one in force; a new build should have a new module name.",
     ),
     "module-name-taken": (
@@ -171,6 +183,11 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "error",
         "Module {path} is not loaded: {why}.",
         "Reinstall its package, or report it to whoever built it.",
+    ),
+    "module-unchecked": (
+        "warning",
+        "Module {path} could not be compared with the rpm database, which has no SHA-256 digest of it.",
+        "Report it to whoever built the package: RPM's own default is SHA-256.",
     ),
     "module-changed": (
         "error",
@@ -266,11 +283,16 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     "load-not-verified": (
         "error",
         "Live patch {module} was loaded but is not in force as built: {why}.",
-        "Run 'livepatch status'; it is taken out again and blocked.",
+        "It is blocked, and taken out if the kernel lets it go; 'livepatch status' shows it.",
+    ),
+    "function-not-redirected": (
+        "warning",
+        "Live patch {nevra} is in force, but ftrace does not redirect: {functions}.",
+        "Run 'livepatch status --functions', and report it to whoever built the package.",
     ),
     "health-check-failed": (
         "error",
-        "Live patch {nevra} was taken back and blocked, because a health check failed: {why}.",
+        "A health check failed with live patch {nevra}: {why}. {then}.",
         "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries it again.",
     ),
 }

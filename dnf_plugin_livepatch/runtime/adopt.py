@@ -48,7 +48,7 @@ def adopt(run: "Run", patches: Iterable[InstalledPatch]) -> None:
     try:
         guard.change(run.paths, work)
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
         return
     for name, item in found.items():
         cves = next(patch.cves for patch in patches if str(patch.nevra) == item.nevra)

@@ -47,15 +47,15 @@ def _progress() -> Optional[Progress]:
     return lambda text: print(f"\r\033[K{text[:200]}", end="", file=sys.stderr, flush=True)
 
 
-def _told(context: Context, result: ReconcileResult, code: int) -> int:
+def _told(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
     from . import request
 
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     if context.options.json:
-        context.json(request.dump(result))
+        context.json({**({"done": before} if before else {}), **request.dump(result)})
     else:
-        context.lines(result_lines(result))
+        context.lines([*([before] if before else []), *result_lines(result)])
     return code
 
 
@@ -69,16 +69,23 @@ def _refused(context: Context, found: Problem) -> int:
 
 def reconcile(context: Context) -> int:
     """Make the running kernel match the installed live patches; 5 when one is not in force."""
+    return _acted_on(context, "", context.options.force)
+
+
+def _acted_on(context: Context, done: str, force: bool = False) -> int:
+    """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
     from . import inventory
     from . import kernel as kernels
     from . import reconcile as work
 
     try:
-        result = work.reconcile(context.paths, context.settings, context.options.force, _progress())
+        result = work.reconcile(context.paths, context.settings, force, _progress())
     except work.Refused as refused:
+        if done and not context.options.json:
+            context.lines([done])
         return _refused(context, refused.problem)
     inventory.refresh(context.paths, kernels.running(context.paths))
-    return _told(context, result, 0 if result.ok else 5)
+    return _told(context, result, 0 if result.ok else 5, done)
 
 
 def _named(context: Context, name: str, out: bool = False) -> Tuple[str, str]:
@@ -121,8 +128,8 @@ def unload(context: Context) -> int:
 
 
 def block(context: Context) -> int:
-    """Never load a package again until it is unblocked; what is loaded of it goes at the next reconcile."""
-    from . import guard, state
+    """Never load a package again until it is unblocked, and take out what is loaded of it."""
+    from . import guard, journal, state
 
     reason = context.options.reason or "blocked by the administrator"
     name = _named(context, context.options.package)[0] or context.options.package
@@ -134,12 +141,13 @@ def block(context: Context) -> int:
     except ValueError as error:
         broken = isinstance(error, state.Broken)
         return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
-    return _done(context, f"{name} is blocked: {reason}")
+    journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
+    return _acted_on(context, f"{name} is blocked: {reason}")
 
 
 def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
-    from . import guard, state
+    from . import guard, journal, state
 
     name = _named(context, context.options.package, out=True)[0] or context.options.package
     try:
@@ -148,12 +156,5 @@ def unblock(context: Context) -> int:
         return _refused(context, problem("guard-broken", why=error))
     if not changed:
         return _refused(context, problem("no-such-package", why=f"{name} was neither blocked nor unloaded"))
-    return _done(context, f"{name} may be loaded again; run 'livepatch reconcile'")
-
-
-def _done(context: Context, text: str) -> int:
-    if context.options.json:
-        context.json({"done": text})
-    else:
-        context.lines([text])
-    return 0
+    journal.remember(context.paths, "unblock", nevra=name, outcome="done")
+    return _acted_on(context, f"{name} may be loaded again")

@@ -35,7 +35,7 @@ class Run:
         self.actions: List[Action] = []
         self.problems: List[Problem] = []
         self.seconds: Dict[str, float] = {}
-        self.dnf_history = 0
+        self.transactions: Dict[str, int] = {}
         self.retry_in = 0
         self.installed = installed.Installed((), False, "not read yet")
 
@@ -50,6 +50,8 @@ class Run:
         """Record one change in the result and in the journal; a full disk does not undo it."""
         if verb:
             self.actions.append(Action(verb, module, nevra, outcome, round(seconds, 3)))
+        if nevra not in self.transactions:
+            self.transactions[nevra] = journal.transaction_of(self.paths, nevra)
         try:
             journal.append(
                 self.paths,
@@ -59,7 +61,7 @@ class Run:
                 outcome=outcome,
                 seconds=round(seconds, 3),
                 kernel=self.kernel.release,
-                dnf_history=self.dnf_history or None,
+                dnf_history=self.transactions[nevra] or None,
                 **facts,
             )
         except OSError as error:
@@ -190,7 +192,8 @@ def _load(
         return False
     stays = loader.remove(run.paths, module.name) if _ours(run, module.name) else ""
     if stays or klp.loaded(run.paths, module.name):
-        run.add(problem("module-stays", module=module.name, why=stays or "others put it there"))
+        name = "module-stays" if stays else "module-name-taken"
+        run.add(problem(name, module=module.name, why=stays))
         return False
     try:
         _begin(run, wanted, module, build_id)
@@ -258,8 +261,8 @@ def _settled(
         facts.update(advisory=told.advisory, issued=told.issued)
     if result.problem is not None:
         facts["reason"] = result.problem.text
-    if run.force:
-        facts["forced"] = 1
+    if result.forced:
+        run.note("force", "", module.name, wanted.nevra, result.outcome, result.seconds)
     if result.outcome == "done":
         run.seconds[module.name] = result.seconds
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
@@ -268,11 +271,12 @@ def _settled(
         record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
         pause = RETRY_SECONDS[min(record.tries, len(RETRY_SECONDS) - 1)]
         facts["tasks"] = tuple(
-            f"{task.pid} {task.comm} patch_state={task.patch_state}" for task in result.tasks
+            f"{task.pid} {task.comm} patch_state={task.patch_state} stack={task.frames}"
+            for task in result.tasks
         )
         run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
         stuck = result.problem is not None and result.problem.id == "transition-stuck"
-        run.actions.append(Action("reverse", module.name, wanted.nevra, "failed" if stuck else "done"))
+        run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
         tries = record.tries + 1
         records.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
@@ -305,7 +309,7 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
     try:
         guard.change(run.paths, disown)
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
     records.change(run, wanted.nevra, "", state="idle")
     expected = build_ids[0] if build_ids else ""
     fault = loader.await_others(run.paths, module.name, expected, run.config.transition_timeout)
@@ -334,7 +338,7 @@ def _clear_leftovers(run: Run) -> None:
     try:
         guard.change(run.paths, work)
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
 
 
 def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -> None:

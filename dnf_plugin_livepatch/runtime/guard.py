@@ -30,7 +30,8 @@ class Record(NamedTuple):
 
     ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` tells who blocked it
     (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` says that it has
-    been good once.
+    been good once, ``asked`` that the health checks passed in this boot; ``taint`` are the kernel's taint
+    bits from before it settled.
     """
 
     state: str
@@ -44,6 +45,8 @@ class Record(NamedTuple):
     tries: int = 0
     retry_at: str = ""
     proved: bool = False
+    asked: bool = False
+    taint: int = 0
 
 
 class Owned(NamedTuple):
@@ -128,6 +131,8 @@ def _record(value: object) -> Record:
         strikes=int(_number(data.get("strikes", 0))),
         tries=int(_number(data.get("tries", 0))),
         proved=data.get("proved") is True,
+        asked=data.get("asked") is True,
+        taint=int(_number(data.get("taint", 0))),
         **texts,
     )
 

@@ -36,6 +36,7 @@ EVENTS: Dict[str, str] = {
     "force": "441414e1ef3c48b3a6f9d81814f4c25b",
     "hold": "0ff144f08a8a49f9adc9ff9db6bcbadd",
     "release": "a3279cea286b4e53995a93952056c19c",
+    "taint": "21e5a7fd6e73414fb8f0a01b890fcc0f",
 }
 
 
@@ -64,9 +65,11 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     clean = {name: _clean(value) for name, value in facts.items() if value not in ("", (), None)}
     record = {"schema": state.SCHEMA, "time": state.now(), "event": event, "boot_id": boot_id(paths)}
     line = json.dumps({**clean, **record}, sort_keys=True)
-    if len(line) > MAX_LINE:
-        clean.pop("cves", None)
-        line = json.dumps({**clean, **record}, sort_keys=True)[:MAX_LINE]
+    for name in ("cves", "tasks", "reason"):
+        # A line that is cut would be no entry at all.
+        if len(line) > MAX_LINE:
+            clean.pop(name, None)
+            line = json.dumps({**clean, **record}, sort_keys=True)
     state.ensure_dir(paths.state_dir)
     state.step("before append journal")
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -155,17 +158,22 @@ def read(paths: Paths, limit: int = 1000) -> List[Entry]:
     return entries[-limit:] if limit > 0 else []
 
 
-def transaction_id(paths: Paths) -> int:
-    """The id of dnf's last transaction, for audit; 0 when dnf keeps no readable history here."""
+def transaction_of(paths: Paths, nevra: str) -> int:
+    """The id of dnf's last transaction with the package ``nevra``, for audit; 0 when dnf tells of none."""
     import sqlite3
 
     path = paths.at("/var/lib/dnf/history.sqlite")
-    if not os.path.exists(path):
+    if not nevra or not os.path.exists(path):
         return 0
+    name, version, release = (nevra.rpartition(".")[0].rsplit("-", 2) + ["", ""])[:3]
+    query = (
+        "select max(trans_item.trans_id) from rpm join trans_item on trans_item.item_id = rpm.item_id"
+        " where rpm.name = ? and rpm.version = ? and rpm.release = ?"
+    )
     try:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)
         try:
-            row = database.execute("select max(id) from trans").fetchone()
+            row = database.execute(query, (name, version.rpartition(":")[2], release)).fetchone()
         finally:
             database.close()
     except sqlite3.Error:

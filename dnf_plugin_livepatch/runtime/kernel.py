@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 
 from ..manifest import RELEASE
 from ..model import Kernel
@@ -13,6 +14,8 @@ from ..paths import Paths
 from .modinfo import note_build_id
 from .state import read_bytes, read_text
 
+#: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
+TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 16384: "soft lockup"}
 KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
@@ -24,7 +27,12 @@ def boot_id(paths: Paths) -> str:
 
 
 def uptime(paths: Paths) -> float:
-    """Seconds since this boot, 0.0 when unknown; unlike the clock nobody sets it back."""
+    """Seconds since this boot, 0.0 when unknown; unlike the clock nobody sets it back.
+
+    Like the time stamps of the kernel's messages it stands still while the host is suspended.
+    """
+    if paths.root == "/":
+        return time.monotonic()
     try:
         return float(read_text(paths.at("/proc/uptime"), 64).split()[0])
     except (ValueError, IndexError):

@@ -8,6 +8,7 @@ load and whether that is wise was settled before.
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -25,6 +26,8 @@ PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 REVERSE_TIMEOUT = 60.0
 MAX_TASKS = 20
 _SCAN_SECONDS = 5.0
+_FRAME = re.compile(r"\] (\S+?)\+0x")
+_FRAMES = 12
 Progress = Callable[[str], None]
 
 
@@ -36,14 +39,23 @@ class Task(NamedTuple):
     patch_state: int
     stack: str
 
+    @property
+    def frames(self) -> str:
+        """The functions of its stack, the innermost first."""
+        return " < ".join(_FRAME.findall(self.stack)[:_FRAMES])
+
 
 class Outcome(NamedTuple):
-    """How it went: ``done``, ``failed``, ``stalled`` (and reversed) or ``crashed`` (insmod was killed)."""
+    """How it went: ``done``, ``failed``, ``stalled`` (and reversed) or ``crashed`` (insmod was killed).
+
+    ``forced`` says that the kernel was told to end the transition anyway.
+    """
 
     outcome: str
     seconds: float = 0.0
     problem: Optional[Problem] = None
     tasks: Tuple[Task, ...] = ()
+    forced: bool = False
 
 
 def _run(argv: Sequence[str], timeout: float) -> Tuple[int, str]:
@@ -135,7 +147,8 @@ def tasks_in_the_way(paths: Paths, module: str) -> Tuple[Task, ...]:
     return tuple(found[:MAX_TASKS])
 
 
-def _name(tasks: Sequence[Task]) -> str:
+def named(tasks: Sequence[Task]) -> str:
+    """The first of ``tasks`` for a person to read."""
     return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
 
 
@@ -240,20 +253,22 @@ def settle(
             tell(f"live patch {module}: transition under way, {spent:.0f} of at most {timeout:.0f} s")
 
     over = _until(lambda: not _in_transition(paths, module), timeout, tick)
-    if not over and force:
+    forced = not over and force
+    if forced:
         _write(f"{paths.klp}/{module}/force", "1")
         over = _until(lambda: not _in_transition(paths, module), REMOVE_TIMEOUT)
     if not over:
         tasks = tasks_in_the_way(paths, module)
         why = reverse(paths, module, timeout)
         identifier = "transition-stuck" if why else "transition-stalled"
-        found = problem(identifier, module=module, timeout=f"{timeout:.0f}", tasks=_name(tasks), why=why)
-        return Outcome("stalled", time.monotonic() - begin, found, tasks)
+        found = problem(identifier, module=module, timeout=f"{timeout:.0f}", tasks=named(tasks), why=why)
+        return Outcome("stalled", time.monotonic() - begin, found, tasks, forced)
     seconds = time.monotonic() - begin
     fault = verify(paths, module, build_id)
     if fault:
-        return Outcome("failed", seconds, problem("load-not-verified", module=module, why=fault))
-    return Outcome("done", seconds)
+        found = problem("load-not-verified", module=module, why=fault)
+        return Outcome("failed", seconds, found, forced=forced)
+    return Outcome("done", seconds, forced=forced)
 
 
 def await_others(paths: Paths, module: str, build_id: str, timeout: float) -> str:
@@ -291,7 +306,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Optional[Progres
         tasks = tasks_in_the_way(paths, module)
         _write(folder + "/enabled", "1")
         _until(lambda: not _in_transition(paths, module), timeout)
-        found = problem("unload-stalled", module=module, timeout=f"{timeout:.0f}", tasks=_name(tasks))
+        found = problem("unload-stalled", module=module, timeout=f"{timeout:.0f}", tasks=named(tasks))
         return Outcome("stalled", time.monotonic() - start, found, tasks)
     why = remove(paths, module)
     seconds = time.monotonic() - start

@@ -16,6 +16,7 @@ from ..model import InstalledModule, Kernel, Manifest, Problem
 from ..paths import Paths
 from . import kernel as kernels
 from . import klp, probes, signature
+from .loader import named, tasks_in_the_way
 from .modinfo import ModInfo, ModuleError
 from .modinfo import read as read_module
 from .state import read_text
@@ -55,7 +56,9 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple
     except ModuleError as error:
         return (problem("module-unusable", path=wanted.path, why=error),), ""
     found: List[Problem] = []
-    if wanted.digest and info.sha256 != wanted.digest:
+    if not wanted.digest:
+        found.append(problem("module-unchecked", path=wanted.path))
+    elif info.sha256 != wanted.digest:
         found.append(problem("module-changed", path=wanted.path))
     if not info.livepatch:
         found.append(problem("module-no-livepatch", path=wanted.path))
@@ -126,7 +129,9 @@ def host(paths: Paths) -> Tuple[Problem, ...]:
 def busy(paths: Paths) -> Optional[Problem]:
     """The finding that another patch's transition is under way, or None."""
     name = klp.transition(paths)
-    return problem("transition-running", module=name) if name else None
+    if not name:
+        return None
+    return problem("transition-running", module=name, tasks=named(tasks_in_the_way(paths, name)))
 
 
 def _kpatch_dnf(text: str) -> bool:

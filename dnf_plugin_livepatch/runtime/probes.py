@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..messages import problem
 from ..model import Manifest, Problem
 from ..paths import Paths
+from . import klp
 from .state import read_bytes
 
 MAX_BYTES = 8 << 20
@@ -89,7 +90,29 @@ def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
 
 
 def redirected(paths: Paths) -> Optional[Set[str]]:
-    """The functions that ftrace redirects to a live patch now; None where tracefs cannot be read."""
+    """The functions that ftrace redirects to a live patch now.
+
+    None where tracefs cannot be read, or holds so much that only a part of it was.
+    """
     if not any(os.access(paths.at(folder + "/enabled_functions"), os.R_OK) for folder in _TRACEFS):
         return None
-    return {name for name, _, flags, _ in _traced(paths) if "I" in flags}
+    rows = _traced(paths)
+    if sum(len(line) for _, _, _, line in rows) > MAX_BYTES // 2:
+        return None
+    return {name for name, _, flags, _ in rows if "I" in flags}
+
+
+def not_redirected(paths: Paths, modules: Sequence[str]) -> List[str]:
+    """The functions of ``modules``, OBJECT/FUNCTION, that sysfs calls patched and ftrace does not redirect.
+
+    None where ``redirected`` knows nothing.
+    """
+    seen = redirected(paths)
+    if seen is None:
+        return []
+    return [
+        f"{function.object}/{function.name}"
+        for patch in klp.read(paths)
+        for function in patch.functions
+        if patch.module in modules and function.object in patch.patched_objects and function.name not in seen
+    ]

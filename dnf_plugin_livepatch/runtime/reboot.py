@@ -13,8 +13,10 @@ from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
 from ..model import CveState
 from ..paths import Paths
 from . import state
-from .status import Report
+from .status import OTHER_BUILD, Report
 
+#: What only a new boot resolves; it does not come again after one.
+NEEDS_BOOT = ("unload-refused", "module-stays", "transition-stuck")
 NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
 
 
@@ -35,6 +37,18 @@ def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> Tuple[Cve
     return tuple(row for row in rows if compare(row.fixed_in, evr) <= 0)
 
 
+def stuck(report: Report) -> List[str]:
+    """Why the live patch that should be in force can only be by a reboot; each a text."""
+    found = [problem.text.rstrip(".") for problem in report.problems if problem.id in NEEDS_BOOT]
+    # Where others load a module of that name, they would do so again after a reboot.
+    found += [
+        f"reboot needed to downgrade or exchange {row.package}: another build of {row.module} is loaded"
+        for row in report.patches
+        if row.state == OTHER_BUILD and row.owner == "livepatch"
+    ]
+    return found
+
+
 def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
     """The advice for ``report``.
 
@@ -48,11 +62,13 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     reasons: List[str] = []
     if helped:
         reasons.append(f"{_cves(len(helped))} closed by the installed kernel {newer}")
+    patch = stuck(report)
+    reasons += patch
     reasons += [f"{name} was updated after the boot" for name in updated]
-    if helped:
-        return Advice(FOR_CVES, "needed: " + "; ".join(reasons), tuple(reasons))
-    if updated:
-        return Advice(FOR_OTHERS, "needed, not for kernel CVEs: " + "; ".join(reasons), tuple(reasons))
+    if reasons:
+        why = "" if helped or patch else ", not for kernel CVEs"
+        code = FOR_CVES if helped else FOR_OTHERS
+        return Advice(code, f"needed{why}: " + "; ".join(reasons), tuple(reasons))
     if report.exposure.quality == UNKNOWN:
         return Advice(DONT_KNOW, "unknown: " + report.exposure.reason, (report.exposure.reason,))
     if not report.installed_known:
@@ -69,7 +85,7 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
             NOT_NEEDED,
             f"not needed for CVEs: kernel {newer} is installed, and what it fixes{known} is closed live",
         )
-    return Advice(NOT_NEEDED, "not needed")
+    return Advice(NOT_NEEDED, "not needed" + (f" for CVEs{known}" if known else ""))
 
 
 def _cves(number: int) -> str:

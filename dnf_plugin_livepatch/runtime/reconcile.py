@@ -76,7 +76,7 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Optional[Progress]
 ) -> ReconcileResult:
     from .. import profiles
-    from . import adopt, converge, desired, guard, installed, journal, rpmlock, switches
+    from . import adopt, converge, desired, guard, installed, rpmlock, switches
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -93,12 +93,12 @@ def _work(
         if not rpmlock.wait_idle(database, converge.LOCK_SECONDS):
             _aftercare(paths, converge.RETRY_SECONDS[0], kernel)
             fingerprint.save(paths, kernel, None, database)
-            return _result(stamp, kernel, skipped="an RPM transaction is under way; tried again after it")
+            busy = problem("rpm-under-way", seconds=f"{converge.LOCK_SECONDS:.0f}")
+            here = converge.in_force_now(run, None, {})
+            return _result(stamp, kernel, ok=False, in_force=here, problems=(busy,))
         for _ in range(MAX_TURNS):
             before = fingerprint.take(paths, kernel, database)
             found = installed.read(paths, rules, kernel.release, kernel.build_id)
-            if not run.dnf_history:
-                run.dnf_history = journal.transaction_id(paths)
             for fault in found.faults:
                 run.add(problem("manifest-unusable", fault=fault))
             off = switches.off(paths, rules, found.patches) if config.mode == "load" else ""
@@ -113,7 +113,7 @@ def _work(
     except state.Broken as error:
         return _result(stamp, kernel, ok=False, problems=(problem("guard-broken", why=error),))
     except OSError as error:
-        return _result(stamp, kernel, ok=False, problems=(problem("state-unwritable", why=error),))
+        return _result(stamp, kernel, ok=False, problems=(problem("record-unwritable", why=error),))
     wanted = choice.wanted
     if wanted is not None:
         verified = {row.module for row in in_force if row.nevra == wanted.nevra}
@@ -206,7 +206,7 @@ def reconcile(
                 break
         return result
     except OSError as error:
-        raise Refused("state-unwritable", why=error.strerror) from None
+        raise Refused("record-unwritable", why=error.strerror) from None
     finally:
         os.close(lock)
 

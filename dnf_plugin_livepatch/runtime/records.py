@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..messages import problem
-from . import guard, health, kept, klp, state
+from . import guard, health, kept, klp, probes, state
 from . import kernel as kernels
 
 if TYPE_CHECKING:
@@ -27,16 +27,18 @@ def change(run: Run, nevra: str, module: str, **fields: object) -> None:
     try:
         guard.change(run.paths, work)
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
 
 
-def block(run: Run, nevra: str, why: str) -> None:
-    """Keep ``nevra`` out from now on, and tell history why."""
+def block(run: Run, nevra: str, why: str) -> bool:
+    """Keep ``nevra`` out from now on, and tell history why; False where that cannot be recorded."""
     try:
         guard.block(run.paths, nevra, why, "guard")
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
+        return False
     run.note("block", "", "", nevra, "done", 0.0, reason=why)
+    return True
 
 
 def retire(run: Run, wanted: str) -> None:
@@ -50,7 +52,7 @@ def retire(run: Run, wanted: str) -> None:
     try:
         guard.change(run.paths, work)
     except (OSError, state.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
+        run.add(problem("record-unwritable", why=error))
 
 
 def unfinished(run: Run, wanted: Wanted) -> bool:
@@ -88,14 +90,19 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     """
     retire(run, wanted.nevra)
     # What was in force before passed when it was new: what fails now has another cause. And at boot the
-    # services that are asked about are not there yet.
+    # services that are asked about are not there yet: the settle watch asks then.
     record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
     known = wanted.kept or record.proved
-    failed = "" if known or os.path.exists(run.paths.booting) else health.failing(run.config)
+    booting = os.path.exists(run.paths.booting)
+    failed = "" if known or booting else health.failing(run.config)
     if failed:
-        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed))
-        block(run, wanted.nevra, f"health check failed: {failed}")
-        return True
+        out = block(run, wanted.nevra, f"health check failed: {failed}")
+        then = "It is blocked and taken back" if out else "It stays in force"
+        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed, then=then))
+        return out
+    idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
+    if idle:
+        run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
     try:
         why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
         kept.tidy(run.paths, run.kernel.release)
@@ -113,5 +120,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         since=state.now(),
         uptime=kernels.uptime(run.paths),
         boot_id=run.kernel.boot_id,
+        asked=known or not booting,
+        taint=kernels.taint(run.paths),
     )
     return False

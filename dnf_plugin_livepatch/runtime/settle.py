@@ -2,7 +2,8 @@
 """The settle watch: is the kernel well, some time after a live patch was loaded?
 
 Run by livepatch-settle.timer while a patch settles. An oops whose stack is in the patch blocks it and
-has reconcile take it out while the kernel still runs; ``settle_time`` without one makes it good.
+has reconcile take it out while the kernel still runs; ``settle_time`` without one makes it good, and the
+health checks, where they could not be asked when it was loaded.
 """
 
 from __future__ import annotations
@@ -10,64 +11,92 @@ from __future__ import annotations
 import sys
 from typing import List, Tuple
 
+from ..config import Config
 from ..config import read as read_config
 from ..paths import Paths
-from . import evidence, guard, journal, state, timers
+from . import evidence, guard, health, journal, klp, state, timers
 from . import kernel as kernels
 
 
-def check(paths: Paths, settle_time: float) -> Tuple[List[str], List[str], bool]:
+def check(paths: Paths, config: Config) -> Tuple[List[str], List[str], bool]:
     """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
     boot_id, uptime = kernels.boot_id(paths), kernels.uptime(paths)
     good: List[str] = []
     bad: List[Tuple[str, str]] = []
+    worse: List[Tuple[str, int]] = []
     waiting = False
+    taint = kernels.taint(paths) & sum(kernels.TROUBLE)
     for nevra, record in guard.read(paths).records.items():
         if record.state != "settling" or record.boot_id != boot_id:
             continue
         found = evidence.of_this_boot(paths, record)
+        done = uptime - record.uptime >= config.settle_time
+        failed = health.failing(config) if done and not (found or record.asked) else ""
         if found:
-            bad.append((nevra, found))
-        elif uptime - record.uptime >= settle_time:
+            bad.append((nevra, f"the kernel reported: {found}"))
+        elif failed:
+            bad.append((nevra, f"health check failed: {failed}"))
+        elif done:
             good.append(nevra)
         else:
             waiting = True
+        if taint & ~record.taint:
+            worse.append((nevra, taint & ~record.taint))
 
     def work(state_of: guard.Guard) -> None:
-        for nevra in good:
-            record = state_of.records.get(nevra)
-            if record is not None and record.state == "settling" and record.boot_id == boot_id:
-                state_of.records[nevra] = record._replace(state="good", strikes=0, proved=True)
+        for nevra, record in state_of.records.items():
+            if record.state == "settling" and record.boot_id == boot_id:
+                record = record._replace(taint=record.taint | taint)
+                if nevra in good:
+                    record = record._replace(state="good", strikes=0, proved=True)
+                state_of.records[nevra] = record
 
-    if good:
+    if good or worse:
         guard.change(paths, work)
-    for nevra, found in bad:
-        guard.block(paths, nevra, f"the kernel reported: {found}", "guard")
-        journal.remember(paths, "block", nevra=nevra, outcome="done", reason=found)
+    for nevra, bits in worse:
+        # Another part of the kernel may have done it: said, and no reason to take the patch back.
+        names = ", ".join(name for bit, name in kernels.TROUBLE.items() if bits & bit)
+        journal.remember(paths, "taint", nevra=nevra, reason=f"since it was loaded the kernel had: {names}")
+    for nevra, why in bad:
+        guard.block(paths, nevra, why, "guard")
+        journal.remember(paths, "block", nevra=nevra, outcome="done", reason=why)
     for nevra in good:
         journal.remember(paths, "good", nevra=nevra, outcome="done")
     return good, [nevra for nevra, _ in bad], waiting
 
 
+def _left(paths: Paths) -> bool:
+    """Is a blocked patch of ours in the kernel, where an earlier look did not get it out?"""
+    now = guard.read(paths)
+    blocked = now.blocked()
+    ours = now.ours(kernels.boot_id(paths))
+    return any(item.nevra in blocked and klp.one(paths, module) is not None for module, item in ours.items())
+
+
 def main(paths: Paths) -> int:
-    """One look; a patch that is blocked by it is taken out of the kernel. 1 when the state is unusable."""
+    """One look; a patch that is blocked by it is taken out of the kernel.
+
+    5 when reconcile had to be run and one is not in force, 1 when it could not run: then it is tried again
+    by the next look.
+    """
     config, _ = read_config(paths.config)
+    code = 0
     try:
-        _, blocked, waiting = check(paths, config.settle_time)
-        if not waiting:
-            timers.unwatch(paths)
-        if blocked:
+        _, blocked, waiting = check(paths, config)
+        if blocked or _left(paths):
             from . import reconcile
 
             try:
-                reconcile.reconcile(paths, config)
+                code = 0 if reconcile.reconcile(paths, config).ok else 5
             except reconcile.Refused as refused:
                 print(f"livepatch: {refused.problem.text}", file=sys.stderr)
                 return 1
+        if not waiting:
+            timers.unwatch(paths)
     except (OSError, state.Broken) as error:
         print(f"livepatch: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from test_clients import install
 
 from dnf_plugin_livepatch import __version__, profiles
 from dnf_plugin_livepatch.model import InstalledPatch, Nevra
-from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory
+from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory, journal
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -112,10 +112,11 @@ def test_unload_block_unblock(host: Telling, capsys: pytest.CaptureFixture[str])
     assert cli.main(["unload", "lp_1"]) == 0 and host.host.running() == []
     assert cli.main(["status"]) == 0, "as asked for is no failure"
     assert cli.main(["unload", "lp_1"]) == 1
-    assert cli.main(["unblock", str(patch.nevra)]) == 0
-    assert cli.main(["reconcile"]) == 0 and host.host.running() == ["lp_1"]
+    assert cli.main(["unblock", str(patch.nevra)]) == 0 and host.host.running() == ["lp_1"]
     assert cli.main(["block", str(patch.nevra), "--reason", "I do not trust it"]) == 0
-    assert guard.blocked(host.paths) == {str(patch.nevra): "I do not trust it"}
+    assert guard.blocked(host.paths) == {str(patch.nevra): "I do not trust it"} and not host.host.running()
+    events = [entry.event for entry in journal.read(host.paths)]
+    assert events == ["load", "unload", "unblock", "load", "block", "unload"]
     capsys.readouterr()
     assert cli.main(["block", "../../etc", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"][0]["id"] == "no-such-package"
@@ -257,8 +258,9 @@ def test_a_name_means_the_build_that_is_out_for_unblock_and_the_one_that_is_in_f
     capsys.readouterr()
     assert cli.main(["unblock", v2.nevra.name]) == 0
     assert str(v2.nevra) in capsys.readouterr().out and guard.blocked(host.paths) == {}
+    host.host.install(v1)
     assert cli.main(["block", v2.nevra.name]) == 0
-    assert str(v1.nevra) in guard.blocked(host.paths)
+    assert str(v2.nevra) in guard.blocked(host.paths) and host.host.running() == ["lp_1"]
 
 
 def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import tempfile
 
 import pytest
@@ -120,3 +122,29 @@ def test_journald_gets_fields_and_no_forged_ones(paths):
 def test_message_ids_are_128_bits_and_differ():
     assert len(set(journal.EVENTS.values())) == len(journal.EVENTS)
     assert all(len(bytes.fromhex(value)) == 16 for value in journal.EVENTS.values())
+
+
+def test_the_transaction_of_a_package_and_no_other(paths):
+    os.makedirs(paths.at("/var/lib/dnf"))
+    with contextlib.closing(sqlite3.connect(paths.at("/var/lib/dnf/history.sqlite"))) as database:
+        database.executescript(
+            "create table rpm (item_id integer, name text, epoch integer, version text, release text,"
+            " arch text);"
+            "create table trans_item (id integer, trans_id integer, item_id integer);"
+            "insert into rpm values (1, 'kp-5_14', 0, '1', '2.el9', 'x86_64'),"
+            " (2, 'bash', 0, '5', '1', 'x86_64');"
+            "insert into trans_item values (1, 4, 1), (2, 9, 2), (3, 7, 1);"
+        )
+        database.commit()
+    assert journal.transaction_of(paths, "kp-5_14-1-2.el9.x86_64") == 7
+    assert journal.transaction_of(paths, "kp-5_14-0:1-2.el9.x86_64") == 7
+    assert journal.transaction_of(paths, "kp-5_14-1-3.el9.x86_64") == 0
+    assert journal.transaction_of(paths, "") == 0
+    assert journal.transaction_of(paths, "nonsense") == 0
+
+
+def test_many_tasks_and_cves_do_not_tear_the_line(paths):
+    tasks = tuple(f"{number} x patch_state=0 stack={'f' * 900}" for number in range(20))
+    journal.append(paths, "stall", nevra="kp-1-1.x86_64", cves=("CVE-2026-10000",) * 500, tasks=tasks)
+    (entry,) = journal.read(paths)
+    assert entry.facts["nevra"] == "kp-1-1.x86_64" and "cves" not in entry.facts

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import List
@@ -47,8 +48,16 @@ def test_signatures_where_they_are_asked_for(
     data = module_file("lp", BUILD_ID) + (bytes(12) + b"~Module signature appended~\n" if signed else b"")
     ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
     put(tmp_path, ko, data)
-    found, build_id = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(ko), "", TOLD))
+    digest = hashlib.sha256(data).hexdigest()
+    found, build_id = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(ko), digest, TOLD))
     assert [problem.id for problem in found] == wanted and build_id == BUILD_ID
+
+
+def test_a_module_that_cannot_be_compared_is_said_to_be_so(tmp_path: Path) -> None:
+    ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
+    paths = put(tmp_path, ko, module_file("lp", BUILD_ID))
+    found, _ = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(ko), "", TOLD))
+    assert [(problem.id, problem.severity) for problem in found] == [("module-unchecked", "warning")]
 
 
 def test_a_pipe_is_no_module(tmp_path: Path) -> None:

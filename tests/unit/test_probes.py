@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import List, Optional, Set
 
@@ -78,6 +79,19 @@ def test_one_warning_for_one_function(tmp_path: Path) -> None:
 def test_what_ftrace_redirects(tmp_path: Path, text: Optional[str], wanted: Optional[Set[str]]) -> None:
     paths = Paths(str(tmp_path)) if text is None else put(tmp_path, ENABLED, text)
     assert probes.redirected(paths) == wanted
+
+
+def test_what_sysfs_calls_patched_and_ftrace_does_not_redirect(tmp_path: Path) -> None:
+    paths = put(tmp_path, ENABLED, "a (1) R I \ttramp: x\nb (1) R \n")
+    for name in ("vmlinux/a,1", "vmlinux/b,1", "ext4/c,1"):
+        os.makedirs(f"{paths.klp}/lp/{name}")
+    said = {"enabled": "1", "transition": "0", "vmlinux/patched": "1", "ext4/patched": "0"}
+    for name, text in said.items():
+        put(tmp_path, f"/sys/kernel/livepatch/lp/{name}", text + "\n")
+    assert probes.not_redirected(paths, ["lp"]) == ["vmlinux/b"], "c's module is not loaded"
+    assert probes.not_redirected(paths, ["other"]) == []
+    os.unlink(paths.at(ENABLED))
+    assert probes.not_redirected(paths, ["lp"]) == [], "nobody can tell"
 
 
 LINES = st.lists(

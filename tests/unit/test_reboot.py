@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from reporting import Telling
 
+from dnf_plugin_livepatch import config
+from dnf_plugin_livepatch.messages import problem
 from dnf_plugin_livepatch.model import CveState
-from dnf_plugin_livepatch.runtime import cli, reboot
+from dnf_plugin_livepatch.runtime import cli, reboot, status, views
 from dnf_plugin_livepatch.runtime.evr import compare
 
 
@@ -121,3 +123,22 @@ def test_the_newest_installed_build_of_the_same_package() -> None:
     assert reboot.newest(builds, "kernel-core-5-9.el9.x86_64", compare) == "5-10.el9"
     assert reboot.newest(builds, "kernel-core-5-10.el9.x86_64", compare) == ""
     assert reboot.newest(builds, "", compare) == ""
+
+
+def test_a_live_patch_that_only_a_reboot_can_exchange_asks_for_one(host: Telling) -> None:
+    host.know()
+    host.load(host.patch("1", "CVE-2026-1000"))
+    report = status.gather(host.paths, config.Config())
+    (row,) = report.patches
+    assert reboot.advise(report, "", (), compare).code == 0
+
+    mine = report._replace(patches=(row._replace(state=status.OTHER_BUILD, owner="livepatch"),))
+    advice = reboot.advise(mine, "", (), compare)
+    assert advice.code == 101 and "reboot needed to downgrade or exchange" in advice.text
+    assert views.next_action(mine, advice) == "systemctl reboot"
+    others = report._replace(patches=(row._replace(state=status.OTHER_BUILD, owner="package"),))
+    assert reboot.advise(others, "", (), compare).code == 0, "they would load theirs again"
+
+    refused = report._replace(problems=(problem("unload-refused", module="lp_1", why="busy"),))
+    advice = reboot.advise(refused, "", (), compare)
+    assert advice.code == 101 and "refused to disable live patch lp_1" in advice.text

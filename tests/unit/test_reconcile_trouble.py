@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
 from fakehost import Host, Panic, ids, module_file, run
 
-from dnf_plugin_livepatch.runtime import guard, journal, loader, settle
+from dnf_plugin_livepatch.runtime import guard, journal, loader, request, rpmlock, settle
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_power_cut_after_it_is_good_blocks_nothing(host):
     host.install(v1)
     run(host)
     host.put("/proc/uptime", "700.0 1.0\n")
-    assert settle.check(host.paths, 600) == ([str(v1.nevra)], [], False)
+    assert settle.check(host.paths, host.config) == ([str(v1.nevra)], [], False)
     for _ in range(4):
         host.reboot(clean=False)
         assert run(host).ok and host.running() == ["lp_1"]
@@ -100,10 +101,88 @@ def test_oops_later_takes_the_patch_out(host, at, module, blocked):
     host.install(v2)
     run(host)
     host.put("/dev/kmsg", OOPS.format(at=at, module=module, linked="lp_2 ext4"))
-    _, bad, waiting = settle.check(host.paths, 600)
+    _, bad, waiting = settle.check(host.paths, host.config)
     assert (bad == [str(v2.nevra)]) is blocked and waiting is not blocked
     run(host)
     assert host.running() == (["lp_1"] if blocked else ["lp_2"])
+
+
+def sick(host):
+    """Patch 2 over patch 1, and an oops in it; where systemd was asked to run what."""
+    v1, v2 = host.patch("1"), host.patch("2")
+    for patch in (v1, v2):
+        host.install(patch)
+        run(host)
+    host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
+    return str(v2.nevra)
+
+
+def test_a_look_that_could_not_take_it_out_leaves_that_to_the_next_one(host, monkeypatch):
+    bad, stopped = sick(host), []
+    monkeypatch.setattr(settle.timers, "unwatch", lambda paths: stopped.append("watch"))
+    lock = os.open(host.paths.lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    monkeypatch.setattr(request, "bound", lambda config: 0.1)
+    assert settle.main(host.paths) == 1 and bad in guard.blocked(host.paths)
+    assert host.running() == ["lp_2"] and stopped == []
+    os.close(lock)
+    assert settle.main(host.paths) == 5 and host.running() == ["lp_1"] and stopped == ["watch"]
+    assert settle.main(host.paths) == 0 and host.running() == ["lp_1"]
+
+
+def test_trouble_that_names_no_patch_is_told_once_and_changes_nothing(host):
+    v1 = host.patch("1")
+    host.put("/proc/sys/kernel/tainted", "4608\n")
+    host.install(v1)
+    run(host)
+    for taint in (4608, 36992, 36992):
+        host.put("/proc/sys/kernel/tainted", f"{taint}\n")
+        assert settle.main(host.paths) == 0
+    told = [entry for entry in journal.read(host.paths) if entry.event == "taint"]
+    assert [entry.facts["nevra"] for entry in told] == [str(v1.nevra)]
+    assert "oops" in told[0].facts["reason"] and "warning" not in told[0].facts["reason"]
+    assert host.running() == ["lp_1"] and guard.blocked(host.paths) == {}
+
+
+@pytest.mark.parametrize(("check", "well"), [("true", True), ("sh -c 'echo sick; exit 3'", False)])
+def test_health_that_could_not_be_asked_at_boot_is_asked_before_the_patch_is_good(host, check, well):
+    v1 = host.patch("1")
+    host.install(v1)
+    host.put("/run/livepatch/booting", "")
+    host.put("/etc/dnf/plugins/livepatch.conf", f"[main]\nhealth_check = {check}\n")
+    host.config = host.config._replace(health_check=(check,))
+    assert run(host).ok and host.running() == ["lp_1"]
+    assert settle.check(host.paths, host.config) == ([], [], True), "not before settle_time"
+    host.put("/proc/uptime", "700.0 1.0\n")
+    assert settle.main(host.paths) == (0 if well else 5)
+    assert host.running() == (["lp_1"] if well else [])
+    assert ("exit status 3 (sick)" in guard.blocked(host.paths).get(str(v1.nevra), "")) is not well
+
+
+def test_a_transaction_that_does_not_end_is_no_success(host, monkeypatch):
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v1)
+    run(host)
+    host.install(v2)
+    monkeypatch.setattr(rpmlock, "wait_idle", lambda folder, seconds: False)
+    result = run(host)
+    assert not result.ok and ids(result) == ["rpm-under-way"] and host.running() == ["lp_1"]
+    assert [patch.module for patch in result.in_force] == ["lp_1"]
+    monkeypatch.undo()
+
+
+def test_the_stack_of_a_task_in_the_way_is_kept(host):
+    host.install(host.patch("1", behave="stall"))
+    host.put("/proc/77/task/77/patch_state", "0\n")
+    host.put("/proc/77/task/77/comm", "sleeper\n")
+    stack = "[<0>] do_nanosleep+0x67/0x190\n[<0>] cmdline_proc_show+0x20/0x30 [lp_0]\n"
+    host.put("/proc/77/task/77/stack", stack)
+    assert not run(host).ok
+    stall, reverse = journal.read(host.paths)
+    assert stall.facts["tasks"] == (
+        "77 sleeper patch_state=0 stack=do_nanosleep < cmdline_proc_show",
+    )
+    assert (reverse.event, reverse.facts["outcome"]) == ("reverse", "done")
 
 
 def test_evidence_in_pstore_blocks_the_first_time(host):
@@ -153,7 +232,7 @@ def test_a_health_check_that_fails_at_boot_blocks_nothing(host):
     host.install(v1)
     run(host)
     host.put("/proc/uptime", "700.0 1.0\n")
-    settle.check(host.paths, 600)
+    settle.check(host.paths, host.config)
     host.config = host.config._replace(health_check=("false",))
     host.reboot()
     assert run(host).ok and host.running() == ["lp_1"], "it has proved good before"
