@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterator, List
 
+from .. import record as records
 from .. import releases
 from .checks_metadata import Raised
-from .kernels import arch_of, looks_patched
-from .view import Package, View, by_kernel, newest_first, standing
+from .kernels import looks_patched
+from .view import Kernel, Package, View, arch_of, aside, by_kernel, standing
 
 if TYPE_CHECKING:
     from .lint import Context
@@ -33,15 +34,26 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
             yield "patch-arch", str(package.nevra), {"arch": package.nevra.arch, "release": release}
         if not foreign and looks_patched(package.nevra, package.provides):
             yield "patch-name", str(package.nevra), {"why": package.why}
-    groups = by_kernel(view.patches)
-    for release, group in sorted(groups.items()):
-        yield from _order(release, group)
-        yield from _kernel(view, release, group, context)
-    yield from _modules(view)
-    covered = {release for package in view.packages for release in package.kernels}
-    for release in sorted((context.offered - covered) & set(context.supported)):
-        if context.now[: len(context.supported[release])] <= context.supported[release]:
-            yield "kernel-without-patch", release, {"end": context.supported[release]}
+    for kernel, group in sorted(by_kernel(view.patches).items()):
+        yield from _order(kernel[0], group)
+        yield from _kernel(view, kernel, group, context)
+        yield from _modules(group)
+    yield from _uncovered(view, context)
+
+
+def _uncovered(view: View, context: "Context") -> Iterator[Raised]:
+    """Offered kernels that the settings or the record call supported, with no live patch and no 0-0."""
+    covered = set(by_kernel(view.packages))
+    for kernel in sorted(context.offered - covered):
+        end = max(_recorded_end(view, kernel[0]), context.supported.get(kernel[0], ""))
+        supported = records.supported(records.KernelNote(end), context.now)
+        if supported and (kernel[0], "noarch") not in covered:
+            yield "kernel-without-patch", kernel[0], {"end": end, "where": aside(kernel)}
+
+
+def _recorded_end(view: View, release: str) -> str:
+    note = view.record.kernels.get(release) if view.record else None
+    return note.support_end if note else ""
 
 
 def _package(package: Package, context: "Context") -> Iterator[Raised]:
@@ -59,13 +71,19 @@ def _package(package: Package, context: "Context") -> Iterator[Raised]:
             yield "patch-without-kernel", name, {"release": release}
         if own:
             yield from _own(package, release)
-        if context.offered and release not in context.offered:
+        if context.offered and not _offered(release, package.nevra.arch, context.offered):
             yield "patch-kernel-not-offered", name, {"release": release}
     if own and package.kind == "patch":
         if not package.supplements:
             yield "patch-without-supplements", name, {}
         if not any(path.startswith("/usr/share/livepatch/") for path in package.files):
             yield "manifest-missing", name, {}
+
+
+def _offered(release: str, arch: str, offered: "frozenset[Kernel]") -> bool:
+    if arch == "noarch":
+        return any(release == one for one, _ in offered)
+    return (release, arch_of(release) or arch) in offered or (release, "noarch") in offered
 
 
 def _own(package: Package, release: str) -> Iterator[Raised]:
@@ -85,11 +103,12 @@ def _order(release: str, group: List[Package]) -> Iterator[Raised]:
             yield "patch-order", str(newer.nevra), {"other": str(older.nevra)}
 
 
-def _kernel(view: View, release: str, group: List[Package], context: "Context") -> Iterator[Raised]:
+def _kernel(view: View, kernel: Kernel, group: List[Package], context: "Context") -> Iterator[Raised]:
+    release = kernel[0]
     note = view.record.kernels.get(release) if view.record else None
-    end = (note.support_end if note else "") or context.supported.get(release, "")
+    end = _recorded_end(view, release) or context.supported.get(release, "")
     if not standing(view, release, group):
-        yield "kernel-all-withdrawn", release, {}
+        yield "kernel-all-withdrawn", release, {"where": aside(kernel)}
     if not end:
         if view.record is not None:
             yield "support-end-unknown", release, {}
@@ -100,19 +119,13 @@ def _kernel(view: View, release: str, group: List[Package], context: "Context") 
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
 
 
-def _modules(view: View) -> Iterator[Raised]:
+def _modules(group: List[Package]) -> Iterator[Raised]:
+    """``group`` is newest first by version."""
     owners: Dict[str, List[Package]] = {}
-    for package in view.patches:
+    for package in group:
         for path in package.modules:
-            folder, _, name = path.rpartition("/")
-            stem = name.split(".", 1)[0].replace("-", "_")
-            for release in package.kernels:
-                owners.setdefault(f"{release}/{stem}", []).append(package)
+            stem = path.rpartition("/")[2].split(".", 1)[0].replace("-", "_")
+            owners.setdefault(stem, []).append(package)
     for module, found in sorted(owners.items()):
-        found.sort(key=newest_first)
         for package in found[1:]:
-            yield (
-                "module-duplicate",
-                str(found[0].nevra),
-                {"module": module.rsplit("/", 1)[-1], "other": str(package.nevra)},
-            )
+            yield "module-duplicate", str(found[0].nevra), {"module": module, "other": str(package.nevra)}

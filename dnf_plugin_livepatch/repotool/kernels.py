@@ -63,9 +63,3 @@ def offered(provides: Iterable[Capability]) -> Tuple[str, ...]:
             }
         )
     )
-
-
-def arch_of(release: str) -> str:
-    """The architecture inside a kernel release, "" where it has none."""
-    last = release.rsplit(".", 1)[-1].split("+", 1)[0]
-    return last if last in releases.ARCHES else ""

@@ -12,7 +12,7 @@ from ..record import Record
 from . import checks_advisories, checks_metadata, checks_patches
 from .lint_catalogue import CATALOGUE, SEVERITIES
 from .settings import Waiver
-from .view import View
+from .view import Kernel, View
 
 
 class Finding(NamedTuple):
@@ -29,13 +29,13 @@ class Finding(NamedTuple):
 class Context(NamedTuple):
     """What the checks know beside the repository itself.
 
-    ``offered`` are the kernel releases that some given repository offers, empty when none is known.
+    ``offered`` are the kernels that some given repository offers, empty when none is known.
     ``now`` is ISO 8601 UTC. ``rpms`` holds (state, detail) by location where RPM files were read.
     ``supported`` are support ends by kernel release, from the settings.
     """
 
     now: str
-    offered: "frozenset[str]" = frozenset()
+    offered: "frozenset[Kernel]" = frozenset()
     rpms: "Dict[str, Tuple[str, str]]" = {}
     supported: "Dict[str, str]" = {}
     published: "Record | None" = None

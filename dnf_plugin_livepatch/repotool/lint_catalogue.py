@@ -257,12 +257,12 @@ CATALOGUE: Dict[str, Tuple[str, str, str]] = {
     ),
     "kernel-without-patch": (
         "warning",
-        "It is supported until {end} and offered, but no live patch is published for it.",
+        "It is supported until {end} and offered{where}, but no live patch is published for it.",
         "Publish one, or an empty 0-0 subscription until there is something to fix.",
     ),
     "kernel-all-withdrawn": (
         "error",
-        "Every live patch of this kernel is withdrawn.",
+        "Every live patch of this kernel{where} is withdrawn.",
         "Publish a better one soon.",
     ),
     "support-ended": (

@@ -29,7 +29,7 @@ from .publish import (
     nevra_of,
 )
 from .store import Store
-from .view import Package, by_kernel, withdrawn
+from .view import Package, aside, by_kernel, withdrawn
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
@@ -166,14 +166,19 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tu
     """
     views = tuple(metadata.package_view(package) for package in state.packages.values())
     groups = by_kernel(tuple(view for view in views if view.kind == "patch"))
+    touched = {package.nevra for package in chosen}
     bare = [
-        release
-        for release in sorted({release for package in chosen for release in package.kernels})
-        if all(withdrawn(record, release, package) for package in groups[release])
+        kernel
+        for kernel, group in sorted(groups.items())
+        if any(package.nevra in touched for package in group)
+        and all(withdrawn(record, kernel[0], package) for package in group)
     ]
     check = "kernel-all-withdrawn"
     _, text, remedy = CATALOGUE[check]
-    return tuple(lint.Finding(check, "warning", release, text, remedy) for release in bare)
+    return tuple(
+        lint.Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy)
+        for kernel in bare
+    )
 
 
 def prune(root: str, keep: int, job: Job) -> List[Outcome]:

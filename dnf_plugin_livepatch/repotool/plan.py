@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from .. import record as records
-from .view import View, advisories_by_package, by_kernel, closed_by, cve_order, standing
+from .view import View, advisories_by_package, arches_by_release, by_kernel, closed_by, cve_order, standing
 
 
 class Row(NamedTuple):
-    """One kernel release: ``patch`` is the NEVRA that hosts would get, "" for none.
+    """One kernel: ``patch`` is the NEVRA that hosts would get, "" for none.
+
+    ``arch`` is the patch's architecture: a release that does not tell it may have a row for each.
 
     ``missing`` are the CVEs asked for that it does not close, ``unfixable`` those of them that only a
     reboot closes. ``supported`` is yes, no or unknown. ``gap`` says in words what is wrong, "" for nothing.
     """
 
     kernel: str
+    arch: str
     patch: str
     issued: str
     percent: int
@@ -27,15 +31,17 @@ class Row(NamedTuple):
     support_end: str
     gap: str
 
-
 def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> List[Row]:
-    """A row for each of ``kernels``, in that order and once."""
+    """A row for each of ``kernels`` and each of its architectures, in that order and once."""
     groups, told = by_kernel(view.patches), advisories_by_package(view)
+    arches = arches_by_release(groups)
     rows = []
-    for release in dict.fromkeys(kernels):
+    wanted = [(release, arch) for release in dict.fromkeys(kernels) for arch in arches.get(release, [""])]
+    for release, arch in wanted:
+        group = groups.get((release, arch), [])
         note = view.record.kernels.get(release) if view.record else None
         note = note or records.KernelNote()
-        good = standing(view, release, groups.get(release, []))
+        good = standing(view, release, group)
         patch = good[0] if good else None
         closes = closed_by(patch, told) if patch else ()
         said = note.patches.get(str(patch.nevra), records.PatchNote()) if patch else records.PatchNote()
@@ -43,10 +49,11 @@ def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> L
         reboot = {item.cve for item in note.unfixable}
         missing = tuple(sorted(set(cves) - set(closes), key=cve_order))
         known = {True: "yes", False: "no", None: "unknown"}[records.supported(note, now)]
-        withdrawn = bool(groups.get(release)) and not good
+        withdrawn = bool(group) and not good
         rows.append(
             Row(
                 release,
+                arch,
                 str(patch.nevra) if patch else "",
                 said.issued,
                 percent,
@@ -77,12 +84,14 @@ def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str)
 def as_text(rows: Sequence[Row]) -> str:
     """For people: one line a kernel, what is missing below it."""
     lines: List[str] = []
-    width = max([len(row.kernel) for row in rows], default=0)
-    for row in rows:
+    count = collections.Counter(row.kernel for row in rows)
+    names = [f"{row.kernel} ({row.arch})" if count[row.kernel] > 1 else row.kernel for row in rows]
+    width = max(map(len, names), default=0)
+    for name, row in zip(names, rows):
         patch = f"{row.patch} ({len(row.cves)} CVEs" if row.patch else "(none"
         share = f", offered to {row.percent}%" if row.patch and row.percent < 100 else ""
         end = f", supported until {row.support_end}" if row.support_end else ""
-        lines.append(f"{row.kernel:<{width}}  {patch}{share}{end})")
+        lines.append(f"{name:<{width}}  {patch}{share}{end})")
         if row.gap:
             lines.append(f"{'':<{width}}  gap: {row.gap}")
     gaps = sum(1 for row in rows if row.gap)

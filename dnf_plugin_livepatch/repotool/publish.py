@@ -16,10 +16,9 @@ from ..releases import ARCHES
 from . import advisories, client, lint, metadata, reading, rpms, signing
 from .advisories import Incoming
 from .errors import ToolError
-from .kernels import arch_of
 from .settings import AdvisoryFile, Settings
 from .store import Store, location_of
-from .view import MetadataFile, View
+from .view import MetadataFile, View, arch_of
 
 SOURCE, DEBUG = "source", "debug"
 

@@ -14,7 +14,7 @@ from .. import record as records
 from . import metadata, rpms, signing, unpack
 from .errors import ToolError
 from .kernels import offered
-from .view import View
+from .view import Kernel, View, arch_of
 
 TIMEOUT = 60.0
 
@@ -132,10 +132,10 @@ def rpm_states(
     return found
 
 
-def kernels_offered(views: Iterable[View]) -> "frozenset[str]":
-    """The kernel releases that the packages of ``views`` provide."""
+def kernels_offered(views: Iterable[View]) -> "frozenset[Kernel]":
+    """The kernels that the packages of ``views`` provide."""
     return frozenset(
-        release
+        (release, arch_of(release) or package.nevra.arch)
         for view in views
         for package in view.packages
         if not package.kind

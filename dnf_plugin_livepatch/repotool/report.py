@@ -15,9 +15,12 @@ from .kernels import offered
 from .settings import Settings
 from .view import (
     Advisory,
+    Kernel,
     Package,
     View,
     advisories_by_package,
+    arch_of,
+    arches_by_release,
     by_kernel,
     closed_by,
     compare_evr,
@@ -29,7 +32,10 @@ LIVE, REBOOT, OPEN, UNKNOWN = "live", "reboot", "open", ""
 
 
 class Cell(NamedTuple):
-    """One CVE on one kernel: ``state`` is live, reboot, open, or "" for what is not known to concern it."""
+    """One CVE on the kernel of that name.
+
+    ``state`` is live, reboot, open, or "" for what is not known to concern it.
+    """
 
     cve: str
     kernel: str
@@ -40,9 +46,14 @@ class Cell(NamedTuple):
 
 
 class KernelPage(NamedTuple):
-    """One kernel release; ``patches`` are NEVRA texts, newest first. ``supported`` is None for unknown."""
+    """One kernel; ``patches`` are NEVRA texts, newest first. ``supported`` is None for unknown.
 
+    ``name`` is the release; where several architectures have kernels of that release, with ``arch`` added.
+    """
+
+    name: str
     release: str
+    arch: str
     support_end: str
     supported: "bool | None"
     first_issued: str
@@ -58,7 +69,10 @@ class KernelPage(NamedTuple):
 
 
 class PatchPage(NamedTuple):
-    """One live-patch package. ``signature`` and ``functions`` are unknown (None) without its file."""
+    """One live-patch package, for kernels as their pages name them.
+
+    ``signature`` and ``functions`` are unknown (None) without its file.
+    """
 
     nevra: str
     location: str
@@ -107,20 +121,31 @@ def build(view: View, others: Sequence[View], settings: Settings, now: str) -> S
     told, groups = advisories_by_package(view), by_kernel(view.patches)
     sources = (view, *others)
     kernels = _kernel_packages(sources)
-    releases = {*groups, *kernels, *(view.record.kernels if view.record else ()), *settings.kernels}
+    arches = arches_by_release([*groups, *kernels])
+    for release in (*(view.record.kernels if view.record else ()), *settings.kernels):
+        arches.setdefault(release, [""])
+    names = {
+        (release, arch): f"{release} ({arch})" if len(found) > 1 else release
+        for release, found in arches.items()
+        for arch in found
+    }
     advisories = [advisory for source in sources for advisory in map(_model, source.advisories)]
     named: Dict[str, List[model.Advisory]] = {}
     for advisory in advisories:
         for name in {package.name for package in advisory.packages}:
             named.setdefault(name, []).append(advisory)
     states = _signatures(view, settings)
+    places: Dict[Nevra, List[str]] = {}
+    for kernel, group in sorted(groups.items()):
+        for package in group:
+            places.setdefault(package.nevra, []).append(names[kernel])
     patches = tuple(
-        _patch(view, package, closed_by(package, told), told.get(package.nevra, ()), states, now)
+        _patch(view, package, tuple(places[package.nevra]), told, states, now)
         for package in sorted(view.patches, key=lambda one: (one.kernels, _order(one.nevra)), reverse=True)
     )
     pages = tuple(
-        _kernel(view, release, groups.get(release, []), told, kernels.get(release), named, settings, now)
-        for release in sorted(releases, key=_release_order, reverse=True)
+        _kernel(view, kernel, names[kernel], groups, told, kernels.get(kernel), named, settings, now)
+        for kernel in sorted(names, key=lambda one: (_release_order(one[0]), one[1]), reverse=True)
     )
     place = settings.base_url or (view.where if not view.root else "")
     return Site(settings.title, place, now, settings.base_url, pages, _cves(pages, sources), patches)
@@ -136,15 +161,16 @@ def _release_order(text: str) -> "List[Tuple[int, int, str]]":
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
-def _kernel_packages(views: Sequence[View]) -> Dict[str, Nevra]:
+def _kernel_packages(views: Sequence[View]) -> Dict[Kernel, Nevra]:
     """The package to judge each offered kernel by: the one whose name advisories use most plainly."""
-    found: Dict[str, Nevra] = {}
+    found: Dict[Kernel, Nevra] = {}
     for view in views:
         for package in view.packages:
             for release in () if package.kind else offered(package.provides):
-                old = found.get(release)
+                kernel = release, arch_of(release) or package.nevra.arch
+                old = found.get(kernel)
                 if old is None or len(package.nevra.name) < len(old.name):
-                    found[release] = package.nevra
+                    found[kernel] = package.nevra
     return found
 
 
@@ -172,14 +198,17 @@ def _evr_compare(first: str, second: str) -> int:
 
 def _kernel(
     view: View,
-    release: str,
-    group: List[Package],
+    kernel: Kernel,
+    name: str,
+    groups: Mapping[Kernel, List[Package]],
     told: Mapping[Nevra, List[Advisory]],
     nevra: "Nevra | None",
     named: Dict[str, List[model.Advisory]],
     settings: Settings,
     now: str,
 ) -> KernelPage:
+    release, arch = kernel
+    group = groups.get(kernel, [])
     note = (view.record.kernels.get(release) if view.record else None) or records.KernelNote()
     good = standing(view, release, group)
     newest = good[0] if good else None
@@ -196,7 +225,7 @@ def _kernel(
         cells.append(
             Cell(
                 cve,
-                release,
+                name,
                 state,
                 str(newest.nevra) if newest and state == LIVE else "",
                 reasons.get(cve, "") if state == REBOOT else "",
@@ -206,7 +235,9 @@ def _kernel(
     end = note.support_end or (settings.kernels[release].support_end if release in settings.kernels else "")
     issued = sorted(patch.issued for patch in note.patches.values() if patch.issued)
     return KernelPage(
+        name,
         release,
+        arch,
         end,
         records.supported(note._replace(support_end=end), now),
         issued[0] if issued else "",
@@ -221,8 +252,8 @@ def _kernel(
 def _patch(
     view: View,
     package: Package,
-    cves: Tuple[str, ...],
-    advisories: Sequence[Advisory],
+    kernels: Tuple[str, ...],
+    told: Mapping[Nevra, List[Advisory]],
     states: Dict[str, Tuple[str, str]],
     now: str,
 ) -> PatchPage:
@@ -246,12 +277,12 @@ def _patch(
         nevra=str(package.nevra),
         location=package.location,
         size=package.size,
-        kernels=package.kernels,
+        kernels=kernels,
         issued=min((note.issued for note in notes if note.issued), default=""),
         percent=min((records.share(note, now) for note in notes), default=100),
         withdrawn=back[0].reason if back else "",
-        cves=cves,
-        advisories=tuple(advisory.id for advisory in advisories),
+        cves=closed_by(package, told),
+        advisories=tuple(advisory.id for advisory in told.get(package.nevra, ())),
         modules=package.modules,
         functions=None if manifests is None else tuple(sorted({f for m in manifests for f in m.functions})),
         unfixable=tuple(sorted({u for m in manifests or () for u in m.unfixable})),

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Set, Tuple
+from typing import Dict, Set, Tuple
 
+from ..model import Nevra
 from ..record import Record
-from .view import Package, by_kernel, withdrawn
+from .view import Capability, Package, by_kernel, withdrawn
 
 
 def droppable(packages: Tuple[Package, ...], record: Record, keep: int) -> Tuple[Package, ...]:
@@ -18,19 +19,23 @@ def droppable(packages: Tuple[Package, ...], record: Record, keep: int) -> Tuple
     """
     patches = tuple(package for package in packages if package.kind == "patch")
     stay: Set[Package] = set()
-    for release, group in by_kernel(patches).items():
+    for (release, _arch), group in by_kernel(patches).items():
         stay.update(group[: max(keep, 1)])
         good = [package for package in group if not withdrawn(record, release, package)]
         stay.update(good[:1])
-    required = {
-        (capability.name, capability.version, capability.release)
-        for package in packages
-        for capability in package.requires
-        if capability.flags == "EQ"
-    }
+    required: Dict[str, Set[Capability]] = {}
+    for package in packages:
+        for capability in package.requires:
+            if capability.flags in ("", "EQ"):
+                required.setdefault(capability.name, set()).add(capability)
     return tuple(
         package
         for package in patches
         if package not in stay
-        and (package.nevra.name, package.nevra.version, package.nevra.release) not in required
+        and not any(_meets(package.nevra, item) for item in required.get(package.nevra.name, ()))
     )
+
+
+def _meets(nevra: Nevra, wanted: Capability) -> bool:
+    """Whether a package is what ``wanted`` names; a version or release that it leaves out is any."""
+    return wanted.version in ("", nevra.version) and wanted.release in ("", nevra.release)

@@ -93,7 +93,7 @@ def pages(site: Site) -> Dict[str, str]:
     environment = _environment()
     recent = [page for page in sorted(site.patches, key=lambda one: one.issued, reverse=True)][:FEED]
     columns = [page for page in site.kernels if page.cells and page.supported is not False][:MATRIX_KERNELS]
-    shown = {page.release for page in columns}
+    shown = {page.name for page in columns}
     rows = [page for page in site.cves if any(cell.kernel in shown for cell in page.cells)]
     shared = {"site": site, "recent": recent}
     found = {
@@ -111,7 +111,7 @@ def pages(site: Site) -> Dict[str, str]:
             found[name] = file.read()
     by_name = {page.nevra: page for page in site.patches}
     for folder, template, items in (
-        ("kernels", "kernel", [(page.release, page) for page in site.kernels]),
+        ("kernels", "kernel", [(page.name, page) for page in site.kernels]),
         ("cves", "cve", [(page.id, page) for page in site.cves]),
         ("patches", "patch", [(page.nevra, page) for page in site.patches]),
     ):

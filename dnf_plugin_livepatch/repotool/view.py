@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 import rpm
 
 from ..model import Nevra
 from ..record import Record
+from ..releases import ARCHES
+
+#: One kernel: its release, and the architecture, which not every release tells.
+Kernel = Tuple[str, str]
 
 
 class Capability(NamedTuple):
@@ -163,12 +167,41 @@ def compare_evr(first: Nevra, second: Nevra) -> int:
 newest_first = functools.cmp_to_key(lambda a, b: compare_evr(b.nevra, a.nevra))  # type: ignore[attr-defined]
 
 
-def by_kernel(packages: Tuple[Package, ...]) -> Dict[str, List[Package]]:
-    """Live patches by kernel release, newest first."""
-    found: Dict[str, List[Package]] = {}
-    for package in packages:
-        for release in package.kernels:
-            found.setdefault(release, []).append(package)
+def arch_of(release: str) -> str:
+    """The architecture inside a kernel release, "" where it has none."""
+    last = release.rsplit(".", 1)[-1].split("+", 1)[0]
+    return last if last in ARCHES else ""
+
+
+def aside(kernel: Kernel) -> str:
+    """The architecture as a text adds it to a release that does not tell it, with a blank before it."""
+    release, arch = kernel
+    return "" if arch_of(release) or arch in ("", "noarch") else f" on {arch}"
+
+
+def arches_by_release(kernels: Iterable[Kernel]) -> Dict[str, List[str]]:
+    """The architectures of each release, sorted."""
+    found: Dict[str, Set[str]] = {}
+    for release, arch in kernels:
+        found.setdefault(release, set()).add(arch)
+    return {release: sorted(arches) for release, arches in found.items()}
+
+
+def by_kernel(packages: Iterable[Package]) -> Dict[Kernel, List[Package]]:
+    """Live patches by kernel, newest first; one of noarch counts for each architecture of a release."""
+    placed = [
+        (release, arch_of(release) or package.nevra.arch, package)
+        for package in packages
+        for release in package.kernels
+    ]
+    arches: Dict[str, Set[str]] = {}
+    for release, arch, _ in placed:
+        arches.setdefault(release, set()).add(arch)
+    found: Dict[Kernel, List[Package]] = {}
+    for release, arch, package in placed:
+        every = sorted(arches[release] - {"noarch"}) if arch == "noarch" else [arch]
+        for one in every or [arch]:
+            found.setdefault((release, one), []).append(package)
     for group in found.values():
         group.sort(key=newest_first)
     return found

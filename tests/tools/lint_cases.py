@@ -437,7 +437,7 @@ def _(made):
 
 @bad("patch-kernel-not-offered")
 def _(made):
-    made.context["offered"] = frozenset({OTHER})
+    made.context["offered"] = frozenset({(OTHER, "x86_64")})
 
 
 @bad("patch-rivals")

@@ -210,3 +210,22 @@ def test_a_patch_that_another_package_requires_stays():
     everything = (old, new, metadata.package_view(third))
     assert retention.droppable((old, new), record.Record(), 1) == (old,)
     assert retention.droppable(everything, record.Record(), 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("sign", "version", "release", "stays"),
+    [
+        ("EQ", "1", "1.el9_4", True),
+        ("EQ", "1", None, True),
+        (None, None, None, True),
+        ("EQ", "2", None, False),
+        ("EQ", "1", "3.el9_4", False),
+    ],
+)
+def test_what_a_requirement_leaves_out_is_any(sign, version, release, stays):
+    old = metadata.package_view(package(number=1))
+    new = metadata.package_view(package(release="2.el9_4", number=2))
+    wanted = (NAME, sign, version and "0", version, release, False)
+    third = package("tool", number=3, requires=[wanted], provides=[], module="")
+    gone = retention.droppable((old, new, metadata.package_view(third)), record.Record(), 1)
+    assert gone == (() if stays else (old,))

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two architectures of a kernel release that tells none, as Azure's and SUSE's do, in one repository."""
+
+import json
+
+import pytest
+import repo_support as support
+from lint_cases import Repo, advisory, kernel_package, listed, package
+from repo_support import signing, tool
+
+from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.repotool import metadata, plan, reading, report, retention, settings, site
+
+KERNEL = "6.6.57.1-8.azl3"
+NAME = "klp-patch-azl3"
+FOR = {"x86_64": "2", "aarch64": "1"}
+
+
+def build(arch, version, **more):
+    """One build; those of both architectures hold a module of the same name, as one spec makes them."""
+    number = int(version) * 10 + sorted(FOR).index(arch)
+    path = f"/usr/lib/modules/{KERNEL}/livepatch/{more.pop('module', 'kp_' + version)}.ko"
+    return package(NAME, version, "1", arch, KERNEL, number, module=path, **more)
+
+
+def view(one):
+    return metadata.package_view(one)
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Version 1 for both architectures, the later version 2 for x86_64 alone."""
+    repo = Repo(tmp_path / "repo")
+    patches = [build("x86_64", "1"), build("aarch64", "1"), build("x86_64", "2")]
+    kernels = [kernel_package(KERNEL + ".x86_64", 900), kernel_package(KERNEL + ".aarch64", 901)]
+    for one, arch in zip(kernels, ("x86_64", "aarch64")):
+        one.arch = arch
+        one.provides = [("kernel-uname-r", "EQ", "0", *KERNEL.split("-", 1), False)]
+    repo.packages = [*patches, *kernels]
+    repo.advisories = [advisory(f"EX-{n}", [listed(one)]) for n, one in enumerate(patches)]
+    notes = {str(view(one).nevra): record.PatchNote("2026-11-01T00:00:00Z") for one in patches}
+    repo.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    return repo
+
+
+def checks(repo):
+    return [(item.check, item.subject) for item in repo.lint() if item.check != "metadata-unsigned"]
+
+
+def test_the_builds_of_another_architecture_are_no_rivals(made):
+    assert checks(made) == []
+
+
+def test_an_older_build_of_a_higher_version_for_another_architecture_is_in_order(made):
+    made.packages[2] = build("x86_64", "2", built=1000000)
+    made.packages[0] = build("x86_64", "1", built=1000)
+    made.advisories = [advisory(f"EX-{n}", [listed(one)]) for n, one in enumerate(made.packages[:3])]
+    assert checks(made) == []
+
+
+def test_a_module_twice_is_still_found_within_an_architecture(made):
+    made.packages[2] = build("x86_64", "2", module="kp_1")
+    made.advisories[2] = advisory("EX-2", [listed(made.packages[2])])
+    assert checks(made) == [("module-duplicate", f"{NAME}-1-2.x86_64")]
+
+
+def test_a_patch_for_every_architecture_counts_for_each(made):
+    every = package(NAME + "-2", "1", "1", "noarch", KERNEL, 50)
+    made.packages.append(every)
+    made.advisories.append(advisory("EX-9", [listed(every)]))
+    assert {check for check, _ in checks(made)} == {"patch-rivals"}
+
+
+def test_a_kernel_with_a_patch_for_the_other_architecture_only_is_named(made):
+    del made.packages[1], made.advisories[1]
+    nevra = f"{NAME}-1-1.aarch64"
+    notes = {key: note for key, note in made.record.kernels[KERNEL].patches.items() if key != nevra}
+    made.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    (found,) = [item for item in made.lint() if item.check == "kernel-without-patch"]
+    assert found.subject == KERNEL and "offered on aarch64," in found.text
+
+
+def test_a_patch_whose_kernel_is_offered_for_another_architecture_only_is_named(made):
+    del made.packages[4]
+    assert checks(made) == [("patch-kernel-not-offered", f"{NAME}-1-1.aarch64")]
+
+
+def test_an_architecture_left_without_a_patch_is_named(made):
+    taken = record.PatchNote("2026-11-01T00:00:00Z", (), record.Withdrawn(support.NOW, "oops"))
+    notes = {**made.record.kernels[KERNEL].patches, f"{NAME}-1-1.aarch64": taken}
+    made.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    (found,) = [item for item in made.lint() if item.check == "kernel-all-withdrawn"]
+    assert found.text == "Every live patch of this kernel on aarch64 is withdrawn."
+
+
+def test_pruning_keeps_the_newest_of_each_architecture():
+    packages = [view(build(arch, number)) for arch, last in FOR.items() for number in ("1", last)]
+    gone = retention.droppable(tuple(dict.fromkeys(packages)), record.Record(), 1)
+    assert [str(one.nevra) for one in gone] == [f"{NAME}-1-1.x86_64"]
+
+
+def test_a_plan_has_a_row_for_each_architecture(made):
+    made.write()
+    rows = plan.plan(reading.read(str(made.folder), ()), [KERNEL, "6.1.0-1.cm2"], (), support.NOW)
+    assert [(row.kernel, row.arch, row.patch) for row in rows] == [
+        (KERNEL, "aarch64", f"{NAME}-1-1.aarch64"),
+        (KERNEL, "x86_64", f"{NAME}-1-2.x86_64"),
+        ("6.1.0-1.cm2", "", ""),
+    ]
+    text = plan.as_text(rows)
+    assert f"{KERNEL} (aarch64)  {NAME}-1-1.aarch64" in text and "2 of 3 kernel(s) covered" in text
+    assert plan.as_data(rows)["kernels"][1]["arch"] == "x86_64"
+
+
+def test_the_report_has_a_page_for_each_architecture(made, tmp_path):
+    made.write()
+    model = report.build(reading.read(str(made.folder), ()), (), settings.Settings(), support.NOW)
+    assert [(page.name, page.newest) for page in model.kernels] == [
+        (f"{KERNEL} (x86_64)", f"{NAME}-1-2.x86_64"),
+        (f"{KERNEL} (aarch64)", f"{NAME}-1-1.aarch64"),
+    ]
+    assert {page.nevra: page.kernels for page in model.patches}[f"{NAME}-1-1.aarch64"] == (
+        f"{KERNEL} (aarch64)",
+    )
+    site.write(model, str(tmp_path / "site"))
+    (page,) = (tmp_path / "site/kernels").glob("*aarch64*")
+    text = page.read_text()
+    assert f"{NAME}-1-1.aarch64" in text and f"{NAME}-1-2.x86_64" not in text
+
+
+def test_both_architectures_are_published_pruned_and_withdrawn(tmp_path, key):
+    """One after the other into one repository, which lint let no second one into."""
+    release, made = "6.6.57.1-8.el9", []
+    (tmp_path / "b").mkdir()
+    for arch, number in (("x86_64", "1"), ("x86_64", "2"), ("aarch64", "1")):
+        manifests = [support.manifest(release, f"kp_{number}")]
+        made += support.build(
+            tmp_path / "b", release, number=number, manifests=manifests, name=NAME, arch=arch
+        )
+    support.sign(key, *made)
+    repo = tmp_path / "r"
+    tool("publish", "--repo", repo, *signing(key), *made[:2])
+    tool("publish", "--repo", repo, *signing(key), made[2])
+    told = tool("prune", "--repo", repo, *signing(key), "--keep", "1").stdout
+    assert f"- {NAME}-1-1.el9.x86_64" in told and "aarch64" not in told
+    told = tool("withdraw", "--repo", repo, *signing(key), "--reason", "oops", f"{NAME}-1-1*").stdout
+    assert "Every live patch of this kernel on aarch64 is withdrawn." in told
+    done = tool("plan", "--repo", repo, "--kernel", release, "--json", check=False)
+    assert [bool(row["gap"]) for row in json.loads(done.stdout)["kernels"]] == [True, False]
