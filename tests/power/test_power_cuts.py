@@ -5,9 +5,9 @@ Every write of the guest to its disk is logged by QEMU. For each flush in the lo
 exactly the requests up to there, and examined. Of them POWER_POINTS=N (default: all) also boot, JOBS at a
 time, two thirds from the loading itself, and the first of each kind: the host has to come up, its rpm
 database to be sound, and reconcile to converge. On the first of each kind, and on every fourth that boots,
-an upgrade then has to end where an undisturbed one ends. Two states need the remedy that the host names: a cut during
-the load blocks the patch, as a crash there would; and a cut just after RPM's transaction leaves files that
-RPM has not synced.
+an upgrade then has to end where an undisturbed one ends. Two states need the remedy that the host names: a
+cut during the load blocks the patch, as a crash there would; and a cut just after RPM's transaction leaves
+files that RPM has not synced.
 """
 
 from __future__ import annotations
