@@ -264,6 +264,7 @@ def _settled(
     if result.forced:
         run.note("force", "", module.name, wanted.nevra, result.outcome, result.seconds)
     if result.outcome == "done":
+        facts["signer"] = "" if wanted.kept else installed.signer(run.paths, wanted.nevra)
         run.seconds[module.name] = result.seconds
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True

@@ -22,6 +22,9 @@ MAX_PATCHES = 256
 MAX_MODULES = 256
 _SHA256 = 8
 _FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
+_SIGNER = "unsigned"
+for _tag in ("SIGPGP", "SIGGPG", "DSAHEADER", "RSAHEADER"):
+    _SIGNER = f"%|{_tag}?{{%{{{_tag}:pgpsig}}}}:{{{_SIGNER}}}|"
 _CVE_CAPABILITY = "livepatch-cve("
 
 
@@ -191,21 +194,42 @@ def _patch(
     )
 
 
-def holds(paths: Paths, nevra: str) -> bool:
-    """Whether the package ``nevra`` is installed, whatever it is; True when nobody can tell."""
+def _find(paths: Paths, nevra: str) -> Any:
+    """The header of the installed package ``nevra``; None where it is not installed. Raises LookupError
+    when nobody can tell."""
     try:
         import rpm
-    except ImportError:
-        return True
+    except ImportError as error:
+        raise LookupError(str(error)) from None
     try:
         ts = rpm.TransactionSet(paths.root)
         ts.setVSFlags(-1)
         name = nevra.rpartition(".")[0].rpartition("-")[0].rpartition("-")[0]
-        found = any(str(_nevra(header)) == nevra for header in ts.dbMatch("name", name))
+        found = next((header for header in ts.dbMatch("name", name) if str(_nevra(header)) == nevra), None)
         ts.closeDB()
         return found
-    except (rpm.error, OSError, ValueError, KeyError, TypeError, SystemError):
+    except (rpm.error, OSError, ValueError, KeyError, TypeError, SystemError) as error:
+        raise LookupError(str(error)) from None
+
+
+def holds(paths: Paths, nevra: str) -> bool:
+    """Whether the package ``nevra`` is installed, whatever it is; True when nobody can tell."""
+    try:
+        return _find(paths, nevra) is not None
+    except LookupError:
         return True
+
+
+def signer(paths: Paths, nevra: str) -> str:
+    """Who signed the package ``nevra``, as RPM says it: algorithm, date, key id.
+
+    "unsigned" where nobody did, "" where it is not installed or cannot be told.
+    """
+    try:
+        header = _find(paths, nevra)
+    except LookupError:
+        return ""
+    return "" if header is None else str(header.sprintf(_SIGNER))
 
 
 def newest_first(patches: Iterable[InstalledPatch]) -> Tuple[InstalledPatch, ...]:

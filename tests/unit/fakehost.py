@@ -226,6 +226,7 @@ class Host:
             (installed, "read", lambda *_: self.packages()),
             (installed, "folder", lambda *_: self.paths.at("/var/lib/rpm")),
             (installed, "damage", lambda *_: ""),
+            (installed, "signer", lambda *_: "the test"),
             (
                 installed,
                 "holds",

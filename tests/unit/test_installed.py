@@ -151,6 +151,12 @@ def test_by_name_and_version(full: Root) -> None:
     assert not installed.holds(full.paths, "x-1-1.noarch")
 
 
+def test_who_signed_a_package(full: Root, tmp_path: Path) -> None:
+    assert installed.signer(full.paths, "lp-9-1.x86_64") == "unsigned"
+    assert installed.signer(full.paths, "lp-11-1.x86_64") == ""
+    assert installed.signer(Paths(str(tmp_path)), "lp-9-1.x86_64") == ""
+
+
 def test_a_file_that_changed_keeps_its_first_digest(full: Root, tmp_path: Path) -> None:
     copy = tmp_path / "root"
     shutil.copytree(full.top, copy)
