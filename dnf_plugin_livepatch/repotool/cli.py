@@ -22,6 +22,7 @@ from .view import View
 OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 _CONFIG = "livepatch-repo.yml"
 _NAMES = "NAME, NAME-VERSION-RELEASE, NEVRA, or a glob over these"
+_EACH = "a repository; with {arch} in it, that of each architecture"
 _EPILOG = "Exit status: 0 done, 1 failed (nothing published), 2 wrong usage, 3 lint findings or gaps."
 
 
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
             parents=[changing if name in ("publish", "promote", "withdraw", "prune") else common],
         )
         _ARGUMENTS[name](verb)
+        verb.set_defaults(refuse=verb.error)
     return parser
 
 
@@ -87,19 +89,19 @@ def _publish_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def _promote_arguments(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--from", dest="source", required=True, metavar="DIR")
-    verb.add_argument("--to", dest="target", required=True, metavar="DIR")
+    verb.add_argument("--from", dest="source", required=True, metavar="DIR", help=_EACH)
+    verb.add_argument("--to", dest="target", required=True, metavar="DIR", help="likewise, if --from does")
     verb.add_argument("patterns", nargs="*", default=["*"], metavar="PACKAGE", help=_NAMES + " (all)")
 
 
 def _withdraw_arguments(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--repo", required=True, metavar="DIR")
+    verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
     verb.add_argument("--reason", required=True, help="one line that hosts show to their users")
     verb.add_argument("patterns", nargs="+", metavar="PATCH", help=_NAMES)
 
 
 def _prune_arguments(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--repo", required=True, metavar="DIR")
+    verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
     verb.add_argument("--keep", type=_count, metavar="N", help="live patches to keep for each kernel (3)")
 
 
@@ -129,7 +131,6 @@ def _plan_arguments(verb: argparse.ArgumentParser) -> None:
 def _report_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--repo", required=True, metavar="REPO", help="a folder or an address")
     verb.add_argument("--output", metavar="DIR", help="where the site is written; this or --json is needed")
-    verb.set_defaults(refuse=verb.error)
     verb.add_argument(
         "--kernels-from", action="append", default=[], metavar="REPO", help="repositories of kernels"
     )
@@ -226,6 +227,8 @@ def _do_publish(options: argparse.Namespace) -> int:
 
 
 def _do_promote(options: argparse.Namespace) -> int:
+    if ("{arch}" in options.source) != ("{arch}" in options.target):
+        options.refuse("{arch} is in one of --from and --to only: put it into both or none")
     return _changed(options, moving.promote(options.source, options.target, options.patterns, _job(options)))
 
 
@@ -234,9 +237,7 @@ def _do_withdraw(options: argparse.Namespace) -> int:
         raise ToolError(
             "settings-fault", file="--reason", fault="not one printable line of 1 to 1000 characters"
         )
-    return _changed(
-        options, [moving.withdraw(options.repo, options.patterns, options.reason, _job(options))]
-    )
+    return _changed(options, moving.withdraw(options.repo, options.patterns, options.reason, _job(options)))
 
 
 def _do_prune(options: argparse.Namespace) -> int:
@@ -342,6 +343,8 @@ def _print_json(data: object) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command; the exit status is documented in livepatch-repo(1)."""
     options = _parser().parse_args(argv)
+    if options.verb in ("lint", "verify", "plan", "report") and "{arch}" in options.repo:
+        options.refuse(f"{{arch}} names several repositories and {options.verb} reads one: name one of them")
     gc.disable()  # one short run over many small objects, hardly any of them in a cycle
     try:
         return _DO[options.verb](options)

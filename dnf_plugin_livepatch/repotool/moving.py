@@ -28,7 +28,7 @@ from .publish import (
     load,
     nevra_of,
 )
-from .store import Store
+from .store import Store, places_of
 from .view import Package, aside, by_kernel, withdrawn
 
 
@@ -41,13 +41,21 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
 
     What was withdrawn stays behind, since hosts without the plugin would take it, but its withdrawal comes
-    along for a target that has it already.
+    along for a target that has it already. ``{arch}`` in both is each architecture that ``source`` has.
     """
-    published = load(Store(source).required())
+    steps = [step for place, goal in places_of(source, target) for step in _promotion(place, goal, globs)]
+    if not steps:
+        raise ToolError("no-match", what=" ".join(globs), repo=source)
+    return change_all(steps, job.on(target))
+
+
+def _promotion(source: str, target: str, globs: Sequence[str]) -> List[Tuple[str, Callable[[Job], Decide]]]:
+    """The steps that promote what fits from one repository to another; none where nothing does."""
+    published = load(Store(source))
     chosen = matching(published.packages.values(), globs)
     good = [package for package in chosen if str(nevra_of(package)) not in _withdrawn(published.record)]
     if not chosen or not (good or Store(target).exists()):
-        raise ToolError("no-match", what=" ".join(globs), repo=source)
+        return []
     origins = {package.rpm_sourcerpm for package in good}
     wanted = {package.pkgId for package in good}
     steps: List[Tuple[str, Callable[[Job], Decide]]] = []
@@ -67,7 +75,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
         ]
         if group or not place:
             steps.append((os.path.join(target, place) if place else target, taking(state, group)))
-    return change_all(steps, job.on(target))
+    return steps
 
 
 def _withdrawn(record: Record) -> Set[str]:
@@ -135,16 +143,15 @@ def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> R
     return Record(job.now if changed or not record.generated else record.generated, kernels)
 
 
-def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
+def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> List[Outcome]:
     """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
 
-    Store(root).required()
+    def fitting(state: State) -> List[Package]:
+        views = map(metadata.package_view, matching(state.packages.values(), globs))
+        return [package for package in views if package.kind == "patch"]
 
     def decide(_store: Store, state: State) -> Next:
-        chosen = [metadata.package_view(package) for package in matching(state.packages.values(), globs)]
-        chosen = [package for package in chosen if package.kind == "patch"]
-        if not chosen:
-            raise ToolError("no-match", what=" ".join(globs), repo=root)
+        chosen = fitting(state)
         kernels = dict(state.record.kernels)
         for package in chosen:
             for release in package.kernels:
@@ -156,7 +163,10 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> Outcome:
         record = Record(job.now, kernels)
         return Next(state.packages, state.advisories, record, findings=_left_without(state, record, chosen))
 
-    return change(root, job.on(root), decide)
+    places = [place for (place,) in places_of(root) if fitting(load(Store(place)))]
+    if not places:
+        raise ToolError("no-match", what=" ".join(globs), repo=root)
+    return [change(place, job.on(root), decide) for place in places]
 
 
 def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tuple[lint.Finding, ...]:
@@ -183,7 +193,10 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tu
 
 def prune(root: str, keep: int, job: Job) -> List[Outcome]:
     """Take live patches out that later ones replace; the files go when no generation lists them."""
-    Store(root).required()
+    return [outcome for (place,) in places_of(root) for outcome in _prune(place, keep, job.on(root))]
+
+
+def _prune(root: str, keep: int, job: Job) -> List[Outcome]:
     gone: Set[str] = set()
 
     def decide(store: Store, state: State) -> Next:
@@ -212,6 +225,4 @@ def prune(root: str, keep: int, job: Job) -> List[Outcome]:
         return Next(rest, state.advisories, record)
 
     places = [root, os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
-    return [
-        change(place, job.on(root), decide) for place in places if place == root or Store(place).exists()
-    ]
+    return [change(place, job, decide) for place in places if place == root or Store(place).exists()]

@@ -31,6 +31,7 @@ class Row(NamedTuple):
     support_end: str
     gap: str
 
+
 def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> List[Row]:
     """A row for each of ``kernels`` and each of its architectures, in that order and once."""
     groups, told = by_kernel(view.patches), advisories_by_package(view)

@@ -22,8 +22,9 @@ import os
 import re
 import shutil
 import time
-from typing import Iterable, Iterator, List, Set
+from typing import Iterable, Iterator, List, Set, Tuple
 
+from ..releases import ARCHES
 from .errors import ToolError
 from .metadata import digest, repomd_of, safe
 
@@ -60,6 +61,21 @@ def sync_tree(folder: str) -> None:
 def location_of(path: str, checksum: str) -> str:
     """Where an RPM of these contents lies below the repository: a name that never means another file."""
     return f"{PACKAGES}/{checksum[:16]}/{os.path.basename(path)}"
+
+
+def places_of(root: str, *others: str) -> List[Tuple[str, ...]]:
+    """``root`` and ``others``, with ``{arch}`` in them once for each architecture of which ``root`` has one.
+
+    Raises ToolError where nothing is published yet.
+    """
+    if "{arch}" not in root:
+        Store(root).required()
+        return [(root, *others)]
+    texts = [[text.replace("{arch}", arch) for text in (root, *others)] for arch in (*ARCHES, "noarch")]
+    found = [tuple(text) for text in texts if Store(text[0]).exists()]
+    if not found:
+        raise ToolError("no-repository", where=root, reason="none of any architecture")
+    return found
 
 
 class Store:

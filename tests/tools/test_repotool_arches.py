@@ -147,3 +147,72 @@ def test_both_architectures_are_published_pruned_and_withdrawn(tmp_path, key):
     assert "Every live patch of this kernel on aarch64 is withdrawn." in told
     done = tool("plan", "--repo", repo, "--kernel", release, "--json", check=False)
     assert [bool(row["gap"]) for row in json.loads(done.stdout)["kernels"]] == [True, False]
+
+
+# ---- {arch} in the name of a repository
+
+
+@pytest.fixture
+def each(tmp_path, key, first):
+    """R/x86_64 and R/aarch64, one live patch in each; R/{arch} is what names both."""
+    (tmp_path / "b").mkdir()
+    release = "5.14.0-427.13.1.el9_4.aarch64"
+    other = support.build(tmp_path / "b", release=release, arch="aarch64")
+    support.sign(key, *other)
+    named = tmp_path / "r" / "{arch}"
+    tool("publish", "--repo", named, *signing(key), first[0], *other)
+    return named
+
+
+def there(folder):
+    return sorted(path.name.rsplit(".", 2)[1] for path in folder.glob("*/Packages/*/*.rpm"))
+
+
+def test_promote_takes_each_architecture(each, key):
+    stable = each.parent.parent / "s" / "{arch}"
+    done = tool("promote", "--from", each, "--to", stable, *signing(key), "--json")
+    assert [item["repository"] for item in json.loads(done.stdout)["repositories"]] == [
+        str(stable).format(arch=arch) for arch in ("x86_64", "aarch64")
+    ]
+    assert there(stable.parent) == ["aarch64", "x86_64"]
+    done = tool("promote", "--from", each, "--to", stable, *signing(key), "x*", check=False)
+    assert done.returncode == 1 and "[no-match]" in done.stderr
+
+
+def test_withdraw_takes_each_architecture_that_fits(each, key):
+    argv = ["withdraw", "--repo", each, *signing(key), "--reason", "oops"]
+    told = tool(*argv, "*.aarch64").stdout
+    assert "aarch64: withdrawn, oops" in told and "x86_64" not in told
+    told = tool(*argv, "kpatch-patch-*").stdout
+    assert "x86_64: withdrawn, oops" in told and "aarch64: nothing to do" in told
+    done = tool(*argv, "x*", check=False)
+    assert done.returncode == 1 and "[no-match]" in done.stderr
+
+
+def test_prune_takes_each_architecture(each, key, second):
+    tool("publish", "--repo", each, *signing(key), second[0])
+    told = tool("prune", "--repo", each, *signing(key), "--keep", "1").stdout
+    assert "1-1.el9_4.x86_64" in told and f"{each.parent}/aarch64: nothing to do" in told
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["lint", "{place}"],
+        ["verify", "--repo", "{place}"],
+        ["plan", "--repo", "{place}", "--kernel", KERNEL],
+        ["report", "--repo", "{place}", "--json"],
+        ["promote", "--from", "{place}", "--to", "/nonexistent"],
+        ["promote", "--from", "/nonexistent", "--to", "{place}"],
+    ],
+)
+def test_where_one_repository_is_meant_several_are_wrong_usage(tmp_path, argv):
+    done = tool(*(part.format(place=tmp_path / "{arch}") for part in argv), check=False)
+    assert done.returncode == 2 and "{arch}" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("verb", [["prune"], ["withdraw", "--reason", "x", "*"]])
+def test_where_no_architecture_has_a_repository_nothing_is_made(tmp_path, verb):
+    done = tool(*verb, "--repo", tmp_path / "{arch}", check=False)
+    assert done.returncode == 1 and "[no-repository]" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories close to wrong that lint must not report, and kernels whose support the record alone tells."""
+"""Repositories close to wrong that lint must not report, and kernels whose support only the record tells."""
 
 import pytest
 import repo_support as support
