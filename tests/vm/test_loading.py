@@ -111,6 +111,10 @@ def test_stall_is_reversed_named_and_tried_again(first):
     assert f"(pid {pid})" in str(result(machine)["problems"])
     stalled = record(machine, loading.STALLS)
     assert stalled["state"] == "stalled" and stalled["tries"] == 1
+    stall, reverse = json.loads(machine.ok("livepatch history --json"))["entries"][-2:]
+    assert (stall["event"], reverse["event"], reverse["outcome"]) == ("stall", "reverse", "done")
+    (task,) = [task for task in stall["tasks"] if task.startswith(f"{pid} ")]
+    assert "patch_state=0 stack=" in task and "pause" in task.partition("stack=")[2]
     assert machine.ok("systemctl is-active livepatch-retry.timer").strip() == "active"
     configure(machine)
     machine.ok("systemctl stop sleeper; systemctl start livepatch-retry.service")
@@ -159,8 +163,9 @@ def test_good_after_settle_time_and_out_after_an_oops(first):
     rpm(machine, loading.OOPSES)
     assert in_force(machine, loading.OOPSES)
     assert machine.run("cat /proc/version").status != 0, "the reader is killed by the oops"
-    machine.ok("systemctl start livepatch-settle.service")
+    assert machine.run("systemctl start livepatch-settle.service").status != 0, "the unit shows it"
     assert in_force(machine, loading.V1), "the kept copy is back"
+    machine.ok("systemctl start livepatch-settle.service")
     assert "Linux version" in machine.ok("cat /proc/version")
     assert "BUG" in record(machine, loading.OOPSES)["reason"]
 

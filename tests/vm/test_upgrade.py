@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 from conftest import patch_name
 
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
@@ -26,6 +28,10 @@ def test_upgrade_closes_the_cve_without_a_reboot(host):
     # The kernel to be booted next is protected too.
     assert host.installed(patch_name(host.new)) == "1-1"
     assert not host.unit_failed()
+    entry = json.loads(host.run("livepatch history --json"))["entries"][-1]
+    assert entry["event"] == "load" and "Key ID" in entry["signer"]
+    last = host.run("dnf history list last | awk '/^ *[0-9]/ {print $1}'").strip()
+    assert str(entry["dnf_history"]) == last, "the transaction that brought the patch"
     # Nothing is left to do, and saying so again changes nothing.
     again = host.run("dnf -y upgrade")
     assert "Nothing to do" in again
