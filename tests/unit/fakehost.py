@@ -8,12 +8,13 @@ a reversal that ends, a module that stays behind after it was replaced.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import struct
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.config import Config
@@ -26,7 +27,7 @@ from dnf_plugin_livepatch.model import (
     ReconcileResult,
 )
 from dnf_plugin_livepatch.paths import Paths
-from dnf_plugin_livepatch.runtime import installed, loader, reconcile
+from dnf_plugin_livepatch.runtime import installed, loader, reconcile, state, timers
 
 RELEASE = "6.12.1-1.x86_64"
 
@@ -221,6 +222,7 @@ class Host:
         for target, name, value in (
             (loader, "_run", self.run),
             (loader, "_write", self.write),
+            (timers, "_run", self.systemd),
             (loader, "REMOVE_TIMEOUT", 0.05),
             (loader, "REVERSE_TIMEOUT", 0.05),
             (installed, "read", lambda *_: self.packages()),
@@ -306,8 +308,6 @@ class Host:
         return 0, ""
 
     def write(self, path: str, value: str) -> str:
-        from dnf_plugin_livepatch.runtime import state
-
         module, attribute = path.rsplit("/", 2)[1:]
         state.step(f"before write {attribute}")
         if module not in self.loaded():
@@ -318,6 +318,27 @@ class Host:
             shutil.rmtree(f"{self.paths.klp}/{module}")
         state.step(f"after write {attribute}")
         return ""
+
+    # --- systemd ---
+
+    @property
+    def watched(self) -> bool:
+        """Whether the timer of the settle watch is running."""
+        return os.path.exists(self.paths.at(self._timer(timers.SETTLE)))
+
+    def _timer(self, name: str) -> str:
+        return f"/run/systemd/transient/{name}"
+
+    def systemd(self, _: Paths, argv: Sequence[str]) -> None:
+        """Starts and stops our timers; what they would run is the test's to run."""
+        state.step("before " + argv[0])
+        name = timers.RETRY + ".timer" if argv[0] == "systemd-run" else argv[-1]
+        if "stop" in argv:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.paths.at(self._timer(name)))
+        else:
+            self.put(self._timer(name), "")
+        state.step("after " + argv[0])
 
 
 def run(host: Host, **more: bool) -> ReconcileResult:

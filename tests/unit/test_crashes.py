@@ -7,16 +7,16 @@ with the process killed there; what comes after has to end where an undisturbed 
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import tempfile
+from functools import partial
 from typing import Callable, Dict, List, Tuple
 
 import pytest
-from fakehost import QUICK, Host
+from fakehost import QUICK, Host, run
+from killing import killed_at, sound, steps
 
-from dnf_plugin_livepatch.runtime import guard, journal, reconcile, request, state
+from dnf_plugin_livepatch.runtime import guard, reconcile
 
 Prepare = Callable[[Host], None]
 
@@ -72,37 +72,7 @@ SCENARIOS: Dict[str, Prepare] = {
 }
 
 
-def _count(host: Host, monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    steps: List[str] = []
-    monkeypatch.setattr(state, "hook", steps.append)
-    reconcile.reconcile(host.paths, host.config)
-    monkeypatch.setattr(state, "hook", None)
-    return steps
-
-
-def _killed_at(host: Host, number: int) -> None:
-    """Run reconcile in a child that gets SIGKILL at its ``number``-th step."""
-    child = os.fork()
-    if child == 0:
-        left = [number]
-
-        def hook(_: str) -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        state.hook = hook
-        try:
-            reconcile.reconcile(host.paths, host.config)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
-        f"step {number} was never reached"
-    )
-
-
-def _fresh(tmp_path: str, name: str, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> Host:
+def _fresh(tmp_path: str, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> Host:
     shutil.rmtree(tmp_path, ignore_errors=True)
     host = Host(tmp_path).create().attach(monkeypatch)
     prepare(host)
@@ -116,54 +86,45 @@ def root():
     shutil.rmtree(folder)
 
 
-def _sound(host: Host) -> None:
-    """What holds after any crash: every file can be read, nothing blocked is loaded, the answer is there."""
-    guard.read(host.paths)
-    journal.read(host.paths)
-    assert request.read_result(host.paths) is not None
-    for module in host.loaded():
-        owner = guard.read(host.paths).owned.get(module)
-        assert owner is None or owner.nevra not in guard.blocked(host.paths)
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_anywhere_then_run_again(root, monkeypatch, name):
+def test_killed_anywhere_then_run_again(root, monkeypatch, name, record_property):
     prepare = SCENARIOS[name]
-    undisturbed = _fresh(root, name, prepare, monkeypatch)
-    steps = _count(undisturbed, monkeypatch)
+    undisturbed = _fresh(root, prepare, monkeypatch)
+    found = steps(partial(run, undisturbed))
     wanted = (undisturbed.running(), undisturbed.modules(), set(guard.blocked(undisturbed.paths)))
-    assert len(steps) >= 4
-    for number in range(1, len(steps) + 1):
-        host = _fresh(root, name, prepare, monkeypatch)
-        _killed_at(host, number)
+    assert len(found) >= 4
+    for number in range(1, len(found) + 1):
+        host = _fresh(root, prepare, monkeypatch)
+        killed_at(partial(run, host), number)
         reconcile.reconcile(host.paths, host.config)
         reconcile.reconcile(host.paths, host.config)
-        _sound(host)
+        sound(host)
         ended = (host.running(), host.modules(), set(guard.blocked(host.paths)))
-        assert ended == wanted, f"killed at step {number}: {steps[number - 1]}"
-    print(f"{name}: killed at each of {len(steps)} steps, all converged")
+        assert ended == wanted, f"killed at step {number}: {found[number - 1]}"
+    record_property("told", f"{name}: killed at each of {len(found)} steps, all converged")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_power_cut_anywhere_then_boot(root, monkeypatch, name):
+def test_power_cut_anywhere_then_boot(root, monkeypatch, name, record_property):
     prepare = SCENARIOS[name]
-    steps = _count(_fresh(root, name, prepare, monkeypatch), monkeypatch)
+    found = steps(partial(run, _fresh(root, prepare, monkeypatch)))
     blocked: List[Tuple[str, str]] = []
-    for number in range(1, len(steps) + 1):
-        host = _fresh(root, name, prepare, monkeypatch)
-        _killed_at(host, number)
+    for number in range(1, len(found) + 1):
+        host = _fresh(root, prepare, monkeypatch)
+        killed_at(partial(run, host), number)
         host.reboot(clean=False)
         installed = [str(patch.nevra) for patch in host.packages().patches]
         result = reconcile.reconcile(host.paths, host.config)
-        _sound(host)
+        sound(host)
         if any(nevra in guard.blocked(host.paths) for nevra in installed):
-            blocked.append((steps[number - 1], installed[0]))
+            blocked.append((found[number - 1], installed[0]))
             # Cut while the older one was being loaded again, that one is blocked as well.
             older = "lp-2-1.x86_64" if name == "downgrade" else "lp-1-1.x86_64"
             kept = name in ("replace", "downgrade", "stall", "health check")
             assert bool(host.running()) is (kept and older not in guard.blocked(host.paths))
         elif name != "stall":
-            assert result.ok and bool(host.running()) == bool(installed), steps[number - 1]
-    print(f"{name}: power cut at each of {len(steps)} steps; {len(blocked)} of them block the new patch")
-    during_load = sum(1 for step in steps if step in ("before insmod", "after insmod"))
+            assert result.ok and bool(host.running()) == bool(installed), found[number - 1]
+    told = f"power cut at each of {len(found)} steps; {len(blocked)} of them block the new patch"
+    record_property("told", f"{name}: {told}")
+    during_load = sum(1 for step in found if step in ("before insmod", "after insmod"))
     assert len(blocked) >= min(during_load, 1)

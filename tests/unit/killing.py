@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kill what works on a fake host at each call that changes it. ``state.step`` marks those calls."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Callable, List, Tuple
+
+from fakehost import Host
+
+from dnf_plugin_livepatch.runtime import guard, journal, request, state
+
+Work = Callable[[], object]
+
+
+def steps(work: Work) -> List[str]:
+    """The names of the steps of an undisturbed ``work``."""
+    found: List[str] = []
+    state.hook = found.append
+    try:
+        work()
+    finally:
+        state.hook = None
+    return found
+
+
+def killed_at(work: Work, number: int) -> None:
+    """Do ``work`` in a child that gets SIGKILL at its ``number``-th step."""
+    child = os.fork()
+    if child == 0:
+        left = [number]
+
+        def hook(_: str) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        state.hook = hook
+        try:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
+        f"step {number} was never reached"
+    )
+
+
+def sound(host: Host) -> None:
+    """What holds after any crash: every file can be read, nothing blocked is loaded, the answer is there."""
+    state_of = guard.read(host.paths)
+    journal.read(host.paths)
+    assert request.read_result(host.paths) is not None
+    for module in host.loaded():
+        owner = state_of.owned.get(module)
+        assert owner is None or owner.nevra not in state_of.blocked()
+
+
+def outcome(host: Host) -> Tuple[object, ...]:
+    """Where a host ended: what is in force and in the kernel, blocked, held, and proved good."""
+    now = guard.read(host.paths)
+    good = sorted(nevra for nevra, record in now.records.items() if record.state == "good")
+    return host.running(), host.modules(), sorted(now.blocked()), sorted(now.held), good
