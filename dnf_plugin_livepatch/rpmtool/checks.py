@@ -162,8 +162,9 @@ LINT: Dict[str, Check] = {
     ),
     "target-unchecked": Check(
         "note",
-        "{module}: the patched functions were not looked up in the kernel ({why}).",
-        "Give --vmlinux to check them for init code, notrace and ambiguous names.",
+        "{module}: not looked up: {functions} of {object} ({why}).",
+        "Give --vmlinux, for modules of the kernel with its debuginfo around it or a built --source-tree,"
+        " to check for init code, notrace and ambiguous names.",
     ),
     "symbols-stripped": Check(
         "error",

@@ -207,6 +207,16 @@ def parse_module(path: str, data: bytes) -> Elf:
     return elf
 
 
+def map_module(path: str) -> Elf:
+    """The module or its debugging data at ``path``, mapped. Raises ToolError ``module-unreadable``."""
+    try:
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        refuse("module-unreadable", path=path, why=str(error)[:100])
+    return Elf(path, data)
+
+
 def read_vmlinux(path: str) -> Elf:
     """The kernel image at ``path`` (mapped, not read). Raises ToolError ``vmlinux-mismatch``."""
     try:

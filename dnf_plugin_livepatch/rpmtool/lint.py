@@ -13,7 +13,7 @@ from . import klp
 from .checks import Finding, finding
 from .elf import Elf, signature
 from .recipe import Override
-from .target import Kernel, Target, crcs, kernel_modules
+from .target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 
 
 class Wanted(NamedTuple):
@@ -122,22 +122,56 @@ def _functions(item: Subject) -> Iterable[Finding]:
     if not item.found.functions:
         yield finding("patches-nothing", module=item.name)
         return
-    ours = [function for function in item.found.functions if function.object == "vmlinux"]
-    if ours and not item.target.vmlinux:
-        yield finding("target-unchecked", module=item.name, why="no vmlinux was given")
+    objects: Dict[str, List[Function]] = {}
+    for function in item.found.functions:
+        objects.setdefault(function.object, []).append(function)
+    for name, functions in objects.items():
+        yield from (_in_kernel if name == "vmlinux" else _in_module)(item, functions)
+
+
+def _unchecked(item: Subject, functions: Sequence[Function], why: str) -> Finding:
+    names = [function.name for function in functions]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    told = ", ".join(names[:5]) + more
+    return finding("target-unchecked", module=item.name, functions=told, object=functions[0].object, why=why)
+
+
+def _in_kernel(item: Subject, functions: Sequence[Function]) -> Iterable[Finding]:
+    if not item.target.vmlinux:
+        yield _unchecked(item, functions, "no vmlinux was given")
         return
-    kernel = Kernel(item.target.vmlinux) if ours else None
-    for function in ours:
-        assert kernel is not None
+    kernel = Kernel(item.target.vmlinux)
+    for function in functions:
         places = kernel.functions.get(function.name, [])
-        if not places or function.sympos > len(places):
-            yield finding("target-missing", module=item.name, function=function.name)
-        elif len(places) > 1 and not function.sympos:
-            yield finding(
-                "target-ambiguous", module=item.name, function=function.name, count=len(places), sympos=0
-            )
-        else:
-            yield from _place(item.name, kernel, function.name, places[max(0, function.sympos - 1)])
+        wrong = _count(item.name, function.name, function.sympos, len(places))
+        yield from wrong or _place(item.name, kernel, function.name, places[max(0, function.sympos - 1)])
+
+
+def _in_module(item: Subject, functions: Sequence[Function]) -> Iterable[Finding]:
+    """``functions`` of one module of the kernel; whether ftrace reaches them is not looked up there."""
+    owner = functions[0].object
+    path = module_file(item.target, owner)
+    release = item.target.release or item.elf.modinfo().get("vermagic", "").split(" ")[0]
+    known = module_functions(path, release) if path else {}
+    if not known:
+        why = f"{path} tells no functions of this kernel" if path else f"no {owner}.ko was given"
+        yield _unchecked(item, functions, why)
+        return
+    for function in functions:
+        name, sections = f"{owner}:{function.name}", known.get(function.name, [])
+        wrong = _count(item.name, name, function.sympos, len(sections))
+        if not wrong and sections[max(0, function.sympos - 1)].startswith(".init"):
+            wrong = [finding("target-init", module=item.name, function=name)]
+        yield from wrong
+
+
+def _count(module: str, name: str, sympos: int, count: int) -> List[Finding]:
+    """What is wrong with a function that its object has ``count`` times."""
+    if not count or sympos > count:
+        return [finding("target-missing", module=module, function=name)]
+    if count > 1 and not sympos:
+        return [finding("target-ambiguous", module=module, function=name, count=count, sympos=0)]
+    return []
 
 
 def _place(module: str, kernel: Kernel, name: str, place: Tuple[int, int]) -> Iterable[Finding]:

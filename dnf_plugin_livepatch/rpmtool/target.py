@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from typing import Dict, NamedTuple
+from typing import Dict, List, NamedTuple
 
 from ..manifest import MODULE, RELEASE
 from ..paths import Paths
 from ..profiles import find, load, package_name
 from .checks import refuse
-from .elf import Elf, read_vmlinux
+from .elf import Elf, map_module, read_vmlinux
 
 _RPM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 
@@ -133,6 +134,39 @@ def kernel_modules(symvers: str) -> "frozenset[str]":
             if len(fields) >= 3:
                 names.add(fields[2].rpartition("/")[2].replace("-", "_"))
     return frozenset(names - {"vmlinux"})
+
+
+@functools.lru_cache(maxsize=None)
+def _module_files(folder: str) -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith((".ko", ".ko.debug")):
+                stem = name.partition(".")[0].replace("-", "_")
+                found.setdefault(stem, os.path.join(place, name))
+    return found
+
+
+def module_file(target: Target, name: str) -> str:
+    """The file of the kernel's own module ``name`` in its build folders or debuginfo, "" where none is."""
+    around = os.path.join(os.path.dirname(target.vmlinux), "kernel") if target.vmlinux else ""
+    for folder in (target.devel, target.tree, around):
+        path = _module_files(folder).get(name, "") if folder else ""
+        if path:
+            return path
+    return ""
+
+
+def module_functions(path: str, release: str) -> Dict[str, List[str]]:
+    """Function -> the section of each of that name in the module at ``path``; {} for another kernel's."""
+    elf = map_module(path)
+    # A debuginfo file has the symbols, and of vermagic no more than the room.
+    made_for = elf.modinfo().get("vermagic", "").split(" ")[0]
+    found: Dict[str, List[str]] = {}
+    for symbol in elf.symbols if made_for in ("", release) else ():
+        if symbol.kind == 2 and 0 < symbol.section < len(elf.sections):
+            found.setdefault(symbol.name, []).append(elf.sections[symbol.section].name)
+    return found
 
 
 def package_of(release: str, profile: str) -> str:
