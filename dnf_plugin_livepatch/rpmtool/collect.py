@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import email.utils
 import os
 import time
@@ -219,8 +220,7 @@ def _facts(
     wrong = sorted(refused & set(cves))
     if wrong:
         refuse("metadata-invalid", what=f"{', '.join(wrong)}: fixed and unfixable at once")
-    stamps = [email.utils.parsedate_to_datetime(text) for text in _dates(diffs)]
-    newest = max((item.timestamp() for item in stamps), default=0.0)
+    newest = max((_seconds(text) for text in _dates(diffs)), default=0.0)
     issued = date(args.issued, "--issued") or (feed.issued if feed else "")
     if not issued and newest:
         issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest))
@@ -234,13 +234,19 @@ def _facts(
     }
 
 
+def _seconds(text: str) -> float:
+    """The moment of a Date field; one that tells no zone is in UTC, wherever it is read."""
+    parsed = email.utils.parsedate_to_datetime(text)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
 def _dates(diffs: Sequence[str]) -> List[str]:
     found = []
     for path in diffs:
         text = read_diff(path).fields.get("date", "")
         try:
-            email.utils.parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+            _seconds(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
             continue
         found.append(text)
     return found

@@ -8,7 +8,8 @@ import gzip
 import lzma
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import IO, Any, NamedTuple, Tuple
+from typing import IO, NamedTuple, Optional, Tuple
+from xml.parsers import expat
 
 from ..manifest import CVE
 from .checks import refuse
@@ -26,40 +27,61 @@ class Feed(NamedTuple):
     issued: str
 
 
-class _Bounded:
-    """A stream that ends with an error instead of filling the memory."""
+class _Reader:
+    """Finds one advisory in the text that it is fed, and keeps no other."""
 
-    def __init__(self, stream: "IO[bytes] | Any") -> None:
-        self.stream, self.left = stream, MAX_BYTES
+    def __init__(self, advisory: str) -> None:
+        self.advisory = advisory
+        self.feed: Optional[Feed] = None
+        self._tree = ElementTree.TreeBuilder()
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._tree.start
+        self._parser.CharacterDataHandler = self._tree.data
+        self._parser.EndElementHandler = self._end
+        self._parser.EntityDeclHandler = _refuse
 
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self.stream.read(size if size >= 0 else 1 << 16)
-        self.left -= len(data)
-        if self.left < 0:
-            raise ValueError("larger than 1 GiB")
-        # No updateinfo needs entities, and some expand without end.
-        if b"<!ENTITY" in data:
-            raise ValueError("it defines entities")
-        return data
+    def _end(self, tag: str) -> None:
+        element = self._tree.end(tag)
+        if tag != "update":
+            return
+        if self.feed is None and element.findtext("id", "").strip() == self.advisory:
+            self.feed = _feed(element)
+        element.clear()
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read ``stream`` up to the advisory. Raises ValueError, ExpatError."""
+        left = MAX_BYTES
+        while self.feed is None:
+            data = stream.read(1 << 16)
+            left -= len(data)
+            if left < 0:
+                raise ValueError("larger than 1 GiB")
+            self._parser.Parse(data, not data)
+            if not data:
+                return
+
+
+def _refuse(*_: object) -> None:
+    """No updateinfo needs entities, and some expand without end."""
+    raise ValueError("it defines entities")
 
 
 def advisory_facts(path: str, advisory: str) -> Feed:
     """The Feed for ``advisory`` in the updateinfo at ``path``. Raises ToolError."""
     if not advisory:
         refuse("metadata-invalid", what="--updateinfo needs --advisory, to know which record is meant")
+    reader = _Reader(advisory)
     opener = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
     try:
         with open(path, "rb") as file:
             magic = file.read(2)
         with opener.get(magic, open)(path, "rb") as file:  # type: ignore[operator]
-            for _event, element in ElementTree.iterparse(_Bounded(file)):
-                if element.tag != "update":
-                    continue
-                if element.findtext("id", "").strip() == advisory:
-                    return _feed(element)
-                element.clear()
-    except (OSError, EOFError, ValueError, lzma.LZMAError, ElementTree.ParseError) as error:
+            reader.read(file)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, expat.ExpatError) as error:
         refuse("updateinfo-unreadable", path=path, why=str(error)[:100])
+    if reader.feed is not None:
+        return reader.feed
     refuse("metadata-invalid", what=f"{path}: has no advisory {advisory}")
 
 

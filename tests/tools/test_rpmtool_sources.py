@@ -9,15 +9,17 @@ import gzip
 import io
 import os
 import tarfile
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rpmtool_support import headers, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool import engines, header, kernelsource, patches, recipe, updateinfo
+from dnf_plugin_livepatch.rpmtool import collect, engines, header, kernelsource, patches, recipe, updateinfo
 from dnf_plugin_livepatch.rpmtool import source as sources
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
+from dnf_plugin_livepatch.rpmtool.options import parser
 from dnf_plugin_livepatch.rpmtool.run import Runner
 from dnf_plugin_livepatch.rpmtool.target import Target
 
@@ -235,6 +237,52 @@ def test_updateinfo_that_cannot_be_used(content, expected, tmp_path):
     with pytest.raises(ToolError) as caught:
         updateinfo.advisory_facts(str(path), "A-1")
     assert caught.value.id == expected
+
+
+ENTITY = '<!DOCTYPE x [{pad}<!ENTITY a "CVE-2026-1">]>' + UPDATEINFO.split("?>")[1].replace("A-1", "A-1&a;")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ENTITY.format(pad="").encode("utf-16"),
+        *(ENTITY.format(pad=" " * ((1 << 16) - 13 - cut)).encode() for cut in range(1, 9)),
+        ENTITY.format(pad="").replace("<!ENTITY a", "<!ENTITY % a").encode(),
+    ],
+)
+def test_entities_are_refused_however_they_are_written(content, tmp_path):
+    path = tmp_path / "updateinfo.xml"
+    path.write_bytes(content)
+    with pytest.raises(ToolError) as caught:
+        updateinfo.advisory_facts(str(path), "A-2")
+    assert caught.value.id == "updateinfo-unreadable" and "entities" in caught.value.text
+
+
+def test_updateinfo_in_another_encoding_is_read(tmp_path):
+    path = tmp_path / "updateinfo.xml"
+    path.write_bytes(UPDATEINFO.replace('"1.0"', '"1.0" encoding="UTF-16"').encode("utf-16"))
+    assert updateinfo.advisory_facts(str(path), "A-1").severity == "Low"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize(
+    "date, issued",
+    [
+        ("Sun, 22 Nov 2026 10:00:00 -0000", "2026-11-22T10:00:00Z"),
+        ("Sun, 22 Nov 2026 10:00:00", "2026-11-22T10:00:00Z"),
+        ("Sun, 22 Nov 2026 10:00:00 +0200", "2026-11-22T08:00:00Z"),
+    ],
+)
+def test_the_date_of_a_diff_is_the_same_wherever_it_is_read(zone, date, issued, tmp_path, monkeypatch):
+    (tmp_path / "a.patch").write_text(f"Subject: fix\nDate: {date}\n\n{BODY}")
+    options = parser("1").parse_args(["build", str(tmp_path / "a.patch")])
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert collect._facts(options, [str(tmp_path / "a.patch")], (), None)["issued"] == issued
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def a_recipe():
