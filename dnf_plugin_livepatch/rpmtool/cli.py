@@ -33,7 +33,7 @@ def _say(findings: Sequence[Finding]) -> None:
 
 
 class Work:
-    """A private folder that is gone afterwards, whatever happens; the log outlives it."""
+    """A private folder that is gone afterwards, whatever happens; a log that somebody needs outlives it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         from .run import Runner, Steps
@@ -54,19 +54,30 @@ class Work:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.steps.close()
-        inside = os.path.join(self.path, "build.log")
-        if kind is not None and not self.log_kept and os.path.isfile(inside):
+        log = self.runner.log
+        if (
+            isinstance(error, ToolError)
+            and not self.log_kept
+            and log in error.remedy
+            and os.path.isfile(log)
+        ):
             # The refusal names the log, so it has to stay where it is said to be.
-            kept = self.runner.log + ".kept"
             handle, kept = tempfile.mkstemp(prefix="livepatch-rpm-", suffix=".log")
             os.close(handle)
-            shutil.copyfile(inside, kept)
-            if isinstance(error, ToolError):
-                error.remedy = error.remedy.replace(inside, kept)
-                if kept not in error.remedy:
-                    os.unlink(kept)
+            shutil.copyfile(log, kept)
+            error.remedy = error.remedy.replace(log, kept)
         if not self.keep:
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def keep_log(self, rpm: str) -> str:
+        """Where the full log is from now on: where --log says, or beside the published ``rpm``."""
+        if self.log_kept:
+            return self.runner.log
+        kept = rpm[: -len(".rpm")] + ".log"
+        part = f"{kept}.{os.getpid()}.part"
+        shutil.copyfile(self.runner.log, part)
+        os.replace(part, kept)
+        return kept
 
 
 def _locate(args: argparse.Namespace, work: Optional[Work]) -> Any:
@@ -135,11 +146,14 @@ def _build(args: argparse.Namespace) -> int:
                 work.steps.step(f"Signing {os.path.basename(path)}")
                 sign.sign_rpm(path, args.rpm_key, work.runner)
         rpm, srpm = package.publish(made, args.output)
+        log = work.keep_log(rpm)
+        work.steps.step(f"The full log is {log}")
         work.steps.close()
         _say(stage.findings if not args.json else ())
         facts = {
             "rpm": rpm,
             "srpm": srpm,
+            "log": log,
             "modules": [item.module for item in stage.manifests],
             "cves": list(plan.recipe.cves),
             "kernel_release": plan.recipe.kernel_release,

@@ -59,7 +59,7 @@ def _engine(add: Any) -> None:
     add("--allow-data", action="store_true", help="do not refuse diffs that change static data or layouts")
     _texts(
         add,
-        ("--log", "FILE", "keep the full log here"),
+        ("--log", "FILE", "append the full log here (default: beside the packages)"),
         ("--work", "DIR", "build below this folder instead of the temporary one"),
     )
     add("--keep-work", action="store_true", help="leave the work folder for a look")

@@ -286,12 +286,43 @@ def test_override_lands_in_the_manifest(tmp_path):
 def test_published_file_never_changes(built, tmp_path):
     out = str(tmp_path / "out")
     argv = ["build", "--json", "--kernel-devel", headers(), "-o", out]
-    assert tool(*argv, source(tmp_path)).status == 0
+    made = tool(*argv, source(tmp_path)).json
     assert tool(*argv, source(tmp_path)).status == 0
     other = tool(*argv, source(tmp_path, text="other"))
     assert (other.status, other.error) == (1, "output-exists")
     assert "livepatch-rpm sign" in other.json["error"]["remedy"]
-    assert not [name for name in os.listdir(out) if not name.endswith(".rpm")]
+    assert {os.path.join(out, name) for name in os.listdir(out)} == {made["rpm"], made["srpm"], made["log"]}
+
+
+def test_the_full_log_lies_beside_the_packages(tmp_path):
+    out, temporary = str(tmp_path / "out"), tmp_path / "temporary"
+    temporary.mkdir()
+    argv = ["build", "--kernel-devel", headers(), "-o", out, source(tmp_path)]
+    made = tool(*argv, env={"TMPDIR": str(temporary)})
+    rpm, srpm = made.out.split()
+    log = rpm[: -len(".rpm")] + ".log"
+    assert made.status == 0 and f"The full log is {log}\n" in made.err
+    text = open(log, encoding="utf-8").read()
+    assert "$ make -C" in text and "-> 0" in text and "$ rpmbuild" in text
+    # The next build of the same replaces it; asked for elsewhere, it is there alone.
+    os.truncate(log, 0)
+    assert tool(*argv, "--json").json["log"] == log and os.path.getsize(log) > 0
+    os.unlink(log)
+    asked = str(tmp_path / "asked.log")
+    assert tool(*argv, "--json", "--log", asked).json["log"] == asked and os.path.getsize(asked) > 0
+    assert sorted(os.listdir(out)) == sorted(map(os.path.basename, (rpm, srpm)))
+    assert os.listdir(temporary) == []
+
+
+def test_the_log_of_a_failed_build_is_kept_where_it_is_said_to_be(tmp_path):
+    text = source(tmp_path, extra="#error no\n")
+    argv = ["build", "--json", "--kernel-devel", headers(), "-o", str(tmp_path / "out"), text]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    made = tool(*argv, env={"TMPDIR": str(temporary)})
+    (log,) = temporary.iterdir()
+    assert made.error == "engine-failed" and str(log) in made.json["error"]["remedy"]
+    assert "error no" in log.read_text() and not (tmp_path / "out").exists()
 
 
 def test_rpmlint_finds_nothing_that_has_no_reason(built):

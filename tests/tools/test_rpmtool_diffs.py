@@ -199,6 +199,8 @@ def test_interrupted_engine_takes_its_changes_back_and_leaves_nothing(lab, numbe
         kernel().release,
     ]
     env = {**os.environ, "PYTHONPATH": TREE, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    env["TMPDIR"] = str(folder / "logs")
+    (folder / "logs").mkdir()
     with subprocess.Popen(
         [*argv, "-o", str(folder / "out"), str(folder / "one.patch")],
         env=env,
@@ -216,6 +218,8 @@ def test_interrupted_engine_takes_its_changes_back_and_leaves_nothing(lab, numbe
     assert child.returncode == 130 and "interrupted" in said
     assert (folder / "back").exists() and all(gone(pid) for pid in (folder / "pids").read_text().split())
     assert left_behind(str(folder / "temporary")) == [] and not (folder / "out").exists()
+    # Nobody was told of a log, and so there is none.
+    assert left_behind(str(folder / "logs")) == []
 
 
 def test_bases_that_cannot_be_built_upon(lab):
