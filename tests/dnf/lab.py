@@ -139,7 +139,7 @@ class Host:
     def sh(self, command: str, timeout: float = 120, env: Optional[Dict[str, str]] = None) -> Answer:
         """Run a shell command as root in the host."""
         mount = os.path.join(self.folder, "mnt")
-        inner = f"rpm -qa > /tmp/before; ( {command}\n); code=$?; rpm -qa > /tmp/after; exit $code"
+        inner = f"rpm -qa > /root/lab-before; ( {command}\n); code=$?; rpm -qa > /root/lab-after; exit $code"
         # Not in /tmp: newer rpms give each scriptlet a /tmp of its own.
         run = ["setpriv", "--bounding-set=-sys_module", "env", f"LD_PRELOAD={SHIM}", "/bin/sh", "-c", inner]
         script = f"""
@@ -150,6 +150,7 @@ class Host:
             mount --bind {self.lab.folder} {mount}{self.lab.folder}
             mount -t proc proc {mount}/proc
             mount --bind /dev {mount}/dev
+            mount -t devpts devpts {mount}/dev/pts
             exec chroot {mount} {shlex.join(run)}
         """
         done = subprocess.run(
@@ -168,7 +169,7 @@ class Host:
                 **(env or {}),
             },
         )
-        before, after = (frozenset(self.read(f"/tmp/{name}").split()) for name in ("before", "after"))
+        before, after = (frozenset(self.read(f"/root/lab-{name}").split()) for name in ("before", "after"))
         return Answer(done.returncode, done.stdout, done.stderr, after - before, before - after)
 
     def dnf(self, *words: str, **kwargs: object) -> Answer:
