@@ -115,6 +115,11 @@ CATALOGUE: Dict[str, Message] = {
         "No repository offers a live patch for the running kernel {release}: {count} CVEs stay open.",
         "Only a reboot into a newer kernel closes them, or a live patch published later.",
     ),
+    "patch-overlaps": Message(
+        "warning",
+        "Live patch {nevra} is not added: it and {other} close some of the same CVEs.",
+        "To have it in its place, remove {other} first.",
+    ),
     "patch-unresolvable": Message(
         "warning",
         "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",

@@ -131,7 +131,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             return
         if not self.base.transaction and session.reverts:
             session.soft("taking back what was withdrawn", None, session.revert)
-        if not session.load() and session.config.on_failure == "error":
+        if not session.load(self.cli) and session.config.on_failure == "error":
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
 
     def _check(self) -> None:

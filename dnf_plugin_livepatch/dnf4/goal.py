@@ -12,7 +12,6 @@ import fnmatch
 import functools
 from typing import (
     Any,
-    Callable,
     Container,
     Dict,
     FrozenSet,
@@ -28,35 +27,10 @@ from typing import (
 from .. import brakes
 from .. import profiles as rules
 from ..model import Nevra
-from ..policy import Candidate, Target
 from ..releases import capability_version, kernel_packages, kernel_release, release_of_capability
 
 Helpers = FrozenSet[Tuple[str, str]]
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
-
-
-class Survey(NamedTuple):
-    """One kernel's live patches: the target for the policy, and the packages behind its NEVRAs.
-
-    ``planned`` is True when ``target.has`` is in the user's transaction rather than installed already.
-    ``helpers`` are by NEVRA the (name, repository) pairs that the package may bring along.
-    """
-
-    target: Target
-    packages: Dict[str, Any]
-    planned: bool
-    helpers: Dict[str, Helpers]
-
-
-class Judge(NamedTuple):
-    """What the plugin knows of a package beyond its metadata; see ``policy.Candidate``.
-
-    Each takes a hawkey package, ``secures`` whether its kernel runs too.
-    """
-
-    secures: Callable[[Any, bool], bool]
-    passes: Callable[[Any, "Any | None"], bool]
-    named: Callable[[Nevra], bool]
 
 
 def nevra_of(package: Any) -> Nevra:
@@ -214,98 +188,6 @@ def offers(
 def installed_patches(base: Any, release: str, profiles: Sequence[Any], build_id: str = "") -> bool:
     """Is anything installed that may be a live patch for this kernel?"""
     return bool(_look(base, release, build_id, profiles).installed())
-
-
-def survey(
-    base: Any,
-    release: str,
-    running: bool,
-    profiles: Sequence[Any],
-    trusted: FrozenSet[str],
-    judge: Judge,
-    build_id: str = "",
-    open_cves: int = 0,
-) -> Survey:
-    """The live patches for kernel ``release``: what the host has or will have, and what is newer."""
-    coming = {str(package) for package in incoming(base)}
-    has: Any = None
-    excluded: Any = None
-    owner, planned = "", False
-    offered: List[Tuple[Any, Any]] = []
-    for package, found in _known(base, release, build_id, profiles):
-        will_be = package.installed or str(package) in coming
-        if will_be and found.kind == "patch":
-            planned = planned or not package.installed
-            if has is None or _newer(package, has) > 0:
-                has, owner = package, found.profile
-        elif not will_be:
-            offered.append((package, found))
-    visible = _visible(base, offered)
-    # Of the copies of one build, the one that may be taken comes first.
-    offered.sort(key=lambda row: (not _verified(base, row[0], trusted), row[0].reponame))
-    offered.sort(key=lambda row: _order(row[0]), reverse=True)
-    candidates: List[Candidate] = []
-    packages: Dict[str, Any] = {}
-    helpers: Dict[str, Helpers] = {}
-    for package, found in offered:
-        if planned or (has is not None and (_newer(package, has) <= 0 or found.profile not in ("", owner))):
-            continue
-        nevra = nevra_of(package)
-        if package not in visible:
-            if found.kind == "patch" and excluded is None and not candidates:
-                excluded = nevra
-            continue
-        if str(nevra) in packages:
-            continue
-        candidate = _candidate(base, package, found, running, trusted, judge, has)
-        candidates.append(candidate)
-        packages[str(nevra)] = package
-        helpers[str(nevra)] = _helpers(base, found.profile, profiles, trusted)
-    target = Target(
-        release,
-        running,
-        tuple(candidates),
-        nevra_of(has) if has is not None else None,
-        excluded,
-        open_cves,
-    )
-    return Survey(target, packages, planned, helpers)
-
-
-def _verified(base: Any, package: Any, trusted: FrozenSet[str]) -> bool:
-    """Does ``package`` come from a trusted repository whose packages are verified?"""
-    repo = base.repos.get(package.reponame)
-    return package.reponame in trusted and bool(repo is not None and repo.gpgcheck)
-
-
-def _helpers(base: Any, owner: str, profiles: Sequence[Any], trusted: FrozenSet[str]) -> Helpers:
-    names = rules.find(profiles, owner).runtime if owner else ()
-    sources = [repo.id for repo in base.repos.iter_enabled() if repo.id in trusted and repo.gpgcheck]
-    return frozenset((name, source) for name in names for source in sources)
-
-
-def _candidate(
-    base: Any,
-    package: Any,
-    found: Any,
-    running: bool,
-    trusted: FrozenSet[str],
-    judge: Judge,
-    has: Any,
-) -> Candidate:
-    nevra = nevra_of(package)
-    repo = base.repos.get(package.reponame)
-    return Candidate(
-        nevra,
-        package.reponame,
-        found.kind,
-        package.reponame in trusted,
-        bool(repo is not None and repo.gpgcheck),
-        judge.secures(package, running),
-        judge.passes(package, has),
-        judge.named(nevra),
-        "" if found.kind != "not-a-live-patch" else found.why,
-    )
 
 
 def _outcome(goal: Any) -> Dict[str, FrozenSet[str]]:

@@ -8,18 +8,22 @@ API users depend on it.
 from __future__ import annotations
 
 import logging
+import sys
 import textwrap
-from typing import Iterable, List, Optional, Sequence, Set, Tuple
+import time
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
 from .. import exposure as exposures
 from .. import messages
-from ..model import CveState, Exposure, Problem, ReconcileResult
+from ..model import CveState, Exposure, InForce, Problem, ReconcileResult
 
 LOG = logging.getLogger("dnf.plugin")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
 #: Messages that need not be said again for as long as nothing changes.
 _ONCE = ("patch-absent",)
+#: Errors that say nothing of a single patch.
+_ASIDE = ("profile-fault",)
 Line = Tuple[int, str]
 
 
@@ -69,31 +73,81 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> List[str]:
     )
 
 
+class Waiting:
+    """On a terminal of a person, one line with the seconds waited, written over and over and then gone."""
+
+    def __init__(self, cli: Any) -> None:
+        command = getattr(cli, "command", None)
+        self.shown = bool(command is not None and cli.base.conf.debuglevel > 0 and sys.stderr.isatty())
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Optional[Callable[[str], None]]:
+        return self._tell if self.shown else None
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            self._write("")
+
+    def _tell(self, text: str) -> None:
+        self._write(f"{text}, {time.monotonic() - self._start:.0f} s")
+
+    def _write(self, text: str) -> None:
+        try:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        except OSError:  # a terminal that has gone away is no failure to load
+            self.shown = False
+
+
+def _whole(result: ReconcileResult, nevra: str) -> bool:
+    """Is the patch in force with all its parts? Reconcile says so of one that is not."""
+    said = messages.CATALOGUE["module-not-in-force"].text.partition("{instead}")[0].format(nevra=nevra)
+    partly = any(p.id == "module-not-in-force" and p.text.startswith(said) for p in result.problems)
+    return not partly and any(patch.nevra == nevra for patch in result.in_force)
+
+
 def closing(
     result: Optional[ReconcileResult],
-    expected: str,
+    expected: Sequence[str],
     before: Exposure,
     after: Exposure,
     kernel_evr: str,
     compare: exposures.Compare,
 ) -> Tuple[List[Line], bool]:
-    """What to say when loading is over, and whether ``expected`` (a NEVRA) is as it should be.
+    """What to say when loading is over, and whether all that is ``expected`` (NEVRAs) is in force.
 
     ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
     ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.
     """
     if result is None:
-        return [line(messages.problem("load-unanswered", nevra=expected))], False
+        return [line(messages.problem("load-unanswered", nevra=nevra)) for nevra in expected], False
     if result.skipped:
-        return [line(messages.problem("load-skipped", nevra=expected, why=result.skipped))], True
-    parts = [patch for patch in result.in_force if patch.nevra == expected]
-    if not parts:
-        problems = [problem for problem in result.problems if problem.severity == "error"]
-        problems = problems or [messages.not_in_force(expected, result.in_force)]
-        return [line(problem) for problem in problems], False
-    seconds = sum(patch.seconds for patch in parts)
-    took = f", transition {seconds:.1f} s" if seconds else ""
-    lines: List[Line] = [(logging.INFO, f"Live patch {expected} is in force{took}.")]
+        why = result.skipped
+        return [line(messages.problem("load-skipped", nevra=nevra, why=why)) for nevra in expected], True
+    missing = [nevra for nevra in expected if not _whole(result, nevra)]
+    problems = list(result.problems)
+    if missing and not any(p.severity == "error" and p.id not in _ASIDE for p in problems):
+        problems += [messages.not_in_force(nevra, result.in_force) for nevra in missing]
+    if len(missing) == len(expected):
+        return [line(problem) for problem in problems if problem.severity == "error"], False
+    parts = [patch for patch in result.in_force if patch.nevra in expected]
+    lines: List[Line] = []
+    for nevra in expected:
+        if nevra not in missing:
+            seconds = sum(patch.seconds for patch in parts if patch.nevra == nevra)
+            took = f", transition {seconds:.1f} s" if seconds else ""
+            lines.append((logging.INFO, f"Live patch {nevra} is in force{took}."))
+    lines += [(logging.INFO, text) for text in _outcome(parts, before, after, kernel_evr, compare)]
+    return [*lines, *map(line, problems)], not missing
+
+
+def _outcome(
+    parts: Sequence[InForce],
+    before: Exposure,
+    after: Exposure,
+    kernel_evr: str,
+    compare: exposures.Compare,
+) -> List[str]:
+    """The lines with the CVEs: closed now by ``parts``, and what is left."""
     done = {row.cve for row in before.rows if row.state == exposures.CLOSED_LIVE}
     told = {row.cve for row in after.rows}
     closed = [row for row in after.rows if row.state == exposures.CLOSED_LIVE and row.cve not in done]
@@ -112,6 +166,4 @@ def closing(
     ]
     if after.quality != exposures.EXACT:
         texts.append(f"  There may be more open: {after.reason}")
-    lines += [(logging.INFO, text) for text in texts]
-    lines += [line(problem) for problem in result.problems]
-    return lines, result.ok
+    return texts

@@ -30,8 +30,9 @@ from .. import exposure as exposures
 from ..model import Exposure, InForce, Unfixable
 from ..paths import Paths
 from ..runtime import kernel as kernels
-from . import brake, goal, request
-from .report import LOG, Voice, closing
+from . import brake, choose, goal, request, survey
+from .report import LOG, Voice, Waiting, closing
+from .survey import Survey
 
 if TYPE_CHECKING:
     from ..runtime import status
@@ -41,8 +42,8 @@ _T = TypeVar("_T")
 
 
 class Session:
-    """State of one ``dnf.Base``. ``expected`` is the NEVRA of the live patch that the transaction has to
-    bring in force, "" when there is none; ``added`` are the NEVRAs that we put into the transaction.
+    """State of one ``dnf.Base``. ``expected`` are the NEVRAs of the live patches that have to be in force
+    after the transaction; ``added`` are those that we put into it.
     """
 
     def __init__(self, base: Any) -> None:
@@ -55,7 +56,7 @@ class Session:
         self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
         self.kernel = kernels.running(self.paths)
         self.cannot = kernels.environment(self.paths) or kernels.rival(self.paths)
-        self.expected = ""
+        self.expected: Tuple[str, ...] = ()
         self.added: Set[str] = set()
         self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")
         self.in_force: Tuple[InForce, ...] = ()
@@ -81,22 +82,19 @@ class Session:
         if package is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
             return
-        surveys = self._surveys(package, wish, specs)
-        situation = policy.Situation(
-            wish,
-            self.config.mode,
-            self.config.when,
-            tuple(survey.target for survey in surveys),
-            self.cannot,
-        )
-        plan = policy.decide(situation)
-        self.voice.tell(plan.notes)
+        found = self._surveys(package, wish, specs)
+        choosing = choose.Choosing(self, wish, allow_erasing)
+        for one in found:
+            choosing.note(one)
+        for one in found:
+            choosing.take(one)
         if wish.kind == policy.ALL:
             self.soft("looking at withdrawals and support", None, self._remind)
-        chosen = self._add(plan, surveys, allow_erasing)
-        self._expect(surveys[0], chosen)
+        chosen = choosing.commit()
+        here = [one for one in found if one.target.running]
+        self._expect(here, chosen)
         if prompt and self.base.transaction:
-            self.soft("describing the transaction", None, lambda: self._prompt(surveys[0], chosen))
+            self.soft("describing the transaction", None, self._prompt)
 
     @property
     def quiet(self) -> bool:
@@ -191,9 +189,9 @@ class Session:
         self.support_end = status.support_end(self.inputs, seen.stock.patches)
         return seen
 
-    def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[goal.Survey]:
+    def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[Survey]:
         trusted = self.trusted(package)
-        judge = goal.Judge(
+        judge = survey.Judge(
             self._secures,
             lambda patch, has: request.passes(self.base, self._new_advisories(patch, has)),
             lambda nevra: request.names(specs, nevra),
@@ -206,28 +204,26 @@ class Session:
             absent = self.soft(what, nothing, lambda: list(self.look_at_kernel().missing))
             if not self.cannot and self.config.mode == "load":
                 self.voice.tell(messages.not_in_force(name, self.in_force) for name in absent)
-                self.expected = absent[0] if absent else ""
+                self.expected = tuple(absent)
         rows = self.exposure(self.in_force).rows
         still = sum(1 for row in rows if row.state != exposures.CLOSED_LIVE)
-        surveys = [
-            goal.survey(self.base, release, True, self.profiles, trusted, judge, build_id, still)
-        ]
+        found = survey.surveys(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         if self.config.kernels == "installed":
             for other in goal.next_kernels(self.base, release, package):
-                surveys.append(goal.survey(self.base, other, False, self.profiles, trusted, judge))
-        return [self._explained(survey) for survey in surveys]
+                found += survey.surveys(self.base, other, False, self.profiles, trusted, judge)
+        return [self._explained(one) for one in found]
 
-    def _explained(self, survey: goal.Survey) -> goal.Survey:
+    def _explained(self, one: Survey) -> Survey:
         """With the reason why the newest patch is hidden, where it is we who hide it."""
-        hidden = str(survey.target.excluded or "")
+        hidden = str(one.target.excluded or "")
         if hidden in self.braked:
-            return survey._replace(target=survey.target._replace(brake=self.braked[hidden].problem))
+            return one._replace(target=one.target._replace(brake=self.braked[hidden].problem))
         blocked = self.blocked() if hidden else {}
         if hidden in blocked:
             why = blocked[hidden] or "no reason given"
             said = messages.problem("patch-kept-out", nevra=hidden, why=why)
-            return survey._replace(target=survey.target._replace(brake=said))
-        return survey
+            return one._replace(target=one.target._replace(brake=said))
+        return one
 
     def _loaded(self) -> bool:
         try:
@@ -235,7 +231,8 @@ class Session:
         except OSError:
             return False
 
-    def _cves(self, package: Any) -> Set[str]:
+    def cves(self, package: Any) -> Set[str]:
+        """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
         declared = {
             text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)
         }
@@ -252,7 +249,7 @@ class Session:
         """Does this patch close a CVE that is open, as far as that is known?"""
         import hawkey
 
-        cves = self._cves(package)
+        cves = self.cves(package)
         if running:
             exposure = self.exposure(self.in_force)
             if cves & {row.cve for row in exposure.rows if row.state != exposures.CLOSED_LIVE}:
@@ -266,53 +263,28 @@ class Session:
         own = package.get_advisories(hawkey.EQ | hawkey.LT)
         return bool(cves) or any(advisory.type == hawkey.ADVISORY_SECURITY for advisory in own)
 
-    def _add(self, plan: policy.Plan, surveys: Sequence[goal.Survey], allow_erasing: bool) -> List[Any]:
-        """Add for each kernel the newest candidate that resolves; the hawkey packages added."""
-        packages: Dict[str, Any] = {}
-        helpers: Dict[str, goal.Helpers] = {}
-        allowed: goal.Helpers = frozenset()
-        for survey in surveys:
-            packages.update(survey.packages)
-            helpers.update(survey.helpers)
-        chosen: List[Any] = []
-        for choice in plan.choices:
-            newest, reason = choice.candidates[0].nevra, ""
-            for candidate in choice.candidates:
-                package = packages[str(candidate.nevra)]
-                along = allowed | helpers[str(candidate.nevra)]
-                why = goal.trial(self.base, [*chosen, package], allow_erasing, along)
-                if not why:
-                    allowed = along
-                    chosen.append(package)
-                    if reason:
-                        facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}
-                        self.voice.tell([messages.problem("patch-older", **facts)])
-                    break
-                reason = reason or why
-            else:
-                self.voice.tell([messages.problem("patch-unresolvable", nevra=newest, why=reason)])
-        if chosen:
-            why = goal.commit(self.base, chosen, allow_erasing)
-            if why:
-                self.voice.tell([messages.problem("patch-unresolvable", nevra=chosen[0], why=why)])
-                return []
-            self.added |= {str(goal.nevra_of(package)) for package in chosen}
-        return chosen
+    def _expect(self, surveys: Sequence[Survey], chosen: Sequence[Any]) -> None:
+        """Remember which live patches of the running kernel have to be in force in the end.
 
-    def _expect(self, survey: goal.Survey, chosen: Sequence[Any]) -> None:
-        """Remember which live patch of the running kernel the transaction brings, if any."""
-        for package in chosen:
-            if str(goal.nevra_of(package)) in survey.packages:
-                self.expected = str(goal.nevra_of(package))
-                return
-        if survey.planned and survey.target.has is not None:
-            self.expected = str(survey.target.has)
+        What was found missing stays one of them, unless something takes its place.
+        """
+        coming: List[str] = []
+        kept: Set[str] = set()
+        for one in surveys:
+            new = [str(goal.nevra_of(p)) for p in chosen if str(goal.nevra_of(p)) in one.packages]
+            old = str(one.target.has or "")
+            coming += new or ([old] if one.planned else [])
+            if not new and not one.planned:
+                kept.add(old)
+        if coming:
+            missing = [name for name in self.expected if name in kept]
+            self.expected = tuple(dict.fromkeys([*coming, *missing]))
 
-    def _prompt(self, survey: goal.Survey, chosen: Sequence[Any]) -> None:
+    def _prompt(self) -> None:
         cves: Set[str] = set()
         for package in goal.incoming(self.base):
-            if str(goal.nevra_of(package)) == self.expected:
-                cves = self._cves(package)
+            if str(goal.nevra_of(package)) in self.expected:
+                cves |= self.cves(package)
         if not (self.inputs.debt or cves):
             return
         newest = self._newer_kernel()
@@ -363,34 +335,37 @@ class Session:
             vendor_cves,
         )
 
-    def failed(self) -> bool:
-        """Did the rpm transaction fail to install the expected package?"""
+    def _failed(self) -> Set[str]:
+        """The packages that the rpm transaction failed to install."""
         import libdnf
 
+        failed: Set[str] = set()
         for item in self.base.transaction or ():
             if item.state == libdnf.transaction.TransactionItemState_ERROR:
                 try:
-                    if str(goal.nevra_of(item.pkg)) == self.expected:
-                        return True
+                    failed.add(str(goal.nevra_of(item.pkg)))
                 except KeyError:
                     continue
-        return False
+        return failed
 
-    def load(self) -> bool:
-        """After the transaction: have the patch loaded, say how it went; False when it is not in force."""
-        if not self.expected or self.failed():
+    def load(self, cli: Any = None) -> bool:
+        """After the transaction: have the patches loaded, say how it went; False if one is not in force."""
+        failed = self._failed() if self.expected else set()
+        expected = [nevra for nevra in self.expected if nevra not in failed]
+        if not expected:
             return True
         if self.config.mode != "load" or self.cannot:
             why = self.cannot or f"mode = {self.config.mode}"
-            self.voice.tell([messages.problem("load-skipped", nevra=self.expected, why=why)])
+            self.voice.tell(messages.problem("load-skipped", nevra=nevra, why=why) for nevra in expected)
             return True
         from ..runtime import request as asking
 
         before = self.exposure(self.in_force)
         limit = asking.bound(self.config)
         try:
-            LOG.info("Loading live patch %s (at most %d s).", self.expected, limit)
-            result = asking.ask(self.paths, limit)
+            LOG.info("Loading live patch %s (at most %d s).", ", ".join(expected), limit)
+            with Waiting(cli) as progress:
+                result = asking.ask(self.paths, limit, progress)
         except KeyboardInterrupt:
             self.voice.tell([messages.problem("load-interrupted")])
             return True
@@ -402,7 +377,7 @@ class Session:
         in_force = result.in_force if result is not None else ()
         newest = self.soft("looking for a newer kernel", "", self._newer_kernel)
         after = self.exposure(in_force)
-        lines, good = closing(result, self.expected, before, after, newest, self.base.sack.evr_cmp)
+        lines, good = closing(result, expected, before, after, newest, self.base.sack.evr_cmp)
         Voice().lines(lines)
         return good
 
@@ -423,6 +398,3 @@ def of(base: Any) -> Session:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-
