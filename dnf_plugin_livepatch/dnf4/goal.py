@@ -61,17 +61,19 @@ def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str
     """The enabled repositories that live patches may come from.
 
     The one that the running kernel came from and those that ``repos =`` names. Where DNF does not know
-    it, or it is gone (an installer's medium, an image build), those that offer this very build: its name
-    alone anybody can use.
+    it, or it is gone (an installer's medium, an image build), and no ``repos =`` says which instead, those
+    that offer this very build: its name alone anybody can use.
     """
     enabled = {repo.id for repo in base.repos.iter_enabled()}
     chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
     origin = base.history.repo(kernel) or ""
     if origin in enabled:
         return frozenset(chosen | {origin})
+    if named:
+        return frozenset(chosen)
     build = {"name": kernel.name, "evr": kernel.evr, "arch": kernel.arch}
     offers = base.sack.query().available().filterm(**build)
-    return frozenset(chosen | {package.reponame for package in offers})
+    return frozenset(package.reponame for package in offers)
 
 
 def incoming(base: Any) -> List[Any]:
