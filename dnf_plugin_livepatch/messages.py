@@ -130,6 +130,11 @@ CATALOGUE: Dict[str, Message] = {
         "Live patch {nevra} is added because the newer {newer} cannot be installed: {why}.",
         "Run 'dnf install {newer}' to see what DNF says of it.",
     ),
+    "patch-removed": Message(
+        "note",
+        "Live patch {nevra} is removed; the next 'dnf upgrade' adds it again.",
+        "To keep it away, run 'livepatch block {nevra}' or name it in excludepkgs= of dnf.conf.",
+    ),
     "load-interrupted": Message(
         "warning",
         "Interrupted while waiting. The packages are installed; loading the live patch goes on.",

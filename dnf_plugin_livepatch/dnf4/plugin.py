@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 import dnf
+import dnf.transaction
 import libdnf
 
 from ..paths import Paths
@@ -64,6 +65,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._watch: "Optional[Watch]" = None
         self._resolving = False
         self._seen = ""
+        self._parting: "Sequence[str]" = ()
         self._register()
 
     def complain(self, what: str, error: Exception) -> None:
@@ -244,13 +246,26 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def pre_transaction(self) -> None:
         """Import now what is needed later: this transaction may replace the plugin's own files."""
+        self._part()
         session = self._session or getattr(self.base, "_livepatch_session", None)
         if session is not None and (session.expected or session.reverts):
             session.prepare()
 
     @soft
+    def _part(self) -> None:
+        """Find out whether a command takes a live patch away; nothing is looked at where none removes."""
+        command = getattr(self.cli, "command", None)
+        removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
+        if command is not None and removed:
+            from . import parting
+
+            self._parting = parting.lines(self.base, removed)
+
+    @soft
     def transaction(self) -> None:
         """Have the patch loaded and verified; the exit status tells when it is not in force."""
+        for text in self._parting:
+            logging.getLogger("dnf.plugin").info("%s", text)
         session = self._session or getattr(self.base, "_livepatch_session", None)
         if session is None or not (session.expected or session.reverts):
             return
@@ -258,7 +273,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         if request.dry(self.base):
             return
-        good = self._session is None or self._session.load()
+        good = self._session is None or self._session.load(self.cli)
         if session.reverts:
             session.soft("taking back what was withdrawn", None, session.revert)
         if good:

@@ -8,6 +8,7 @@ import re
 import pytest
 import stock
 from lab import SOURCE, lines, unharmed
+from test_brakes import API
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
@@ -68,6 +69,49 @@ def test_on_failure_warn(host):
     assert answer.code == 0 and len(lines(answer)) == 1
 
 
+def test_an_error_that_is_not_the_patchs_changes_no_exit_status(host):
+    host.repos(base="patches")
+    host.write("/etc/stand-in", "aside")
+    answer = host.dnf("upgrade")
+    assert f"Live patch {P2} is in force" in answer.out and answer.code == 0, answer.text
+    assert lines(answer) == ["livepatch: Stand-in: a profile."]
+
+
+def test_a_patch_that_is_partly_in_force_is_not_in_force(host):
+    host.repos(base="patches")
+    host.write("/etc/stand-in", "partly")
+    answer = host.dnf("upgrade")
+    assert answer.code == 5 and len(lines(answer)) == 1, answer.text
+    assert f"{P2} is installed but not in force" in lines(answer)[0]
+    assert f"Live patch {P2} is in force" not in answer.text
+
+
+TERMINAL = "python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' "
+
+
+@pytest.mark.parametrize("command", ["upgrade", "livepatch update"])
+def test_on_a_terminal_the_seconds_waited_are_shown_and_wiped(host, command):
+    host.repos(base="patches")
+    host.write("/etc/stand-in", "a while")
+    answer = host.sh(TERMINAL + f"dnf -y {command}")
+    assert answer.code == 0 and P2 in answer.new, answer.text
+    wipe = r"[\r\n]\x1b\[K"  # what captures the output makes one of the other
+    assert re.search(wipe + "waiting for the live patch to be in force, 1 s", answer.out), answer.text
+    assert re.search(rf"in force, \d s{wipe}Live patch \S+ is in force", answer.out), answer.text
+
+
+@pytest.mark.parametrize(
+    "run", ["dnf -y upgrade", TERMINAL + "dnf -y -q upgrade", TERMINAL + "python3 /root/api"]
+)
+def test_elsewhere_nothing_is_shown_of_the_waiting(host, run):
+    host.repos(base="patches")
+    host.write("/etc/stand-in", "a while")
+    host.write("/root/api", API)
+    answer = host.sh(run)
+    assert P2 in answer.new and "start livepatch-reconcile.service" in host.read("/var/log/stand-in")
+    assert "waiting for the live patch" not in answer.text
+
+
 def test_waiting_is_bounded(host):
     host.repos(base="patches")
     host.write("/etc/stand-in", "slow")
@@ -118,6 +162,30 @@ def test_an_installed_patch_that_is_not_in_force_is_said_with_nothing_to_do(host
     answer = host.dnf("upgrade")
     assert "Nothing to do." in answer.out and answer.code == 0
     assert lines(answer) and f"{P1} is installed but not in force" in lines(answer)[0]
+
+
+@pytest.mark.parametrize(("how", "code"), [("load", 0), ("fail", 5)])
+def test_an_installed_patch_that_is_not_in_force_is_loaded_with_other_updates(host, how, code):
+    """Exit 5 belongs to a run that tried to load; one that only reports leaves DNF's status alone."""
+    host.repos(base="first")
+    assert host.dnf("install", stock.P1.name).code == 0
+    host.write("/etc/stand-in", how)
+    assert host.dnf("upgrade").code == 0 and host.read("/var/log/stand-in") == ""
+    host.repos(base="patches")
+    answer = host.dnf("upgrade", f"--exclude={stock.P2.name}-1-2*")
+    assert answer.new == {BY2} and answer.code == code, answer.text
+    assert "start livepatch-reconcile.service" in host.read("/var/log/stand-in")
+    assert (f"Live patch {P1} is in force" in answer.out) == (how == "load")
+
+
+@pytest.mark.parametrize("mode", ["install-only", "report"])
+def test_a_run_that_may_not_load_reports_at_most(host, mode):
+    host.repos(base="first")
+    assert host.dnf("install", stock.P1.name).code == 0
+    host.conf(f"mode = {mode}\n")
+    host.repos(base="patches")
+    answer = host.dnf("upgrade", f"--exclude={stock.P2.name}-1-2*")
+    assert answer.new == {BY2} and answer.code == 0 and host.read("/var/log/stand-in") == "", answer.text
 
 
 def test_a_loaded_patch_is_upgraded_and_told_apart(host):
@@ -187,6 +255,58 @@ def test_downgrade_and_undo_are_left_alone(host):
     unharmed(answer)
 
 
+# --- a patch that goes ---
+
+COMES_BACK = "is removed; the next 'dnf upgrade' adds it again."
+
+
+@pytest.mark.parametrize("command", [f"remove {stock.P1.name}", "history undo last", "autoremove"])
+def test_a_removed_patch_says_how_to_keep_it_away(host, command):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    if command == "autoremove":
+        host.dnf("mark", "remove", stock.P1.name)
+    answer = host.dnf(*command.split())
+    assert answer.gone == {P1} and answer.code == 0, answer.text
+    assert lines(answer) == [
+        f"livepatch: Live patch {P1} {COMES_BACK} To keep it away, run 'livepatch block {P1}' or name it in "
+        "excludepkgs= of dnf.conf."
+    ]
+    assert P1 in host.dnf("upgrade").new
+    host.dnf("remove", stock.P1.name)
+    verb = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
+    assert host.sh(f"{verb} block {P1}").code == 0
+    assert not host.dnf("upgrade").new
+
+
+def test_what_comes_back_by_no_upgrade_goes_in_silence(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    assert COMES_BACK not in host.dnf("remove", "bystander").text
+    assert COMES_BACK not in host.dnf("remove", "--assumeno", stock.P1.name).text
+    host.conf("mode = report\n")
+    answer = host.dnf("remove", stock.P1.name)
+    assert answer.gone == {P1} and lines(answer) == [], answer.text
+
+
+def test_a_replaced_patch_is_not_said_to_come_back(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.repos(base="patches")
+    answer = host.dnf("upgrade")
+    assert P1 in answer.gone and COMES_BACK not in answer.text
+    assert COMES_BACK not in host.dnf("downgrade", stock.P1.name).text
+
+
+def test_a_removal_is_done_whatever_is_broken(host):
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
+    host.write("/shadow/dnf_plugin_livepatch/dnf4/parting.py", "raise SystemError('broken')\n")
+    answer = host.dnf("remove", stock.P1.name, env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
+    assert answer.gone == {P1} and answer.code == 0 and "Traceback" not in answer.text
+
+
 # --- trust ---
 
 
@@ -218,6 +338,18 @@ def test_no_gpgcheck_no_patch(host):
 def test_unknown_origin_takes_the_repositories_that_offer_the_kernel(host):
     host.repos(base="patches", copr="only-patch")
     host.sh("rm -rf /var/lib/dnf")
+    assert P2 in host.dnf("upgrade").new
+
+
+@pytest.mark.parametrize("named", ["base", "copr"])
+def test_with_repos_named_an_unknown_origin_adds_none(host, named):
+    other = {"base": "copr", "copr": "base"}[named]
+    host.repos(**{named: "patches", other: "update"})
+    host.sh("rm -rf /var/lib/dnf")
+    host.conf(f"repos = {other}\n")
+    answer = host.dnf("upgrade")
+    assert P2 not in answer.new and f"repository {named} is not one that kernels come from" in answer.text
+    host.conf(f"repos = {named}\n")
     assert P2 in host.dnf("upgrade").new
 
 

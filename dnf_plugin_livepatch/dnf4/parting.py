@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to say when a transaction takes a live patch of the running kernel off the host."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, List, Sequence
+
+from .. import config, messages, profiles
+from ..paths import Paths
+from ..runtime import kernel as kernels
+from . import goal, report, request
+
+_OURS = "python3-dnf-plugin-livepatch"
+
+
+def lines(base: Any, removed: Sequence[Any]) -> List[str]:
+    """A line for each live patch among the transaction items ``removed`` that an upgrade adds again."""
+    paths = Paths()
+    packages = [item.pkg for item in removed]
+    if request.dry(base) or any(package.name == _OURS for package in packages):
+        return []
+    rules = profiles.load(paths.profile_dirs)[0]
+    kernel = kernels.running(paths)
+    gone = [package for package in packages if _patches(package, rules, kernel)]
+    if not gone or any(_patches(package, rules, kernel) for package in goal.incoming(base)):
+        return []
+    if config.read(paths.config)[0].mode == "report":
+        return []
+    blocked = _blocked(paths)
+    nevras = [str(goal.nevra_of(package)) for package in gone]
+    found = [messages.problem("patch-removed", nevra=nevra) for nevra in nevras if nevra not in blocked]
+    return [report.line(problem)[1] for problem in found]
+
+
+def _patches(package: Any, rules: Sequence[Any], kernel: Any) -> bool:
+    """Is ``package`` a live patch of the running kernel?"""
+    found = profiles.match_all(
+        goal.nevra_of(package), map(str, package.provides), map(str, package.requires), rules
+    )
+    return any(
+        one.kind == "patch" and profiles.fits(one, kernel.release, kernel.build_id) for one in found
+    )
+
+
+def _blocked(paths: Paths) -> Sequence[str]:
+    if not os.path.exists(paths.guard):
+        return ()
+    from ..runtime import guard
+
+    return tuple(dict(guard.blocked(paths)))
