@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..model import Kernel, Nevra
 from ..profile_file import Client, Profile
@@ -142,15 +142,20 @@ def _effective(client: Client, kernel: Kernel) -> str:
     return release if code == 0 and _RELEASE.match(release) else ""
 
 
-def _cves(client: Client, entries: Tuple[Entry, ...]) -> Tuple[str, ...]:
-    texts = [entry.text for entry in entries if entry.active]
-    if client.cves_file:
-        try:
-            with open(client.cves_file, "rb") as file:
-                texts.append(file.read(MAX_CVES_FILE).decode("ascii", "replace"))
-        except OSError:
-            pass  # no list is no claim
+def _named(entries: Iterable[Entry], more: str = "") -> Tuple[str, ...]:
+    """The CVEs in the texts of the active ``entries`` and in ``more``."""
+    texts = [*(entry.text for entry in entries if entry.active), more]
     return tuple(sorted({cve for text in texts for cve in _CVE.findall(text)}))
+
+
+def _listed(client: Client) -> str:
+    if not client.cves_file:
+        return ""
+    try:
+        with open(client.cves_file, "rb") as file:
+            return file.read(MAX_CVES_FILE).decode("ascii", "replace")
+    except OSError:
+        return ""  # no list is no claim
 
 
 def _pick(commands: Tuple[Tuple[str, ...], ...]) -> Tuple[str, ...]:
@@ -183,9 +188,26 @@ def _without(entries: Tuple[Entry, ...], out: Sequence[Nevra]) -> Tuple[Entry, .
     return tuple(entry for entry in entries if not any(_belongs(entry, package) for package in out))
 
 
-def holds(found: ClientState, package: Nevra) -> bool:
-    """Whether the client lists patches of this very package, and all of them as in force."""
-    return _summary([entry for entry in found.entries if _belongs(entry, package)]) == "in-force"
+def names(profile: Profile) -> bool:
+    """Whether the profile's client says by name which patches it speaks of."""
+    return profile.client is not None and any("{name}" in line for line in profile.client.lines)
+
+
+def of_package(profile: Profile, found: ClientState, package: Nevra) -> ClientState:
+    """``found`` cut down to what the client says of this one installed package.
+
+    Where it names its patches, those of the package count and no others. Where it names none, its word is
+    of all that is installed, and stays as it is.
+    """
+    if not names(profile) or found.state not in ("in-force", "partial", "none"):
+        return found
+    own = tuple(entry for entry in found.entries if _belongs(entry, package))
+    summary = _summary(own)
+    what = {"partial": "only a part of it as in force", "none": "it as not in force"}
+    why = f"{found.client} lists {what.get(summary, '') if own else 'no patch of it'}"
+    return found._replace(
+        state=summary, why="" if summary == "in-force" else why, entries=own, cves=_named(own)
+    )
 
 
 def state(profile: Profile, kernel: Kernel) -> ClientState:
@@ -203,12 +225,30 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
         if not outcome:
             return ClientState(client.title, "unknown", f"{argv[0]} ended with exit code {code}")
         entries = _entries(client, kernel, output) if outcome == "done" else ()
+        if outcome == "done":
+            entries += _waiting(client, argv, kernel)
     except program.Unusable as error:
         return ClientState(client.title, "unknown", str(error))
     if outcome == "done":
         outcome = _summary(entries)
-    cves = _cves(client, entries) if outcome in ("in-force", "partial", "outdated") else ()
+    loaded = outcome in ("in-force", "partial", "outdated")
+    cves = _named(entries, _listed(client)) if loaded else ()
     return ClientState(client.title, outcome, "", _effective(client, kernel), entries, cves)
+
+
+def _waiting(client: Client, first: Tuple[str, ...], kernel: Kernel) -> Tuple[Entry, ...]:
+    """What could be in force and is not, as further state commands of ``first``'s program list it.
+
+    Raises program.Unusable.
+    """
+    found: Tuple[Entry, ...] = ()
+    for argv in client.state:
+        if argv[0] == first[0] and argv != first:
+            code, output = _run(_fill(argv, kernel), client.timeout)
+            if ("state", code, "done") not in client.exits:
+                raise program.Unusable(f"{' '.join(argv)} ended with exit code {code}")
+            found += tuple(entry._replace(active=False) for entry in _entries(client, kernel, output))
+    return found
 
 
 def _run_all(

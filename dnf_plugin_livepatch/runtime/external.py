@@ -2,8 +2,9 @@
 """Live patches that a vendor's own client loads, for reconcile and status. Nothing of them is in sysfs.
 
 In rows and results such a patch goes by its profile's name, dashes as underscores, where others have a
-module's. What the client
-says of the running kernel is all there is to believe, so it is asked again each time.
+module's. What the client says of the running kernel is all there is to believe, so it is asked again each
+time. A client that names its patches is believed of each package by itself. One that names none cannot
+tell whose patches are in force: then no package closes more than the CVEs that the client itself tells.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Outside(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One patch of a client for status; ``package`` is "" for a rival's."""
+    """One patch of a client for status; ``package`` is "" for a rival's, and for what no package tells."""
 
     module: str
     profile: str
@@ -78,6 +79,28 @@ def _in_force(found: clients.ClientState) -> bool:
     return found.state in ("in-force", "outdated")
 
 
+def _verdict(
+    rule: Profile, wanted: Sequence[InstalledPatch], result: clients.ClientResult
+) -> Tuple[List[InForce], List[Problem]]:
+    """Of each package whether it is in force after ``result``. A client that names none has to succeed."""
+    in_force: List[InForce] = []
+    problems: List[Problem] = []
+    for patch in wanted:
+        own = clients.of_package(rule, result.after, patch.nevra)
+        if own.state == "in-force" and (result.outcome == "done" or clients.names(rule)):
+            seconds = round(result.seconds, 3)
+            in_force.append(InForce(_label(rule), str(patch.nevra), own.cves, seconds))
+        else:
+            problems.append(problem("client-failed", nevra=patch.nevra, why=result.why or own.why))
+    rest = _rest(rule, result.after)
+    return in_force + ([InForce(_label(rule), "", rest)] if rest else []), problems
+
+
+def _rest(rule: Profile, told: clients.ClientState) -> Tuple[str, ...]:
+    """What an older package closes while the newer one is not in force, where the client names none."""
+    return told.cves if told.state in ("partial", "outdated") and not clients.names(rule) else ()
+
+
 def converge(
     rules: Sequence[Profile],
     patches: Sequence[InstalledPatch],
@@ -105,7 +128,8 @@ def converge(
                 in_force.append(InForce(_label(rule), "", found.cves))
         if rule.loader == "kernel" or rule.client is None:
             continue
-        mine = [str(patch.nevra) for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
+        wanted = [patch for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
+        mine = [str(patch.nevra) for patch in wanted]
         if not mine:
             nevra = owned.get(_label(rule), "")
             if nevra and rule.client.remove and (nevra in stays_out or gone(nevra)):
@@ -126,14 +150,13 @@ def converge(
             actions.append(Action("load", _label(rule), mine[0], outcome, round(result.seconds, 3)))
         if result.outcome == "done" and (before.state == "none" or _label(rule) in owned):
             owned[_label(rule)] = mine[0]
-        if result.outcome == "done":
-            seconds = round(result.seconds, 3)
-            in_force += [InForce(_label(rule), nevra, result.after.cves, seconds) for nevra in mine]
-        elif result.outcome == "absent":
+        if result.outcome == "absent":
             facts = {"nevra": mine[0], "client": rule.client.title, "remedy": rule.client.absent}
             problems.append(problem("client-absent", **facts))
-        else:
-            problems.append(problem("client-failed", nevra=mine[0], why=result.why))
+            continue
+        told, missing = _verdict(rule, wanted, result)
+        in_force += told
+        problems += missing
     return Outside(
         tuple(desired), tuple(in_force), tuple(actions), tuple(problems), tuple(sorted(owned.items()))
     )
@@ -154,11 +177,14 @@ def rows(
             continue
         told = clients.state(rule, kernel)
         for patch in mine:
-            nevra = str(patch.nevra)
-            cves = told.cves or cover.get(nevra, ()) or patch.cves
-            loaded = _in_force(told) or clients.holds(told, patch.nevra)
-            reason = "" if loaded else told.why or told.state
+            own = clients.of_package(rule, told, patch.nevra)
+            nevra, loaded = str(patch.nevra), own.state == "in-force"
+            cves = own.cves
+            if clients.names(rule):
+                cves = cves or cover.get(nevra, ()) or patch.cves
+            reason = "" if loaded else own.why or own.state
             found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))
-        if rival and _in_force(told):
-            found.append(Row(_label(rule), rule.name, "", True, told.cves, ""))
+        others = told.cves if rival else _rest(rule, told)
+        if others or (rival and _in_force(told)):
+            found.append(Row(_label(rule), rule.name, "", True, others, ""))
     return tuple(found)

@@ -3,10 +3,10 @@
 """A stand-in for Oracle's Ksplice Uptrack client, which cannot be had without a subscription.
 
 Called as uptrack-upgrade, uptrack-remove, uptrack-show or uptrack-uname it honours their documented
-command lines, output and exit codes. ``available`` and ``applied`` beside it hold one update a line;
-``broken`` tells how it is to misbehave. Where a kernel module ``updates.ko`` lies beside it, the updates
-are that module: it is loaded and unloaded, and what is applied is then noted below /run, as no boot
-keeps it.
+command lines, output and exit codes. ``available``, all that the package holds, and ``applied`` beside it
+have one update a line; ``broken`` tells how it is to misbehave. Where a kernel module ``updates.ko`` lies
+beside it, the updates are that module: it is loaded and unloaded, and what is applied is then noted below
+/run, as no boot keeps it.
 """
 
 import os
@@ -79,11 +79,16 @@ def main():
             return 1
         remove()
     elif program == "uptrack-show":
+        if arguments not in ([], ["--available"]):
+            return 2
         found = applied()
-        print("Installed updates:")
-        print("\n".join(found) if found else "None")
+        listed = [line for line in lines("available") if line not in found] if arguments else found
+        print("Available updates:" if arguments else "Installed updates:")
+        print("\n".join(listed) if listed else "None")
         if broken == "garble":
             print("Something that nobody documented")
+        if arguments:
+            return 0
         print(f"\nEffective kernel version is {'5.4.17-2136.330.7.el7uek' if found else '5.4.17-2102'}")
     elif program == "uptrack-uname":
         print("5.4.17-2136.330.7.el7uek.x86_64" if broken != "garble" else "no release at all")

@@ -66,6 +66,36 @@ def test_nothing_to_load_is_no_failure(ksplice, tmp_path):
     assert (result.outcome, result.ok) == ("nothing", True)
 
 
+def test_what_could_be_in_force_and_is_not_makes_it_partial(ksplice, tmp_path):
+    first, *_ = (tmp_path / "available").read_text().splitlines()
+    (tmp_path / "applied").write_text(first + "\n")
+    found = clients.state(ksplice, UEK)
+    assert found.state == "partial" and found.cves == ("CVE-2021-20239",)
+    assert [(entry.id, entry.active) for entry in found.entries] == [
+        ("49jdhygv", True),
+        ("cp1p7rl5", False),
+        ("0wxz6ooo", False),
+    ]
+    assert clients.apply(ksplice, UEK).after.state == "in-force"
+
+
+@pytest.mark.parametrize(
+    "script, why", [("exit 2", "exit code 2"), ("echo Maybe", "not understood"), ("kill -9 $$", "signal 9")]
+)
+def test_where_it_does_not_tell_what_waits_its_state_is_unknown(ksplice, tmp_path, script, why):
+    (tmp_path / "uptrack-show").write_text(f"#!/bin/sh\n[ $# = 0 ] && echo '[ab] CVE-2021-1' || {script}\n")
+    found = clients.state(ksplice, UEK)
+    assert (found.state, found.cves) == ("unknown", ()) and why in found.why
+
+
+def test_where_only_the_newer_client_is_there_its_list_is_the_whole_state(ksplice, tmp_path):
+    (tmp_path / "uptrack-show").unlink()
+    script = "[ \"$*\" = 'kernel show' ] && echo '[ab] CVE-2021-20239'"
+    (tmp_path / "ksplice").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "ksplice").chmod(0o755)
+    assert clients.state(ksplice, UEK)[1:3] == ("in-force", "")
+
+
 @pytest.mark.parametrize(
     "broken, words",
     [
@@ -85,7 +115,8 @@ def test_a_client_that_misbehaves_is_a_failure_that_says_so(ksplice, tmp_path, b
 
 def test_an_exit_code_of_success_alone_is_not_believed(ksplice, tmp_path):
     (tmp_path / "broken").write_text("lie")
-    assert clients.apply(ksplice, UEK).outcome == "nothing"
+    result = clients.apply(ksplice, UEK)
+    assert result.outcome == "failed" and "none" in result.why
     (tmp_path / "patches").write_text("")
     syscare = install(tmp_path, "openeuler", "uptrack.py", ("syscare",))
     (tmp_path / "syscare").write_text(

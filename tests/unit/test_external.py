@@ -67,22 +67,106 @@ def test_a_blocked_or_empty_package_is_not_handed_to_the_client(ksplice, tmp_pat
     assert (tmp_path / "available").exists()
 
 
-def test_single_patches_are_all_in_force_with_the_cves_of_their_advisories(tmp_path):
-    single = install(tmp_path, "openeuler-single", "syscare.py", ("syscare",))
-    base = f"kernel-{OE.release[:-7]}/"
+@pytest.fixture
+def half(ksplice, tmp_path):
+    """The updates of an older package are in force; those of the newer one, which adds one, never were."""
+    old = (tmp_path / "available").read_text()
+    (tmp_path / "applied").write_text(old)
+    (tmp_path / "available").write_text(old + "[0wxz6ooo] CVE-2020-36158: Code execution.\n")
+    return ksplice
+
+
+def test_updates_of_an_older_package_do_not_put_the_newer_one_in_force(half):
+    cover = {str(NEW.nevra): ("CVE-2020-36158", "CVE-2021-20239")}
+    new, rest = external.rows([half], (NEW, OLD), UEK, cover)
+    assert new[2:4] == (str(NEW.nevra), False) and new.reason == "partial"
+    assert rest == external.Row("ksplice", "ksplice", "", True, ("CVE-2021-20239",), "")
+    found = external.converge([half], (NEW, OLD), UEK, 1)
+    assert found.problems == () and [item.nevra for item in found.in_force] == [str(NEW.nevra)]
+    (row,) = external.rows([half], (NEW, OLD), UEK, cover)
+    assert row.in_force and row.cves == ("CVE-2020-36158", "CVE-2021-20239")
+
+
+def test_where_the_newer_package_cannot_be_applied_only_the_older_updates_close(half, tmp_path):
+    (tmp_path / "broken").write_text("fail")
+    found = external.converge([half], (NEW, OLD), UEK, 1)
+    assert found.in_force == (InForce("ksplice", "", ("CVE-2021-20239",)),)
+    assert [(p.id, str(NEW.nevra) in p.text) for p in found.problems] == [("client-failed", True)]
+
+
+def test_a_client_that_names_no_patches_closes_what_it_tells_and_no_advisorys_cves(ksplice, tmp_path):
+    (tmp_path / "applied").write_text("[cp1p7rl5] Known exploit detection.\n")
+    (tmp_path / "available").unlink()
+    told = NEW._replace(cves=("CVE-2000-0002",))
+    (row,) = external.rows([ksplice], (told,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
+    assert row.in_force and row.cves == ()
+
+
+BASE = f"kernel-{OE.release[:-7]}/"
+SINGLES = tuple(
+    package("openeuler-single", f"patch-{BASE[:-1]}-{name}", "1", "1") for name in ("SGL_1", "SGL_2", "HP1")
+)
+
+
+@pytest.fixture
+def single(tmp_path):
+    return install(tmp_path, "openeuler-single", "syscare.py", ("syscare",))
+
+
+def test_single_patches_are_all_in_force_with_the_cves_of_their_advisories(single, tmp_path):
     rows(
         tmp_path,
-        (UUID + "1", base + "SGL_1/vmlinux", "NOT-APPLIED"),
-        (UUID + "2", base + "HP1/x", "ACCEPTED"),
+        (UUID + "1", BASE + "SGL_1-1-1/vmlinux", "ACCEPTED"),
+        (UUID + "2", BASE + "SGL_2-1-1/vmlinux", "NOT-APPLIED"),
+        (UUID + "3", BASE + "HP1-1-1/vmlinux", "ACCEPTED"),
     )
-    both = tuple(
-        package("openeuler-single", f"patch-kernel-x-{name}", "1", "1") for name in ("SGL_1", "HP1")
+    found = external.converge([single], SINGLES, OE, 1)
+    assert [f.nevra for f in found.in_force] == [str(patch.nevra) for patch in SINGLES]
+    assert {f.module for f in found.in_force} == {"openeuler_single"} and found.problems == ()
+    cover = {str(SINGLES[0].nevra): ("CVE-2024-0001",)}
+    told = [row.cves for row in external.rows([single], SINGLES, OE, cover)]
+    assert told == [("CVE-2024-0001",), (), ()]
+
+
+def test_a_package_that_its_client_does_not_list_is_open_whatever_else_is_in_force(single, tmp_path):
+    rows(tmp_path, (UUID + "1", BASE + "SGL_1-1-1/vmlinux", "ACTIVED"))
+    mine, other = (str(patch.nevra) for patch in SINGLES[:2])
+    told = external.rows([single], SINGLES[:2], OE, {other: ("CVE-2024-0002",)})
+    assert [(row.package, row.in_force, row.reason) for row in told] == [
+        (mine, True, ""),
+        (other, False, "syscare lists no patch of it"),
+    ]
+    found = external.converge([single], SINGLES[:2], OE, 1)
+    assert [item.nevra for item in found.in_force] == [mine] and found.desired == (mine, other)
+    assert [p.id for p in found.problems] == ["client-failed"] and other in found.problems[0].text
+    assert "lists no patch of it" in found.problems[0].text
+
+
+def test_of_single_patches_only_the_refused_one_is_open(single, tmp_path):
+    rows(
+        tmp_path,
+        (UUID + "1", BASE + "SGL_1-1-1/vmlinux", "NOT-APPLIED"),
+        (UUID + "2", BASE + "SGL_2-1-1/refuse", "NOT-APPLIED"),
     )
-    found = external.converge([single], both, OE, 1)
-    assert [f.nevra for f in found.in_force] == [str(patch.nevra) for patch in both]
-    assert {f.module for f in found.in_force} == {"openeuler_single"}
-    cover = {str(both[0].nevra): ("CVE-2024-0001",)}
-    assert [row.cves for row in external.rows([single], both, OE, cover)] == [("CVE-2024-0001",), ()]
+    mine, other = (str(patch.nevra) for patch in SINGLES[:2])
+    found = external.converge([single], SINGLES[:2], OE, 1)
+    assert [item.nevra for item in found.in_force] == [mine]
+    assert [p.id for p in found.problems] == ["client-failed"] and other in found.problems[0].text
+    told = {row.package: (row.in_force, row.reason) for row in external.rows([single], SINGLES[:2], OE, {})}
+    assert told == {mine: (True, ""), other: (False, "syscare lists it as not in force")}
+
+
+@pytest.mark.parametrize("name", ["SGL_1-1-1", "ACC-1-1", "ACC-1-30"])
+def test_a_cumulative_package_is_open_while_another_patch_is_in_force(tmp_path, name):
+    rule = install(tmp_path, "openeuler", "syscare.py", ("syscare",))
+    rows(tmp_path, (UUID + "1", f"{BASE}{name}/vmlinux", "ACTIVED"))
+    newest = package("openeuler", f"patch-{BASE[:-1]}-ACC", "1", "3")
+    (row,) = external.rows([rule], (newest,), OE, {str(newest.nevra): ("CVE-2024-0001",)})
+    assert not row.in_force and "lists no patch of it" in row.reason
+    found = external.converge([rule], (newest,), OE, 1)
+    assert found.in_force == () and [p.id for p in found.problems] == ["client-failed"]
+    rows(tmp_path, (UUID + "1", f"{BASE}ACC-1-3/vmlinux", "ACTIVED"))
+    assert external.rows([rule], (newest,), OE, {})[0].in_force
 
 
 def test_a_rival_is_told_and_never_driven(tmp_path):
@@ -160,7 +244,7 @@ def test_a_blocked_patch_is_not_loaded_with_another_of_the_same_client(hot, tmp_
     states = [line.split()[2] for line in (tmp_path / "patches").read_text().splitlines()]
     assert states[bad] == "NOT-APPLIED" and states[1 - bad] == "ACTIVED"
     told = {row.package: (row.in_force, row.reason) for row in external.rows(both, packages, OE, {})}
-    assert told == {good: (True, ""), out: (False, "partial")}
+    assert told == {good: (True, ""), out: (False, "syscare lists it as not in force")}
     external.converge(both, packages, OE, 1)
     assert "NOT-APPLIED" not in (tmp_path / "patches").read_text()
 
