@@ -2,8 +2,9 @@
 """The CVEs that a vendor's package tells of itself, where it carries no manifest.
 
 SUSE installs one file of CVEs for each module, Azure Linux lists fixed (``*``) and unfixable (``!``)
-CVEs in the description, Red Hat names them in braces in the changelog. The sources of a profile are
-tried in its order and the first that tells anything counts; all of it is hostile text.
+CVEs in the description, Red Hat names them in braces in the changelog. Of these three, the ones that a
+profile names are tried in its order and the first that tells anything counts; ``status`` believes a
+manifest and the advisories before them. All of it is hostile text.
 """
 
 from __future__ import annotations

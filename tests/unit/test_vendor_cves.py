@@ -3,9 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import profiles
-from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.model import (
+    InstalledModule,
+    InstalledPatch,
+    LoadedPatch,
+    Manifest,
+    Nevra,
+    Unfixable,
+)
 from dnf_plugin_livepatch.paths import Paths
-from dnf_plugin_livepatch.runtime import vendor_cves
+from dnf_plugin_livepatch.profile_file import CVE_SOURCES
+from dnf_plugin_livepatch.runtime import status, vendor_cves
 
 RULES, _ = profiles.load(("/nonexistent",))
 AZURE = """A set of kernel livepatches addressing CVEs present in Mariner's
@@ -65,6 +73,31 @@ def test_suse_installs_a_file_for_each_module(tmp_path):
 def test_a_vendor_that_tells_nothing_claims_nothing():
     for rule in RULES:
         assert vendor_cves.read(Paths("/nonexistent"), rule, header(), ("m",)) == ((), ())
+
+
+def test_the_shipped_profiles_name_their_sources_in_the_order_in_which_they_count():
+    order = ["manifest", "updateinfo", "hot-updateinfo", "changelog", "description", "info", "client"]
+    assert sorted(order) == sorted(CVE_SOURCES)
+    for rule in RULES:
+        assert list(rule.cves) == sorted(rule.cves, key=order.index), rule.name
+        if rule.loader == "kernel" and rule.names:
+            assert rule.cves[:2] == ("manifest", "updateinfo"), "these count always"
+
+
+def test_a_manifest_comes_first_then_the_advisories_then_what_the_package_tells():
+    nevra = Nevra("kpatch-patch-1", "0", "1", "1", "x86_64")
+    told = Manifest("m", "6.1", "ab", cves=("CVE-2024-0001",))
+    live = LoadedPatch("m", True, False, "ab")
+    advisories, own = {str(nevra): ("CVE-2024-0002",)}, ("CVE-2024-0003",)
+    for manifest, cover, wanted in (
+        (told, advisories, told.cves),
+        (None, advisories, ("CVE-2024-0002",)),
+        (None, {}, own),
+    ):
+        module = InstalledModule("m", "/m.ko", "", manifest)
+        patch = InstalledPatch(nevra, "kpatch", "6.1", "patch", "kernel", (module,), own)
+        (row,) = status.patch_rows([patch], [live], status.Guarded(), cover, {})
+        assert row.in_force and row.cves == wanted
 
 
 @given(st.text(alphabet="*! CVE-20194\\:{}\n", max_size=300))
