@@ -47,23 +47,37 @@ def test_the_tables_of_real_names_are_matched_without_a_miss(record_property):
         "none",
     }
     assert len(CASES) > 400
-    record_property("told", f"{len(CASES)} real package names matched, 0 misses")
+    told = vendor_corpora.totals(counts)
+    assert told.startswith("recall ") and told.count("(100.00%)") == 2
+    record_property("told", f"{len(CASES)} real package names: {told}")
 
 
 def test_no_real_package_ever_fits_another_kernel(record_property):
     pairs, wrong = vendor_corpora.cross(CASES)
     assert wrong == [] and pairs > 100_000
-    record_property("told", f"{pairs} pairs of a real package and a real kernel, 0 fit that should not")
+    record_property("told", f"{pairs} pairs of a real package and a real kernel, {len(wrong)} wrong")
+
+
+def test_a_miss_and_a_wrong_find_lower_recall_and_precision():
+    hit, miss = CASES[0], next(case for case in CASES if case.kind == "patch")
+    stranger = hit._replace(profile="", release="", kind="not-a-live-patch")
+    unseen = miss._replace(nevra=miss.nevra._replace(name="nobody-knows"))
+    counts, misses = vendor_corpora.score([hit, stranger, unseen])
+    told = vendor_corpora.totals(counts)
+    assert told.startswith("recall 1 of 2 (50.00%), precision 1 of 2 (50.00%), 1 others, "), told
+    assert misses
 
 
 if os.environ.get("LIVEPATCH_VENDOR_DATA"):
 
     def test_whole_corpora(record_property):
         cases = list(vendor_corpora.corpora(os.environ["LIVEPATCH_VENDOR_DATA"]))
-        assert vendor_corpora.score(cases)[1] == []
+        counts, misses = vendor_corpora.score(cases)
+        assert misses == []
         pairs, wrong = vendor_corpora.cross(cases)
         assert wrong == [] and len(cases) > 5000
-        record_property("told", f"whole corpora: {len(cases)} package names and {pairs} pairs, 0 wrong")
+        told = f"{len(cases)} rows: {vendor_corpora.totals(counts)}; {pairs} pairs, {len(wrong)} wrong"
+        record_property("told", f"$LIVEPATCH_VENDOR_DATA, {told}")
 
 
 @pytest.mark.parametrize(

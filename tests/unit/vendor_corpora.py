@@ -136,6 +136,19 @@ def cross(cases: Iterable[Case]) -> Tuple[int, List[str]]:
     return len(matches) * len(kernels), wrong
 
 
+def totals(counts: Counter) -> str:
+    """Recall (of the live patches, those found) and precision (of what is found, what is right)."""
+    patches = [group for group, what in counts if what == "rows" and group not in ("none", "names")]
+    rows, right = (sum(counts[group, what] for group in patches) for what in ("rows", "right"))
+    found = counts["all", "found"]
+    return (
+        f"recall {right} of {rows} ({right / max(rows, 1):.2%}), "
+        f"precision {right} of {found} ({right / max(found, 1):.2%}), "
+        f"{counts['none', 'rows']} others, "
+        f"{counts['names', 'right']} of {counts['names', 'rows']} names made"
+    )
+
+
 def main(folder: str) -> int:
     """Print recall and precision and every miss; 1 when either is not whole."""
     cases = list(corpora(folder)) or list(tables(folder))
@@ -143,15 +156,12 @@ def main(folder: str) -> int:
     print(f"{'profile':<20} {'rows':>6} {'right':>6}")
     for group in sorted(key[0] for key in counts if key[1] == "rows"):
         print(f"{group:<20} {counts[group, 'rows']:>6} {counts[group, 'right']:>6}")
-    patches = [group for group, what in list(counts) if what == "right" and group not in ("none", "names")]
-    rows, right = (sum(counts[group, what] for group in patches) for what in ("rows", "right"))
     pairs, wrong = cross(cases)
-    print(f"recall    {right} of {rows}: {right / max(rows, 1):.2%}")
-    print(f"precision {right} of {counts['all', 'found']}: {right / max(counts['all', 'found'], 1):.2%}")
+    print(totals(counts))
     print(f"cross product: {pairs} pairs of package and kernel, {len(wrong)} wrong")
     for miss in misses + wrong[:100]:
         print("miss:", miss)
-    return int(bool(misses or wrong or not rows))
+    return int(bool(misses or wrong or not cases))
 
 
 if __name__ == "__main__":
