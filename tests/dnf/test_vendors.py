@@ -236,3 +236,74 @@ def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profi
     assert [row["cve"] for row in exposure["open"]] == [vendors.CLOSED], after.text
     assert after.code == 0
     host.drop()
+
+
+def syscare(host: Host, *rpms) -> None:
+    """Give ``host`` the stand-in for syscare; it lists the patches of ``rpms``, none of them applied."""
+    shutil.copy(os.path.join(STANDINS, "syscare.py"), host.path("/usr/bin/syscare"))
+    rows = ""
+    for number, rpm in enumerate(rpms):
+        name = rpm.name[len(vendors.PK) + 1 :]
+        patch = f"kernel-{vendors.OE[:-7]}/{name}-{rpm.version}-{rpm.release}/vmlinux"
+        rows += f"a-b-{number} {patch} NOT-APPLIED\n"
+    host.write("/usr/bin/patches", rows)
+
+
+LIVEPATCH = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
+
+
+@pytest.mark.parametrize(
+    "vendor, patched",
+    [(vendors.OPENEULER_SINGLE, vendors.SINGLES), (vendors.OPENEULER_BOTH, vendors.BOTH)],
+    ids=["single", "both"],
+)
+def test_hot_patches_that_stand_beside_each_other_are_all_added_and_loaded(vendor_lab, vendor, patched):
+    """The newest SGL and HP of each name for the running kernel, also beside the cumulative ACC."""
+    host = vendor_lab.host()
+    one = VendorHost(host, vendor)
+    one.use("fix")
+    wanted = {str(rpm) for rpm in patched}
+    answer = one.dnf("upgrade")
+    assert patches(answer, vendor) == wanted and not answer.gone, answer.text
+    assert "Traceback" not in answer.text
+    again = one.dnf("upgrade")
+    assert not again.new and not again.gone, again.text
+    syscare(host, *patched)
+    told = one.sh(f"{LIVEPATCH} reconcile --json")
+    assert told.code == 0, told.text
+    assert {row["nevra"] for row in json.loads(told.out)["in_force"]} == wanted, told.text
+    status = json.loads(one.sh(f"{LIVEPATCH} status --json").out)
+    assert [row["cve"] for row in status["exposure"]["closed_live"]] == list(vendors.THREE), status
+    assert status["exposure"]["open"] == [], status
+    host.drop()
+
+
+def test_a_hot_patch_that_syscare_does_not_list_is_open_while_another_is_in_force(vendor_lab):
+    host = vendor_lab.host()
+    one = VendorHost(host, vendors.OPENEULER_SINGLE)
+    one.use("fix")
+    listed, other, third = vendors.SINGLES
+    assert patches(one.dnf("upgrade"), one.vendor) == {str(rpm) for rpm in vendors.SINGLES}
+    syscare(host, listed)
+    told = one.sh(f"{LIVEPATCH} reconcile --json")
+    result = json.loads(told.out)
+    assert told.code == 5 and [row["nevra"] for row in result["in_force"]] == [str(listed)], told.text
+    texts = [row["text"] for row in result["problems"] if row["id"] == "client-failed"]
+    assert len(texts) == 2 and all(any(str(rpm) in text for text in texts) for rpm in (other, third)), texts
+    status = json.loads(one.sh(f"{LIVEPATCH} status --json").out)
+    assert [row["cve"] for row in status["exposure"]["closed_live"]] == [vendors.OPEN], status
+    assert [row["cve"] for row in status["exposure"]["open"]] == [vendors.CLOSED, vendors.BESIDE], status
+    host.drop()
+
+
+def test_a_newer_single_patch_takes_the_place_of_the_older_one_of_its_name_only(vendor_lab):
+    host = vendor_lab.host()
+    one = VendorHost(host, vendors.OPENEULER_SINGLE)
+    one.use("fix")
+    best, *rest = vendors.SINGLES
+    older = next(rpm for rpm in one.vendor.others if rpm.name == best.name)
+    assert str(older) in one.dnf("install", str(older)).new
+    answer = one.dnf("upgrade")
+    assert patches(answer, one.vendor) == {str(best), *map(str, rest)}, answer.text
+    assert answer.gone == {str(older)}, answer.text
+    host.drop()

@@ -8,7 +8,7 @@ from typing import NamedTuple, Tuple
 from lab import Update
 from rpms import Rpm
 
-OPEN, CLOSED = "CVE-2024-0020", "CVE-2024-0030"
+OPEN, CLOSED, BESIDE = "CVE-2024-0020", "CVE-2024-0030", "CVE-2024-0040"
 
 
 def kernel(name: str, version: str, release: str, uname: str) -> Rpm:
@@ -191,49 +191,77 @@ AZURE = Vendor(
 
 OE = "6.6.0-72.0.0.76.oe2403sp1.x86_64"
 PK = "patch-kernel-6.6.0-72.0.0.76.oe2403sp1"
-OE_TEXT = f"""<?xml version="1.0" encoding="UTF-8"?>
-<updates>
- <update from="openeuler.org" type="security" status="stable" version="1">
-  <id>openEuler-SA-2025-0001</id><title>kernel</title><severity>Important</severity>
-  <issued date="2025-03-01"/>
-  <references><reference href="x" id="CVE-2024-0001" title="x" type="cve"/></references>
-  <pkglist><collection><name>oe</name>
-   <package arch="x86_64" name="kernel" epoch="0" version="6.6.0" release="72.0.0.76.oe2403sp1">
-    <filename>kernel.rpm</filename></package></collection></pkglist>
- </update>
- <update from="openeuler.org" type="security" status="stable" version="1">
-  <id>openEuler-SA-2025-0002</id><title>kernel</title><severity>Important</severity>
-  <issued date="2025-03-05"/>
-  <references><reference href="x" id="{OPEN}" title="x" type="cve"/>
-   <reference href="x" id="{CLOSED}" title="x" type="cve"/></references>
-  <pkglist><collection><name>oe</name>
-   <package arch="x86_64" name="kernel" epoch="0" version="6.6.0" release="73.0.0.77.oe2403sp1">
-    <filename>kernel.rpm</filename></package></collection></pkglist>
- </update>
- <update from="openeuler.org" type="security" status="stable" version="1">
-  <id>openEuler-HotPatchSA-2025-1011</id><title>kernel</title><severity>Important</severity>
+
+
+def oe_advisory(identifier: str, collection: str, row: str, *cves: str) -> str:
+    """One record of openEuler's updateinfo; ``row`` are the attributes of its package."""
+    said = "".join(f'<reference href="x" id="{cve}" title="x" type="cve"/>' for cve in cves)
+    return f""" <update from="openeuler.org" type="security" status="stable" version="1">
+  <id>openEuler-{identifier}</id><title>kernel</title><severity>Important</severity>
   <issued date="2025-03-07"/>
-  <references><reference href="x" id="{OPEN}" title="x" type="cve"/></references>
-  <pkglist><hot_patch_collection><name>oe</name>
-   <package arch="x86_64" name="{PK}-ACC-1-3" version="1" release="3"><filename>a.rpm</filename></package>
-  </hot_patch_collection></pkglist>
+  <references>{said}</references>
+  <pkglist><{collection}><name>oe</name>
+   <package arch="x86_64" {row}><filename>a.rpm</filename></package></{collection}></pkglist>
  </update>
-</updates>
 """
+
+
+def oe_text(cves: Tuple[str, ...], *hot: Tuple[Rpm, str]) -> str:
+    """openEuler's updateinfo: ``cves`` of the newer kernel, and each hot patch with the CVE that it closes.
+
+    A patch whose name says so already has its version and release in the advisory's name once more.
+    """
+    old = 'name="kernel" epoch="0" version="6.6.0" release="72.0.0.76.oe2403sp1"'
+    new = old.replace("72.0.0.76", "73.0.0.77")
+    rows = [
+        oe_advisory("SA-2025-0001", "collection", old, "CVE-2024-0001"),
+        oe_advisory("SA-2025-0002", "collection", new, *cves),
+    ]
+    for number, (rpm, cve) in enumerate(hot):
+        name = f"{rpm.name}-{rpm.version}-{rpm.release}" if rpm.name.endswith("-ACC") else rpm.name
+        row = f'name="{name}" version="{rpm.version}" release="{rpm.release}"'
+        rows.append(oe_advisory(f"HotPatchSA-2025-{1011 + number}", "hot_patch_collection", row, cve))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<updates>\n{"".join(rows)}</updates>\n'
+
+
+def hot_patch(name: str, release: str, base: str = PK) -> Rpm:
+    """One of openEuler's packages of hot patches."""
+    path = f"/usr/lib/syscare/patches/{name}-1-{release}/vmlinux.ko"
+    return plain(f"{base}-{name}", "1", release, path, requires=("syscare",))
+
+
+NEXT_OE, REDIS = "patch-kernel-6.6.0-74.0.0.78.oe2403sp1", "patch-redis-6.2.5-1.oe2403sp1"
 OPENEULER = Vendor(
     "openeuler",
     OE,
     kernel("kernel", "6.6.0", "72.0.0.76.oe2403sp1", OE),
     kernel("kernel", "6.6.0", "73.0.0.77.oe2403sp1", "6.6.0-73.0.0.77.oe2403sp1.x86_64"),
-    plain(f"{PK}-ACC", "1", "3", "/usr/lib/syscare/patches/u-u-i-d/vmlinux.ko", requires=("syscare",)),
-    (
-        plain(f"{PK}-ACC", "1", "1", "/usr/lib/syscare/patches/o-l-d/vmlinux.ko", requires=("syscare",)),
-        plain(
-            "patch-kernel-6.6.0-74.0.0.78.oe2403sp1-ACC", "1", "9", "/usr/lib/syscare/patches/n/vmlinux.ko"
-        ),
-        plain("patch-redis-6.2.5-1.oe2403sp1-ACC", "1", "9", "/usr/lib/syscare/patches/r/redis"),
+    hot_patch("ACC", "3"),
+    (hot_patch("ACC", "1"), hot_patch("ACC", "9", NEXT_OE), hot_patch("ACC", "9", REDIS)),
+    text=oe_text((OPEN, CLOSED), (hot_patch("ACC", "3"), OPEN)),
+)
+
+THREE = (OPEN, CLOSED, BESIDE)
+#: Single patches stand beside each other: of this kernel's, the newest of each name has to be added.
+SINGLES = tuple(hot_patch(name, "10") for name in ("SGL_CVE_2024_0020", "SGL_CVE_2024_0030", "HP001"))
+OPENEULER_SINGLE = OPENEULER._replace(
+    profile="openeuler-single",
+    best=SINGLES[0],
+    others=(
+        *SINGLES[1:],
+        hot_patch("SGL_CVE_2024_0020", "9"),
+        hot_patch("SGL_CVE_2024_0020", "11", NEXT_OE),
+        hot_patch("SGL_CVE_2024_0020", "12", REDIS),
     ),
-    text=OE_TEXT,
+    text=oe_text(THREE, *zip(SINGLES, THREE)),
+)
+#: Cumulative and single patches of one kernel, each with a fix of its own.
+BOTH = (OPENEULER.best, *SINGLES[1:])
+OPENEULER_BOTH = OPENEULER_SINGLE._replace(
+    profile="openeuler-both",
+    best=BOTH[0],
+    others=BOTH[1:],
+    text=oe_text(THREE, *zip(BOTH, THREE)),
 )
 
 UEK = "5.15.0-208.159.3.2.el8uek.x86_64"
@@ -319,7 +347,7 @@ STATES = {
     ),
     "kpatch-alone": ((BYSTANDER, RED_HAT.kernel, RED_HAT.newer, RED_HAT.best), RED_HAT.updates),
 }
-for one in VENDORS:
+for one in (*VENDORS, OPENEULER_SINGLE, OPENEULER_BOTH):
     STATES[f"{one.profile}-start"] = ((BYSTANDER, TOOLS, SYSCARE, one.kernel), ())
     content = (BYSTANDER, TOOLS, SYSCARE, one.kernel, one.newer, one.best, *one.others)
     STATES[f"{one.profile}-fix"] = (content, one.updates, one.text)  # type: ignore[assignment]
