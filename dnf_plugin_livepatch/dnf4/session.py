@@ -266,7 +266,8 @@ class Session:
     def _expect(self, surveys: Sequence[Survey], chosen: Sequence[Any]) -> None:
         """Remember which live patches of the running kernel have to be in force in the end.
 
-        What was found missing stays one of them, unless something takes its place.
+        What was found missing stays one of them, unless something takes its place: of what is chosen
+        together, only the newest can be in force.
         """
         coming: List[str] = []
         kept: Set[str] = set()
@@ -276,9 +277,10 @@ class Session:
             coming += new or ([old] if one.planned else [])
             if not new and not one.planned:
                 kept.add(old)
-        if coming:
-            missing = [name for name in self.expected if name in kept]
-            self.expected = tuple(dict.fromkeys([*coming, *missing]))
+        missing = [name for name in self.expected if name in kept]
+        if not coming and not missing:
+            missing = list(self.expected[:1])
+        self.expected = tuple(dict.fromkeys([*coming, *missing]))
 
     def _prompt(self) -> None:
         cves: Set[str] = set()

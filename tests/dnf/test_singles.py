@@ -14,6 +14,11 @@ import vendors
 from lab import SOURCE, Host, lines, shared, unharmed
 from rpms import Rpm
 
+from dnf_plugin_livepatch.dnf4.session import Session
+from dnf_plugin_livepatch.dnf4.survey import Survey
+from dnf_plugin_livepatch.model import Nevra
+from dnf_plugin_livepatch.policy import Target
+
 CVES = {"A": "CVE-2024-1001", "B": "CVE-2024-1002", "C": "CVE-2024-1003", "D": "CVE-2024-1004"}
 KERNEL, STEM = vendors.OPENEULER.kernel, vendors.OE[:-7]
 FILE = "/usr/bin/patches"  # what the stand-in for syscare lists
@@ -165,6 +170,18 @@ def test_one_that_is_refused_shows_in_the_exit_status(hot):
     answer = upgrade(hot, "refused")
     assert answer.new == {str(SGL_C), str(REFUSED)} and answer.code == 5, answer.text
     assert "conflicts" in answer.text
+
+
+@pytest.mark.parametrize(("coming", "expected"), [((), "new"), (("newer",), "newer")])
+def test_of_cumulative_patches_that_are_missing_only_the_newest_is_waited_for(coming, expected):
+    """Two vendors' packages for one kernel, say: never both are in force."""
+    old, new, newer = (Nevra(name, "0", "1", "1", "x86_64") for name in ("old", "new", "newer"))
+    packages = {str(newer): newer}
+    one = Survey(Target("6.6.0", True, has=new), packages, new, False, False, {}, {})
+    session = Session.__new__(Session)
+    session.expected = (str(old), str(new))
+    session._expect([one], [newer] if coming else [])
+    assert session.expected == (f"{expected}-1-1.x86_64",)
 
 
 def test_excluded_one_is_told_and_the_others_are_added(hot):

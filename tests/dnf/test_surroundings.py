@@ -76,7 +76,8 @@ def test_installroot(host):
 
 
 @pytest.mark.parametrize("room", ["profiles", "exposure", "dnf4/goal", "dnf4/advisories", "dnf4/command",
-                                  "runtime/kernel", "runtime/status", "runtime/inventory", "dnf4/session"])
+                                  "dnf4/survey", "runtime/kernel", "runtime/status", "runtime/inventory",
+                                  "dnf4/session"])
 @pytest.mark.parametrize("how", ["raise SystemError('broken')\n", "def (\n"])
 def test_a_broken_room_costs_a_line_and_nothing_else(host, room, how):
     host.repos(base="update")
