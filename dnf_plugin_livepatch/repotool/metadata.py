@@ -235,12 +235,12 @@ def issued_of(update: cr.UpdateRecord) -> str:
 
 
 def advisory_view(update: cr.UpdateRecord) -> Advisory:
-    """An advisory of the metadata as lint and the others see it."""
+    """An advisory of the metadata as lint and the others see it; an epoch left out is 0, as for dnf."""
     listed = []
     for collection in update.collections:
         for item in collection.packages:
             nevra = Nevra(
-                item.name or "", item.epoch or "", item.version or "", item.release or "", item.arch or ""
+                item.name or "", item.epoch or "0", item.version or "", item.release or "", item.arch or ""
             )
             listed.append(
                 ListedPackage(nevra, item.filename or "", item.sum or "", bool(item.reboot_suggested))

@@ -181,6 +181,12 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], both)
 
 
+@near("advisory-package-differs")
+def _(made):
+    """SUSE's advisories leave out an epoch of 0."""
+    made.advisories[1] = advisory("EX-2", [listed(made.two, epoch=None)])
+
+
 @pytest.mark.parametrize(
     "check, change, extra",
     [
