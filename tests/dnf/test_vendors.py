@@ -14,6 +14,7 @@ from lab import PARTS, SOURCE, Host, shared
 
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 STANDINS = os.path.join(SOURCE, "tests", "standins")
+LIVEPATCH = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
 CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-show", "uptrack-uname")}
 
 
@@ -141,6 +142,36 @@ def test_a_scriptlet_that_loads_nothing_shows_in_the_exit_code(red_hat):
     assert str(vendors.RED_HAT.best) in answer.new and answer.code == 5, answer.text
 
 
+COCKPIT_READS = "find /etc/dnf/plugins/kpatch.conf /etc/systemd/system -printf '%p %l %T@\\n' | sort"
+
+
+def test_what_cockpits_page_reads_stays_as_its_owner_left_it(red_hat):
+    """autoupdate in kpatch.conf, whether kpatch.service is enabled, the running kernel's package."""
+    host = red_hat.host
+    host.write("/etc/dnf/plugins/kpatch.conf", "[main]\n# Cockpit's\nautoupdate = True\n")
+    wants = host.path("/etc/systemd/system/multi-user.target.wants/kpatch.service")
+    os.symlink("/usr/lib/systemd/system/kpatch.service", wants)
+    before = red_hat.sh(COCKPIT_READS).out
+    assert "kpatch.conf" in before and "multi-user.target.wants/kpatch.service" in before
+    asked = f"rpm -q {vendors.KP} --qf '%{{version}}-%{{release}}'"
+    assert red_hat.sh(asked).code == 1
+    red_hat.use("fix")
+    assert red_hat.dnf("upgrade").code == 0 and red_hat.sh(asked).out == "1-10.el9_4"
+    undone = red_hat.dnf("history", "undo", "last")
+    assert undone.code == 0 and red_hat.sh(asked).code == 1, undone.text
+    assert red_hat.sh(COCKPIT_READS).out == before
+
+
+def test_what_cockpits_page_does_for_the_current_kernel_only_is_enough(red_hat):
+    red_hat.use("fix")
+    answer = red_hat.dnf("install", vendors.KP)
+    assert answer.code == 0 and answer.new == {str(vendors.RED_HAT.best)} and not answer.gone, answer.text
+    rows = json.loads(red_hat.sh(f"{LIVEPATCH} status --json").out)["patches"]
+    assert [(row["package"], row["in_force"]) for row in rows] == [(str(vendors.RED_HAT.best), True)]
+    again = red_hat.dnf("upgrade")
+    assert again.code == 0 and not patches(again, vendors.RED_HAT), again.text
+
+
 @pytest.mark.parametrize("first", ["base", "corp"])
 def test_of_two_vendors_one_fits_and_nothing_is_added_twice(red_hat, first):
     own = "own\npriority=" + ("10" if first == "corp" else "99")
@@ -223,14 +254,13 @@ def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profi
         shutil.copy(os.path.join(STANDINS, standin), host.path(folder + program))
     host.write("/usr/sbin/available", f"[49jdhygv] {vendors.OPEN}: one.\n")
     host.write("/usr/bin/patches", f"a-b-c kernel-{vendor.uname[:-7]}/ACC-1-3/vmlinux NOT-APPLIED\n")
-    verb = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
-    before = one.sh(f"{verb} status --json")
+    before = one.sh(f"{LIVEPATCH} status --json")
     assert before.code == 5 and json.loads(before.out)["exposure"]["closed_live"] == [], before.text
-    told = one.sh(f"{verb} reconcile --json")
+    told = one.sh(f"{LIVEPATCH} reconcile --json")
     assert told.code == 0, told.text
     result = json.loads(told.out)
     assert [row["nevra"] for row in result["in_force"]] == [str(vendor.best)], told.text
-    after = one.sh(f"{verb} status --json")
+    after = one.sh(f"{LIVEPATCH} status --json")
     exposure = json.loads(after.out)["exposure"]
     assert [row["cve"] for row in exposure["closed_live"]] == [vendors.OPEN], after.text
     assert [row["cve"] for row in exposure["open"]] == [vendors.CLOSED], after.text
@@ -247,9 +277,6 @@ def syscare(host: Host, *rpms) -> None:
         patch = f"kernel-{vendors.OE[:-7]}/{name}-{rpm.version}-{rpm.release}/vmlinux"
         rows += f"a-b-{number} {patch} NOT-APPLIED\n"
     host.write("/usr/bin/patches", rows)
-
-
-LIVEPATCH = "python3 -c 'import sys; from dnf_plugin_livepatch.runtime import cli; sys.exit(cli.main())'"
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,23 @@ def test_a_flavour_has_no_vendor_package_name_and_only_provides_can_tell_it(flav
     assert found.kernel_release == release
 
 
+def cockpits_name(release):
+    """The package that Cockpit's page looks for on a host that runs ``release``."""
+    version, rest = release.split("-")
+    return "-".join(["kpatch-patch", version.replace(".", "_"), "_".join(rest.split(".")[:-2])])
+
+
+def test_cockpit_looks_for_the_same_package_as_we_do_but_for_flavours():
+    real = [case for case in CASES if case.profile == "kpatch"]
+    assert len(real) > 50
+    for case in real:
+        (ours, *_) = profiles.lookup(case.release, RULES).names
+        assert cockpits_name(case.release) == case.nevra.name == ours
+    # It takes the plain kernel's package for that of a kernel with a flavour, which it does not fit.
+    assert cockpits_name(EL9 + "+rt") == cockpits_name(EL9) == "kpatch-patch-5_14_0-427_13_1"
+    assert not profiles.fits(judge(cockpits_name(EL9) + "-1-2.el9_4.x86_64"), EL9 + "+rt")
+
+
 @pytest.mark.parametrize(
     "nevra, kind",
     [
