@@ -185,6 +185,6 @@ def rows(
             reason = "" if loaded else own.why or own.state
             found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))
         others = told.cves if rival else _rest(rule, told)
-        if others or (rival and _in_force(told)):
+        if _in_force(told) if rival else others:
             found.append(Row(_label(rule), rule.name, "", True, others, ""))
     return tuple(found)
