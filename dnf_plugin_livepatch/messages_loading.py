@@ -64,7 +64,7 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     "rpm-under-way": (
         "error",
         "No live patch is loaded or unloaded yet: an RPM transaction has been running for {seconds} s.",
-        "It is tried again in a minute, and after the transaction; 'ps -e' shows whether an rpm or dnf hangs.",
+        "It is tried again in a minute, and after the transaction; 'ps -e' shows whether one hangs.",
     ),
     "patch-reverted": (
         "warning",
