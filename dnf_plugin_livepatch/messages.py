@@ -159,7 +159,7 @@ CATALOGUE: Dict[str, Message] = {
     "guard-unknown": Message(
         "warning",
         "Which live patches are blocked or held is not known: {why}.",
-        "Run 'livepatch reconcile --force' as root once the file is readable again.",
+        "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
     "no-place-to-load": Message(
         "warning",
