@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run every benchmark of this folder: `python -m bench [--pairs N] [NAME...]`."""
+"""Run every benchmark of this folder: `python -m bench [--pairs N] [--results FILE] [NAME...]`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ NAMES = ("bench_dnf", "bench_exposure", "bench_runtime", "bench_publish")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the budgets.")
     parser.add_argument("--pairs", type=int, default=40, help="pairs of runs for each row (default 40)")
+    parser.add_argument("--results", default=pairs.RESULTS, metavar="FILE", help="where the rows go")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     options = parser.parse_args()
     # As an RPM installs the package; without compiled modules every start would be spent compiling.
@@ -24,8 +25,10 @@ def main() -> int:
     compileall.compile_dir("dnf_plugin_livepatch", quiet=1)
     rows = []
     for name in options.names:
-        rows += importlib.import_module(f"bench.{name}").run(options.pairs)
-    pairs.store(rows)
+        found = importlib.import_module(f"bench.{name}").run(options.pairs)
+        # Now, not at the end: what is measured stays measured when a later benchmark fails.
+        pairs.store(found, options.results)
+        rows += found
     print("\n".join(pairs.table(rows)))
     return 0 if all(row["ok"] for row in rows) else 1
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the exposure costs a dnf run, and what `livepatch status` costs a host.
 
-The first pair is one program, run with and without the exposure: real DNF loads a repository of 50,000
-packages and 10,000 advisories, 500 of them for the running kernel, from its cache and resolves an upgrade.
-Both look for the running kernel's package by its Provides, whose index libsolv makes anew after a resolve
-(30 ms): the plugin needs it to find live patches, and bench_dnf counts it. The second pair, which has no
-limit, counts it here too: its other side does not look.
+The first two pairs are one program, run with and without the exposure: real DNF loads a repository of
+50,000 packages and 10,000 advisories, 500 of them for the running kernel, from its cache and resolves an
+upgrade. The first pair is the whole price: its other side is DNF, with nothing of ours. It has no limit.
+The second pair has the limit, and it measures less: the exposure alone. There both sides import our modules
+and look for the running kernel's package by its Provides, whose index libsolv makes anew after a resolve
+(30 ms). The plugin needs that to find live patches, exposure or not; bench_dnf, whose other side has no
+plugin, counts it within its limits.
 The third runs the command on a made-up host with 200 CVEs, a patch in force and a remembered inventory.
 """
 
@@ -31,11 +33,13 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import dnf
-from dnf_plugin_livepatch import exposure
-from dnf_plugin_livepatch.dnf4 import advisories, goal
-from dnf_plugin_livepatch.model import Kernel
-from dnf_plugin_livepatch.paths import Paths
-from dnf_plugin_livepatch.runtime import cache
+if sys.argv[3] in ("looked", "exposure"):
+    from dnf_plugin_livepatch import exposure
+    from dnf_plugin_livepatch.dnf4 import advisories, goal
+    from dnf_plugin_livepatch.model import Kernel
+    from dnf_plugin_livepatch.paths import Paths
+    from dnf_plugin_livepatch.runtime import cache
+    kernel = Kernel("5.14.0-100.el9_4.x86_64", "x86_64")
 base = dnf.Base()
 base.conf.installroot = sys.argv[2] + "/root"
 base.conf.cachedir = sys.argv[2] + "/cache"
@@ -46,8 +50,8 @@ base.repos.add_new_repo("bench", base.conf, baseurl=["file://" + sys.argv[2] + "
 base.fill_sack()
 base.upgrade_all()
 base.resolve()
-kernel = Kernel("5.14.0-100.el9_4.x86_64", "x86_64")
-assert sys.argv[3] == "bare" or goal.running_package(base, kernel.release) is not None
+if sys.argv[3] == "looked":
+    assert goal.running_package(base, kernel.release) is not None
 if sys.argv[3] == "exposure":
     found = advisories.read(base, kernel)
     assert len(found[0].debt) == 1197, len(found[0].debt)
@@ -161,24 +165,24 @@ def run(count: int) -> List[Dict[str, Any]]:
         env = {**os.environ, "PYTHONPATH": SOURCE, "LIVEPATCH_ROOT": folder + "/made"}
         return [
             pairs.measure(
-                f"exposure of {ADVISORIES} advisories, {PACKAGES} packages / the dnf run",
+                f"dnf and exposure, {ADVISORIES} advisories / plain dnf",
                 pairs.command([*program, "exposure"]),
                 pairs.command([*program, "plain"]),
-                1.10,
-                count,
-            ),
-            pairs.measure(
-                "exposure with the index of Provides / the dnf run",
-                pairs.command([*program, "exposure"]),
-                pairs.command([*program, "bare"]),
                 None,
                 count,
             ),
             pairs.measure(
-                "livepatch status / python3 -c pass",
+                "the same / dnf that looked up the running kernel",
+                pairs.command([*program, "exposure"]),
+                pairs.command([*program, "looked"]),
+                1.10,
+                count,
+            ),
+            pairs.measure(
+                "livepatch status, 200 CVEs / python3 -c pass",
                 pairs.command([PYTHON, SOURCE + "/bin/livepatch", "status"], env=env),
                 pairs.command([PYTHON, "-c", "pass"], env=env),
                 4.0,
-                count,
+                max(count, pairs.SHORT),
             ),
         ]
