@@ -1,29 +1,62 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guard and reconcile as a state machine, in every interleaving that hypothesis finds worth trying.
+"""The guard, reconcile, the settle watch and the verbs as one state machine, in random walks of hypothesis.
 
-Actors: package transactions, reconcile, boots after shutdowns, crashes and power cuts, the settle watch, a
-kernel that panics or oopses in bad patches. Invariants after each step, and at the end the promise: a good
-installed patch that nobody blocked is in force.
+Actors: package transactions, reconcile, boots after shutdowns, crashes and power cuts, the settle watch and
+its timer, the administrator, a kernel that panics or oopses in bad patches. None of them is one step: each
+may be killed, or lose its power, at any of the steps that ``state.step`` marks, and the next one finds what
+that left. Invariants hold after each rule, and at the end the promise: a good installed patch that nobody
+blocked or unloaded is in force.
+
+A sample, not a proof: ``WALKS`` walks of at most ``DEPTH`` rules. test_crashes*.py enumerate.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
 import json
+import os
 import shutil
 import tempfile
-from typing import Set, Tuple
+from collections import Counter
+from functools import partial
+from typing import Callable, Iterator, Set, Tuple
 
 import pytest
 from fakehost import QUICK, Host, Panic
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from reporting import FakeDatabase
 
-from dnf_plugin_livepatch.runtime import guard, reconcile, settle
+from dnf_plugin_livepatch.runtime import cli, guard, inventory, reconcile, request, settle, state
 
+WALKS, DEPTH = 400, 25
 SEEN: Set[Tuple[object, ...]] = set()
-STEPS = [0]
+COUNTS: "Counter[str]" = Counter()
 BEHAVIOUR = {"1": "", "2": "", "3": "panic", "4": "crash", "5": "stall"}
+OOPS = "4,1,{us},-;BUG: x\n4,2,{us},-; f+0x1/0x2 [{module}]\n"
+
+#: Where an actor is cut off, 0 for not at all, and how: its process is killed, or the host loses its power.
+CUTS = st.tuples(st.sampled_from([0] * 30 + [*range(1, 46)]), st.sampled_from(["kill", "power"]))
+BUSY = st.sampled_from([False, False, False, True])
+Cut = Tuple[int, str]
+
+
+up = precondition(lambda machine: not machine.down)
+watched = precondition(lambda machine: not machine.down and machine.host.watched)
+
+
+class Killed(BaseException):
+    """Nothing of the process is left to go on."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -32,9 +65,16 @@ class Machine(RuleBasedStateMachine):
         self.monkeypatch = pytest.MonkeyPatch()
         self.root = tempfile.mkdtemp(prefix="lp-model-", dir=QUICK)
         self.host = Host(self.root).create().attach(self.monkeypatch)
+        self.host.put("/etc/dnf/plugins/livepatch.conf", "[main]\ntransition_timeout = 0\n")
+        self.monkeypatch.setattr(inventory, "_open", lambda paths: FakeDatabase())
+        self.monkeypatch.setattr(request, "bound", lambda config: -1.0)
+        self.monkeypatch.setenv("LIVEPATCH_ROOT", self.root)
         self.patches = {v: self.host.patch(v, behave=b) for v, b in BEHAVIOUR.items()}
-        self.ever_blocked: Set[str] = set()
         self.down = False
+        # What was cut off left the kernel or the records half way.
+        self.torn = False
+        # The package in which the kernel oopsed while the watch was on it.
+        self.oopsed = ""
 
     def teardown(self) -> None:
         if not hasattr(self, "host"):
@@ -42,80 +82,173 @@ class Machine(RuleBasedStateMachine):
         try:
             self._promise()
         finally:
+            state.hook = None
             self.monkeypatch.undo()
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def _reconcile(self) -> None:
+    # --- doing it, to the end or not ---
+
+    def _do(self, work: Callable[[], object], cut: Cut) -> bool:
+        """Whether ``work`` came to its end."""
+        at, how = cut
+        left = [at]
+
+        def hook(_: str) -> None:
+            COUNTS["steps"] += 1
+            left[0] -= 1
+            if at and left[0] <= 0:  # nothing marked happens after it, also not in a finally
+                raise Killed
+
         blocked = guard.blocked(self.host.paths)
         before = self._in_kernel()
+        state.hook = hook
         try:
-            reconcile.reconcile(self.host.paths, self.host.config)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                work()
+            return True
         except Panic:
-            self.down = True
-        for nevra in self._in_kernel() - before:
-            assert nevra not in blocked, f"{nevra} was blocked and is loaded"
+            self._die()
+        except Killed:
+            COUNTS["cuts"] += 1
+            self.torn = True
+            self._tasks_move_on()
+            if how == "power":
+                self._die()
+        finally:
+            state.hook = None
+            still = set(blocked) & set(guard.blocked(self.host.paths))
+            for nevra in self._in_kernel() - before:
+                assert nevra not in still, f"{nevra} was blocked and is loaded"
+        return False
+
+    def _die(self) -> None:
+        self.down, self.oopsed = True, ""
+
+    def _tasks_move_on(self) -> None:
+        """A transition that a killed run left ends by itself: what keeps a task in it ends some time."""
+        for module, values in self.host.loaded().items():
+            if values == ("1", "1"):
+                self.host.put(f"/sys/kernel/livepatch/{module}/transition", "0\n")
+                for other in self.host.loaded():
+                    if other != module:
+                        shutil.rmtree(f"{self.host.paths.klp}/{other}")
+
+    def _reconcile(self, cut: Cut = (0, "")) -> None:
+        work = partial(reconcile.reconcile, self.host.paths, self.host.config)
+        if self._do(work, cut):
+            self.torn = False
+
+    def _look(self, cut: Cut, busy: bool = False) -> None:
+        """The settle unit, when its timer fires; ``busy`` when another run has the lock and keeps it."""
+        if not self.host.watched:
+            return
+        with self._locked() if busy else contextlib.nullcontext():
+            ended = self._do(partial(settle.main, self.host.paths), cut)
+        if ended and not busy:
+            assert not self._bad_inside(), "an oops in it, and it is still in force"
+        if not self.down:
+            assert not self._bad_inside() or self.host.watched, "nobody takes the bad patch out any more"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        os.makedirs(self.host.paths.run_dir, exist_ok=True)
+        lock = os.open(self.host.paths.lock, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def _bad_inside(self) -> bool:
+        """Is what oopsed in force still?"""
+        if self.oopsed not in self._in_kernel():
+            self.oopsed = ""
+            self.host.put("/dev/kmsg", "")
+        return bool(self.oopsed)
 
     def _in_kernel(self) -> Set[str]:
         owned = guard.read(self.host.paths).owned
         return {owned[module].nevra for module in self.host.running() if module in owned}
 
+    # --- who does something ---
+
+    @up
     @rule(version=st.sampled_from(sorted(BEHAVIOUR)))
     def transaction(self, version: str) -> None:
-        if not self.down:
-            self.host.install(self.patches[version])
+        self.host.install(self.patches[version])
 
+    @up
+    @rule(version=st.sampled_from(["1", "1", "2", "2", *BEHAVIOUR]), cut=CUTS)
+    def upgrade(self, version: str, cut: Cut) -> None:
+        """A transaction with the reconcile that its file trigger asks for."""
+        self.host.install(self.patches[version])
+        self._reconcile(cut)
+
+    @up
     @rule()
     def removal(self) -> None:
-        if not self.down:
-            self.host.install()
+        self.host.install()
 
-    @rule()
-    def run(self) -> None:
-        if not self.down:
-            self._reconcile()
+    @up
+    @rule(cut=CUTS)
+    def run(self, cut: Cut) -> None:
+        self._reconcile(cut)
 
-    @rule(cause=st.sampled_from(["shutdown", "crash", "power"]))
-    def boot(self, cause: str) -> None:
+    @rule(cause=st.sampled_from(["shutdown", "crash", "power"]), cut=CUTS)
+    def boot(self, cause: str, cut: Cut) -> None:
         clean = cause == "shutdown" and not self.down
         if cause == "crash" and not self.down:
             for module in self.host.running()[:1]:
                 self.host.put("/sys/fs/pstore/dmesg-1", f"Panic#1 Part1\n f+0x1/0x2 [{module}]\n")
         self.host.reboot(clean)
-        self.down = False
-        self._reconcile()
-        shutil.rmtree(self.host.paths.at("/sys/fs/pstore"), ignore_errors=True)
+        self.down, self.oopsed = False, ""
+        self._reconcile(cut)
+        if not self.torn:
+            # systemd-pstore archives and empties it later in the boot.
+            shutil.rmtree(self.host.paths.at("/sys/fs/pstore"), ignore_errors=True)
 
-    @rule(seconds=st.sampled_from([20, 700]))
-    def watch(self, seconds: int) -> None:
-        if not self.down:
-            self.host.put("/proc/uptime", f"{seconds}.0 1.0\n")
-            settle.check(self.host.paths, 600)
+    @watched
+    @rule(seconds=st.sampled_from([20, 700]), cut=CUTS, busy=BUSY)
+    def watch(self, seconds: int, cut: Cut, busy: bool) -> None:
+        self.host.put("/proc/uptime", f"{seconds}.0 1.0\n")
+        self._look(cut, busy)
 
-    @rule()
-    def oops(self) -> None:
-        if self.down or not self.host.running():
+    @watched
+    @rule(cut=CUTS, busy=BUSY)
+    def oops(self, cut: Cut, busy: bool) -> None:
+        if not self.host.running():
             return
-        text = f"4,1,999000000,-;BUG: x\n4,2,999000000,-; f+0x1/0x2 [{self.host.running()[0]}]\n"
-        self.host.put("/dev/kmsg", text)
-        _, bad, _ = settle.check(self.host.paths, 600)
-        self.host.put("/dev/kmsg", "")
-        if bad:
-            self._reconcile()
-            assert self.down or not self._in_kernel() & set(bad), "an oops in it, and it is still in force"
+        module = self.host.running()[0]
+        self.host.put("/dev/kmsg", OOPS.format(us=999000000, module=module))
+        owner = guard.read(self.host.paths).owned.get(module)
+        record = guard.read(self.host.paths).records.get(owner.nevra) if owner is not None else None
+        if owner is not None and record is not None and record.state == "settling":
+            self.oopsed = owner.nevra
+        self._look(cut, busy)
 
-    @rule(version=st.sampled_from(["1", "2"]))
-    def unblock(self, version: str) -> None:
-        if not self.down:
-            guard.unblock(self.host.paths, str(self.patches[version].nevra))
+    @up
+    @rule(
+        verb=st.sampled_from(["block", "unblock", "unload", "unload --this-boot"]),
+        version=st.sampled_from(["1", "2"]),
+        cut=CUTS,
+    )
+    def administrator(self, verb: str, version: str, cut: Cut) -> None:
+        patch = self.patches[version]
+        word, *options = verb.split()
+        name = patch.modules[0].name if word == "unload" else str(patch.nevra)
+        if self._do(partial(cli.main, [word, name, *options]), cut) and word == "block":
+            assert str(patch.nevra) not in self._in_kernel(), "it is blocked and still in force"
+
+    # --- what holds ---
 
     @invariant()
     def sound(self) -> None:
         if not hasattr(self, "host"):
             return
-        STEPS[0] += 1
+        COUNTS["rules"] += 1
         state_of = guard.read(self.host.paths)
         assert len(state_of.kept) <= 2
-        if not self.down:
+        if not self.down and not self.torn:
             loaded = self.host.loaded()
             assert sum(values == ("1", "0") for values in loaded.values()) <= 1, (
                 "replacing patches do not pile up"
@@ -130,13 +263,19 @@ class Machine(RuleBasedStateMachine):
                 json.dumps(records),
                 tuple(self.host.running()),
                 tuple(i.nevra for i in state_of.kept),
+                tuple(sorted(state_of.held)),
                 self.down,
+                self.torn,
+                self.host.watched,
                 tuple(str(p.nevra) for p in self.host.packages().patches),
             )
         )
 
     def _promise(self) -> None:
         """However it came here: boots until the host stays up, and what is good is in force."""
+        if not self.down:
+            self._look((0, ""))
+            assert not self._bad_inside(), "nobody takes the bad patch out"
         for _ in range(3):
             if self.down:
                 self.host.reboot(clean=False)
@@ -144,20 +283,28 @@ class Machine(RuleBasedStateMachine):
             self._reconcile()
         assert not self.down, "the host does not stay up"
         found = self.host.packages().patches
-        blocked = guard.blocked(self.host.paths)
-        if found and str(found[0].nevra) not in blocked and BEHAVIOUR[found[0].nevra.version] == "":
+        now = guard.read(self.host.paths)
+        blocked = now.blocked()
+        held = {nevra for nevra in now.held if now.holds(nevra, self.host.boot_id)}
+        wanted = found[0].nevra if found else None
+        if wanted is not None and not BEHAVIOUR[wanted.version] and str(wanted) not in {*blocked, *held}:
             assert self.host.running() == [found[0].modules[0].name], "a good patch is not in force"
         if not found:
             assert self.host.running() == [] or set(self.host.modules()) - {"lp_4"} == set()
-        assert not self._in_kernel() & set(blocked)
+        assert not self._in_kernel() & {*blocked, *held}
 
 
-def test_every_interleaving():
+def test_random_walks(record_property):
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=400, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=WALKS,
+            stateful_step_count=DEPTH,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
-    print(f"{len(SEEN)} distinct states explored in {STEPS[0]} steps")
-    assert len(SEEN) > 100
+    walks = f"{WALKS} random walks of up to {DEPTH} rules"
+    ways = f"{COUNTS['rules']} rules, {COUNTS['steps']} steps of theirs, {COUNTS['cuts']} cut off at one"
+    record_property("told", f"guard model, a sample: {walks}; {ways}; {len(SEEN)} distinct states")
+    assert len(SEEN) > 300 and COUNTS["cuts"] > 100
