@@ -27,14 +27,7 @@ import pytest
 from fakehost import QUICK, Host, Panic
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from reporting import FakeDatabase
 
 from dnf_plugin_livepatch.runtime import cli, guard, inventory, reconcile, request, settle, state
@@ -49,10 +42,6 @@ OOPS = "4,1,{us},-;BUG: x\n4,2,{us},-; f+0x1/0x2 [{module}]\n"
 CUTS = st.tuples(st.sampled_from([0] * 30 + [*range(1, 46)]), st.sampled_from(["kill", "power"]))
 BUSY = st.sampled_from([False, False, False, True])
 Cut = Tuple[int, str]
-
-
-up = precondition(lambda machine: not machine.down)
-watched = precondition(lambda machine: not machine.down and machine.host.watched)
 
 
 class Killed(BaseException):
@@ -170,28 +159,46 @@ class Machine(RuleBasedStateMachine):
         owned = guard.read(self.host.paths).owned
         return {owned[module].nevra for module in self.host.running() if module in owned}
 
+    # --- what a rule needs, so that none is without effect ---
+
+    def _up(self) -> None:
+        """Boots until the host stays up."""
+        for _ in range(3):
+            if self.down:
+                self.host.reboot(clean=False)
+                self.down = False
+                self._reconcile()
+
+    def _settling(self) -> None:
+        """The host is up, and the watch has something to watch."""
+        self._up()
+        if not (self.down or self.host.watched):
+            before = [patch.nevra.version for patch in self.host.packages().patches]
+            self.host.install(self.patches["2" if before == ["1"] else "1"])
+            self._reconcile()
+
     # --- who does something ---
 
-    @up
     @rule(version=st.sampled_from(sorted(BEHAVIOUR)))
     def transaction(self, version: str) -> None:
+        self._up()
         self.host.install(self.patches[version])
 
-    @up
     @rule(version=st.sampled_from(["1", "1", "2", "2", *BEHAVIOUR]), cut=CUTS)
     def upgrade(self, version: str, cut: Cut) -> None:
         """A transaction with the reconcile that its file trigger asks for."""
+        self._up()
         self.host.install(self.patches[version])
         self._reconcile(cut)
 
-    @up
     @rule()
     def removal(self) -> None:
+        self._up()
         self.host.install()
 
-    @up
     @rule(cut=CUTS)
     def run(self, cut: Cut) -> None:
+        self._up()
         self._reconcile(cut)
 
     @rule(cause=st.sampled_from(["shutdown", "crash", "power"]), cut=CUTS)
@@ -207,16 +214,18 @@ class Machine(RuleBasedStateMachine):
             # systemd-pstore archives and empties it later in the boot.
             shutil.rmtree(self.host.paths.at("/sys/fs/pstore"), ignore_errors=True)
 
-    @watched
     @rule(seconds=st.sampled_from([20, 700]), cut=CUTS, busy=BUSY)
     def watch(self, seconds: int, cut: Cut, busy: bool) -> None:
+        self._settling()
+        if self.down:
+            return
         self.host.put("/proc/uptime", f"{seconds}.0 1.0\n")
         self._look(cut, busy)
 
-    @watched
     @rule(cut=CUTS, busy=BUSY)
     def oops(self, cut: Cut, busy: bool) -> None:
-        if not self.host.running():
+        self._settling()
+        if self.down or not (self.host.running() and self.host.watched):
             return
         module = self.host.running()[0]
         self.host.put("/dev/kmsg", OOPS.format(us=999000000, module=module))
@@ -226,13 +235,13 @@ class Machine(RuleBasedStateMachine):
             self.oopsed = owner.nevra
         self._look(cut, busy)
 
-    @up
     @rule(
         verb=st.sampled_from(["block", "unblock", "unload", "unload --this-boot"]),
         version=st.sampled_from(["1", "2"]),
         cut=CUTS,
     )
     def administrator(self, verb: str, version: str, cut: Cut) -> None:
+        self._up()
         patch = self.patches[version]
         word, *options = verb.split()
         name = patch.modules[0].name if word == "unload" else str(patch.nevra)
