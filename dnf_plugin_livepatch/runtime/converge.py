@@ -85,6 +85,7 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
         # Only what the administrator unloads or blocks by hand is acted on.
         choice = Choice(None, False, choice.problems)
     build_ids = _build_ids(run, choice)
+    _end_old(run, {module.name for module in choice.wanted.modules} if choice.wanted is not None else set())
     loaded = klp.read(run.paths)
     todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids, gone)
     again = False
@@ -102,6 +103,19 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
     if unneeded and state_of.kept and _database_fault(run) is None:
         kept.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
     return choice, build_ids, again
+
+
+def _end_old(run: Run, wanted: "set[str]") -> None:
+    """End or reverse the transition of a patch of ours that a killed run left and nobody wants any more."""
+    ours = guard.read(run.paths).ours(run.kernel.boot_id)
+    for patch in klp.read(run.paths):
+        owner = ours.get(patch.module)
+        if patch.transition and owner is not None and patch.module not in wanted:
+            timeout = run.config.transition_timeout
+            result = loader.settle(run.paths, patch.module, owner.build_id, timeout, run.progress)
+            if result.outcome == "stalled":
+                stuck = result.problem is not None and result.problem.id == "transition-stuck"
+                run.note("reverse", "reverse", patch.module, owner.nevra, "failed" if stuck else "done", 0.0)
 
 
 def _stand_in(run: Run, other: Optional[Wanted]) -> bool:

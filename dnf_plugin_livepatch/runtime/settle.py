@@ -66,11 +66,20 @@ def check(paths: Paths, config: Config) -> Tuple[List[str], List[str], bool]:
 
 
 def _left(paths: Paths) -> bool:
-    """Is a blocked patch of ours in the kernel, where an earlier look did not get it out?"""
+    """Was an earlier reconcile killed half way? Then a blocked patch of ours is in, or a load has no end."""
     now = guard.read(paths)
     blocked = now.blocked()
     ours = now.ours(kernels.boot_id(paths))
-    return any(item.nevra in blocked and klp.one(paths, module) is not None for module, item in ours.items())
+    return _any(paths, "loading") or any(
+        item.nevra in blocked and klp.one(paths, module) is not None for module, item in ours.items()
+    )
+
+
+def _any(paths: Paths, word: str) -> bool:
+    """Is a record of this boot in the state ``word``?"""
+    boot_id = kernels.boot_id(paths)
+    records = guard.read(paths).records.values()
+    return any(record.state == word and record.boot_id == boot_id for record in records)
 
 
 def main(paths: Paths) -> int:
@@ -91,7 +100,8 @@ def main(paths: Paths) -> int:
             except reconcile.Refused as refused:
                 print(f"livepatch: {refused.problem.text}", file=sys.stderr)
                 return 1
-        if not waiting:
+        # What reconcile put in the place of a blocked one settles now.
+        if not (waiting or _any(paths, "settling")):
             timers.unwatch(paths)
     except (OSError, state.Broken) as error:
         print(f"livepatch: {error}", file=sys.stderr)

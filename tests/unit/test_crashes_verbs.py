@@ -155,6 +155,9 @@ def test_the_next_look_does_what_a_killed_one_left(fresh, name, record_property)
         # What was replaced may lie in the kernel still, out of force; the next reconcile clears it away.
         ended = outcome(host)
         assert (ended[0], *ended[2:]) == (after[0], *after[2:]), f"killed at {number}: {found[number - 1]}"
+        states = {record.state for record in guard.read(host.paths).records.values()}
+        assert "loading" not in states, "a load without its end"
+        assert host.watched == ("settling" in states)
     record_property("told", f"{name}: killed at each of {len(found)} steps, the next look did the rest")
 
 

@@ -100,7 +100,6 @@ class Machine(RuleBasedStateMachine):
         except Killed:
             COUNTS["cuts"] += 1
             self.torn = True
-            self._tasks_move_on()
             if how == "power":
                 self._die()
         finally:
@@ -112,15 +111,6 @@ class Machine(RuleBasedStateMachine):
 
     def _die(self) -> None:
         self.down, self.oopsed = True, ""
-
-    def _tasks_move_on(self) -> None:
-        """A transition that a killed run left ends by itself: what keeps a task in it ends some time."""
-        for module, values in self.host.loaded().items():
-            if values == ("1", "1"):
-                self.host.put(f"/sys/kernel/livepatch/{module}/transition", "0\n")
-                for other in self.host.loaded():
-                    if other != module:
-                        shutil.rmtree(f"{self.host.paths.klp}/{other}")
 
     def _reconcile(self, cut: Cut = (0, "")) -> None:
         work = partial(reconcile.reconcile, self.host.paths, self.host.config)
@@ -263,6 +253,9 @@ class Machine(RuleBasedStateMachine):
                 "replacing patches do not pile up"
             )
             assert all(values[1] == "0" for values in loaded.values()), "no transition is left behind"
+            records = state_of.records.values()
+            settling = any(r.state == "settling" and r.boot_id == self.host.boot_id for r in records)
+            assert self.host.watched or not settling, "nobody watches what settles"
         records = sorted(
             (n, r.state, r.strikes, r.proved, r.boot_id == self.host.boot_id)
             for n, r in state_of.records.items()
