@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from vm import kernels
+from vm import common, kernels
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATCH_C = """\
@@ -79,7 +79,9 @@ def kernel() -> "kernels.Kernel":
 
 @functools.lru_cache(maxsize=None)
 def headers() -> str:
-    return kernels.headers(kernel())
+    # The tests run in several processes, and only one may unpack them.
+    with common.lock():
+        return kernels.headers(kernel())
 
 
 def source(

@@ -172,7 +172,8 @@ def test_vex_is_the_same_for_the_same_state(
     from dnf_plugin_livepatch.runtime import state
 
     before(host)
-    monkeypatch.setattr(state, "now", lambda: stamp(30))
+    now = stamp(30)
+    monkeypatch.setattr(state, "now", lambda: now)
     assert run(capsys, "vex") == run(capsys, "vex")
 
 
