@@ -75,6 +75,18 @@ def test_a_vendors_source_and_debuginfo_rpms_make_the_same_package():
         assert lab.content(str(packed[kind])) == lab.content(str(plain[kind]))
 
 
+def test_the_folder_of_the_source_is_not_in_a_klp_build_package():
+    """The same source in another folder makes the same bytes."""
+    lab = KLP
+    lab.ready()
+    lab.inside("copy", "/bin/sh", "-c", "rm -rf /lpwork/other && cp -a /lpwork/linux /lpwork/other")
+    more = ["--engine", "klp-build", "--vmlinux", "/lpwork/kernel/vmlinux", DIFFS + "cmdline.patch"]
+    one = lab.build("klp-build tree", "repo-tree", "--source-tree", "/lpwork/linux", *more)
+    two = lab.build("klp-build other", "repo-other", "--source-tree", "/lpwork/other", *more)
+    for kind in ("srpm", "rpm"):
+        assert lab.content(str(one[kind])) == lab.content(str(two[kind]))
+
+
 def test_a_key_that_never_leaves_its_token_signs():
     """sign-file asks OpenSSL's PKCS#11 provider; the signature is that of the same key in a file."""
     lab = RHEL
