@@ -234,7 +234,7 @@ def test_ksplice_stand_in(vendor):
     # A client that does not answer holds nobody up, and one that is not there says what to install.
     slow = vendors.override("ksplice").replace("timeout = 300", "timeout = 3")
     vendor.write("/etc/livepatch/profiles.d/ksplice.conf", slow)
-    host.run(f"printf '[main]\\ntransition_timeout = 3\\nrepos = vendor\\n' >{CONF}")
+    host.run(f"printf '[main]\\ntransition_timeout = 20\\nrepos = vendor\\n' >{CONF}")
     vendor.write(vendors.UPTRACK + "/broken", "hang")
     begun = time.monotonic()
     assert "did not end within" in vendor.upgrade(status=5)
