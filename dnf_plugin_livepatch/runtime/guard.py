@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeV
 
 from ..manifest import CVE, MODULE, RELEASE
 from ..paths import Paths
-from . import evidence, state
+from . import state
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
 MAX_ITEMS = 4096
@@ -284,6 +284,8 @@ def after_boot(paths: Paths, boot_id: str) -> List[Tuple[str, str]]:
     ]
     if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
         return []
+    from . import evidence  # most of its cost is its patterns, and every dnf run reads the guard
+
     ended = state.read_text(paths.clean_shutdown, 64)
     verdicts: Dict[str, Record] = {}
     for nevra, record in stale:

@@ -120,6 +120,8 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         since=state.now(),
         uptime=kernels.uptime(run.paths),
         boot_id=run.kernel.boot_id,
+        # What was in the kernel before this record began is watched for an oops as well.
+        modules=tuple(module.name for module in wanted.modules),
         asked=known or not booting,
         taint=kernels.taint(run.paths),
     )

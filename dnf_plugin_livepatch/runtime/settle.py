@@ -66,12 +66,15 @@ def check(paths: Paths, config: Config) -> Tuple[List[str], List[str], bool]:
 
 
 def _left(paths: Paths) -> bool:
-    """Was an earlier reconcile killed half way? Then a blocked patch of ours is in, or a load has no end."""
+    """Was an earlier run killed half way? Then a load has no end, or what is in the kernel is blocked or has
+    no record."""
     now = guard.read(paths)
-    blocked = now.blocked()
-    ours = now.ours(kernels.boot_id(paths))
+    boot_id = kernels.boot_id(paths)
+    known = {nevra for nevra, record in now.records.items() if record.boot_id == boot_id}
+    fine = known.difference(now.blocked())
     return _any(paths, "loading") or any(
-        item.nevra in blocked and klp.one(paths, module) is not None for module, item in ours.items()
+        item.nevra not in fine and klp.one(paths, module) is not None
+        for module, item in now.ours(boot_id).items()
     )
 
 

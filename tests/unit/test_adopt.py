@@ -4,7 +4,7 @@
 import pytest
 from fakehost import Host, run
 
-from dnf_plugin_livepatch.runtime import guard, journal, reconcile
+from dnf_plugin_livepatch.runtime import guard, journal, reconcile, settle
 
 
 @pytest.fixture
@@ -43,6 +43,14 @@ def test_the_older_one_takes_its_place_after_a_downgrade(host):
     assert result.ok and host.running() == ["lp_1"], result
     host.install()
     assert run(host).ok and host.running() == []
+
+
+def test_an_oops_in_it_takes_it_out(host):
+    v1 = theirs(host, "1")
+    arrive(host, v1)
+    host.put("/dev/kmsg", "4,1,12000000,-;BUG: x\n4,2,12000000,-; f+0x1/0x2 [lp_1]\n")
+    settle.main(host.paths)
+    assert host.running() == [] and str(v1.nevra) in guard.blocked(host.paths)
 
 
 def test_it_may_be_unloaded_by_hand(host):

@@ -235,7 +235,11 @@ class Machine(RuleBasedStateMachine):
         patch = self.patches[version]
         word, *options = verb.split()
         name = patch.modules[0].name if word == "unload" else str(patch.nevra)
-        if self._do(partial(cli.main, [word, name, *options]), cut) and word == "block":
+        done = self._do(partial(cli.main, [word, name, *options]), cut)
+        if word == "unblock" and str(patch.nevra) not in guard.blocked(self.host.paths):
+            if self.oopsed == str(patch.nevra):
+                self.oopsed = ""  # what was before that is overruled
+        if done and word == "block":
             assert str(patch.nevra) not in self._in_kernel(), "it is blocked and still in force"
 
     # --- what holds ---

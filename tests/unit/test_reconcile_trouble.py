@@ -130,6 +130,17 @@ def test_a_look_that_could_not_take_it_out_leaves_that_to_the_next_one(host, mon
     assert settle.main(host.paths) == 0 and host.running() == ["lp_1"]
 
 
+def test_what_was_unblocked_while_it_was_in_force_is_watched_anew(host):
+    bad = sick(host)
+    guard.block(host.paths, bad, "the lock was busy")
+    guard.unblock(host.paths, bad)  # and then the run was killed
+    host.put("/dev/kmsg", "")
+    assert settle.main(host.paths) == 0
+    assert guard.read(host.paths).records[bad].state == "settling" and host.watched
+    host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
+    assert settle.main(host.paths) == 5 and host.running() == ["lp_1"]
+
+
 def test_trouble_that_names_no_patch_is_told_once_and_changes_nothing(host):
     v1 = host.patch("1")
     host.put("/proc/sys/kernel/tainted", "4608\n")
