@@ -98,7 +98,6 @@ def _merged(one: Advisory, other: Advisory) -> Advisory:
         id=one.id,
         type="security" if "security" in (one.type, other.type) else min(one.type, other.type),
         severity=max(one.severity, other.severity, key=lambda word: (rank(word), word)),
-        title=max(one.title, other.title),
         issued=min(issued) if issued else "",
         updated=max(one.updated, other.updated),
         cves=tuple(sorted({*one.cves, *other.cves})),

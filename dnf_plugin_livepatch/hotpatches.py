@@ -59,11 +59,7 @@ class _Reader:
 
     def data(self, text: str) -> None:
         """Text between two tags."""
-        if (
-            len(self.path) >= 2
-            and self.path[-2] == "update"
-            and self.path[-1] in ("id", "severity", "title")
-        ):
+        if len(self.path) >= 2 and self.path[-2] == "update" and self.path[-1] in ("id", "severity"):
             before = self.text.get(self.path[-1], "")
             self.text[self.path[-1]] = (before + text)[:200]
 
@@ -80,7 +76,6 @@ class _Reader:
                     id=told.get("id", ""),
                     type=self.type if self.type in ("security", "bugfix", "enhancement") else "unknown",
                     severity=told.get("severity", ""),
-                    title=told.get("title", ""),
                     issued=told.get("issued", ""),
                     updated="",
                     cves=tuple(sorted(self.cves)),

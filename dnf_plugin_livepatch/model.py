@@ -208,7 +208,6 @@ class Advisory(NamedTuple):
     id: str
     type: str
     severity: str
-    title: str
     issued: str
     updated: str
     cves: Tuple[str, ...]

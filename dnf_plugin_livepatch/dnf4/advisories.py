@@ -12,7 +12,7 @@ import os
 import re
 import time
 from functools import cmp_to_key
-from typing import Any, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import hawkey
 
@@ -153,21 +153,20 @@ def _family_advisories(siblings: Sequence[Any], main: Nevra) -> List[Advisory]:
 
 
 def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") -> Optional[Advisory]:
-    packages = set()
-    for package in advisory.packages:
-        name = package.name
-        if name in names and package.arch == arch and package.evr:
-            packages.add(_nevra(rename or name, str(package.evr), arch))
+    packages = {
+        _nevra(rename or package.name, str(package.evr), arch)
+        for package in advisory.packages
+        if package.name in names and package.arch == arch and package.evr
+    }
     if not packages or not advisory.id:
         return None
     return Advisory(
         id=_clean(advisory.id),
         type=_TYPES.get(advisory.type, "unknown"),
         severity=_clean(advisory.severity),
-        title=_clean(advisory.title),
         issued="",
         updated=_date(advisory),
-        cves=tuple(sorted(set(_cves(advisory.references)))),
+        cves=tuple(_cves(advisory.references)),
         packages=tuple(sorted(packages)),
     )
 
@@ -178,16 +177,17 @@ def _nevra(name: str, evr: str, arch: str) -> Nevra:
     return Nevra(name, epoch if colon else "0", version, release, arch)
 
 
-def _cves(references: Iterable[Any]) -> Iterator[str]:
-    for reference in references:
-        # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
-        identifier = str(reference.id or "").strip().upper()
-        if CVE.match(identifier):
-            yield identifier
+def _cves(references: Iterable[Any]) -> List[str]:
+    # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
+    told = {str(reference.id or "").strip().upper() for reference in references}
+    return sorted(identifier for identifier in told if CVE.match(identifier))
 
 
 def _clean(text: object) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(text or ""))[:200].strip()
+    told = str(text or "")
+    if not told.isprintable():
+        told = "".join(c if c.isprintable() else " " for c in told)
+    return told[:200].strip()
 
 
 def _date(advisory: Any) -> str:

@@ -15,7 +15,6 @@ from .. import brakes, messages, record
 from ..model import Problem
 from ..paths import Paths
 from ..releases import kernel_release
-from ..runtime import notices, state
 from . import goal
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def apply(session: "Session", specs: Sequence[str], exact: bool = False) -> bool
     now or at any other time. As root what was withdrawn is remembered for reconcile and status; nothing is
     started here, since a run may still end as a dry one.
     """
+    from ..runtime import state
+
     package = goal.running_package(session.base, session.kernel.release)
     if package is None:
         return False
@@ -54,6 +55,8 @@ def apply(session: "Session", specs: Sequence[str], exact: bool = False) -> bool
 
 def _remember(paths: Paths, told: Mapping[str, str]) -> None:
     """Write down what is withdrawn. What no record read now speaks of stays as it was known."""
+    from ..runtime import notices
+
     before = notices.read(paths)
     kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in told]
     news = [(nevra, reason) for nevra, reason in told.items() if reason]

@@ -41,20 +41,30 @@ def nevra_of(package: Any) -> Nevra:
 def running_package(base: Any, release: str) -> Any:
     """The installed package of the running kernel, or None: then nothing of ours is to be done.
 
-    libdnf goes by the owner of the boot image, which may be any sub-package; the capability is asked
-    where it finds none.
+    libdnf goes by the owner of the boot image, which may be any sub-package. Where it finds none, name and
+    version tell, and last the capability, which costs more to ask for.
     """
     package = base.sack.get_running_kernel()
     if package is not None:
         return package
-    version = capability_version(release)
+    names = kernel_packages(release)
     installed = base.sack.query().installed()
-    owners = installed.filter(provides=f"kernel-uname-r = {version}") if version else ()
-    if owners:
-        return owners[0]
-    # ELRepo's capability is kernel-lt-uname-r; the name and the version tell as well.
-    named = installed.filter(name=list(kernel_packages(release)))
-    return next((package for package in named if kernel_release(nevra_of(package)) == release), None)
+    named = [p for p in installed.filter(name=list(names)) if kernel_release(nevra_of(p)) == release]
+    if named:
+        return min(named, key=lambda package: names.index(package.name))
+    version = capability_version(release)
+    owners = _provided(installed, [f"kernel-uname-r = {version}"] if version else [])
+    return owners[0] if owners else None
+
+
+def _provided(query: Any, capabilities: Sequence[str]) -> Any:
+    """Those of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
+
+    For the first capability with a version libsolv makes its table of all versioned ones anew (pool_rel2id),
+    which a whole distribution makes a tenth of a dnf run. A name that nothing provides is known without it.
+    """
+    likely = [text for text in capabilities if query.filter(provides=text.partition(" ")[0])]
+    return query.filter(provides=likely) if likely else query.filter(empty=True)
 
 
 def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str]:
@@ -119,7 +129,7 @@ def _look(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> An
 
     found = rules.lookup(release, profiles, build_id)
     everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
-    query = everything.filter(provides=list(found.provides))
+    query = _provided(everything, found.provides)
     for key, values in (
         ("name", found.names),
         ("name__glob", found.name_globs),

@@ -179,7 +179,6 @@ def _model(advisory: Advisory) -> model.Advisory:
         advisory.id,
         advisory.type,
         advisory.severity,
-        advisory.title,
         advisory.issued,
         advisory.updated,
         advisory.cves,

@@ -35,7 +35,7 @@ def advisory(
     name: str = "kernel-core",
     severity: str = "",
 ) -> Advisory:
-    return Advisory(identifier, kind, severity, "", "", "", cves, (kernel(evr, name),))
+    return Advisory(identifier, kind, severity, "", "", cves, (kernel(evr, name),))
 
 
 def real() -> List[Advisory]:
@@ -45,7 +45,7 @@ def real() -> List[Advisory]:
             if not line.startswith("#"):
                 issued, identifier, kind, severity, evr, cves = line.rstrip("\n").split("\t")
                 rows.append(
-                    Advisory(identifier, kind, severity, "", issued, "", tuple(cves.split()), (kernel(evr),))
+                    Advisory(identifier, kind, severity, issued, "", tuple(cves.split()), (kernel(evr),))
                 )
     return rows
 
@@ -113,7 +113,6 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
                             row["advisory_id"],
                             "security",
                             row["severity"] or "",
-                            "",
                             "",
                             "",
                             tuple(c for c in row["cves"] or () if c.startswith("CVE-")),
@@ -190,7 +189,6 @@ def test_flavours_and_architectures_do_not_mix() -> None:
         Advisory(
             "A21",
             "security",
-            "",
             "",
             "",
             "",
