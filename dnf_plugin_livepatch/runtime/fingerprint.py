@@ -77,7 +77,9 @@ def save(paths: Paths, kernel: Kernel, before: Optional[str], database: str) -> 
     """
     if before is None:
         try:
+            state.step("before unlink converged")
             os.unlink(paths.converged)
+            state.step("after unlink converged")
         except FileNotFoundError:
             pass
         return

@@ -84,6 +84,7 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     state.step("after append journal")
     if size > MAX_BYTES:
         os.rename(paths.journal, paths.journal + ".1")
+        state.step("after rotate journal")
     if size > MAX_BYTES or size == 0:
         state.sync_dir(paths.state_dir)
     _tell(paths, event, clean)

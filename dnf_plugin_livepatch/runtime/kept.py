@@ -84,8 +84,10 @@ def _sweep(paths: Paths, release: str) -> None:
             if name.rpartition(".")[0] not in wanted:
                 state.step(f"before unlink {name}")
                 os.unlink(f"{folder}/{name}")
+                state.step(f"after unlink {name}")
         if not wanted:
             os.rmdir(folder)
+            state.step("after rmdir kept")
             # The kernel's own folder goes too when nothing else is left of a removed kernel.
             os.rmdir(os.path.dirname(folder))
     except OSError:

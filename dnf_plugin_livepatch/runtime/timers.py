@@ -34,6 +34,7 @@ def _run(paths: Paths, argv: Sequence[str]) -> None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return  # during a shutdown systemd refuses: then there is no later
+    state.step("after " + argv[0])
 
 
 def watch(paths: Paths) -> None:
