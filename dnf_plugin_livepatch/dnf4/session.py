@@ -27,7 +27,7 @@ from typing import (
 from .. import brakes, messages, policy, profiles, support
 from .. import config as configs
 from .. import exposure as exposures
-from ..model import Exposure, InForce, Unfixable
+from ..model import Exposure, InForce, ReconcileResult, Unfixable
 from ..paths import Paths
 from ..runtime import kernel as kernels
 from . import brake, choose, goal, request, survey
@@ -374,20 +374,22 @@ class Session:
         except OSError as error:
             LOG.debug("livepatch: %s", error)
             result = None
-        if result is not None:
-            self.soft("reading what is in force", None, self._after)
         in_force = result.in_force if result is not None else ()
+        if result is not None:
+            # As status has it: what a vendor's client loaded closes what that says, not the advisories.
+            in_force = self.soft("reading what is in force", in_force, lambda: self._now(result))
         newest = self.soft("looking for a newer kernel", "", self._newer_kernel)
         after = self.exposure(in_force)
         lines, good = closing(result, expected, before, after, newest, self.base.sack.evr_cmp)
         Voice().lines(lines)
         return good
 
-    def _after(self) -> None:
+    def _now(self, result: ReconcileResult) -> Tuple[InForce, ...]:
         from ..runtime import status
 
-        seen = status.look(self.paths, self.kernel, self.inputs.cover)
+        seen = status.look(self.paths, self.kernel, self.inputs.cover, result)
         self.unfixable = status.unfixable(seen.stock.patches)
+        return seen.in_force
 
 
 def of(base: Any) -> Session:

@@ -268,6 +268,26 @@ def test_the_vendors_client_loads_what_the_transaction_brought(vendor_lab, profi
     host.drop()
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["named", "no id"])
+def test_dnf_says_to_be_closed_what_the_client_says(vendor_lab, named):
+    """The advisories know a CVE of the package; a client that names none has closed nothing for sure."""
+    vendor = next(v for v in vendors.VENDORS if v.profile == "ksplice")
+    host = vendor_lab.host()
+    one = VendorHost(host, vendor)
+    one.use("fix")
+    for program in CLIENTS["ksplice"]:
+        folder = "/usr/bin/" if program == "uptrack-uname" else "/usr/sbin/"
+        shutil.copy(os.path.join(STANDINS, "uptrack.py"), host.path(folder + program))
+    host.write("/usr/sbin/available", f"[49jdhygv] {vendors.OPEN if named else 'A fix'}: one.\n")
+    host.write("/etc/vendor-modules", "client uptrack\n")
+    answer = one.dnf("upgrade")
+    assert answer.code == 0 and f"Live patch {vendor.best} is in force" in answer.out, answer.text
+    assert (f"CVEs closed now: {vendors.OPEN}" in answer.out) is named, answer.text
+    later = f"until a reboot into kernel {vendor.newer.version}-{vendor.newer.release}: {vendors.OPEN}"
+    assert (later in answer.out) is not named, answer.text
+    host.drop()
+
+
 def syscare(host: Host, *rpms) -> None:
     """Give ``host`` the stand-in for syscare; it lists the patches of ``rpms``, none of them applied."""
     shutil.copy(os.path.join(STANDINS, "syscare.py"), host.path("/usr/bin/syscare"))
