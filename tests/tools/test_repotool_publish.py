@@ -67,8 +67,8 @@ def test_dnf_installs_and_upgrades_what_is_published(repo, key, second, tmp_path
         assert V1 in client.installed()
         told = publish(repo, key, *second).stdout
         assert f"+ {V2}" in told
-        client.dnf("upgrade", "--cve", "CVE-2024-26642")
-        assert V2 in client.installed() and V1 not in client.installed()
+        said = client.dnf("upgrade", "--cve", "CVE-2024-26642")
+        assert V2 in client.installed() and V1 not in client.installed(), said.stdout + said.stderr
         listed = client.dnf("updateinfo", "list", "--installed", "--with-cve").stdout
         assert "CVE-2024-26642" in listed and "CVE-2024-1086" in listed
 
