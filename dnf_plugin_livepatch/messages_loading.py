@@ -236,7 +236,7 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
     ),
     "function-probed": (
         "warning",
-        "Function {function}, which is to be patched, is probed or traced now: {probe}.",
+        "Function {function}, which the live patch replaces, is probed or traced now: {probe}.",
         "The probe may see the old function only; set it again after the load.",
     ),
     "load-no-key": (
@@ -294,5 +294,10 @@ LOADING: Dict[str, Tuple[str, str, str]] = {
         "error",
         "A health check failed with live patch {nevra}: {why}. {then}.",
         "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries it again.",
+    ),
+    "oops-while-loading": (
+        "error",
+        "The kernel had an oops in live patch {nevra} as soon as it was loaded: {why}. {then}.",
+        "Report it to whoever made the patch, with the output of dmesg.",
     ),
 }

@@ -247,11 +247,15 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
 
     def work(state_of: guard.Guard) -> None:
         old = state_of.records.get(wanted.nevra, guard.Record("idle"))
+        uptime = kernels.uptime(run.paths)
+        if old.state != "loading" or old.boot_id != run.kernel.boot_id:
+            # Of a set, and of a run that was killed, from its first module on.
+            old = old._replace(began=uptime, taint=kernels.taint(run.paths))
         state_of.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,
             since=state.now(),
-            uptime=kernels.uptime(run.paths),
+            uptime=uptime,
             modules=tuple(item.name for item in wanted.modules),
             reason="",
         )

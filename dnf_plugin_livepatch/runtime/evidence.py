@@ -25,7 +25,8 @@ _HEADER = re.compile(
     r"BUG: |kernel BUG at|Oops|general protection fault|Kernel panic|Unable to handle kernel"
     r"|Panic#|Internal error|invalid opcode|divide error|double fault|stack segment"
 )
-_FRAME = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[([A-Za-z0-9_]+)[ \]]")
+# "? " marks what was left on the stack by an earlier call: it took no part in this one.
+_FRAME = re.compile(r"(\? )?[^\s?]+\+0x[0-9a-f]+/0x[0-9a-f]+ \[([A-Za-z0-9_]+)[ \]]")
 _END = "---[ end "
 
 
@@ -39,7 +40,7 @@ def oops_in(text: str, modules: Iterable[str]) -> str:
                 heading, left = line, _REPORT
         else:
             left = 0 if _END in line else left - 1
-        if left and any(name in wanted for name in _FRAME.findall(line)):
+        if left and any(not stale and name in wanted for stale, name in _FRAME.findall(line)):
             return "".join(c if c.isprintable() else " " for c in heading.strip())[:200]
     return ""
 
@@ -74,8 +75,8 @@ def ring_buffer(paths: Paths, since: float) -> str:
 
 
 def of_this_boot(paths: Paths, record: "Record") -> str:
-    """The heading of an oops of this boot that names a module of ``record``; "" if there is none."""
-    return oops_in(ring_buffer(paths, max(0.0, record.uptime - 1)), record.modules)
+    """The heading of an oops of this boot, since it was being loaded, that names a module of ``record``."""
+    return oops_in(ring_buffer(paths, max(0.0, record.began - 1)), record.modules)
 
 
 def _saved(paths: Paths, since: float) -> Iterable[str]:

@@ -26,18 +26,20 @@ _T = TypeVar("_T")
 
 
 class Record(NamedTuple):
-    """What is known of one package. ``uptime`` is when it was loaded, in seconds of boot ``boot_id``.
+    """What is known of one package. ``uptime`` is when it was loaded, in seconds of boot ``boot_id``, and
+    ``began`` when its loading began: an oops from then on may be its own.
 
     ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` tells who blocked it
     (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` says that it has
     been good once, ``asked`` that the health checks passed in this boot; ``taint`` are the kernel's taint
-    bits from before it settled.
+    bits from before it was loaded.
     """
 
     state: str
     boot_id: str = ""
     since: str = ""
     uptime: float = 0.0
+    began: float = 0.0
     modules: Tuple[str, ...] = ()
     strikes: int = 0
     reason: str = ""
@@ -127,6 +129,7 @@ def _record(value: object) -> Record:
     return Record(
         state=str(data["state"]),
         uptime=_number(data.get("uptime", 0)),
+        began=_number(data.get("began", data.get("uptime", 0))),
         modules=tuple(_text(item, MODULE) for item in _list(data.get("modules", []))),
         strikes=int(_number(data.get("strikes", 0))),
         tries=int(_number(data.get("tries", 0))),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Copies of the modules that were in force last, for when a newer package turns out to be bad.
+"""Copies of the modules that were in force last and good, for when a newer package turns out to be bad.
 
 RPM takes the files of v1 away when v2 arrives. If v2 is then blocked, the copy of v1 is what the
 next boot loads. Copies lie below /usr/lib/modules, where SELinux policy lets modules be loaded from.
@@ -46,13 +46,21 @@ def keep(
 
     def work(state_of: guard.Guard) -> None:
         others = [item for item in state_of.kept if (item.nevra, item.release) != (nevra, release)]
-        here = [item for item in others if item.release == release][: GENERATIONS - 1]
+        here = [item for item in others if item.release == release]
+        # Rather one that was good for settle_time than a newer one that nobody knows much of yet.
+        here.sort(key=lambda item: not _proved(state_of, item.nevra))
+        del here[GENERATIONS - 1 :]
         elsewhere = [item for item in others if item.release != release]
         state_of.kept = [guard.Kept(nevra, release, tuple(copies), cves), *here, *elsewhere]
 
     guard.change(paths, work)
     _sweep(paths, release)
     return ""
+
+
+def _proved(state_of: guard.Guard, nevra: str) -> bool:
+    record = state_of.records.get(nevra)
+    return record is not None and record.proved
 
 
 def _digest(path: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..messages import problem
-from ..model import Manifest, Problem
+from ..model import LoadedPatch, Manifest, Problem
 from ..paths import Paths
 from . import klp
 from .state import read_bytes
@@ -27,8 +27,8 @@ _TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
 _HANDLER = re.compile(r"[\w.]*(?:bpf_trampoline|fprobe)[\w.]*")
 
 
-def on_functions(paths: Paths, told: Manifest) -> List[Problem]:
-    """A warning for each function that ``told`` replaces and somebody probes or traces now."""
+def on_functions(paths: Paths, told: Union[Manifest, LoadedPatch]) -> List[Problem]:
+    """A warning for each function that ``told`` replaces and somebody else probes or traces now."""
     names: Set[str] = {function.name for function in told.functions}
     probes: Dict[str, str] = {}
     for name, probe in _kprobes(paths):

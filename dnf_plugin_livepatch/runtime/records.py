@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..messages import problem
-from . import guard, health, kept, klp, probes, state
+from . import evidence, guard, health, kept, klp, probes, state
 from . import kernel as kernels
 
 if TYPE_CHECKING:
@@ -94,15 +94,27 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
     known = wanted.kept or record.proved
     booting = os.path.exists(run.paths.booting)
+    uptime = kernels.uptime(run.paths)
+    mine = record.state == "loading" and record.boot_id == run.kernel.boot_id
+    if not mine:  # somebody else loaded it: what was before is not known to be its doing
+        record = record._replace(began=uptime, taint=kernels.taint(run.paths))
     failed = "" if known or booting else health.failing(run.config)
-    if failed:
-        out = block(run, wanted.nevra, f"health check failed: {failed}")
+    oops = evidence.of_this_boot(run.paths, record) if mine else ""
+    if failed or oops:
+        why = f"the kernel reported: {oops}" if oops else f"health check failed: {failed}"
+        out = block(run, wanted.nevra, why)
         then = "It is blocked and taken back" if out else "It stays in force"
-        run.add(problem("health-check-failed", nevra=wanted.nevra, why=failed, then=then))
+        name = "oops-while-loading" if oops else "health-check-failed"
+        run.add(problem(name, nevra=wanted.nevra, why=oops or failed, then=then))
         return out
     idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
     if idle:
         run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
+    for module in wanted.modules:
+        # Where no manifest named the functions before, the kernel does now.
+        loaded = klp.one(run.paths, module.name) if module.manifest is None else None
+        for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
+            run.add(found)
     try:
         why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
         kept.tidy(run.paths, run.kernel.release)
@@ -119,10 +131,11 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         retry_at="",
         since=state.now(),
         uptime=kernels.uptime(run.paths),
+        began=record.began,
         boot_id=run.kernel.boot_id,
         # What was in the kernel before this record began is watched for an oops as well.
         modules=tuple(module.name for module in wanted.modules),
         asked=known or not booting,
-        taint=kernels.taint(run.paths),
+        taint=record.taint,
     )
     return False

@@ -289,6 +289,10 @@ class Host:
             f"/sys/module/{info.name}/notes/.note.gnu.build-id",
             note("ee" * 20) if behave == "liar" else note(info.build_id),
         )
+        if behave == "oops":
+            with open(self.paths.at("/proc/uptime"), encoding="ascii") as file:
+                at = int(float(file.read().split()[0]) * 1e6)
+            self.put("/dev/kmsg", f"4,1,{at},-;BUG: x\n4,2,{at},-; f+0x1/0x2 [{info.name}]\n")
         stalls = behave == "stall" and not os.path.exists(self.paths.at("/no-stall"))
         self.put(self._sysfs(info.name, "transition"), "1\n" if stalls else "0\n")
         self.put(self._sysfs(info.name, "vmlinux/cmdline_proc_show,1/x"), "")

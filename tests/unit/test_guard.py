@@ -71,7 +71,7 @@ def test_judge(record, clean, found):
 def test_write_and_read_are_inverse(paths):
     def work(state_of):
         state_of.records[NEVRA] = guard.Record(
-            "stalled", "b", "t", 3.5, ("lp_1",), 1, "why", "guard", 2, "when", True
+            "stalled", "b", "t", 3.5, 2.5, ("lp_1",), 1, "why", "guard", 2, "when", True
         )
         state_of.owned["lp_1"] = guard.Owned(NEVRA, "ab" * 20, "b", 3)
         state_of.held[NEVRA] = "b"

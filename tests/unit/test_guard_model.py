@@ -35,7 +35,7 @@ from dnf_plugin_livepatch.runtime import cli, guard, inventory, reconcile, reque
 WALKS, DEPTH = 400, 25
 SEEN: Set[Tuple[object, ...]] = set()
 COUNTS: "Counter[str]" = Counter()
-BEHAVIOUR = {"1": "", "2": "", "3": "panic", "4": "crash", "5": "stall"}
+BEHAVIOUR = {"1": "", "2": "", "3": "panic", "4": "crash", "5": "stall", "6": "oops"}
 OOPS = "4,1,{us},-;BUG: x\n4,2,{us},-; f+0x1/0x2 [{module}]\n"
 
 #: Where an actor is cut off, 0 for not at all, and how: its process is killed, or the host loses its power.
@@ -116,6 +116,7 @@ class Machine(RuleBasedStateMachine):
         work = partial(reconcile.reconcile, self.host.paths, self.host.config)
         if self._do(work, cut):
             self.torn = False
+            assert "lp_6" not in self.host.running(), "the kernel had an oops in it as soon as it was in"
 
     def _look(self, cut: Cut, busy: bool = False) -> None:
         """The settle unit, when its timer fires; ``busy`` when another run has the lock and keeps it."""
@@ -140,7 +141,7 @@ class Machine(RuleBasedStateMachine):
 
     def _bad_inside(self) -> bool:
         """Is what oopsed in force still?"""
-        if self.oopsed not in self._in_kernel():
+        if self.oopsed and self.oopsed not in self._in_kernel():
             self.oopsed = ""
             self.host.put("/dev/kmsg", "")
         return bool(self.oopsed)
