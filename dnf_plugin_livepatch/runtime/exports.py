@@ -45,6 +45,16 @@ def _seconds(moment: str) -> float:
         return float("nan")
 
 
+def not_known(report: Report) -> bool:
+    """Whether an empty list of open CVEs would claim what nobody knows.
+
+    Where the advisories are a lower bound, what they list counts; that nothing is left of it says nothing.
+    """
+    quality = report.exposure.quality
+    opened = report.rows(OPEN) or report.rows(REBOOT_ONLY)
+    return quality == exposures.UNKNOWN or (quality != exposures.EXACT and not opened)
+
+
 def _counts(report: Report) -> List[Tuple[Labels, float]]:
     """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
     exact = report.exposure.quality == exposures.EXACT
@@ -120,7 +130,7 @@ def check(report: Report, advice: Advice) -> Tuple[int, str]:
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
     if report.state == "failed" or worst == exposures.rank("Critical"):
         code = 2
-    elif report.state == "unknown" or report.exposure.quality == exposures.UNKNOWN:
+    elif report.state == "unknown" or not_known(report):
         code = 3
     elif opened or warnings or report.state != "ok" or advice.code != NOT_NEEDED:
         code = 1
@@ -132,7 +142,7 @@ def check(report: Report, advice: Advice) -> Tuple[int, str]:
         *_words(report),
     ]
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
-    if report.exposure.quality == exposures.UNKNOWN:
+    if report.exposure.quality != exposures.EXACT:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
     if report.days_left is not None:
@@ -152,12 +162,15 @@ def _told(report: Report) -> List[str]:
 
 
 def motd(report: Report, advice: Advice) -> List[str]:
-    """One or two lines for whoever logs in; none when all is well."""
-    if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED:
+    """One to three lines for whoever logs in; none when all is well."""
+    blind = not_known(report)
+    if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED and not blind:
         return []
-    text = f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."
+    lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
+    if blind:
+        lines.append(f"Not complete: {report.exposure.reason}.")
     action = views.next_action(report, advice)
-    return [text, f"Next: {action}"] if action else [text]
+    return [*lines, f"Next: {action}"] if action else lines
 
 
 def _quote(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Dict, Tuple
 
-from ..exposure import CLOSED_LIVE, UNKNOWN
+from ..exposure import CLOSED_LIVE
 from . import reboot, status, views
 from .evr import compare
 
@@ -58,7 +58,9 @@ def cves(context: Context) -> int:
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
     elif context.options.plain:
-        if report.exposure.quality == UNKNOWN:
+        from . import exports
+
+        if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
             print(f"livepatch: not known: {report.exposure.reason}", file=sys.stderr)
             return 1

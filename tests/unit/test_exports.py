@@ -56,13 +56,27 @@ def blind(host: Telling) -> None:
     pass
 
 
+PARTLY = {"quality": "lower-bound", "reason": "earlier ones may be missing"}
+
+
+def partly(host: Telling) -> None:
+    """Nothing open of what is known, but more may be."""
+    host.know((1000, "Important"), **PARTLY)
+    host.load(host.patch("1", "CVE-2026-1000"))
+
+
+def partly_open(host: Telling) -> None:
+    host.know((1000, "Important"), (2000, "Low"), **PARTLY)
+    host.load(host.patch("1", "CVE-2026-1000"))
+
+
 def hostile(host: Telling) -> None:
     before(host)
     host.host.put("/var/lib/livepatch/guard.json", '{"schema": "\\u001b[31m"}')
     host.host.put("/run/livepatch/result.json", "{" * 9000)
 
 
-STAGES = (before, stalled, after, rebooted, blind, hostile)
+STAGES = (before, stalled, after, rebooted, blind, partly, partly_open, hostile)
 Stage = Callable[[Telling], None]
 
 
@@ -100,7 +114,7 @@ def test_prometheus_reads_the_metrics(
         == 1
     )
     opened = found["livepatch_cves{state=open}"]
-    assert math.isnan(opened) if stage is blind else opened >= 0
+    assert math.isnan(opened) if stage in (blind, partly) else opened >= 0
 
 
 def test_metrics_follow_the_patch(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +144,8 @@ def test_metrics_are_written_as_a_whole(
         (after, 1, "WARNING"),
         (rebooted, 0, "OK"),
         (blind, 3, "UNKNOWN"),
+        (partly, 3, "UNKNOWN"),
+        (partly_open, 1, "WARNING"),
     ],
 )
 def test_nagios(
@@ -140,6 +156,7 @@ def test_nagios(
     assert got == code and line.startswith(f"LIVEPATCH {word} - kernel 6.12.1-1.x86_64")
     assert line.count("\n") == 1 and line.count("|") <= 1
     assert json.loads(run(capsys, "check", "--json")[1])["code"] == code
+    assert ("earlier ones may be missing" in line) is (stage in (partly, partly_open)), "it says why"
 
 
 def test_an_open_critical_cve_is_critical(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,3 +229,11 @@ def test_motd(host: Telling, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "CVEs open 2" in text and "Next: dnf upgrade" in text
     target = tmp_path / "run" / "motd.d" / "livepatch"
     assert run(capsys, "motd", "--output", str(target)) == (0, "") and target.read_text() == text
+
+
+def test_motd_says_what_is_not_known(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    partly(host)
+    text = run(capsys, "motd")[1]
+    assert "CVEs open unknown" in text and "\nNot complete: earlier ones may be missing.\n" in text
+    host.know((1000, "Important"), (2000, "Low"), **PARTLY)
+    assert "CVEs open at least 1" in run(capsys, "motd")[1]
