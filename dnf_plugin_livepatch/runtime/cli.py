@@ -56,6 +56,7 @@ VERBS: Dict[str, Verb] = {
         "cves",
         "list the CVEs of the running kernel and their state",
         {"--plain": "only CVEs that are not closed, one a line"},
+        False,
     ),
     "list": Verb("tell", "patches", "list the live patches, installed or loaded"),
     "reconcile": Verb(
@@ -114,28 +115,47 @@ class Context:
         self.settings, self.faults = config.read(self.paths.config)
 
     @property
+    def _output(self) -> str:
+        """The file of --output; "" where none is given, and for the verbs that have no such option."""
+        return getattr(self.options, "output", None) or ""
+
+    @property
     def colour(self) -> bool:
-        """Whether standard output is a terminal that wants colours."""
+        """Whether what is told goes to a terminal that wants colours."""
+        if self._output:
+            return False
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     @property
     def width(self) -> int:
-        """The columns of the terminal that standard output is; 0, which is no limit, where it is none."""
+        """The columns of the terminal that is written to; 0, which is no limit, where it is none."""
+        if self._output:
+            return 0
         try:
             return os.get_terminal_size(sys.stdout.fileno()).columns
         except (OSError, ValueError):
             return 0
 
+    def put(self, text: str) -> None:
+        """Print ``text``, or write it to --output as a whole: readers never see half a file."""
+        if self._output:
+            from . import state
+
+            state.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
+        else:
+            sys.stdout.write(text)
+
     def json(self, data: Dict[str, Any]) -> None:
-        """Print ``data`` with the schema number, and nothing else, on standard output."""
+        """Tell ``data`` with the schema number, and nothing else."""
         import json
 
-        print(json.dumps({"schema": 1, **data}, indent=1))
+        self.put(json.dumps({"schema": 1, **data}, indent=1) + "\n")
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Print ``lines``, with nothing in them that could drive a terminal but our own colours."""
-        for line in lines:
-            print("".join(c if c.isprintable() or (c == "\033" and self.colour) else "?" for c in line))
+        """Tell ``lines``, with nothing in them that could drive a terminal but our own colours."""
+        kept = "\033" if self.colour else ""
+        safe = ["".join(c if c.isprintable() or c == kept else "?" for c in line) for line in lines]
+        self.put("".join(line + "\n" for line in safe))
 
 
 def _options(name: str, parser: "argparse.ArgumentParser") -> None:
@@ -156,7 +176,7 @@ def _options(name: str, parser: "argparse.ArgumentParser") -> None:
         from . import profiles_cli
 
         profiles_cli.configure(parser)
-    elif name in ("metrics", "vex", "motd"):
+    elif name in ("cves", "metrics", "vex", "motd"):
         parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 
 

@@ -15,22 +15,14 @@ if TYPE_CHECKING:
     from .cli import Context
 
 
-def _put(context: Context, text: str) -> int:
-    """Print ``text``, or write it to --output as a whole: readers never see half a file."""
-    if context.options.output:
-        state.write_bytes(os.path.abspath(context.options.output), text.encode("utf-8"))
-    else:
-        sys.stdout.write(text)
-    return 0
-
-
 def metrics(context: Context) -> int:
     """Metrics for node_exporter's textfile collector."""
     report, advice = look(context)
     if context.options.json:
         context.json(views.body(report, advice))
-        return 0
-    return _put(context, exports.metrics(report, advice))
+    else:
+        context.put(exports.metrics(report, advice))
+    return 0
 
 
 def check(context: Context) -> int:
@@ -55,7 +47,8 @@ def vex(context: Context) -> int:
         problem = messages.problem("vex-empty", why=why)
         print(f"livepatch: {problem.text} {problem.remedy}", file=sys.stderr)
         return 1
-    return _put(context, json.dumps(document, indent=1) + "\n")
+    context.put(json.dumps(document, indent=1) + "\n")
+    return 0
 
 
 def _distribution(context: Context) -> str:
@@ -79,5 +72,6 @@ def motd(context: Context) -> int:
     lines = exports.motd(report, advice)
     if context.options.json:
         context.json({"lines": lines})
-        return 0
-    return _put(context, "".join(f"{line}\n" for line in lines))
+    else:
+        context.put("".join(f"{line}\n" for line in lines))
+    return 0

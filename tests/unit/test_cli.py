@@ -159,6 +159,47 @@ def test_plain_cves_fail_when_nothing_is_known(host: Telling, capsys: pytest.Cap
     assert out.out == "" and "no dnf run" in out.err
 
 
+def test_plain_cves_of_a_lower_bound_are_those_known_never_none(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = {"quality": "lower-bound", "reason": "earlier ones may be missing"}
+    host.know((1000, "Important"), (2000, "Low"), **some)
+    patch = host.patch("1", "CVE-2026-1000")
+    host.load(patch)
+    assert cli.main(["cves", "--plain"]) == 0
+    assert capsys.readouterr().out == "CVE-2026-2000\n"
+    host.know((1000, "Important"), **some)
+    assert cli.main(["cves", "--plain"]) == 1
+    out = capsys.readouterr()
+    assert out.out == "" and out.err == "livepatch: not known: earlier ones may be missing\n"
+    assert cli.main(["cves"]) == 0 and "Not complete (lower-bound)" in capsys.readouterr().out
+
+
+def test_a_list_of_cves_is_written_as_a_whole_or_not_at_all(
+    host: Telling, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "scanner" / "open-cves"
+
+    def written(*words: str) -> "tuple[int, str]":
+        code = cli.main(["cves", *words, "--output", str(target)])
+        assert capsys.readouterr().out == "" and os.listdir(target.parent) == ["open-cves"]
+        return code, target.read_text()
+
+    host.know((1000, "Important"), (2000, "Low"))
+    assert written("--plain") == (0, "CVE-2026-1000\nCVE-2026-2000\n")
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert json.loads(written("--json")[1])["exposure"]["quality"] == "exact"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert "\033" not in written()[1], "a file has no colours"
+    before = written("--plain")[1]
+    host.remove_cache()
+    assert written("--plain") == (1, before), "what is not known replaces nothing"
+    host.know((1000, "Important"), (2000, "Low"))
+    monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    assert cli.main(["cves", "--plain", "--output", str(target)]) == 1 and target.read_text() == before
+    assert "No space left" in capsys.readouterr().err
+
+
 LONG = ("all", "kernel-name", "nodename", "kernel-release", "kernel-version", "machine", "processor")
 LONG += ("hardware-platform", "operating-system")
 
@@ -333,6 +374,7 @@ def test_completion_knows_every_verb_and_option() -> None:
         ("livepatch st", {"status"}),
         ("livepatch status --", {"--functions", "--json", "--help"}),
         ("livepatch unload --t", {"--this-boot"}),
+        ("livepatch cves --", {"--plain", "--output", "--json", "--help"}),
     ):
         typed = words + ("''" if words.endswith(" ") else "")
         code = (
