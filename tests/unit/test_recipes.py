@@ -137,6 +137,72 @@ def test_node_exporter(host: Telling, tmp_path: Path) -> None:
     assert list(text_string_to_metric_families((tmp_path / "livepatch.prom").read_text()))
 
 
+class StandInForPrometheus:
+    """Fires alerts as Prometheus does, for the few forms of expression that the recipes have.
+
+    Samples that do not match or compare are dropped; a sum over a NaN is NaN.
+    """
+
+    SELECTOR = r"(?P<name>\w+)\{(?P<label>\w+)(?P<how>=~|!=|=)\"(?P<value>[^\"]+)\"\}"
+    EXPRESSION = re.compile(
+        rf"(?P<sum>sum by \(instance\) \()?{SELECTOR}(?: (?P<each>>) 0)?\)? (?P<test>>|==) (?P<limit>[01])\Z"
+    )
+
+    def __init__(self, text: str) -> None:
+        self.samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+
+    def fires(self, expression: str) -> bool:
+        match = self.EXPRESSION.match(expression)
+        assert match, expression
+        found = match.groupdict()
+        named = [sample for sample in self.samples if sample.name == found["name"]]
+        assert named and all(found["label"] in sample.labels for sample in named), "it is a metric of ours"
+        words = {sample.labels[found["label"]] for sample in named}
+        wanted = set(found["value"].split("|")) if found["how"] == "=~" else {found["value"]}
+        assert wanted <= words, "each of its values is one that we tell"
+        chosen = words - wanted if found["how"] == "!=" else wanted
+        values = [sample.value for sample in named if sample.labels[found["label"]] in chosen]
+        if found["each"]:
+            values = [value for value in values if value > 0]
+        if found["sum"]:
+            values = [sum(values)] if values else []
+        limit = float(found["limit"])
+        return any(value > limit if found["test"] == ">" else value == limit for value in values)
+
+
+def alerts(host: Telling, tmp_path: Path) -> "set[str]":
+    """The alerts of the recipe that fire for what the host tells now."""
+    assert run(host, tmp_path, "node_exporter", TEXTFILE_DIR=str(tmp_path)).returncode == 0
+    prometheus = StandInForPrometheus((tmp_path / "livepatch.prom").read_text())
+    rules = yaml.safe_load(blocks()["prometheus"])
+    return {rule["alert"] for rule in rules if prometheus.fires(rule["expr"])}
+
+
+def test_prometheus_alerts(host: Telling, tmp_path: Path) -> None:
+    assert alerts(host, tmp_path) == {"KernelCvesUnknown"}, "nothing is known"
+    host.know((1000, "Important"))
+    assert alerts(host, tmp_path) == {"KernelCvesOpen"}
+    some = {"quality": "lower-bound", "reason": "earlier ones may be missing"}
+    host.know((1000, "Important"), **some)
+    assert alerts(host, tmp_path) == {"KernelCvesOpen", "KernelCvesUnknown"}, "reboot-only is NaN here"
+    patch = host.patch("1", "CVE-2026-1000")
+    assert "LivePatchNotInForce" in alerts(host, tmp_path)
+    host.load(patch)
+    assert alerts(host, tmp_path) == {"KernelCvesUnknown"}
+    host.know((1000, "Important"))
+    assert alerts(host, tmp_path) == set()
+
+
+def test_a_scanners_list(host: Telling, tmp_path: Path) -> None:
+    where = {"SCANNER_DIR": str(tmp_path / "scanner")}
+    host.know((1000, "Important"))
+    assert run(host, tmp_path, "scanner", **where).returncode == 0
+    assert (tmp_path / "scanner" / "open-cves").read_text() == "CVE-2026-1000\n"
+    host.remove_cache()
+    assert run(host, tmp_path, "scanner", **where).returncode == 1
+    assert (tmp_path / "scanner" / "open-cves").read_text() == "CVE-2026-1000\n"
+
+
 def test_nagios(host: Telling, tmp_path: Path) -> None:
     host.know()
     done = run(host, tmp_path, "nagios")
