@@ -174,7 +174,8 @@ CATALOGUE: Dict[str, Message] = {
     "no-such-package": Message(
         "error",
         "Nothing is changed: {why}.",
-        "'livepatch list' shows the packages; give the name as it is printed there.",
+        "'livepatch list' and 'dnf livepatch list --available' show the packages; give the name as it is"
+        " printed there.",
     ),
     "support-ends": Message(
         "warning",

@@ -113,6 +113,17 @@ def _named(context: Context, name: str, out: bool = False) -> Tuple[str, str]:
     return "", ""
 
 
+def _full(name: str) -> str:
+    """``name`` as DNF writes a NEVRA, "" for less than that, which would match no package."""
+    from ..releases import ARCHES, parse_nevra
+
+    try:
+        nevra = parse_nevra(name)
+    except ValueError:
+        return ""
+    return str(nevra) if nevra.arch in (*ARCHES, "noarch") else ""
+
+
 def unload(context: Context) -> int:
     """Take a live patch out of the kernel and keep it out."""
     from . import klp
@@ -132,9 +143,10 @@ def block(context: Context) -> int:
     from . import guard, journal, state
 
     reason = context.options.reason or "blocked by the administrator"
-    name = _named(context, context.options.package)[0] or context.options.package
-    if name.count("-") < 2:
-        why = f"{name} is no installed or loaded live patch, nor a full NEVRA"
+    asked = context.options.package
+    name = _named(context, asked)[0] or _full(asked)
+    if not name:
+        why = f"{asked} is no installed or loaded live patch, nor a full name-version-release.arch"
         return _refused(context, problem("no-such-package", why=why))
     try:
         guard.block(context.paths, name, reason)
@@ -149,7 +161,8 @@ def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
     from . import guard, journal, state
 
-    name = _named(context, context.options.package, out=True)[0] or context.options.package
+    asked = context.options.package
+    name = _named(context, asked, out=True)[0] or _full(asked) or asked
     try:
         changed = guard.unblock(context.paths, name)
     except state.Broken as error:

@@ -134,6 +134,39 @@ def test_a_patch_may_be_called_by_any_of_its_names(host: Telling) -> None:
     assert cli.main(["block", "nosuch"]) == 1 and not guard.blocked(host.paths)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kpatch-patch-5_14_0-427_13_1",
+        "kpatch-patch-5_14_0-427_13_1-1-3.el9_4",
+        "kpatch-patch-5_14_0-427_13_1-1-3.el9_4.x86-64",
+        "kernel-livepatch-5.10.102-99.473",
+        "a-b-c.\u001b[31m",
+    ],
+)
+def test_what_could_match_no_package_is_not_blocked(
+    host: Telling, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["block", name]) == 1 and guard.blocked(host.paths) == {}
+    out = capsys.readouterr()
+    assert out.out == "" and "name-version-release.arch" in out.err and "livepatch list" in out.err
+    assert "\033" not in out.err
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64", "ppc64le", "s390x", "noarch"])
+def test_a_package_that_is_not_here_yet_is_blocked_by_its_full_name(host: Telling, arch: str) -> None:
+    full = f"kpatch-patch-5_14_0-427_13_1-1-3.el9_4.{arch}"
+    for asked in (full, "0:" + full, full.replace("-1-3.", "-0:1-3."), f"/tmp/{full}.rpm"):
+        assert cli.main(["block", asked]) == 0
+        assert list(guard.blocked(host.paths)) == [full], "as DNF writes it, else it hides nothing"
+        assert cli.main(["unblock", asked]) == 0 and not guard.blocked(host.paths)
+
+
+def test_a_block_by_less_than_a_full_name_can_be_lifted(host: Telling) -> None:
+    guard.block(host.paths, "kpatch-patch-5_14_0-427_13_1", "from a release that took it")
+    assert cli.main(["unblock", "kpatch-patch-5_14_0-427_13_1"]) == 0 and not guard.blocked(host.paths)
+
+
 def test_history(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     host.patch("1", "CVE-2026-1000")
     cli.main(["reconcile"])
