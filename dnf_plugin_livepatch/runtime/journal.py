@@ -77,7 +77,10 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + line + "\n").encode("ascii"))
+        # What an earlier entry left torn is closed off; what a full disk cuts off of this one is an error.
+        left = memoryview((("\n" if torn else "") + line + "\n").encode("ascii"))
+        while left:
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

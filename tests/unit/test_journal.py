@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import socket
 import sqlite3
 import tempfile
@@ -46,6 +47,29 @@ def test_a_torn_line_is_left_out_and_closed_off(paths, cut):
     journal.append(paths, "good", nevra="x")
     assert [entry.event for entry in journal.read(paths)][-1] == "good"
     assert journal.read(paths)[0].event == "load"
+
+
+def test_a_write_that_is_cut_short_goes_on(paths, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:7]))
+    journal.append(paths, "load", module="lp_1")
+    assert [entry.facts for entry in journal.read(paths)] == [{"module": "lp_1"}]
+
+
+def test_an_entry_that_does_not_fit_is_an_error_and_the_next_one_is_whole(paths):
+    journal.append(paths, "load", module="lp_1")
+    size = os.path.getsize(paths.journal)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a disk that is nearly full, the kernel writes what still fits and refuses only the rest.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, old[1]))
+    try:
+        with pytest.raises(OSError):
+            journal.append(paths, "unload", module="lp_1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert os.path.getsize(paths.journal) == size + 40
+    journal.append(paths, "good", nevra="x")
+    assert [entry.event for entry in journal.read(paths)] == ["load", "good"]
 
 
 def test_it_stays_small(paths, monkeypatch):
