@@ -61,7 +61,7 @@ def turn(note: record.PatchNote, nevra: str, host: Host) -> str:
     percent = record.share(note, host.now)
     if percent >= 100:
         return ""
-    place = record.bucket(host.machine_id, nevra)
+    place = record.bucket(host.machine_id, note.advisory or nevra)
     if place < percent:
         return ""
     return next((step.since for step in note.rollout if step.percent > place), "never")

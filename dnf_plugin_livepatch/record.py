@@ -35,6 +35,7 @@ MAX_ITEMS = 4096
 NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
 _STAMP = re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]\Z")
+ADVISORY = re.compile(r"[!-~]{1,200}\Z")
 
 
 class RecordError(ValueError):
@@ -58,13 +59,14 @@ class Withdrawn(NamedTuple):
 class PatchNote(NamedTuple):
     """What the repository says of one live-patch package.
 
-    ``issued`` is when it was first published ("" for unknown). ``rollout`` is in order of time;
-    empty means everybody. ``withdrawn`` is None for a patch that stands.
+    ``issued`` is when it was first published, ``advisory`` the id of its advisory ("" for unknown).
+    ``rollout`` is in order of time; empty means everybody. ``withdrawn`` is None for a patch that stands.
     """
 
     issued: str = ""
     rollout: Tuple[Step, ...] = ()
     withdrawn: Optional[Withdrawn] = None
+    advisory: str = ""
 
 
 class KernelNote(NamedTuple):
@@ -96,11 +98,15 @@ def share(patch: PatchNote, now: str) -> int:
     return max((step.percent for step in patch.rollout if step.since <= now), default=0)
 
 
-def bucket(machine_id: str, nevra: str) -> int:
-    """This host's place, 0 to 99, in the rollout of ``nevra``: stable, and another for every patch."""
+def bucket(machine_id: str, fix: str) -> int:
+    """This host's place, 0 to 99, in the rollout of ``fix``: stable, and another for every one.
+
+    ``fix`` is the id of an advisory, so that what is built again for it, and for other kernels, comes to the
+    same hosts first; the NEVRA of a patch whose advisory the record does not name.
+    """
     import hashlib  # only a repository with a rollout pays for this import
 
-    digest = hashlib.sha256(f"{machine_id}\0{nevra}".encode("utf-8", "replace")).digest()
+    digest = hashlib.sha256(f"{machine_id}\0{fix}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") % 100
 
 
@@ -109,7 +115,7 @@ def offered(patch: PatchNote, nevra: str, machine_id: str, now: str) -> bool:
     if patch.withdrawn is not None:
         return False
     percent = share(patch, now)
-    return percent >= 100 or bucket(machine_id, nevra) < percent
+    return percent >= 100 or bucket(machine_id, patch.advisory or nevra) < percent
 
 
 def supported(note: KernelNote, now: str) -> Optional[bool]:
@@ -176,10 +182,14 @@ def _patch(value: object) -> PatchNote:
         withdrawn = Withdrawn(
             _moment(item.get("since"), "withdrawn.since"), _reason(item.get("reason"), "withdrawn.reason")
         )
+    advisory = data.get("advisory", "")
+    if not isinstance(advisory, str) or (advisory and not ADVISORY.match(advisory)):
+        raise RecordError(f"advisory is no id: {str(advisory)[:40]!r}")
     return PatchNote(
         issued=_time(data.get("issued"), "issued"),
         rollout=tuple(sorted(_step(item) for item in _list(data.get("rollout", []), "rollout"))),
         withdrawn=withdrawn,
+        advisory=advisory,
     )
 
 
@@ -223,6 +233,8 @@ def _patch_data(note: PatchNote) -> Dict[str, Any]:
     data: Dict[str, Any] = {}
     if note.issued:
         data["issued"] = note.issued
+    if note.advisory:
+        data["advisory"] = note.advisory
     if note.rollout:
         data["rollout"] = [step._asdict() for step in note.rollout]
     if note.withdrawn is not None:

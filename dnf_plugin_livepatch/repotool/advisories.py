@@ -17,7 +17,7 @@ from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Op
 import createrepo_c as cr
 
 from ..model import Manifest, Nevra, Unfixable
-from ..record import KernelNote, PatchNote, Record, Step
+from ..record import ADVISORY, KernelNote, PatchNote, Record, Step
 from .errors import ToolError
 from .metadata import Update, advisory_view, issued_of, update_of
 from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings
@@ -311,12 +311,12 @@ def note(
     items: Iterable[Incoming],
     texts: Mapping[str, KernelText],
     steps: Sequence[Tuple[int, int]],
-    issued: Mapping[str, str],
+    told_of: Mapping[str, Tuple[str, str]],
     now: str,
 ) -> Record:
     """The record with the live patches of ``items`` in it and what ``texts`` say of kernels.
 
-    ``issued`` gives the issue date by NEVRA text; a patch that is noted already keeps its own.
+    ``told_of`` gives issue date and advisory by NEVRA text; a patch that is noted already keeps its own.
     """
     kernels = dict(record.kernels)
     for item in items:
@@ -330,7 +330,10 @@ def note(
             ends = [manifest.support_end for manifest in told if manifest.support_end]
             patches = dict(old.patches)
             if nevra not in patches:
-                patches[nevra] = PatchNote(issued.get(nevra, now), rollout(steps, now))
+                issued, advisory = told_of.get(nevra, (now, ""))
+                patches[nevra] = PatchNote(
+                    issued, rollout(steps, now), advisory=advisory if ADVISORY.match(advisory) else ""
+                )
             kernels[release] = KernelNote(
                 max(ends) if ends else old.support_end, _ordered(unfixable, closed), patches
             )

@@ -284,8 +284,8 @@ def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: Advi
     updates, added, changed = advisories.merge(
         state.advisories, advisories.drafts(incoming, file, settings), settings, job.now
     )
-    dates = {
-        str(item.nevra): view.issued
+    told_of = {
+        str(item.nevra): (view.issued, view.id)
         for view in (metadata.advisory_view(u.record()) for u in updates if u.id in {*added, *changed})
         for item in view.packages
     }
@@ -297,7 +297,7 @@ def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: Advi
         for release, text in {**settings.kernels, **file.kernels}.items()
         if arches and (arch_of(release) in ("", *arches) or arches == {"noarch"})
     }
-    record = advisories.note(state.record, incoming, texts, steps, dates, job.now)
+    record = advisories.note(state.record, incoming, texts, steps, told_of, job.now)
     new = Next(packages, updates, record, files)
     return new._replace(findings=gate(state, new, [package for _, package in group], job))
 

@@ -112,6 +112,7 @@ def test_an_advisory_file_wins_and_cannot_change_the_issue_date(repo, key, secon
     note = record.parse(loaded(repo).record).kernels[KERNEL]
     assert note.support_end == "2028-01-01" and note.unfixable[0].cve == "CVE-2022-4269"
     assert [step.percent for step in note.patches[V2].rollout] == [10, 100]
+    assert note.patches[V2].advisory in advisories(repo)
     file.write_text(file.read_text().replace("2026-11-01", "2026-11-02"))
     done = publish(repo, key, *second, more=file_of, check=False)
     assert done.returncode == 1 and "[advisory-changed]" in done.stderr

@@ -28,6 +28,7 @@ FULL = {
             "patches": {
                 PATCH: {
                     "issued": "2026-11-20T10:00:00Z",
+                    "advisory": "KLP-2026:0001",
                     "rollout": [
                         {"since": "2026-11-21T00:00:00Z", "percent": 50},
                         {"since": "2026-11-20T00:00:00Z", "percent": 10},
@@ -50,6 +51,7 @@ patches = st.builds(
     st.one_of(st.just(""), times),
     st.lists(steps, max_size=3).map(lambda found: tuple(sorted(found))),
     st.one_of(st.none(), st.builds(record.Withdrawn, times, reasons)),
+    st.one_of(st.just(""), st.from_regex(record.ADVISORY, fullmatch=True)),
 )
 kernels = st.builds(
     record.KernelNote,
@@ -133,6 +135,8 @@ def test_any_json_is_a_record_or_a_record_error(data):
         (changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"), "reason"),
         (changed(["kernels", RELEASE, "patches", "a/b"], {}), "package"),
         (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), "issued"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "advisory"], "a b"), "advisory"),
+        (changed(["kernels", RELEASE, "patches", PATCH, "advisory"], 7), "advisory"),
         (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101), "percent"),
         (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True), "percent"),
         (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""), "since"),
