@@ -269,14 +269,19 @@ def _settled(
     run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome, replacing: bool
 ) -> bool:
     """Record how a load ended; whether the module is in force."""
+    from . import exposed
+
     if result.problem is not None and result.problem.id == "module-name-taken":
         return _overtaken(run, wanted, module, result.problem)
     run.add(result.problem)
     verb = "replace" if replacing and replaces(module) else "load"
     told = module.manifest
-    facts: Dict[str, object] = {"cves": wanted.cves, "source": "kept" if wanted.kept else "package"}
+    facts = exposed.facts(run.paths, run.kernel, (InForce(module.name, wanted.nevra, wanted.cves),))
+    facts["source"] = "kept" if wanted.kept else "package"
     if told is not None:
         facts.update(advisory=told.advisory, issued=told.issued)
+        if told.issued:
+            facts["exposed_since"] = ""  # one entry, one date
     if result.problem is not None:
         facts["reason"] = result.problem.text
     if result.forced:

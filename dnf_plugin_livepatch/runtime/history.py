@@ -24,13 +24,15 @@ def exposed_seconds(entry: Entry, issued: Mapping[str, str]) -> int:
     """From the day the advisory of a loaded patch was issued until it was in force; -1 where that is not
     known, and for what put nothing new in force.
 
-    ``issued`` is when the advisory of each CVE was issued, for patches that do not say it themselves.
+    The patch's own date counts, else what was noted with the load. ``issued`` is when the advisory of each
+    CVE was issued, for what was loaded before any dnf run had read it.
     """
     if entry.event not in ("load", "replace") or entry.facts.get("outcome") != "done":
         return -1
     cves = entry.facts.get("cves")
     days = sorted(issued[cve] for cve in cves if issued.get(cve)) if isinstance(cves, tuple) else []
-    start = str(entry.facts.get("issued", "")) or (days[0] if days else "")
+    noted = entry.facts.get("issued") or entry.facts.get("exposed_since")
+    start = str(noted or (days[0] if days else ""))
     try:
         form = "%Y-%m-%dT%H:%M:%SZ" if "T" in start else "%Y-%m-%d"
         since = calendar.timegm(time.strptime(start, form))

@@ -42,7 +42,7 @@ EVENTS: Dict[str, str] = {
 
 class Entry(NamedTuple):
     """One line of history. ``facts`` holds what the event tells: module, nevra, outcome, seconds,
-    advisory, issued, cves, reason, kernel, signer (of the package), dnf_history."""
+    advisory, issued, exposed_since, cves, reason, kernel, signer (of the package), dnf_history."""
 
     time: str
     event: str

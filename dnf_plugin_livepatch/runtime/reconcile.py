@@ -122,7 +122,10 @@ def _work(
     for item in outside.problems:
         run.add(item)
     for done in outside.actions:
-        run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds)
+        from . import exposed
+
+        closes = exposed.by_client(paths, kernel, rules, outside.in_force, done)
+        run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds, **closes)
     desired_nevra = wanted.nevra if wanted is not None else next(iter(outside.desired), "")
     result = _result(
         stamp,

@@ -69,13 +69,22 @@ def test_the_oldest_advisory_counts_where_the_patch_says_no_date() -> None:
     assert history.exposed_seconds(load, {}) == -1
 
 
+def test_what_was_noted_with_the_load_counts_before_what_is_known_now() -> None:
+    facts = {"outcome": "done", "cves": ("CVE-2026-1",), "exposed_since": "2026-11-19"}
+    assert history.exposed_seconds(entry("load", **facts), {"CVE-2026-1": "2026-11-01"}) == 86400 + 6 * 3600
+    facts["issued"] = "2026-11-20"
+    assert history.exposed_seconds(entry("load", **facts), {}) == 6 * 3600, "the patch's own word is first"
+
+
 def test_spans() -> None:
     told = [history.span(n) for n in (0, 119, 120, 7199, 7200, 172799, 172800)]
     assert told == ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]
 
 
 facts = st.dictionaries(
-    st.sampled_from(["nevra", "module", "outcome", "reason", "seconds", "issued", "cves", "advisory"]),
+    st.sampled_from(
+        ["nevra", "module", "outcome", "reason", "seconds", "issued", "exposed_since", "cves", "advisory"]
+    ),
     st.one_of(st.text(max_size=20), st.integers(), st.floats(), st.lists(st.text(max_size=5)).map(tuple)),
 )
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the journal is to keep of a load: the CVEs it closes, and since when the host was exposed to them.
+
+Vendors' packages tell neither, and the cache of the advisories, which does, is that of the running kernel:
+what is not noted with the load cannot be told after the next boot.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, Mapping, Sequence, Set, Tuple
+
+from ..model import Action, InForce, Kernel
+from ..paths import Paths
+from ..profile_file import Profile
+from . import cache, clients, request
+
+
+def _closed(patches: Iterable[InForce], cover: Mapping[str, Tuple[str, ...]]) -> Set[str]:
+    return {cve for patch in patches for cve in patch.cves or cover.get(patch.nevra, ())}
+
+
+def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> Dict[str, object]:
+    """``cves`` that the patches ``loaded`` close by their own word or else the advisories' (the cache), and
+    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before.
+
+    Whatever is not known is left out; an unreadable cache is no fault here.
+    """
+    inputs = cache.load(paths, kernel.release)[0]
+    cover = dict(inputs.cover) if inputs is not None else {}
+    closed = _closed(loaded, cover)
+    last = request.read_result(paths)
+    before = last.in_force if last is not None and last.boot_id == kernel.boot_id else ()
+    new = closed - _closed(before, cover)
+    debt = inputs.debt if inputs is not None else ()
+    dates = [row.issued for row in debt if row.issued and row.cve in new]
+    return {"cves": tuple(sorted(closed)), "exposed_since": min(dates, default="")}
+
+
+def by_client(
+    paths: Paths, kernel: Kernel, rules: Iterable[Profile], in_force: Sequence[InForce], action: Action
+) -> Dict[str, object]:
+    """The same for what a vendor's own client loaded, as ``in_force`` shows it; nothing for the rest.
+
+    The advisories may speak for a patch only where the client names those that it has in force.
+    """
+    if (action.verb, action.outcome) != ("load", "done"):
+        return {}
+    named = any(clients.names(rule) for rule in rules if rule.name.replace("-", "_") == action.module)
+    loaded = [row for row in in_force if row.module == action.module and (row.cves or named)]
+    return facts(paths, kernel, loaded)
