@@ -78,13 +78,20 @@ class InstalledModule(NamedTuple):
     """One module file that an installed live-patch package owns.
 
     ``digest`` is the file's sha256 in the rpm database ("" where the header has none).
-    ``manifest`` is None for a vendor's package that carries none.
+    ``manifest`` is None for a vendor's package that carries none; then ``own_build_id`` is what the file
+    says of itself, where the inventory read it ("" for not known).
     """
 
     name: str
     path: str
     digest: str
     manifest: Optional[Manifest]
+    own_build_id: str = ""
+
+    @property
+    def build_id(self) -> str:
+        """The build id that it should have in the kernel, "" for not known."""
+        return self.own_build_id if self.manifest is None else self.manifest.build_id
 
 
 class InstalledPatch(NamedTuple):

@@ -94,7 +94,22 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
         return Inventory(found.patches, False, found.why, database=found.database)
     database = _open(paths)
     kernels, core = _others(database, paths, kernel.release)
-    return Inventory(found.patches, True, "", kernels, core, found.database)
+    return Inventory(tuple(map(_told_apart, found.patches)), True, "", kernels, core, found.database)
+
+
+def _told_apart(patch: InstalledPatch) -> InstalledPatch:
+    """``patch`` with the build ids that only its files tell: a vendor may name each build's module alike."""
+    from .modinfo import own_build_id
+
+    if patch.loader != "kernel" or all(module.manifest is not None for module in patch.modules):
+        return patch
+    modules = (
+        module._replace(own_build_id=own_build_id(module.path))
+        if module.manifest is None and os.path.isfile(module.path)
+        else module
+        for module in patch.modules
+    )
+    return patch._replace(modules=tuple(modules))
 
 
 def _open(paths: Paths) -> Any:
@@ -152,6 +167,7 @@ def _dump(found: Inventory) -> Dict[str, Any]:
                 "path": module.path,
                 "digest": module.digest,
                 "manifest": manifest.dump(module.manifest) if module.manifest is not None else None,
+                "build_id": module.own_build_id,
             }
             for module in patch.modules
         ]
@@ -200,6 +216,7 @@ def _module(data: Dict[str, Any]) -> InstalledModule:
         _text(data["path"]),
         _text(data["digest"]),
         None if told is None else manifest.parse(told),
+        _text(data.get("build_id", "")),
     )
 
 

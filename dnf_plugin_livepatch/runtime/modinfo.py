@@ -108,6 +108,16 @@ def _digest(file: BinaryIO) -> str:
         digest.update(block)
 
 
+def own_build_id(path: str) -> str:
+    """The build id of the module file at ``path``, without reading all of it; "" when it tells none."""
+    try:
+        with open(path, "rb") as file:
+            order, sections = _sections(file, os.fstat(file.fileno()).st_size)
+    except (OSError, ModuleError):
+        return ""
+    return note_build_id(sections.get(b".note.gnu.build-id", b""), order)
+
+
 def read(path: str) -> ModInfo:
     """The facts of the module file at ``path``. Raises ModuleError with a reason for a person."""
     try:

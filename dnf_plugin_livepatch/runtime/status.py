@@ -7,7 +7,18 @@ no privileges, no repository and no dnf. ``judge`` is the pure part.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from .. import exposure as exposures
 from .. import messages, support
@@ -113,7 +124,7 @@ def patch_state(package: str, module: InstalledModule, live: Optional[LoadedPatc
         return TRANSITION
     if not live.enabled:
         return DISABLED
-    if module.manifest is not None and module.manifest.build_id != live.build_id:
+    if module.build_id and module.build_id != live.build_id:
         return OTHER_BUILD
     return IN_FORCE
 
@@ -173,6 +184,21 @@ def _loaded_row(live: LoadedPatch, fact: Optional[InForce], guarded: Guarded) ->
     )
 
 
+def _take(
+    live: Dict[str, LoadedPatch], patch: InstalledPatch, module: InstalledModule, guarded: Guarded
+) -> Optional[LoadedPatch]:
+    """Take what is loaded of ``module`` out of ``live``.
+
+    Another build of that name is in a patch's way. Where the patch is to stay out anyway it is what came in
+    its place, and gets a row of its own.
+    """
+    found = live.get(module.name)
+    stays_out = str(patch.nevra) in guarded.blocked or str(patch.nevra) in guarded.held
+    if found is not None and stays_out and module.build_id not in ("", found.build_id):
+        return None
+    return live.pop(module.name, None)
+
+
 def patch_rows(
     installed: Sequence[InstalledPatch],
     loaded: Sequence[LoadedPatch],
@@ -195,7 +221,7 @@ def patch_rows(
                          False, "", (), kind)
             )
         own = [
-            _installed_row(patch, module, live.pop(module.name, None), guarded, cover)
+            _installed_row(patch, module, _take(live, patch, module, guarded), guarded, cover)
             for module in patch.modules
         ]
         rows += own if all(row.in_force for row in own) else _parts(patch, own)

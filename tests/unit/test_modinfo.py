@@ -29,6 +29,14 @@ def test_reads_what_the_module_says():
     assert info.sha256 == hashlib.sha256(GOOD).hexdigest() and not info.signed
 
 
+@pytest.mark.parametrize("data, found", [(GOOD, "ab" * 20), (GOOD[:-1], ""), (b"x", ""), (b"", "")])
+def test_the_build_id_alone(tmp_path, data, found):
+    path = tmp_path / "m.ko"
+    assert modinfo.own_build_id(str(path)) == ""
+    path.write_bytes(data)
+    assert modinfo.own_build_id(str(path)) == found
+
+
 def test_appended_signature_is_seen():
     assert read(GOOD + b"xx~Module signature appended~\n").signed
     assert not read(GOOD + b"~Module signature appended~\n ").signed

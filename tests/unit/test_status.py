@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE
+from fakehost import RELEASE, ids, run
 from reporting import Telling, stamp
 
 from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.config import Config
-from dnf_plugin_livepatch.model import InForce, ReconcileResult, Unfixable
+from dnf_plugin_livepatch.model import InForce, InstalledPatch, ReconcileResult, Unfixable
 from dnf_plugin_livepatch.runtime import guard, inventory, klp, reboot, request, state, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
@@ -87,6 +87,58 @@ def test_another_build_under_the_same_name_closes_nothing(host: Telling) -> None
         "failed",
         (1, 0, 0),
     )
+
+
+def _same_name(host: Telling) -> "tuple[InstalledPatch, InstalledPatch]":
+    """Two builds of a vendor who names every module alike and ships no manifest; the older is in force."""
+    old, new = (host.host.patch(version, "livepatch", vendor=True) for version in "12")
+    cover = ((str(old.nevra), ("CVE-2026-1000",)), (str(new.nevra), ("CVE-2026-1000", "CVE-2026-2000")))
+    host.know((1000, "Important"), (2000, "Important"), cover=cover)
+    host.host.install(old)
+    assert run(host.host).ok
+    assert gather(host).state == "attention" and counts(gather(host)) == (1, 1, 0)
+    host.host.install(new)
+    return old, new
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_another_build_of_a_vendor_without_manifests_closes_nothing(host: Telling, remembered: bool) -> None:
+    _, new = _same_name(host)
+    assert ids(run(host.host)) == ["module-other-build", "module-not-in-force"]
+    if remembered:
+        inventory.refresh(host.paths, kernels.running(host.paths))
+        os.unlink(new.modules[0].path)
+    report = gather(host)
+    assert (report.patches[0].state, report.state, counts(report)) == (
+        status.OTHER_BUILD,
+        "failed",
+        (2, 0, 0),
+    )
+    assert not status.look(host.paths, report.kernel, report.inputs.cover).in_force, "no kernel may be held"
+    assert exposure.effective(report.inputs, report.exposure) == RELEASE
+
+
+def test_an_inventory_without_build_ids_is_read_as_not_knowing_them(host: Telling) -> None:
+    _, new = _same_name(host)
+    kernel = kernels.running(host.paths)
+    inventory.refresh(host.paths, kernel)
+    with open(host.paths.inventory, encoding="utf-8") as file:
+        data = json.load(file)
+    assert data["patches"][0]["modules"][0].pop("build_id")
+    state.write_json(host.paths.inventory, data)
+    (patch,) = inventory.read(host.paths, kernel).patches
+    assert patch == new and patch.modules[0].build_id == ""
+    assert gather(host).patches[0].state == status.IN_FORCE
+
+
+def test_what_came_in_place_of_a_blocked_patch_of_the_same_name(host: Telling) -> None:
+    old, new = _same_name(host)
+    guard.block(host.paths, str(new.nevra), "it crashed here", "guard")
+    assert run(host.host).in_force[0].nevra == str(old.nevra)
+    report = gather(host)
+    states = [(row.package, row.state) for row in report.patches]
+    assert states == [(str(new.nevra), status.BLOCKED), (str(old.nevra), status.IN_FORCE)]
+    assert counts(report) == (1, 1, 0)
 
 
 def test_a_patch_of_others_is_shown_and_closes_nothing_that_is_not_known(host: Telling) -> None:
