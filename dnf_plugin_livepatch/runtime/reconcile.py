@@ -140,6 +140,8 @@ def _work(
     _aftercare(paths, run.retry_in, kernel)
     # What this run changed itself differs from "before" too: the next run looks once more, then rests.
     rest = result.ok and not result.actions and run.config.mode == "load"
+    # What a vendor's client has in the kernel only that client can tell, so it is asked in every run.
+    rest = rest and not outside.in_force and all(patch.loader == "kernel" for patch in found.patches)
     fingerprint.save(paths, kernel, before if rest else None, database)
     return result
 

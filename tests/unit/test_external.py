@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reconcile and status with patches that a vendor's own client loads; stand-ins are the clients."""
 
+import os
+
 import pytest
+from fakehost import RELEASE, Host, ids, run
 from test_clients import OE, UEK, UUID, install, rows
 
+from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.model import InForce, InstalledPatch, Nevra
-from dnf_plugin_livepatch.runtime import external
+from dnf_plugin_livepatch.runtime import external, installed, status
 
 
 def package(profile, name, version, release="0", kind="patch"):
@@ -41,6 +45,31 @@ def test_a_second_run_changes_nothing(ksplice, tmp_path):
     (tmp_path / "available").write_text((tmp_path / "applied").read_text())
     again = external.converge([ksplice], (NEW,), UEK, 1)
     assert again.actions == () and again.problems == () and again.in_force[0].nevra == str(NEW.nevra)
+
+
+def test_what_the_client_took_out_is_loaded_again(ksplice, tmp_path, monkeypatch):
+    host = Host(str(tmp_path / "host")).create().attach(monkeypatch)
+    patch = NEW._replace(kernel_release=RELEASE)
+    found = installed.Installed((patch,), True, "", (), host.paths.at("/var/lib/rpm"))
+    monkeypatch.setattr(installed, "read", lambda *_: found)
+    monkeypatch.setattr(profiles, "load", lambda _: ((ksplice,), ()))
+    line = (tmp_path / "available").read_text()
+    for _ in range(3):
+        (tmp_path / "available").write_text(line)
+        assert run(host).in_force[0].nevra == str(NEW.nevra)
+    os.rename(tmp_path / "applied", tmp_path / "available")  # as uptrack-remove by hand
+    assert status.gather(host.paths, host.config).state == "failed"
+    result = run(host)
+    assert [(action.verb, action.outcome) for action in result.actions] == [("load", "done")]
+    assert ids(result) == [] and status.gather(host.paths, host.config).state != "failed"
+
+
+def test_of_a_rival_no_old_answer_is_given(tmp_path, monkeypatch):
+    host = Host(str(tmp_path / "host")).create().attach(monkeypatch)
+    told = [external.Outside(in_force=(InForce("kernelcare", "", ("CVE-2020-1472",)),)), external.Outside()]
+    monkeypatch.setattr(external, "converge", lambda *_: told.pop(0))
+    assert [patch.module for patch in run(host).in_force] == ["kernelcare"]
+    assert run(host).in_force == () and not told
 
 
 @pytest.mark.parametrize("broken", ["fail", "garble", "lie"])
