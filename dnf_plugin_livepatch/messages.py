@@ -166,6 +166,11 @@ CATALOGUE: Dict[str, Message] = {
         "No live patch is loaded here: {why}.",
         "Nothing to do where that is meant to be so.",
     ),
+    "loading-off": Message(
+        "warning",
+        "Installed live patches are not loaded here: {why}.",
+        "To have them loaded, change that setting and run 'livepatch reconcile'.",
+    ),
     "vex-empty": Message(
         "error",
         "There is no OpenVEX document to give: {why}.",

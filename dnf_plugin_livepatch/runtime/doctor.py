@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from typing import List, Sequence, Tuple
 
+from .. import config, profiles
 from ..messages import problem
 from ..model import Problem
 from ..paths import Paths
-from . import guard, installed, inventory, preflight, state
+from . import guard, installed, inventory, preflight, state, switches
 from . import kernel as kernels
 from .desired import choose
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
-    """Findings about the place, the host, the state files and every installed module, worst first.
+    """Findings about place, switches, host, state files and every installed module, worst first.
 
     ``faults`` are those of the configuration. A file that only root may read makes no finding here.
     """
@@ -28,6 +29,10 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
     if busy is not None:
         found.append(busy)
     stock = inventory.look(paths, kernel)
+    off = switches.mode(config.read(paths.config)[0].mode)
+    off = off or switches.off(paths, profiles.load(paths.profile_dirs)[0], stock.patches)
+    if off:
+        found.append(problem("loading-off", why=off))
     if not stock.healthy:
         found.append(problem("inventory-unknown", why=stock.why))
     try:

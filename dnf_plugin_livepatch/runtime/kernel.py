@@ -16,6 +16,9 @@ from .state import read_bytes, read_text
 
 #: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
 TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 16384: "soft lockup"}
+CONTAINER, CHROOT = "this is a container; the host's kernel is the host's business", "this is a chroot"
+#: What only root may be able to see of the place.
+PRIVATE = (CONTAINER, CHROOT)
 KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
@@ -104,9 +107,9 @@ def rival(paths: Paths) -> str:
 def environment(paths: Paths) -> str:
     """Why this is no place to load live patches; "" if it is one."""
     if _container(paths):
-        return "this is a container; the host's kernel is the host's business"
+        return CONTAINER
     if paths.root == "/" and _chroot(paths):
-        return "this is a chroot"
+        return CHROOT
     if os.path.exists(paths.at("/proc/vmcore")):
         return "this is the kdump kernel"
     if os.path.lexists(paths.at("/system-update")) or os.path.lexists(paths.at("/etc/system-update")):

@@ -135,7 +135,7 @@ def _work(
         in_force=(*in_force, *outside.in_force),
         actions=tuple(run.actions),
         problems=tuple(run.problems),
-        skipped=off or ("" if config.mode == "load" else f"mode = {config.mode} in livepatch.conf"),
+        skipped=off or switches.mode(config.mode),
     )
     _aftercare(paths, run.retry_in, kernel)
     # What this run changed itself differs from "before" too: the next run looks once more, then rests.

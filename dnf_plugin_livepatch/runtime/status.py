@@ -81,6 +81,7 @@ class Report(NamedTuple):
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
     ``days_left`` counts to the end of live-patch support, None where that is not known.
     ``retry`` is when a stalled load is tried again by itself, "" for never.
+    ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
 
     now: str
@@ -98,6 +99,7 @@ class Report(NamedTuple):
     support_end: str
     days_left: Optional[int]
     retry: str
+    skipped: str
     problems: Tuple[Problem, ...]
 
     def rows(self, state: str) -> Tuple[CveState, ...]:
@@ -423,6 +425,25 @@ def _noticed(seen: Look, release: str) -> List[Problem]:
     return found
 
 
+def _skipped(paths: Paths, settings: Config, seen: Look, result: Optional[ReconcileResult]) -> str:
+    """Why reconcile would load nothing now; "" where it would."""
+    from . import kernel as kernels
+
+    before = result.skipped if result else ""
+    reason = kernels.environment(paths) or (before if before in kernels.PRIVATE else "")
+    if reason or (settings.mode == "load" and not before and not seen.missing):
+        return reason
+    from . import switches
+
+    off = switches.mode(settings.mode)
+    if off:
+        return off
+    # Vendors' switches are in the profiles, which are read only where they may be the reason.
+    from .. import profiles
+
+    return switches.off(paths, profiles.load(paths.profile_dirs)[0], seen.stock.patches)
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from . import kernel as kernels
@@ -435,7 +456,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     seen = look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock = seen.stock
     exposure = exposures.compute(inputs, seen.in_force, unfixable(stock.patches))
-    skipped = result.skipped if result else kernels.environment(paths)
+    skipped = _skipped(paths, settings, seen, result)
     end = support_end(inputs, stock.patches)
     days = support.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
@@ -465,5 +486,6 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         support_end=end,
         days_left=days,
         retry=seen.guarded.retry,
+        skipped=skipped,
         problems=tuple(problems),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Vendors' own switches, by which an administrator keeps installed live patches from being loaded.
+"""The switches by which an administrator keeps installed live patches from being loaded: ours and vendors'.
 
 SUSE's is LIVEPATCH=never in /etc/sysconfig/livepatching. A profile names its file, variable and value.
 """
@@ -15,6 +15,11 @@ from ..profile_file import Profile
 from . import state
 
 MAX_TEXT = 1 << 16
+
+
+def mode(word: str) -> str:
+    """What ``mode = word`` in livepatch.conf says against loading; "" for nothing."""
+    return "" if word == "load" else f"mode = {word} in livepatch.conf"
 
 
 def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:

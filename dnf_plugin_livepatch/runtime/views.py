@@ -60,7 +60,8 @@ def next_action(report: Report, advice: Advice) -> str:
     states = {row.state for row in report.patches}
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"
-    if states & set(status.MISSING):
+    missing = bool(states & set(status.MISSING))
+    if missing and not report.skipped:
         return "livepatch reconcile"
     if any(problem.severity == "error" for problem in report.problems):
         return "livepatch doctor"
@@ -71,6 +72,8 @@ def next_action(report: Report, advice: Advice) -> str:
         return f"livepatch unblock {held[0]}    (it was unloaded by hand)"
     if advice.code == 100:
         return "systemctl reboot"
+    if missing:
+        return f"livepatch doctor    (nothing is loaded: {report.skipped})"
     if status.BLOCKED in states:
         return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
     if any(row.state != exposures.CLOSED_LIVE for row in report.exposure.rows):
@@ -107,6 +110,8 @@ def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
         module = f", module {row.module}" if row.package and row.module else ""
         text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
         lines.append("                 " + paint(text, "" if row.in_force else "33", colour) + module)
+    if report.skipped:
+        lines.append(f"Not loading    : {report.skipped}")
     for title, state in (
         ("Closed live", exposures.CLOSED_LIVE),
         ("Open", exposures.OPEN),
@@ -189,6 +194,7 @@ def body(report: Report, advice: Advice) -> Dict[str, Any]:
         "reboot": reboot_json(advice),
         "support": {"end": report.support_end, "days_left": report.days_left},
         "retry": report.retry,
+        "skipped": report.skipped,
         "problems": [dict(problem._asdict()) for problem in report.problems],
     }
 

@@ -6,12 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakehost import run
 from reporting import Telling, debt, stamp
 
+from dnf_plugin_livepatch import config, profiles
 from dnf_plugin_livepatch.config import Config
 from dnf_plugin_livepatch.model import Debt, Function, LoadedPatch, Unfixable
-from dnf_plugin_livepatch.runtime import guard, reboot, status, views
+from dnf_plugin_livepatch.runtime import doctor, guard, reboot, status, views
+from dnf_plugin_livepatch.runtime import kernel as kernels
 from dnf_plugin_livepatch.runtime.evr import compare
+
+CONF, SUSE_FILE = "/etc/dnf/plugins/livepatch.conf", "/etc/sysconfig/livepatching"
 
 
 @pytest.fixture
@@ -19,8 +24,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path), monkeypatch)
 
 
-def told(host: Telling, colour: bool = False) -> "tuple[str, str]":
-    report = status.gather(host.paths, Config())
+def told(
+    host: Telling,
+    colour: bool = False,
+    settings: Config = Config(),  # noqa: B008
+) -> "tuple[str, str]":
+    report = status.gather(host.paths, settings)
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     advice = reboot.advise(report, newer, [], compare)
     return "\n".join(views.status_text(report, advice, colour)), views.next_action(report, advice)
@@ -67,6 +76,56 @@ def test_the_next_action_is_one_command(host: Telling) -> None:
     host.kernel_installed("6.12.2-1")
     assert told(host)[1] == "livepatch reconcile"
     host.host.rmmod("lp_1")
+
+
+OFF = {
+    "kill switch": ("/proc/cmdline", "quiet livepatch.enable=0\n", "livepatch.enable=0 is on"),
+    "container": ("/run/systemd/container", "docker", "this is a container"),
+    "mode": (CONF, "[main]\nmode = install-only\n", "mode = install-only in livepatch.conf"),
+    "vendor's switch": (SUSE_FILE, "LIVEPATCH=never\n", f"LIVEPATCH=never in {SUSE_FILE}"),
+}
+
+
+@pytest.mark.parametrize("reconciled", [False, True])
+@pytest.mark.parametrize("name", OFF)
+def test_why_nothing_is_loaded_is_said(
+    host: Telling, monkeypatch: pytest.MonkeyPatch, name: str, reconciled: bool
+) -> None:
+    suse = profiles.find(profiles.load(("/nonexistent",))[0], "suse")._replace(name="livepatch")
+    monkeypatch.setattr(profiles, "load", lambda _: ((suse,), ()))
+    host.know((1000, "Important"))
+    host.patch("1", "CVE-2026-1000")
+    path, text, why = OFF[name]
+    host.host.put(path, text)
+    settings = config.read(host.paths.config)[0]
+    if reconciled:
+        host.host.config = settings
+        assert why in run(host.host).skipped
+    shown, action = told(host, settings=settings)
+    report = status.gather(host.paths, settings)
+    assert why in report.skipped and f"Not loading    : {report.skipped}\n" in shown
+    assert report.state == "attention" and not report.problems
+    assert action == f"livepatch doctor    (nothing is loaded: {report.skipped})"
+    assert views.body(report, reboot.Advice(0, ""))["skipped"] == report.skipped
+    (found,) = (item for item in doctor.examine(host.paths) if why in item.text)
+    assert found.id in ("no-place-to-load", "loading-off") and found.severity == "warning"
+    host.kernel_installed("6.12.2-1")
+    assert told(host, settings=settings)[1] == "systemctl reboot"
+    # Whatever the last run was kept from, what counts is what would keep the next one from it.
+    host.host.put(path, "")
+    if name != "container":
+        assert told(host)[1] == "livepatch reconcile" and "Not loading" not in told(host)[0]
+        assert not {item.id for item in doctor.examine(host.paths)} & {"no-place-to-load", "loading-off"}
+
+
+def test_what_only_root_sees_of_the_place_is_taken_from_its_run(
+    host: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.patch("1", "CVE-2026-1000")
+    host.host.put("/run/systemd/container", "docker")
+    run(host.host)
+    monkeypatch.setattr(kernels, "_container", lambda _: False)
+    assert "this is a container" in status.gather(host.paths, Config()).skipped
 
 
 def test_an_installed_fix_asks_for_the_reboot(host: Telling) -> None:
