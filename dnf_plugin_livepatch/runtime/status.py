@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import (
     TYPE_CHECKING,
+    Container,
     Dict,
     FrozenSet,
     Iterable,
@@ -110,12 +111,14 @@ class Report(NamedTuple):
 
 class Guarded(NamedTuple):
     """What the guard's file says: blocked packages and why, packages held unloaded, modules of ours
-    with the package each came from, and when a stalled load is tried again."""
+    with the package each came from, and when a stalled load is tried again. ``accepted`` are the blocked
+    packages that the administrator blocked: nobody expects them in force."""
 
     blocked: Mapping[str, str] = {}
     held: FrozenSet[str] = frozenset()
     ours: Mapping[str, str] = {}
     retry: str = ""
+    accepted: FrozenSet[str] = frozenset()
 
 
 def patch_state(package: str, module: InstalledModule, live: Optional[LoadedPatch], guarded: Guarded) -> str:
@@ -256,10 +259,17 @@ def judge(
     installed_known: bool,
     problems: Sequence[Problem],
     skipped: str,
+    accepted: Container[str] = (),
 ) -> str:
-    """The one word for the whole: the worst that is true."""
+    """The one word for the whole: the worst that is true. ``accepted`` is ``Guarded``'s."""
     severities = {problem.severity for problem in problems}
-    wanted = [row for row in rows if row.installed and row.state not in (SUBSCRIPTION, HELD, WITHDRAWN)]
+    wanted = [
+        row
+        for row in rows
+        if row.installed
+        and row.state not in (SUBSCRIPTION, HELD, WITHDRAWN)
+        and not (row.state == BLOCKED and row.package in accepted)
+    ]
     if "error" in severities or (not skipped and not all(row.in_force for row in wanted)):
         return "failed"
     if not kernel.release:
@@ -310,7 +320,8 @@ def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
     held = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
     waiting = [record.retry_at for record in now.records.values() if record.state == "stalled"]
-    return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default="")), ""
+    accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
+    return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default=""), accepted), ""
 
 
 class Look(NamedTuple):
@@ -482,7 +493,9 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         kernels=stock.kernels,
         core=stock.core,
         installed_known=stock.healthy,
-        state=judge(kernel, seen.rows, exposure, stock.healthy, problems, skipped),
+        state=judge(
+            kernel, seen.rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted
+        ),
         support_end=end,
         days_left=days,
         retry=seen.guarded.retry,

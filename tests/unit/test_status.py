@@ -14,7 +14,7 @@ from reporting import Telling, stamp
 from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.config import Config
 from dnf_plugin_livepatch.model import InForce, InstalledPatch, ReconcileResult, Unfixable
-from dnf_plugin_livepatch.runtime import guard, inventory, klp, reboot, request, state, status, views
+from dnf_plugin_livepatch.runtime import cli, guard, inventory, klp, reboot, request, state, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
 
@@ -183,10 +183,31 @@ def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     advice = reboot.Advice(100, "needed", ("kernel",))
     assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
     guard.unblock(host.paths, str(patch.nevra))
-    guard.block(host.paths, str(patch.nevra), "it crashed here")
+    guard.block(host.paths, str(patch.nevra), "it crashed here", "guard")
     blocked = gather(host)
     assert (blocked.patches[0].state, blocked.patches[0].reason) == (status.BLOCKED, "it crashed here")
     assert blocked.state == "failed" and counts(blocked) == (1, 0, 0)
+    guard.block(host.paths, str(patch.nevra), "so be it")
+    accepted = gather(host)
+    assert (accepted.patches[0].state, accepted.patches[0].reason) == (status.BLOCKED, "so be it")
+    assert accepted.state == "attention" and counts(accepted) == (1, 0, 0)
+
+
+def test_with_the_older_patch_in_force_again_a_block_by_the_administrator_is_no_failure(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.know((1000, "Important"))
+    new = host.host.patch("2")
+    for patch in (host.host.patch("1"), new):
+        host.host.install(patch)
+        assert run(host.host).ok
+    assert cli.main(["block", str(new.nevra), "--reason", "we do not want it"]) == 0
+    assert cli.main(["reconcile"]) == 0 and host.host.running() == ["lp_1"]
+    capsys.readouterr()
+    assert cli.main(["status"]) == 0 and cli.main(["check"]) == 1, "a warning, as long as it is blocked"
+    out = capsys.readouterr().out
+    assert "NOT in force: blocked (we do not want it)" in out and "LIVEPATCH WARNING" in out
+    assert gather(host).state == "attention" and counts(gather(host)) == (0, 1, 0)
 
 
 def test_a_set_of_modules_without_manifests_counts_only_as_a_whole(host: Telling) -> None:
