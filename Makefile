@@ -99,7 +99,8 @@ test-power: need-base need-vm ## Power cuts at every flush of an upgrade (an hou
 	JOBS=$(JOBS) $(PYTEST) -s tests/power
 
 .PHONY: test-trials
-test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (half an hour)
+test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (40 minutes)
+	GUARD_DEPTH=3 $(PYTEST) -s tests/unit/test_guard_depth.py
 	KILLS=all $(PYTEST) -s tests/vm/test_kills.py
 
 .PHONY: test-site

@@ -261,21 +261,24 @@ class Machine(RuleBasedStateMachine):
             records = state_of.records.values()
             settling = any(r.state == "settling" and r.boot_id == self.host.boot_id for r in records)
             assert self.host.watched or not settling, "nobody watches what settles"
+        SEEN.add(self.state())
+
+    def state(self) -> Tuple[object, ...]:
+        """What the host has in its kernel, its records and its packages; without times and boot ids."""
+        state_of = guard.read(self.host.paths)
         records = sorted(
             (n, r.state, r.strikes, r.proved, r.boot_id == self.host.boot_id)
             for n, r in state_of.records.items()
         )
-        SEEN.add(
-            (
-                json.dumps(records),
-                tuple(self.host.running()),
-                tuple(i.nevra for i in state_of.kept),
-                tuple(sorted(state_of.held)),
-                self.down,
-                self.torn,
-                self.host.watched,
-                tuple(str(p.nevra) for p in self.host.packages().patches),
-            )
+        return (
+            json.dumps(records),
+            tuple(self.host.running()),
+            tuple(i.nevra for i in state_of.kept),
+            tuple(sorted(state_of.held)),
+            self.down,
+            self.torn,
+            self.host.watched,
+            tuple(str(p.nevra) for p in self.host.packages().patches),
         )
 
     def _promise(self) -> None:

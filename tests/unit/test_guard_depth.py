@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The actors of test_guard_model.py in every order, to a depth: nothing is drawn at random here.
+
+Breadth first. Each distinct state is reached by its shortest sequence, done anew on a fresh host, and
+every action is tried in it; the promise of the model is asked for in each. Among the actions are an upgrade
+that is killed, and one that loses its power, at some of its steps. GUARD_DEPTH=N goes to sequences of N
+actions; `make test-trials` goes to 3.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Set, Tuple
+
+from test_guard_model import BEHAVIOUR, Machine
+
+DEPTH = int(os.environ.get("GUARD_DEPTH", "2"))
+NONE = (0, "kill")
+Action = Tuple[str, Dict[str, object]]
+ACTIONS: List[Action] = [
+    *(("transaction", {"version": version}) for version in BEHAVIOUR),
+    *(("upgrade", {"version": version, "cut": NONE}) for version in BEHAVIOUR),
+    *(
+        ("upgrade", {"version": "2", "cut": (at, how)})
+        for at in range(4, 40, 6)
+        for how in ("kill", "power")
+    ),
+    ("removal", {}),
+    ("run", {"cut": NONE}),
+    *(("boot", {"cause": cause, "cut": NONE}) for cause in ("shutdown", "crash", "power")),
+    *(("watch", {"seconds": seconds, "cut": NONE, "busy": False}) for seconds in (20, 700)),
+    *(("oops", {"cut": NONE, "busy": busy}) for busy in (False, True)),
+    *(
+        ("administrator", {"verb": verb, "version": version, "cut": NONE})
+        for verb in ("block", "unblock", "unload", "unload --this-boot")
+        for version in ("1", "2")
+    ),
+]
+
+
+def state_after(actions: Tuple[Action, ...]) -> Tuple[object, ...]:
+    """The state that ``actions`` lead to from a fresh host. What the model forbids on the way is raised."""
+    machine = Machine()
+    machine.start()
+    try:
+        for name, arguments in actions:
+            getattr(machine, name)(**arguments)
+            machine.sound()
+        found = (*machine.state(), machine.oopsed)
+    finally:
+        machine.teardown()
+    return found
+
+
+def test_every_order_to_a_depth(record_property):
+    known: Set[Tuple[object, ...]] = set()
+    front: List[Tuple[Action, ...]] = [()]
+    tried = 0
+    for _ in range(DEPTH):
+        longer = []
+        for actions in front:
+            for action in ACTIONS:
+                sequence = (*actions, action)
+                tried += 1
+                try:
+                    found = state_after(sequence)
+                except AssertionError as error:
+                    raise AssertionError(f"{error} after {sequence}") from error
+                if found not in known:
+                    known.add(found)
+                    longer.append(sequence)
+        front = longer
+    told = f"guard, every order of {len(ACTIONS)} actions to depth {DEPTH}: {tried} sequences"
+    told += f", {len(known)} states"
+    print(told)
+    record_property("told", told)
+    assert len(known) > 10 * DEPTH, "the actions do something"
