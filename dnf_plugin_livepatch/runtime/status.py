@@ -310,7 +310,7 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     return exposures.aged(inputs, now, oldest)
 
 
-def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
+def _guarded(paths: Paths, boot_id: str, stock: "inventory.Inventory") -> Tuple[Guarded, str]:
     from . import guard, state
 
     try:
@@ -319,7 +319,13 @@ def _guarded(paths: Paths, boot_id: str) -> Tuple[Guarded, str]:
         return Guarded(), str(error)
     held = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
-    waiting = [record.retry_at for record in now.records.values() if record.state == "stalled"]
+    # The stall of a package that is gone is history; only a kept copy of it may be tried again.
+    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.kept}
+    waiting = [
+        record.retry_at
+        for nevra, record in now.records.items()
+        if record.state == "stalled" and (nevra in there or not stock.healthy)
+    ]
     accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
     return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default=""), accepted), ""
 
@@ -369,7 +375,7 @@ def look(
     loaded = klp.read(paths)
     stock = inventory.read(paths, kernel)
     known = {entry.module: entry for entry in result.in_force} if result else {}
-    guarded, fault = _guarded(paths, kernel.boot_id)
+    guarded, fault = _guarded(paths, kernel.boot_id, stock)
     inside = [patch for patch in stock.patches if patch.loader == "kernel" or patch.kind == "empty"]
     rows = patch_rows(inside, loaded, guarded, dict(cover), known)
     # A name that reconcile knows and sysfs does not is a client's patch, such as a rival's.
@@ -436,29 +442,10 @@ def _noticed(seen: Look, release: str) -> List[Problem]:
     return found
 
 
-def _skipped(paths: Paths, settings: Config, seen: Look, result: Optional[ReconcileResult]) -> str:
-    """Why reconcile would load nothing now; "" where it would."""
-    from . import kernel as kernels
-
-    before = result.skipped if result else ""
-    reason = kernels.environment(paths) or (before if before in kernels.PRIVATE else "")
-    if reason or (settings.mode == "load" and not before and not seen.missing):
-        return reason
-    from . import switches
-
-    off = switches.mode(settings.mode)
-    if off:
-        return off
-    # Vendors' switches are in the profiles, which are read only where they may be the reason.
-    from .. import profiles
-
-    return switches.off(paths, profiles.load(paths.profile_dirs)[0], seen.stock.patches)
-
-
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from . import kernel as kernels
-    from . import state
+    from . import state, switches
 
     now = state.now()
     kernel = kernels.running(paths)
@@ -467,7 +454,8 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     seen = look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock = seen.stock
     exposure = exposures.compute(inputs, seen.in_force, unfixable(stock.patches))
-    skipped = _skipped(paths, settings, seen, result)
+    before = result.skipped if result else ""
+    skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
     end = support_end(inputs, stock.patches)
     days = support.days_between(now, end) if end else None
     problems = list(result.problems) if result else []

@@ -7,12 +7,14 @@ SUSE's is LIVEPATCH=never in /etc/sysconfig/livepatching. A profile names its fi
 from __future__ import annotations
 
 import re
-from typing import Iterable, Sequence
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from ..model import InstalledPatch
 from ..paths import Paths
-from ..profile_file import Profile
-from . import state
+from . import kernel, state
+
+if TYPE_CHECKING:
+    from ..profile_file import Profile
 
 MAX_TEXT = 1 << 16
 
@@ -22,7 +24,7 @@ def mode(word: str) -> str:
     return "" if word == "load" else f"mode = {word} in livepatch.conf"
 
 
-def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
+def off(paths: Paths, rules: "Iterable[Profile]", patches: Sequence[InstalledPatch]) -> str:
     """What switches off the loading of ``patches``, newest first: VARIABLE=VALUE and its file; or ""."""
     counted = {patch.profile for patch in patches[:1]}
     for rule in rules:
@@ -34,3 +36,17 @@ def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch
             if found and found[-1][1].lower() == value:
                 return f"{variable}={value} in {path}"
     return ""
+
+
+def skipped(paths: Paths, word: str, patches: Sequence[InstalledPatch], before: str, missing: bool) -> str:
+    """Why reconcile would load nothing now, with ``mode = word``; "" where it would.
+
+    ``before`` is what the last run said, ``missing`` whether one of ``patches`` is not in force.
+    """
+    reason = kernel.environment(paths) or (before if before in kernel.PRIVATE else "") or mode(word)
+    if reason or not (before or missing):
+        return reason
+    # Vendors' switches are in the profiles, which are read only where they may be the reason.
+    from .. import profiles
+
+    return off(paths, profiles.load(paths.profile_dirs)[0], patches)

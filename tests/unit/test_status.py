@@ -210,6 +210,31 @@ def test_with_the_older_patch_in_force_again_a_block_by_the_administrator_is_no_
     assert gather(host).state == "attention" and counts(gather(host)) == (0, 1, 0)
 
 
+def test_the_stall_of_a_removed_package_is_no_retry(host: Telling) -> None:
+    host.host.install(host.host.patch("1", behave="stall"))
+    assert ids(run(host.host))[0] == "transition-stalled"
+    assert gather(host).retry
+    host.host.put("/rpmdb-broken", "")
+    assert gather(host).retry, "what cannot be seen may be installed"
+    os.unlink(host.paths.at("/rpmdb-broken"))
+    host.host.install()
+    assert run(host.host).ok and gather(host).retry == ""
+
+
+def test_the_stall_of_a_kept_copy_is_a_retry(host: Telling) -> None:
+    old, new = host.host.patch("1"), host.host.patch("2")
+    for patch in (old, new):
+        host.host.install(patch)
+        assert run(host.host).ok
+    guard.block(host.paths, str(new.nevra), "it crashed here", "guard")
+
+    def stall(now: guard.Guard) -> None:
+        now.records[str(old.nevra)] = guard.Record("stalled", host.host.boot_id, retry_at=stamp(-60))
+
+    guard.change(host.paths, stall)
+    assert gather(host).retry
+
+
 def test_a_set_of_modules_without_manifests_counts_only_as_a_whole(host: Telling) -> None:
     patch = host.host.patch("1", "one", "two", vendor=True, replace=False)
     host.host.install(patch)
