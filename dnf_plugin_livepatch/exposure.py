@@ -142,6 +142,7 @@ def debt(
     fixed: Set[str] = set()
     first: Dict[str, Debt] = {}
     listed: Set[int] = set()
+    nameless: Set[str] = set()
     newest_listed = False
     for advisory in merge(advisories):
         for package in advisory.packages:
@@ -154,13 +155,18 @@ def debt(
                 if advisory.cves and lineage(package.evr) == home:
                     fixed.update(advisory.cves)
             elif advisory.type in ("security", "unknown"):  # a feed's missing type hides no CVE
+                if not advisory.cves and advisory.type == "security":
+                    nameless.add(advisory.id)
                 date = advisory.issued or advisory.updated
                 for cve in advisory.cves:
                     row = Debt(cve, advisory.id, advisory.severity, package.evr, date)
                     if cve not in first or _before(row, first[cve], compare):
                         first[cve] = row
     rows = _ascending((row for cve, row in first.items() if cve not in fixed), compare)
-    quality, reason = _judge(running, listed, bool(rows), newest, newest_listed, locked, compare)
+    doubts = [f"security advisory {min(nameless)} names no CVE"] if nameless else []
+    if locked:
+        doubts.append(f"the repositories are locked to release {locked}")
+    quality, reason = _judge(running, listed, bool(rows), newest, newest_listed, doubts, compare)
     return rows, quality, reason
 
 
@@ -180,7 +186,7 @@ def _judge(
     any_debt: bool,
     newest: str,
     newest_listed: bool,
-    locked: str,
+    more: Sequence[str],
     compare: Compare,
 ) -> Tuple[str, str]:
     if not listed:
@@ -190,8 +196,7 @@ def _judge(
         doubts.append(f"no advisory lists the running kernel {running.evr}, earlier ones may be missing")
     if newest and not newest_listed and compare(newest, running.evr) > 0:
         doubts.append(f"kernel {newest} has no advisory")
-    if locked:
-        doubts.append(f"the repositories are locked to release {locked}")
+    doubts += more
     if not doubts:
         return EXACT, ""
     return (LOWER_BOUND if any_debt else UNKNOWN), "; ".join(doubts)

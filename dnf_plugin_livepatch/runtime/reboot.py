@@ -80,10 +80,12 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
             f"would close nothing yet: {_cves(len(unclosed))} open, and no installed kernel fixes them;"
             " run 'dnf upgrade'",
         )
+    if newer and known:
+        why = f"kernel {newer} may fix more than is known: {report.exposure.reason}"
+        return Advice(DONT_KNOW, f"unknown: {why}", (why,))
     if newer and fixed:
         return Advice(
-            NOT_NEEDED,
-            f"not needed for CVEs: kernel {newer} is installed, and what it fixes{known} is closed live",
+            NOT_NEEDED, f"not needed for CVEs: kernel {newer} is installed, and what it fixes is closed live"
         )
     return Advice(NOT_NEEDED, "not needed" + (f" for CVEs{known}" if known else ""))
 

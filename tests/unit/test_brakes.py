@@ -114,10 +114,11 @@ def test_hosts_are_spread_evenly_and_anew_for_each_patch() -> None:
 
 
 @given(IDS, st.integers(1, 99))
-def test_what_is_built_again_for_an_advisory_comes_to_the_same_hosts_first(machine: str, percent: int) -> None:
+def test_another_build_for_an_advisory_comes_to_the_same_hosts_first(machine: str, percent: int) -> None:
     step = (Step("2026-01-01T00:00:00Z", percent),)
     named = PatchNote(rollout=step, advisory="FIX-2026:1")
-    waits = {bool(brakes.turn(named, nevra, Host(machine, NOW))) for nevra in (PATCH, PATCH + "x", "b-1-1.y")}
+    builds = (PATCH, PATCH + "x", "b-1-1.y")
+    waits = {bool(brakes.turn(named, nevra, Host(machine, NOW))) for nevra in builds}
     assert waits == {bucket(machine, "FIX-2026:1") >= percent}
     alone = bool(brakes.turn(PatchNote(rollout=step), PATCH, Host(machine, NOW)))
     assert alone == (bucket(machine, PATCH) >= percent)

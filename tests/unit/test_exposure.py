@@ -126,13 +126,30 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
         for running in sorted({package for row in rows for package in row.packages}):
             debt, quality, _ = exposure.debt(running, rows, compare)
             assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
-            assert quality == EXACT
+            silent = [package for row in rows if not row.cves for package in row.packages]
+            nameless = any(compare(package.evr, running.evr) > 0 for package in silent)
+            assert quality == (EXACT if not nameless else LOWER_BOUND if debt else UNKNOWN)
             kernels += 1
             open_cves += len(debt)
     assert kernels
     source = "vendor rows" if folder else "vendor rows (no $LIVEPATCH_VENDOR_DATA, so the table's)"
     told = f"{kernels} kernels of {len(families)} families: {open_cves} open CVEs, computed twice"
     record_property("told", f"{source}, {told}")
+
+
+def test_a_security_advisory_that_names_no_cve_is_not_taken_for_none() -> None:
+    """CentOS 6 has only such: without a CVE nobody can say whether it is closed."""
+    rows = [advisory("A10", "5.14.0-10.el9_4"), advisory("A20", "5.14.0-20.el9_4")]
+    assert exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare) == (
+        (),
+        UNKNOWN,
+        "security advisory A20 names no CVE",
+    )
+    rows.append(advisory("A30", "5.14.0-30.el9_4", "CVE-2026-2000"))
+    assert exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare)[1] == LOWER_BOUND
+    assert exposure.debt(kernel("5.14.0-20.el9_4"), rows, compare)[1] == EXACT, "it is not above"
+    fixes = [advisory("B20", "5.14.0-20.el9_4", kind="bugfix"), *rows[::2]]
+    assert exposure.debt(kernel("5.14.0-10.el9_4"), fixes, compare)[1] == EXACT
 
 
 # --- the lineage rule, by its traps ---

@@ -290,8 +290,8 @@ def test_nothing_is_loaded_where_the_blocked_patch_cannot_be_told(hot, tmp_path)
 def test_a_client_that_loads_all_or_nothing_is_not_run_while_a_package_must_stay_out(ksplice, tmp_path):
     twin = ksplice._replace(name="ksplice-too")
     other = package("ksplice-too", "uptrack-updates-too", "1")
-    for installed, out in (((NEW, OLD), OLD), ((NEW, other), other)):
-        found = external.converge([ksplice, twin], installed, UEK, 1, {str(out.nevra)})
+    for here, out in (((NEW, OLD), OLD), ((NEW, other), other)):
+        found = external.converge([ksplice, twin], here, UEK, 1, {str(out.nevra)})
         assert [item.id for item in found.problems] == ["client-failed"] and found.in_force == ()
         assert str(out.nevra) in found.problems[0].text and (tmp_path / "available").exists()
     assert external.converge([ksplice, twin], (NEW,), UEK, 1, {str(OLD.nevra)}).problems == ()

@@ -92,12 +92,16 @@ def test_names_from_needs_restarting_count(host: Telling, capsys: pytest.Capture
     assert answer(capsys)[0] == 101
 
 
-def test_a_lower_bound_says_that_it_is_one(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_lower_bound_a_newer_kernel_may_fix_more(
+    host: Telling, capsys: pytest.CaptureFixture[str]
+) -> None:
     host.know((1000, "Low"), quality="lower-bound", reason="no own advisory")
-    host.kernel_installed("6.12.2-1")
     host.load(host.patch("1", "CVE-2026-1000"))
     code, line = answer(capsys)
-    assert code == 0 and "of those known" in line
+    assert code == 0 and "not needed for CVEs of those known" in line, "no reboot could close more"
+    host.kernel_installed("6.12.2-1")
+    code, line = answer(capsys)
+    assert code == 102 and "may fix more than is known: no own advisory" in line
 
 
 def test_the_fast_comparison_agrees_with_rpms() -> None:
