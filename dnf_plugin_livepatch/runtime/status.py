@@ -280,7 +280,7 @@ def judge(
         return "unknown"
     if "warning" in severities or any(row.state != exposures.CLOSED_LIVE for row in exposure.rows):
         return "attention"
-    return "ok"
+    return "ok" if exposure.quality == exposures.EXACT else "unknown"
 
 
 def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:

@@ -39,6 +39,15 @@ def test_a_host_of_which_nothing_is_known_says_so(host: Telling) -> None:
     assert "no dnf run" in report.exposure.reason
 
 
+def test_a_lower_bound_that_is_all_closed_is_not_called_ok(host: Telling) -> None:
+    host.know((1000, "Low"), quality="lower-bound", reason="no own advisory")
+    assert gather(host).state == "attention"
+    host.load(host.patch("1", "CVE-2026-1000"))
+    assert gather(host).state == "unknown"
+    host.know((1000, "Low"))
+    assert gather(host).state == "ok"
+
+
 def test_before_and_after_the_load(host: Telling) -> None:
     host.know((1000, "Important"), (2000, "Low"))
     before = gather(host)
