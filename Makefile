@@ -99,8 +99,8 @@ test-power: need-base need-vm ## Power cuts at every flush of an upgrade (an hou
 	JOBS=$(JOBS) $(PYTEST) -s tests/power
 
 .PHONY: test-trials
-test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (40 minutes)
-	GUARD_DEPTH=3 $(PYTEST) -s tests/unit/test_guard_depth.py
+test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, and of dnf (45 minutes)
+	GUARD_DEPTH=3 GUARD_WALKS=2000 $(PYTEST) -s tests/unit/test_guard_depth.py tests/unit/test_guard_model.py
 	KILLS=all $(PYTEST) -s tests/vm/test_kills.py
 
 .PHONY: test-site

@@ -291,8 +291,7 @@ class Host:
         )
         if behave == "oops":
             with open(self.paths.at("/proc/uptime"), encoding="ascii") as file:
-                at = int(float(file.read().split()[0]) * 1e6)
-            self.put("/dev/kmsg", f"4,1,{at},-;BUG: x\n4,2,{at},-; f+0x1/0x2 [{info.name}]\n")
+                self.oops(info.name, float(file.read().split()[0]))
         stalls = behave == "stall" and not os.path.exists(self.paths.at("/no-stall"))
         self.put(self._sysfs(info.name, "transition"), "1\n" if stalls else "0\n")
         self.put(self._sysfs(info.name, "vmlinux/cmdline_proc_show,1/x"), "")
@@ -302,6 +301,18 @@ class Host:
                 if other != info.name:
                     shutil.rmtree(f"{self.paths.klp}/{other}")
         return 0, ""
+
+    def oops(self, module: str, seconds: float) -> None:
+        """The kernel oopses in ``module``, so many seconds after its start."""
+        at = int(seconds * 1e6)
+        with open(self.paths.at("/dev/kmsg"), "a", encoding="ascii") as file:
+            file.write(f"4,1,{at},-;BUG: x in {module}\n4,2,{at},-; f+0x1/0x2 [{module}]\n")
+
+    def forget(self, module: str) -> None:
+        """The ring buffer has gone on since the kernel oopsed in ``module``."""
+        with open(self.paths.at("/dev/kmsg"), encoding="ascii") as file:
+            lines = [line for line in file if not line.rstrip("]\n").endswith(module)]
+        self.put("/dev/kmsg", "".join(lines))
 
     def rmmod(self, module: str) -> Tuple[int, str]:
         if not os.path.isdir(f"{self.paths.modules}/{module}"):
