@@ -267,7 +267,7 @@ class Client:
         (self.root / "repos" / "t.repo").write_text(
             f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\n"
             "gpgcheck=1\nrepo_gpgcheck=1\n"
-            f"gpgkey=file://{key.public}\nmetadata_expire=0\n"
+            f"gpgkey=file://{key.public}\n"
         )
         (self.root / "dnf.conf").write_text(
             f"[main]\nreposdir={self.root}/repos\ncachedir={self.root}/cache\npersistdir={self.root}/persist\n"
@@ -287,6 +287,9 @@ class Client:
                 "--forcearch=x86_64",
                 "--setopt=tsflags=noscripts",
                 "--setopt=skip_if_unavailable=0",
+                # DNF counts the age of metadata in whole seconds: even with metadata_expire=0 it keeps
+                # what it fetched within this second, and a quick machine publishes within it.
+                "--refresh",
                 *argv,
             ],
             check=check,

@@ -27,7 +27,6 @@ mirrorlist={URL}/mirrorlist
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-demo
 gpgcheck=1
 repo_gpgcheck=1
-metadata_expire=1
 """
 
 
@@ -63,7 +62,7 @@ class Publisher:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             archive.add(self.root, ".")
-        command = "rm -rf /srv/www/* && tar -xmf - -C /srv/www"
+        command = "rm -rf /srv/www/* && tar -xmf - -C /srv/www && dnf -q clean expire-cache"
         done = self.host.machine.run(command, stdin=packed.getvalue())
         assert done.status == 0, done.err
 

@@ -20,7 +20,6 @@ baseurl=file:///srv/vendors/{name}
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-demo
 gpgcheck=1
 repo_gpgcheck=1
-metadata_expire=1
 """
 
 
