@@ -17,7 +17,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from typing import Any, Dict, List
+from typing import Any
 
 import createrepo_c
 
@@ -27,7 +27,7 @@ WARM = ("dnf", "-y", "--setopt=metadata_expire=-1", "upgrade")
 FORGET = ("sh", "-c", 'rm -f /run/livepatch/dnf-*; exec "$@"', "sh", *WARM)
 
 
-def _package(number: int) -> "createrepo_c.Package":
+def _package(number: int) -> createrepo_c.Package:
     """A live patch; ten builds for each of many kernels that do not run."""
     kernel = f"5.14.0-{100 + number // 10}.el9.x86_64"
     package = createrepo_c.Package()
@@ -89,9 +89,9 @@ def _repository(folder: str, count: int) -> None:
         text.write(repomd.xml_dump())
 
 
-def _notes(count: int) -> Dict[str, Any]:
+def _notes(count: int) -> dict[str, Any]:
     """What the record says of each kernel, as livepatch-repo writes it."""
-    notes: Dict[str, Any] = {}
+    notes: dict[str, Any] = {}
     for number in range(count):
         package = _package(number)
         nevra = f"{package.name}-{package.version}-{package.release}.x86_64"
@@ -101,7 +101,7 @@ def _notes(count: int) -> Dict[str, Any]:
     return notes
 
 
-def _advisory(number: int) -> "createrepo_c.UpdateRecord":
+def _advisory(number: int) -> createrepo_c.UpdateRecord:
     import datetime
 
     record = createrepo_c.UpdateRecord()
@@ -134,7 +134,7 @@ print(json.dumps(pairs.measure(name, one, other, json.loads(limit), int(count)))
 """
 
 
-def run(count: int) -> List[Dict[str, Any]]:
+def run(count: int) -> list[dict[str, Any]]:
     """Measure all sizes with ``count`` pairs each."""
     sys.path.insert(0, TESTS)
     import stock

@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List
+from typing import Any
 
 import createrepo_c
 
@@ -57,7 +57,7 @@ class Exposure(dnf.Plugin):
 """
 
 
-def _package(number: int) -> "createrepo_c.Package":
+def _package(number: int) -> createrepo_c.Package:
     package = createrepo_c.Package()
     kernel = number < KERNELS
     package.name = NAME if kernel else f"package{number % 9000}"
@@ -76,7 +76,7 @@ def _package(number: int) -> "createrepo_c.Package":
     return package
 
 
-def _advisory(number: int) -> "createrepo_c.UpdateRecord":
+def _advisory(number: int) -> createrepo_c.UpdateRecord:
     record = createrepo_c.UpdateRecord()
     record.id, record.title, record.severity = f"B-{number}", "bench", "Important"
     record.type, record.status, record.version, record.fromstr = "security", "final", "1", "bench"
@@ -138,7 +138,7 @@ def _install_kernel(folder: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _dnf(folder: str, *options: str) -> List[str]:
+def _dnf(folder: str, *options: str) -> list[str]:
     """DNF's command, from its cache, answered with no: it ends with 1, and the program with 0."""
     os.makedirs(folder + "/plugins", exist_ok=True)
     with open(folder + "/plugins/exposure.py", "w", encoding="utf-8") as file:
@@ -169,7 +169,7 @@ def _host(folder: str) -> None:
     subprocess.run([sys.executable, "-c", code, SOURCE, folder], check=True, capture_output=True)
 
 
-def run(count: int) -> List[Dict[str, Any]]:
+def run(count: int) -> list[dict[str, Any]]:
     """The rows of this benchmark."""
     with tempfile.TemporaryDirectory(prefix="bench-exposure-") as folder:
         _repository(folder + "/repo")

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List
+from typing import Any
 
 import createrepo_c
 
@@ -46,7 +46,7 @@ bench
 """
 
 
-def _package(number: int) -> "createrepo_c.Package":
+def _package(number: int) -> createrepo_c.Package:
     package = createrepo_c.Package()
     build = f"{number // 10}.13.1"
     package.name = "kpatch-patch-5_14_0-" + build.replace(".", "_")
@@ -73,7 +73,7 @@ def _package(number: int) -> "createrepo_c.Package":
     return package
 
 
-def _advisory(package: "createrepo_c.Package", number: int) -> "createrepo_c.UpdateRecord":
+def _advisory(package: createrepo_c.Package, number: int) -> createrepo_c.UpdateRecord:
     record = createrepo_c.UpdateRecord()
     record.id, record.title, record.severity = f"B-{number}", "bench", "Important"
     record.type, record.status, record.version, record.fromstr = "security", "final", "1", "bench"
@@ -148,7 +148,7 @@ def _repository(scratch: str, count: int) -> str:
         with open(path, "wb") as file:
             file.truncate(package.size_package)
         os.utime(path, (package.time_file, package.time_file))
-    notes: Dict[str, Dict[str, record.PatchNote]] = {}
+    notes: dict[str, dict[str, record.PatchNote]] = {}
     for package in packages:
         release = f"{package.name.split('-', 3)[-1].replace('_', '.')}.el9_4.x86_64"
         nevra = f"{package.name}-1-{package.release}.x86_64"
@@ -160,7 +160,7 @@ def _repository(scratch: str, count: int) -> str:
     return root
 
 
-def _peak(argv: List[str]) -> int:
+def _peak(argv: list[str]) -> int:
     """Peak resident memory of a run, or of a child of it if that had more, in MiB."""
     code = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=2).returncode;"
@@ -171,9 +171,9 @@ def _peak(argv: List[str]) -> int:
     return int(done.stdout) // 1024
 
 
-def run(count: int) -> List[Dict[str, Any]]:
+def run(count: int) -> list[dict[str, Any]]:
     """The rows."""
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="bench-publish-") as scratch:
         rpm = _new_rpm(scratch)
         for size in SIZES:
@@ -182,7 +182,7 @@ def run(count: int) -> List[Dict[str, Any]]:
     return rows
 
 
-def _rows(scratch: str, rpm: str, size: int, count: int) -> List[Dict[str, Any]]:
+def _rows(scratch: str, rpm: str, size: int, count: int) -> list[dict[str, Any]]:
     ours = _repository(scratch, size)
     theirs = os.path.join(scratch, f"theirs{size}")
     shutil.copytree(ours, theirs)

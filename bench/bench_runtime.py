@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List
+from typing import Any
 
 from . import pairs
 
@@ -35,7 +35,7 @@ def _host(root: str) -> None:
             file.write(text + "\n")
 
 
-def run(count: int) -> List[Dict[str, Any]]:
+def run(count: int) -> list[dict[str, Any]]:
     """Measure both rows with ``count`` pairs each, and no fewer than a run so short needs."""
     with tempfile.TemporaryDirectory(prefix="bench-") as root:
         _host(root)

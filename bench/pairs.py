@@ -14,7 +14,8 @@ import resource
 import statistics
 import subprocess
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results.json")
 #: Pairs that a run of some milliseconds needs before its median says anything.
@@ -33,7 +34,7 @@ def command(argv: Sequence[str], **kwargs: Any) -> Command:
     return run
 
 
-def _once(run: Command) -> Tuple[float, float]:
+def _once(run: Command) -> tuple[float, float]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     run()
     wall = time.perf_counter() - start
@@ -42,13 +43,13 @@ def _once(run: Command) -> Tuple[float, float]:
 
 
 def measure(
-    name: str, one: Command, other: Command, limit: Optional[float], count: int, by: str = "cpu"
-) -> Dict[str, Any]:
+    name: str, one: Command, other: Command, limit: float | None, count: int, by: str = "cpu"
+) -> dict[str, Any]:
     """A row: ``one`` against ``other`` in ``count`` pairs; ``by`` is what the limit counts, cpu or wall.
 
     Without a limit the row is only told. ``load`` is the machine's load average, before and after.
     """
-    samples: List[Tuple[Tuple[float, float], Tuple[float, float]]] = []
+    samples: list[tuple[tuple[float, float], tuple[float, float]]] = []
     load = os.getloadavg()[0]
     _once(one)
     _once(other)
@@ -59,7 +60,7 @@ def measure(
         else:
             first = _once(one)
             samples.append((first, _once(other)))
-    row: Dict[str, Any] = {"name": name, "pairs": count, "limit": limit, "by": by}
+    row: dict[str, Any] = {"name": name, "pairs": count, "limit": limit, "by": by}
     row["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
     for index, kind in enumerate(("cpu", "wall")):
         ratios = sorted(mine[index] / theirs[index] for mine, theirs in samples)
@@ -74,7 +75,7 @@ def measure(
     return row
 
 
-def store(rows: Iterable[Dict[str, Any]], path: str = RESULTS) -> None:
+def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
     """Put ``rows`` into the file ``path``, in place of earlier ones of the same name."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -93,12 +94,12 @@ def store(rows: Iterable[Dict[str, Any]], path: str = RESULTS) -> None:
     os.replace(path + ".new", path)
 
 
-def _memory(row: Dict[str, Any]) -> str:
+def _memory(row: dict[str, Any]) -> str:
     """The peaks of both sides' resident memory, where they were measured."""
     return ", peak {} / {} MiB".format(*row["peak_mib"]) if "peak_mib" in row else ""
 
 
-def table(rows: Sequence[Dict[str, Any]]) -> List[str]:
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The rows as lines, after what they mean."""
     lines = [
         "Ratios: with ours / without, the median of interleaved pairs, its quartiles in parentheses.",

@@ -10,7 +10,8 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
-from typing import Iterable, NamedTuple, Optional
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from . import messages, record
 from .model import Nevra, Problem
@@ -67,7 +68,7 @@ def turn(note: record.PatchNote, nevra: str, host: Host) -> str:
     return next((step.since for step in note.rollout if step.percent > place), "never")
 
 
-def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Optional[Brake]:
+def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Brake | None:
     """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not."""
     if note.withdrawn is not None:
         facts = {"nevra": nevra, "since": note.withdrawn.since[:10], "why": note.withdrawn.reason}

@@ -8,7 +8,7 @@ same file. A bad value falls back to its default and is reported; it never raise
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, NamedTuple
 
 MAX_BYTES = 65536
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -22,13 +22,13 @@ class Config(NamedTuple):
     mode: str = "load"
     when: str = "security"
     kernels: str = "installed"
-    repos: Tuple[str, ...] = ()
+    repos: tuple[str, ...] = ()
     on_failure: str = "error"
     transition_timeout: int = 60
     settle_time: int = 600
     min_age: int = 0
     cutoff: str = ""
-    health_check: Tuple[str, ...] = ()
+    health_check: tuple[str, ...] = ()
     health_check_timeout: int = 30
     on_withdrawn: str = "warn"
     kernel_update: str = "install"
@@ -63,11 +63,11 @@ def _choice(*words: str) -> Callable[[str], str]:
     return check
 
 
-def _items(text: str) -> Tuple[str, ...]:
+def _items(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
-def _lines(text: str) -> Tuple[str, ...]:
+def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.split("\n") if line.strip())
 
 
@@ -85,7 +85,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_KEYS: Dict[str, Callable[[str], object]] = {
+_KEYS: dict[str, Callable[[str], object]] = {
     "enabled": _boolean,
     "mode": _choice("load", "install-only", "report"),
     "when": _choice("security", "always", "named"),
@@ -106,10 +106,10 @@ _KEYS: Dict[str, Callable[[str], object]] = {
 }
 
 
-def parse(text: str) -> Tuple[Config, Tuple[str, ...]]:
+def parse(text: str) -> tuple[Config, tuple[str, ...]]:
     """The configuration in ``text`` and one line for each thing in it that was not understood."""
-    values: Dict[str, str] = {}
-    faults: List[str] = []
+    values: dict[str, str] = {}
+    faults: list[str] = []
     section, key = "", ""
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
@@ -142,7 +142,7 @@ def parse(text: str) -> Tuple[Config, Tuple[str, ...]]:
     return config, tuple(faults)
 
 
-def read(path: str) -> Tuple[Config, Tuple[str, ...]]:
+def read(path: str) -> tuple[Config, tuple[str, ...]]:
     """The configuration in the file at ``path`` and its faults. A missing file is the defaults."""
     try:
         with open(path, "rb") as file:

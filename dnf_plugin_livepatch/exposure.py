@@ -11,8 +11,9 @@ A severity belongs to an advisory, not to a CVE: each row carries that of the ad
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
-from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from typing import Callable, NamedTuple
 
 from .model import Advisory, CveState, Debt, Exposure, InForce, Nevra, Unfixable
 
@@ -39,10 +40,10 @@ class Inputs(NamedTuple):
     quality: str = UNKNOWN
     reason: str = ""
     as_of: str = ""
-    repositories: Tuple[Tuple[str, str], ...] = ()
-    debt: Tuple[Debt, ...] = ()
-    cover: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
-    unfixable: Tuple[Unfixable, ...] = ()
+    repositories: tuple[tuple[str, str], ...] = ()
+    debt: tuple[Debt, ...] = ()
+    cover: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
     newest_kernel: str = ""
     window_end: str = ""
@@ -71,8 +72,8 @@ def lineage(evr: str) -> str:
     return parts[0] if len(parts[0]) == 6 and parts[0].isdigit() else ""
 
 
-def _builds(advisory: Advisory) -> Dict[Tuple[str, str], Set[str]]:
-    builds: Dict[Tuple[str, str], Set[str]] = {}
+def _builds(advisory: Advisory) -> dict[tuple[str, str], set[str]]:
+    builds: dict[tuple[str, str], set[str]] = {}
     for package in advisory.packages:
         builds.setdefault((package.name, package.arch), set()).add(package.evr)
     return builds
@@ -105,12 +106,12 @@ def _merged(one: Advisory, other: Advisory) -> Advisory:
     )
 
 
-def merge(advisories: Iterable[Advisory]) -> Tuple[Advisory, ...]:
+def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
     """One advisory for each id, whatever repositories list it."""
     rows = tuple(advisories)
     if len({row.id for row in rows}) == len(rows):
         return rows
-    result: Dict[str, List[Advisory]] = {}
+    result: dict[str, list[Advisory]] = {}
     for advisory in sorted(set(rows)):
         copies = result.setdefault(advisory.id, [])
         for index, copy in enumerate(copies):
@@ -128,7 +129,7 @@ def debt(
     compare: Compare,
     newest: str = "",
     locked: str = "",
-) -> Tuple[Tuple[Debt, ...], str, str]:
+) -> tuple[tuple[Debt, ...], str, str]:
     """What ``running`` lacks: (debt ascending by ``fixed_in``, quality, reason).
 
     By lineage: every CVE of a security advisory for a build of the same package above the running
@@ -139,10 +140,10 @@ def debt(
     of knowledge.
     """
     home = lineage(running.evr)
-    fixed: Set[str] = set()
-    first: Dict[str, Debt] = {}
-    listed: Set[int] = set()
-    nameless: Set[str] = set()
+    fixed: set[str] = set()
+    first: dict[str, Debt] = {}
+    listed: set[int] = set()
+    nameless: set[str] = set()
     newest_listed = False
     for advisory in merge(advisories):
         for package in advisory.packages:
@@ -175,20 +176,20 @@ def _before(one: Debt, other: Debt, compare: Compare) -> bool:
     return order < 0 or (order == 0 and one < other)
 
 
-def _ascending(rows: Iterable[Debt], compare: Compare) -> Tuple[Debt, ...]:
+def _ascending(rows: Iterable[Debt], compare: Compare) -> tuple[Debt, ...]:
     builds = cmp_to_key(compare)
     return tuple(sorted(sorted(rows), key=lambda row: builds(row.fixed_in)))
 
 
 def _judge(
     running: Nevra,
-    listed: Set[int],
+    listed: set[int],
     any_debt: bool,
     newest: str,
     newest_listed: bool,
     more: Sequence[str],
     compare: Compare,
-) -> Tuple[str, str]:
+) -> tuple[str, str]:
     if not listed:
         return UNKNOWN, f"no advisory in the repositories lists the package {running.name}"
     doubts = []
@@ -204,21 +205,21 @@ def _judge(
 
 def coverage(
     advisories: Iterable[Advisory], names: Iterable[str], installed: Iterable[Nevra], compare: Compare
-) -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The ``cover`` of ``Inputs`` for the live-patch packages ``names`` and ``installed``.
 
     Vendors list only the new CVEs with each build of a cumulative patch, so a build covers its own
     and those of all earlier builds of the same name.
     """
     wanted = set(names)
-    listed: Dict[Nevra, Set[str]] = {build: set() for build in installed}
+    listed: dict[Nevra, set[str]] = {build: set() for build in installed}
     for advisory in merge(advisories):
         for package in advisory.packages:
             if package.name in wanted:
                 listed.setdefault(package, set()).update(advisory.cves)
     result = []
     for build in sorted(listed):
-        cves: Set[str] = set()
+        cves: set[str] = set()
         for other, closes in listed.items():
             if (other.name, other.arch) == (build.name, build.arch) and compare(other.evr, build.evr) <= 0:
                 cves |= closes
@@ -262,11 +263,11 @@ def compute(
     installed but not in force closes nothing, so it does not belong in ``in_force``.
     """
     cover = dict(inputs.cover)
-    by: Dict[str, str] = {}
+    by: dict[str, str] = {}
     for patch in in_force:
         for cve in patch.cves or cover.get(patch.nevra, ()):
             by.setdefault(cve, patch.module)
-    why: Dict[str, str] = {}
+    why: dict[str, str] = {}
     for item in (*unfixable, *inputs.unfixable):
         why.setdefault(item.cve, item.reason)
     rows = []
@@ -324,7 +325,7 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
     return new.rpartition(".")[0] + like[len(old):] if old and like.startswith(old) else new
 
 
-def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> List[CveState]:
+def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> list[CveState]:
     """What is open now and closed in kernel ``kernel_evr``; nothing when that is ""."""
     return [
         row
@@ -339,7 +340,7 @@ def prompt_lines(
     patch_cves: Iterable[str],
     kernel_evr: str,
     compare: Compare,
-) -> List[str]:
+) -> list[str]:
     """The lines dnf shows before it asks: what this transaction closes now, at reboot, and not.
 
     ``patch_cves`` are those the live patch in the transaction closes; ``kernel_evr`` is the newest

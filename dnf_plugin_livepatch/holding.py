@@ -9,7 +9,8 @@ so that the hold ends by itself when one of its conditions does.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from . import support
 from .exposure import CLOSED_LIVE, EXACT, Compare, Inputs, rank
@@ -29,9 +30,9 @@ class Situation(NamedTuple):
     kernel: str
     inputs: Inputs
     exposure: Exposure
-    in_force: Tuple[str, ...] = ()
-    absent: Tuple[str, ...] = ()
-    withdrawn: Tuple[str, ...] = ()
+    in_force: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     support_end: str = ""
     now: str = ""
     hold_below: str = ""
@@ -43,8 +44,8 @@ class Verdict(NamedTuple):
 
     hold: bool
     why: str
-    closed: Tuple[str, ...] = ()
-    left: Tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def decide(situation: Situation, compare: Compare) -> Verdict:

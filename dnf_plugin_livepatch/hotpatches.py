@@ -7,7 +7,8 @@ The text is hostile: it is bounded, and one that declares entities is not read a
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, List, Set, Tuple
+from collections.abc import Container
+from typing import Any
 
 from .manifest import CVE
 from .model import Advisory, Nevra
@@ -22,14 +23,14 @@ class _Reader:
 
     def __init__(self, names: Container[str]) -> None:
         self.names = names
-        self.rows: List[Advisory] = []
-        self.path: List[str] = []
-        self.text: Dict[str, str] = {}
+        self.rows: list[Advisory] = []
+        self.path: list[str] = []
+        self.text: dict[str, str] = {}
         self.type = ""
-        self.cves: Set[str] = set()
-        self.packages: Set[Nevra] = set()
+        self.cves: set[str] = set()
+        self.packages: set[Nevra] = set()
 
-    def start(self, tag: str, attributes: Dict[str, str]) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element opens."""
         self.path.append(tag)
         if len(self.path) > 64:
@@ -46,7 +47,7 @@ class _Reader:
         elif tag == "package" and _MARK in self.path:
             self._package(attributes)
 
-    def _package(self, attributes: Dict[str, str]) -> None:
+    def _package(self, attributes: dict[str, str]) -> None:
         name, version, release, arch = (
             attributes.get(key, "") for key in ("name", "version", "release", "arch")
         )
@@ -88,7 +89,7 @@ def _refuse(*_: Any) -> None:
     raise ValueError("it declares entities")
 
 
-def advisories(text: str, names: Container[str]) -> Tuple[Advisory, ...]:
+def advisories(text: str, names: Container[str]) -> tuple[Advisory, ...]:
     """The advisories of hot patches in updateinfo ``text`` that list a package of ``names``.
 
     A text that is no XML to be believed has none.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from .model import Function, Manifest, Unfixable
 
@@ -31,7 +31,7 @@ class ManifestError(ValueError):
     """The text is no manifest that may be acted on; str() says which field and why."""
 
 
-def _string(data: Dict[str, Any], key: str, pattern: "re.Pattern[str]", required: bool) -> str:
+def _string(data: dict[str, Any], key: str, pattern: re.Pattern[str], required: bool) -> str:
     value = data.get(key)
     if value in (None, ""):
         if required:
@@ -48,14 +48,14 @@ def _text(value: object, where: str, limit: int = 1000) -> str:
     return value
 
 
-def _list(data: Dict[str, Any], key: str) -> List[Any]:
+def _list(data: dict[str, Any], key: str) -> list[Any]:
     value = data.get(key, [])
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise ManifestError(f"{key} is not a list of at most {MAX_ITEMS} items")
     return value
 
 
-def _pairs(data: Dict[str, Any], key: str, first: str, second: str) -> Tuple[Tuple[str, str], ...]:
+def _pairs(data: dict[str, Any], key: str, first: str, second: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for item in _list(data, key):
         if not isinstance(item, dict):
@@ -84,7 +84,7 @@ def _function(item: object) -> Function:
         raise ManifestError(f"functions.{error}") from None
 
 
-def _flag(data: Dict[str, Any], key: str, default: bool) -> bool:
+def _flag(data: dict[str, Any], key: str, default: bool) -> bool:
     value = data.get(key, default)
     if not isinstance(value, bool):
         raise ManifestError(f"{key} is neither true nor false")
@@ -132,7 +132,7 @@ def parse(text: str) -> Manifest:
 
 def dump(manifest: Manifest) -> str:
     """``manifest`` as JSON text, the same bytes for the same manifest (reproducible packages)."""
-    data: Dict[str, Any] = {"schema": SCHEMA, **manifest._asdict()}
+    data: dict[str, Any] = {"schema": SCHEMA, **manifest._asdict()}
     data["functions"] = [function._asdict() for function in manifest.functions]
     data["patches"] = [{"name": name, "sha256": digest} for name, digest in manifest.patches]
     data["cves"] = list(manifest.cves)

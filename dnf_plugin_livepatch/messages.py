@@ -8,7 +8,8 @@ refer to it. ``text`` says what happened and in which state the host is, ``remed
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from .messages_loading import LOADING
 from .model import InForce, Problem
@@ -22,7 +23,7 @@ class Message(NamedTuple):
     remedy: str
 
 
-CATALOGUE: Dict[str, Message] = {
+CATALOGUE: dict[str, Message] = {
     "config-fault": Message(
         "warning",
         "livepatch.conf: {fault}",

@@ -6,9 +6,7 @@ Each row is severity, text, remedy.
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
-LOADING: Dict[str, Tuple[str, str, str]] = {
+LOADING: dict[str, tuple[str, str, str]] = {
     "need-root": (
         "error",
         "Changing the kernel's live patches needs root ({why}).",

@@ -10,7 +10,7 @@ durations are float seconds; CVE identifiers are upper case.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 
 class Nevra(NamedTuple):
@@ -63,15 +63,15 @@ class Manifest(NamedTuple):
     kernel_build_id: str = ""
     replace: bool = True
     order: int = 0
-    functions: Tuple[Function, ...] = ()
-    patches: Tuple[Tuple[str, str], ...] = ()
-    cves: Tuple[str, ...] = ()
-    unfixable: Tuple[Unfixable, ...] = ()
+    functions: tuple[Function, ...] = ()
+    patches: tuple[tuple[str, str], ...] = ()
+    cves: tuple[str, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
     advisory: str = ""
     severity: str = ""
     issued: str = ""
     support_end: str = ""
-    overrides: Tuple[Tuple[str, str], ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
 
 
 class InstalledModule(NamedTuple):
@@ -85,7 +85,7 @@ class InstalledModule(NamedTuple):
     name: str
     path: str
     digest: str
-    manifest: Optional[Manifest]
+    manifest: Manifest | None
     own_build_id: str = ""
 
     @property
@@ -108,9 +108,9 @@ class InstalledPatch(NamedTuple):
     kernel_release: str
     kind: str
     loader: str
-    modules: Tuple[InstalledModule, ...]
-    cves: Tuple[str, ...] = ()
-    unfixable: Tuple[Unfixable, ...] = ()
+    modules: tuple[InstalledModule, ...]
+    cves: tuple[str, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
     install_time: int = 0
     build_time: int = 0
     scriptlet: bool = False
@@ -130,10 +130,10 @@ class LoadedPatch(NamedTuple):
     transition: bool
     build_id: str = ""
     srcversion: str = ""
-    replace: Optional[bool] = None
+    replace: bool | None = None
     stack_order: int = 0
-    functions: Tuple[Function, ...] = ()
-    patched_objects: Tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
+    patched_objects: tuple[str, ...] = ()
 
 
 class Kernel(NamedTuple):
@@ -181,7 +181,7 @@ class InForce(NamedTuple):
 
     module: str
     nevra: str
-    cves: Tuple[str, ...] = ()
+    cves: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -198,9 +198,9 @@ class ReconcileResult(NamedTuple):
     kernel_release: str
     ok: bool
     desired: str
-    in_force: Tuple[InForce, ...] = ()
-    actions: Tuple[Action, ...] = ()
-    problems: Tuple[Problem, ...] = ()
+    in_force: tuple[InForce, ...] = ()
+    actions: tuple[Action, ...] = ()
+    problems: tuple[Problem, ...] = ()
     skipped: str = ""
 
 
@@ -217,8 +217,8 @@ class Advisory(NamedTuple):
     severity: str
     issued: str
     updated: str
-    cves: Tuple[str, ...]
-    packages: Tuple[Nevra, ...] = ()
+    cves: tuple[str, ...]
+    packages: tuple[Nevra, ...] = ()
 
 
 class Debt(NamedTuple):
@@ -262,7 +262,7 @@ class Exposure(NamedTuple):
     quality: str
     reason: str
     as_of: str
-    rows: Tuple[CveState, ...] = ()
+    rows: tuple[CveState, ...] = ()
 
     def count(self, state: str) -> int:
         """How many CVEs are in ``state``."""

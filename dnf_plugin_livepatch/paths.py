@@ -21,7 +21,7 @@ class Paths(NamedTuple):
         return self.at("/etc/dnf/plugins/livepatch.conf")
 
     @property
-    def profile_dirs(self) -> "tuple[str, ...]":
+    def profile_dirs(self) -> tuple[str, ...]:
         """Profiles as shipped, then the administrator's, which win file by file."""
         return (
             self.at("/usr/share/dnf-plugin-livepatch/profiles"),

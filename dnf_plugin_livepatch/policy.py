@@ -8,7 +8,7 @@ words for removing, replacing or holding back anything else.
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from . import messages
 from .model import Nevra, Problem
@@ -61,11 +61,11 @@ class Target(NamedTuple):
 
     release: str
     running: bool
-    candidates: Tuple[Candidate, ...] = ()
-    has: Optional[Nevra] = None
-    excluded: Optional[Nevra] = None
+    candidates: tuple[Candidate, ...] = ()
+    has: Nevra | None = None
+    excluded: Nevra | None = None
     open_cves: int = 0
-    brake: Optional[Problem] = None
+    brake: Problem | None = None
 
 
 class Situation(NamedTuple):
@@ -77,7 +77,7 @@ class Situation(NamedTuple):
     request: Request
     mode: str = "load"
     when: str = "security"
-    targets: Tuple[Target, ...] = ()
+    targets: tuple[Target, ...] = ()
     cannot: str = ""
 
 
@@ -85,14 +85,14 @@ class Choice(NamedTuple):
     """For kernel ``release``: add the first of ``candidates`` that resolves."""
 
     release: str
-    candidates: Tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
 
 
 class Plan(NamedTuple):
     """Packages to add, and what to tell the user."""
 
-    choices: Tuple[Choice, ...] = ()
-    notes: Tuple[Problem, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
 def wanted(candidate: Candidate, request: Request, when: str) -> bool:
@@ -111,8 +111,8 @@ def decide(situation: Situation) -> Plan:
     """The plan for ``situation``. With ``mode = report`` it adds nothing and says what it would have."""
     if situation.request.kind == NONE:
         return Plan()
-    choices: List[Choice] = []
-    notes: List[Problem] = []
+    choices: list[Choice] = []
+    notes: list[Problem] = []
     for target in situation.targets:
         choice, said = _for_target(target, situation)
         notes.extend(said)
@@ -128,10 +128,10 @@ def decide(situation: Situation) -> Plan:
     return Plan(tuple(choices), tuple(notes))
 
 
-def _for_target(target: Target, situation: Situation) -> Tuple[Optional[Choice], List[Problem]]:
+def _for_target(target: Target, situation: Situation) -> tuple[Choice | None, list[Problem]]:
     """The choice for one kernel, and at most one note: the newest thing that stands in the way."""
-    usable: List[Candidate] = []
-    note: Optional[Problem] = None
+    usable: list[Candidate] = []
+    note: Problem | None = None
     for candidate in target.candidates:
         if candidate.kind == "empty" or not wanted(candidate, situation.request, situation.when):
             continue
@@ -149,7 +149,7 @@ def _for_target(target: Target, situation: Situation) -> Tuple[Optional[Choice],
     return (Choice(target.release, tuple(usable)) if usable else None), [note] if note else []
 
 
-def _refusal(candidate: Candidate) -> Optional[Problem]:
+def _refusal(candidate: Candidate) -> Problem | None:
     if candidate.wrong:
         return messages.problem("patch-wrong", nevra=candidate.nevra, why=candidate.wrong)
     if not candidate.trusted:

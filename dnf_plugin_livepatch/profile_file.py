@@ -7,7 +7,7 @@ again adds one more value. A ``#`` or ``;`` starts a comment only at the start o
 
 from __future__ import annotations
 
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple
 
 from . import templates
 
@@ -30,16 +30,16 @@ class Client(NamedTuple):
     """
 
     title: str
-    apply: Tuple[Tuple[str, ...], ...] = ()
-    remove: Tuple[Tuple[str, ...], ...] = ()
-    state: Tuple[Tuple[str, ...], ...] = ()
-    effective: Tuple[Tuple[str, ...], ...] = ()
-    lines: Tuple[str, ...] = ()
-    ignore: Tuple[str, ...] = ()
+    apply: tuple[tuple[str, ...], ...] = ()
+    remove: tuple[tuple[str, ...], ...] = ()
+    state: tuple[tuple[str, ...], ...] = ()
+    effective: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     only: str = ""
-    active: Tuple[str, ...] = ()
-    inactive: Tuple[str, ...] = ()
-    exits: Tuple[Tuple[str, int, str], ...] = ()
+    active: tuple[str, ...] = ()
+    inactive: tuple[str, ...] = ()
+    exits: tuple[tuple[str, int, str], ...] = ()
     timeout: int = 60
     absent: str = ""
     cves_file: str = ""
@@ -60,24 +60,24 @@ class Profile(NamedTuple):
     name: str
     title: str
     loader: str = "kernel"
-    module_dirs: Tuple[str, ...] = ()
-    runtime: Tuple[str, ...] = ()
+    module_dirs: tuple[str, ...] = ()
+    runtime: tuple[str, ...] = ()
     cumulative: bool = True
     scriptlet: bool = False
-    switch: Tuple[str, ...] = ()
-    cves: Tuple[str, ...] = ("manifest", "updateinfo")
+    switch: tuple[str, ...] = ()
+    cves: tuple[str, ...] = ("manifest", "updateinfo")
     info: str = ""
     support_days: int = 0
     kernel: str = "{release}"
-    names: Tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     evr: str = ""
-    provides: Tuple[str, ...] = ()
-    empty: Tuple[str, ...] = ()
-    kernels: Tuple[str, ...] = ()
-    not_kernels: Tuple[str, ...] = ()
-    dists: Tuple[str, ...] = ()
-    name_dists: Tuple[str, ...] = ()
-    client: Optional[Client] = None
+    provides: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    not_kernels: tuple[str, ...] = ()
+    dists: tuple[str, ...] = ()
+    name_dists: tuple[str, ...] = ()
+    client: Client | None = None
     file: str = ""
 
 
@@ -111,7 +111,7 @@ def _path(text: str) -> str:
     return text
 
 
-def _argv(text: str) -> Tuple[str, ...]:
+def _argv(text: str) -> tuple[str, ...]:
     words = tuple(text.split())
     bare = [w.replace("{release}", "").replace("{kernel}", "").replace("{id}", "") for w in words]
     if not words or not words[0].startswith("/") or any("{" in w or "}" in w for w in bare):
@@ -130,32 +130,32 @@ def _line(text: str) -> str:
     return text
 
 
-def _exit(text: str) -> Tuple[str, int, str]:
+def _exit(text: str) -> tuple[str, int, str]:
     words = text.split()
     if len(words) != 3 or words[0] not in ("apply", "remove", "state") or words[2] not in OUTCOMES:
         raise ValueError(f"not 'apply', 'remove' or 'state', a code, and a word of {', '.join(OUTCOMES)}")
     return words[0], _count(words[1]), words[2]
 
 
-def _words(text: str) -> Tuple[str, ...]:
+def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _packages(text: str) -> Tuple[str, ...]:
+def _packages(text: str) -> tuple[str, ...]:
     words = tuple(text.split())
     if not all(word[0].isalnum() and word.isascii() and set("*?[").isdisjoint(word) for word in words):
         raise ValueError("no names of packages; patterns are not taken")
     return words
 
 
-def _switch(text: str) -> Tuple[str, ...]:
+def _switch(text: str) -> tuple[str, ...]:
     words = tuple(text.split())
     if len(words) != 3 or not (words[1].isidentifier() and words[2] == words[2].lower() and _path(words[0])):
         raise ValueError("not an absolute path, a variable and a value in small letters")
     return words
 
 
-def _sources(text: str) -> Tuple[str, ...]:
+def _sources(text: str) -> tuple[str, ...]:
     if not set(text.split()) <= set(CVE_SOURCES):
         raise ValueError(f"known sources are {', '.join(CVE_SOURCES)}")
     return tuple(text.split())
@@ -168,7 +168,7 @@ def _loader(text: str) -> str:
 
 
 # section, key -> field, reader, and whether the key may be given again.
-_KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
+_KEYS: dict[tuple[str, str], tuple[str, Callable[[str], object], bool]] = {
     ("profile", "title"): ("title", str, False),
     ("profile", "support-days"): ("support_days", _count, False),
     ("profile", "cves"): ("cves", _sources, False),
@@ -205,9 +205,9 @@ _KEYS: Dict[Tuple[str, str], Tuple[str, Callable[[str], object], bool]] = {
 }
 
 
-def _read(text: str) -> Dict[str, Dict[str, object]]:
+def _read(text: str) -> dict[str, dict[str, object]]:
     """The values by section and field; raises ProfileError with the number of the line."""
-    found: Dict[str, Dict[str, object]] = {"profile": {}, "match": {}, "load": {}, "client": {}}
+    found: dict[str, dict[str, object]] = {"profile": {}, "match": {}, "load": {}, "client": {}}
     section = ""
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
@@ -262,8 +262,8 @@ def parse(name: str, text: str, file: str = "") -> Profile:
     if not name or len(name) > 40 or not name.replace("-", "").isalnum() or not name.isascii():
         raise ProfileError("the file's name is not of letters, digits and dashes")
     sections = _read(text)
-    client: Optional[Client] = None
-    values: Dict[str, object] = {**sections["profile"], **sections["match"], **sections["load"]}
+    client: Client | None = None
+    values: dict[str, object] = {**sections["profile"], **sections["match"], **sections["load"]}
     if sections["client"]:
         client = Client(**{"title": name, **sections["client"]})  # type: ignore[arg-type]
     if "title" not in values:

@@ -9,7 +9,8 @@ must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt 
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from . import templates
 from .model import Nevra
@@ -46,23 +47,23 @@ class Match(NamedTuple):
 class Lookup(NamedTuple):
     """What to ask a package sack for, to find every candidate for one kernel; then ``match`` them."""
 
-    provides: Tuple[str, ...] = ()
-    names: Tuple[str, ...] = ()
-    name_globs: Tuple[str, ...] = ()
-    provides_globs: Tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    name_globs: tuple[str, ...] = ()
+    provides_globs: tuple[str, ...] = ()
 
 
-_cache: Dict[Tuple[object, ...], Tuple[Tuple[Profile, ...], Tuple[str, ...]]] = {}
+_cache: dict[tuple[object, ...], tuple[tuple[Profile, ...], tuple[str, ...]]] = {}
 
 
-def _files(dirs: Sequence[str]) -> Dict[str, str]:
+def _files(dirs: Sequence[str]) -> dict[str, str]:
     """The file of each profile: a later directory's file replaces an earlier one's of that name.
 
     The first directory is the one of the shipped profiles; in a source tree they lie beside the package.
     """
     beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "profiles")
     shipped = dirs[0] if dirs and os.path.isdir(dirs[0]) else beside
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for directory in (shipped, *dirs[1:]):
         try:
             names = sorted(os.listdir(directory))
@@ -74,7 +75,7 @@ def _files(dirs: Sequence[str]) -> Dict[str, str]:
     return found
 
 
-def _key(path: str) -> Tuple[object, ...]:
+def _key(path: str) -> tuple[object, ...]:
     try:
         status = os.stat(path)
     except OSError:
@@ -82,7 +83,7 @@ def _key(path: str) -> Tuple[object, ...]:
     return (path, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def load(dirs: Sequence[str]) -> Tuple[Tuple[Profile, ...], Tuple[str, ...]]:
+def load(dirs: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
     """The profiles in ``dirs`` and one line for each fault; never raises.
 
     A later directory wins file by file; an empty file takes its profile away. A faulty file's profile
@@ -95,8 +96,8 @@ def load(dirs: Sequence[str]) -> Tuple[Tuple[Profile, ...], Tuple[str, ...]]:
     key = tuple(_key(files[name]) for name in ordered)
     if key in _cache:
         return _cache[key]
-    found: List[Profile] = []
-    faults: List[str] = []
+    found: list[Profile] = []
+    faults: list[str] = []
     for name in ordered[:MAX_FILES]:
         try:
             with open(files[name], "rb") as file:
@@ -124,7 +125,7 @@ def find(profiles: Iterable[Profile], name: str) -> Profile:
     raise KeyError(name)
 
 
-def _split(capability: str) -> Tuple[str, str]:
+def _split(capability: str) -> tuple[str, str]:
     """Name and version of ``NAME = [EPOCH:]VERSION``; the version is "" where it is not one exact one."""
     text = capability.strip()
     if text.startswith("("):
@@ -137,14 +138,14 @@ def _split(capability: str) -> Tuple[str, str]:
     return name.strip(), rest if colon and head.isdigit() else version
 
 
-def _dist(values: Dict[str, str]) -> str:
+def _dist(values: dict[str, str]) -> str:
     """The dist tag among ``values``, or that within a {base}, from its first letter on."""
     base = values.get("base", "")
     starts = [at for at, (dot, letter) in enumerate(zip(base, base[1:])) if dot == "." and letter.isalpha()]
     return values.get("dist", base[starts[0] :] if starts else "")
 
 
-def _kernel_fields(profile: Profile, release: str) -> Optional[Dict[str, str]]:
+def _kernel_fields(profile: Profile, release: str) -> dict[str, str] | None:
     """The parts of ``release`` by the profile's kernel rule; None when it is none of its kernels."""
     values = templates.parse(profile.kernel, release)
     if values is None or len(release) > 128:
@@ -158,7 +159,7 @@ def _kernel_fields(profile: Profile, release: str) -> Optional[Dict[str, str]]:
     return values
 
 
-def _release(profile: Profile, values: Dict[str, str], nevra: Nevra) -> str:
+def _release(profile: Profile, values: dict[str, str], nevra: Nevra) -> str:
     """The kernel release that ``values`` make by the profile's rule, "" when they make none."""
     known = dict(values)
     if "release" in values and "release" not in templates.fields(profile.kernel):
@@ -175,14 +176,14 @@ def _release(profile: Profile, values: Dict[str, str], nevra: Nevra) -> str:
 
 
 def _from_provides(
-    profile: Profile, nevra: Nevra, provides: Sequence[Tuple[str, str]]
-) -> Tuple[Tuple[str, str], ...]:
+    profile: Profile, nevra: Nevra, provides: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
     """(release, build id) of each capability that the first rule to read any of them reads.
 
     Later rules are the vaguer ones: Red Hat gives the release without architecture once more.
     """
     for rule in profile.provides:
-        found: Dict[Tuple[str, str], None] = {}
+        found: dict[tuple[str, str], None] = {}
         for name, version in provides:
             if name == nevra.name and version in (nevra.evr, f"{nevra.version}-{nevra.release}"):
                 continue  # what every package says of itself
@@ -208,7 +209,7 @@ def _from_name(profile: Profile, nevra: Nevra) -> str:
     return ""
 
 
-def _nameable(profile: Profile, values: Dict[str, str]) -> bool:
+def _nameable(profile: Profile, values: dict[str, str]) -> bool:
     """Whether the vendor's names are for kernels such as ``values``, and can tell all of them."""
     if not profile.names:
         return False
@@ -245,8 +246,8 @@ def _refuted(release: str, requires: Iterable[str]) -> str:
 
 
 def _judge(
-    profile: Profile, nevra: Nevra, given: Sequence[Tuple[str, str]], requires: Sequence[str]
-) -> Tuple[Tuple[Tuple[str, str], ...], str]:
+    profile: Profile, nevra: Nevra, given: Sequence[tuple[str, str]], requires: Sequence[str]
+) -> tuple[tuple[tuple[str, str], ...], str]:
     """The (release, build id) pairs of the package by one profile, and how they are known or why not."""
     told, how = _from_provides(profile, nevra, given), "its Provides"
     for release, _ in told:
@@ -266,7 +267,7 @@ def _judge(
 
 def match_all(
     nevra: Nevra, provides: Iterable[str], requires: Iterable[str], profiles: Iterable[Profile]
-) -> Tuple[Match, ...]:
+) -> tuple[Match, ...]:
     """Every kernel that the package patches, one Match each; one that is no live patch where none."""
     if nevra.arch in ("src", "nosrc"):
         return (Match("", "", _NOT, "a source package"),)
@@ -328,9 +329,9 @@ def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Loo
     (another distribution's package of the same name); ``match`` decides.
     """
     provides = [own_capability(release)]
-    names: List[str] = []
-    globs: List[str] = []
-    name_globs: List[str] = []
+    names: list[str] = []
+    globs: list[str] = []
+    name_globs: list[str] = []
     whole = {"release": capability_version(release)}
     for profile in profiles:
         values = _kernel_fields(profile, release)
@@ -354,7 +355,7 @@ def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Loo
     return Lookup(*(tuple(dict.fromkeys(items)) for items in (provides, names, name_globs, globs)))
 
 
-def directories(profile: Profile, release: str, build_id: str = "") -> Tuple[str, ...]:
+def directories(profile: Profile, release: str, build_id: str = "") -> tuple[str, ...]:
     """Where this profile's packages put the modules for ``release``, absolute, in order of preference."""
     found = []
     for rule in profile.module_dirs:

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .manifest import CVE, RELEASE
 from .model import Unfixable
@@ -64,8 +65,8 @@ class PatchNote(NamedTuple):
     """
 
     issued: str = ""
-    rollout: Tuple[Step, ...] = ()
-    withdrawn: Optional[Withdrawn] = None
+    rollout: tuple[Step, ...] = ()
+    withdrawn: Withdrawn | None = None
     advisory: str = ""
 
 
@@ -77,7 +78,7 @@ class KernelNote(NamedTuple):
     """
 
     support_end: str = ""
-    unfixable: Tuple[Unfixable, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
     patches: Mapping[str, PatchNote] = {}
 
 
@@ -118,20 +119,20 @@ def offered(patch: PatchNote, nevra: str, machine_id: str, now: str) -> bool:
     return percent >= 100 or bucket(machine_id, patch.advisory or nevra) < percent
 
 
-def supported(note: KernelNote, now: str) -> Optional[bool]:
+def supported(note: KernelNote, now: str) -> bool | None:
     """Whether live patches are still made for the kernel at ``now``; None where nothing is said."""
     if not note.support_end:
         return None
     return now[: len(note.support_end)] <= note.support_end
 
 
-def _object(value: object, where: str, limit: int) -> Dict[str, Any]:
+def _object(value: object, where: str, limit: int) -> dict[str, Any]:
     if not isinstance(value, dict) or len(value) > limit:
         raise RecordError(f"{where} is no object of at most {limit} entries")
     return value
 
 
-def _list(value: object, where: str) -> List[Any]:
+def _list(value: object, where: str) -> list[Any]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise RecordError(f"{where} is no list of at most {MAX_ITEMS} items")
     return value
@@ -229,8 +230,8 @@ def parse(text: str, *releases: str) -> Record:
     return Record(_time(data.get("generated"), "generated"), kernels)
 
 
-def _patch_data(note: PatchNote) -> Dict[str, Any]:
-    data: Dict[str, Any] = {}
+def _patch_data(note: PatchNote) -> dict[str, Any]:
+    data: dict[str, Any] = {}
     if note.issued:
         data["issued"] = note.issued
     if note.advisory:
@@ -242,8 +243,8 @@ def _patch_data(note: PatchNote) -> Dict[str, Any]:
     return data
 
 
-def _kernel_data(note: KernelNote) -> Dict[str, Any]:
-    data: Dict[str, Any] = {"patches": {nevra: _patch_data(patch) for nevra, patch in note.patches.items()}}
+def _kernel_data(note: KernelNote) -> dict[str, Any]:
+    data: dict[str, Any] = {"patches": {nevra: _patch_data(patch) for nevra, patch in note.patches.items()}}
     if note.support_end:
         data["support_end"] = note.support_end
     if note.unfixable:
@@ -253,7 +254,7 @@ def _kernel_data(note: KernelNote) -> Dict[str, Any]:
 
 def dump(record: Record) -> str:
     """``record`` as JSON text, the same bytes for the same record; what is unknown is left out."""
-    data: Dict[str, Any] = {
+    data: dict[str, Any] = {
         "schema": SCHEMA,
         "kernels": {release: _kernel_data(note) for release, note in record.kernels.items()},
     }

@@ -11,7 +11,6 @@ appends nothing.
 from __future__ import annotations
 
 import re
-from typing import Tuple
 
 from .model import Nevra
 
@@ -87,7 +86,7 @@ def own_capability(release: str) -> str:
     return f"livepatch(kernel-uname-r:{release})"
 
 
-def capability_forms(release: str) -> Tuple[str, ...]:
+def capability_forms(release: str) -> tuple[str, ...]:
     """The forms of one kernel release as RPM capabilities; the first is our own and always there."""
     version = capability_version(release)
     forms = [own_capability(release)]
@@ -122,7 +121,7 @@ def kernel_release(nevra: Nevra) -> str:
     return "" if words == "?" else stem + ("+" + words if words else "")
 
 
-def kernel_packages(release: str) -> Tuple[str, ...]:
+def kernel_packages(release: str) -> tuple[str, ...]:
     """Names that the package of the kernel ``release`` may have, most telling first; () if unknown."""
     found = _UNAME.match(release)
     if not found:

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from . import messages
 from .model import Problem
 
 
-def warning(release: str, end: str, now: str, warn_days: int) -> Optional[Problem]:
+def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
     """The warning that live patches for kernel ``release`` end at ``end`` ("" for unknown), if it is due."""
     days = days_between(now, end) if end else None
     if days is None or days > warn_days:
@@ -19,7 +17,7 @@ def warning(release: str, end: str, now: str, warn_days: int) -> Optional[Proble
     return messages.problem("support-ends", release=release, end=end[:10], days=days)
 
 
-def days_between(now: str, end: str) -> Optional[int]:
+def days_between(now: str, end: str) -> int | None:
     """Whole days from ``now`` to ``end`` (ISO 8601 dates or times); None when ``end`` is no date."""
     import datetime
 

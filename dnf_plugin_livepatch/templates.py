@@ -11,8 +11,8 @@ match. So no rule can be made to run long.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Dict, Mapping, Optional, Tuple
 
 from .releases import ARCHES
 
@@ -23,7 +23,7 @@ _ARCH = "|".join(sorted(ARCHES, key=len, reverse=True))
 _DOTTED = r"[0-9]{1,9}(?:\.[0-9]{1,9})"
 _HEAD = r"[0-9][A-Za-z0-9._+~^]{0,60}"
 # ``release`` is a whole ``uname -r``; the others are its parts and what else names hold.
-FIELDS: Dict[str, str] = {
+FIELDS: dict[str, str] = {
     "release": r"[0-9]{1,9}\.[0-9]{1,9}[A-Za-z0-9._+~^-]{0,108}",
     "kver": _DOTTED + "{1,5}",
     "krel": _DOTTED + "{0,9}",
@@ -50,7 +50,7 @@ _FIELD = re.compile(r"\{([a-z_]+)(:_)?\}")
 
 
 @lru_cache(maxsize=256)
-def tokens(rule: str) -> Tuple[Tuple[str, str, bool], ...]:
+def tokens(rule: str) -> tuple[tuple[str, str, bool], ...]:
     """``rule`` as (literal before, field, dots are underscores); the last field may be "".
 
     Raises ValueError when the rule is too long, names an unknown field or has a stray brace.
@@ -80,7 +80,7 @@ def tokens(rule: str) -> Tuple[Tuple[str, str, bool], ...]:
 
 
 @lru_cache(maxsize=256)
-def _pattern(rule: str) -> "re.Pattern[str]":
+def _pattern(rule: str) -> re.Pattern[str]:
     parts, seen = [], set()
     for literal, field, underscored in tokens(rule):
         parts.append(re.escape(literal))
@@ -95,12 +95,12 @@ def _pattern(rule: str) -> "re.Pattern[str]":
     return re.compile("".join(parts) + r"\Z")
 
 
-def fields(rule: str) -> "frozenset[str]":
+def fields(rule: str) -> frozenset[str]:
     """The fields of ``rule`` that tell something of the kernel."""
     return frozenset(field for _, field, _ in tokens(rule) if field and field not in ANONYMOUS)
 
 
-def parse(rule: str, text: str) -> Optional[Dict[str, str]]:
+def parse(rule: str, text: str) -> dict[str, str] | None:
     """The fields of ``text`` by ``rule``, written as in ``uname -r``; None when it does not fit."""
     parts = tokens(rule)
     if len(text) > MAX_TEXT or not text.startswith(parts[0][0]) or not text.endswith(parts[-1][0]):

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Callable, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -41,10 +42,10 @@ def say(text: str) -> None:
 def run(
     argv: Sequence[str],
     *,
-    cwd: Optional[str] = None,
+    cwd: str | None = None,
     timeout: float = 540,
-    env: Optional[dict[str, str]] = None,
-    stdin: Optional[bytes] = None,
+    env: dict[str, str] | None = None,
+    stdin: bytes | None = None,
 ) -> str:
     """Run ``argv`` and return its stdout. Raises Failure with the end of its output when it fails."""
     try:
@@ -80,7 +81,7 @@ def lock() -> Iterator[None]:
         yield
 
 
-def digest(*parts: "str | bytes") -> str:
+def digest(*parts: str | bytes) -> str:
     """A short key of everything in ``parts``."""
     sha = hashlib.sha256()
     for part in parts:
@@ -98,7 +99,7 @@ def content(*paths: str) -> str:
     return sha.hexdigest()[:16]
 
 
-def here(*names: str) -> List[str]:
+def here(*names: str) -> list[str]:
     """Paths of files of this package."""
     return [os.path.join(HERE, name) for name in names]
 

@@ -7,7 +7,6 @@ import glob
 import os
 import re
 import shutil
-from typing import List
 
 from . import kernels, repo
 from .common import BUILD, ROOT, Failure, cached, content, digest, here, run, write
@@ -75,7 +74,7 @@ def _sources() -> str:
     return "\n".join(wanted) + "\n"
 
 
-def _apt_options() -> List[str]:
+def _apt_options() -> list[str]:
     """This machine's own apt settings that reaching its mirror may take, as mmdebstrap's options."""
     pattern = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?::Proxy\S*) .+;")
     lines = run(["apt-config", "dump"]).splitlines()
@@ -115,7 +114,7 @@ def root() -> str:
     return os.path.join(folder, "root.tar")
 
 
-def project() -> List[str]:
+def project() -> list[str]:
     """The project's own RPMs for a host, built as `make rpm` does when the work tree has changed."""
     run([os.path.join(ROOT, "scripts", "build-rpm")])
     found = [
@@ -217,7 +216,7 @@ def initrd(kernel: Kernel) -> str:
         shutil.copy(here("guest/init")[0], os.path.join(tree, "init"))
         os.chmod(os.path.join(tree, "init"), 0o755)
         os.symlink("busybox", os.path.join(tree, "bin/sh"))
-        order: List[str] = []
+        order: list[str] = []
         depends = {}
         with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
             for line in file:

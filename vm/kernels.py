@@ -12,7 +12,7 @@ import lzma
 import os
 import re
 import shutil
-from typing import List, NamedTuple, Set
+from typing import NamedTuple
 
 from .common import BUILD, Failure, cached, digest, run, say, write
 
@@ -64,7 +64,7 @@ class Kernel(NamedTuple):
         return self.release.count("-") < 2
 
 
-def numbers(release: str) -> List[int]:
+def numbers(release: str) -> list[int]:
     """What orders kernel releases."""
     return [int(number) for number in re.findall(r"[0-9]+", release)]
 
@@ -89,7 +89,7 @@ def choose() -> Choice:
             return Choice(*(Kernel(line) for line in file.read().split()))
     names = set(run(["apt-cache", "pkgnames", "linux-"]).split())
 
-    def newest(pattern: str, count: int) -> List[Kernel]:
+    def newest(pattern: str, count: int) -> list[Kernel]:
         found = [
             name[len("linux-headers-") :]
             for name in names
@@ -108,12 +108,12 @@ def choose() -> Choice:
     return choice
 
 
-def _depends(package: str) -> List[str]:
+def _depends(package: str) -> list[str]:
     found = re.findall(r"^ *\|?Depends: (\S+)", run(["apt-cache", "depends", package]), re.MULTILINE)
     return [name for name in found if re.match(r"linux-(headers|kbuild)-", name)]
 
 
-def download(packages: List[str]) -> List[str]:
+def download(packages: list[str]) -> list[str]:
     """Paths of the .deb files of ``packages``, downloaded when they are not there."""
     folder = os.path.join(BUILD, "downloads")
     os.makedirs(folder, exist_ok=True)
@@ -186,7 +186,7 @@ def tree(kernel: Kernel) -> str:
     return cached("kernel-" + kernel.release, key, f"unpacking kernel {kernel.release}", make)
 
 
-def _closure(modules: str) -> Set[str]:
+def _closure(modules: str) -> set[str]:
     """Paths, relative to ``modules``, of MODULES and of all that they depend on."""
     depends = {}
     with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:

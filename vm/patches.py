@@ -7,7 +7,7 @@ import glob
 import os
 import shutil
 import sys
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from .common import ROOT, cached, content, digest, here, run, write
 from .kernels import Choice, Kernel, headers
@@ -25,9 +25,9 @@ class Patch(NamedTuple):
     kernel: Kernel
     version: str
     advisory: str
-    cves: Tuple[str, ...] = (CMDLINE,)
-    flags: Tuple[str, ...] = ()
-    built_for: "Kernel | None" = None
+    cves: tuple[str, ...] = (CMDLINE,)
+    flags: tuple[str, ...] = ()
+    built_for: Kernel | None = None
 
     @property
     def module(self) -> str:
@@ -35,7 +35,7 @@ class Patch(NamedTuple):
         return f"livepatch_demo_{self.version}"
 
 
-def patches(choice: Choice) -> "dict[str, Patch]":
+def patches(choice: Choice) -> dict[str, Patch]:
     """Every live patch of the demo and the tests, by a short name."""
     both = (CMDLINE, VERSION)
     return {

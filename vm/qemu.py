@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from . import image, kernels, repo
 from .common import Failure, lock, run, say
@@ -62,17 +62,17 @@ class Machine:
     ``keep`` is a folder for the disk, found again by the next machine with the same folder.
     """
 
-    def __init__(self, files: Files, keep: Optional[str] = None) -> None:
+    def __init__(self, files: Files, keep: str | None = None) -> None:
         self.files = files
         self.folder = tempfile.mkdtemp(prefix="m-", dir=image.machines())
         # A socket's path has to be short, wherever the work tree lies.
         self.sockets = tempfile.mkdtemp(prefix="lp-vm-")
         self.disk = os.path.join(keep or self.folder, "disk.qcow2")
         self.console = os.path.join(keep or self.folder, "console.log")
-        self.kernel: Optional[Kernel] = None
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self._agent: Optional[socket.socket] = None
-        self._qmp: Optional[socket.socket] = None
+        self.kernel: Kernel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._agent: socket.socket | None = None
+        self._qmp: socket.socket | None = None
         self._number = 0
         if not keep:
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", files.disk, "-F", "qcow2", self.disk])
@@ -81,7 +81,7 @@ class Machine:
             os.makedirs(keep, exist_ok=True)
             shutil.copy(files.disk, self.disk)
 
-    def __enter__(self) -> "Machine":
+    def __enter__(self) -> Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +92,7 @@ class Machine:
     # Starting and ending
 
     def boot(
-        self, kernel: Optional[Kernel] = None, append: str = "", snapshot: str = "", write_log: str = ""
+        self, kernel: Kernel | None = None, append: str = "", snapshot: str = "", write_log: str = ""
     ) -> None:
         """Start the machine with ``kernel`` (default: the older one) and wait until the guest answers.
 
@@ -167,13 +167,13 @@ class Machine:
             )
         say("the guest is up: " + done.out.split()[0])
 
-    def _disk(self, write_log: str) -> "list[str]":
+    def _disk(self, write_log: str) -> list[str]:
         """The root disk's arguments. Flushes are logged, and need not reach the real disk."""
         if not write_log:
             return ["-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"]
         with open(write_log, "wb"):
             pass
-        nodes: "list[dict[str, object]]" = [
+        nodes: list[dict[str, object]] = [
             {"driver": "file", "filename": self.disk, "cache": {"no-flush": True}},
             {"driver": "file", "filename": write_log, "cache": {"no-flush": True}},
         ]
@@ -202,7 +202,7 @@ class Machine:
             raise Failure("the guest did not switch off within 120 s" + self.console_end()) from None
         self.kill()
 
-    def reboot(self, kernel: Optional[Kernel] = None, append: str = "") -> None:
+    def reboot(self, kernel: Kernel | None = None, append: str = "") -> None:
         """Switch off in an orderly way and boot the same disk with ``kernel`` (default: the same one)."""
         again = kernel or self.kernel
         self.shutdown()
@@ -228,7 +228,7 @@ class Machine:
         command: str,
         timeout: float = COMMAND_TIMEOUT,
         stdin: bytes = b"",
-        each: Optional[Callable[[int, bytes], None]] = None,
+        each: Callable[[int, bytes], None] | None = None,
     ) -> Result:
         """Run a shell command as root in the guest. ``each`` gets (1 or 2, bytes) as they arrive.
 
@@ -312,7 +312,7 @@ class Machine:
             data += chunk
         return data
 
-    def _qmp_read(self, deadline: float) -> "dict[str, object]":
+    def _qmp_read(self, deadline: float) -> dict[str, object]:
         line = b""
         assert self._qmp
         self._qmp.settimeout(1)
@@ -328,7 +328,7 @@ class Machine:
                 self._alive()
                 raise Failure("QEMU closed its monitor")
             line += byte
-        answer: "dict[str, object]" = json.loads(line)
+        answer: dict[str, object] = json.loads(line)
         return answer
 
     def _command(self, name: str, **arguments: object) -> object:

@@ -12,7 +12,8 @@ import datetime
 import os
 import shutil
 import tempfile
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import createrepo_c
 
@@ -27,8 +28,8 @@ class Advisory(NamedTuple):
 
     id: str
     title: str
-    cves: Tuple[str, ...]
-    packages: Tuple[str, ...]
+    cves: tuple[str, ...]
+    packages: tuple[str, ...]
 
 
 ADVISORIES = (
@@ -45,7 +46,7 @@ ADVISORIES = (
 )
 
 _BASE = ("kernel-old", "kernel-dashes", "debian-provides")
-STAGES: Dict[str, Tuple[str, ...]] = {
+STAGES: dict[str, tuple[str, ...]] = {
     "base": _BASE,
     "kernel": (*_BASE, "kernel-new"),
     "updates": (*_BASE, "kernel-new", "v1", "new", "dashes"),
@@ -57,7 +58,7 @@ STAGES: Dict[str, Tuple[str, ...]] = {
 
 
 @contextlib.contextmanager
-def keyring() -> Iterator["dict[str, str]"]:
+def keyring() -> Iterator[dict[str, str]]:
     """The environment in which gpg knows the demo's key, which is made the first time.
 
     The agent's socket needs a short path, hence a folder of its own below /tmp.
@@ -133,7 +134,7 @@ def provides_rpm() -> str:
     return os.path.join(folder, "debian-provides-12-1.noarch.rpm")
 
 
-def rpms() -> Dict[str, str]:
+def rpms() -> dict[str, str]:
     """Every unsigned RPM of the repository, by short name."""
     choice = kernels.choose()
     found = {f"kernel-{name}": kernels.rpm(kernel) for name, kernel in choice._asdict().items()}
@@ -142,7 +143,7 @@ def rpms() -> Dict[str, str]:
     return found
 
 
-def _updateinfo(names: Sequence[str], files: Dict[str, str], advisories: Sequence[Advisory]) -> str:
+def _updateinfo(names: Sequence[str], files: dict[str, str], advisories: Sequence[Advisory]) -> str:
     info = createrepo_c.UpdateInfo()
     issued = datetime.datetime(2026, 11, 1)
     for advisory in advisories:
@@ -204,7 +205,7 @@ def repositories() -> str:
     return cached("repositories", key, "signing the packages and making the repositories", make)
 
 
-def sign(paths: Iterable[str], env: "dict[str, str]") -> None:
+def sign(paths: Iterable[str], env: dict[str, str]) -> None:
     """Sign the RPMs at ``paths`` with the demo's key; ``env`` is ``keyring``'s."""
     defines = ["--define", "_gpg_name demo@localhost", "--define", "__gpg /usr/bin/gpg"]
     run(["rpmsign", *defines, "--addsign", *paths], env=env)
@@ -213,8 +214,8 @@ def sign(paths: Iterable[str], env: "dict[str, str]") -> None:
 def repository(
     folder: str,
     names: Sequence[str],
-    files: Dict[str, str],
-    env: "dict[str, str]",
+    files: dict[str, str],
+    env: dict[str, str],
     advisories: Sequence[Advisory] = ADVISORIES,
 ) -> None:
     """Make ``folder`` a repository with signed metadata: the RPMs ``names``, whose paths ``files`` tells."""
@@ -263,7 +264,7 @@ def disk() -> str:
 
 def size(folder: str, spare: int = 32) -> str:
     """A size for mke2fs that holds ``folder`` and ``spare`` MiB more. Hard links count once."""
-    seen: Dict[int, int] = {}
+    seen: dict[int, int] = {}
     for path, _, names in os.walk(folder):
         for name in names:
             stat = os.lstat(os.path.join(path, name))
@@ -271,6 +272,6 @@ def size(folder: str, spare: int = 32) -> str:
     return f"{(sum(seen.values()) >> 20) * 11 // 10 + spare}M"
 
 
-def names_of(stage: str) -> List[str]:
+def names_of(stage: str) -> list[str]:
     """The short names of the packages of ``stage``."""
     return list(STAGES[stage])

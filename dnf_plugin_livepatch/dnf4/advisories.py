@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
-from typing import Any, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any
 
 import hawkey
 
@@ -40,7 +41,7 @@ _MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
 _DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
 
 
-def inputs(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) -> Inputs:
+def inputs(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> Inputs:
     """What the repositories say about the running ``kernel``; the first of ``read()``."""
     return read(base, kernel, trusted)[0]
 
@@ -48,9 +49,9 @@ def inputs(base: Any, kernel: Kernel, trusted: Optional[FrozenSet[str]] = None) 
 def read(
     base: Any,
     kernel: Kernel,
-    trusted: Optional[FrozenSet[str]] = None,
-    notes: "Optional[brake.Notes]" = None,
-) -> Tuple[Inputs, ...]:
+    trusted: frozenset[str] | None = None,
+    notes: brake.Notes | None = None,
+) -> tuple[Inputs, ...]:
     """What the repositories say about ``kernel`` and those newer ones that may be booted next.
 
     ``trusted`` are the repositories whose ``livepatch`` record is believed, None for all enabled;
@@ -100,10 +101,10 @@ def read(
     return tuple(found)
 
 
-def _repositories(base: Any) -> "Tuple[Tuple[Tuple[str, str], ...], str]":
+def _repositories(base: Any) -> tuple[tuple[tuple[str, str], ...], str]:
     """(id, revision) of each enabled repository with advisories, and when the oldest was read."""
-    told: List[Tuple[str, str]] = []
-    times: List[float] = []
+    told: list[tuple[str, str]] = []
+    times: list[float] = []
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         if not repo.get_metadata_path("updateinfo"):
             continue
@@ -131,14 +132,14 @@ def _locked(base: Any) -> str:
     return release if own and release.startswith(own + ".") else ""
 
 
-def _siblings(base: Any, running: Any, release: str) -> List[Any]:
+def _siblings(base: Any, running: Any, release: str) -> list[Any]:
     """Installed packages of the running build by which advisories may name it, most telling first."""
     names = [*kernel_packages(release), running.name]
     query = base.sack.query().installed().filterm(name=names, evr=running.evr, arch=running.arch)
     return sorted(query, key=lambda package: names.index(package.name)) or [running]
 
 
-def _family_advisories(siblings: Sequence[Any], main: Nevra) -> List[Advisory]:
+def _family_advisories(siblings: Sequence[Any], main: Nevra) -> list[Advisory]:
     """Advisories for any build of the running kernel's package, under whichever of its names.
 
     Some vendors list ``kernel-core``, some only ``kernel``: both are one build, told under ``main``'s name.
@@ -152,7 +153,7 @@ def _family_advisories(siblings: Sequence[Any], main: Nevra) -> List[Advisory]:
     return [row for row in rows if row is not None]
 
 
-def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") -> Optional[Advisory]:
+def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") -> Advisory | None:
     packages = {
         _nevra(rename or package.name, str(package.evr), arch)
         for package in advisory.packages
@@ -177,7 +178,7 @@ def _nevra(name: str, evr: str, arch: str) -> Nevra:
     return Nevra(name, epoch if colon else "0", version, release, arch)
 
 
-def _cves(references: Iterable[Any]) -> List[str]:
+def _cves(references: Iterable[Any]) -> list[str]:
     # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
     told = {str(reference.id or "").strip().upper() for reference in references}
     return sorted(identifier for identifier in told if CVE.match(identifier))
@@ -200,7 +201,7 @@ def _date(advisory: Any) -> str:
     return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"
 
 
-def _builds(base: Any, main: Nevra) -> List[str]:
+def _builds(base: Any, main: Nevra) -> list[str]:
     """EVRs of the running kernel's package that may be booted: the newest offered, and all installed."""
     query = base.sack.query().filterm(name=main.name, arch=main.arch)
     packages = {*query.latest(), *query.installed()}
@@ -208,14 +209,14 @@ def _builds(base: Any, main: Nevra) -> List[str]:
     return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
 
 
-def _followers(main: Nevra, builds: Sequence[str], compare: exposures.Compare) -> List[Nevra]:
+def _followers(main: Nevra, builds: Sequence[str], compare: exposures.Compare) -> list[Nevra]:
     newer = [evr for evr in builds if compare(evr, main.evr) > 0]
     return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
 
 
 def _cover(
     base: Any, release: str, build_id: str, known: Sequence[Any]
-) -> "Tuple[Tuple[str, Tuple[str, ...]], ...]":
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Which CVEs each build of each live-patch package for ``release`` closes, by its advisories."""
     packages = [
         package
@@ -223,7 +224,7 @@ def _cover(
         if _is_patch(package, release, build_id, known)
     ]
     by_name = {package.name: package for package in packages}
-    rows: List[Advisory] = []
+    rows: list[Advisory] = []
     for name, package in sorted(by_name.items())[:MAX_NAMES]:
         for advisory in package.get_advisories(_ALL):
             row = _advisory(advisory, (name,), package.arch)
@@ -234,7 +235,7 @@ def _cover(
     return exposures.coverage(rows, by_name, nevras, base.sack.evr_cmp)
 
 
-def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> List[Advisory]:
+def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advisory]:
     """openEuler's advisories of hot patches, which libdnf does not see; only read where there are such."""
     wanted = [profile for profile in known if "hot-updateinfo" in profile.cves]
     ours = [
@@ -245,7 +246,7 @@ def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> List[Advis
     from .. import hotpatches
 
     names = {package.name for package in ours}
-    rows: List[Advisory] = []
+    rows: list[Advisory] = []
     for repo in base.repos.iter_enabled():
         if repo.get_metadata_path("updateinfo"):
             rows += hotpatches.advisories(str(repo.get_metadata_content("updateinfo")), names)
@@ -260,7 +261,7 @@ def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -
     return any(profiles.fits(item, release, build_id) for item in found)
 
 
-def _notes(told: Iterable[record.KernelNote]) -> Tuple[str, Tuple[Unfixable, ...]]:
+def _notes(told: Iterable[record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
     """End of support and unfixable CVEs from what the repositories' records say of one kernel."""
     notes = list(told)
     unfixable = (item for note in notes for item in note.unfixable)

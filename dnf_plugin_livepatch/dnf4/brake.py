@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Container, Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .. import brakes, messages, record
 from ..model import Problem
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Notes = Mapping[str, Sequence[record.KernelNote]]
 
 
-def apply(session: "Session", specs: Sequence[str], exact: bool = False) -> bool:
+def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     """Hide the live patches that are kept out, but for those that ``specs`` name with their version.
 
     ``exact`` lets what was withdrawn in by its version, too. Returns whether the records keep nothing out,
@@ -63,7 +64,7 @@ def _remember(paths: Paths, told: Mapping[str, str]) -> None:
     notices.save(paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
 
 
-def releases(base: Any, running: Any, release: str) -> Tuple[str, ...]:
+def releases(base: Any, running: Any, release: str) -> tuple[str, ...]:
     """The running kernel's release, those of the other installed kernels, and that of the newest offered."""
     kernels = base.sack.query().filterm(name=running.name, arch=running.arch)
     others = [*kernels.installed(), *kernels.available().latest()]
@@ -71,10 +72,10 @@ def releases(base: Any, running: Any, release: str) -> Tuple[str, ...]:
     return tuple(sorted({release, *found} - {""}))
 
 
-def read(base: Any, trusted: "Container[str] | None", wanted: Sequence[str]) -> Tuple[Notes, List[Problem]]:
+def read(base: Any, trusted: Container[str] | None, wanted: Sequence[str]) -> tuple[Notes, list[Problem]]:
     """What the records of the ``trusted`` repositories (None: of all) say of the kernels ``wanted``."""
-    notes: Dict[str, List[record.KernelNote]] = {}
-    problems: List[Problem] = []
+    notes: dict[str, list[record.KernelNote]] = {}
+    problems: list[Problem] = []
     for repo in base.repos.iter_enabled():
         if (trusted is not None and repo.id not in trusted) or not repo.get_metadata_path("livepatch"):
             continue
@@ -94,9 +95,9 @@ def patch_note(notes: Notes, release: str, nevra: str) -> record.PatchNote:
     return next((note for note in found if note.withdrawn), found[0] if found else record.PatchNote())
 
 
-def withdrawn(notes: Notes) -> Dict[str, str]:
+def withdrawn(notes: Notes) -> dict[str, str]:
     """NEVRA -> reason of every patch that was withdrawn, "" for those that stand."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for told in notes.values():
         for note in told:
             for nevra, patch in note.patches.items():
@@ -116,9 +117,9 @@ def judge(
     build_id: str,
     specs: Sequence[str] = (),
     exact: bool = False,
-) -> Dict[str, brakes.Brake]:
+) -> dict[str, brakes.Brake]:
     """NEVRA -> brake of each offered live patch of the kernels ``wanted`` that is kept out."""
-    found: Dict[str, brakes.Brake] = {}
+    found: dict[str, brakes.Brake] = {}
     for release in wanted:
         if not (host.min_age or host.cutoff or _interesting(notes, release)):
             continue

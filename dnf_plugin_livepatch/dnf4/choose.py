@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any
 
 from .. import messages, policy
 from . import goal
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Choosing:
     """What is chosen so far; ``commit`` puts it into the transaction."""
 
-    def __init__(self, session: "Session", wish: policy.Request, allow_erasing: bool) -> None:
+    def __init__(self, session: Session, wish: policy.Request, allow_erasing: bool) -> None:
         self.session = session
         self.wish = wish
         self.allow_erasing = allow_erasing
-        self.chosen: List[Any] = []
+        self.chosen: list[Any] = []
         self._allowed: goal.Helpers = frozenset()
-        self._beside: Dict[str, List[Beside]] = {}
+        self._beside: dict[str, list[Beside]] = {}
 
     def note(self, survey: Survey) -> None:
         """Have what the host has already of ``survey`` count for the surveys that are taken later."""
@@ -45,7 +45,7 @@ class Choosing:
         else:
             self._suppose(survey)
 
-    def commit(self) -> List[Any]:
+    def commit(self) -> list[Any]:
         """Add what was chosen; the packages that are in the transaction now."""
         session = self.session
         if not self.chosen:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from dnf.cli import CliError, commands
 
@@ -38,7 +38,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def __init__(self, cli: Any) -> None:
         super().__init__(cli)
-        self._session: Optional[Any] = None
+        self._session: Any | None = None
 
     @property
     def _updates(self) -> bool:
@@ -153,7 +153,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         release, build_id = session.kernel.release, session.kernel.build_id
         offers = goal.offers(self.base, release, session.profiles, session.blocked(), build_id)
         causes = {nevra: found.cause for nevra, found in session.braked.items()}
-        rows: List[Dict[str, str]] = [
+        rows: list[dict[str, str]] = [
             {**offer._asdict(), "state": _STATES.get(causes.get(offer.package, ""), offer.state)}
             for offer in offers
         ]

@@ -10,18 +10,10 @@ from __future__ import annotations
 import copy
 import fnmatch
 import functools
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import (
     Any,
-    Container,
-    Dict,
-    FrozenSet,
-    Iterable,
-    Iterator,
-    List,
     NamedTuple,
-    Sequence,
-    Set,
-    Tuple,
 )
 
 from .. import brakes
@@ -29,7 +21,7 @@ from .. import profiles as rules
 from ..model import Nevra
 from ..releases import capability_version, kernel_packages, kernel_release, release_of_capability
 
-Helpers = FrozenSet[Tuple[str, str]]
+Helpers = frozenset[tuple[str, str]]
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
 
 
@@ -67,7 +59,7 @@ def _provided(query: Any, capabilities: Sequence[str]) -> Any:
     return query.filter(provides=likely) if likely else query.filter(empty=True)
 
 
-def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str]:
+def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> frozenset[str]:
     """The enabled repositories that live patches may come from.
 
     The one that the running kernel came from and those that ``repos =`` names. Where DNF does not know
@@ -86,7 +78,7 @@ def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> FrozenSet[str
     return frozenset(package.reponame for package in offers)
 
 
-def incoming(base: Any) -> List[Any]:
+def incoming(base: Any) -> list[Any]:
     """The packages that the transaction installs; a "reason change" item has no package (KeyError)."""
     import dnf.transaction
 
@@ -100,7 +92,7 @@ def incoming(base: Any) -> List[Any]:
     return packages
 
 
-def next_kernels(base: Any, running: str, kernel: Any) -> Tuple[str, ...]:
+def next_kernels(base: Any, running: str, kernel: Any) -> tuple[str, ...]:
     """The releases of the kernels that may be booted next: those that the user's transaction installs.
 
     Where it installs none, the newest installed one, if it is newer than the running ``kernel``.
@@ -150,7 +142,7 @@ def _newer(one: Any, other: Any) -> int:
 _order = functools.cmp_to_key(_newer)
 
 
-def _known(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Iterator[Tuple[Any, Any]]:
+def _known(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """(package, match) of what is for this kernel, or claims to be and is no live patch."""
     for package in _look(base, release, build_id, profiles):
         kinds = rules.match_all(
@@ -161,7 +153,7 @@ def _known(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> I
             yield package, found
 
 
-def _visible(base: Any, offered: Sequence[Tuple[Any, Any]]) -> Set[Any]:
+def _visible(base: Any, offered: Sequence[tuple[Any, Any]]) -> set[Any]:
     """Those that no exclude of the configuration hides."""
     return set(base.sack.query().available().filterm(pkg=[package for package, _ in offered]))
 
@@ -178,7 +170,7 @@ class Offer(NamedTuple):
 
 def offers(
     base: Any, release: str, profiles: Sequence[Any], blocked: Container[str], build_id: str = ""
-) -> List[Offer]:
+) -> list[Offer]:
     """The live patches that the repositories have for kernel ``release``, newest first."""
     rows = [row for row in _known(base, release, build_id, profiles) if row[1].kind != "not-a-live-patch"]
     here = {str(package) for package, _ in rows if package.installed}
@@ -202,7 +194,7 @@ def installed_patches(base: Any, release: str, profiles: Sequence[Any], build_id
     return bool(_look(base, release, build_id, profiles).installed())
 
 
-def _outcome(goal: Any) -> Dict[str, FrozenSet[str]]:
+def _outcome(goal: Any) -> dict[str, frozenset[str]]:
     return {name: frozenset(map(str, getattr(goal, f"list_{name}")())) for name in _LISTS}
 
 
@@ -214,7 +206,7 @@ def _select(base: Any, package: Any) -> Any:
     return selector
 
 
-def _solve(base: Any, packages: Iterable[Any], allow_erasing: bool, optional: bool) -> "Tuple[Any, bool]":
+def _solve(base: Any, packages: Iterable[Any], allow_erasing: bool, optional: bool) -> tuple[Any, bool]:
     goal = copy.deepcopy(base.goal)
     for package in packages:
         goal.install(select=_select(base, package), optional=optional)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from .. import brakes, holding, messages
 from ..releases import kernel_packages
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-def apply(session: "Session", allow_erasing: bool) -> None:
+def apply(session: Session, allow_erasing: bool) -> None:
     """Hold the kernels on offer if the policy wants and proves it; say which, and remember the proof."""
     package = goal.running_package(session.base, session.kernel.release)
     if package is None or session.cannot:
@@ -39,7 +39,7 @@ def apply(session: "Session", allow_erasing: bool) -> None:
             _note(session, old, held, why)
 
 
-def _note(session: "Session", old: Optional[notices.Hold], new: Optional[notices.Hold], why: str) -> None:
+def _note(session: Session, old: notices.Hold | None, new: notices.Hold | None, why: str) -> None:
     """Have history tell which kernel is held from now on or no longer, and the proof or the reason."""
     if new is not None and (old is None or (old.kernel, old.why) != (new.kernel, new.why)):
         facts = {"nevra": f"{new.name}-{new.kernel}", "reason": new.why, "cves": new.closed}
@@ -50,8 +50,8 @@ def _note(session: "Session", old: Optional[notices.Hold], new: Optional[notices
 
 
 def _hold(
-    session: "Session", kernels: List[Any], allow_erasing: bool
-) -> "Tuple[Optional[notices.Hold], str]":
+    session: Session, kernels: list[Any], allow_erasing: bool
+) -> tuple[notices.Hold | None, str]:
     """What is held, or None and why not."""
     session.read_inputs()
     seen = session.look_at_kernel()
@@ -88,7 +88,7 @@ def _hold(
     return proof, verdict.why
 
 
-def offered(base: Any, running: Any, release: str) -> List[Any]:
+def offered(base: Any, running: Any, release: str) -> list[Any]:
     """The kernels on offer that are newer than each installed one of this kind, newest first."""
     names = [running.name, *kernel_packages(release)]
     kernels = base.sack.query().filterm(name=names, arch=running.arch)
@@ -101,9 +101,9 @@ def offered(base: Any, running: Any, release: str) -> List[Any]:
     return found
 
 
-def members(base: Any, kernels: List[Any]) -> List[Any]:
+def members(base: Any, kernels: list[Any]) -> list[Any]:
     """Every visible package that was built together with one of ``kernels``, those included."""
-    found: Dict[Any, None] = {}
+    found: dict[Any, None] = {}
     for evr, source in sorted({(package.evr, package.sourcerpm or "") for package in kernels}):
         query = base.sack.query().available().filterm(evr=evr)
         for package in query.filterm(sourcerpm=source) if source else ():
@@ -112,7 +112,7 @@ def members(base: Any, kernels: List[Any]) -> List[Any]:
     return list(found)
 
 
-def keep_out(base: Any, packages: List[Any], allow_erasing: bool) -> str:
+def keep_out(base: Any, packages: list[Any], allow_erasing: bool) -> str:
     """Exclude ``packages``, unless the rest of a bare upgrade would change: then why not, else ""."""
     before = _upgrade(base, allow_erasing)
     if before is None:
@@ -128,7 +128,7 @@ def keep_out(base: Any, packages: List[Any], allow_erasing: bool) -> str:
     return why
 
 
-def _differs(before: Any, after: Any, held: "set[str]") -> str:
+def _differs(before: Any, after: Any, held: set[str]) -> str:
     if after is None:
         return "other updates need it"
     lost = sorted(before["upgrades"] - after["upgrades"] - held)
@@ -138,7 +138,7 @@ def _differs(before: Any, after: Any, held: "set[str]") -> str:
     return f"{more[0]} would change without it" if more else ""
 
 
-def _upgrade(base: Any, allow_erasing: bool) -> "Optional[dict[str, frozenset[str]]]":
+def _upgrade(base: Any, allow_erasing: bool) -> dict[str, frozenset[str]] | None:
     """What a bare upgrade would do, on a goal of its own; None when it cannot be resolved."""
     import dnf.goal
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .. import config, messages, profiles
 from ..paths import Paths
@@ -14,7 +15,7 @@ from . import goal, report, request
 _OURS = "python3-dnf-plugin-livepatch"
 
 
-def lines(base: Any, removed: Sequence[Any]) -> List[str]:
+def lines(base: Any, removed: Sequence[Any]) -> list[str]:
     """A line for each live patch among the transaction items ``removed`` that an upgrade adds again."""
     paths = Paths()
     packages = [item.pkg for item in removed]

@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
 import dnf
 import dnf.transaction
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 
 
-def soft(hook: "Callable[[LivepatchPlugin], None]") -> "Callable[[LivepatchPlugin], None]":
+def soft(hook: Callable[[LivepatchPlugin], None]) -> Callable[[LivepatchPlugin], None]:
     """Turn whatever ``hook`` raises into one warning line."""
 
     @functools.wraps(hook)
-    def run(self: "LivepatchPlugin") -> None:
+    def run(self: LivepatchPlugin) -> None:
         try:
             hook(self)
         except Exception as error:  # any: a plugin that adds must not take away
@@ -60,12 +61,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def __init__(self, base: Any, cli: Any) -> None:
         super().__init__(base, cli)
-        self._complaints: "set[str]" = set()
-        self._session: "Optional[Session]" = None
-        self._watch: "Optional[Watch]" = None
+        self._complaints: set[str] = set()
+        self._session: Session | None = None
+        self._watch: Watch | None = None
         self._resolving = False
         self._seen = ""
-        self._parting: "Sequence[str]" = ()
+        self._parting: Sequence[str] = ()
         self._register()
 
     def complain(self, what: str, error: Exception) -> None:
@@ -172,7 +173,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         command = getattr(self.cli, "command", None)
         return command is None or command.aliases[0] in (*UPGRADES, "distro-sync", "livepatch")
 
-    def _specs(self) -> "Sequence[str]":
+    def _specs(self) -> Sequence[str]:
         opts = getattr(getattr(self.cli, "command", None), "opts", None)
         return getattr(opts, "pkg_specs", None) or ()
 

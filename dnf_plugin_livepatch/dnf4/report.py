@@ -11,7 +11,8 @@ import logging
 import sys
 import textwrap
 import time
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
 
 from .. import exposure as exposures
 from .. import messages
@@ -24,15 +25,15 @@ _MOST = 20
 _ONCE = ("patch-absent",)
 #: Errors that say nothing of a single patch.
 _ASIDE = ("profile-fault",)
-Line = Tuple[int, str]
+Line = tuple[int, str]
 
 
 class Voice:
     """Says each thing once in a dnf run, however often DNF resolves."""
 
     def __init__(self) -> None:
-        self._said: Set[str] = set()
-        self._once: Set[str] = set()
+        self._said: set[str] = set()
+        self._once: set[str] = set()
 
     @property
     def silent(self) -> bool:
@@ -61,7 +62,7 @@ def line(problem: Problem) -> Line:
     return _LEVELS.get(problem.severity, logging.INFO), text
 
 
-def _cves(title: str, rows: Sequence[CveState], most: int) -> List[str]:
+def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     if not rows:
         return []
     ordered = sorted(rows, key=lambda row: (-exposures.rank(row.severity), row.cve))
@@ -81,7 +82,7 @@ class Waiting:
         self.shown = bool(command is not None and cli.base.conf.debuglevel > 0 and sys.stderr.isatty())
         self._start = time.monotonic()
 
-    def __enter__(self) -> Optional[Callable[[str], None]]:
+    def __enter__(self) -> Callable[[str], None] | None:
         return self._tell if self.shown else None
 
     def __exit__(self, *_: object) -> None:
@@ -106,13 +107,13 @@ def _whole(result: ReconcileResult, nevra: str) -> bool:
 
 
 def closing(
-    result: Optional[ReconcileResult],
+    result: ReconcileResult | None,
     expected: Sequence[str],
     before: Exposure,
     after: Exposure,
     kernel_evr: str,
     compare: exposures.Compare,
-) -> Tuple[List[Line], bool]:
+) -> tuple[list[Line], bool]:
     """What to say when loading is over, and whether all that is ``expected`` (NEVRAs) is in force.
 
     ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
@@ -130,7 +131,7 @@ def closing(
     if len(missing) == len(expected):
         return [line(problem) for problem in problems if problem.severity == "error"], False
     parts = [patch for patch in result.in_force if patch.nevra in expected]
-    lines: List[Line] = []
+    lines: list[Line] = []
     for nevra in expected:
         if nevra not in missing:
             seconds = sum(patch.seconds for patch in parts if patch.nevra == nevra)
@@ -146,7 +147,7 @@ def _outcome(
     after: Exposure,
     kernel_evr: str,
     compare: exposures.Compare,
-) -> List[str]:
+) -> list[str]:
     """The lines with the CVEs: closed now by ``parts``, and what is left."""
     done = {row.cve for row in before.rows if row.state == exposures.CLOSED_LIVE}
     told = {row.cve for row in after.rows}

@@ -8,7 +8,8 @@ other users of the API have none, so that ``Watch`` notes their calls of the pub
 from __future__ import annotations
 
 import fnmatch
-from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
+from collections.abc import Iterable
+from typing import Any, Callable
 
 from ..model import Nevra
 from ..policy import ALL, NAMED, NONE, Request
@@ -25,7 +26,7 @@ class Watch:
 
     def __init__(self, base: Any, before_all: Callable[[], None]) -> None:
         self.everything = False
-        self.specs: List[str] = []
+        self.specs: list[str] = []
         self.allow_erasing = False
         upgrade_all, upgrade, resolve = base.upgrade_all, base.upgrade, base.resolve
 
@@ -63,7 +64,7 @@ def dry(base: Any) -> bool:
     return bool(aside(base) or conf.downloadonly or conf.assumeno)
 
 
-def read(base: Any, cli: Any, watch: "Watch | None") -> Tuple[Request, Tuple[str, ...]]:
+def read(base: Any, cli: Any, watch: Watch | None) -> tuple[Request, tuple[str, ...]]:
     """The request and the package specs it names."""
     why = aside(base)
     if why:
@@ -102,7 +103,7 @@ _FILTERS = (
 )  # fmt: skip
 
 
-def filters(base: Any, opts: Any = None) -> Dict[str, Set[str]]:
+def filters(base: Any, opts: Any = None) -> dict[str, set[str]]:
     """The advisory filters in effect: hawkey's filter name without its modifiers -> values.
 
     DNF has no public way to ask for them. Should it keep them elsewhere one day, any filter among the
@@ -112,7 +113,7 @@ def filters(base: Any, opts: Any = None) -> Dict[str, Set[str]]:
     if options is None:
         limited = any(getattr(opts, name, None) for name in _FILTERS)
         return {"advisory_type": {"security"}} if limited else {}
-    result: Dict[str, Set[str]] = {}
+    result: dict[str, set[str]] = {}
     for key, values in options.items():
         result.setdefault(key.partition("__")[0], set()).update(str(value) for value in values)
     return result

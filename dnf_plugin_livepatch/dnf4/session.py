@@ -10,17 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
-    Dict,
-    FrozenSet,
-    List,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
     TypeVar,
 )
 
@@ -56,13 +50,13 @@ class Session:
         self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
         self.kernel = kernels.running(self.paths)
         self.cannot = kernels.environment(self.paths) or kernels.rival(self.paths)
-        self.expected: Tuple[str, ...] = ()
-        self.added: Set[str] = set()
+        self.expected: tuple[str, ...] = ()
+        self.added: set[str] = set()
         self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")
-        self.in_force: Tuple[InForce, ...] = ()
-        self.unfixable: Tuple[Unfixable, ...] = ()
-        self.notes: Optional[brake.Notes] = None
-        self.braked: Dict[str, brakes.Brake] = {}
+        self.in_force: tuple[InForce, ...] = ()
+        self.unfixable: tuple[Unfixable, ...] = ()
+        self.notes: brake.Notes | None = None
+        self.braked: dict[str, brakes.Brake] = {}
         self.support_end = ""
         self._read = False
 
@@ -120,7 +114,7 @@ class Session:
             asking.request(self.paths)
             timers.now(self.paths)
 
-    def trusted(self, package: Any) -> FrozenSet[str]:
+    def trusted(self, package: Any) -> frozenset[str]:
         """The repositories that live patches may come from, ``package`` being the running kernel."""
         return goal.trusted_repos(self.base, package, self.config.repos)
 
@@ -143,7 +137,7 @@ class Session:
         if os.geteuid() == 0 and not (known is not None and left_out):
             cache.save(self.paths, *told)
 
-    def _left_out(self, known: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    def _left_out(self, known: Sequence[str] | None) -> tuple[str, ...]:
         """The repositories left out of this run only, as by ``--repo=`` or because they did not answer.
 
         Only those that had advisories when all were ``known``; where that was never looked at, any.
@@ -177,7 +171,7 @@ class Session:
         """The exposure of the running kernel with these patches in force."""
         return exposures.compute(self.inputs, in_force, self.unfixable)
 
-    def look_at_kernel(self) -> "status.Look":
+    def look_at_kernel(self) -> status.Look:
         """Read what is in force now."""
         from ..runtime import status
 
@@ -189,7 +183,7 @@ class Session:
         self.support_end = status.support_end(self.inputs, seen.stock.patches)
         return seen
 
-    def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> List[Survey]:
+    def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> list[Survey]:
         trusted = self.trusted(package)
         judge = survey.Judge(
             self._secures,
@@ -199,7 +193,7 @@ class Session:
         release, build_id = self.kernel.release, self.kernel.build_id
         # An empty list of live patches is the usual case: then neither rpmdb nor manifests are read.
         if goal.installed_patches(self.base, release, self.profiles, build_id) or self._loaded():
-            nothing: List[str] = []
+            nothing: list[str] = []
             what = "looking at the live patches in force"
             absent = self.soft(what, nothing, lambda: list(self.look_at_kernel().missing))
             if not self.cannot and self.config.mode == "load":
@@ -231,14 +225,14 @@ class Session:
         except OSError:
             return False
 
-    def cves(self, package: Any) -> Set[str]:
+    def cves(self, package: Any) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
         declared = {
             text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)
         }
         return declared or set(dict(self.inputs.cover).get(str(goal.nevra_of(package)), ()))
 
-    def _new_advisories(self, package: Any, has: Any) -> List[Any]:
+    def _new_advisories(self, package: Any, has: Any) -> list[Any]:
         """The hawkey advisories that ``package`` brings beyond those of the patch the host has."""
         import hawkey
 
@@ -269,8 +263,8 @@ class Session:
         What was found missing stays one of them, unless something takes its place: of what is chosen
         together, only the newest can be in force.
         """
-        coming: List[str] = []
-        kept: Set[str] = set()
+        coming: list[str] = []
+        kept: set[str] = set()
         for one in surveys:
             new = [str(goal.nevra_of(p)) for p in chosen if str(goal.nevra_of(p)) in one.packages]
             old = str(one.target.has or "")
@@ -283,7 +277,7 @@ class Session:
         self.expected = tuple(dict.fromkeys([*coming, *missing]))
 
     def _prompt(self) -> None:
-        cves: Set[str] = set()
+        cves: set[str] = set()
         for package in goal.incoming(self.base):
             if str(goal.nevra_of(package)) in self.expected:
                 cves |= self.cves(package)
@@ -304,7 +298,7 @@ class Session:
                 newest = package.evr
         return newest if newest != running else ""
 
-    def blocked(self) -> Dict[str, str]:
+    def blocked(self) -> dict[str, str]:
         """NEVRA -> reason of the live patches that shall not be loaded here."""
         if not os.path.exists(self.paths.guard):
             return {}
@@ -337,11 +331,11 @@ class Session:
             vendor_cves,
         )
 
-    def _failed(self) -> Set[str]:
+    def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""
         import libdnf
 
-        failed: Set[str] = set()
+        failed: set[str] = set()
         for item in self.base.transaction or ():
             if item.state == libdnf.transaction.TransactionItemState_ERROR:
                 try:
@@ -384,7 +378,7 @@ class Session:
         Voice().lines(lines)
         return good
 
-    def _now(self, result: ReconcileResult) -> Tuple[InForce, ...]:
+    def _now(self, result: ReconcileResult) -> tuple[InForce, ...]:
         from ..runtime import status
 
         seen = status.look(self.paths, self.kernel, self.inputs.cover, result)

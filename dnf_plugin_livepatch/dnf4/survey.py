@@ -8,15 +8,16 @@ a host's patches are all of one.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, NamedTuple
 
 from ..model import Nevra
 from ..policy import Candidate, Target
 from . import goal
 from .goal import Helpers, nevra_of
 
-Family = Tuple[str, ...]
-Row = Tuple[Any, Any]
+Family = tuple[str, ...]
+Row = tuple[Any, Any]
 
 
 class Survey(NamedTuple):
@@ -29,12 +30,12 @@ class Survey(NamedTuple):
     """
 
     target: Target
-    packages: Dict[str, Any]
+    packages: dict[str, Any]
     has: Any
     planned: bool
     single: bool
-    families: Dict[str, Family]
-    helpers: Dict[str, Helpers]
+    families: dict[str, Family]
+    helpers: dict[str, Helpers]
 
     @property
     def empty(self) -> bool:
@@ -49,7 +50,7 @@ class Judge(NamedTuple):
     """
 
     secures: Callable[[Any, bool], bool]
-    passes: Callable[[Any, "Any | None"], bool]
+    passes: Callable[[Any, Any | None], bool]
     named: Callable[[Nevra], bool]
 
 
@@ -68,9 +69,9 @@ class _Scene(NamedTuple):
     release: str
     running: bool
     profiles: Sequence[Any]
-    trusted: FrozenSet[str]
+    trusted: frozenset[str]
     judge: Judge
-    coming: FrozenSet[str]
+    coming: frozenset[str]
 
     def here(self, package: Any) -> bool:
         """Does or will the host have this very package without us?"""
@@ -93,11 +94,11 @@ def surveys(
     release: str,
     running: bool,
     profiles: Sequence[Any],
-    trusted: FrozenSet[str],
+    trusted: frozenset[str],
     judge: Judge,
     build_id: str = "",
     open_cves: int = 0,
-) -> List[Survey]:
+) -> list[Survey]:
     """The live patches for kernel ``release``: what the host has or will have, and what is newer.
 
     In the order in which they are to be chosen: the newest first, but the cumulative ones of a family before
@@ -105,8 +106,8 @@ def surveys(
     """
     coming = frozenset(str(package) for package in goal.incoming(base))
     scene = _Scene(base, release, running, profiles, trusted, judge, coming)
-    groups: Dict[str, List[Row]] = {"": []}
-    owners: Set[Family] = set()
+    groups: dict[str, list[Row]] = {"": []}
+    owners: set[Family] = set()
     for package, found in goal._known(base, release, build_id, profiles):
         rule = scene.rule(found.profile)
         group = "" if rule is None or rule.cumulative else package.name
@@ -136,13 +137,13 @@ def _newest(survey: Survey) -> Any:
     return max((package.buildtime for package in packages), default=0)
 
 
-def _survey(scene: _Scene, rows: Iterable[Row], owners: Set[Family], name: str) -> Survey:
+def _survey(scene: _Scene, rows: Iterable[Row], owners: set[Family], name: str) -> Survey:
     base = scene.base
     has: Any = None
     excluded: Any = None
     planned = False
-    families: Dict[str, Family] = {}
-    offered: List[Row] = []
+    families: dict[str, Family] = {}
+    offered: list[Row] = []
     for package, found in rows:
         if not scene.here(package):
             offered.append((package, found))
@@ -155,9 +156,9 @@ def _survey(scene: _Scene, rows: Iterable[Row], owners: Set[Family], name: str) 
     # Of the copies of one build, the one that may be taken comes first.
     offered.sort(key=lambda row: (not _verified(base, row[0], scene.trusted), row[0].reponame))
     offered.sort(key=lambda row: goal._order(row[0]), reverse=True)
-    candidates: List[Candidate] = []
-    packages: Dict[str, Any] = {}
-    helpers: Dict[str, Helpers] = {}
+    candidates: list[Candidate] = []
+    packages: dict[str, Any] = {}
+    helpers: dict[str, Helpers] = {}
     for package, found in offered:
         if planned or (has is not None and goal._newer(package, has) <= 0):
             continue
@@ -180,7 +181,7 @@ def _survey(scene: _Scene, rows: Iterable[Row], owners: Set[Family], name: str) 
     return Survey(target, packages, has, planned, bool(name), families, helpers)
 
 
-def _verified(base: Any, package: Any, trusted: FrozenSet[str]) -> bool:
+def _verified(base: Any, package: Any, trusted: frozenset[str]) -> bool:
     """Does ``package`` come from a trusted repository whose packages are verified?"""
     repo = base.repos.get(package.reponame)
     return package.reponame in trusted and bool(repo is not None and repo.gpgcheck)
@@ -210,8 +211,8 @@ def _candidate(scene: _Scene, package: Any, found: Any, has: Any) -> Candidate:
 
 
 def fitting(
-    survey: Survey, others: Sequence[Beside], cves: Callable[[Any], Set[str]]
-) -> Tuple[Survey, List[Tuple[Nevra, Nevra]]]:
+    survey: Survey, others: Sequence[Beside], cves: Callable[[Any], set[str]]
+) -> tuple[Survey, list[tuple[Nevra, Nevra]]]:
     """``survey`` without the candidates that cannot stand beside ``others``, which the host has or gets.
 
     What is in force already within another patch is left out in silence; so is another vendor's. The rest
@@ -220,8 +221,8 @@ def fitting(
     """
     if survey.has is not None or not others:
         return survey, []
-    kept: List[Candidate] = []
-    clashes: List[Tuple[Nevra, Nevra]] = []
+    kept: list[Candidate] = []
+    clashes: list[tuple[Nevra, Nevra]] = []
     for candidate in survey.target.candidates:
         key = str(candidate.nevra)
         said = [_clash(survey.packages[key], survey.families[key], survey.single, o, cves) for o in others]
@@ -236,7 +237,7 @@ _WITHIN, _OVERLAP = "within", "overlap"
 
 
 def _clash(
-    package: Any, family: Family, single: bool, other: Beside, cves: Callable[[Any], Set[str]]
+    package: Any, family: Family, single: bool, other: Beside, cves: Callable[[Any], set[str]]
 ) -> str:
     """How ``package`` and ``other`` are in each other's way, "" when they are not.
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import re
-from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import createrepo_c as cr
 
@@ -66,7 +67,7 @@ class Incoming(NamedTuple):
     """One RPM to be published, with the manifests inside it."""
 
     package: Package
-    manifests: Tuple[Manifest, ...]
+    manifests: tuple[Manifest, ...]
 
 
 class Draft(NamedTuple):
@@ -74,8 +75,8 @@ class Draft(NamedTuple):
 
     id: str
     entry: Mapping[str, Any]
-    items: Tuple[Incoming, ...]
-    old: Optional[Advisory] = None
+    items: tuple[Incoming, ...]
+    old: Advisory | None = None
 
     def made(self, name: str) -> str:
         """The published text ``name`` if it was made here, else ""."""
@@ -121,16 +122,16 @@ def _entry_for(item: Incoming, entries: Sequence[Mapping[str, Any]]) -> Mapping[
     return {}
 
 
-def unmatched(file: AdvisoryFile, nevras: Iterable[Nevra]) -> List[str]:
+def unmatched(file: AdvisoryFile, nevras: Iterable[Nevra]) -> list[str]:
     """The globs in ``file`` that fit none of ``nevras``."""
     globs = dict.fromkeys(glob for entry in file.advisories for glob in entry.get("packages", ()))
     known = tuple(nevras)
     return [glob for glob in globs if not any(fits(nevra, [glob]) for nevra in known)]
 
 
-def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) -> List[Draft]:
+def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) -> list[Draft]:
     """One draft for each advisory that the live patches among ``items`` need."""
-    found: Dict[str, Draft] = {}
+    found: dict[str, Draft] = {}
     for item in items:
         if item.package.kind != "patch":
             continue
@@ -144,7 +145,7 @@ def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) ->
     return list(found.values())
 
 
-def _cves(draft: Draft) -> List[str]:
+def _cves(draft: Draft) -> list[str]:
     found = {*draft.entry.get("cves", ()), *(draft.old.cves if draft.old else ())}
     for item in draft.items:
         found.update(item.package.own_cves)
@@ -164,7 +165,7 @@ def _severity(draft: Draft) -> str:
     return str(draft.entry.get("severity") or max(told, key=SEVERITIES.index, default=""))
 
 
-def _kernels(draft: Draft) -> List[str]:
+def _kernels(draft: Draft) -> list[str]:
     found = {release for item in draft.items for release in item.package.kernels}
     title = _MADE["title"].match(draft.made("title"))
     found.update(title[1].split(", ") if title else (), _COVERED.findall(draft.made("description")))
@@ -243,7 +244,7 @@ def _issued(draft: Draft) -> str:
 
 def merge(
     existing: Sequence[Update], made: Iterable[Draft], settings: Settings, now: str
-) -> Tuple[List[Update], List[str], List[str]]:
+) -> tuple[list[Update], list[str], list[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
     An advisory that is published keeps its id, type, issue date and packages, and of the rest what
@@ -310,8 +311,8 @@ def note(
     record: Record,
     items: Iterable[Incoming],
     texts: Mapping[str, KernelText],
-    steps: Sequence[Tuple[int, int]],
-    told_of: Mapping[str, Tuple[str, str]],
+    steps: Sequence[tuple[int, int]],
+    told_of: Mapping[str, tuple[str, str]],
     now: str,
 ) -> Record:
     """The record with the live patches of ``items`` in it and what ``texts`` say of kernels.
@@ -347,11 +348,11 @@ def note(
     return Record(now if changed or not record.generated else record.generated, kernels)
 
 
-def _ordered(unfixable: Mapping[str, Unfixable], closed: "set[str]") -> Tuple[Unfixable, ...]:
+def _ordered(unfixable: Mapping[str, Unfixable], closed: set[str]) -> tuple[Unfixable, ...]:
     return tuple(unfixable[cve] for cve in sorted(unfixable, key=cve_order) if cve not in closed)
 
 
-def rollout(steps: Sequence[Tuple[int, int]], now: str) -> Tuple[Step, ...]:
+def rollout(steps: Sequence[tuple[int, int]], now: str) -> tuple[Step, ...]:
     """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
     start = moment(now)
     return tuple(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Set, Tuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..manifest import CVE
 from ..model import Nevra
@@ -27,16 +28,16 @@ _TYPES = ("security", "bugfix", "enhancement", "newpackage")
 _REFERENCES = ("self", "cve", "bugzilla", "other", "vendor")
 
 
-def check(view: View, context: "Context") -> Iterator[Raised]:
+def check(view: View, context: Context) -> Iterator[Raised]:
     """Every finding about advisories."""
-    seen: Dict[str, int] = {}
+    seen: dict[str, int] = {}
     for advisory in view.advisories:
         seen[advisory.id] = seen.get(advisory.id, 0) + 1
     for identifier, count in seen.items():
         if count > 1 and identifier:
             yield "advisory-duplicate-id", identifier, {"count": count}
     offered = {package.nevra: package for package in view.packages}
-    names: Dict[Tuple[str, str], List[Nevra]] = {}
+    names: dict[tuple[str, str], list[Nevra]] = {}
     for nevra in offered:
         names.setdefault((nevra.name, nevra.arch), []).append(nevra)
     for advisory in view.advisories:
@@ -46,7 +47,7 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
     yield from _lists(view)
 
 
-def _words(advisory: Advisory, context: "Context") -> Iterator[Raised]:
+def _words(advisory: Advisory, context: Context) -> Iterator[Raised]:
     name = advisory.id or "(no id)"
     if not advisory.id:
         yield "advisory-without-id", name, {"title": advisory.title or "without a title"}
@@ -64,7 +65,7 @@ def _words(advisory: Advisory, context: "Context") -> Iterator[Raised]:
 
 def _references(advisory: Advisory) -> Iterator[Raised]:
     for reference in advisory.references:
-        facts: Dict[str, object] = {"type": reference.type or "(none)", "id": reference.id or "(no id)"}
+        facts: dict[str, object] = {"type": reference.type or "(none)", "id": reference.id or "(no id)"}
         if not reference.id:
             yield "advisory-reference-without-id", advisory.id, facts
         elif reference.type == "cve" and not CVE.match(reference.id):
@@ -76,7 +77,7 @@ def _references(advisory: Advisory) -> Iterator[Raised]:
 
 
 def _listed(
-    advisory: Advisory, offered: Dict[Nevra, Package], names: Dict[Tuple[str, str], List[Nevra]]
+    advisory: Advisory, offered: dict[Nevra, Package], names: dict[tuple[str, str], list[Nevra]]
 ) -> Iterator[Raised]:
     patches = [item for item in advisory.packages if item.nevra in offered and offered[item.nevra].kind]
     real = [item for item in patches if offered[item.nevra].kind == "patch"]
@@ -126,7 +127,7 @@ def _same(advisory: Advisory, item: ListedPackage, package: Package) -> Iterator
 def _lists(view: View) -> Iterator[Raised]:
     """The CVE lists of live patches, against the package's own and those of earlier builds."""
     told = advisories_by_package(view)
-    groups: Dict[Tuple[str, str], List[Package]] = {}
+    groups: dict[tuple[str, str], list[Package]] = {}
     for package in view.patches:
         groups.setdefault((package.nevra.name, package.nevra.arch), []).append(package)
         if package.nevra not in told:
@@ -139,7 +140,7 @@ def _lists(view: View) -> Iterator[Raised]:
     for group in groups.values():
         group.sort(key=newest_first)
         for newer, older in zip(group, group[1:]):
-            lost: Set[str] = set(closed_by(older, told)) - set(closed_by(newer, told))
+            lost: set[str] = set(closed_by(older, told)) - set(closed_by(newer, told))
             if lost and newer.nevra in told:
                 yield (
                     "advisory-cve-lost",

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .view import Package, View
 
 if TYPE_CHECKING:
     from .lint import Context
 
-Raised = Tuple[str, str, Dict[str, object]]
+Raised = tuple[str, str, dict[str, object]]
 _SIGNATURE = {
     "missing": "metadata-unsigned",
     "bad": "metadata-signature-stale",
@@ -26,7 +27,7 @@ _RPM = {
 }
 
 
-def check(view: View, context: "Context") -> Iterator[Raised]:
+def check(view: View, context: Context) -> Iterator[Raised]:
     """Every finding about metadata and package files."""
     if view.signature in _SIGNATURE:
         yield _SIGNATURE[view.signature], "repomd.xml", {}
@@ -41,7 +42,7 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
 
 def _files(view: View) -> Iterator[Raised]:
     for file in view.files:
-        facts: Dict[str, object] = {"type": file.type, "location": file.location, "kind": file.checksum_type}
+        facts: dict[str, object] = {"type": file.type, "location": file.location, "kind": file.checksum_type}
         if file.state == "missing":
             yield "metadata-file-missing", file.location, facts
         elif file.state == "differs":
@@ -52,7 +53,7 @@ def _files(view: View) -> Iterator[Raised]:
             yield "metadata-name-mutable", file.location, facts
 
 
-def _record(view: View, context: "Context") -> Iterator[Raised]:
+def _record(view: View, context: Context) -> Iterator[Raised]:
     if view.record_fault:
         yield "record-invalid", "livepatch record", {"fault": view.record_fault}
     elif view.record is None:
@@ -74,8 +75,8 @@ def _record(view: View, context: "Context") -> Iterator[Raised]:
                     )
 
 
-def _packages(view: View, context: "Context") -> Iterator[Raised]:
-    by_nevra: Dict[object, List[Package]] = {}
+def _packages(view: View, context: Context) -> Iterator[Raised]:
+    by_nevra: dict[object, list[Package]] = {}
     for package in view.packages:
         by_nevra.setdefault(package.nevra, []).append(package)
         parts = package.location.split("/")

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .. import record as records
 from .. import releases
@@ -19,7 +20,7 @@ _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "mult
 _KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
 
 
-def check(view: View, context: "Context") -> Iterator[Raised]:
+def check(view: View, context: Context) -> Iterator[Raised]:
     """Every finding about live patches and their kernels."""
     for package in view.packages:
         if package.kind:
@@ -41,7 +42,7 @@ def check(view: View, context: "Context") -> Iterator[Raised]:
     yield from _uncovered(view, context)
 
 
-def _uncovered(view: View, context: "Context") -> Iterator[Raised]:
+def _uncovered(view: View, context: Context) -> Iterator[Raised]:
     """Offered kernels that the settings or the record call supported, with no live patch and no 0-0."""
     covered = set(by_kernel(view.packages))
     for kernel in sorted(context.offered - covered):
@@ -56,7 +57,7 @@ def _recorded_end(view: View, release: str) -> str:
     return note.support_end if note else ""
 
 
-def _package(package: Package, context: "Context") -> Iterator[Raised]:
+def _package(package: Package, context: Context) -> Iterator[Raised]:
     name = str(package.nevra)
     for capability in package.provides:
         if capability.name in _INSTALLONLY:
@@ -80,7 +81,7 @@ def _package(package: Package, context: "Context") -> Iterator[Raised]:
             yield "manifest-missing", name, {}
 
 
-def _offered(release: str, arch: str, offered: "frozenset[Kernel]") -> bool:
+def _offered(release: str, arch: str, offered: frozenset[Kernel]) -> bool:
     if arch == "noarch":
         return any(release == one for one, _ in offered)
     return (release, arch_of(release) or arch) in offered or (release, "noarch") in offered
@@ -93,7 +94,7 @@ def _own(package: Package, release: str) -> Iterator[Raised]:
             yield "module-path", str(package.nevra), {"path": path, "release": release}
 
 
-def _order(release: str, group: List[Package]) -> Iterator[Raised]:
+def _order(release: str, group: list[Package]) -> Iterator[Raised]:
     """``group`` is newest first by version."""
     names = sorted({package.nevra.name for package in group})
     for other in names[1:]:
@@ -103,7 +104,7 @@ def _order(release: str, group: List[Package]) -> Iterator[Raised]:
             yield "patch-order", str(newer.nevra), {"other": str(older.nevra)}
 
 
-def _kernel(view: View, kernel: Kernel, group: List[Package], context: "Context") -> Iterator[Raised]:
+def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) -> Iterator[Raised]:
     release = kernel[0]
     note = view.record.kernels.get(release) if view.record else None
     end = _recorded_end(view, release) or context.supported.get(release, "")
@@ -119,9 +120,9 @@ def _kernel(view: View, kernel: Kernel, group: List[Package], context: "Context"
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
 
 
-def _modules(group: List[Package]) -> Iterator[Raised]:
+def _modules(group: list[Package]) -> Iterator[Raised]:
     """``group`` is newest first by version."""
-    owners: Dict[str, List[Package]] = {}
+    owners: dict[str, list[Package]] = {}
     for package in group:
         for path in package.modules:
             stem = path.rpartition("/")[2].split(".", 1)[0].replace("-", "_")

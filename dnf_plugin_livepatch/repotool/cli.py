@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import sys
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
 
 from .. import __version__
 from ..manifest import CVE, RELEASE
@@ -162,7 +162,7 @@ def now() -> str:
 def _settings(options: argparse.Namespace) -> settings.Settings:
     path = options.config or (_CONFIG if os.path.exists(_CONFIG) else "")
     found = settings.read(path) if path else settings.Settings()
-    changes: Dict[str, object] = {}
+    changes: dict[str, object] = {}
     for key in ("sign_with", "gpg_home"):
         if getattr(options, key, None):
             changes[key] = getattr(options, key)
@@ -246,7 +246,7 @@ def _do_prune(options: argparse.Namespace) -> int:
     return _changed(options, moving.prune(options.repo, keep, job))
 
 
-def _kernels_from(found: settings.Settings) -> List[View]:
+def _kernels_from(found: settings.Settings) -> list[View]:
     """The repositories of kernels that the settings name. Raises ToolError."""
     try:
         return [reading.read(place, ()) for place in found.kernels_from]
@@ -254,7 +254,7 @@ def _kernels_from(found: settings.Settings) -> List[View]:
         raise ToolError("kernels-unreadable", reason=error.text) from None
 
 
-def _lint(options: argparse.Namespace, where: str, rpms: bool) -> "tuple[View, List[lint.Finding]]":
+def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[lint.Finding]]:
     found = _settings(options)
     view = reading.read(where, found.keys)
     others = _kernels_from(found)
@@ -340,7 +340,7 @@ def _print_json(data: object) -> None:
     sys.stdout.write(json.dumps(data, indent=1) + "\n")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is documented in livepatch-repo(1)."""
     options = _parser().parse_args(argv)
     if options.verb in ("lint", "verify", "plan", "report") and "{arch}" in options.repo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Dict, Iterable, Mapping, Sequence, Set, Tuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..model import Nevra
 from .errors import ToolError
@@ -61,7 +61,7 @@ def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Itera
     import hawkey
 
     names = sorted({nevra.name for nevra in packages})
-    found: Dict[Nevra, Set[str]] = {}
+    found: dict[Nevra, set[str]] = {}
     for package in hawkey.Query(sack, flags=hawkey.IGNORE_EXCLUDES).filter(name=names) if names else ():
         nevra = Nevra(package.name, str(package.epoch), package.version, package.release, package.arch)
         told = found.setdefault(nevra, set())
@@ -70,6 +70,6 @@ def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Itera
     for nevra in packages:
         if nevra not in found:
             raise ToolError("client-refused", reason=f"{nevra} is not offered")
-        missing: Tuple[str, ...] = tuple(sorted(set(cves.get(nevra, ())) - found[nevra]))
+        missing: tuple[str, ...] = tuple(sorted(set(cves.get(nevra, ())) - found[nevra]))
         if missing:
             raise ToolError("client-refused", reason=f"no advisory of {nevra} tells {missing[0]}")

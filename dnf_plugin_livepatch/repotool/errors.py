@@ -6,9 +6,7 @@ An id never changes its meaning. The findings of ``lint`` have a catalogue of th
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
-TEXTS: Dict[str, Tuple[str, str]] = {
+TEXTS: dict[str, tuple[str, str]] = {
     "tool-missing": (
         "{program} is not installed.",
         "Install the package that holds it; docs/publishers.md lists what livepatch-repo needs.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Iterable, Tuple
+from collections.abc import Iterable
 
 from .. import profiles, releases
 from ..model import Nevra
@@ -19,13 +19,13 @@ _KERNEL = re.compile(r"kernel(?:-[a-z0-9]+)*-uname-r\Z")
 
 
 @functools.lru_cache(maxsize=1)
-def _profiles() -> Tuple[profiles.Profile, ...]:
+def _profiles() -> tuple[profiles.Profile, ...]:
     return profiles.load(Paths().profile_dirs)[0]
 
 
 def patched(
     nevra: Nevra, provides: Iterable[Capability], requires: Iterable[Capability]
-) -> Tuple[str, Tuple[str, ...], str]:
+) -> tuple[str, tuple[str, ...], str]:
     """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
@@ -52,7 +52,7 @@ def looks_patched(nevra: Nevra, provides: Iterable[Capability]) -> bool:
     return by_name.kernel_release != "" or by_provides.kernel_release != ""
 
 
-def offered(provides: Iterable[Capability]) -> Tuple[str, ...]:
+def offered(provides: Iterable[Capability]) -> tuple[str, ...]:
     """The kernel releases that a kernel package provides (``kernel-uname-r = R``)."""
     return tuple(
         sorted(

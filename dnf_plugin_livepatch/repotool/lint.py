@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from ..record import Record
@@ -35,13 +36,13 @@ class Context(NamedTuple):
     """
 
     now: str
-    offered: "frozenset[Kernel]" = frozenset()
-    rpms: "Dict[str, Tuple[str, str]]" = {}
-    supported: "Dict[str, str]" = {}
-    published: "Record | None" = None
+    offered: frozenset[Kernel] = frozenset()
+    rpms: dict[str, tuple[str, str]] = {}
+    supported: dict[str, str] = {}
+    published: Record | None = None
 
 
-def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> List[Finding]:
+def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:
     """Every finding, worst first; a waived one keeps its place with its reason."""
     found = []
     for raised in _all(view, context):
@@ -71,7 +72,7 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> List[Fi
     )
 
 
-def _all(view: View, context: Context) -> Iterator[Tuple[str, str, Dict[str, object]]]:
+def _all(view: View, context: Context) -> Iterator[tuple[str, str, dict[str, object]]]:
     yield from checks_metadata.check(view, context)
     yield from checks_advisories.check(view, context)
     yield from checks_patches.check(view, context)
@@ -81,7 +82,7 @@ def _plain(value: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(value)[:400])
 
 
-def errors(findings: Iterable[Finding]) -> List[Finding]:
+def errors(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that stop a publish."""
     return [item for item in findings if item.severity == "error" and not item.waived]
 
@@ -94,7 +95,7 @@ def exit_code(findings: Iterable[Finding], fail_on: str) -> int:
 
 def as_text(findings: Sequence[Finding]) -> str:
     """For people; one remedy a check, under its first finding's group."""
-    lines: List[str] = []
+    lines: list[str] = []
     for item in findings:
         word = f"waived {item.severity}" if item.waived else item.severity
         lines.append(f"{word}: {item.subject}: {item.text} [{item.check}]")
@@ -123,7 +124,7 @@ def as_json(view: View, findings: Sequence[Finding]) -> str:
 
 def as_junit(view: View, findings: Sequence[Finding]) -> str:
     """For CI systems: one test case a check, failing with what it found."""
-    by_check: Dict[str, List[Finding]] = {}
+    by_check: dict[str, list[Finding]] = {}
     for item in findings:
         by_check.setdefault(item.check, []).append(item)
     cases, failures = [], 0

@@ -7,14 +7,12 @@ somebody will be surprised. ``note``: worth knowing. Severities and texts may ch
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
 SEVERITIES = ("error", "warning", "note")
 _RESIGN = "Publish again with 'livepatch-repo publish', which signs after every change."
 _ADVISORY = "Correct the advisory; 'livepatch-repo publish' writes it from the package's manifest."
 _REBUILD = "Build the package again with livepatch-rpm."
 
-CATALOGUE: Dict[str, Tuple[str, str, str]] = {
+CATALOGUE: dict[str, tuple[str, str, str]] = {
     # metadata
     "metadata-unsigned": (
         "error",

@@ -12,7 +12,8 @@ import re
 import shutil
 import sys
 import tempfile
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
@@ -55,7 +56,7 @@ def update_of(record: cr.UpdateRecord) -> Update:
     return Update(record.id or "", cr.xml_dump_updaterecord(record))
 
 
-def updates_of(text: str) -> "List[Update] | None":
+def updates_of(text: str) -> list[Update] | None:
     """The advisories of an updateinfo that we wrote; None when it does not look like one.
 
     There everything is escaped, so that the end of an element is only ever written as one.
@@ -75,11 +76,11 @@ class Loaded(NamedTuple):
     """The metadata of one repodata folder, in createrepo_c's own objects. ``record`` is its text."""
 
     repomd: cr.Repomd
-    packages: Dict[str, cr.Package]
-    advisories: List[cr.UpdateRecord]
-    updates: List[Update]
+    packages: dict[str, cr.Package]
+    advisories: list[cr.UpdateRecord]
+    updates: list[Update]
     record: str
-    warnings: Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def digest(path: str, kind: str = "sha256") -> str:
@@ -106,7 +107,7 @@ def repomd_of(repodata: str) -> cr.Repomd:
         raise ToolError("metadata-unreadable", where=path, reason=error) from None
 
 
-def files_of(repodata: str, repomd: cr.Repomd) -> Tuple[MetadataFile, ...]:
+def files_of(repodata: str, repomd: cr.Repomd) -> tuple[MetadataFile, ...]:
     """The records of ``repomd``, each file compared with its digest."""
     found = []
     for record in repomd.records:
@@ -138,7 +139,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
         record.type: os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
         for record in repomd.records
     }
-    warnings: List[str] = []
+    warnings: list[str] = []
 
     def warn(_kind: int, text: str) -> bool:
         if len(warnings) < 100:
@@ -154,7 +155,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
         with quiet():
             store.locate_and_load_xml(os.path.dirname(repodata))
         loaded = {key: store.get(key) for key in store.keys()}
-        parsed: List[cr.UpdateRecord] = []
+        parsed: list[cr.UpdateRecord] = []
         updates = None
         if own and "updateinfo" in found:
             updates = updates_of(read_text(found["updateinfo"], unpack.LIMIT))
@@ -217,7 +218,7 @@ def package_view(package: cr.Package) -> Package:
     )
 
 
-def _capabilities(items: Iterable[Tuple[str, ...]]) -> Tuple[Capability, ...]:
+def _capabilities(items: Iterable[tuple[str, ...]]) -> tuple[Capability, ...]:
     return tuple(Capability(*(part or "" for part in item[:5])) for item in items)
 
 
@@ -281,7 +282,7 @@ def write(
     packages: Iterable[cr.Package],
     advisories: Iterable[Update],
     record: str,
-    carried: Iterable[Tuple[str, str]],
+    carried: Iterable[tuple[str, str]],
     how: str,
     revision: int,
 ) -> None:
@@ -319,7 +320,7 @@ def write(
 
 def _write_packages(
     repodata: str,
-    packages: List[cr.Package],
+    packages: list[cr.Package],
     code: int,
     ending: str,
     suffix: str,
@@ -355,7 +356,7 @@ def _add(repomd: cr.Repomd, kind: str, path: str, revision: int, stat: object = 
     repomd.set_record(record)
 
 
-def carried(repodata: str, repomd: cr.Repomd) -> List[Tuple[str, str]]:
+def carried(repodata: str, repomd: cr.Repomd) -> list[tuple[str, str]]:
     """(type, path) of the files that a new publish takes over unread: groups, modules, ...
 
     Databases of the packages are left out, since they would no longer agree with them.

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from typing import Callable, Iterable, List, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable
 
 import createrepo_c as cr
 
@@ -32,12 +33,12 @@ from .store import Store, places_of
 from .view import Package, aside, by_kernel, withdrawn
 
 
-def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> List[cr.Package]:
+def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
     """Those whose name, name-version-release or NEVRA fits one of ``globs``."""
     return [package for package in packages if advisories.fits(nevra_of(package), globs)]
 
 
-def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Outcome]:
+def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Outcome]:
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
 
     What was withdrawn stays behind, since hosts without the plugin would take it, but its withdrawal comes
@@ -49,7 +50,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> List[Ou
     return change_all(steps, job.on(target))
 
 
-def _promotion(source: str, target: str, globs: Sequence[str]) -> List[Tuple[str, Callable[[Job], Decide]]]:
+def _promotion(source: str, target: str, globs: Sequence[str]) -> list[tuple[str, Callable[[Job], Decide]]]:
     """The steps that promote what fits from one repository to another; none where nothing does."""
     published = load(Store(source))
     chosen = matching(published.packages.values(), globs)
@@ -58,9 +59,9 @@ def _promotion(source: str, target: str, globs: Sequence[str]) -> List[Tuple[str
         return []
     origins = {package.rpm_sourcerpm for package in good}
     wanted = {package.pkgId for package in good}
-    steps: List[Tuple[str, Callable[[Job], Decide]]] = []
+    steps: list[tuple[str, Callable[[Job], Decide]]] = []
 
-    def taking(state: State, group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
+    def taking(state: State, group: list[tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
         return lambda how: lambda _store, there: _take(there, state, group, how)
 
     for place in (SOURCE, DEBUG, ""):
@@ -78,7 +79,7 @@ def _promotion(source: str, target: str, globs: Sequence[str]) -> List[Tuple[str
     return steps
 
 
-def _withdrawn(record: Record) -> Set[str]:
+def _withdrawn(record: Record) -> set[str]:
     """The NEVRAs of what was taken back for any kernel."""
     notes = (item for note in record.kernels.values() for item in note.patches.items())
     return {nevra for nevra, patch in notes if patch.withdrawn}
@@ -89,7 +90,7 @@ def _origin(package: cr.Package) -> str:
     return str(package.rpm_sourcerpm or package.location_href.rsplit("/", 1)[-1])
 
 
-def _take(there: State, state: State, group: List[Tuple[str, cr.Package]], job: Job) -> Next:
+def _take(there: State, state: State, group: list[tuple[str, cr.Package]], job: Job) -> Next:
     packages = dict(there.packages)
     files = admit(packages, group)
     names = {nevra_of(package) for package in packages.values()}
@@ -114,7 +115,7 @@ def _take(there: State, state: State, group: List[Tuple[str, cr.Package]], job: 
     return new._replace(findings=gate(there, new, [package for _, package in group], job))
 
 
-def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> Record:
+def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> Record:
     """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own.
 
     So do the withdrawals of all that is noted already.
@@ -143,10 +144,10 @@ def _note_taken(record: Record, source: Record, nevras: Set[str], job: Job) -> R
     return Record(job.now if changed or not record.generated else record.generated, kernels)
 
 
-def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> List[Outcome]:
+def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:
     """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
 
-    def fitting(state: State) -> List[Package]:
+    def fitting(state: State) -> list[Package]:
         views = map(metadata.package_view, matching(state.packages.values(), globs))
         return [package for package in views if package.kind == "patch"]
 
@@ -169,7 +170,7 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> List[Out
     return [change(place, job.on(root), decide) for place in places]
 
 
-def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tuple[lint.Finding, ...]:
+def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[lint.Finding, ...]:
     """The kernels of ``chosen`` of which ``record`` leaves no live patch, as findings.
 
     Warnings, whatever lint calls them: to take a bad patch back is right even where no other is there.
@@ -191,13 +192,13 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> Tu
     )
 
 
-def prune(root: str, keep: int, job: Job) -> List[Outcome]:
+def prune(root: str, keep: int, job: Job) -> list[Outcome]:
     """Take live patches out that later ones replace; the files go when no generation lists them."""
     return [outcome for (place,) in places_of(root) for outcome in _prune(place, keep, job.on(root))]
 
 
-def _prune(root: str, keep: int, job: Job) -> List[Outcome]:
-    gone: Set[str] = set()
+def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
+    gone: set[str] = set()
 
     def decide(store: Store, state: State) -> Next:
         views = {key: metadata.package_view(package) for key, package in state.packages.items()}

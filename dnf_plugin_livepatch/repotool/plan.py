@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import collections
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .. import record as records
 from .view import View, advisories_by_package, arches_by_release, by_kernel, closed_by, cve_order, standing
@@ -24,15 +25,15 @@ class Row(NamedTuple):
     patch: str
     issued: str
     percent: int
-    cves: Tuple[str, ...]
-    missing: Tuple[str, ...]
-    unfixable: Tuple[str, ...]
+    cves: tuple[str, ...]
+    missing: tuple[str, ...]
+    unfixable: tuple[str, ...]
     supported: str
     support_end: str
     gap: str
 
 
-def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> List[Row]:
+def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> list[Row]:
     """A row for each of ``kernels`` and each of its architectures, in that order and once."""
     groups, told = by_kernel(view.patches), advisories_by_package(view)
     arches = arches_by_release(groups)
@@ -84,7 +85,7 @@ def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str)
 
 def as_text(rows: Sequence[Row]) -> str:
     """For people: one line a kernel, what is missing below it."""
-    lines: List[str] = []
+    lines: list[str] = []
     count = collections.Counter(row.kernel for row in rows)
     names = [f"{row.kernel} ({row.arch})" if count[row.kernel] > 1 else row.kernel for row in rows]
     width = max(map(len, names), default=0)
@@ -100,7 +101,7 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_data(rows: Sequence[Row]) -> Dict[str, object]:
+def as_data(rows: Sequence[Row]) -> dict[str, object]:
     """For programs."""
     return {
         "schema": 1,

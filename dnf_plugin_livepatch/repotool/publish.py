@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable, NamedTuple
 
 import createrepo_c as cr
 
@@ -28,13 +29,13 @@ class Outcome(NamedTuple):
 
     repository: str
     dry_run: bool
-    packages_added: Tuple[str, ...] = ()
-    packages_removed: Tuple[str, ...] = ()
-    advisories_added: Tuple[str, ...] = ()
-    advisories_changed: Tuple[str, ...] = ()
-    record_changed: Tuple[str, ...] = ()
+    packages_added: tuple[str, ...] = ()
+    packages_removed: tuple[str, ...] = ()
+    advisories_added: tuple[str, ...] = ()
+    advisories_changed: tuple[str, ...] = ()
+    record_changed: tuple[str, ...] = ()
     generation: str = ""
-    findings: Tuple[lint.Finding, ...] = ()
+    findings: tuple[lint.Finding, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -58,7 +59,7 @@ class Job(NamedTuple):
     wait: float = 60.0
     dry_run: bool = False
 
-    def on(self, root: str) -> "Job":
+    def on(self, root: str) -> Job:
         """The job for the repository that the caller calls ``root``."""
         return self._replace(settings=self.settings.serving(root))
 
@@ -66,10 +67,10 @@ class Job(NamedTuple):
 class State(NamedTuple):
     """What is published now, in createrepo_c's objects by package digest, and its record."""
 
-    packages: Dict[str, cr.Package]
-    advisories: List[metadata.Update]
+    packages: dict[str, cr.Package]
+    advisories: list[metadata.Update]
     record: Record
-    carried: List[Tuple[str, str]]
+    carried: list[tuple[str, str]]
 
 
 class Next(NamedTuple):
@@ -78,11 +79,11 @@ class Next(NamedTuple):
     ``findings`` are what lint has to say of the change, nothing that forbids it.
     """
 
-    packages: Dict[str, cr.Package]
-    advisories: List[metadata.Update]
+    packages: dict[str, cr.Package]
+    advisories: list[metadata.Update]
     record: Record
-    files: Sequence[Tuple[str, str, str]] = ()
-    findings: Tuple[lint.Finding, ...] = ()
+    files: Sequence[tuple[str, str, str]] = ()
+    findings: tuple[lint.Finding, ...] = ()
 
 
 Decide = Callable[[Store, State], Next]
@@ -141,7 +142,7 @@ def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
     )
 
 
-def _names(packages: Iterable[cr.Package]) -> Tuple[str, ...]:
+def _names(packages: Iterable[cr.Package]) -> tuple[str, ...]:
     return tuple(sorted(str(nevra_of(package)) for package in packages))
 
 
@@ -191,7 +192,7 @@ def _verify(store: Store, generation: str, state: State, new: Next, record: str,
         if not package.location_base and _size(store, package.location_href) != package.size_package:
             raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
     fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
-    told: Dict[Nevra, List[str]] = {}
+    told: dict[Nevra, list[str]] = {}
     before = {update.id: update.text for update in state.advisories}
     for update in new.advisories:
         if before.get(update.id) != update.text:
@@ -203,14 +204,14 @@ def _verify(store: Store, generation: str, state: State, new: Next, record: str,
 
 
 def parts_of(
-    root: str, items: Sequence[Tuple[str, cr.Package]]
-) -> List[Tuple[str, List[Tuple[str, cr.Package]]]]:
+    root: str, items: Sequence[tuple[str, cr.Package]]
+) -> list[tuple[str, list[tuple[str, cr.Package]]]]:
     """Where each incoming (path, package) belongs: sources and debugging data first, then the rest.
 
     ``{arch}`` in ``root`` is each package's architecture; noarch and source packages go to all.
     """
     arches = sorted({p.arch for _, p in items if p.arch not in ("noarch", "src", "nosrc")}) or ["noarch"]
-    found: List[Tuple[str, List[Tuple[str, cr.Package]]]] = []
+    found: list[tuple[str, list[tuple[str, cr.Package]]]] = []
     for arch in arches if "{arch}" in root else [""]:
         base = root.replace("{arch}", arch)
         mine = [item for item in items if not arch or item[1].arch in (arch, "noarch", "src", "nosrc")]
@@ -227,7 +228,7 @@ def _place(package: cr.Package) -> str:
     return DEBUG if package.name.endswith(("-debuginfo", "-debugsource")) else ""
 
 
-def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> List[Outcome]:
+def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> list[Outcome]:
     """Publish the RPM files ``paths``. Raises ToolError, and then nothing has changed."""
     if not job.settings.keys:
         raise ToolError("no-keys")
@@ -237,7 +238,7 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> Li
             raise ToolError("rpm-signature", file=path, reason=detail)
     _all_matched(root, [package for _, package in items], file)
 
-    def adding(group: List[Tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
+    def adding(group: list[tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
         return lambda how: lambda _store, state: _add(state, group, how, file)
 
     return change_all([(place, adding(group)) for place, group in parts_of(root, items)], job.on(root))
@@ -262,7 +263,7 @@ def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) 
         raise ToolError("advisory-fault", file=file.path, fault=fault)
 
 
-def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -> List[Outcome]:
+def change_all(steps: Sequence[tuple[str, Callable[[Job], Decide]]], job: Job) -> list[Outcome]:
     """Change several repositories in order; none of them when lint refuses any."""
     if len(steps) > 1 and not job.dry_run:
         trial = job._replace(dry_run=True)
@@ -273,7 +274,7 @@ def change_all(steps: Sequence[Tuple[str, Callable[[Job], Decide]]], job: Job) -
     return [change(place, job, decide(job)) for place, decide in steps]
 
 
-def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: AdvisoryFile) -> Next:
+def _add(state: State, group: list[tuple[str, cr.Package]], job: Job, file: AdvisoryFile) -> Next:
     packages = dict(state.packages)
     files = admit(packages, group)
     incoming = []
@@ -303,8 +304,8 @@ def _add(state: State, group: List[Tuple[str, cr.Package]], job: Job, file: Advi
 
 
 def admit(
-    packages: Dict[str, cr.Package], group: Iterable[Tuple[str, cr.Package]]
-) -> List[Tuple[str, str, str]]:
+    packages: dict[str, cr.Package], group: Iterable[tuple[str, cr.Package]]
+) -> list[tuple[str, str, str]]:
     """Add the packages of ``group``, which come as (file, package), and return the files to place.
 
     Raises ToolError when one of them has another content under a name that is published already.
@@ -322,7 +323,7 @@ def admit(
     return files
 
 
-def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> Tuple[lint.Finding, ...]:
+def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[lint.Finding, ...]:
     """What lint finds in the touched packages, others of their names, and their advisories.
 
     Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
@@ -338,13 +339,13 @@ def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> Tu
 
 
 def _lint(
-    packages: Dict[str, cr.Package],
+    packages: dict[str, cr.Package],
     updates: Iterable[metadata.Update],
     record: Record,
     published: Record,
-    names: "set[str]",
+    names: set[str],
     job: Job,
-) -> List[lint.Finding]:
+) -> list[lint.Finding]:
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
     kernels = {release for view in views for release in view.kernels}
@@ -366,7 +367,7 @@ def _lint(
 class LintRefused(ToolError):
     """lint found errors in what was to be published; ``findings`` are all of them."""
 
-    def __init__(self, findings: Tuple[lint.Finding, ...]) -> None:
+    def __init__(self, findings: tuple[lint.Finding, ...]) -> None:
         super().__init__("lint-refused", count=len(lint.errors(findings)))
         self.findings = findings
 
@@ -379,7 +380,7 @@ def _offered(patch: records.PatchNote, now: str) -> str:
     return ", " + ", ".join([f"offered to {records.share(patch, now)}% now", *later])
 
 
-def differences(old: Record, new: Record, now: str) -> Tuple[str, ...]:
+def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
     """What changed in the record, one line each; rollouts as they stand at ``now``."""
     found = []
     for release, note in sorted(new.kernels.items()):

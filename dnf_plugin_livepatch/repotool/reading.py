@@ -8,7 +8,7 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
-from typing import Dict, Iterable, List, Sequence, Tuple
+from collections.abc import Iterable, Sequence
 
 from .. import record as records
 from . import metadata, rpms, signing, unpack
@@ -100,8 +100,8 @@ def _get(base: str, location: str, folder: str) -> bool:
 
 
 def rpm_states(
-    view: View, keys: Sequence[str], only: "Iterable[str] | None" = None
-) -> Dict[str, Tuple[str, str]]:
+    view: View, keys: Sequence[str], only: Iterable[str] | None = None
+) -> dict[str, tuple[str, str]]:
     """By location: what is wrong with each package file of a local repository, or good.
 
     Without ``keys`` signatures are looked for but not judged. ``only`` limits it to some locations.
@@ -109,8 +109,8 @@ def rpm_states(
     if not view.root:
         return {}
     wanted = None if only is None else set(only)
-    found: Dict[str, Tuple[str, str]] = {}
-    whole: List[str] = []
+    found: dict[str, tuple[str, str]] = {}
+    whole: list[str] = []
     for package in view.packages:
         path = os.path.join(view.root, metadata.safe(package.location))
         if package.base or (wanted is not None and package.location not in wanted):
@@ -132,7 +132,7 @@ def rpm_states(
     return found
 
 
-def kernels_offered(views: Iterable[View]) -> "frozenset[Kernel]":
+def kernels_offered(views: Iterable[View]) -> frozenset[Kernel]:
     """The kernels that the packages of ``views`` provide."""
     return frozenset(
         (release, arch_of(release) or package.nevra.arch)

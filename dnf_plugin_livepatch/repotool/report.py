@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from .. import exposure, model
 from .. import record as records
@@ -55,11 +56,11 @@ class KernelPage(NamedTuple):
     release: str
     arch: str
     support_end: str
-    supported: "bool | None"
+    supported: bool | None
     first_issued: str
-    patches: Tuple[str, ...]
+    patches: tuple[str, ...]
     newest: str
-    cells: Tuple[Cell, ...]
+    cells: tuple[Cell, ...]
     quality: str
     reason: str
 
@@ -77,16 +78,16 @@ class PatchPage(NamedTuple):
     nevra: str
     location: str
     size: int
-    kernels: Tuple[str, ...]
+    kernels: tuple[str, ...]
     issued: str
     percent: int
     withdrawn: str
-    cves: Tuple[str, ...]
-    advisories: Tuple[str, ...]
-    modules: Tuple[str, ...]
-    functions: "Tuple[model.Function, ...] | None"
-    unfixable: Tuple[Unfixable, ...]
-    signature: "Tuple[str, str] | None"
+    cves: tuple[str, ...]
+    advisories: tuple[str, ...]
+    modules: tuple[str, ...]
+    functions: tuple[model.Function, ...] | None
+    unfixable: tuple[Unfixable, ...]
+    signature: tuple[str, str] | None
     checksum: str
 
 
@@ -95,8 +96,8 @@ class CvePage(NamedTuple):
 
     id: str
     severity: str
-    advisories: Tuple[str, ...]
-    cells: Tuple[Cell, ...]
+    advisories: tuple[str, ...]
+    cells: tuple[Cell, ...]
 
     @property
     def open(self) -> bool:
@@ -111,9 +112,9 @@ class Site(NamedTuple):
     where: str
     generated: str
     base_url: str
-    kernels: Tuple[KernelPage, ...]
-    cves: Tuple[CvePage, ...]
-    patches: Tuple[PatchPage, ...]
+    kernels: tuple[KernelPage, ...]
+    cves: tuple[CvePage, ...]
+    patches: tuple[PatchPage, ...]
 
 
 def build(view: View, others: Sequence[View], settings: Settings, now: str) -> Site:
@@ -130,12 +131,12 @@ def build(view: View, others: Sequence[View], settings: Settings, now: str) -> S
         for arch in found
     }
     advisories = [advisory for source in sources for advisory in map(_model, source.advisories)]
-    named: Dict[str, List[model.Advisory]] = {}
+    named: dict[str, list[model.Advisory]] = {}
     for advisory in advisories:
         for name in {package.name for package in advisory.packages}:
             named.setdefault(name, []).append(advisory)
     states = _signatures(view, settings)
-    places: Dict[Nevra, List[str]] = {}
+    places: dict[Nevra, list[str]] = {}
     for kernel, group in sorted(groups.items()):
         for package in group:
             places.setdefault(package.nevra, []).append(names[kernel])
@@ -151,19 +152,19 @@ def build(view: View, others: Sequence[View], settings: Settings, now: str) -> S
     return Site(settings.title, place, now, settings.base_url, pages, _cves(pages, sources), patches)
 
 
-def _order(nevra: Nevra) -> Tuple[object, ...]:
+def _order(nevra: Nevra) -> tuple[object, ...]:
     return tuple(_release_order(f"{nevra.version}-{nevra.release}"))
 
 
-def _release_order(text: str) -> "List[Tuple[int, int, str]]":
+def _release_order(text: str) -> list[tuple[int, int, str]]:
     """Numbers by value, words by text."""
     parts = text.replace("-", ".").replace("_", ".").split(".")
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
-def _kernel_packages(views: Sequence[View]) -> Dict[Kernel, Nevra]:
+def _kernel_packages(views: Sequence[View]) -> dict[Kernel, Nevra]:
     """The package to judge each offered kernel by: the one whose name advisories use most plainly."""
-    found: Dict[Kernel, Nevra] = {}
+    found: dict[Kernel, Nevra] = {}
     for view in views:
         for package in view.packages:
             for release in () if package.kind else offered(package.provides):
@@ -199,10 +200,10 @@ def _kernel(
     view: View,
     kernel: Kernel,
     name: str,
-    groups: Mapping[Kernel, List[Package]],
-    told: Mapping[Nevra, List[Advisory]],
-    nevra: "Nevra | None",
-    named: Dict[str, List[model.Advisory]],
+    groups: Mapping[Kernel, list[Package]],
+    told: Mapping[Nevra, list[Advisory]],
+    nevra: Nevra | None,
+    named: dict[str, list[model.Advisory]],
     settings: Settings,
     now: str,
 ) -> KernelPage:
@@ -213,7 +214,7 @@ def _kernel(
     newest = good[0] if good else None
     closes = closed_by(newest, told) if newest else ()
     reasons = {item.cve: item.reason for item in note.unfixable}
-    debt: Dict[str, str] = {}
+    debt: dict[str, str] = {}
     quality, reason = exposure.UNKNOWN, "no repository of its kernel package is known here"
     if nevra is not None:
         rows, quality, reason = exposure.debt(nevra, named.get(nevra.name, ()), _evr_compare)
@@ -251,9 +252,9 @@ def _kernel(
 def _patch(
     view: View,
     package: Package,
-    kernels: Tuple[str, ...],
-    told: Mapping[Nevra, List[Advisory]],
-    states: Dict[str, Tuple[str, str]],
+    kernels: tuple[str, ...],
+    told: Mapping[Nevra, list[Advisory]],
+    states: dict[str, tuple[str, str]],
     now: str,
 ) -> PatchPage:
     notes = [
@@ -290,7 +291,7 @@ def _patch(
     )
 
 
-def _signatures(view: View, settings: Settings) -> Dict[str, Tuple[str, str]]:
+def _signatures(view: View, settings: Settings) -> dict[str, tuple[str, str]]:
     if not view.root:
         return {}
     there = {}
@@ -302,12 +303,12 @@ def _signatures(view: View, settings: Settings) -> Dict[str, Tuple[str, str]]:
     return {location: states[path] for location, path in there.items()}
 
 
-def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> Tuple[CvePage, ...]:
-    cells: Dict[str, List[Cell]] = {}
+def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, ...]:
+    cells: dict[str, list[Cell]] = {}
     for page in pages:
         for cell in page.cells:
             cells.setdefault(cell.cve, []).append(cell)
-    naming: Dict[str, List[Advisory]] = {}
+    naming: dict[str, list[Advisory]] = {}
     for view in views:
         for advisory in view.advisories:
             for cve in advisory.cves:
@@ -320,7 +321,7 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> Tuple[CvePage, 
     return tuple(found)
 
 
-def as_data(site: Site) -> Dict[str, object]:
+def as_data(site: Site) -> dict[str, object]:
     """For programs: the same as the pages."""
     return {
         "schema": 1,

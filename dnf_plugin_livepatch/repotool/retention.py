@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Set, Tuple
-
 from ..model import Nevra
 from ..record import Record
 from .view import Capability, Package, by_kernel, withdrawn
 
 
-def droppable(packages: Tuple[Package, ...], record: Record, keep: int) -> Tuple[Package, ...]:
+def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple[Package, ...]:
     """The live patches that nobody needs any more, in the order given.
 
     For each kernel the newest ``keep`` stay, and always the newest, the newest that is not withdrawn
@@ -18,12 +16,12 @@ def droppable(packages: Tuple[Package, ...], record: Record, keep: int) -> Tuple
     while one of them needs it.
     """
     patches = tuple(package for package in packages if package.kind == "patch")
-    stay: Set[Package] = set()
+    stay: set[Package] = set()
     for (release, _arch), group in by_kernel(patches).items():
         stay.update(group[: max(keep, 1)])
         good = [package for package in group if not withdrawn(record, release, package)]
         stay.update(good[:1])
-    required: Dict[str, Set[Capability]] = {}
+    required: dict[str, set[Capability]] = {}
     for package in packages:
         for capability in package.requires:
             if capability.flags in ("", "EQ"):

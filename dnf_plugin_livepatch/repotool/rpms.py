@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import tempfile
-from typing import IO, Dict, Iterable, List, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import IO
 
 import createrepo_c as cr
 
@@ -38,13 +39,13 @@ def read(path: str, location: str) -> cr.Package:
         raise ToolError("rpm-unreadable", file=path, reason=error) from None
 
 
-def signatures(paths: Sequence[str], keys: Iterable[str]) -> Dict[str, Tuple[str, str]]:
+def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     """By path: (state, detail) of each RPM under the public key files ``keys``.
 
     ``state`` is ``good``, ``unsigned`` (digests alone, which rpmkeys calls OK), ``unknown-key`` or
     ``bad``. ``detail`` is the key id, or what rpm said.
     """
-    found: Dict[str, Tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
         base = [
             "rpmkeys",
@@ -62,9 +63,9 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> Dict[str, Tuple[str
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}
 
 
-def _read_checksig(paths: Sequence[str], output: str) -> Dict[str, Tuple[str, str]]:
+def _read_checksig(paths: Sequence[str], output: str) -> dict[str, tuple[str, str]]:
     heads = {path + ":": path for path in paths}
-    lines: Dict[str, List[str]] = {path: [] for path in paths}
+    lines: dict[str, list[str]] = {path: [] for path in paths}
     current = ""
     for line in output.splitlines():
         if line in heads:
@@ -74,7 +75,7 @@ def _read_checksig(paths: Sequence[str], output: str) -> Dict[str, Tuple[str, st
     return {path: _judge(said) for path, said in lines.items()}
 
 
-def _judge(said: List[str]) -> Tuple[str, str]:
+def _judge(said: list[str]) -> tuple[str, str]:
     if not said:
         return "bad", "not an RPM that rpm can read"
     for line in said:
@@ -91,7 +92,7 @@ def _judge(said: List[str]) -> Tuple[str, str]:
     )
 
 
-def manifests(path: str, files: Iterable[str]) -> Tuple[Manifest, ...]:
+def manifests(path: str, files: Iterable[str]) -> tuple[Manifest, ...]:
     """The manifests inside an RPM whose file list is ``files``; () for one without. Raises ToolError."""
     wanted = [name for name in files if _MANIFEST.match(name)]
     if not wanted:
@@ -118,7 +119,7 @@ def manifests(path: str, files: Iterable[str]) -> Tuple[Manifest, ...]:
     return tuple(found)
 
 
-def _extract(path: str, count: int) -> Dict[str, bytes]:
+def _extract(path: str, count: int) -> dict[str, bytes]:
     """The contents of the manifests in the payload; stops after ``count``."""
     try:
         child = subprocess.Popen(["rpm2cpio", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -134,9 +135,9 @@ def _extract(path: str, count: int) -> Dict[str, bytes]:
         child.communicate()
 
 
-def _cpio(stream: IO[bytes], count: int) -> Dict[str, bytes]:
+def _cpio(stream: IO[bytes], count: int) -> dict[str, bytes]:
     """Members of a `newc` archive that are manifests."""
-    found: Dict[str, bytes] = {}
+    found: dict[str, bytes] = {}
     for _ in range(MAX_MEMBERS):
         head = _exactly(stream, 110)
         if not _MEMBER.fullmatch(head):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from .errors import ToolError
 
@@ -13,8 +13,8 @@ TIMEOUT = 600.0
 
 
 def run(
-    argv: Sequence[str], stdin: Optional[bytes] = None, check: bool = True
-) -> "subprocess.CompletedProcess[bytes]":
+    argv: Sequence[str], stdin: bytes | None = None, check: bool = True
+) -> subprocess.CompletedProcess[bytes]:
     """Run ``argv`` to its end; with ``check`` a non-zero exit is a ToolError that quotes stderr."""
     try:
         done = subprocess.run(

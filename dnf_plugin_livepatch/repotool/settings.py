@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..manifest import CVE, RELEASE
 from ..model import Unfixable
@@ -24,7 +25,7 @@ _WAIVER = y.record(
     {"check": y.pattern(_CHECK, "the id of a check"), "subject": y.text(500), "reason": y.text(1000)},
     ("check", "reason"),
 )
-_KEYS: Dict[str, y.Check] = {
+_KEYS: dict[str, y.Check] = {
     "sign_with": y.text(),
     "gpg_home": y.text(1000),
     "keys": y.listing(y.text(1000), 100),
@@ -62,7 +63,7 @@ _ADVISORY = y.record(
         "references": y.listing(_REFERENCE),
     }
 )
-_ADVISORY_FILE: Dict[str, y.Check] = {
+_ADVISORY_FILE: dict[str, y.Check] = {
     "schema": y.number(1, 1),
     "advisories": y.listing(_ADVISORY),
     "kernels": y.table(RELEASE, _KERNEL),
@@ -82,7 +83,7 @@ class KernelText(NamedTuple):
     """What the publisher says of a kernel release."""
 
     support_end: str = ""
-    unfixable: Tuple[Unfixable, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
 
 
 class Settings(NamedTuple):
@@ -90,7 +91,7 @@ class Settings(NamedTuple):
 
     sign_with: str = ""
     gpg_home: str = ""
-    keys: Tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     compression: str = "gz"
     grace: int = 2 * 86400
     keep: int = 3
@@ -100,12 +101,12 @@ class Settings(NamedTuple):
     base_url: str = ""
     base_dir: str = ""
     title: str = "Live patches"
-    kernels_from: Tuple[str, ...] = ()
+    kernels_from: tuple[str, ...] = ()
     kernels: Mapping[str, KernelText] = {}
-    rollout: Tuple[Tuple[int, int], ...] = ()
-    waivers: Tuple[Waiver, ...] = ()
+    rollout: tuple[tuple[int, int], ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
-    def serving(self, root: str) -> "Settings":
+    def serving(self, root: str) -> Settings:
         """With a base_dir: where none is set, base_url is the address of ``root``, up to an {arch} in it."""
         if self.base_dir:
             return self
@@ -124,13 +125,13 @@ class Settings(NamedTuple):
 class AdvisoryFile(NamedTuple):
     """advisory.yml: the entries as checked mappings, kernels, a rollout (None: as set), and its path."""
 
-    advisories: Tuple[Mapping[str, Any], ...] = ()
+    advisories: tuple[Mapping[str, Any], ...] = ()
     kernels: Mapping[str, KernelText] = {}
-    rollout: "Tuple[Tuple[int, int], ...] | None" = None
+    rollout: tuple[tuple[int, int], ...] | None = None
     path: str = ""
 
 
-def _kernels(data: Mapping[str, Mapping[str, Any]]) -> Dict[str, KernelText]:
+def _kernels(data: Mapping[str, Mapping[str, Any]]) -> dict[str, KernelText]:
     return {
         release: KernelText(
             entry.get("support_end", ""),
@@ -140,7 +141,7 @@ def _kernels(data: Mapping[str, Mapping[str, Any]]) -> Dict[str, KernelText]:
     }
 
 
-def _steps(data: List[Mapping[str, int]]) -> Tuple[Tuple[int, int], ...]:
+def _steps(data: list[Mapping[str, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((step["after"], step["percent"]) for step in data))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Iterable, List
+from collections.abc import Iterable
 
 from .errors import ToolError
 from .run import run
@@ -14,7 +14,7 @@ SIGNATURE = "repomd.xml.asc"
 KEY = "repomd.xml.key"
 
 
-def _gpg(home: str) -> List[str]:
+def _gpg(home: str) -> list[str]:
     return ["gpg", "--batch", "--no-tty", "--yes", *(["--homedir", home] if home else [])]
 
 

@@ -10,7 +10,7 @@ import re
 import time
 import urllib.parse
 import uuid
-from typing import Dict, List, NamedTuple, Set
+from typing import NamedTuple
 
 import jinja2
 
@@ -45,7 +45,7 @@ def _seconds(text: str) -> int:
     return calendar.timegm(time.strptime(text[:10], "%Y-%m-%d"))
 
 
-def timeline(site: Site) -> Dict[str, object]:
+def timeline(site: Site) -> dict[str, object]:
     """The bars of all kernels with a known end, and where today is."""
     now = _seconds(site.generated)
     spans = []
@@ -88,7 +88,7 @@ def _environment() -> jinja2.Environment:
     return found
 
 
-def pages(site: Site) -> Dict[str, str]:
+def pages(site: Site) -> dict[str, str]:
     """Every file of the site by its path."""
     environment = _environment()
     recent = [page for page in sorted(site.patches, key=lambda one: one.issued, reverse=True)][:FEED]
@@ -130,7 +130,7 @@ def write(site: Site, folder: str) -> int:
         os.makedirs(folder, exist_ok=True)
         if os.listdir(folder) and not os.path.isfile(marker):
             raise ToolError("settings-fault", file=folder, fault="holds other files than a report")
-        before: Set[str] = set(_listed(marker))
+        before: set[str] = set(_listed(marker))
         files = pages(site)
         _put(marker, json.dumps({"schema": 1, "files": sorted({*before, *files})}))
         for name, text in files.items():
@@ -145,7 +145,7 @@ def write(site: Site, folder: str) -> int:
     return sum(1 for name in files if name.endswith(".html"))
 
 
-def _listed(marker: str) -> List[str]:
+def _listed(marker: str) -> list[str]:
     try:
         with open(marker, encoding="utf-8") as file:
             names = json.load(file)["files"]

@@ -22,7 +22,7 @@ import os
 import re
 import shutil
 import time
-from typing import Iterable, Iterator, List, Set, Tuple
+from collections.abc import Iterable, Iterator
 
 from ..releases import ARCHES
 from .errors import ToolError
@@ -63,7 +63,7 @@ def location_of(path: str, checksum: str) -> str:
     return f"{PACKAGES}/{checksum[:16]}/{os.path.basename(path)}"
 
 
-def places_of(root: str, *others: str) -> List[Tuple[str, ...]]:
+def places_of(root: str, *others: str) -> list[tuple[str, ...]]:
     """``root`` and ``others``, with ``{arch}`` in them once for each architecture of which ``root`` has one.
 
     Raises ToolError where nothing is published yet.
@@ -112,7 +112,7 @@ class Store:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
-    def required(self) -> "Store":
+    def required(self) -> Store:
         """Itself. Raises ToolError where nothing is published yet."""
         if not self.exists():
             raise ToolError("no-repository", where=self.root, reason="no repodata/repomd.xml")
@@ -230,7 +230,7 @@ class Store:
     def _current(self) -> str:
         return os.path.basename(os.path.dirname(os.path.realpath(self.repodata)))
 
-    def _kept(self, grace: int) -> List[str]:
+    def _kept(self, grace: int) -> list[str]:
         """Generations that some client may still be reading, newest last."""
         if not os.path.isdir(self._generations):
             return []
@@ -245,7 +245,7 @@ class Store:
             if not successor or _age(successor) < grace
         ]
 
-    def sweep(self, grace: int) -> List[str]:
+    def sweep(self, grace: int) -> list[str]:
         """Remove what no client can need any more: dead runs, old generations, their RPMs."""
         if not os.path.isdir(self._generations):
             return []
@@ -253,7 +253,7 @@ class Store:
         kept = set(self._kept(grace))
         found = sorted(os.path.join(self._generations, name) for name in os.listdir(self._generations))
         drop = [path for path in found if path not in kept and os.path.isdir(path)]
-        needed: Set[str] = set()
+        needed: set[str] = set()
         for path in kept if drop else ():
             needed.update(_listed(path))
         removed = []
@@ -289,7 +289,7 @@ def _copy(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _listed(generation: str) -> Set[str]:
+def _listed(generation: str) -> set[str]:
     """The RPMs of a generation that this tool placed and may therefore remove."""
     try:
         with open(os.path.join(generation, LIST), encoding="utf-8") as file:

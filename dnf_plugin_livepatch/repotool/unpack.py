@@ -9,7 +9,8 @@ import gzip
 import lzma
 import re
 import zlib
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import rpm
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import rpm
 
@@ -13,7 +14,7 @@ from ..record import Record
 from ..releases import ARCHES
 
 #: One kernel: its release, and the architecture, which not every release tells.
-Kernel = Tuple[str, str]
+Kernel = tuple[str, str]
 
 
 class Capability(NamedTuple):
@@ -51,23 +52,23 @@ class Package(NamedTuple):
     size: int = 0
     build_time: int = 0
     source: str = ""
-    provides: Tuple[Capability, ...] = ()
-    requires: Tuple[Capability, ...] = ()
-    conflicts: Tuple[Capability, ...] = ()
-    supplements: Tuple[Capability, ...] = ()
-    files: Tuple[str, ...] = ()
+    provides: tuple[Capability, ...] = ()
+    requires: tuple[Capability, ...] = ()
+    conflicts: tuple[Capability, ...] = ()
+    supplements: tuple[Capability, ...] = ()
+    files: tuple[str, ...] = ()
     kind: str = ""
-    kernels: Tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
     why: str = ""
 
     @property
-    def own_cves(self) -> Tuple[str, ...]:
+    def own_cves(self) -> tuple[str, ...]:
         """The CVEs of its ``livepatch-cve(...)`` capabilities."""
         found = (cap.name[14:-1] for cap in self.provides if cap.name.startswith("livepatch-cve("))
         return tuple(sorted(set(found)))
 
     @property
-    def modules(self) -> Tuple[str, ...]:
+    def modules(self) -> tuple[str, ...]:
         """The module files it carries."""
         return tuple(path for path in self.files if path.endswith((".ko", ".ko.xz", ".ko.gz", ".ko.zst")))
 
@@ -105,11 +106,11 @@ class Advisory(NamedTuple):
     description: str = ""
     solution: str = ""
     reboot: bool = False
-    references: Tuple[Reference, ...] = ()
-    packages: Tuple[ListedPackage, ...] = ()
+    references: tuple[Reference, ...] = ()
+    packages: tuple[ListedPackage, ...] = ()
 
     @property
-    def cves(self) -> Tuple[str, ...]:
+    def cves(self) -> tuple[str, ...]:
         """The CVEs it refers to, in order and once."""
         found = (ref.id for ref in self.references if ref.type == "cve" and ref.id)
         return tuple(dict.fromkeys(found))
@@ -134,22 +135,22 @@ class View(NamedTuple):
 
     where: str
     root: str
-    packages: Tuple[Package, ...]
-    advisories: Tuple[Advisory, ...]
-    files: Tuple[MetadataFile, ...] = ()
-    record: Optional[Record] = None
+    packages: tuple[Package, ...]
+    advisories: tuple[Advisory, ...]
+    files: tuple[MetadataFile, ...] = ()
+    record: Record | None = None
     record_fault: str = ""
     signature: str = "unchecked"
     revision: str = ""
-    warnings: Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
-    def patches(self) -> Tuple[Package, ...]:
+    def patches(self) -> tuple[Package, ...]:
         """The live-patch packages (no subscriptions, no source packages)."""
         return tuple(package for package in self.packages if package.kind == "patch")
 
     @property
-    def has(self) -> "frozenset[str]":
+    def has(self) -> frozenset[str]:
         """The types of its metadata files."""
         return frozenset(file.type for file in self.files)
 
@@ -179,25 +180,25 @@ def aside(kernel: Kernel) -> str:
     return "" if arch_of(release) or arch in ("", "noarch") else f" on {arch}"
 
 
-def arches_by_release(kernels: Iterable[Kernel]) -> Dict[str, List[str]]:
+def arches_by_release(kernels: Iterable[Kernel]) -> dict[str, list[str]]:
     """The architectures of each release, sorted."""
-    found: Dict[str, Set[str]] = {}
+    found: dict[str, set[str]] = {}
     for release, arch in kernels:
         found.setdefault(release, set()).add(arch)
     return {release: sorted(arches) for release, arches in found.items()}
 
 
-def by_kernel(packages: Iterable[Package]) -> Dict[Kernel, List[Package]]:
+def by_kernel(packages: Iterable[Package]) -> dict[Kernel, list[Package]]:
     """Live patches by kernel, newest first; one of noarch counts for each architecture of a release."""
     placed = [
         (release, arch_of(release) or package.nevra.arch, package)
         for package in packages
         for release in package.kernels
     ]
-    arches: Dict[str, Set[str]] = {}
+    arches: dict[str, set[str]] = {}
     for release, arch, _ in placed:
         arches.setdefault(release, set()).add(arch)
-    found: Dict[Kernel, List[Package]] = {}
+    found: dict[Kernel, list[Package]] = {}
     for release, arch, package in placed:
         every = sorted(arches[release] - {"noarch"}) if arch == "noarch" else [arch]
         for one in every or [arch]:
@@ -207,28 +208,28 @@ def by_kernel(packages: Iterable[Package]) -> Dict[Kernel, List[Package]]:
     return found
 
 
-def withdrawn(record: Optional[Record], release: str, package: Package) -> bool:
+def withdrawn(record: Record | None, release: str, package: Package) -> bool:
     """Whether the record says that ``package`` was taken back for ``release``."""
     note = record.kernels.get(release) if record else None
     patch = note.patches.get(str(package.nevra)) if note else None
     return patch is not None and patch.withdrawn is not None
 
 
-def standing(view: View, release: str, group: List[Package]) -> List[Package]:
+def standing(view: View, release: str, group: list[Package]) -> list[Package]:
     """Those of ``group`` that are not withdrawn."""
     return [package for package in group if not withdrawn(view.record, release, package)]
 
 
-def advisories_by_package(view: View) -> Mapping[Nevra, List[Advisory]]:
+def advisories_by_package(view: View) -> Mapping[Nevra, list[Advisory]]:
     """The advisories that list a package, by its NEVRA."""
-    found: Dict[Nevra, List[Advisory]] = {}
+    found: dict[Nevra, list[Advisory]] = {}
     for advisory in view.advisories:
         for listed in advisory.packages:
             found.setdefault(listed.nevra, []).append(advisory)
     return found
 
 
-def closed_by(package: Package, advisories: Mapping[Nevra, List[Advisory]]) -> Tuple[str, ...]:
+def closed_by(package: Package, advisories: Mapping[Nevra, list[Advisory]]) -> tuple[str, ...]:
     """The CVEs that ``package`` closes: of its own capabilities and of its advisories."""
     found = set(package.own_cves)
     for advisory in advisories.get(package.nevra, ()):
@@ -237,7 +238,7 @@ def closed_by(package: Package, advisories: Mapping[Nevra, List[Advisory]]) -> T
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def cve_order(cve: str) -> Tuple[int, int, str]:
+def cve_order(cve: str) -> tuple[int, int, str]:
     """Sort key: by year and number, not by text. Remembered: cumulative patches repeat the same CVEs."""
     parts = cve.split("-")
     numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Any, Callable, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any, Callable
 
 MAX_BYTES = 4 << 20
 Check = Callable[[object, str], Any]
@@ -18,7 +19,7 @@ class Fault(ValueError):
     """What is wrong and where; the caller adds the file's name."""
 
 
-def load(path: str) -> Dict[str, Any]:
+def load(path: str) -> dict[str, Any]:
     """The mapping in a YAML file. Raises Fault."""
     import yaml
 
@@ -42,7 +43,7 @@ def load(path: str) -> Dict[str, Any]:
     return found
 
 
-def mapping(data: object, where: str, keys: Mapping[str, Check]) -> Dict[str, Any]:
+def mapping(data: object, where: str, keys: Mapping[str, Check]) -> dict[str, Any]:
     """``data`` with every key known and checked."""
     if not isinstance(data, dict):
         raise Fault(f"{where} is no mapping")
@@ -64,7 +65,7 @@ def text(limit: int = 200, lines: bool = False) -> Check:
     return check
 
 
-def pattern(rule: "re.Pattern[str]", what: str) -> Check:
+def pattern(rule: re.Pattern[str], what: str) -> Check:
     """A text that fits ``rule``."""
 
     def check(value: object, where: str) -> str:
@@ -123,7 +124,7 @@ def span(value: object, where: str) -> int:
 def listing(item: Check, limit: int = 4096) -> Check:
     """A list of at most ``limit`` items, each checked by ``item``."""
 
-    def check(value: object, where: str) -> List[Any]:
+    def check(value: object, where: str) -> list[Any]:
         if not isinstance(value, list) or len(value) > limit:
             raise Fault(f"{where} is no list of at most {limit} items")
         return [item(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
@@ -131,10 +132,10 @@ def listing(item: Check, limit: int = 4096) -> Check:
     return check
 
 
-def record(keys: Mapping[str, Check], required: "tuple[str, ...]" = ()) -> Check:
+def record(keys: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
     """A mapping with these ``keys``, of which some are ``required``."""
 
-    def check(value: object, where: str) -> Dict[str, Any]:
+    def check(value: object, where: str) -> dict[str, Any]:
         found = mapping(value, where, keys)
         for key in required:
             if key not in found:
@@ -144,10 +145,10 @@ def record(keys: Mapping[str, Check], required: "tuple[str, ...]" = ()) -> Check
     return check
 
 
-def table(key: "re.Pattern[str]", item: Check) -> Check:
+def table(key: re.Pattern[str], item: Check) -> Check:
     """A mapping whose keys fit ``key`` and whose values ``item`` checks."""
 
-    def check(value: object, where: str) -> Dict[str, Any]:
+    def check(value: object, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Fault(f"{where} is no mapping")
         for name in value:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from typing import Tuple
 
 from . import recipe as recipes
 from . import source
@@ -38,7 +37,7 @@ def from_folder(path: str) -> Recipe:
     return recipes.parse(text, path)
 
 
-def paths_of(recipe: Recipe, folder: str, work: str) -> Tuple[str, ...]:
+def paths_of(recipe: Recipe, folder: str, work: str) -> tuple[str, ...]:
     """What the engine needs from the sources in ``folder``, digests checked. Raises ToolError."""
     if recipe.kind == "source":
         with open(os.path.join(folder, source.TARBALL), "rb") as file:

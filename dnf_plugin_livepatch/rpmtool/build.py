@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..manifest import dump
 from ..model import Manifest
@@ -26,19 +27,19 @@ class Order(NamedTuple):
     """How to build: parallel jobs, extra engine options, the signing key, names that are taken, the base."""
 
     jobs: int
-    options: Tuple[str, ...] = ()
-    key: Optional[Key] = None
-    taken: Tuple[Tuple[str, str], ...] = ()
+    options: tuple[str, ...] = ()
+    key: Key | None = None
+    taken: tuple[tuple[str, str], ...] = ()
     allow_data: bool = False
-    base: Optional[Recipe] = None
+    base: Recipe | None = None
 
 
 class Stage(NamedTuple):
     """Staged modules: the folder of M.ko and M.json, the manifests in load order, the findings."""
 
     folder: str
-    manifests: Tuple[Manifest, ...]
-    findings: Tuple[Finding, ...]
+    manifests: tuple[Manifest, ...]
+    findings: tuple[Finding, ...]
 
 
 #: Checks of the whole package. A rebuild has no base and cannot raise them all: an override always counts.
@@ -64,9 +65,9 @@ def make(
     os.makedirs(folder)
     os.environ["SOURCE_DATE_EPOCH"] = str(recipe.epoch)
     built = _built(recipe, paths, target, order, work, runner)
-    found: List[Finding] = []
+    found: list[Finding] = []
     manifests = []
-    patched: List[Tuple[str, Patched]] = []
+    patched: list[tuple[str, Patched]] = []
     for number, path in enumerate(built):
         goal = os.path.join(folder, recipe.modules[number] + ".ko")
         shutil.copyfile(path, goal)
@@ -88,7 +89,7 @@ def make(
     return Stage(folder, tuple(item for item in manifests if item is not None), tuple(found))
 
 
-def _whole(recipe: Recipe, patched: Sequence[Tuple[str, Patched]], base: Optional[Recipe]) -> List[Finding]:
+def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe | None) -> list[Finding]:
     """What there is to say of the package's modules and facts together, and beside those of its base."""
     found = together(patched)
     if not recipe.cves:
@@ -110,7 +111,7 @@ def _whole(recipe: Recipe, patched: Sequence[Tuple[str, Patched]], base: Optiona
 
 def _built(
     recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner
-) -> List[str]:
+) -> list[str]:
     if recipe.kind == "module":
         return list(paths)
     if recipe.kind == "diff":
@@ -135,7 +136,7 @@ def _built(
 
 def inspect_module(
     path: str, recipe: Recipe, number: int, target: Target, order: Order
-) -> Tuple[Optional[Manifest], Patched, List[Finding]]:
+) -> tuple[Manifest | None, Patched, list[Finding]]:
     """The module at ``path``: its manifest (None with lint errors), what it patches, its findings."""
     with open(path, "rb") as file:
         data = file.read()
@@ -170,9 +171,9 @@ def inspect_module(
     return manifest, found, judged
 
 
-def facts(paths: Sequence[str]) -> Dict[str, Tuple[str, str]]:
+def facts(paths: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Module name -> (kernel release, machine) of each finished module. Raises ToolError."""
-    found: Dict[str, Tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {}
     for path in paths:
         elf = read_module(path)
         name = module_name(module_name_of(path))

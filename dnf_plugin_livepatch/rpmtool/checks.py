@@ -7,7 +7,7 @@ checks by id, and the override lands in the manifest. ``{words}`` are filled in 
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -38,7 +38,7 @@ class ToolError(Exception):
         self.id, self.text, self.remedy = identifier, text, remedy
 
 
-LINT: Dict[str, Check] = {
+LINT: dict[str, Check] = {
     "not-livepatch": Check(
         "error",
         "{module}: the module does not say livepatch=Y in its modinfo.",
@@ -188,7 +188,7 @@ LINT: Dict[str, Check] = {
     ),
 }
 
-REFUSALS: Dict[str, Check] = {
+REFUSALS: dict[str, Check] = {
     "usage": Check("error", "{what}", "See livepatch-rpm(1)."),
     "input-missing": Check("error", "{path}: no such file or folder.", "Check the path."),
     "input-unknown": Check(
@@ -352,7 +352,7 @@ REFUSALS: Dict[str, Check] = {
 }
 
 
-def _clean(facts: Dict[str, object]) -> Dict[str, str]:
+def _clean(facts: dict[str, object]) -> dict[str, str]:
     return {
         name: "".join(c if c.isprintable() else "?" for c in str(value)[:500])
         for name, value in facts.items()

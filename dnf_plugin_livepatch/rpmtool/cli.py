@@ -10,7 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from .checks import LINT, Finding, ToolError, refuse
@@ -20,7 +21,7 @@ DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
 _USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")
 
 
-def _emit(args: argparse.Namespace, data: Dict[str, Any], text: str) -> None:
+def _emit(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     print(json.dumps({"schema": 1, **data}, indent=1, sort_keys=True) if args.json else text)
 
 
@@ -49,7 +50,7 @@ class Work:
         self.runner = Runner(os.path.abspath(log), self.steps)
         self.log_kept = bool(getattr(args, "log", ""))
 
-    def __enter__(self) -> "Work":
+    def __enter__(self) -> Work:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -80,7 +81,7 @@ class Work:
         return kept
 
 
-def _locate(args: argparse.Namespace, work: Optional[Work]) -> Any:
+def _locate(args: argparse.Namespace, work: Work | None) -> Any:
     from . import target
 
     if getattr(args, "kernel_srpm", ""):
@@ -227,7 +228,7 @@ def _lint(args: argparse.Namespace) -> int:
     goal = _locate(args, None)
     wanted = lint.Wanted(args.replace, tuple(args.depends))
     overrides = [override(text) for text in args.override]
-    found: List[Finding] = []
+    found: list[Finding] = []
     for path in args.files:
         files, _told = show.modules_of(path)
         if not files:
@@ -312,7 +313,7 @@ def _interrupted(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run `livepatch-rpm` with ``argv``; returns the exit status."""
     args = parser(__version__).parse_args(argv)
     findings: Sequence[Finding] = ()

@@ -8,7 +8,8 @@ import datetime
 import email.utils
 import os
 import time
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from . import build, engines, source, target
 from .checks import refuse
@@ -24,7 +25,7 @@ class Base(NamedTuple):
 
     path: str
     recipe: Recipe
-    sources: Tuple[Tuple[str, bytes], ...]
+    sources: tuple[tuple[str, bytes], ...]
 
 
 class Plan(NamedTuple):
@@ -32,12 +33,12 @@ class Plan(NamedTuple):
 
     recipe: Recipe
     target: target.Target
-    paths: Tuple[str, ...]
-    sources: Tuple[str, ...]
-    taken: Tuple[Tuple[str, str], ...]
+    paths: tuple[str, ...]
+    sources: tuple[str, ...]
+    taken: tuple[tuple[str, str], ...]
 
 
-def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], work: str) -> Plan:
+def plan(args: argparse.Namespace, goal: target.Target, base: Base | None, work: str) -> Plan:
     """The Plan that the options ask for; files that it makes lie below ``work``. Raises ToolError."""
     given = source.classify(args.inputs)
     if given.kind == "module" and args.name:
@@ -97,7 +98,7 @@ def plan(args: argparse.Namespace, goal: target.Target, base: Optional[Base], wo
     return Plan(recipe, goal, paths, sources, taken)
 
 
-def _tree(paths: Sequence[str], work: str) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+def _tree(paths: Sequence[str], work: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The source as a clean folder for the engine and as a tarball for the SRPM."""
     files = source.source_files(paths)
     folder, tarball = os.path.join(work, "source"), os.path.join(work, source.TARBALL)
@@ -107,7 +108,7 @@ def _tree(paths: Sequence[str], work: str) -> Tuple[Tuple[str, ...], Tuple[str, 
     return (folder,), (tarball,)
 
 
-def _carry(base: Base, new: Sequence[Input], work: str) -> Tuple[Tuple[str, ...], Tuple[Input, ...]]:
+def _carry(base: Base, new: Sequence[Input], work: str) -> tuple[tuple[str, ...], tuple[Input, ...]]:
     """The base's diffs as files, then all inputs in order. A diff given again must differ in name."""
     folder = os.path.join(work, "base")
     os.makedirs(folder)
@@ -124,7 +125,7 @@ def _carry(base: Base, new: Sequence[Input], work: str) -> Tuple[Tuple[str, ...]
     return tuple(paths), (*base.recipe.inputs, *new)
 
 
-def _finished(goal: target.Target, paths: Sequence[str]) -> Tuple[target.Target, str, Tuple[str, ...]]:
+def _finished(goal: target.Target, paths: Sequence[str]) -> tuple[target.Target, str, tuple[str, ...]]:
     found = build.facts(paths)
     releases, arches = ({fact[i] for fact in found.values()} for i in (0, 1))
     if len(releases) != 1 or len(arches) != 1 or len(found) != len(paths):
@@ -151,7 +152,7 @@ def _with_release(goal: target.Target, kind: str) -> target.Target:
     return goal
 
 
-def _number(args: argparse.Namespace, base: Optional[Base]) -> Tuple[str, str]:
+def _number(args: argparse.Namespace, base: Base | None) -> tuple[str, str]:
     """Version and release; the version is one above the base's unless given."""
     number = args.patch_version
     if not number:
@@ -166,7 +167,7 @@ def _number(args: argparse.Namespace, base: Optional[Base]) -> Tuple[str, str]:
     return version(number, "--patch-version"), version(args.patch_release, "--patch-release")
 
 
-def _module(args: argparse.Namespace, given: source.Inputs, release: str, number: Tuple[str, str]) -> str:
+def _module(args: argparse.Namespace, given: source.Inputs, release: str, number: tuple[str, str]) -> str:
     if args.name:
         return target.module_name(args.name)
     if given.kind == "source":
@@ -196,8 +197,8 @@ def _epoch(issued: str, goal: target.Target) -> int:
 
 
 def _facts(
-    args: argparse.Namespace, diffs: Sequence[str], inputs: Sequence[Input], base: Optional[Base]
-) -> Dict:  # type: ignore[type-arg]
+    args: argparse.Namespace, diffs: Sequence[str], inputs: Sequence[Input], base: Base | None
+) -> dict:  # type: ignore[type-arg]
     """CVEs, unfixable ones, drops, advisory, severity and date, from options, diffs, feed and base."""
     dropped = tuple(reasoned(text, "--allow-drop") for text in args.allow_drop)
     gone = {item.cve for item in dropped}
@@ -240,7 +241,7 @@ def _seconds(text: str) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
-def _dates(diffs: Sequence[str]) -> List[str]:
+def _dates(diffs: Sequence[str]) -> list[str]:
     found = []
     for path in diffs:
         text = read_diff(path).fields.get("date", "")

@@ -12,7 +12,8 @@ import io
 import mmap
 import os
 import struct
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple, Union
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Union
 
 from .checks import refuse
 
@@ -82,12 +83,12 @@ class Elf:
             if hasattr(error, "remedy"):
                 raise
             refuse("module-unreadable", path=path, why=str(error)[:100] or type(error).__name__)
-        self.by_name: Dict[str, Section] = {}
+        self.by_name: dict[str, Section] = {}
         for section in self.sections:
             self.by_name.setdefault(section.name, section)
         self.symbols = self._symbols()
 
-    def _section(self, section: "object", index: int) -> Section:
+    def _section(self, section: object, index: int) -> Section:
         header = section.header  # type: ignore[attr-defined]
         return Section(
             index,
@@ -120,13 +121,13 @@ class Elf:
         text, nul, _ = raw.partition(b"\0")
         return text.decode("ascii", "replace") if nul else ""
 
-    def _table(self, section: Section, form: str) -> Iterator[Tuple[int, ...]]:
+    def _table(self, section: Section, form: str) -> Iterator[tuple[int, ...]]:
         raw, layout = self.bytes_of(section), struct.Struct(self.order + form)
         if len(raw) // layout.size > MAX_ITEMS:
             refuse("module-unreadable", path=self.path, why=f"section {section.name[:40]} is too long")
         return layout.iter_unpack(raw[: len(raw) - len(raw) % layout.size])
 
-    def _symbols(self) -> List[Symbol]:
+    def _symbols(self) -> list[Symbol]:
         table = next((section for section in self.sections if section.type == "SHT_SYMTAB"), None)
         if table is None or table.link >= len(self.sections):
             return []
@@ -138,7 +139,7 @@ class Elf:
             found.append(Symbol(text, value, size, info & 15, section))
         return found
 
-    def relocations(self, section: Section) -> List[Reloc]:
+    def relocations(self, section: Section) -> list[Reloc]:
         """The entries of ``section``, which must be of type SHT_RELA."""
         return [Reloc(offset, info >> 32, addend) for offset, info, addend in self._table(section, "QQq")]
 
@@ -156,19 +157,19 @@ class Elf:
                 raw = raw[start + (size + 3 & ~3) :]
         return ""
 
-    def modinfo(self) -> Dict[str, str]:
+    def modinfo(self) -> dict[str, str]:
         """The key=value pairs of ``.modinfo``; the first of equal keys wins, as in the kernel."""
         section = self.by_name.get(".modinfo")
-        pairs: Dict[str, str] = {}
+        pairs: dict[str, str] = {}
         for item in self.bytes_of(section).split(b"\0") if section else ():
             key, equals, value = item.decode("utf-8", "replace").partition("=")
             if equals:
                 pairs.setdefault(key, value)
         return pairs
 
-    def crcs(self) -> Dict[str, int]:
+    def crcs(self) -> dict[str, int]:
         """Symbol -> CRC that the module was built against, from either form of modversions."""
-        found: Dict[str, int] = {}
+        found: dict[str, int] = {}
         section = self.by_name.get("__versions")
         for crc, name in self._table(section, "Q56s") if section else ():
             found[name.split(b"\0")[0].decode("ascii", "replace")] = crc & 0xFFFFFFFF  # type: ignore[attr-defined]
@@ -246,7 +247,7 @@ def signature(data: bytes) -> str:
     return "signed" if whole else "broken"
 
 
-def unsigned(data: bytes) -> "Tuple[bytes, bytes]":
+def unsigned(data: bytes) -> tuple[bytes, bytes]:
     """``data`` split into the module proper and its PKCS#7 block (b"" when it is not signed)."""
     if signature(data) != "signed":
         return data, b""

@@ -11,7 +11,8 @@ import glob
 import os
 import re
 import shutil
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .checks import refuse
 from .patches import read_diff
@@ -41,9 +42,9 @@ class Job(NamedTuple):
     work: str
     jobs: int
     replace: bool = True
-    diffs: Tuple[str, ...] = ()
+    diffs: tuple[str, ...] = ()
     source: str = ""
-    options: Tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 def choose(kind: str, release: str, wanted: str) -> str:
@@ -110,7 +111,7 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
             refuse("diff-no-apply", path=diff, why=outcome.last)
 
 
-def _environment(tree: str, work: str) -> Dict[str, str]:
+def _environment(tree: str, work: str) -> dict[str, str]:
     """What keeps time, user, host and the folders of the build out of the module's bytes."""
     stamp = os.environ.get("SOURCE_DATE_EPOCH", "0")
     # kpatch-build finds ccache by itself; klp-build's make finds these wrappers of gcc.
@@ -135,7 +136,7 @@ def _failed(engine: str, outcome: Outcome, runner: Runner) -> None:
         refuse("engine-failed", engine=engine, status=outcome.status, last=outcome.last, log=runner.log)
 
 
-def object_names(source: str) -> List[str]:
+def object_names(source: str) -> list[str]:
     """The module names that the Kbuild file or Makefile of ``source`` makes."""
     for name in ("Kbuild", "Makefile"):
         path = os.path.join(source, name)
@@ -230,7 +231,7 @@ def klp_build(job: Job, runner: Runner) -> str:
 
 
 def _result(found: Sequence[str], module: str, engine: str, runner: Runner) -> str:
-    named: Optional[str] = next(
+    named: str | None = next(
         (path for path in found if os.path.basename(path)[:-3].replace("-", "_") == module), None
     )
     if named is None:

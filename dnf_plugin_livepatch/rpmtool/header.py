@@ -7,7 +7,8 @@ import os
 import re
 import stat
 import subprocess
-from typing import IO, Any, Dict, Iterator, NamedTuple, Tuple
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
 
 import rpm
 
@@ -31,18 +32,18 @@ class Header(NamedTuple):
     """
 
     nevra: Nevra
-    provides: Tuple[str, ...]
-    requires: Tuple[str, ...]
-    conflicts: Tuple[str, ...]
-    supplements: Tuple[str, ...]
-    files: Tuple[str, ...]
-    scripts: Tuple[str, ...]
+    provides: tuple[str, ...]
+    requires: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    supplements: tuple[str, ...]
+    files: tuple[str, ...]
+    scripts: tuple[str, ...]
     build_time: int
     summary: str
     signed: bool
 
 
-def _dependencies(header: Any, kind: str) -> Tuple[str, ...]:
+def _dependencies(header: Any, kind: str) -> tuple[str, ...]:
     found = []
     names = header[getattr(rpm, f"RPMTAG_{kind}NAME")]
     versions = header[getattr(rpm, f"RPMTAG_{kind}VERSION")]
@@ -113,9 +114,9 @@ def read_header(path: str) -> Header:
     )
 
 
-def payload(path: str) -> Dict[str, bytes]:
+def payload(path: str) -> dict[str, bytes]:
     """Path -> content of each regular file in the RPM, nothing written to disk. Raises ToolError."""
-    found: Dict[str, bytes] = {}
+    found: dict[str, bytes] = {}
     left = MAX_PAYLOAD
     for name, size, stream in members(path):
         left -= size
@@ -138,7 +139,7 @@ def extract(path: str, wanted: str, goal: str) -> bool:
     return False
 
 
-def members(path: str) -> Iterator[Tuple[str, int, IO[bytes]]]:
+def members(path: str) -> Iterator[tuple[str, int, IO[bytes]]]:
     """(path, size, stream) of each regular file in the RPM at ``path``, in payload order. Raises ToolError.
 
     What the caller leaves unread of a file is skipped.
@@ -174,7 +175,7 @@ class _Part:
         return data
 
 
-def _cpio(stream: IO[bytes], path: str) -> Iterator[Tuple[str, int, Any]]:
+def _cpio(stream: IO[bytes], path: str) -> Iterator[tuple[str, int, Any]]:
     while True:
         head = _exactly(stream, 110, path)
         if not _MEMBER.fullmatch(head):

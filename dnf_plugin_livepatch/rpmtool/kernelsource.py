@@ -11,7 +11,6 @@ import glob
 import os
 import re
 import shutil
-from typing import List
 
 from . import target
 from .checks import refuse
@@ -53,7 +52,7 @@ def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target
     return target.locate(release, "", tree, vmlinux, goal, args.kernel_build_id)
 
 
-def _succeed(runner: Runner, argv: List[str]) -> None:
+def _succeed(runner: Runner, argv: list[str]) -> None:
     outcome = runner.run(argv)
     if outcome.status:
         refuse("rpmbuild-failed", status=outcome.status, last=outcome.last, log=runner.log)
@@ -70,7 +69,7 @@ def banner(vmlinux: str) -> str:
 
 
 def _tree(build: str, srpm: str) -> str:
-    found: List[str] = []
+    found: list[str] = []
     for folder, folders, names in os.walk(build):
         if "Kconfig" in names and "Kbuild" in names and "kernel" in folders:
             found.append(folder)

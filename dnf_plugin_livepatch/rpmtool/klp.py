@@ -15,7 +15,7 @@ Modules that fill in klp structures by code of their own are not understood: the
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from ..model import Function
 from .elf import SHF_EXECINSTR, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, Elf, Section
@@ -28,7 +28,7 @@ _KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
 # kernel 7): nothing refers to it any more, and the kernel passes over it like over a late symbol.
 _TOMBSTONE = ".klp.tombstone."
 _KLP_SYMBOL = re.compile(r"\.klp\.sym\.([A-Za-z0-9_-]{1,63})\.([^,]+),([0-9]{1,6})\Z")
-Place = Tuple[int, int]
+Place = tuple[int, int]
 
 
 class Patched(NamedTuple):
@@ -38,8 +38,8 @@ class Patched(NamedTuple):
     """
 
     shape: str
-    functions: Tuple[Function, ...] = ()
-    replace: Optional[bool] = None
+    functions: tuple[Function, ...] = ()
+    replace: bool | None = None
 
 
 class _Pointers:
@@ -47,8 +47,8 @@ class _Pointers:
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
-        self.to: Dict[Place, Place] = {}
-        self.this_module: List[Place] = []
+        self.to: dict[Place, Place] = {}
+        self.this_module: list[Place] = []
         for section in elf.sections:
             target = elf.sections[section.info] if 0 < section.info < len(elf.sections) else None
             wanted = target is not None and not target.flags & SHF_EXECINSTR
@@ -89,13 +89,13 @@ class _Pointers:
         return self.elf.sections[place[0]].size
 
 
-def _may_hold_pointers(section: Optional[Section]) -> bool:
+def _may_hold_pointers(section: Section | None) -> bool:
     return section is not None and section.name.startswith(
         (".data", ".rodata", ".ro_after_init", ".kpatch.", ".init.klp", ".init.data", "__klp_", ".bss")
     )
 
 
-def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> List[Function]:
+def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> list[Function]:
     found = []
     for section, offset in sorted(pointers.to):
         if section != start[0] or not start[1] <= offset < end:
@@ -106,9 +106,9 @@ def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> List[F
     return found[:_MAX_FUNCTIONS]
 
 
-def _objects(pointers: _Pointers, start: Place, end: int) -> List[Function]:
+def _objects(pointers: _Pointers, start: Place, end: int) -> list[Function]:
     """The functions of the objects between ``start`` and ``end`` of one section."""
-    heads: List[Tuple[str, Place]] = []
+    heads: list[tuple[str, Place]] = []
     for section, offset in sorted(pointers.to):
         if section != start[0] or not start[1] <= offset - 8 < end:
             continue
@@ -119,14 +119,14 @@ def _objects(pointers: _Pointers, start: Place, end: int) -> List[Function]:
         name = pointers.text(owner) if owner in pointers.to else "vmlinux"
         if _OBJECT.match(name):
             heads.append((name, target))
-    found: List[Function] = []
+    found: list[Function] = []
     for name, target in heads:
         later = [other[1] for _, other in heads if other[0] == target[0] and other[1] > target[1]]
         found += _functions(pointers, name, target, min([pointers.end(target), *later]))
     return found
 
 
-def _static(pointers: _Pointers) -> Optional[Patched]:
+def _static(pointers: _Pointers) -> Patched | None:
     for place in pointers.this_module:
         objects = pointers.to.get((place[0], place[1] + 8))
         if objects is None:
@@ -160,7 +160,7 @@ def patched(elf: Elf) -> Patched:
     return _static(pointers) or Patched("")
 
 
-def relocation_faults(elf: Elf) -> List[str]:
+def relocation_faults(elf: Elf) -> list[str]:
     """What is wrong with the late (.klp) relocations and symbols of ``elf``, in words."""
     faults = []
     for section in elf.sections:
@@ -184,7 +184,7 @@ def relocation_faults(elf: Elf) -> List[str]:
     return faults
 
 
-def jump_tables(elf: Elf) -> List[str]:
+def jump_tables(elf: Elf) -> list[str]:
     """Late relocation sections of jump tables: the kernel would patch those labels too early."""
     return [
         section.name

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import bisect
 import os
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable, NamedTuple
 
 from ..manifest import MODULE
 from ..model import Function
@@ -19,10 +20,10 @@ from .target import Kernel, Target, crcs, kernel_modules, module_file, module_fu
 class Wanted(NamedTuple):
     """What the builder expects of the module. ``replace`` None: either; ``taken``: name -> its owner."""
 
-    replace: Optional[bool] = None
-    depends: Tuple[str, ...] = ()
+    replace: bool | None = None
+    depends: tuple[str, ...] = ()
     signed: bool = False
-    taken: Tuple[Tuple[str, str], ...] = ()
+    taken: tuple[tuple[str, str], ...] = ()
 
 
 class Subject(NamedTuple):
@@ -35,7 +36,7 @@ class Subject(NamedTuple):
     wanted: Wanted
 
 
-def function_names(functions: Iterable[Function]) -> List[str]:
+def function_names(functions: Iterable[Function]) -> list[str]:
     """``functions`` as OBJECT:NAME, with the position where it matters, sorted."""
     return sorted(f"{f.object}:{f.name}" + (f",{f.sympos}" if f.sympos else "") for f in functions)
 
@@ -122,7 +123,7 @@ def _functions(item: Subject) -> Iterable[Finding]:
     if not item.found.functions:
         yield finding("patches-nothing", module=item.name)
         return
-    objects: Dict[str, List[Function]] = {}
+    objects: dict[str, list[Function]] = {}
     for function in item.found.functions:
         objects.setdefault(function.object, []).append(function)
     for name, functions in objects.items():
@@ -165,7 +166,7 @@ def _in_module(item: Subject, functions: Sequence[Function]) -> Iterable[Finding
         yield from wrong
 
 
-def _count(module: str, name: str, sympos: int, count: int) -> List[Finding]:
+def _count(module: str, name: str, sympos: int, count: int) -> list[Finding]:
     """What is wrong with a function that its object has ``count`` times."""
     if not count or sympos > count:
         return [finding("target-missing", module=module, function=name)]
@@ -174,7 +175,7 @@ def _count(module: str, name: str, sympos: int, count: int) -> List[Finding]:
     return []
 
 
-def _place(module: str, kernel: Kernel, name: str, place: Tuple[int, int]) -> Iterable[Finding]:
+def _place(module: str, kernel: Kernel, name: str, place: tuple[int, int]) -> Iterable[Finding]:
     address, size = place
     if kernel.init[0] <= address < kernel.init[1]:
         yield finding("target-init", module=module, function=name)
@@ -194,7 +195,7 @@ def _signature(item: Subject) -> Iterable[Finding]:
         yield found._replace(severity="error") if item.wanted.signed else found
 
 
-_CHECKS: Tuple[Callable[[Subject], Iterable[Finding]], ...] = (
+_CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
     _identity,
     _naming,
     _late,
@@ -205,22 +206,22 @@ _CHECKS: Tuple[Callable[[Subject], Iterable[Finding]], ...] = (
 )
 
 
-def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> Tuple[klp.Patched, List[Finding]]:
+def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> tuple[klp.Patched, list[Finding]]:
     """What the module ``elf``, to be loaded as ``name``, patches, and everything wrong with it."""
     found = klp.patched(elf)
     item = Subject(name, elf, found, target, wanted)
     return found, [result for check in _CHECKS for result in check(item)]
 
 
-def together(modules: Sequence[Tuple[str, klp.Patched]]) -> List[Finding]:
+def together(modules: Sequence[tuple[str, klp.Patched]]) -> list[Finding]:
     """What is wrong with the (name, what it patches) of one package's modules as a whole."""
     replacing = [name for name, found in modules if found.replace]
     return [finding("replace-several", modules=", ".join(replacing))] if len(replacing) > 1 else []
 
 
-def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> List[Finding]:
+def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> list[Finding]:
     """``findings`` with the builder's severities; errors first, otherwise in order."""
-    chosen: Dict[str, Override] = {item.check: item for item in overrides}
+    chosen: dict[str, Override] = {item.check: item for item in overrides}
     judged = [
         item._replace(severity=chosen[item.id].severity, overridden=chosen[item.id].reason)
         if item.id in chosen

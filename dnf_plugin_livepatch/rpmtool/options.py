@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any, Tuple
+from typing import Any
 
 #: The severities of an advisory, as DNF knows them.
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
 
 
-def _texts(add: Any, *rows: Tuple[str, str, str]) -> None:
+def _texts(add: Any, *rows: tuple[str, str, str]) -> None:
     """Options that take a text and are "" when not given: (name, metavar, help)."""
     for name, metavar, text in rows:
         add(name, default="", metavar=metavar, help=text)
 
 
-def _lists(add: Any, *rows: Tuple[str, str, str]) -> None:
+def _lists(add: Any, *rows: tuple[str, str, str]) -> None:
     """Options that may be given several times: (name, metavar, help)."""
     for name, metavar, text in rows:
         add(name, action="append", default=[], metavar=metavar, help=text)

@@ -7,7 +7,8 @@ import glob
 import os
 import shutil
 import time
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..model import Manifest
 from ..paths import Paths
@@ -25,7 +26,7 @@ _HINT = "Install rpm-build (the package rpm on Debian)."
 class Files(NamedTuple):
     """What the package is made of: source files beside the recipe, and the folder of staged modules."""
 
-    sources: Tuple[str, ...]
+    sources: tuple[str, ...]
     stage: str
 
 
@@ -60,7 +61,7 @@ def describe(recipe: Recipe, manifests: Sequence[Manifest]) -> str:
     return "\n".join(lines)
 
 
-def _changes(recipe: Recipe) -> List[str]:
+def _changes(recipe: Recipe) -> list[str]:
     if recipe.kind == "empty":
         return ["Initial empty package"]
     fixed = " {" + ", ".join(recipe.cves) + "}" if recipe.cves else ""
@@ -122,7 +123,7 @@ def _rpmbuild(
 
 def build(
     recipe: Recipe, manifests: Sequence[Manifest], files: Files, work: str, runner: Runner, vendor: str = ""
-) -> Tuple[str, str]:
+) -> tuple[str, str]:
     """The paths of the RPM and the source RPM, made below ``work``. Raises ToolError."""
     need("rpmbuild", _HINT)
     top = os.path.join(work, "rpm")
@@ -140,7 +141,7 @@ def build(
         file.write(spec(recipe, manifests, names, vendor))
     os.chmod(path, 0o644)
     os.utime(path, (recipe.epoch, recipe.epoch))
-    staged: Dict[str, str] = {} if recipe.kind in ("module", "empty") else {"livepatch_stage": files.stage}
+    staged: dict[str, str] = {} if recipe.kind in ("module", "empty") else {"livepatch_stage": files.stage}
     source = _rpmbuild(runner, top, recipe, "-bs", path)
     # From the source RPM, not from the spec: rpm marks such a package, and a later rebuild must equal it.
     define = [f"{key} {value}" for key, value in staged.items()]
@@ -160,7 +161,7 @@ def check(path: str, recipe: Recipe) -> None:
         refuse("package-unfit", name=os.path.basename(path), seen=seen)
 
 
-def publish(paths: Sequence[str], output: str) -> List[str]:
+def publish(paths: Sequence[str], output: str) -> list[str]:
     """Put files into ``output``, each by rename; an existing one must be equal. Raises ToolError."""
     os.makedirs(output, exist_ok=True)
     goals = [os.path.join(output, os.path.basename(path)) for path in paths]

@@ -9,7 +9,8 @@ what is certain is refused.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from .checks import refuse
 from .recipe import merge
@@ -29,22 +30,22 @@ class Hunk(NamedTuple):
     """One hunk: the line that diff printed after @@, and the lines with their sign."""
 
     context: str
-    lines: Tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 class FileDiff(NamedTuple):
     """The changes to one file, by its name below the tree."""
 
     name: str
-    hunks: Tuple[Hunk, ...]
+    hunks: tuple[Hunk, ...]
 
 
 class Diff(NamedTuple):
     """A diff as read: ``fields`` are DEP-3 and git headers in lower case, ``cves`` those it names."""
 
-    fields: Dict[str, str]
-    cves: Tuple[str, ...]
-    files: Tuple[FileDiff, ...]
+    fields: dict[str, str]
+    cves: tuple[str, ...]
+    files: tuple[FileDiff, ...]
 
 
 def read_diff(path: str) -> Diff:
@@ -73,8 +74,8 @@ def _name(line: str, path: str) -> str:
 def parse(text: str, path: str) -> Diff:
     """The Diff in ``text``, called ``path`` in messages. Raises ToolError ``diff-unsafe-path``."""
     lines = text.split("\n")
-    header: List[str] = []
-    files: List[FileDiff] = []
+    header: list[str] = []
+    files: list[FileDiff] = []
     index = 0
     while index < len(lines):
         old = lines[index]
@@ -86,7 +87,7 @@ def parse(text: str, path: str) -> Diff:
         if not files:
             header.append(old)
         index += 1
-    fields: Dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in header:
         match = _FIELD.match(line)
         if match:
@@ -94,7 +95,7 @@ def parse(text: str, path: str) -> Diff:
     return Diff(fields, _cves(header), tuple(files))
 
 
-def _cves(header: List[str]) -> Tuple[str, ...]:
+def _cves(header: list[str]) -> tuple[str, ...]:
     """The CVEs that fields of the header name; running text may name others in passing."""
     found = []
     for line in header:
@@ -112,8 +113,8 @@ def _cves(header: List[str]) -> Tuple[str, ...]:
     return merge([found])
 
 
-def _hunks(lines: List[str], index: int) -> Tuple[Tuple[Hunk, ...], int]:
-    found: List[Hunk] = []
+def _hunks(lines: list[str], index: int) -> tuple[tuple[Hunk, ...], int]:
+    found: list[Hunk] = []
     while index < len(lines):
         match = _HUNK.match(lines[index])
         if match is None:

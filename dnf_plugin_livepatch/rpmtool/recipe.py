@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..manifest import CVE, MODULE, RELEASE
 from ..model import Unfixable
@@ -36,7 +37,7 @@ class Input(NamedTuple):
 
     name: str
     sha256: str
-    cves: Tuple[str, ...] = ()
+    cves: tuple[str, ...] = ()
 
 
 class Recipe(NamedTuple):
@@ -55,20 +56,20 @@ class Recipe(NamedTuple):
     release: str
     epoch: int
     engine: str = ""
-    modules: Tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     replace: bool = True
-    inputs: Tuple[Input, ...] = ()
-    cves: Tuple[str, ...] = ()
-    unfixable: Tuple[Unfixable, ...] = ()
-    dropped: Tuple[Unfixable, ...] = ()
-    overrides: Tuple[Override, ...] = ()
-    depends: Tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    cves: tuple[str, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
+    dropped: tuple[Unfixable, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    depends: tuple[str, ...] = ()
     advisory: str = ""
     severity: str = ""
     issued: str = ""
     support_end: str = ""
     kernel_build_id: str = ""
-    functions: Tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 def cve(text: str) -> str:
@@ -126,7 +127,7 @@ def word(text: str, option: str, limit: int) -> str:
     return text
 
 
-def merge(groups: Sequence[Sequence[str]]) -> Tuple[str, ...]:
+def merge(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The distinct identifiers of ``groups``, sorted by year and number."""
     found = {item for group in groups for item in group}
     return tuple(sorted(found, key=lambda item: [int(part) for part in item.split("-")[1:]]))
@@ -134,19 +135,19 @@ def merge(groups: Sequence[Sequence[str]]) -> Tuple[str, ...]:
 
 def dump(recipe: Recipe) -> str:
     """``recipe`` as JSON, the same bytes for the same recipe."""
-    data: Dict[str, Any] = {"schema": SCHEMA, **recipe._asdict()}
+    data: dict[str, Any] = {"schema": SCHEMA, **recipe._asdict()}
     for key in ("inputs", "unfixable", "dropped", "overrides"):
         data[key] = [item._asdict() for item in data[key]]
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
-def _strings(value: Any) -> Tuple[str, ...]:
+def _strings(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > 4096 or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of texts is none")
     return tuple(value)
 
 
-def _reasons(value: Any) -> Tuple[Unfixable, ...]:
+def _reasons(value: Any) -> tuple[Unfixable, ...]:
     return tuple(reasoned(f"{item['cve']}={item['reason']}", "recipe") for item in value)
 
 
@@ -156,7 +157,7 @@ def parse(text: str, path: str) -> Recipe:
         data = json.loads(text)
         if data["schema"] != SCHEMA:
             raise ValueError(f"schema {data['schema']} is not known")
-        inputs: List[Input] = []
+        inputs: list[Input] = []
         for item in data["inputs"]:
             if not PLAIN.match(item["name"]) or not re.match(r"[0-9a-f]{64}\Z", item["sha256"]):
                 raise ValueError("an input has an unacceptable name or digest")

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from typing import Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .checks import refuse
 
@@ -25,7 +26,7 @@ class Outcome(NamedTuple):
     """How a child ended: its exit status, the last lines it printed (both streams), its first error."""
 
     status: int
-    tail: List[str]
+    tail: list[str]
     first: str = ""
 
     @property
@@ -87,15 +88,15 @@ class Steps:
 class Runner:
     """Runs children in order, all their output into one log file."""
 
-    def __init__(self, log: str, steps: Optional[Steps] = None) -> None:
+    def __init__(self, log: str, steps: Steps | None = None) -> None:
         self.log = log
         self.steps = steps or Steps(quiet=True)
 
     def run(
-        self, argv: Sequence[str], cwd: Optional[str] = None, env: Optional[Dict[str, str]] = None
+        self, argv: Sequence[str], cwd: str | None = None, env: dict[str, str] | None = None
     ) -> Outcome:
         """Run ``argv`` with ``env`` on top of ours; never raises for what the child does."""
-        tail: Deque[str] = deque(maxlen=40)
+        tail: deque[str] = deque(maxlen=40)
         first = ""
         with open(self.log, "a", 1, encoding="utf-8", errors="replace") as log:
             log.write("$ " + " ".join(argv) + "\n")
@@ -130,7 +131,7 @@ class Runner:
         return Outcome(child.returncode, [line for line in tail if line.strip()], first)
 
 
-def _end(child: "subprocess.Popen[str]") -> None:
+def _end(child: subprocess.Popen[str]) -> None:
     """End ``child`` and all that it started; on SIGTERM engines take back what they did to the source."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

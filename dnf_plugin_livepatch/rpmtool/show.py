@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from .. import manifest as manifests
 from ..model import Manifest
@@ -22,7 +22,7 @@ MAX_MODULES = 64
 _LABELS = {"patches": "inputs"}
 
 
-def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]:
+def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]:
     """(file name, content) of each module in ``path``, and manifests by module. Raises ToolError."""
     if not os.path.isfile(path):
         refuse("input-missing", path=path)
@@ -43,11 +43,11 @@ def modules_of(path: str) -> Tuple[List[Tuple[str, bytes]], Dict[str, Manifest]]
     return found[:MAX_MODULES], told
 
 
-def _finding(item: Finding) -> Dict[str, str]:
+def _finding(item: Finding) -> dict[str, str]:
     return {key: value for key, value in item._asdict().items() if value}
 
 
-def _against(elf: Elf, data: bytes, said: "Manifest | None") -> List[Finding]:
+def _against(elf: Elf, data: bytes, said: Manifest | None) -> list[Finding]:
     """Where the manifest and its module disagree."""
     if said is None:
         return []
@@ -59,7 +59,7 @@ def _against(elf: Elf, data: bytes, said: "Manifest | None") -> List[Finding]:
     ]
 
 
-def module_facts(name: str, data: bytes, said: "Manifest | None", target: Target) -> Dict[str, Any]:
+def module_facts(name: str, data: bytes, said: Manifest | None, target: Target) -> dict[str, Any]:
     """One module: identity, what it patches, its signature, its lint. Raises ToolError."""
     elf = parse_module(name, data)
     info = elf.modinfo()
@@ -84,10 +84,10 @@ def module_facts(name: str, data: bytes, said: "Manifest | None", target: Target
     }
 
 
-def facts(path: str, target: Target) -> Dict[str, Any]:
+def facts(path: str, target: Target) -> dict[str, Any]:
     """Everything about the RPM or module ``path``. Raises ToolError."""
     files, told = modules_of(path)
-    result: Dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
+    result: dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
     with open(path, "rb") as file:
         is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
     recipe = None
@@ -122,7 +122,7 @@ def facts(path: str, target: Target) -> Dict[str, Any]:
     return result
 
 
-def _of_source(recipe: Recipe) -> Dict[str, Any]:
+def _of_source(recipe: Recipe) -> dict[str, Any]:
     """What the source RPM of ``recipe`` tells of the package that is built from it."""
     return {
         "cves": list(recipe.cves),
@@ -141,7 +141,7 @@ def _of_source(recipe: Recipe) -> Dict[str, Any]:
     }
 
 
-def text(found: Dict[str, Any]) -> str:
+def text(found: dict[str, Any]) -> str:
     """``found`` for a person."""
     lines = [found["file"]]
     package = found.get("package")
@@ -185,10 +185,10 @@ def text(found: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
+def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """What ``new`` has and ``old`` has not, and the other way round, per kind of fact."""
 
-    def functions(side: Dict[str, Any]) -> List[str]:
+    def functions(side: dict[str, Any]) -> list[str]:
         return sorted({name for module in side["modules"] for name in module["functions"]})
 
     sides = {
@@ -211,7 +211,7 @@ def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
     return {"schema": 1, "old": old["file"], "new": new["file"], "changes": changes}
 
 
-def compare_text(found: Dict[str, Any]) -> str:
+def compare_text(found: dict[str, Any]) -> str:
     """``compare``'s result for a person."""
     lines = [f"--- {found['old']}", f"+++ {found['new']}"]
     for key, change in found["changes"].items():

@@ -8,7 +8,8 @@ import hashlib
 import io
 import os
 import tarfile
-from typing import List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .checks import refuse
 from .patches import read_diff
@@ -23,7 +24,7 @@ class Inputs(NamedTuple):
     """``kind`` is diff, source or module; ``paths`` in the builder's order (one folder for source)."""
 
     kind: str
-    paths: Tuple[str, ...]
+    paths: tuple[str, ...]
 
 
 def _kind(path: str) -> str:
@@ -73,7 +74,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def source_files(paths: Sequence[str]) -> List[Tuple[str, bytes]]:
+def source_files(paths: Sequence[str]) -> list[tuple[str, bytes]]:
     """(name, content) of the source ``paths``, sorted, without build products. Raises ToolError."""
     if len(paths) > 1 or not os.path.isdir(paths[0]):
         found = [(os.path.basename(path), path) for path in paths]
@@ -101,7 +102,7 @@ _PRODUCTS = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".a", "~")
 _MADE = ("Module.symvers", "modules.order")
 
 
-def pack(files: Sequence[Tuple[str, bytes]]) -> bytes:
+def pack(files: Sequence[tuple[str, bytes]]) -> bytes:
     """``files`` as a tar.gz, the same bytes for the same files."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -136,7 +137,7 @@ def unpack(data: bytes, folder: str, path: str) -> None:
         refuse("base-unfit", path=path, why=f"its source is broken: {str(error)[:80]}")
 
 
-def put(files: Sequence[Tuple[str, bytes]], folder: str) -> None:
+def put(files: Sequence[tuple[str, bytes]], folder: str) -> None:
     """Write ``files`` below ``folder``."""
     for name, data in files:
         goal = os.path.join(folder, name)
@@ -145,7 +146,7 @@ def put(files: Sequence[Tuple[str, bytes]], folder: str) -> None:
             file.write(data)
 
 
-def describe(inputs: Inputs) -> Tuple[Input, ...]:
+def describe(inputs: Inputs) -> tuple[Input, ...]:
     """Name, digest and CVEs of each input file, in order."""
     if inputs.kind == "source":
         return tuple(

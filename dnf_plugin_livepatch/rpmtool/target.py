@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from ..manifest import MODULE, RELEASE
 from ..paths import Paths
@@ -111,7 +111,7 @@ def check_vmlinux(path: str, release: str, build_id: str) -> str:
     return build_id or found
 
 
-def crcs(symvers: str) -> Dict[str, int]:
+def crcs(symvers: str) -> dict[str, int]:
     """Symbol -> CRC of the kernel's Module.symvers. Raises ToolError."""
     found = {}
     try:
@@ -125,7 +125,7 @@ def crcs(symvers: str) -> Dict[str, int]:
     return found
 
 
-def kernel_modules(symvers: str) -> "frozenset[str]":
+def kernel_modules(symvers: str) -> frozenset[str]:
     """The names of the kernel's own modules that export something, from its Module.symvers."""
     names = set()
     with open(symvers, encoding="ascii", errors="replace") as file:
@@ -136,9 +136,9 @@ def kernel_modules(symvers: str) -> "frozenset[str]":
     return frozenset(names - {"vmlinux"})
 
 
-@functools.lru_cache(maxsize=None)
-def _module_files(folder: str) -> Dict[str, str]:
-    found: Dict[str, str] = {}
+@functools.cache
+def _module_files(folder: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             if name.endswith((".ko", ".ko.debug")):
@@ -157,12 +157,12 @@ def module_file(target: Target, name: str) -> str:
     return ""
 
 
-def module_functions(path: str, release: str) -> Dict[str, List[str]]:
+def module_functions(path: str, release: str) -> dict[str, list[str]]:
     """Function -> the section of each of that name in the module at ``path``; {} for another kernel's."""
     elf = map_module(path)
     # A debuginfo file has the symbols, and of vermagic no more than the room.
     made_for = elf.modinfo().get("vermagic", "").split(" ")[0]
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for symbol in elf.symbols if made_for in ("", release) else ():
         if symbol.kind == 2 and 0 < symbol.section < len(elf.sections):
             found.setdefault(symbol.name, []).append(elf.sections[symbol.section].name)
@@ -205,7 +205,7 @@ class Kernel:
 
     def __init__(self, path: str) -> None:
         elf = read_vmlinux(path)
-        self.functions: "Dict[str, list[tuple[int, int]]]" = {}
+        self.functions: dict[str, list[tuple[int, int]]] = {}
         for symbol in elf.symbols:
             if symbol.kind == 2:
                 self.functions.setdefault(symbol.name, []).append((symbol.value, symbol.size))
@@ -218,7 +218,7 @@ class Kernel:
         self.traced = _traced(elf, marks.get("__start_mcount_loc", 0), marks.get("__stop_mcount_loc", 0))
 
 
-def _traced(elf: Elf, start: int, stop: int) -> "list[int]":
+def _traced(elf: Elf, start: int, stop: int) -> list[int]:
     """The sorted addresses that ftrace can hook, empty when the image does not hold them."""
     section = next((s for s in elf.sections if start and s.address <= start < s.address + s.size), None)
     if section is None or not start < stop <= section.address + section.size:

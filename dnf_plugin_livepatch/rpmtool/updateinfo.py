@@ -8,7 +8,7 @@ import gzip
 import lzma
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import IO, NamedTuple, Optional, Tuple
+from typing import IO, NamedTuple
 from xml.parsers import expat
 
 from ..manifest import CVE
@@ -22,7 +22,7 @@ _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}:[0-9]
 class Feed(NamedTuple):
     """What the vendor says of one advisory; ``issued`` as the manifest writes times."""
 
-    cves: Tuple[str, ...]
+    cves: tuple[str, ...]
     severity: str
     issued: str
 
@@ -32,7 +32,7 @@ class _Reader:
 
     def __init__(self, advisory: str) -> None:
         self.advisory = advisory
-        self.feed: Optional[Feed] = None
+        self.feed: Feed | None = None
         self._tree = ElementTree.TreeBuilder()
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
@@ -85,7 +85,7 @@ def advisory_facts(path: str, advisory: str) -> Feed:
     refuse("metadata-invalid", what=f"{path}: has no advisory {advisory}")
 
 
-def _feed(element: "ElementTree.Element") -> Feed:
+def _feed(element: ElementTree.Element) -> Feed:
     found = []
     for reference in element.iter("reference"):
         text = (reference.get("id") or reference.get("title") or "").strip().upper()

@@ -8,7 +8,8 @@ and only the very module of an installed package, by name and build id; what els
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..messages import problem
 from ..model import InstalledPatch
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from .converge import Run
 
 
-def adopt(run: "Run", patches: Iterable[InstalledPatch]) -> None:
+def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:
     """Note in the guard's file, and in the journal, which of the loaded modules belong to ``patches``."""
     if run.config.mode != "load":
         return
     boot_id = run.kernel.boot_id
     live = {patch.module: patch.build_id for patch in klp.read(run.paths) if patch.enabled}
     known = guard.read(run.paths).ours(boot_id)
-    found: Dict[str, guard.Owned] = {}
+    found: dict[str, guard.Owned] = {}
     for patch in patches:
         if not patch.scriptlet or patch.kind != "patch" or patch.kernel_release != run.kernel.release:
             continue

@@ -8,7 +8,7 @@ hostile when read: bounded, every field checked, and a file with one bad field i
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
 from ..manifest import CVE, RELEASE
@@ -29,11 +29,11 @@ class CacheError(ValueError):
     """The text is no cache that may be believed; str() says why."""
 
 
-def dump(*kernels: Inputs) -> Dict[str, Any]:
+def dump(*kernels: Inputs) -> dict[str, Any]:
     """The cache's JSON object for ``kernels``."""
-    entries: List[Dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for inputs in kernels[:MAX_KERNELS]:
-        entry: Dict[str, Any] = dict(inputs._asdict())
+        entry: dict[str, Any] = dict(inputs._asdict())
         entry["repositories"] = [{"id": name, "revision": rev} for name, rev in inputs.repositories]
         entry["debt"] = [row._asdict() for row in inputs.debt]
         entry["cover"] = [{"nevra": nevra, "cves": list(cves)} for nevra, cves in inputs.cover]
@@ -42,7 +42,7 @@ def dump(*kernels: Inputs) -> Dict[str, Any]:
     return {"kernels": entries}
 
 
-def _text(data: Dict[str, Any], key: str, pattern: "Optional[re.Pattern[str]]" = None) -> str:
+def _text(data: dict[str, Any], key: str, pattern: re.Pattern[str] | None = None) -> str:
     value = data.get(key, "")
     if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
         raise CacheError(f"{key} is no short printable text")
@@ -51,14 +51,14 @@ def _text(data: Dict[str, Any], key: str, pattern: "Optional[re.Pattern[str]]" =
     return value
 
 
-def _required(data: Dict[str, Any], key: str, pattern: "re.Pattern[str]") -> str:
+def _required(data: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
     value = _text(data, key, pattern)
     if not value:
         raise CacheError(f"{key} is missing")
     return value
 
 
-def _objects(data: Dict[str, Any], key: str, most: int = MAX_ITEMS) -> List[Dict[str, Any]]:
+def _objects(data: dict[str, Any], key: str, most: int = MAX_ITEMS) -> list[dict[str, Any]]:
     value = data.get(key, [])
     if not isinstance(value, list) or len(value) > most:
         raise CacheError(f"{key} is no list of at most {most} items")
@@ -67,7 +67,7 @@ def _objects(data: Dict[str, Any], key: str, most: int = MAX_ITEMS) -> List[Dict
     return value
 
 
-def _cves(data: Dict[str, Any]) -> Tuple[str, ...]:
+def _cves(data: dict[str, Any]) -> tuple[str, ...]:
     value = data.get("cves", [])
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise CacheError("cves is no list")
@@ -76,7 +76,7 @@ def _cves(data: Dict[str, Any]) -> Tuple[str, ...]:
     return tuple(value)
 
 
-def _inputs(data: Dict[str, Any]) -> Inputs:
+def _inputs(data: dict[str, Any]) -> Inputs:
     quality = data.get("quality")
     if quality not in (EXACT, LOWER_BOUND, UNKNOWN):
         raise CacheError("quality is none of exact, lower-bound, unknown")
@@ -112,7 +112,7 @@ def _inputs(data: Dict[str, Any]) -> Inputs:
     )
 
 
-def parse(data: Dict[str, Any]) -> Tuple[Inputs, ...]:
+def parse(data: dict[str, Any]) -> tuple[Inputs, ...]:
     """The inputs in the cache's JSON object, one for each kernel. Raises CacheError only."""
     return tuple(_inputs(item) for item in _objects(data, "kernels", MAX_KERNELS))
 
@@ -130,7 +130,7 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     return True
 
 
-def load(paths: Paths, release: str) -> Tuple[Optional[Inputs], str]:
+def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """The cached inputs for the kernel ``release``, or None and why there are none."""
     try:
         data = state.read_json(paths.exposure, MAX_BYTES)

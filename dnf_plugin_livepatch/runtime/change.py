@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..messages import problem
 from ..model import Problem, ReconcileResult
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .cli import Context
 
 
-def problem_lines(problems: Sequence[Problem]) -> List[str]:
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
     """Findings with their remedies, for a person."""
     lines = []
     for found in problems:
@@ -24,7 +25,7 @@ def problem_lines(problems: Sequence[Problem]) -> List[str]:
     return lines
 
 
-def result_lines(result: ReconcileResult) -> List[str]:
+def result_lines(result: ReconcileResult) -> list[str]:
     """What a person reads of one reconcile run."""
     lines = []
     for action in result.actions:
@@ -40,7 +41,7 @@ def result_lines(result: ReconcileResult) -> List[str]:
     return lines or ["no live patch is to be in force for this kernel"]
 
 
-def _progress() -> Optional[Progress]:
+def _progress() -> Progress | None:
     """On a terminal, one line that is written over and over; elsewhere nothing."""
     if not sys.stderr.isatty():
         return None
@@ -88,7 +89,7 @@ def _acted_on(context: Context, done: str, force: bool = False) -> int:
     return _told(context, result, 0 if result.ok else 5, done)
 
 
-def _named(context: Context, name: str, out: bool = False) -> Tuple[str, str]:
+def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
     """The NEVRA and module that ``name`` (either, or a package's name) means; "" for what is not known.
 
     ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
@@ -96,7 +97,7 @@ def _named(context: Context, name: str, out: bool = False) -> Tuple[str, str]:
     from . import guard, inventory, state
     from . import kernel as kernels
 
-    known: List[Tuple[str, str]] = []
+    known: list[tuple[str, str]] = []
     try:
         records = guard.read(context.paths)
         kept_out = [(nevra, "") for nevra in (*records.held, *records.blocked())]

@@ -12,7 +12,8 @@ import importlib
 import os
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .. import __version__, config
 from ..paths import Paths
@@ -40,11 +41,11 @@ class Verb(NamedTuple):
     module: str
     function: str
     text: str
-    flags: Dict[str, str] = {}
+    flags: dict[str, str] = {}
     only_flags: bool = True
 
 
-VERBS: Dict[str, Verb] = {
+VERBS: dict[str, Verb] = {
     "status": Verb(
         "tell",
         "show_status",
@@ -109,7 +110,7 @@ UNAME = {
 class Context:
     """What every verb gets: the options, the paths, the configuration, and how to print."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: Options) -> None:
         self.options: Any = options
         self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
         self.settings, self.faults = config.read(self.paths.config)
@@ -145,7 +146,7 @@ class Context:
         else:
             sys.stdout.write(text)
 
-    def json(self, data: Dict[str, Any]) -> None:
+    def json(self, data: dict[str, Any]) -> None:
         """Tell ``data`` with the schema number, and nothing else."""
         import json
 
@@ -158,7 +159,7 @@ class Context:
         self.put("".join(line + "\n" for line in safe))
 
 
-def _options(name: str, parser: "argparse.ArgumentParser") -> None:
+def _options(name: str, parser: argparse.ArgumentParser) -> None:
     """The options and arguments that only some verbs have."""
     for flag, text in VERBS[name].flags.items():
         parser.add_argument(flag, action="store_true", help=text)
@@ -180,7 +181,7 @@ def _options(name: str, parser: "argparse.ArgumentParser") -> None:
         parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 
 
-def parser(only: str = "") -> "argparse.ArgumentParser":
+def parser(only: str = "") -> argparse.ArgumentParser:
     """The command's parser; with ``only`` it has but that verb, which is all that a run needs."""
     import argparse
 
@@ -201,7 +202,7 @@ def parser(only: str = "") -> "argparse.ArgumentParser":
     return main_parser
 
 
-def _quick(words: Sequence[str]) -> "Optional[Options]":
+def _quick(words: Sequence[str]) -> Options | None:
     """The options of a verb called with plain flags only; None where the parser is needed.
 
     argparse costs as much as half a Python start, on every host, every minute.
@@ -213,7 +214,7 @@ def _quick(words: Sequence[str]) -> "Optional[Options]":
     return types.SimpleNamespace(verb=words[0], **flags)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command ``argv`` (without the program's name) and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
@@ -235,7 +236,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _run(options: "Options") -> int:
+def _run(options: Options) -> int:
     verb = VERBS[options.verb]
     run = getattr(options, "run", None)
     if run is None:

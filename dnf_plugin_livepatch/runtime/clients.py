@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ..model import Kernel, Nevra
 from ..profile_file import Client, Profile
@@ -60,8 +61,8 @@ class ClientState(NamedTuple):
     state: str
     why: str = ""
     effective: str = ""
-    entries: Tuple[Entry, ...] = ()
-    cves: Tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    cves: tuple[str, ...] = ()
 
 
 class ClientResult(NamedTuple):
@@ -79,12 +80,12 @@ class ClientResult(NamedTuple):
         return self.outcome in ("done", "nothing")
 
 
-def _run(argv: Tuple[str, ...], timeout: float) -> Tuple[int, str]:
+def _run(argv: tuple[str, ...], timeout: float) -> tuple[int, str]:
     """Exit code and output of ``argv``, in an environment of ours. Raises program.Unusable."""
     return program.run(argv, timeout, _ENVIRONMENT)
 
 
-def _fill(argv: Tuple[str, ...], kernel: Kernel, identifier: str = "") -> Tuple[str, ...]:
+def _fill(argv: tuple[str, ...], kernel: Kernel, identifier: str = "") -> tuple[str, ...]:
     words = {"{release}": kernel.release, "{kernel}": _bare(kernel), "{id}": identifier}
     filled = []
     for word in argv:
@@ -100,12 +101,12 @@ def _bare(kernel: Kernel) -> str:
     return kernel.release[: -len(tail)] if kernel.arch and kernel.release.endswith(tail) else kernel.release
 
 
-def _pattern(rule: str) -> "re.Pattern[str]":
+def _pattern(rule: str) -> re.Pattern[str]:
     parts = re.split(r"(\{[a-z]+\})", rule)
     return re.compile("".join(_SHAPES.get(part, re.escape(part)) for part in parts) + r"\Z")
 
 
-def _entries(client: Client, kernel: Kernel, output: str) -> Tuple[Entry, ...]:
+def _entries(client: Client, kernel: Kernel, output: str) -> tuple[Entry, ...]:
     """The patches in a client's output; every line must be known. Raises program.Unusable."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
     if len(lines) > MAX_LINES:
@@ -113,14 +114,14 @@ def _entries(client: Client, kernel: Kernel, output: str) -> Tuple[Entry, ...]:
     rules = [_pattern(rule) for rule in client.lines]
     ignored = [_pattern(rule) for rule in client.ignore]
     prefix = _fill((client.only,), kernel)[0]
-    found: List[Entry] = []
+    found: list[Entry] = []
     for line in filter(None, lines):
         if any(rule.match(line) for rule in ignored):
             continue
         match = next((m for m in (rule.match(line) for rule in rules) if m), None)
         if match is None:
             raise program.Unusable(f"a line of its state is not understood: {line[:80]!r}")
-        fields: Dict[str, Optional[str]] = match.groupdict()
+        fields: dict[str, str | None] = match.groupdict()
         word, name = fields.get("state"), fields.get("name") or ""
         if word is not None and word not in client.active + client.inactive:
             raise program.Unusable(f"the state {word[:40]!r} is not known")
@@ -142,7 +143,7 @@ def _effective(client: Client, kernel: Kernel) -> str:
     return release if code == 0 and _RELEASE.match(release) else ""
 
 
-def _named(entries: Iterable[Entry], more: str = "") -> Tuple[str, ...]:
+def _named(entries: Iterable[Entry], more: str = "") -> tuple[str, ...]:
     """The CVEs in the texts of the active ``entries`` and in ``more``."""
     texts = [*(entry.text for entry in entries if entry.active), more]
     return tuple(sorted({cve for text in texts for cve in _CVE.findall(text)}))
@@ -158,12 +159,12 @@ def _listed(client: Client) -> str:
         return ""  # no list is no claim
 
 
-def _pick(commands: Tuple[Tuple[str, ...], ...]) -> Tuple[str, ...]:
+def _pick(commands: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     """The first of ``commands`` whose program is there, () when none is."""
     return next((argv for argv in commands if os.access(argv[0], os.X_OK)), ())
 
 
-def _absent(client: Client, commands: Tuple[Tuple[str, ...], ...]) -> ClientState:
+def _absent(client: Client, commands: tuple[tuple[str, ...], ...]) -> ClientState:
     names = " nor ".join(dict.fromkeys(argv[0] for argv in commands))
     return ClientState(client.title, "absent", f"{names or 'its program'} is not there")
 
@@ -184,7 +185,7 @@ def _belongs(entry: Entry, package: Nevra) -> bool:
     )
 
 
-def _without(entries: Tuple[Entry, ...], out: Sequence[Nevra]) -> Tuple[Entry, ...]:
+def _without(entries: tuple[Entry, ...], out: Sequence[Nevra]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if not any(_belongs(entry, package) for package in out))
 
 
@@ -236,12 +237,12 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
     return ClientState(client.title, outcome, "", _effective(client, kernel), entries, cves)
 
 
-def _waiting(client: Client, first: Tuple[str, ...], kernel: Kernel) -> Tuple[Entry, ...]:
+def _waiting(client: Client, first: tuple[str, ...], kernel: Kernel) -> tuple[Entry, ...]:
     """What could be in force and is not, as further state commands of ``first``'s program list it.
 
     Raises program.Unusable.
     """
-    found: Tuple[Entry, ...] = ()
+    found: tuple[Entry, ...] = ()
     for argv in client.state:
         if argv[0] == first[0] and argv != first:
             code, output = _run(_fill(argv, kernel), client.timeout)
@@ -252,7 +253,7 @@ def _waiting(client: Client, first: Tuple[str, ...], kernel: Kernel) -> Tuple[En
 
 
 def _run_all(
-    client: Client, verb: str, argv: Tuple[str, ...], kernel: Kernel, todo: Tuple[str, ...], limit: float
+    client: Client, verb: str, argv: tuple[str, ...], kernel: Kernel, todo: tuple[str, ...], limit: float
 ) -> str:
     """Run ``argv`` (``verb``'s) for each of ``todo`` within ``limit`` seconds; why it failed, or ""."""
     import time
@@ -289,7 +290,7 @@ def apply(
     if not argv or before.state == "absent":
         gone = before if argv else _absent(client, client.apply)
         return ClientResult("absent", f"{gone.client}: {gone.why}", gone, 0.0, client.absent)
-    todo: Tuple[str, ...] = ("",)
+    todo: tuple[str, ...] = ("",)
     if any("{id}" in word for word in argv):
         if before.state == "unknown":
             return ClientResult("failed", f"{client.title}: {before.why}", before)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Dict, List, Optional, Tuple
 
 from ..config import Config
 from ..messages import problem
@@ -28,18 +27,18 @@ class Run:
     """One reconcile run: what it is about, and what it did so far."""
 
     def __init__(
-        self, paths: Paths, config: Config, kernel: Kernel, force: bool, progress: Optional[Progress]
+        self, paths: Paths, config: Config, kernel: Kernel, force: bool, progress: Progress | None
     ) -> None:
         self.paths, self.config, self.kernel = paths, config, kernel
         self.force, self.progress = force, progress
-        self.actions: List[Action] = []
-        self.problems: List[Problem] = []
-        self.seconds: Dict[str, float] = {}
-        self.transactions: Dict[str, int] = {}
+        self.actions: list[Action] = []
+        self.problems: list[Problem] = []
+        self.seconds: dict[str, float] = {}
+        self.transactions: dict[str, int] = {}
         self.retry_in = 0
         self.installed = installed.Installed((), False, "not read yet")
 
-    def add(self, found: Optional[Problem]) -> None:
+    def add(self, found: Problem | None) -> None:
         """Report ``found`` once."""
         if found is not None and found not in self.problems:
             self.problems.append(found)
@@ -68,7 +67,7 @@ class Run:
             self.add(problem("journal-unwritable", why=error.strerror))
 
 
-def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], bool]:
+def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], bool]:
     """Converge once: the choice that was made, the build ids it should have, and whether something was
     blocked, which makes another turn due."""
     run.installed = read
@@ -105,7 +104,7 @@ def turn(run: Run, read: installed.Installed) -> Tuple[Choice, Dict[str, str], b
     return choice, build_ids, again
 
 
-def _end_old(run: Run, wanted: "set[str]") -> None:
+def _end_old(run: Run, wanted: set[str]) -> None:
     """End or reverse the transition of a patch of ours that a killed run left and nobody wants any more."""
     ours = guard.read(run.paths).ours(run.kernel.boot_id)
     for patch in klp.read(run.paths):
@@ -118,7 +117,7 @@ def _end_old(run: Run, wanted: "set[str]") -> None:
                 run.note("reverse", "reverse", patch.module, owner.nevra, "failed" if stuck else "done", 0.0)
 
 
-def _stand_in(run: Run, other: Optional[Wanted]) -> bool:
+def _stand_in(run: Run, other: Wanted | None) -> bool:
     """Bring the kept set ``other`` in force where the installed one could not be loaded and nothing else is,
     as after a boot; whether it was blocked for what came of it."""
     if other is None:
@@ -132,7 +131,7 @@ def _stand_in(run: Run, other: Optional[Wanted]) -> bool:
     return again
 
 
-def _build_ids(run: Run, choice: Choice) -> Dict[str, str]:
+def _build_ids(run: Run, choice: Choice) -> dict[str, str]:
     """The build ids the wanted modules should have: their manifest's, else their file's own."""
     found = {}
     for module in choice.wanted.modules if choice.wanted is not None else ():
@@ -143,12 +142,12 @@ def _build_ids(run: Run, choice: Choice) -> Dict[str, str]:
     return found
 
 
-def in_force(run: Run, wanted: Wanted, build_ids: Dict[str, str]) -> bool:
+def in_force(run: Run, wanted: Wanted, build_ids: dict[str, str]) -> bool:
     """Whether every module of ``wanted`` is in force now."""
     return all(not loader.verify(run.paths, m.name, build_ids.get(m.name, "")) for m in wanted.modules)
 
 
-def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> bool:
+def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: dict[str, str]) -> bool:
     """Load what is missing of ``wanted``; whether it was blocked for what came of it."""
     for name in todo.taken:
         run.add(problem("module-other-build", module=name, nevra=wanted.nevra))
@@ -193,7 +192,7 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: Dict[str, str]) -> b
 
 
 def _load(
-    run: Run, wanted: Wanted, module: InstalledModule, build_ids: Dict[str, str], replacing: bool
+    run: Run, wanted: Wanted, module: InstalledModule, build_ids: dict[str, str], replacing: bool
 ) -> bool:
     """Load one module under the guard's protocol; whether it is in force now."""
     findings, build_id = preflight.module(run.paths, run.kernel, module)
@@ -226,7 +225,7 @@ def _load(
     return _settled(run, wanted, module, result, replacing)
 
 
-def _wait_for_others(run: Run) -> Optional[Problem]:
+def _wait_for_others(run: Run) -> Problem | None:
     """Wait for a transition that is under way to end; the finding that it did not."""
     end = time.monotonic() + run.config.transition_timeout
     while klp.transition(run.paths) and time.monotonic() < end:
@@ -324,7 +323,7 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
 
     Whether it is the very module, and in force.
     """
-    build_ids: List[str] = []
+    build_ids: list[str] = []
 
     def disown(state_of: guard.Guard) -> None:
         owned = state_of.owned.pop(module.name, None)
@@ -365,7 +364,7 @@ def _clear_leftovers(run: Run) -> None:
         run.add(problem("record-unwritable", why=error))
 
 
-def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -> None:
+def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: dict[str, str]) -> None:
     """Unload what is ours and not wanted any more; absence in a damaged database proves nothing."""
     present = {patch.module for patch in klp.read(run.paths)}
     for item in todo.unload:
@@ -386,7 +385,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: Dict[str, str]) -
     _clear_leftovers(run)
 
 
-def _database_fault(run: Run) -> Optional[Problem]:
+def _database_fault(run: Run) -> Problem | None:
     """Why what the database does not list may be installed all the same; None when it is not."""
     folder = run.installed.database
     if not rpmlock.wait_idle(folder, LOCK_SECONDS):
@@ -409,7 +408,7 @@ def really_gone(run: Run, nevra: str) -> bool:
     return True
 
 
-def in_force_now(run: Run, wanted: Optional[Wanted], build_ids: Dict[str, str]) -> Tuple[InForce, ...]:
+def in_force_now(run: Run, wanted: Wanted | None, build_ids: dict[str, str]) -> tuple[InForce, ...]:
     """Every patch in force, ours and others', with what is known of it."""
     state_of = guard.read(run.paths)
     ours = state_of.ours(run.kernel.boot_id)
@@ -419,7 +418,8 @@ def in_force_now(run: Run, wanted: Optional[Wanted], build_ids: Dict[str, str]) 
     for patch in klp.read(run.paths):
         if not patch.enabled or patch.transition:
             continue
-        nevra, cves = "", ()  # type: str, Tuple[str, ...]
+        nevra = ""
+        cves: tuple[str, ...] = ()
         if (
             wanted is not None
             and patch.module in names

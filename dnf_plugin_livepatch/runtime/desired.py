@@ -7,7 +7,8 @@ compares it with the kernel. Nobody else decides what is loaded or unloaded.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple
 
 from ..messages import problem
 from ..model import InstalledModule, InstalledPatch, LoadedPatch, Problem
@@ -19,17 +20,17 @@ class Wanted(NamedTuple):
     """The set that should be in force. ``kept`` says that it comes from our copies, not from a package."""
 
     nevra: str
-    modules: Tuple[InstalledModule, ...]
-    cves: Tuple[str, ...]
+    modules: tuple[InstalledModule, ...]
+    cves: tuple[str, ...]
     kept: bool = False
 
 
 class Choice(NamedTuple):
     """``wanted`` is None when nothing should be in force. ``known`` is False when nobody can tell."""
 
-    wanted: Optional[Wanted]
+    wanted: Wanted | None
     known: bool
-    problems: Tuple[Problem, ...]
+    problems: tuple[Problem, ...]
 
 
 class Unload(NamedTuple):
@@ -46,11 +47,11 @@ class Plan(NamedTuple):
     ``foreign`` are patches that others loaded, ``taken`` wanted modules whose name another build has.
     """
 
-    load: Tuple[InstalledModule, ...] = ()
-    pending: Tuple[InstalledModule, ...] = ()
-    unload: Tuple[Unload, ...] = ()
-    foreign: Tuple[str, ...] = ()
-    taken: Tuple[str, ...] = ()
+    load: tuple[InstalledModule, ...] = ()
+    pending: tuple[InstalledModule, ...] = ()
+    unload: tuple[Unload, ...] = ()
+    foreign: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
 
 def _of_package(patch: InstalledPatch) -> Wanted:
@@ -61,9 +62,9 @@ def best_kept(
     guard: Guard,
     release: str,
     boot_id: str,
-    modules_of: Callable[[Kept], Tuple[InstalledModule, ...]],
+    modules_of: Callable[[Kept], tuple[InstalledModule, ...]],
     withdrawn: Mapping[str, str],
-) -> Optional[Wanted]:
+) -> Wanted | None:
     """The best kept set that may be loaded: one that proved good before one that did not."""
     out = {**guard.blocked(), **withdrawn}
     fit = [
@@ -80,7 +81,7 @@ def choose(
     guard: Guard,
     release: str,
     boot_id: str,
-    modules_of: Callable[[Kept], Tuple[InstalledModule, ...]],
+    modules_of: Callable[[Kept], tuple[InstalledModule, ...]],
     withdrawn: Mapping[str, str],
 ) -> Choice:
     """The set that should be in force for the kernel ``release`` in boot ``boot_id``.
@@ -93,7 +94,7 @@ def choose(
             return Choice(None, False, found)
         return Choice(best_kept(guard, release, boot_id, modules_of, withdrawn), False, found)
     blocked = guard.blocked()
-    problems: List[Problem] = []
+    problems: list[Problem] = []
     patches = [
         patch
         for patch in installed.patches
@@ -123,10 +124,10 @@ def choose(
 def plan(
     choice: Choice,
     loaded: Sequence[LoadedPatch],
-    ours: Dict[str, Owned],
+    ours: dict[str, Owned],
     guard: Guard,
     boot_id: str,
-    build_ids: Dict[str, str],
+    build_ids: dict[str, str],
     withdrawn: Mapping[str, str],
 ) -> Plan:
     """How to get from ``loaded`` to ``choice``. ``build_ids`` tells those of the wanted modules' files."""
@@ -137,9 +138,9 @@ def plan(
         if name in present and item.build_id in ("", present[name].build_id)
     }
     modules = choice.wanted.modules if choice.wanted is not None else ()
-    load: List[InstalledModule] = []
-    pending: List[InstalledModule] = []
-    taken: List[str] = []
+    load: list[InstalledModule] = []
+    pending: list[InstalledModule] = []
+    taken: list[str] = []
     for module in modules:
         patch = present.get(module.name)
         build_id = build_ids.get(module.name, "")
@@ -153,7 +154,7 @@ def plan(
             pending.append(module)
     names = {module.name for module in modules}
     blocked = guard.blocked()
-    unload: List[Unload] = []
+    unload: list[Unload] = []
     for name in sorted(own - names, key=lambda name: -ours[name].place):
         nevra = ours[name].nevra
         if guard.holds(nevra, boot_id):

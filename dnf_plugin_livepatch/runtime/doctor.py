@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from .. import config, profiles
 from ..messages import problem
@@ -14,13 +14,13 @@ from . import kernel as kernels
 from .desired import choose
 
 
-def examine(paths: Paths, faults: Sequence[str] = ()) -> Tuple[Problem, ...]:
+def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Findings about place, switches, host, state files and every installed module, worst first.
 
     ``faults`` are those of the configuration. A file that only root may read makes no finding here.
     """
     kernel = kernels.running(paths)
-    found: List[Problem] = [problem("config-fault", fault=fault) for fault in faults]
+    found: list[Problem] = [problem("config-fault", fault=fault) for fault in faults]
     reason = kernels.environment(paths)
     if reason:
         found.append(problem("no-place-to-load", why=reason))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Iterable, List, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..paths import Paths
 from .state import read_bytes
@@ -51,7 +52,7 @@ def ring_buffer(paths: Paths, since: float) -> str:
         descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    lines: List[str] = []
+    lines: list[str] = []
     total = 0
     try:
         while total < MAX_TEXT:
@@ -74,7 +75,7 @@ def ring_buffer(paths: Paths, since: float) -> str:
     return "\n".join(lines)
 
 
-def of_this_boot(paths: Paths, record: "Record") -> str:
+def of_this_boot(paths: Paths, record: Record) -> str:
     """The heading of an oops of this boot, since it was being loaded, that names a module of ``record``."""
     return oops_in(ring_buffer(paths, max(0.0, record.began - 1)), record.modules)
 
@@ -126,7 +127,7 @@ def _seconds(stamp: str) -> float:
         return 0.0
 
 
-def of_past_boot(paths: Paths, record: "Record") -> str:
+def of_past_boot(paths: Paths, record: Record) -> str:
     """The heading of an oops that ended or marred ``record``'s boot and names a module of it, or ""."""
     modules: Sequence[str] = record.modules
     for text in _saved(paths, _seconds(record.since)):

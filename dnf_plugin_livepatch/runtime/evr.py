@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Tuple
 
-
-def _split(evr: str) -> Tuple[str, str, str]:
+def _split(evr: str) -> tuple[str, str, str]:
     epoch, colon, rest = evr.partition(":")
     version, _, release = (rest if colon else evr).rpartition("-")
     return epoch if colon else "0", version, release

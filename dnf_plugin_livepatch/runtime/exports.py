@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from .. import exposure as exposures
 from ..exposure import CLOSED_LIVE, OPEN, REBOOT_ONLY
@@ -15,14 +16,14 @@ from .status import SUBSCRIPTION, Report
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
 QUALITIES = (exposures.EXACT, exposures.LOWER_BOUND, exposures.UNKNOWN)
-Labels = Sequence[Tuple[str, str]]
+Labels = Sequence[tuple[str, str]]
 
 
 def _label(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _metric(name: str, text: str, rows: Sequence[Tuple[Labels, float]]) -> List[str]:
+def _metric(name: str, text: str, rows: Sequence[tuple[Labels, float]]) -> list[str]:
     if not rows:
         return []
     lines = [f"# HELP livepatch_{name} {text}", f"# TYPE livepatch_{name} gauge"]
@@ -55,10 +56,10 @@ def not_known(report: Report) -> bool:
     return quality == exposures.UNKNOWN or (quality != exposures.EXACT and not opened)
 
 
-def _counts(report: Report) -> List[Tuple[Labels, float]]:
+def _counts(report: Report) -> list[tuple[Labels, float]]:
     """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
     exact = report.exposure.quality == exposures.EXACT
-    rows: List[Tuple[Labels, float]] = []
+    rows: list[tuple[Labels, float]] = []
     for state in CVE_STATES:
         number = len(report.rows(state))
         sure = number or exact or state == CLOSED_LIVE
@@ -66,8 +67,8 @@ def _counts(report: Report) -> List[Tuple[Labels, float]]:
     return rows
 
 
-def _severities(report: Report) -> List[Tuple[Labels, float]]:
-    found: Dict[Tuple[str, str], int] = {}
+def _severities(report: Report) -> list[tuple[Labels, float]]:
+    found: dict[tuple[str, str], int] = {}
     for state in CVE_STATES:
         for row in report.rows(state):
             key = (state, row.severity or "unknown")
@@ -80,7 +81,7 @@ def metrics(report: Report, advice: Advice) -> str:
     kernel = ("kernel", report.kernel.release)
     patches = [row for row in report.patches if row.module and row.state != SUBSCRIPTION]
 
-    def each(name: str) -> List[Tuple[Labels, float]]:
+    def each(name: str) -> list[tuple[Labels, float]]:
         labels = [(kernel, ("package", row.package), ("module", row.module)) for row in patches]
         return [(label, float(bool(getattr(row, name)))) for label, row in zip(labels, patches)]
 
@@ -122,7 +123,7 @@ def metrics(report: Report, advice: Advice) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check(report: Report, advice: Advice) -> Tuple[int, str]:
+def check(report: Report, advice: Advice) -> tuple[int, str]:
     """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
     opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
     worst = max((exposures.rank(row.severity) for row in opened), default=0)
@@ -151,17 +152,17 @@ def check(report: Report, advice: Advice) -> Tuple[int, str]:
     return code, f"{text} | {' '.join(data)}" if data else text
 
 
-def _words(report: Report) -> List[str]:
+def _words(report: Report) -> list[str]:
     names = ((OPEN, "open"), (REBOOT_ONLY, "closed by reboot only"), (CLOSED_LIVE, "closed live"))
     return [f"{name} {views.count(report, state)}" for state, name in names]
 
 
-def _told(report: Report) -> List[str]:
+def _told(report: Report) -> list[str]:
     exact = report.exposure.quality == exposures.EXACT
     return [state for state in CVE_STATES if exact or report.rows(state)]
 
 
-def motd(report: Report, advice: Advice) -> List[str]:
+def motd(report: Report, advice: Advice) -> list[str]:
     """One to three lines for whoever logs in; none when all is well."""
     blind = not_known(report)
     if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED and not blind:
@@ -188,8 +189,8 @@ def purl(report: Report, distribution: str) -> str:
     return f"pkg:rpm/{_quote(distribution)}/{_quote(name)}@{_quote(version)}-{_quote(release)}{tail}"
 
 
-def _statement(row: CveState, product: str, patches: Dict[str, str], report: Report) -> Dict[str, Any]:
-    statement: Dict[str, Any] = {
+def _statement(row: CveState, product: str, patches: dict[str, str], report: Report) -> dict[str, Any]:
+    statement: dict[str, Any] = {
         "vulnerability": {"name": row.cve},
         "products": [{"@id": product}],
         "timestamp": report.now,
@@ -213,7 +214,7 @@ def _statement(row: CveState, product: str, patches: Dict[str, str], report: Rep
     }
 
 
-def vex(report: Report, distribution: str, host: str, version: str) -> Dict[str, Any]:
+def vex(report: Report, distribution: str, host: str, version: str) -> dict[str, Any]:
     """The OpenVEX 0.2.0 document of this host's kernel; {} when there is nothing to state.
 
     A CVE that a live patch in force closes is ``not_affected``: the package still carries the

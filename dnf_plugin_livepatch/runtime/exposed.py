@@ -7,7 +7,7 @@ what is not noted with the load cannot be told after the next boot.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Sequence, Set, Tuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..model import Action, InForce, Kernel
 from ..paths import Paths
@@ -15,11 +15,11 @@ from ..profile_file import Profile
 from . import cache, clients, request
 
 
-def _closed(patches: Iterable[InForce], cover: Mapping[str, Tuple[str, ...]]) -> Set[str]:
+def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) -> set[str]:
     return {cve for patch in patches for cve in patch.cves or cover.get(patch.nevra, ())}
 
 
-def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> Dict[str, object]:
+def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, object]:
     """``cves`` that the patches ``loaded`` close by their own word or else the advisories' (the cache), and
     ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before.
 
@@ -38,7 +38,7 @@ def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> Dict[str, 
 
 def by_client(
     paths: Paths, kernel: Kernel, rules: Iterable[Profile], in_force: Sequence[InForce], action: Action
-) -> Dict[str, object]:
+) -> dict[str, object]:
     """The same for what a vendor's own client loaded, as ``in_force`` shows it; nothing for the rest.
 
     The advisories may speak for a patch only where the client names those that it has in force.

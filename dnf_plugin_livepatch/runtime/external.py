@@ -10,7 +10,8 @@ tell whose patches are in force: then no package closes more than the CVEs that 
 from __future__ import annotations
 
 import os
-from typing import Callable, Container, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Callable, NamedTuple
 
 from ..messages import problem
 from ..model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
@@ -24,11 +25,11 @@ class Outside(NamedTuple):
     ``ours`` is what a client loaded because we asked: the label of its profile and the NEVRA.
     """
 
-    desired: Tuple[str, ...] = ()
-    in_force: Tuple[InForce, ...] = ()
-    actions: Tuple[Action, ...] = ()
-    problems: Tuple[Problem, ...] = ()
-    ours: Tuple[Tuple[str, str], ...] = ()
+    desired: tuple[str, ...] = ()
+    in_force: tuple[InForce, ...] = ()
+    actions: tuple[Action, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    ours: tuple[tuple[str, str], ...] = ()
 
 
 class Row(NamedTuple):
@@ -38,11 +39,11 @@ class Row(NamedTuple):
     profile: str
     package: str
     in_force: bool
-    cves: Tuple[str, ...]
+    cves: tuple[str, ...]
     reason: str
 
 
-def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> Tuple[InstalledPatch, ...]:
+def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> tuple[InstalledPatch, ...]:
     """The installed packages of one profile that count: of a cumulative vendor the newest, the first."""
     found = tuple(patch for patch in patches if patch.profile == rule.name and patch.kind == "patch")
     return found[:1] if rule.cumulative else found
@@ -50,7 +51,7 @@ def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> Tuple[Installed
 
 def _shut_out(
     rule: Profile, rules: Iterable[Profile], patches: Sequence[InstalledPatch], stays_out: Container[str]
-) -> Tuple[Nevra, ...]:
+) -> tuple[Nevra, ...]:
     """What is to stay out and ``rule``'s client would load as well: profiles may share one client."""
     commands = {other.name: other.client.apply for other in rules if other.client is not None}
     mine = commands[rule.name]
@@ -81,10 +82,10 @@ def _in_force(found: clients.ClientState) -> bool:
 
 def _verdict(
     rule: Profile, wanted: Sequence[InstalledPatch], result: clients.ClientResult
-) -> Tuple[List[InForce], List[Problem]]:
+) -> tuple[list[InForce], list[Problem]]:
     """Of each package whether it is in force after ``result``. A client that names none has to succeed."""
-    in_force: List[InForce] = []
-    problems: List[Problem] = []
+    in_force: list[InForce] = []
+    problems: list[Problem] = []
     for patch in wanted:
         own = clients.of_package(rule, result.after, patch.nevra)
         if own.state == "in-force" and (result.outcome == "done" or clients.names(rule)):
@@ -96,7 +97,7 @@ def _verdict(
     return in_force + ([InForce(_label(rule), "", rest)] if rest else []), problems
 
 
-def _rest(rule: Profile, told: clients.ClientState) -> Tuple[str, ...]:
+def _rest(rule: Profile, told: clients.ClientState) -> tuple[str, ...]:
     """What an older package closes while the newer one is not in force, where the client names none."""
     return told.cves if told.state in ("partial", "outdated") and not clients.names(rule) else ()
 
@@ -116,10 +117,10 @@ def converge(
     ``ours`` is that of the last run in this boot: it is taken out again when its package is ``gone`` or is
     to stay out. What a client had loaded before we asked is left alone.
     """
-    desired: List[str] = []
-    in_force: List[InForce] = []
-    actions: List[Action] = []
-    problems: List[Problem] = []
+    desired: list[str] = []
+    in_force: list[InForce] = []
+    actions: list[Action] = []
+    problems: list[Problem] = []
     owned = dict(ours)
     for rule in rules:
         if _present(rule):
@@ -166,10 +167,10 @@ def rows(
     rules: Iterable[Profile],
     patches: Sequence[InstalledPatch],
     kernel: Kernel,
-    cover: Mapping[str, Tuple[str, ...]],
-) -> Tuple[Row, ...]:
+    cover: Mapping[str, tuple[str, ...]],
+) -> tuple[Row, ...]:
     """What the clients say now of the installed patches that they load, and of rivals on this host."""
-    found: List[Row] = []
+    found: list[Row] = []
     for rule in rules:
         rival = _present(rule)
         mine = _newest(patches, rule) if rule.loader != "kernel" else ()

@@ -7,7 +7,6 @@ The answer may only err towards "changed": then a whole run looks again.
 from __future__ import annotations
 
 import os
-from typing import List, Optional
 
 from .. import __version__
 from ..model import Kernel
@@ -26,7 +25,7 @@ def _stat(path: str) -> str:
     return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
 
 
-def _listing(folder: str) -> List[str]:
+def _listing(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))[:4096]
     except OSError:
@@ -70,7 +69,7 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
     return take(paths, kernel, database) == before
 
 
-def save(paths: Paths, kernel: Kernel, before: Optional[str], database: str) -> None:
+def save(paths: Paths, kernel: Kernel, before: str | None, database: str) -> None:
     """Remember ``before``, taken when the run began, as the state with nothing left to do; None forgets.
 
     Whatever changed during the run differs from it, and is looked at next time.

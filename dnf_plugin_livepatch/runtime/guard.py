@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from ..manifest import CVE, MODULE, RELEASE
 from ..paths import Paths
@@ -40,7 +40,7 @@ class Record(NamedTuple):
     since: str = ""
     uptime: float = 0.0
     began: float = 0.0
-    modules: Tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     strikes: int = 0
     reason: str = ""
     by: str = ""
@@ -68,25 +68,25 @@ class Kept(NamedTuple):
 
     nevra: str
     release: str
-    modules: Tuple[Tuple[str, str], ...]
-    cves: Tuple[str, ...] = ()
+    modules: tuple[tuple[str, str], ...]
+    cves: tuple[str, ...] = ()
 
 
 class Guard:
     """The content of guard.json, open to change inside ``change``."""
 
     def __init__(self) -> None:
-        self.records: Dict[str, Record] = {}
-        self.owned: Dict[str, Owned] = {}
-        self.clients: Dict[str, Owned] = {}
-        self.held: Dict[str, str] = {}
-        self.kept: List[Kept] = []
+        self.records: dict[str, Record] = {}
+        self.owned: dict[str, Owned] = {}
+        self.clients: dict[str, Owned] = {}
+        self.held: dict[str, str] = {}
+        self.kept: list[Kept] = []
 
-    def blocked(self) -> Dict[str, str]:
+    def blocked(self) -> dict[str, str]:
         """NEVRA and reason of every blocked package."""
         return {nevra: record.reason for nevra, record in self.records.items() if record.state == "blocked"}
 
-    def ours(self, boot_id: str) -> Dict[str, Owned]:
+    def ours(self, boot_id: str) -> dict[str, Owned]:
         """The modules that were loaded by us in the boot ``boot_id``."""
         return {module: item for module, item in self.owned.items() if boot_id and item.boot_id == boot_id}
 
@@ -95,7 +95,7 @@ class Guard:
         return self.held.get(nevra, "-") in ("", boot_id)
 
 
-def _text(value: object, pattern: "Optional[re.Pattern[str]]" = None, limit: int = 2000) -> str:
+def _text(value: object, pattern: re.Pattern[str] | None = None, limit: int = 2000) -> str:
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         raise state.Broken("guard.json holds a text that is none")
     if pattern is not None and value and not pattern.match(value):
@@ -109,13 +109,13 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _list(value: object) -> List[Any]:
+def _list(value: object) -> list[Any]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise state.Broken("guard.json holds a list that is none")
     return value
 
 
-def _object(value: object) -> Dict[str, Any]:
+def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict) or len(value) > MAX_ITEMS:
         raise state.Broken("guard.json holds an object that is none")
     return value
@@ -191,7 +191,7 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
         os.close(lock)
 
 
-def _dump(guard: Guard) -> Dict[str, Any]:
+def _dump(guard: Guard) -> dict[str, Any]:
     return {
         "records": {nevra: record._asdict() for nevra, record in guard.records.items()},
         "owned": {module: item._asdict() for module, item in guard.owned.items()},
@@ -201,7 +201,7 @@ def _dump(guard: Guard) -> Dict[str, Any]:
     }
 
 
-def blocked(paths: Paths) -> Dict[str, str]:
+def blocked(paths: Paths) -> dict[str, str]:
     """NEVRA and reason of every blocked package; a broken file blocks nothing for a mere reader."""
     try:
         return read(paths).blocked()
@@ -272,7 +272,7 @@ def judge(record: Record, clean: bool, found: str) -> Record:
     return record
 
 
-def after_boot(paths: Paths, boot_id: str) -> List[Tuple[str, str]]:
+def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     """Judge what earlier boots left behind; (NEVRA, reason) of each package this blocks.
 
     Without a boot id nothing is judged: every record would look like another boot's.
@@ -290,7 +290,7 @@ def after_boot(paths: Paths, boot_id: str) -> List[Tuple[str, str]]:
     from . import evidence  # most of its cost is its patterns, and every dnf run reads the guard
 
     ended = state.read_text(paths.clean_shutdown, 64)
-    verdicts: Dict[str, Record] = {}
+    verdicts: dict[str, Record] = {}
     for nevra, record in stale:
         clean = bool(record.boot_id) and ended == record.boot_id
         found = "" if clean or record.state == "stalled" else evidence.of_past_boot(paths, record)

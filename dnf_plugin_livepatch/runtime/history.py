@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from typing import Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
 
 from .journal import Entry
 
@@ -41,7 +41,7 @@ def exposed_seconds(entry: Entry, issued: Mapping[str, str]) -> int:
         return -1
 
 
-def _exposed(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[int]:
+def _exposed(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[int]:
     """``exposed_seconds`` of each entry, told once for a patch: when it comes again after a reboot, the host
     was not exposed to what it closes all the time between."""
     seen = set()
@@ -63,11 +63,11 @@ def span(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def as_json(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[Dict[str, object]]:
+def as_json(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[dict[str, object]]:
     """Every fact of every entry; ``exposed_seconds`` where it is known."""
-    rows: List[Dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     for entry, exposed in zip(entries, _exposed(entries, issued)):
-        row: Dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}
+        row: dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}
         row["boot_id"] = entry.boot_id
         if exposed >= 0:
             row["exposed_seconds"] = exposed
@@ -93,9 +93,9 @@ def _more(entry: Entry, exposed: int) -> str:
     return ", ".join(words)
 
 
-def rows(entries: Sequence[Entry], issued: Mapping[str, str]) -> List[Tuple[str, ...]]:
+def rows(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[tuple[str, ...]]:
     """The cells of the table, one line an entry: time, boot, event, patch, seconds it took, what else."""
-    found: List[Tuple[str, ...]] = []
+    found: list[tuple[str, ...]] = []
     for entry, exposed in zip(entries, _exposed(entries, issued)):
         facts = entry.facts
         about = str(facts.get("nevra") or facts.get("module") or "-")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from .. import manifest
 from ..model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
@@ -34,10 +35,10 @@ class Installed(NamedTuple):
     ``faults`` names manifests that cannot be used. ``database`` is the folder of the rpm database.
     """
 
-    patches: Tuple[InstalledPatch, ...]
+    patches: tuple[InstalledPatch, ...]
     healthy: bool
     why: str
-    faults: Tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     database: str = ""
 
 
@@ -82,7 +83,7 @@ def _nevra(header: Any) -> Nevra:
     )
 
 
-def _capabilities(header: Any, kind: str) -> List[str]:
+def _capabilities(header: Any, kind: str) -> list[str]:
     names, flags, versions = (header[kind + suffix] for suffix in ("name", "flags", "version"))
     signs = {8: "=", 2: "<", 4: ">", 10: "<=", 12: ">="}
     found = []
@@ -94,7 +95,7 @@ def _capabilities(header: Any, kind: str) -> List[str]:
 def _headers(ts: Any, profiles: Sequence[Profile], release: str, build_id: str) -> Iterator[Any]:
     """Every package that may be a live patch for ``release``, found through the database's indexes."""
     wanted = lookup(release, profiles, build_id)
-    keys: List[Tuple[str, str]] = [("providename", text.partition(" ")[0]) for text in wanted.provides]
+    keys: list[tuple[str, str]] = [("providename", text.partition(" ")[0]) for text in wanted.provides]
     keys += [("name", name) for name in wanted.names]
     for index, globs in (("name", wanted.name_globs), ("providename", wanted.provides_globs)):
         if globs:
@@ -103,7 +104,7 @@ def _headers(ts: Any, profiles: Sequence[Profile], release: str, build_id: str) 
                 name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
                 if any(fnmatch.fnmatchcase(name, glob) for glob in bare):
                     keys.append((index, name))
-    seen: Set[int] = set()
+    seen: set[int] = set()
     for index, key in dict.fromkeys(keys):
         found = ts.dbMatch(index, key)
         for header in found:
@@ -117,8 +118,8 @@ def _below(path: str) -> str:
     return "/usr" + path if path.startswith("/lib/") else path
 
 
-def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: List[str]) -> Dict[str, Manifest]:
-    found: Dict[str, Manifest] = {}
+def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[str]) -> dict[str, Manifest]:
+    found: dict[str, Manifest] = {}
     folder = f"/usr/share/livepatch/{release}"
     for path in owned:
         if os.path.dirname(path) != folder or not path.endswith(".json"):
@@ -135,13 +136,13 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: List[st
 
 
 def _modules(
-    paths: Paths, header: Any, folders: Sequence[str], release: str, faults: List[str]
-) -> Tuple[InstalledModule, ...]:
+    paths: Paths, header: Any, folders: Sequence[str], release: str, faults: list[str]
+) -> tuple[InstalledModule, ...]:
     names = list(header["filenames"])
     digests = list(header["filedigests"]) if header["filedigestalgo"] == _SHA256 else [""] * len(names)
     manifests = _manifests(paths, release, names, faults)
     places = {_below(folder) for folder in folders}
-    modules: List[InstalledModule] = []
+    modules: list[InstalledModule] = []
     for path, digest in zip(names, digests):
         if path.endswith(".ko") and _below(os.path.dirname(path)) in places and len(modules) < MAX_MODULES:
             name = os.path.basename(path)[:-3].replace("-", "_")
@@ -154,8 +155,8 @@ def _modules(
 
 
 def _patch(
-    paths: Paths, header: Any, profiles: Sequence[Profile], release: str, build_id: str, faults: List[str]
-) -> Optional[InstalledPatch]:
+    paths: Paths, header: Any, profiles: Sequence[Profile], release: str, build_id: str, faults: list[str]
+) -> InstalledPatch | None:
     nevra = _nevra(header)
     provides = _capabilities(header, "provide")
     matches = match_all(nevra, provides, _capabilities(header, "require"), profiles)
@@ -169,7 +170,7 @@ def _patch(
     for capability in provides:
         if capability.startswith(_CVE_CAPABILITY):
             cves.append(capability[len(_CVE_CAPABILITY) :].partition(")")[0])
-    unfixable: List[Unfixable] = [
+    unfixable: list[Unfixable] = [
         u for module in modules if module.manifest for u in module.manifest.unfixable
     ]
     if not any(module.manifest for module in modules):
@@ -232,7 +233,7 @@ def signer(paths: Paths, nevra: str) -> str:
     return "" if header is None else str(header.sprintf(_SIGNER))
 
 
-def newest_first(patches: Iterable[InstalledPatch]) -> Tuple[InstalledPatch, ...]:
+def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...]:
     """Packages of one name by version; versions of different names say nothing, so those by build time."""
     import rpm
 
@@ -266,8 +267,8 @@ def read(paths: Paths, profiles: Sequence[Profile], release: str, build_id: str 
     base = folder(paths)
     if not database_file(base):
         return Installed((), False, f"there is no rpm database in {base}", (), base)
-    faults: List[str] = []
-    patches: List[InstalledPatch] = []
+    faults: list[str] = []
+    patches: list[InstalledPatch] = []
     try:
         ts = rpm.TransactionSet(paths.root)
         # The packages were checked when they were installed; here their headers are only read.

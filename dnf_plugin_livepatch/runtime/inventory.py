@@ -9,7 +9,7 @@ importing rpm alone costs more than the rest of a status run.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, NamedTuple
 
 from .. import __version__, manifest
 from ..model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
@@ -31,11 +31,11 @@ class Inventory(NamedTuple):
     folder of the rpm database.
     """
 
-    patches: Tuple[InstalledPatch, ...] = ()
+    patches: tuple[InstalledPatch, ...] = ()
     healthy: bool = False
     why: str = ""
-    kernels: Tuple[Tuple[str, str], ...] = ()
-    core: Tuple[Tuple[str, int], ...] = ()
+    kernels: tuple[tuple[str, str], ...] = ()
+    core: tuple[tuple[str, int], ...] = ()
     database: str = ""
 
 
@@ -44,7 +44,7 @@ def read(paths: Paths, kernel: Kernel) -> Inventory:
     return _remembered(paths, kernel) or look(paths, kernel)
 
 
-def _remembered(paths: Paths, kernel: Kernel) -> Optional[Inventory]:
+def _remembered(paths: Paths, kernel: Kernel) -> Inventory | None:
     """The copy, while it is current; nobody may be misled by a broken one: the original is there."""
     try:
         data = state.read_json(paths.inventory)
@@ -71,7 +71,7 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
         return
 
 
-def _key(paths: Paths, kernel: Kernel, database: str) -> List[str]:
+def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
     folders = (*paths.profile_dirs, paths.manifest_dir(kernel.release), paths.at(NEEDS_RESTARTING))
     return [
         __version__,
@@ -120,13 +120,13 @@ def _open(paths: Paths) -> Any:
 
 def _others(
     database: Any, paths: Paths, release: str
-) -> "Tuple[Tuple[Tuple[str, str], ...], Tuple[Tuple[str, int], ...]]":
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, int], ...]]:
     from functools import cmp_to_key
 
     from ..releases import kernel_packages
     from .evr import compare
 
-    kernels: Set[Tuple[str, str]] = set()
+    kernels: set[tuple[str, str]] = set()
     for tag, key in (("providename", "kernel-uname-r"), *(("name", n) for n in kernel_packages(release))):
         for header in database.dbMatch(tag, key):
             kernels.add((str(header["name"]), str(header["evr"])))
@@ -139,7 +139,7 @@ def _others(
     return tuple(sorted(sorted(kernels), key=lambda row: ascending(row[1]))), tuple(sorted(core))
 
 
-def _watched(paths: Paths) -> Set[str]:
+def _watched(paths: Paths) -> set[str]:
     """Names of core packages: our own and those the administrator listed for dnf's needs-restarting."""
     names = set(CORE)
     folder = paths.at(NEEDS_RESTARTING)
@@ -156,10 +156,10 @@ def _watched(paths: Paths) -> Set[str]:
     return names
 
 
-def _dump(found: Inventory) -> Dict[str, Any]:
+def _dump(found: Inventory) -> dict[str, Any]:
     patches = []
     for patch in found.patches:
-        data: Dict[str, Any] = dict(patch._asdict())
+        data: dict[str, Any] = dict(patch._asdict())
         data["nevra"] = list(patch.nevra)
         data["modules"] = [
             {
@@ -181,7 +181,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _items(value: object) -> List[Any]:
+def _items(value: object) -> list[Any]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise ValueError("no list")
     return value
@@ -193,7 +193,7 @@ def _number(value: object) -> int:
     return value
 
 
-def _patch(data: Dict[str, Any]) -> InstalledPatch:
+def _patch(data: dict[str, Any]) -> InstalledPatch:
     name, epoch, version, release, arch = (_text(part) for part in _items(data["nevra"]))
     return InstalledPatch(
         nevra=Nevra(name, epoch, version, release, arch),
@@ -209,8 +209,8 @@ def _patch(data: Dict[str, Any]) -> InstalledPatch:
     )
 
 
-def _module(data: Dict[str, Any]) -> InstalledModule:
-    told: Optional[str] = data["manifest"]
+def _module(data: dict[str, Any]) -> InstalledModule:
+    told: str | None = data["manifest"]
     return InstalledModule(
         _text(data["name"]),
         _text(data["path"]),
@@ -220,7 +220,7 @@ def _module(data: Dict[str, Any]) -> InstalledModule:
     )
 
 
-def _load(data: Dict[str, Any]) -> Inventory:
+def _load(data: dict[str, Any]) -> Inventory:
     return Inventory(
         patches=tuple(_patch(item) for item in _items(data["patches"])),
         healthy=True,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Dict, List, NamedTuple, Tuple, Union
+from typing import NamedTuple, Union
 
 from ..paths import Paths
 from . import state
@@ -20,10 +20,10 @@ MAX_BYTES = 1 << 20
 MAX_LINE = 16384
 _TEXT = 2000
 
-Fact = Union[str, int, float, Tuple[str, ...]]
+Fact = Union[str, int, float, tuple[str, ...]]
 
 #: The MESSAGE_ID of each event. ``journalctl MESSAGE_ID=…`` finds them; they never change.
-EVENTS: Dict[str, str] = {
+EVENTS: dict[str, str] = {
     "load": "585cc8fef89e43bebdbd4bb91504b211",
     "replace": "4ea55008f3b04718afc229c7ae26d10b",
     "unload": "cf36ab45e2e345d6bbcce6036dc91cd0",
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
     time: str
     event: str
     boot_id: str
-    facts: Dict[str, Fact]
+    facts: dict[str, Fact]
 
 
 def _clean(value: object) -> Fact:
@@ -102,7 +102,7 @@ def remember(paths: Paths, event: str, **facts: object) -> bool:
     return True
 
 
-def _tell(paths: Paths, event: str, facts: Dict[str, Fact]) -> None:
+def _tell(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
     """Send the event to journald, whose native protocol takes fields; a refusal loses nothing here."""
     address = paths.at("/run/systemd/journal/socket")
     if event not in EVENTS or not os.path.exists(address):
@@ -131,7 +131,7 @@ def _tell(paths: Paths, event: str, facts: Dict[str, Fact]) -> None:
         return
 
 
-def _entry(line: bytes) -> "Entry | None":
+def _entry(line: bytes) -> Entry | None:
     if not line or len(line) > MAX_LINE + 1:
         return None
     try:
@@ -143,16 +143,16 @@ def _entry(line: bytes) -> "Entry | None":
     head = [data.pop(name, None) for name in ("time", "event", "boot_id")]
     if not all(isinstance(value, str) and len(value) < 100 and value.isprintable() for value in head):
         return None
-    facts: Dict[str, Fact] = {}
+    facts: dict[str, Fact] = {}
     for name, value in list(data.items())[:64]:
         if isinstance(value, (str, int, float, list)) and name.isidentifier():
             facts[name] = _clean(value)
     return Entry(str(head[0]), str(head[1]), str(head[2]), facts)
 
 
-def read(paths: Paths, limit: int = 1000) -> List[Entry]:
+def read(paths: Paths, limit: int = 1000) -> list[Entry]:
     """The last ``limit`` entries, oldest first. What a crash tore or somebody spoiled is left out."""
-    entries: List[Entry] = []
+    entries: list[Entry] = []
     for path in (paths.journal + ".1", paths.journal):
         data = state.read_bytes(path, 2 * MAX_BYTES)
         for line in data.split(b"\n"):

@@ -8,7 +8,6 @@ next boot loads. Copies lie below /usr/lib/modules, where SELinux policy lets mo
 from __future__ import annotations
 
 import os
-from typing import List, Tuple
 
 from .. import manifest
 from ..model import InstalledModule
@@ -20,13 +19,13 @@ GENERATIONS = 2
 
 
 def keep(
-    paths: Paths, nevra: str, release: str, modules: Tuple[InstalledModule, ...], cves: Tuple[str, ...]
+    paths: Paths, nevra: str, release: str, modules: tuple[InstalledModule, ...], cves: tuple[str, ...]
 ) -> str:
     """Copy the set ``modules``, which is in force, and forget the oldest copies; why it failed, or ""."""
     import hashlib
 
     folder = paths.kept_dir(release)
-    copies: List[Tuple[str, str]] = []
+    copies: list[tuple[str, str]] = []
     try:
         for module in modules:
             target = f"{folder}/{module.name}.ko"
@@ -70,7 +69,7 @@ def _digest(path: str) -> str:
     return hashlib.sha256(data).hexdigest() if data else ""
 
 
-def modules_of(paths: Paths, item: guard.Kept) -> Tuple[InstalledModule, ...]:
+def modules_of(paths: Paths, item: guard.Kept) -> tuple[InstalledModule, ...]:
     """The kept set as modules that can be loaded; their digests are those of when they were copied."""
     found = []
     folder = paths.kept_dir(item.release)
@@ -102,7 +101,7 @@ def _sweep(paths: Paths, release: str) -> None:
         return
 
 
-def drop(paths: Paths, release: str, nevras: Tuple[str, ...]) -> None:
+def drop(paths: Paths, release: str, nevras: tuple[str, ...]) -> None:
     """Forget the kept sets of ``release`` whose package is among ``nevras``."""
 
     def work(state_of: guard.Guard) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import List, Optional, Tuple
 
 from ..manifest import MODULE
 from ..model import Function, LoadedPatch
@@ -20,7 +19,7 @@ MAX_PATCHES = 256
 MAX_NAMES = 4096
 
 
-def _names(path: str, limit: int) -> List[str]:
+def _names(path: str, limit: int) -> list[str]:
     try:
         return sorted(os.listdir(path))[:limit]
     except (OSError, ValueError):
@@ -38,9 +37,9 @@ def loaded(paths: Paths, module: str) -> bool:
     return os.path.exists(f"{paths.modules}/{module}/initstate")
 
 
-def _functions(folder: str) -> Tuple[Tuple[Function, ...], Tuple[str, ...]]:
-    functions: List[Function] = []
-    patched: List[str] = []
+def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
+    functions: list[Function] = []
+    patched: list[str] = []
     for name in _names(folder, MAX_NAMES):
         path = f"{folder}/{name}"
         if not os.path.isdir(path):
@@ -57,7 +56,7 @@ def _functions(folder: str) -> Tuple[Tuple[Function, ...], Tuple[str, ...]]:
     return tuple(functions), tuple(patched)
 
 
-def one(paths: Paths, module: str) -> Optional[LoadedPatch]:
+def one(paths: Paths, module: str) -> LoadedPatch | None:
     """The live patch ``module`` as sysfs shows it now, or None when it is not there."""
     if not MODULE.match(module):
         return None
@@ -82,7 +81,7 @@ def one(paths: Paths, module: str) -> Optional[LoadedPatch]:
     )
 
 
-def read(paths: Paths) -> Tuple[LoadedPatch, ...]:
+def read(paths: Paths) -> tuple[LoadedPatch, ...]:
     """Every live patch in the kernel, by stack order where the kernel tells, then by name."""
     patches = [one(paths, name) for name in _names(paths.klp, MAX_PATCHES)]
     return tuple(sorted((p for p in patches if p is not None), key=lambda p: (p.stack_order, p.module)))

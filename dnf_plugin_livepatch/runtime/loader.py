@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable, NamedTuple
 
 from ..messages import problem
 from ..model import Problem
@@ -53,12 +54,12 @@ class Outcome(NamedTuple):
 
     outcome: str
     seconds: float = 0.0
-    problem: Optional[Problem] = None
-    tasks: Tuple[Task, ...] = ()
+    problem: Problem | None = None
+    tasks: tuple[Task, ...] = ()
     forced: bool = False
 
 
-def _run(argv: Sequence[str], timeout: float) -> Tuple[int, str]:
+def _run(argv: Sequence[str], timeout: float) -> tuple[int, str]:
     """Exit status and what it said; a killed child's status is negative, -1 also for one given up on."""
     import subprocess
 
@@ -100,7 +101,7 @@ def _write(path: str, value: str) -> str:
 
 
 def _until(
-    condition: Callable[[], bool], timeout: float, tick: Optional[Callable[[float], None]] = None
+    condition: Callable[[], bool], timeout: float, tick: Callable[[float], None] | None = None
 ) -> bool:
     """Whether ``condition`` came true within ``timeout`` seconds; looks often at first, then seldom."""
     start = time.monotonic()
@@ -120,15 +121,15 @@ def _in_transition(paths: Paths, module: str) -> bool:
     return state.read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
 
-def tasks_in_the_way(paths: Paths, module: str) -> Tuple[Task, ...]:
+def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
     """The tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
     enabled = state.read_text(f"{paths.klp}/{module}/enabled", 8)
     waiting = "0" if enabled == "1" else "1"
-    found: List[Task] = []
+    found: list[Task] = []
     end = time.monotonic() + _SCAN_SECONDS
     proc = paths.at("/proc")
     try:
-        pids = sorted((int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit()))
+        pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
     except OSError:
         return ()
     for pid in pids:
@@ -152,7 +153,7 @@ def named(tasks: Sequence[Task]) -> str:
     return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
 
 
-def insert(paths: Paths, path: str) -> Tuple[int, str]:
+def insert(paths: Paths, path: str) -> tuple[int, str]:
     """Run insmod on ``path`` in a child: an oops in a module's init kills its loader."""
     state.step("before insmod")
     answer = _run(["insmod", path], COMMAND_TIMEOUT)
@@ -209,7 +210,7 @@ def load(
     module: str,
     build_id: str,
     timeout: float,
-    progress: Optional[Progress] = None,
+    progress: Progress | None = None,
     force: bool = False,
 ) -> Outcome:
     """Load the module file ``path``, wait for its transition, verify it. Goes back on a stall.
@@ -239,9 +240,9 @@ def settle(
     module: str,
     build_id: str,
     timeout: float,
-    progress: Optional[Progress] = None,
+    progress: Progress | None = None,
     force: bool = False,
-    start: Optional[float] = None,
+    start: float | None = None,
 ) -> Outcome:
     """Wait for the transition of a module that is in the kernel, verify it; reverse it on a stall."""
     begin = time.monotonic() if start is None else start
@@ -287,7 +288,7 @@ def reverse(paths: Paths, module: str, timeout: float) -> str:
     return remove(paths, module)
 
 
-def unload(paths: Paths, module: str, timeout: float, progress: Optional[Progress] = None) -> Outcome:
+def unload(paths: Paths, module: str, timeout: float, progress: Progress | None = None) -> Outcome:
     """Disable the live patch ``module`` and remove it. On a stall it is enabled again and stays in force."""
     start = time.monotonic()
     folder = f"{paths.klp}/{module}"

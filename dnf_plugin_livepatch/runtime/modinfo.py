@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, Dict, NamedTuple, Tuple
+from typing import BinaryIO, NamedTuple
 
 from . import signature
 
@@ -33,7 +33,7 @@ class ModInfo(NamedTuple):
     build_id: str
     sha256: str
     signed: bool
-    depends: Tuple[str, ...]
+    depends: tuple[str, ...]
     signer: signature.Signer = signature.Signer()
 
 
@@ -64,7 +64,7 @@ def _at(file: BinaryIO, offset: int, size: int, total: int) -> bytes:
     return data
 
 
-def _sections(file: BinaryIO, total: int) -> Tuple[str, Dict[bytes, bytes]]:
+def _sections(file: BinaryIO, total: int) -> tuple[str, dict[bytes, bytes]]:
     header = file.read(64)
     if header[:6] in (b"\xfd7zXZ\0",) or header[:2] == b"\x1f\x8b" or header[:4] == b"\x28\xb5\x2f\xfd":
         raise ModuleError("it is compressed; a live patch has to be shipped as a plain .ko")
@@ -87,7 +87,7 @@ def _sections(file: BinaryIO, total: int) -> Tuple[str, Dict[bytes, bytes]]:
             rows.append((name, kind, offset, size))
     _, _, offset, size = rows[names]
     strings = _at(file, offset, size, total)
-    found: Dict[bytes, bytes] = {}
+    found: dict[bytes, bytes] = {}
     for name, kind, offset, size in rows:
         end = strings.find(b"\0", name, name + 64)
         title = strings[name:end] if end > 0 else b""
@@ -126,7 +126,7 @@ def read(path: str) -> ModInfo:
             if status.st_size > MAX_FILE:
                 raise ModuleError(f"it is larger than {MAX_FILE >> 20} MiB")
             order, sections = _sections(file, status.st_size)
-            fields: Dict[str, str] = {}
+            fields: dict[str, str] = {}
             for item in sections.get(b".modinfo", b"").split(b"\0"):
                 key, equals, value = item.decode("utf-8", "replace").partition("=")
                 if equals and key not in fields:

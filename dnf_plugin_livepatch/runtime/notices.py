@@ -9,7 +9,7 @@ every field checked, and a file with one bad field says nothing.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from ..manifest import CVE
 from ..paths import Paths
@@ -32,18 +32,18 @@ class Hold(NamedTuple):
     kernel: str
     since: str
     why: str
-    closed: Tuple[str, ...] = ()
-    left: Tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 class Notices(NamedTuple):
     """``withdrawn`` are (NEVRA, reason), ascending."""
 
-    withdrawn: Tuple[Tuple[str, str], ...] = ()
-    hold: Optional[Hold] = None
+    withdrawn: tuple[tuple[str, str], ...] = ()
+    hold: Hold | None = None
 
 
-def _text(value: object, pattern: "Optional[re.Pattern[str]]" = None) -> str:
+def _text(value: object, pattern: re.Pattern[str] | None = None) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isprintable():
         raise state.Broken("notices.json holds a text that is none")
     if pattern is not None and not pattern.match(value):
@@ -51,7 +51,7 @@ def _text(value: object, pattern: "Optional[re.Pattern[str]]" = None) -> str:
     return value
 
 
-def _list(value: object) -> List[Any]:
+def _list(value: object) -> list[Any]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise state.Broken("notices.json holds a list that is none")
     return value
@@ -74,7 +74,7 @@ def _hold(data: object) -> Hold:
     )
 
 
-def parse(data: Dict[str, Any]) -> Notices:
+def parse(data: dict[str, Any]) -> Notices:
     """The notices in the file's JSON object. Raises Broken only."""
     pairs = []
     for item in _list(data.get("withdrawn", [])):
@@ -94,11 +94,11 @@ def read(paths: Paths) -> Notices:
         return Notices()
 
 
-def dump(notices: Notices) -> Dict[str, Any]:
+def dump(notices: Notices) -> dict[str, Any]:
     """The file's JSON object for ``notices``."""
     rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[:MAX_ITEMS]]
     hold = notices.hold
-    data: Dict[str, Any] = {"withdrawn": rows}
+    data: dict[str, Any] = {"withdrawn": rows}
     if hold is not None:
         closed, left = list(hold.closed[:MAX_ITEMS]), list(hold.left[:MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from ..messages import problem
 from ..model import InstalledModule, Kernel, Manifest, Problem
@@ -24,7 +24,7 @@ from .state import read_text
 _RIVALS = ("kcare", "kpatch", "ksplice")
 
 
-def _file(path: str) -> Optional[Problem]:
+def _file(path: str) -> Problem | None:
     try:
         status = os.stat(path)
     except OSError as error:
@@ -34,7 +34,7 @@ def _file(path: str) -> Optional[Problem]:
     return None
 
 
-def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Optional[Problem]:
+def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Problem | None:
     locked = kernels.lockdown(paths)
     if not (kernels.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
         return None
@@ -46,7 +46,7 @@ def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Optional
     return problem("module-unsigned", module=module.name, why=why)
 
 
-def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple[Problem, ...], str]:
+def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> tuple[tuple[Problem, ...], str]:
     """Findings about the module file ``wanted``, and its build id ("" when it has none)."""
     fault = _file(wanted.path)
     if fault is not None:
@@ -55,7 +55,7 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple
         info = read_module(wanted.path)
     except ModuleError as error:
         return (problem("module-unusable", path=wanted.path, why=error),), ""
-    found: List[Problem] = []
+    found: list[Problem] = []
     if not wanted.digest:
         found.append(problem("module-unchecked", path=wanted.path))
     elif info.sha256 != wanted.digest:
@@ -80,7 +80,7 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> Tuple[Tuple
 
 def _against_manifest(
     kernel: Kernel, wanted: InstalledModule, told: Manifest, info: ModInfo
-) -> List[Problem]:
+) -> list[Problem]:
     found = []
     if told.build_id != info.build_id:
         found.append(
@@ -100,14 +100,14 @@ def _against_manifest(
     return found
 
 
-def _targets(paths: Paths, told: Manifest) -> List[Problem]:
+def _targets(paths: Paths, told: Manifest) -> list[Problem]:
     """A target module that is not loaded is no fault: the kernel patches it when it arrives."""
     objects = sorted({function.object for function in told.functions} - {"vmlinux"})
     absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
     return [problem("target-pending", module=told.module, targets=", ".join(absent))] if absent else []
 
 
-def rivals(paths: Paths) -> List[str]:
+def rivals(paths: Paths) -> list[str]:
     """Other live-patching products whose modules are in the kernel."""
     try:
         names = os.listdir(paths.modules)
@@ -116,7 +116,7 @@ def rivals(paths: Paths) -> List[str]:
     return sorted(n for n in names if n in _RIVALS or n.startswith(("ksplice_", "kcare_")))
 
 
-def host(paths: Paths) -> Tuple[Problem, ...]:
+def host(paths: Paths) -> tuple[Problem, ...]:
     """Findings about the host, whichever module is to be loaded."""
     found = [problem("rival-product", rival=name) for name in rivals(paths)]
     if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
@@ -126,7 +126,7 @@ def host(paths: Paths) -> Tuple[Problem, ...]:
     return tuple(found)
 
 
-def busy(paths: Paths) -> Optional[Problem]:
+def busy(paths: Paths) -> Problem | None:
     """The finding that another patch's transition is under way, or None."""
     name = klp.transition(paths)
     if not name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from collections.abc import Iterator, Sequence
 
 from ..messages import problem
 from ..model import LoadedPatch, Manifest, Problem
@@ -27,10 +27,10 @@ _TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
 _HANDLER = re.compile(r"[\w.]*(?:bpf_trampoline|fprobe)[\w.]*")
 
 
-def on_functions(paths: Paths, told: Union[Manifest, LoadedPatch]) -> List[Problem]:
+def on_functions(paths: Paths, told: Manifest | LoadedPatch) -> list[Problem]:
     """A warning for each function that ``told`` replaces and somebody else probes or traces now."""
-    names: Set[str] = {function.name for function in told.functions}
-    probes: Dict[str, str] = {}
+    names: set[str] = {function.name for function in told.functions}
+    probes: dict[str, str] = {}
     for name, probe in _kprobes(paths):
         if name in names:
             probes.setdefault(name, probe)
@@ -41,9 +41,9 @@ def on_functions(paths: Paths, told: Union[Manifest, LoadedPatch]) -> List[Probl
     return [problem("function-probed", function=name, probe=probe) for name, probe in probes.items()]
 
 
-def _kprobes(paths: Paths) -> Iterator[Tuple[str, str]]:
+def _kprobes(paths: Paths) -> Iterator[tuple[str, str]]:
     """Function and description of every kprobe, with the name it was given where it has one."""
-    events: Dict[Tuple[str, int], str] = {}
+    events: dict[tuple[str, int], str] = {}
     for match in map(_EVENT.match, _lines(paths, _TRACEFS, "kprobe_events")):
         if match:
             name, offset = match.group(2), int(match.group(3) or 0)
@@ -70,7 +70,7 @@ def _tracer(line: str) -> str:
     return f"{kind}: {line}"
 
 
-def _lines(paths: Paths, folders: Tuple[str, ...], name: str) -> List[str]:
+def _lines(paths: Paths, folders: tuple[str, ...], name: str) -> list[str]:
     """The lines of the first of these files that holds any."""
     for folder in folders:
         data = read_bytes(paths.at(f"{folder}/{name}"), MAX_BYTES)
@@ -79,7 +79,7 @@ def _lines(paths: Paths, folders: Tuple[str, ...], name: str) -> List[str]:
     return []
 
 
-def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
+def _traced(paths: Paths) -> list[tuple[str, int, str, str]]:
     rows = []
     for line in _lines(paths, _TRACEFS, "enabled_functions"):
         match = _TRACED.match(line)
@@ -89,7 +89,7 @@ def _traced(paths: Paths) -> List[Tuple[str, int, str, str]]:
     return rows
 
 
-def redirected(paths: Paths) -> Optional[Set[str]]:
+def redirected(paths: Paths) -> set[str] | None:
     """The functions that ftrace redirects to a live patch now.
 
     None where tracefs cannot be read, or holds so much that only a part of it was.
@@ -102,7 +102,7 @@ def redirected(paths: Paths) -> Optional[Set[str]]:
     return {name for name, _, flags, _ in rows if "I" in flags}
 
 
-def not_redirected(paths: Paths, modules: Sequence[str]) -> List[str]:
+def not_redirected(paths: Paths, modules: Sequence[str]) -> list[str]:
     """The functions of ``modules``, OBJECT/FUNCTION, that sysfs calls patched and ftrace does not redirect.
 
     None where ``redirected`` knows nothing.

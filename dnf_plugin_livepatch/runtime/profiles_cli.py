@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, Dict, Iterable, List, Protocol, Sequence, TextIO, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TextIO
 
 from .. import manifest, messages, profiles
 from ..model import Problem
@@ -51,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     list_parser.set_defaults(run=show)
 
 
-def _load(context: Context) -> Tuple[profiles.Profile, ...]:
+def _load(context: Context) -> tuple[profiles.Profile, ...]:
     found, faults = profiles.load(context.paths.profile_dirs)
     for fault in faults:
         print(f"livepatch: {_clean(messages.problem('profile-fault', fault=fault).text)}", file=sys.stderr)
@@ -62,13 +63,13 @@ def _clean(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def capabilities(columns: Sequence[str]) -> Tuple[List[str], List[str]]:
+def capabilities(columns: Sequence[str]) -> tuple[list[str], list[str]]:
     """Provides and Requires in the columns behind a NEVRA.
 
     Two columns are Provides and Requires. In a single one they may be mixed: ``kernel-uname-r`` is then
     a requirement, since only kernels provide it, and so is what follows an item ``requires:``.
     """
-    found: Tuple[List[str], List[str]] = ([], [])
+    found: tuple[list[str], list[str]] = ([], [])
     for number, column in enumerate(columns[:2]):
         where = number
         for item in column.split(","):
@@ -82,11 +83,11 @@ def capabilities(columns: Sequence[str]) -> Tuple[List[str], List[str]]:
     return found
 
 
-def judge(line: str, rules: Iterable[profiles.Profile]) -> Dict[str, Any]:
+def judge(line: str, rules: Iterable[profiles.Profile]) -> dict[str, Any]:
     """The JSON object for one line of input."""
     text, *columns = line.split("\t")
     text = text.strip()
-    told: Tuple[profiles.Match, ...]
+    told: tuple[profiles.Match, ...]
     if len(line) > MAX_LINE:
         told = (profiles.Match("", "", "not-a-live-patch", f"a line of more than {MAX_LINE} characters"),)
     else:
@@ -95,7 +96,7 @@ def judge(line: str, rules: Iterable[profiles.Profile]) -> Dict[str, Any]:
         except ValueError as error:
             told = (profiles.Match("", "", "not-a-live-patch", f"not a NEVRA: {error}"),)
     first = told[0]
-    answer: Dict[str, Any] = {
+    answer: dict[str, Any] = {
         "nevra": _clean(text[:MAX_ITEM]),
         "profile": first.profile or None,
         "kernel_release": first.kernel_release or None,
@@ -183,7 +184,7 @@ def show(context: Context) -> int:
     return 0
 
 
-def problems(paths: Paths) -> Tuple[Problem, ...]:
+def problems(paths: Paths) -> tuple[Problem, ...]:
     """What is wrong with the profiles of this host: faults in the files, and files that others may write."""
     found, faults = profiles.load(paths.profile_dirs)
     told = [messages.problem("profile-fault", fault=fault) for fault in faults]

@@ -7,7 +7,8 @@ Whatever they do, stay in the kernel's uninterruptible sleep or leave children b
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,8 +24,8 @@ class Unusable(Exception):
 
 
 def run(
-    argv: Sequence[str], timeout: float, environment: Optional[Mapping[str, str]] = None, whole: bool = True
-) -> Tuple[int, str]:
+    argv: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None, whole: bool = True
+) -> tuple[int, str]:
     """Exit code of ``argv`` and what it wrote, errors too; ``timeout`` is in seconds.
 
     Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
@@ -52,7 +53,7 @@ def run(
     return child.returncode, data.decode("utf-8", "replace")
 
 
-def _read(child: "subprocess.Popen[bytes]", name: str, timeout: float, whole: bool) -> bytes:
+def _read(child: subprocess.Popen[bytes], name: str, timeout: float, whole: bool) -> bytes:
     """What the child wrote until it ended. Raises Unusable while it may be running still."""
     import selectors
     import time
@@ -80,7 +81,7 @@ def _read(child: "subprocess.Popen[bytes]", name: str, timeout: float, whole: bo
     return data
 
 
-def _kill(child: "subprocess.Popen[bytes]") -> str:
+def _kill(child: subprocess.Popen[bytes]) -> str:
     """End the child and its group; what to add to the failure when even that does not end it."""
     import signal
     import subprocess

@@ -7,7 +7,8 @@ that fixes it is installed, otherwise a fleet tool that obeys would reboot the h
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
 from ..model import CveState
@@ -25,10 +26,10 @@ class Advice(NamedTuple):
 
     code: int
     text: str
-    reasons: Tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
-def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> Tuple[CveState, ...]:
+def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
     """Those of ``rows``, ascending by ``fixed_in``, that a boot into the kernel build ``evr`` closes."""
     builds = [row.fixed_in for row in rows]
     if evr in builds:
@@ -37,7 +38,7 @@ def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> Tuple[Cve
     return tuple(row for row in rows if compare(row.fixed_in, evr) <= 0)
 
 
-def stuck(report: Report) -> List[str]:
+def stuck(report: Report) -> list[str]:
     """Why the live patch that should be in force can only be by a reboot; each a text."""
     found = [problem.text.rstrip(".") for problem in report.problems if problem.id in NEEDS_BOOT]
     # Where others load a module of that name, they would do so again after a reboot.
@@ -59,7 +60,7 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     unclosed = [row for row in rows if row.state != CLOSED_LIVE]
     fixed = {row.cve for row in closed_by(rows, newer, compare)} if newer else set()
     helped = [row.cve for row in unclosed if row.cve in fixed]
-    reasons: List[str] = []
+    reasons: list[str] = []
     if helped:
         reasons.append(f"{_cves(len(helped))} closed by the installed kernel {newer}")
     patch = stuck(report)
@@ -94,7 +95,7 @@ def _cves(number: int) -> str:
     return f"{number} kernel CVE" + ("s" if number != 1 else "")
 
 
-def newest(builds: Sequence[Tuple[str, str]], package: str, compare: Compare) -> str:
+def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:
     """The newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
 
     ``builds`` are (name, EVR), ascending by EVR; rpm's comparison is asked only where the running kernel's

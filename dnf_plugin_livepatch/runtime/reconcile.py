@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence
+from typing import TYPE_CHECKING, Callable
 
 from ..config import Config
 from ..config import read as read_config
@@ -62,7 +63,7 @@ def _result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
     return empty._replace(**fields)  # type: ignore[arg-type]
 
 
-def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> Optional[ReconcileResult]:
+def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | None:
     """The last answer once more, when it was a good one and nothing has changed since; else None."""
     last = request.read_result(paths)
     if last is None or not last.ok or last.skipped or last.boot_id != kernel.boot_id:
@@ -73,7 +74,7 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> Optional[Reconcile
 
 
 def _work(
-    paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Optional[Progress]
+    paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
     from .. import profiles
     from . import adopt, converge, desired, guard, installed, rpmlock, switches
@@ -83,7 +84,7 @@ def _work(
     for fault in faults:
         run.add(problem("profile-fault", fault=fault))
     choice = desired.Choice(None, False, ())
-    build_ids: Dict[str, str] = {}
+    build_ids: dict[str, str] = {}
     database = installed.folder(paths)
     before = off = ""
     try:
@@ -146,7 +147,7 @@ def _work(
     return result
 
 
-def _outside(run: "Run", rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> "Outside":
+def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> Outside:
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
     from . import converge, external, guard, notices
 
@@ -188,7 +189,7 @@ def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:
 
 
 def reconcile(
-    paths: Paths, config: Config, force: bool = False, progress: Optional[Progress] = None
+    paths: Paths, config: Config, force: bool = False, progress: Progress | None = None
 ) -> ReconcileResult:
     """Converge, verify, and write ``result.json``. Raises Refused when it cannot even begin.
 
@@ -217,7 +218,7 @@ def reconcile(
 
 
 def unload(
-    paths: Paths, config: Config, module: str, this_boot: bool = False, progress: Optional[Progress] = None
+    paths: Paths, config: Config, module: str, this_boot: bool = False, progress: Progress | None = None
 ) -> ReconcileResult:
     """Take the set that ``module`` belongs to out of the kernel, and keep it out.
 
@@ -239,7 +240,7 @@ def unload(
     return reconcile(paths, config, False, progress)
 
 
-def main(arguments: "list[str]", tell: Callable[[str], None] = print) -> int:
+def main(arguments: list[str], tell: Callable[[str], None] = print) -> int:
     """Run once without options, as a child of ``request.ask`` does where systemd is missing."""
     paths = Paths(arguments[0] if arguments else "/")
     try:

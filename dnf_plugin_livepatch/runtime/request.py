@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from ..config import Config
 from ..model import Action, InForce, Problem, ReconcileResult
@@ -37,7 +37,7 @@ def request(paths: Paths) -> str:
     return stamp
 
 
-def dump(result: ReconcileResult) -> Dict[str, Any]:
+def dump(result: ReconcileResult) -> dict[str, Any]:
     """``result`` as the object that ``result.json`` and ``--json`` show, without the schema number."""
     data = result._asdict()
     for name in ("in_force", "actions", "problems"):
@@ -63,20 +63,20 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _rows(data: Dict[str, Any], name: str) -> List[Dict[str, Any]]:
+def _rows(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
     rows = data.get(name, [])
     if not isinstance(rows, list) or len(rows) > 4096 or not all(isinstance(row, dict) for row in rows):
         raise state.Broken(f"result.json: {name} is no list of objects")
     return rows
 
 
-def _texts(value: object) -> Tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > 4096:
         raise state.Broken("result.json: cves is no list")
     return tuple(_text(item) for item in value)
 
 
-def load(data: Dict[str, Any]) -> ReconcileResult:
+def load(data: dict[str, Any]) -> ReconcileResult:
     """The result in ``data``. Raises Broken unless every field is what it should be."""
     if not isinstance(data.get("ok"), bool):
         raise state.Broken("result.json: ok is neither true nor false")
@@ -118,7 +118,7 @@ def load(data: Dict[str, Any]) -> ReconcileResult:
     )
 
 
-def read_result(paths: Paths) -> Optional[ReconcileResult]:
+def read_result(paths: Paths) -> ReconcileResult | None:
     """The last result of this boot; None when there is none or it cannot be trusted."""
     try:
         data = state.read_json(paths.result)
@@ -127,7 +127,7 @@ def read_result(paths: Paths) -> Optional[ReconcileResult]:
         return None
 
 
-def _answer(paths: Paths, stamp: str) -> Optional[ReconcileResult]:
+def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
     # A run that began before this stamp goes round once more, so only an equal stamp is the answer;
     # a later caller's stamp answers this one too: it was written after it.
     result = read_result(paths)
@@ -139,14 +139,14 @@ def _answer(paths: Paths, stamp: str) -> Optional[ReconcileResult]:
         return None
 
 
-def command(paths: Paths) -> List[str]:
+def command(paths: Paths) -> list[str]:
     """The argv that has reconcile run and ends when it did; without systemd that is the program itself."""
     if os.path.isdir(paths.at("/run/systemd/system")):
         return ["systemctl", "start", UNIT]
     return [sys.executable, "-m", "dnf_plugin_livepatch.runtime.reconcile", paths.root]
 
 
-def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Optional[ReconcileResult]:
+def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> ReconcileResult | None:
     """Ask for a reconcile and wait for its answer, at most ``timeout`` seconds; None when none came.
 
     An interrupt (Ctrl-C) passes through to the caller; the run goes on without it. Raises OSError
@@ -169,7 +169,7 @@ def ask(paths: Paths, timeout: float, progress: Optional[Progress] = None) -> Op
         request(paths)
 
 
-def _start(paths: Paths, end: float, progress: Optional[Progress]) -> Optional[int]:
+def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
     """Start a run, or join the one under way; its status, None when it has not ended by ``end``."""
     import subprocess
 

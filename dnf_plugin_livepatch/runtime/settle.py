@@ -9,7 +9,6 @@ health checks, where they could not be asked when it was loaded.
 from __future__ import annotations
 
 import sys
-from typing import List, Tuple
 
 from ..config import Config
 from ..config import read as read_config
@@ -18,12 +17,12 @@ from . import evidence, guard, health, journal, klp, state, timers
 from . import kernel as kernels
 
 
-def check(paths: Paths, config: Config) -> Tuple[List[str], List[str], bool]:
+def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
     boot_id, uptime = kernels.boot_id(paths), kernels.uptime(paths)
-    good: List[str] = []
-    bad: List[Tuple[str, str]] = []
-    worse: List[Tuple[str, int]] = []
+    good: list[str] = []
+    bad: list[tuple[str, str]] = []
+    worse: list[tuple[str, int]] = []
     waiting = False
     taint = kernels.taint(paths) & sum(kernels.TROUBLE)
     for nevra, record in guard.read(paths).records.items():

@@ -8,7 +8,7 @@ The layout is that of the kernel's ``struct module_signature`` behind a PKCS#7 m
 from __future__ import annotations
 
 import struct
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 from ..paths import Paths
 from .state import read_bytes
@@ -35,9 +35,9 @@ class Signer(NamedTuple):
         return f"{self.name or 'unnamed'} ({self.number or 'no number'})"
 
 
-def _items(data: bytes) -> List[Tuple[int, bytes]]:
+def _items(data: bytes) -> list[tuple[int, bytes]]:
     """The DER values in ``data``: (tag, content). What is cut short or too much is left out."""
-    found: List[Tuple[int, bytes]] = []
+    found: list[tuple[int, bytes]] = []
     at = 0
     while at + 2 <= len(data) and len(found) < _MAX_ITEMS:
         tag, size, at = data[at], data[at + 1], at + 2

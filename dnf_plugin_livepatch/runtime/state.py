@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
 
 #: Called before and after every call that changes the host, with a name for it. Fault-injection
 #: tests set it; nothing else does.
-hook: Optional[Callable[[str], None]] = None
+hook: Callable[[str], None] | None = None
 
 
 class Broken(ValueError):
@@ -62,7 +62,7 @@ def read_text(path: str, limit: int = 65536) -> str:
     return read_bytes(path, limit).decode("utf-8", "replace").strip()
 
 
-def read_json(path: str, limit: int = MAX_BYTES) -> Optional[Dict[str, Any]]:
+def read_json(path: str, limit: int = MAX_BYTES) -> dict[str, Any] | None:
     """The object in ``path``, or None when there is no such file. Raises Broken for anything else."""
     try:
         size = os.stat(path).st_size
@@ -136,7 +136,7 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
     sync_dir(folder)
 
 
-def write_json(path: str, data: Dict[str, Any]) -> None:
+def write_json(path: str, data: dict[str, Any]) -> None:
     """Put ``data`` with the schema number at ``path`` as ``write_bytes`` does."""
     text = json.dumps({"schema": SCHEMA, **data}, indent=1, sort_keys=True) + "\n"
     write_bytes(path, text.encode("utf-8"))

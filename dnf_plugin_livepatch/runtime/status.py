@@ -7,18 +7,10 @@ no privileges, no repository and no dnf. ``judge`` is the pure part.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
-    Container,
-    Dict,
-    FrozenSet,
-    Iterable,
-    List,
-    Mapping,
     NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
 )
 
 from .. import exposure as exposures
@@ -66,11 +58,11 @@ class PatchRow(NamedTuple):
     owner: str
     installed: bool
     loaded: bool
-    enabled: Optional[bool]
-    transition: Optional[bool]
+    enabled: bool | None
+    transition: bool | None
     in_force: bool
     build_id: str
-    cves: Tuple[str, ...]
+    cves: tuple[str, ...]
     state: str
     reason: str = ""
 
@@ -89,21 +81,21 @@ class Report(NamedTuple):
     kernel: Kernel
     inputs: Inputs
     exposure: Exposure
-    beyond: Tuple[CveState, ...]
-    patches: Tuple[PatchRow, ...]
-    loaded: Tuple[LoadedPatch, ...]
-    modules: Tuple[InstalledModule, ...]
-    kernels: Tuple[Tuple[str, str], ...]
-    core: Tuple[Tuple[str, int], ...]
+    beyond: tuple[CveState, ...]
+    patches: tuple[PatchRow, ...]
+    loaded: tuple[LoadedPatch, ...]
+    modules: tuple[InstalledModule, ...]
+    kernels: tuple[tuple[str, str], ...]
+    core: tuple[tuple[str, int], ...]
     installed_known: bool
     state: str
     support_end: str
-    days_left: Optional[int]
+    days_left: int | None
     retry: str
     skipped: str
-    problems: Tuple[Problem, ...]
+    problems: tuple[Problem, ...]
 
-    def rows(self, state: str) -> Tuple[CveState, ...]:
+    def rows(self, state: str) -> tuple[CveState, ...]:
         """The CVEs in ``state``, worst severity first."""
         found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
         return tuple(sorted(found, key=lambda row: (-exposures.rank(row.severity), row.cve)))
@@ -115,13 +107,13 @@ class Guarded(NamedTuple):
     packages that the administrator blocked: nobody expects them in force."""
 
     blocked: Mapping[str, str] = {}
-    held: FrozenSet[str] = frozenset()
+    held: frozenset[str] = frozenset()
     ours: Mapping[str, str] = {}
     retry: str = ""
-    accepted: FrozenSet[str] = frozenset()
+    accepted: frozenset[str] = frozenset()
 
 
-def patch_state(package: str, module: InstalledModule, live: Optional[LoadedPatch], guarded: Guarded) -> str:
+def patch_state(package: str, module: InstalledModule, live: LoadedPatch | None, guarded: Guarded) -> str:
     """The state of one installed module, as sysfs shows it now."""
     if live is None:
         return BLOCKED if package in guarded.blocked else HELD if package in guarded.held else NOT_LOADED
@@ -137,9 +129,9 @@ def patch_state(package: str, module: InstalledModule, live: Optional[LoadedPatc
 def _installed_row(
     patch: InstalledPatch,
     module: InstalledModule,
-    live: Optional[LoadedPatch],
+    live: LoadedPatch | None,
     guarded: Guarded,
-    cover: Mapping[str, Tuple[str, ...]],
+    cover: Mapping[str, tuple[str, ...]],
 ) -> PatchRow:
     package = str(patch.nevra)
     state = patch_state(package, module, live, guarded)
@@ -161,13 +153,13 @@ def _installed_row(
     )
 
 
-def _parts(patch: InstalledPatch, rows: Sequence[PatchRow]) -> List[PatchRow]:
+def _parts(patch: InstalledPatch, rows: Sequence[PatchRow]) -> list[PatchRow]:
     """Of a set that is only partly in force, a part closes what its own manifest says, no more."""
     told = [module.manifest.cves if module.manifest is not None else () for module in patch.modules]
     return [row._replace(cves=cves) if row.in_force else row for row, cves in zip(rows, told)]
 
 
-def _loaded_row(live: LoadedPatch, fact: Optional[InForce], guarded: Guarded) -> PatchRow:
+def _loaded_row(live: LoadedPatch, fact: InForce | None, guarded: Guarded) -> PatchRow:
     ours = live.module in guarded.ours
     at_rest = live.enabled and not live.transition
     state = IN_FORCE if ours else FOREIGN
@@ -190,8 +182,8 @@ def _loaded_row(live: LoadedPatch, fact: Optional[InForce], guarded: Guarded) ->
 
 
 def _take(
-    live: Dict[str, LoadedPatch], patch: InstalledPatch, module: InstalledModule, guarded: Guarded
-) -> Optional[LoadedPatch]:
+    live: dict[str, LoadedPatch], patch: InstalledPatch, module: InstalledModule, guarded: Guarded
+) -> LoadedPatch | None:
     """Take what is loaded of ``module`` out of ``live``.
 
     Another build of that name is in a patch's way. Where the patch is to stay out anyway it is what came in
@@ -208,16 +200,16 @@ def patch_rows(
     installed: Sequence[InstalledPatch],
     loaded: Sequence[LoadedPatch],
     guarded: Guarded,
-    cover: Mapping[str, Tuple[str, ...]],
+    cover: Mapping[str, tuple[str, ...]],
     known: Mapping[str, InForce],
-) -> Tuple[PatchRow, ...]:
+) -> tuple[PatchRow, ...]:
     """One row for each installed module, then one for each loaded one that no package has.
 
     ``known`` is what reconcile verified in this boot, by module: it still tells the CVEs of a patch
     whose package is gone while it stays loaded.
     """
     live = {patch.module: patch for patch in loaded}
-    rows: List[PatchRow] = []
+    rows: list[PatchRow] = []
     for patch in installed:
         if not patch.modules:
             kind = SUBSCRIPTION if patch.kind == "empty" else NOT_LOADED
@@ -234,9 +226,9 @@ def patch_rows(
     return tuple(rows)
 
 
-def unfixable(installed: Iterable[InstalledPatch]) -> Tuple[Unfixable, ...]:
+def unfixable(installed: Iterable[InstalledPatch]) -> tuple[Unfixable, ...]:
     """What the installed patches say no live patch can close."""
-    found: List[Unfixable] = []
+    found: list[Unfixable] = []
     for patch in installed:
         found.extend(patch.unfixable)
         for module in patch.modules:
@@ -245,7 +237,7 @@ def unfixable(installed: Iterable[InstalledPatch]) -> Tuple[Unfixable, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> Tuple[CveState, ...]:
+def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> tuple[CveState, ...]:
     """What the patches in force close although no advisory above the running kernel lists it."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
@@ -289,7 +281,7 @@ def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
     return inputs.support_end or max(ends, default="") or inputs.window_end
 
 
-def _result(paths: Paths, kernel: Kernel) -> Optional[ReconcileResult]:
+def _result(paths: Paths, kernel: Kernel) -> ReconcileResult | None:
     from . import request
 
     result = request.read_result(paths)
@@ -310,7 +302,7 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     return exposures.aged(inputs, now, oldest)
 
 
-def _guarded(paths: Paths, boot_id: str, stock: "inventory.Inventory") -> Tuple[Guarded, str]:
+def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:
     from . import guard, state
 
     try:
@@ -336,15 +328,15 @@ class Look(NamedTuple):
     ``guard_fault`` is why the guard's file told nothing, "" when it did. ``told`` is what dnf runs found.
     """
 
-    stock: "inventory.Inventory"
-    loaded: Tuple[LoadedPatch, ...]
-    rows: Tuple[PatchRow, ...]
+    stock: inventory.Inventory
+    loaded: tuple[LoadedPatch, ...]
+    rows: tuple[PatchRow, ...]
     guarded: Guarded
     guard_fault: str
-    told: "notices.Notices"
+    told: notices.Notices
 
     @property
-    def in_force(self) -> Tuple[InForce, ...]:
+    def in_force(self) -> tuple[InForce, ...]:
         """The patches verified in force, for ``exposure.compute``.
 
         One that closes nothing goes without its package: a part of a set may not claim the whole set's CVEs.
@@ -353,7 +345,7 @@ class Look(NamedTuple):
         return tuple(InForce(row.module, row.package if row.cves else "", row.cves) for row in rows)
 
     @property
-    def missing(self) -> Tuple[str, ...]:
+    def missing(self) -> tuple[str, ...]:
         """The installed packages that should be in force and are not."""
         names = (row.package for row in self.rows if row.installed and row.state in MISSING)
         return tuple(dict.fromkeys(names))
@@ -362,8 +354,8 @@ class Look(NamedTuple):
 def look(
     paths: Paths,
     kernel: Kernel,
-    cover: Iterable[Tuple[str, Tuple[str, ...]]],
-    result: Optional[ReconcileResult] = None,
+    cover: Iterable[tuple[str, tuple[str, ...]]],
+    result: ReconcileResult | None = None,
     withdrawn_go: bool = False,
 ) -> Look:
     """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any.
@@ -397,8 +389,8 @@ def _outside(
     kernel: Kernel,
     patches: Sequence[InstalledPatch],
     guarded: Guarded,
-    cover: Mapping[str, Tuple[str, ...]],
-) -> Tuple[PatchRow, ...]:
+    cover: Mapping[str, tuple[str, ...]],
+) -> tuple[PatchRow, ...]:
     """The patches that vendors' own clients load, by what those say now."""
     from .. import profiles
     from . import external
@@ -430,7 +422,7 @@ def _outside(
     return tuple(found)
 
 
-def _noticed(seen: Look, release: str) -> List[Problem]:
+def _noticed(seen: Look, release: str) -> list[Problem]:
     """What dnf runs left to be told: patches in force that were withdrawn, a held kernel update."""
     withdrawn = dict(seen.told.withdrawn)
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)

@@ -7,7 +7,8 @@ SUSE's is LIVEPATCH=never in /etc/sysconfig/livepatching. A profile names its fi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..model import InstalledPatch
 from ..paths import Paths
@@ -24,7 +25,7 @@ def mode(word: str) -> str:
     return "" if word == "load" else f"mode = {word} in livepatch.conf"
 
 
-def off(paths: Paths, rules: "Iterable[Profile]", patches: Sequence[InstalledPatch]) -> str:
+def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
     """What switches off the loading of ``patches``, newest first: VARIABLE=VALUE and its file; or ""."""
     counted = {patch.profile for patch in patches[:1]}
     for rule in rules:

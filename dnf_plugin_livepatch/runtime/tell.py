@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Dict, Tuple
+from typing import TYPE_CHECKING
 
 from ..exposure import CLOSED_LIVE
 from . import reboot, status, views
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOT_IN_FORCE = 5
 
 
-def look(context: Context) -> Tuple[status.Report, reboot.Advice]:
+def look(context: Context) -> tuple[status.Report, reboot.Advice]:
     """The Report of this host and the reboot advice that follows from it."""
     report = status.gather(context.paths, context.settings, context.faults)
     started = reboot.boot_time(context.paths)
@@ -26,7 +26,7 @@ def look(context: Context) -> Tuple[status.Report, reboot.Advice]:
     return report, reboot.advise(report, newer, updated, compare)
 
 
-def _manifest_functions(report: status.Report) -> Dict[str, Tuple[Tuple[str, str], ...]]:
+def _manifest_functions(report: status.Report) -> dict[str, tuple[tuple[str, str], ...]]:
     return {
         module.name: tuple((f.object, f.name) for f in module.manifest.functions)
         for module in report.modules

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, Iterable, List, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 from ..model import Unfixable
 from ..paths import Paths
@@ -24,17 +25,17 @@ _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
 _IN_BRACES = re.compile(r"\{(CVE-[0-9][^{}\n]{0,4000})\}")
 _UNFIXABLE = re.compile(r"\s{0,8}\\?!\s{0,8}(CVE-[0-9]{4}-[0-9]{4,19})(?![0-9])[:\s]{0,8}(.{0,1000})")
 
-Told = Tuple[Tuple[str, ...], Tuple[Unfixable, ...]]
+Told = tuple[tuple[str, ...], tuple[Unfixable, ...]]
 
 
-def _unique(cves: Iterable[str]) -> Tuple[str, ...]:
+def _unique(cves: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cves))[:MAX_CVES]
 
 
 def of_description(text: str) -> Told:
     """Fixed and unfixable CVEs of an Azure Linux description; one CVE a line, marked at its start."""
-    fixed: List[str] = []
-    unfixable: Dict[str, Unfixable] = {}
+    fixed: list[str] = []
+    unfixable: dict[str, Unfixable] = {}
     for line in text[:MAX_TEXT].splitlines():
         found = _UNFIXABLE.match(line)
         if found:
@@ -56,7 +57,7 @@ def of_info(texts: Iterable[str]) -> Told:
     return _unique(cve for text in texts for cve in _CVE.findall(text[:MAX_TEXT])), ()
 
 
-def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> List[str]:
+def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> list[str]:
     """What is in the package's own CVE files of its modules; the rest of the name is the srcversion."""
     folder, _, pattern = profile.info.rpartition("/")
     starts = {pattern.partition("{srcversion}")[0].replace("{module}", module) for module in modules}

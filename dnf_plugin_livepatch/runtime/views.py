@@ -6,7 +6,8 @@ Colour only underlines what the words say already. The JSON objects are describe
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .. import exposure as exposures
 from ..model import CveState, LoadedPatch
@@ -40,7 +41,7 @@ def paint(text: str, code: str, colour: bool) -> str:
     return f"\033[{code}m{text}\033[0m" if colour and code else text
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> List[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows under their head, columns aligned."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -83,7 +84,7 @@ def next_action(report: Report, advice: Advice) -> str:
     return "systemctl reboot" if advice.code == 101 else ""
 
 
-def _cve_lines(rows: Sequence[CveState], most: int = 8) -> List[str]:
+def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
     lines = []
     for row in rows[:most]:
         words = [row.cve, row.severity or "-", row.advisory]
@@ -95,7 +96,7 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> List[str]:
     return lines
 
 
-def status_text(report: Report, advice: Advice, colour: bool) -> List[str]:
+def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     """What ``livepatch status`` prints."""
     lines = [
         "State          : " + paint(_state(report), _COLOURS[report.state], colour),
@@ -154,13 +155,13 @@ def _support(report: Report) -> str:
     return f"until {report.support_end[:10]}{left}"
 
 
-def _cve(row: CveState) -> Dict[str, Any]:
-    data: Dict[str, Any] = dict(row._asdict())
+def _cve(row: CveState) -> dict[str, Any]:
+    data: dict[str, Any] = dict(row._asdict())
     del data["state"]  # the list it stands in says it
     return data
 
 
-def exposure_json(report: Report) -> Dict[str, Any]:
+def exposure_json(report: Report) -> dict[str, Any]:
     """The ``exposure`` object of status and cves."""
     return {
         "quality": report.exposure.quality,
@@ -172,12 +173,12 @@ def exposure_json(report: Report) -> Dict[str, Any]:
     }
 
 
-def patches_json(report: Report) -> List[Dict[str, Any]]:
+def patches_json(report: Report) -> list[dict[str, Any]]:
     """The ``patches`` list of status and list."""
     return [{**row._asdict(), "cves": list(row.cves)} for row in report.patches]
 
 
-def body(report: Report, advice: Advice) -> Dict[str, Any]:
+def body(report: Report, advice: Advice) -> dict[str, Any]:
     """What ``livepatch status --json`` prints, but for the schema number."""
     kernel = report.kernel
     return {
@@ -199,13 +200,13 @@ def body(report: Report, advice: Advice) -> Dict[str, Any]:
     }
 
 
-def reboot_json(advice: Advice) -> Dict[str, Any]:
+def reboot_json(advice: Advice) -> dict[str, Any]:
     """The ``reboot`` object: ``needed`` is None when that is not known."""
     needed = None if advice.code == 102 else advice.code != 0
     return {"needed": needed, "code": advice.code, "reasons": list(advice.reasons)}
 
 
-def cves_text(report: Report, colour: bool, width: int = 0) -> List[str]:
+def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
     """What ``livepatch cves`` prints: one row for each CVE, the open ones first.
 
     The column of the dates is left out where the table would be wider than ``width``, if that is not 0.
@@ -213,7 +214,7 @@ def cves_text(report: Report, colour: bool, width: int = 0) -> List[str]:
     order = (exposures.OPEN, exposures.REBOOT_ONLY, exposures.CLOSED_LIVE)
     rows = [row for state in order for row in report.rows(state)]
     exact = report.exposure.quality == exposures.EXACT
-    lines: List[str] = []
+    lines: list[str] = []
     if rows:
         names = ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "UPDATED", "BY")
         cells = [
@@ -238,12 +239,12 @@ def cves_text(report: Report, colour: bool, width: int = 0) -> List[str]:
 
 def _without(
     column: int, head: Sequence[str], rows: Iterable[Sequence[str]]
-) -> "Tuple[Sequence[str], List[Sequence[str]]]":
+) -> tuple[Sequence[str], list[Sequence[str]]]:
     cut = [(*row[:column], *row[column + 1 :]) for row in (head, *rows)]
     return cut[0], list(cut[1:])
 
 
-def list_text(report: Report) -> List[str]:
+def list_text(report: Report) -> list[str]:
     """What ``livepatch list`` prints: one row for each live patch."""
     if not report.patches:
         return ["No live patch is installed or loaded." if report.installed_known else "Not known."]
@@ -258,9 +259,9 @@ def list_text(report: Report) -> List[str]:
 
 def functions(
     loaded: Sequence[LoadedPatch],
-    redirected: "Optional[Set[str]]",
-    declared: Dict[str, Tuple[Tuple[str, str], ...]],
-) -> List[Dict[str, Any]]:
+    redirected: set[str] | None,
+    declared: dict[str, tuple[tuple[str, str], ...]],
+) -> list[dict[str, Any]]:
     """Proof of redirection for each function of each loaded patch.
 
     ``state`` is ``redirected`` when sysfs says so and ftrace does not deny it, else ``not-redirected``.
@@ -268,7 +269,7 @@ def functions(
     that. ``declared`` are (object, function) of each module's manifest: those of an object that is not
     loaded are pending, the kernel patches them when it comes.
     """
-    found: List[Dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for patch in loaded:
         for function in patch.functions:
             patched = patch.enabled and function.object in patch.patched_objects
@@ -301,7 +302,7 @@ def functions(
     return found
 
 
-def functions_text(rows: Sequence[Dict[str, Any]]) -> List[str]:
+def functions_text(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table of ``livepatch status --functions``."""
     said = {None: "not readable", True: "yes", False: "no"}
     return table(

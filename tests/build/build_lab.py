@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import time
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -66,7 +66,7 @@ class Lab(NamedTuple):
         if self.rhel:
             self.inside("keys", "/product/tests/build/keys.sh")
 
-    def timed(self, what: str, argv: List[str]) -> str:
+    def timed(self, what: str, argv: list[str]) -> str:
         """The output of ``argv``, which must succeed; its time goes into the results."""
         start = time.monotonic()
         done = subprocess.run(
@@ -83,15 +83,15 @@ class Lab(NamedTuple):
         """Run ``argv`` in the root."""
         return self.timed(what, [os.path.join(HERE, "inside.sh"), self.root, self.work, *argv])
 
-    def tool(self, what: str, *argv: str) -> "dict[str, object]":
+    def tool(self, what: str, *argv: str) -> dict[str, object]:
         """Run livepatch-rpm in the root, which signs packages where it has keys; its JSON."""
-        more: Tuple[str, ...] = ()
+        more: tuple[str, ...] = ()
         if self.rhel and argv[0] in ("build", "empty"):
             more = ("--rpm-key", "test@example.invalid", "--dist", ".el10_0")
         command = ("python3", "-m", "dnf_plugin_livepatch.rpmtool.cli", argv[0], "--json", *argv[1:], *more)
         return dict(json.loads(self.inside(what, "/usr/bin/env", *KEYS, *command)))
 
-    def build(self, what: str, repo: str, *argv: str) -> "dict[str, object]":
+    def build(self, what: str, repo: str, *argv: str) -> dict[str, object]:
         """A package in the folder ``repo``, made anew."""
         shutil.rmtree(os.path.join(self.work, repo), ignore_errors=True)
         log = "/lpwork/" + what.replace(" ", "-") + ".log"

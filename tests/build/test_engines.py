@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from build_lab import DEVEL, DIFFS, FOREIGN_KEY, GOOD_KEY, KLP, KPATCH, RHEL, SOURCE, TOKEN, TREE, Lab
@@ -19,8 +19,8 @@ class Case(NamedTuple):
 
     engine: str
     lab: Lab
-    first: List[str]
-    second: List[str]
+    first: list[str]
+    second: list[str]
 
 
 CASES = (

@@ -20,7 +20,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 @pytest.fixture
-def host(lab: Lab) -> "Host":
+def host(lab: Lab) -> Host:
     one = lab.host()
     yield one
     one.drop()

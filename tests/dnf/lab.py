@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import createrepo_c
 import rpms
@@ -33,8 +34,8 @@ class Answer(NamedTuple):
     code: int
     out: str
     err: str
-    new: FrozenSet[str]
-    gone: FrozenSet[str]
+    new: frozenset[str]
+    gone: frozenset[str]
 
     @property
     def text(self) -> str:
@@ -45,8 +46,8 @@ class Update(NamedTuple):
     """One advisory of a repository."""
 
     id: str
-    packages: "tuple[rpms.Rpm, ...]"
-    cves: "tuple[str, ...]" = ()
+    packages: tuple[rpms.Rpm, ...]
+    cves: tuple[str, ...] = ()
     type: str = "security"
     severity: str = "Important"
 
@@ -69,7 +70,7 @@ def repository(
     subprocess.run(["modifyrepo_c", path, folder + "/repodata"], check=True, capture_output=True)
 
 
-def _record(update: Update) -> "createrepo_c.UpdateRecord":
+def _record(update: Update) -> createrepo_c.UpdateRecord:
     import datetime
 
     record = createrepo_c.UpdateRecord()
@@ -95,7 +96,7 @@ def _record(update: Update) -> "createrepo_c.UpdateRecord":
 class Host:
     """One machine. What it writes is in ``folder``, which starts as a copy of ``like``'s."""
 
-    def __init__(self, lab: "Lab", folder: str, like: str = "") -> None:
+    def __init__(self, lab: Lab, folder: str, like: str = "") -> None:
         self.lab = lab
         self.folder = folder
         if like:
@@ -136,7 +137,7 @@ class Host:
             text += f"gpgkey=file://{self.lab.key}\nmetadata_expire=0\n{more}\n"
         self.write("/etc/yum.repos.d/lab.repo", text)
 
-    def sh(self, command: str, timeout: float = 120, env: Optional[Dict[str, str]] = None) -> Answer:
+    def sh(self, command: str, timeout: float = 120, env: dict[str, str] | None = None) -> Answer:
         """Run a shell command as root in the host."""
         mount = os.path.join(self.folder, "mnt")
         inner = f"rpm -qa > /root/lab-before; ( {command}\n); code=$?; rpm -qa > /root/lab-after; exit $code"
@@ -196,7 +197,7 @@ class Lab:
         self.base = os.path.join(folder, "base")
         self.count = 0
 
-    def make(self, packages: Iterable[rpms.Rpm], states: "Dict[str, tuple]", base: List[str]) -> None:
+    def make(self, packages: Iterable[rpms.Rpm], states: dict[str, tuple], base: list[str]) -> None:
         """Build everything: ``states`` are (packages, updates[, updateinfo]), ``base`` is installed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
@@ -239,11 +240,11 @@ class Lab:
 
 
 def shared(
-    factory: "pytest.TempPathFactory",
+    factory: pytest.TempPathFactory,
     name: str,
     packages: Iterable[rpms.Rpm],
-    states: "Dict[str, tuple]",
-    base: List[str],
+    states: dict[str, tuple],
+    base: list[str],
 ) -> Lab:
     """The lab ``name``, made once for all workers of pytest-xdist; see ``Lab.make``."""
     root = factory.getbasetemp()
@@ -259,7 +260,7 @@ def shared(
     return made
 
 
-def lines(answer: Answer, prefix: str = "livepatch: ") -> "list[str]":
+def lines(answer: Answer, prefix: str = "livepatch: ") -> list[str]:
     """The lines of the plugin's own in what dnf said."""
     return [line for line in answer.text.splitlines() if line.startswith(prefix)]
 

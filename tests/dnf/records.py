@@ -19,7 +19,7 @@ def stamp(seconds: float = 0) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
 
 
-def told(lab: Lab, state: str, patches: "dict[str, Any]", text: str = "", **kernel: Any) -> str:
+def told(lab: Lab, state: str, patches: dict[str, Any], text: str = "", **kernel: Any) -> str:
     """The name of a state like ``state`` whose record says this of the running kernel's ``patches``."""
     lab.count += 1
     name = f"record-{os.getpid()}-{lab.count}"
@@ -36,11 +36,11 @@ def told(lab: Lab, state: str, patches: "dict[str, Any]", text: str = "", **kern
     return name
 
 
-def rollout(*steps: "tuple[float, int]") -> "dict[str, Any]":
+def rollout(*steps: tuple[float, int]) -> dict[str, Any]:
     """The note of a patch with these steps: (seconds from now, percent)."""
     return {"rollout": [{"since": stamp(when), "percent": percent} for when, percent in steps]}
 
 
-def withdrawn(reason: str = "it oopsed in vfs_read") -> "dict[str, Any]":
+def withdrawn(reason: str = "it oopsed in vfs_read") -> dict[str, Any]:
     """The note of a patch that was taken back an hour ago."""
     return {"withdrawn": {"since": stamp(-3600), "reason": reason}}

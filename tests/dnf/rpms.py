@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import Dict, Iterable, List, NamedTuple, Tuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 ARCH = "x86_64"
 
@@ -25,10 +26,10 @@ class Rpm(NamedTuple):
     name: str
     version: str
     release: str
-    provides: Tuple[str, ...] = ()
-    requires: Tuple[str, ...] = ()
-    other: Tuple[str, ...] = ()
-    files: Tuple[Tuple[str, "str | None"], ...] = ()
+    provides: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    files: tuple[tuple[str, str | None], ...] = ()
     script: str = ""
     arch: str = ARCH
 
@@ -50,7 +51,7 @@ def kernel(number: int) -> Rpm:
     )
 
 
-def manifest(number: int, version: str, cves: Iterable[str]) -> Dict[str, object]:
+def manifest(number: int, version: str, cves: Iterable[str]) -> dict[str, object]:
     """What a live patch says of itself."""
     module = f"livepatch_{number}_{version.replace('-', '_')}"
     return {
@@ -68,15 +69,15 @@ def patch(
     version: str,
     cves: Iterable[str] = (),
     *,
-    requires: "Tuple[str, ...] | None" = None,
-    other: Tuple[str, ...] = (),
-    text: "str | None" = None,
+    requires: tuple[str, ...] | None = None,
+    other: tuple[str, ...] = (),
+    text: str | None = None,
     script: str = "",
 ) -> Rpm:
     """A live-patch package for the kernel with this number; ``text`` replaces its manifest."""
     facts = manifest(number, version, cves)
     target = release(number)
-    files: Tuple[Tuple[str, "str | None"], ...] = (
+    files: tuple[tuple[str, str | None], ...] = (
         (f"/usr/lib/modules/{target}/livepatch/{facts['module']}.ko", "no module at all\n"),
         (f"/usr/share/livepatch/{target}/{facts['module']}.json", text or json.dumps(facts)),
     )
@@ -113,9 +114,9 @@ def _section(rpm: Rpm) -> str:
     return "\n".join(lines)
 
 
-def build(folder: str, rpms: Iterable[Rpm]) -> Dict[str, str]:
+def build(folder: str, rpms: Iterable[Rpm]) -> dict[str, str]:
     """Build all of ``rpms``; NEVRA -> path. One spec holds each package name once."""
-    batches: List[List[Rpm]] = []
+    batches: list[list[Rpm]] = []
     for rpm in rpms:
         batch = next((b for b in batches if all(rpm.name != other.name for other in b)), None)
         if batch is None:
@@ -128,9 +129,9 @@ def build(folder: str, rpms: Iterable[Rpm]) -> Dict[str, str]:
     return {str(rpm): os.path.join(made, rpm.arch, f"{rpm}.rpm") for batch in batches for rpm in batch}
 
 
-def _build(work: str, output: str, batch: List[Rpm]) -> None:
+def _build(work: str, output: str, batch: list[Rpm]) -> None:
     os.makedirs(work)
-    steps: List[str] = []
+    steps: list[str] = []
     for number, rpm in enumerate(batch):
         for index, (path, text) in enumerate(rpm.files):
             steps.append(f"mkdir -p %{{buildroot}}{path if text is None else os.path.dirname(path)}")

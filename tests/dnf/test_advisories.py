@@ -7,7 +7,8 @@ import gzip
 import json
 import os
 import subprocess
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import dnf
 import pytest
@@ -55,7 +56,7 @@ OTHER_FIX = Rpm("kernel", "5.14.0", "20.el9_4")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("advisories")
     kernels = [of(family, build) for family in FAMILIES for build in (0, 1)]
     return rpms.build(str(folder), [*kernels, *STRAYS, OTHER_FIX, DISTRO, LEAP, rpms.kernel(10), *PATCHES])
@@ -64,10 +65,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
 class Machine:
     """An installroot with installed packages, and repositories; ``base`` opens dnf on it."""
 
-    def __init__(self, folder: str, built: Dict[str, str]) -> None:
+    def __init__(self, folder: str, built: dict[str, str]) -> None:
         self.folder, self.built = folder, built
-        self.repos: List[Tuple[str, str]] = []
-        self.bases: List[Any] = []
+        self.repos: list[tuple[str, str]] = []
+        self.bases: list[Any] = []
 
     def install(self, *packages: Rpm) -> None:
         paths = [self.built[str(package)] for package in packages]
@@ -106,7 +107,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Any, built: Dict[str, str]) -> Iterator[Machine]:
+def machine(tmp_path: Any, built: dict[str, str]) -> Iterator[Machine]:
     made = Machine(str(tmp_path), built)
     yield made
     for base in made.bases:

@@ -33,11 +33,11 @@ base.close()
 """
 
 
-def lines(answer: Answer) -> "list[str]":
+def lines(answer: Answer) -> list[str]:
     return [line for line in answer.text.splitlines() if line.startswith("livepatch: ")]
 
 
-def patches(answer: Answer) -> "list[str]":
+def patches(answer: Answer) -> list[str]:
     return sorted(name for name in answer.new if name.startswith("kpatch"))
 
 

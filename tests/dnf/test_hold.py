@@ -17,11 +17,11 @@ EVR40 = "5.14.0-40.el9"
 FOLDER = "/sys/kernel/livepatch/livepatch_10_1_2"
 
 
-def kernels(answer: Answer) -> "list[str]":
+def kernels(answer: Answer) -> list[str]:
     return sorted(name for name in answer.new if name.startswith("kernel-"))
 
 
-def history(host: Host) -> "list[tuple[str, str, str]]":
+def history(host: Host) -> list[tuple[str, str, str]]:
     """The holding and releasing that history tells: event, kernel, proof or reason."""
     entries = map(json.loads, host.read("/var/lib/livepatch/journal.jsonl").splitlines())
     return [(entry["event"], entry["nevra"], entry["reason"]) for entry in entries]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Set
 
 import pytest
 import stock
@@ -58,7 +57,7 @@ NEXT = {str(stock.K40): stock.FOR40, str(stock.K20): stock.FOR20}
 SETTINGS = ("when=always", "when=named", "mode=report", "mode=install-only", "kernels=running", "enabled=0")
 
 
-def expected(command: str, state: str, native: "frozenset[str]", setting: str = "") -> Set[str]:
+def expected(command: str, state: str, native: frozenset[str], setting: str = "") -> set[str]:
     """The live patches that the plugin has to add, by the documentation."""
     if command in ASIDE or setting in ("mode=report", "enabled=0"):
         return set()
@@ -88,7 +87,7 @@ def expected(command: str, state: str, native: "frozenset[str]", setting: str = 
     return result
 
 
-def rows(answer: Answer) -> Set[str]:
+def rows(answer: Answer) -> set[str]:
     """The rows of DNF's transaction table."""
     text = answer.out.partition("Transaction Summary")[0]
     found = re.findall(r"^ (\S+) +(?:x86_64|noarch) +(\S+) +(\S+) +\S+ \S+ *$", text, re.M)

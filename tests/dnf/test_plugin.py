@@ -41,7 +41,7 @@ def test_quiet_is_quiet(host):
     assert "Live patch" not in answer.text and "running kernel" not in answer.text
 
 
-def impatient(host) -> "dict[str, str]":
+def impatient(host) -> dict[str, str]:
     """The environment of a plugin that waits for two seconds at most."""
     host.conf("transition_timeout = 1s\n")
     host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"

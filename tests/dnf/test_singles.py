@@ -104,7 +104,7 @@ def upgrade(host: Host, repo: str, *words: str):
     return answer
 
 
-def active(host: Host) -> "set[str]":
+def active(host: Host) -> set[str]:
     """What the stand-in for syscare has in force."""
     rows = (line.split() for line in host.read(FILE).splitlines())
     return {name[len("uuid-") :] for name, _, word in rows if word == "ACTIVED"}

@@ -161,7 +161,7 @@ def test_loading_imports_nothing_that_the_transaction_may_have_replaced(host):
 
 
 def test_a_run_without_all_repositories_does_not_replace_what_is_known(host):
-    def known() -> "list[str]":
+    def known() -> list[str]:
         kernels = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"]
         return [item["id"] for item in kernels[0]["repositories"]]
 
@@ -178,7 +178,7 @@ def test_a_run_without_all_repositories_does_not_replace_what_is_known(host):
 
 
 def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host):
-    def known() -> "tuple[str, str]":
+    def known() -> tuple[str, str]:
         kernel = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"][0]
         return kernel["quality"], kernel["reason"]
 

@@ -13,7 +13,7 @@ import gzip
 import os
 import re
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -53,7 +53,7 @@ def table() -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def files() -> Dict[str, str]:
+def files() -> dict[str, str]:
     """The name and the text of each updateinfo."""
     found = {"AlmaLinux, a table": table()}
     pattern = os.path.join(os.environ.get("LIVEPATCH_VENDOR_DATA") or "/nowhere", "raw", "*", "*updateinfo*")
@@ -76,12 +76,12 @@ def day(update: ElementTree.Element) -> str:
     return max(days, default="")
 
 
-def naive(text: str) -> Dict[str, List[Advisory]]:
+def naive(text: str) -> dict[str, list[Advisory]]:
     """By the name of each kernel package: the advisories that list a build of it for this architecture."""
-    found: Dict[str, List[Advisory]] = {}
+    found: dict[str, list[Advisory]] = {}
     text = re.sub(r" xmlns=\"[^\"]*\"", "", text)  # SUSE's
     for update in ElementTree.fromstring(text).iter("update"):
-        builds: Dict[str, set[Nevra]] = {}
+        builds: dict[str, set[Nevra]] = {}
         for package in update.iter("package"):
             name, arch = package.get("name") or "", package.get("arch")
             if name in IMAGES and arch == rpms.ARCH:
@@ -106,7 +106,7 @@ def naive(text: str) -> Dict[str, List[Advisory]]:
     return found
 
 
-def open_cves(running: Nevra, rows: List[Advisory]) -> "set[str]":
+def open_cves(running: Nevra, rows: list[Advisory]) -> set[str]:
     """What the builds above ``running`` fix, without what those up to it fixed in the same minor release."""
     above: set[str] = set()
     below: set[str] = set()
@@ -122,7 +122,7 @@ def open_cves(running: Nevra, rows: List[Advisory]) -> "set[str]":
 def test_dnf_finds_what_the_file_says(
     tmp_path: Any, record_property: Callable[[str, object], None]
 ) -> None:
-    cases: List[Tuple[str, str, List[Advisory], Nevra]] = []
+    cases: list[tuple[str, str, list[Advisory], Nevra]] = []
     for source, text in files().items():
         for rows in naive(text).values():
             builds = sorted(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from lab import Update
 from rpms import Rpm
@@ -68,13 +68,13 @@ class Vendor(NamedTuple):
     kernel: Rpm
     newer: Rpm
     best: Rpm
-    others: Tuple[Rpm, ...]
-    modules: Tuple[Tuple[str, str], ...] = ()
+    others: tuple[Rpm, ...]
+    modules: tuple[tuple[str, str], ...] = ()
     text: str = ""
     build_id: str = ""
 
     @property
-    def updates(self) -> Tuple[Update, ...]:
+    def updates(self) -> tuple[Update, ...]:
         """Its advisories: the next kernel fixes both CVEs, and so does the best patch."""
         return (
             Update("KERNEL-OLD", (self.kernel,), ("CVE-2024-0001",)),
@@ -206,7 +206,7 @@ def oe_advisory(identifier: str, collection: str, row: str, *cves: str) -> str:
 """
 
 
-def oe_text(cves: Tuple[str, ...], *hot: Tuple[Rpm, str]) -> str:
+def oe_text(cves: tuple[str, ...], *hot: tuple[Rpm, str]) -> str:
     """openEuler's updateinfo: ``cves`` of the newer kernel, and each hot patch with the CVE that it closes.
 
     A patch whose name says so already has its version and release in the advisory's name once more.
@@ -287,7 +287,7 @@ ORACLE = Vendor(
 XEN, XEN_ID = "4.19.0+1", "0123456789abcdef0123456789abcdef01234567"
 
 
-def xen(version: str, *bases: Tuple[str, str]) -> Rpm:
+def xen(version: str, *bases: tuple[str, str]) -> Rpm:
     """One package of patches for several kernels, each told by its build id."""
     return plain(
         "kernel-livepatch",

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 from dnf_plugin_livepatch.paths import Paths
 from dnf_plugin_livepatch.runtime import guard, journal, state
@@ -18,13 +18,13 @@ class Found(NamedTuple):
     """``wrong`` must not be. ``record`` is the guard's state of the patch, ``damaged`` the files of the
     installed package that are not what the rpm database says."""
 
-    wrong: List[str]
+    wrong: list[str]
     installed: bool
     record: str
-    damaged: List[str]
+    damaged: list[str]
 
 
-def _run(*argv: str) -> "subprocess.CompletedProcess[str]":
+def _run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 

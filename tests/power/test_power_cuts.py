@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Dict, List, Set, Tuple
 
 import offline
 import pytest
@@ -55,15 +54,15 @@ REMEDY = {
 }
 
 
-def facts(machine: qemu.Machine, command: str) -> Dict[str, str]:
+def facts(machine: qemu.Machine, command: str) -> dict[str, str]:
     """What the guest answers, one NAME=VALUE a line."""
     return dict(line.split("=", 1) for line in machine.ok(command).splitlines() if "=" in line)
 
 
-def record(files: qemu.Files, folder: str) -> Tuple[str, int, int]:
+def record(files: qemu.Files, folder: str) -> tuple[str, int, int]:
     """Log one upgrade; the log, where the upgrade begins in it, and where its loading begins."""
     log = os.path.join(folder, "log")
-    begins: List[int] = []
+    begins: list[int] = []
 
     def each(_: int, data: bytes) -> None:
         if LOADING.encode() in data and not begins:
@@ -90,7 +89,7 @@ def record(files: qemu.Files, folder: str) -> Tuple[str, int, int]:
     return log, start, begins[0]
 
 
-def choose(points: List[int], loading: int) -> List[int]:
+def choose(points: list[int], loading: int) -> list[int]:
     """The points to try: all, or POWER_POINTS of them."""
     limit = int(os.environ.get("POWER_POINTS") or len(points))
     own = [point for point in points if point >= loading]
@@ -100,20 +99,20 @@ def choose(points: List[int], loading: int) -> List[int]:
     return sorted([*spread(others, limit - len(most)), *most])
 
 
-def spread(items: List[int], number: int) -> List[int]:
+def spread(items: list[int], number: int) -> list[int]:
     """``number`` of the items, each from the middle of an equal part."""
     if number >= len(items):
         return items
     return [items[(2 * index + 1) * len(items) // (2 * number)] for index in range(number)]
 
 
-def soundness(seen: Dict[str, str]) -> List[str]:
+def soundness(seen: dict[str, str]) -> list[str]:
     """What is not as it should be on any host."""
     wanted = {"up": "active", "root": "rw", "fserrors": "0", "verifydb": "0", "query": "0"}
     return [f"{name} is {seen.get(name)!r}" for name, value in wanted.items() if seen.get(name) != value]
 
 
-def judge(seen: Dict[str, str], found: offline.Found) -> Tuple[str, List[str]]:
+def judge(seen: dict[str, str], found: offline.Found) -> tuple[str, list[str]]:
     """The state of the live patch after the boot, and what is wrong with it."""
     loaded = (seen["enabled"], seen["transition"], seen["modules"])
     wrong = soundness(seen)
@@ -132,7 +131,7 @@ def judge(seen: Dict[str, str], found: offline.Found) -> Tuple[str, List[str]]:
     return "missing", [*wrong, f"installed, and not in force: {seen['said']}"]
 
 
-def trial(files: qemu.Files, folder: str, found: offline.Found, upgrade: bool) -> Tuple[str, List[str]]:
+def trial(files: qemu.Files, folder: str, found: offline.Found, upgrade: bool) -> tuple[str, list[str]]:
     """Boot the disk in ``folder``: the state of the live patch, and what is wrong, also after an upgrade."""
     try:
         with qemu.Machine(files, folder) as machine:
@@ -156,7 +155,7 @@ class Trials:
     def __init__(self, files: qemu.Files, folder: str) -> None:
         self.files = files
         self.folder = folder
-        self.found: Dict[int, "Future[Tuple[str, List[str]]]"] = {}
+        self.found: dict[int, Future[tuple[str, list[str]]]] = {}
         jobs = int(os.environ.get("JOBS") or 1)
         self._pool = ThreadPoolExecutor(jobs)
         # Each disk is a copy of the whole: there are no more of them than boot.
@@ -172,7 +171,7 @@ class Trials:
 
     def _boot(
         self, point: int, folder: str, found: offline.Found, upgrade: bool
-    ) -> Tuple[str, List[str]]:
+    ) -> tuple[str, list[str]]:
         begin = time.monotonic()
         try:
             state, wrong = trial(self.files, folder, found, upgrade)
@@ -206,9 +205,9 @@ def test_power_cut_at_every_flush_of_an_upgrade(folder):
         f"{sum(point >= loading for point in points)} since the loading began; trying {len(chosen)}"
     )
     package = "klp-patch-" + re.sub(r"[^A-Za-z0-9-]", "_", files.choice.old.release)
-    faults: List[str] = []
+    faults: list[str] = []
     trials = Trials(files, folder)
-    kinds: Set[Tuple[bool, str, bool]] = set()
+    kinds: set[tuple[bool, str, bool]] = set()
     with writelog.Replay(log, raw) as replay:
         for point in points:
             replay.forward(point)
@@ -221,7 +220,7 @@ def test_power_cut_at_every_flush_of_an_upgrade(folder):
                 trials.boot(point, raw, found, point in chosen[::4] or kind not in kinds)
                 kinds.add(kind)
         replay.forward(len(entries))
-    states: Dict[str, int] = {}
+    states: dict[str, int] = {}
     for point, future in trials.found.items():
         state, wrong = future.result()
         states[state] = states.get(state, 0) + 1

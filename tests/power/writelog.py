@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, List, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 MAGIC = 0x6A736677736872
 FLUSH, FUA, DISCARD = 1, 2, 4
@@ -40,9 +40,9 @@ def count(path: str) -> int:
     return int(entries)
 
 
-def read(path: str) -> List[Entry]:
+def read(path: str) -> list[Entry]:
     """The requests in the order in which the guest made them. Raises ValueError for what is no such log."""
-    found: List[Entry] = []
+    found: list[Entry] = []
     total = count(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -69,7 +69,7 @@ class Replay:
         self._log: BinaryIO = open(log, "rb")
         self._image: BinaryIO = open(image, "r+b")
 
-    def __enter__(self) -> "Replay":
+    def __enter__(self) -> Replay:
         return self
 
     def __exit__(self, *_: object) -> None:

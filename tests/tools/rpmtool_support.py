@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from vm import common, kernels
 
@@ -48,7 +49,7 @@ class Result(NamedTuple):
     err: str
 
     @property
-    def json(self) -> Dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         return dict(json.loads(self.out))
 
     @property
@@ -57,7 +58,7 @@ class Result(NamedTuple):
         return str(self.json.get("error", {}).get("id", ""))
 
 
-def tool(*argv: str, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None) -> Result:
+def tool(*argv: str, env: dict[str, str] | None = None, cwd: str | None = None) -> Result:
     """Run livepatch-rpm as a user would, with this interpreter."""
     clean = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
     done = subprocess.run(
@@ -71,13 +72,13 @@ def tool(*argv: str, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = 
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-@functools.lru_cache(maxsize=None)
-def kernel() -> "kernels.Kernel":
+@functools.cache
+def kernel() -> kernels.Kernel:
     """The kernel of the tests: the older single-dash one that apt offers, unpacked and not installed."""
     return kernels.choose().old
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def headers() -> str:
     # The tests run in several processes, and only one may unpack them.
     with common.lock():
@@ -98,7 +99,7 @@ def source(
     return path
 
 
-def run(argv: Sequence[str], env: Optional[Dict[str, str]] = None) -> str:
+def run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
     """The output of ``argv``, which must succeed."""
     done = subprocess.run(
         list(argv), env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120
@@ -107,7 +108,7 @@ def run(argv: Sequence[str], env: Optional[Dict[str, str]] = None) -> str:
     return done.stdout
 
 
-def left_behind(folder: str) -> List[str]:
+def left_behind(folder: str) -> list[str]:
     """What a run left in its work folder or output."""
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
@@ -177,7 +178,7 @@ class Root:
             ]
         )
 
-    def dnf(self, *argv: str) -> "subprocess.CompletedProcess[str]":
+    def dnf(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Real dnf on the root and on the packages in ``repo``."""
         run(["createrepo_c", "-q", self.repo])
         return subprocess.run(

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import struct
-from typing import Dict, List, Sequence, Tuple
+from collections.abc import Sequence
 
 from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.config import Config
@@ -80,13 +80,13 @@ class Host:
 
     # --- making it ---
 
-    def put(self, path: str, data: "str | bytes") -> None:
+    def put(self, path: str, data: str | bytes) -> None:
         target = self.paths.at(path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "wb") as file:
             file.write(data if isinstance(data, bytes) else data.encode())
 
-    def create(self) -> "Host":
+    def create(self) -> Host:
         self.put("/proc/sys/kernel/osrelease", RELEASE + "\n")
         self.put("/proc/cmdline", "root=/dev/vda\n")
         self.put("/sys/kernel/notes", note("aa" * 20))
@@ -163,7 +163,7 @@ class Host:
             tuple(item[2] for item in found),
             ("CVE-2026-1000",),
         )
-        self._files: Dict[str, List[Tuple[str, bytes]]] = getattr(self, "_files", {})
+        self._files: dict[str, list[tuple[str, bytes]]] = getattr(self, "_files", {})
         self._files[str(patch.nevra)] = [(path, data) for path, data, _ in found]
         return patch
 
@@ -217,7 +217,7 @@ class Host:
         patches.sort(key=lambda patch: [int(part) for part in patch.nevra.version.split(".")], reverse=True)
         return installed.Installed(tuple(patches), True, "", (), self.paths.at("/var/lib/rpm"))
 
-    def attach(self, monkeypatch: "object") -> "Host":
+    def attach(self, monkeypatch: object) -> Host:
         """Put this host's kernel and packages in the place of the real ones."""
         for target, name, value in (
             (loader, "_run", self.run),
@@ -243,7 +243,7 @@ class Host:
     def _sysfs(self, module: str, name: str) -> str:
         return f"/sys/kernel/livepatch/{module}/{name}"
 
-    def loaded(self) -> Dict[str, Tuple[str, str]]:
+    def loaded(self) -> dict[str, tuple[str, str]]:
         """Every live patch in the kernel: (enabled, transition)."""
         found = {}
         for name in sorted(os.listdir(self.paths.klp)):
@@ -254,18 +254,18 @@ class Host:
             found[name] = (values[0], values[1])
         return found
 
-    def running(self) -> List[str]:
+    def running(self) -> list[str]:
         """The modules in force."""
         return [name for name, values in self.loaded().items() if values == ("1", "0")]
 
-    def modules(self) -> List[str]:
+    def modules(self) -> list[str]:
         """Every module in the kernel, patching or not."""
         return sorted(os.listdir(self.paths.modules))
 
-    def run(self, argv: List[str], timeout: float) -> Tuple[int, str]:
+    def run(self, argv: list[str], timeout: float) -> tuple[int, str]:
         return self.insmod(argv[1]) if argv[0] == "insmod" else self.rmmod(argv[1])
 
-    def insmod(self, path: str) -> Tuple[int, str]:
+    def insmod(self, path: str) -> tuple[int, str]:
         from dnf_plugin_livepatch.runtime import modinfo
 
         info = modinfo.read(path)
@@ -314,7 +314,7 @@ class Host:
             lines = [line for line in file if not line.rstrip("]\n").endswith(module)]
         self.put("/dev/kmsg", "".join(lines))
 
-    def rmmod(self, module: str) -> Tuple[int, str]:
+    def rmmod(self, module: str) -> tuple[int, str]:
         if not os.path.isdir(f"{self.paths.modules}/{module}"):
             return 1, f"rmmod: ERROR: Module {module} is not currently loaded"
         if module in self.loaded():
@@ -361,6 +361,6 @@ def run(host: Host, **more: bool) -> ReconcileResult:
     return reconcile.reconcile(host.paths, host.config, **more)
 
 
-def ids(result: ReconcileResult) -> List[str]:
+def ids(result: ReconcileResult) -> list[str]:
     """The ids of the problems in ``result``."""
     return [problem.id for problem in result.problems]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from fakehost import Host
 
@@ -14,9 +14,9 @@ from dnf_plugin_livepatch.runtime import guard, journal, request, state
 Work = Callable[[], object]
 
 
-def steps(work: Work) -> List[str]:
+def steps(work: Work) -> list[str]:
     """The names of the steps of an undisturbed ``work``."""
-    found: List[str] = []
+    found: list[str] = []
     state.hook = found.append
     try:
         work()
@@ -60,7 +60,7 @@ def sound(host: Host) -> None:
         assert owner is None or owner.nevra not in state_of.blocked()
 
 
-def outcome(host: Host) -> Tuple[object, ...]:
+def outcome(host: Host) -> tuple[object, ...]:
     """Where a host ended: what is in force and in the kernel, blocked, held, and proved good."""
     now = guard.read(host.paths)
     good = sorted(nevra for nevra, record in now.records.items() if record.state == "good")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from fakehost import RELEASE, Host
 
@@ -20,7 +20,7 @@ def stamp(age: float = 0.0) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age))
 
 
-def debt(*rows: Tuple[int, str]) -> Tuple[Debt, ...]:
+def debt(*rows: tuple[int, str]) -> tuple[Debt, ...]:
     """CVE-2026-<number> with its severity, fixed in 6.12.2-1, 6.12.3-1, …"""
     return tuple(
         Debt(f"CVE-2026-{number}", f"A-{number}", severity, f"6.12.{place + 2}-1")
@@ -28,8 +28,8 @@ def debt(*rows: Tuple[int, str]) -> Tuple[Debt, ...]:
     )
 
 
-def inputs(*rows: Tuple[int, str], **more: Any) -> Inputs:
-    known: Dict[str, Any] = {"quality": EXACT, "as_of": stamp(60), "newest_kernel": "6.12.9-1"}
+def inputs(*rows: tuple[int, str], **more: Any) -> Inputs:
+    known: dict[str, Any] = {"quality": EXACT, "as_of": stamp(60), "newest_kernel": "6.12.9-1"}
     return Inputs(RELEASE, PACKAGE, **{**known, "debt": debt(*rows), **more})
 
 
@@ -37,9 +37,9 @@ class FakeDatabase:
     """Answers dbMatch from rows of (tag, key, header)."""
 
     def __init__(self) -> None:
-        self.rows: List[Tuple[str, str, Dict[str, Any]]] = []
+        self.rows: list[tuple[str, str, dict[str, Any]]] = []
 
-    def dbMatch(self, tag: str, key: str) -> List[Dict[str, Any]]:  # noqa: N802 (rpm's name)
+    def dbMatch(self, tag: str, key: str) -> list[dict[str, Any]]:  # noqa: N802 (rpm's name)
         return [header for row_tag, row_key, header in self.rows if (row_tag, row_key) == (tag, key)]
 
 
@@ -53,7 +53,7 @@ class Telling:
         monkeypatch.setattr(inventory, "_open", lambda paths: self.database)
         monkeypatch.setenv("LIVEPATCH_ROOT", root)
 
-    def know(self, *rows: Tuple[int, str], **more: Any) -> Inputs:
+    def know(self, *rows: tuple[int, str], **more: Any) -> Inputs:
         known = inputs(*rows, **more)
         assert cache.save(self.paths, known)
         return known
@@ -75,7 +75,7 @@ class Telling:
             file.write(b".")
 
     def patch(
-        self, version: str = "1", *cves: str, unfixable: Tuple[Unfixable, ...] = (), **more: Any
+        self, version: str = "1", *cves: str, unfixable: tuple[Unfixable, ...] = (), **more: Any
     ) -> InstalledPatch:
         made = self.host.patch(version, **more)
         if cves or unfixable:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import List
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +76,7 @@ def test_withdrawn_comes_before_all_others() -> None:
 
 
 @given(IDS, st.lists(st.tuples(st.integers(1, 28), st.integers(0, 100)), max_size=5))
-def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: "List[tuple[int, int]]") -> None:
+def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: list[tuple[int, int]]) -> None:
     """Monotonic in time; and at the time that was told the wait is over, not before."""
     rollout = tuple(sorted(Step(f"2026-11-{day:02}T00:00:00Z", percent) for day, percent in steps))
     note, seen, told = PatchNote(rollout=rollout), False, ""

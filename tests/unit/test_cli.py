@@ -28,7 +28,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path), monkeypatch)
 
 
-def script(root: str, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+def script(root: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/usr/bin/python3", os.path.join(TOP, "bin", "livepatch"), *words],
         env={**os.environ, "PYTHONPATH": TOP, "LIVEPATCH_ROOT": root, **more},
@@ -70,7 +70,7 @@ def test_without_a_verb_the_verbs_are_said(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["status", "--nonsense"], ["unload"], ["block"]])
-def test_wrong_usage_is_2(words: "list[str]", capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
     assert ended.value.code == 2
@@ -213,7 +213,7 @@ def test_a_list_of_cves_is_written_as_a_whole_or_not_at_all(
 ) -> None:
     target = tmp_path / "scanner" / "open-cves"
 
-    def written(*words: str) -> "tuple[int, str]":
+    def written(*words: str) -> tuple[int, str]:
         code = cli.main(["cves", *words, "--output", str(target)])
         assert capsys.readouterr().out == "" and os.listdir(target.parent) == ["open-cves"]
         return code, target.read_text()

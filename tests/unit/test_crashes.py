@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from functools import partial
-from typing import Callable, Dict, List, Tuple
+from typing import Callable
 
 import pytest
 from fakehost import QUICK, Host, run
@@ -61,7 +61,7 @@ def _sick(host: Host) -> None:
     host.config = host.config._replace(health_check=("false",))
 
 
-SCENARIOS: Dict[str, Prepare] = {
+SCENARIOS: dict[str, Prepare] = {
     "first load": _first_load,
     "replace": _replace,
     "downgrade": _downgrade,
@@ -108,7 +108,7 @@ def test_killed_anywhere_then_run_again(root, monkeypatch, name, record_property
 def test_power_cut_anywhere_then_boot(root, monkeypatch, name, record_property):
     prepare = SCENARIOS[name]
     found = steps(partial(run, _fresh(root, prepare, monkeypatch)))
-    blocked: List[Tuple[str, str]] = []
+    blocked: list[tuple[str, str]] = []
     for number in range(1, len(found) + 1):
         host = _fresh(root, prepare, monkeypatch)
         killed_at(partial(run, host), number)

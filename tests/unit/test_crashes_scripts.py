@@ -11,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 from functools import partial
-from typing import Dict, List
 
 import pytest
 from fakehost import QUICK, Host, run
@@ -47,7 +46,7 @@ class Script:
             os.chmod(host.paths.at("/bin/" + program), 0o755)
         os.makedirs(host.paths.at("/run/systemd/system"), exist_ok=True)
 
-    def run(self, at: int = 0) -> List[str]:
+    def run(self, at: int = 0) -> list[str]:
         """Run it, killed at its ``at``-th cut; the names of the cuts it came to."""
         count = self.host.paths.at("/bin/count")
         self.host.put("/bin/count", "")
@@ -138,7 +137,7 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
     record_property("told", f"note of a shutdown, {word}: {told}")
 
 
-def _entries(host: Host) -> List[str]:
+def _entries(host: Host) -> list[str]:
     found = journal.read(host.paths, 1 << 30)
     return [str(entry.facts.get("reason")) for entry in found if entry.event == "x"]
 
@@ -157,7 +156,7 @@ def test_the_rotation_of_the_journal_killed_anywhere(fresh, monkeypatch, record_
 
     def prepared() -> Host:
         host = fresh()
-        line: Dict[str, object] = {"schema": 1, "time": "2026-11-01T00:00:00Z", "event": "x", "boot_id": "b"}
+        line: dict[str, object] = {"schema": 1, "time": "2026-11-01T00:00:00Z", "event": "x", "boot_id": "b"}
         line["more"] = "y" * 9000
         with open(host.paths.journal, "a", encoding="ascii") as file:
             for number in range(journal.MAX_BYTES // 9000 + 1):

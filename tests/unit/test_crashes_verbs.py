@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, NamedTuple
 
 import pytest
 from fakehost import QUICK, Host, run
@@ -71,7 +71,7 @@ def _verb(*words: str) -> Callable[[Host], int]:
     return lambda host: cli.main(list(words))
 
 
-CASES: Dict[str, Case] = {
+CASES: dict[str, Case] = {
     "settle watch, all is well": Case(_settled, _watch, True),
     "settle watch, an oops": Case(_oops, _watch, True),
     "unload": Case(_v1, _verb("unload", "lp_1")),
@@ -125,7 +125,7 @@ def test_killed_anywhere_then_reconciled(fresh, name, record_property):
     _reconciled(host)
     after = outcome(host)
     assert before != after and len(found) >= 4
-    ended: List[bool] = []
+    ended: list[bool] = []
     for number in range(1, len(found) + 1):
         host = fresh(case)
         killed_at(partial(case.work, host), number)
@@ -174,7 +174,7 @@ def test_a_look_that_reconcile_refuses_leaves_the_patch_to_the_next(fresh, monke
     assert host.running() == ["lp_1"] and "lp-2-1.x86_64" in guard.blocked(host.paths)
 
 
-def _due(host: Host) -> List[str]:
+def _due(host: Host) -> list[str]:
     """The modules that should be in force, by the records alone."""
     now = guard.read(host.paths)
     (patch,) = host.packages().patches

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import jsonschema
 import pytest
@@ -21,9 +21,9 @@ HERE = os.path.dirname(os.path.dirname(__file__))
 SCHEMAS = os.path.join(os.path.dirname(HERE), "docs", "schemas")
 
 
-def schema(path: str) -> Dict[str, Any]:
+def schema(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
-        found: Dict[str, Any] = json.load(file)
+        found: dict[str, Any] = json.load(file)
     return found
 
 
@@ -80,13 +80,13 @@ STAGES = (before, stalled, after, rebooted, blind, partly, partly_open, hostile)
 Stage = Callable[[Telling], None]
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> "tuple[int, str]":
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     capsys.readouterr()
     code = cli.main(list(words))
     return code, capsys.readouterr().out
 
 
-def samples(text: str) -> Dict[str, float]:
+def samples(text: str) -> dict[str, float]:
     found = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation and family.type == "gauge"
@@ -211,7 +211,7 @@ def test_no_vex_without_knowledge(host: Telling, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_the_published_schemas_hold(
-    host: Telling, stage: Stage, words: "tuple[str, ...]", name: str, capsys: pytest.CaptureFixture[str]
+    host: Telling, stage: Stage, words: tuple[str, ...], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage(host)
     document = json.loads(run(capsys, *words)[1])

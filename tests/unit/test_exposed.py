@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 from fakehost import RELEASE
@@ -26,7 +26,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path / "host"), monkeypatch)
 
 
-def dated(*dates: str) -> "tuple[Debt, ...]":
+def dated(*dates: str) -> tuple[Debt, ...]:
     """CVE-2026-1000, CVE-2026-2000, … with the dates of their advisories."""
     rows = debt(*((1000 * (place + 1), "Important") for place in range(len(dates))))
     return tuple(row._replace(issued=date) for row, date in zip(rows, dates))
@@ -39,10 +39,10 @@ def vendors(host: Telling, version: str) -> InstalledPatch:
     return made
 
 
-def entries(capsys: pytest.CaptureFixture[str]) -> List[Dict[str, Any]]:
+def entries(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     capsys.readouterr()
     assert cli.main(["history", "--json"]) == 0
-    found: List[Dict[str, Any]] = json.loads(capsys.readouterr().out)["entries"]
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["entries"]
     return [row for row in found if row["event"] in ("load", "replace")]
 
 
@@ -82,7 +82,7 @@ def test_the_packages_own_word_is_first(host: Telling, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"schema": 1, "kernels": [7]}', "\0" * 100])
 def test_without_a_cache_that_can_be_read_the_load_is_told_all_the_same(
-    host: Telling, text: "str | None", capsys: pytest.CaptureFixture[str]
+    host: Telling, text: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if text is not None:
         host.host.put("/var/lib/livepatch/exposure.json", text)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Callable, Dict, List, Set, Tuple
+from typing import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +38,7 @@ def advisory(
     return Advisory(identifier, kind, severity, "", "", cves, (kernel(evr, name),))
 
 
-def real() -> List[Advisory]:
+def real() -> list[Advisory]:
     rows = []
     with open(DATA, encoding="utf-8") as file:
         for line in file:
@@ -53,11 +53,11 @@ def real() -> List[Advisory]:
 # --- the independent implementation: says in rpm's terms what the lineage rule says in words ---
 
 
-def naive(running: str, rows: List[Tuple[str, str, List[str]]]) -> Dict[str, str]:
+def naive(running: str, rows: list[tuple[str, str, list[str]]]) -> dict[str, str]:
     """CVE -> EVR of its first fix; ``rows`` are (type, evr, cves). Sets and a full walk, no cleverness."""
     import rpm
 
-    def key(evr: str) -> Tuple[str, str, str]:
+    def key(evr: str) -> tuple[str, str, str]:
         epoch, _, rest = evr.rpartition(":")
         version, release = rest.split("-")
         return (epoch or "0", version, release)
@@ -67,11 +67,11 @@ def naive(running: str, rows: List[Tuple[str, str, List[str]]]) -> Dict[str, str
         return ".".join(word for word in words if not word.startswith("rt"))
 
     mine = key(running)
-    had: Set[str] = set()
+    had: set[str] = set()
     for _, evr, cves in rows:
         if tag(evr) == tag(running) and rpm.labelCompare(key(evr), mine) < 1:
             had |= set(cves)
-    result: Dict[str, str] = {}
+    result: dict[str, str] = {}
     for kind, evr, cves in rows:
         if kind == "security" and rpm.labelCompare(key(evr), mine) == 1:
             for cve in set(cves) - had:
@@ -80,7 +80,7 @@ def naive(running: str, rows: List[Tuple[str, str, List[str]]]) -> Dict[str, str
     return result
 
 
-def as_rows(advisories: List[Advisory]) -> List[Tuple[str, str, List[str]]]:
+def as_rows(advisories: list[Advisory]) -> list[tuple[str, str, list[str]]]:
     return [(row.type, row.packages[0].evr, list(row.cves)) for row in advisories]
 
 
@@ -101,7 +101,7 @@ def test_every_real_kernel_has_the_exposure_that_the_naive_implementation_comput
 def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
     """All of $LIVEPATCH_VENDOR_DATA where it is given; the table above stands for it elsewhere."""
     folder = os.environ.get("LIVEPATCH_VENDOR_DATA", "")
-    families: Dict[Tuple[str, str, str], List[Advisory]] = {}
+    families: dict[tuple[str, str, str], list[Advisory]] = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))) if folder else ():
         with open(path, encoding="utf-8") as file:
             for row in map(json.loads, file):
@@ -365,12 +365,12 @@ unfixables = st.lists(
 )
 
 
-def made(debt: Tuple[Debt, ...]) -> Inputs:
+def made(debt: tuple[Debt, ...]) -> Inputs:
     return Inputs("R", quality=EXACT, debt=debt, cover=(("p-1-1.x86_64", tuple(CVES[:4])),))
 
 
 @given(builds, st.lists(advisories, max_size=8), st.randoms())
-def test_the_order_of_advisories_never_matters(running: str, rows: List[Advisory], random: object) -> None:
+def test_the_order_of_advisories_never_matters(running: str, rows: list[Advisory], random: object) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     split = [*shuffled[::2], *shuffled]  # the same advisories again, as a second repository would offer them
@@ -379,7 +379,7 @@ def test_the_order_of_advisories_never_matters(running: str, rows: List[Advisory
 
 
 @given(builds, st.lists(advisories, max_size=8, unique_by=lambda row: row.id))
-def test_any_debt_is_the_naive_one(running: str, rows: List[Advisory]) -> None:
+def test_any_debt_is_the_naive_one(running: str, rows: list[Advisory]) -> None:
     debt, _, _ = exposure.debt(kernel(running), rows, compare)
     assert {row.cve: row.fixed_in for row in debt} == naive(running, as_rows(rows))
     evrs = [row.fixed_in for row in debt]
@@ -387,11 +387,11 @@ def test_any_debt_is_the_naive_one(running: str, rows: List[Advisory]) -> None:
 
 
 def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record) -> None:
-    total: Dict[str, int] = dict.fromkeys((OPEN, CLOSED_LIVE, REBOOT_ONLY), 0)
+    total: dict[str, int] = dict.fromkeys((OPEN, CLOSED_LIVE, REBOOT_ONLY), 0)
 
     @settings(max_examples=300)
     @given(st.lists(advisories, max_size=8), patches, unfixables)
-    def partition(rows: List[Advisory], loaded: List[InForce], never: List[Unfixable]) -> None:
+    def partition(rows: list[Advisory], loaded: list[InForce], never: list[Unfixable]) -> None:
         debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
         found = exposure.compute(made(debt), loaded, never)
         assert [row.cve for row in found.rows] == [row.cve for row in debt]
@@ -408,11 +408,11 @@ def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record)
 
 @given(st.lists(advisories, max_size=8), patches, patches, unfixables)
 def test_what_is_closed_only_grows_with_the_patches(
-    rows: List[Advisory], loaded: List[InForce], more: List[InForce], never: List[Unfixable]
+    rows: list[Advisory], loaded: list[InForce], more: list[InForce], never: list[Unfixable]
 ) -> None:
     debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
 
-    def closed(patches: List[InForce]) -> Set[str]:
+    def closed(patches: list[InForce]) -> set[str]:
         found = exposure.compute(made(debt), patches, never)
         return {row.cve for row in found.rows if row.state == CLOSED_LIVE}
 
@@ -422,7 +422,7 @@ def test_what_is_closed_only_grows_with_the_patches(
 # --- effective kernel and prompt ---
 
 
-def chain(states: str) -> Tuple[Inputs, List[InForce]]:
+def chain(states: str) -> tuple[Inputs, list[InForce]]:
     """Updates 11, 12, … of one lineage with one CVE each; ``c`` is closed live, ``o`` open."""
     debt = tuple(Debt(f"CVE-2026-{1000 + n}", "A", "", f"5-{11 + n}.el9_4") for n in range(len(states)))
     closed = tuple(row.cve for row, state in zip(debt, states) if state == "c")

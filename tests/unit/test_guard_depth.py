@@ -10,14 +10,13 @@ actions; `make test-trials` goes to 3.
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Set, Tuple
 
 from test_guard_model import BEHAVIOUR, Machine
 
 DEPTH = int(os.environ.get("GUARD_DEPTH", "2"))
 NONE = (0, "kill")
-Action = Tuple[str, Dict[str, object]]
-ACTIONS: List[Action] = [
+Action = tuple[str, dict[str, object]]
+ACTIONS: list[Action] = [
     *(("transaction", {"version": version}) for version in BEHAVIOUR),
     *(("upgrade", {"version": version, "cut": NONE}) for version in BEHAVIOUR),
     *(
@@ -38,7 +37,7 @@ ACTIONS: List[Action] = [
 ]
 
 
-def state_after(actions: Tuple[Action, ...]) -> Tuple[object, ...]:
+def state_after(actions: tuple[Action, ...]) -> tuple[object, ...]:
     """The state that ``actions`` lead to from a fresh host. What the model forbids on the way is raised."""
     machine = Machine()
     machine.start()
@@ -53,8 +52,8 @@ def state_after(actions: Tuple[Action, ...]) -> Tuple[object, ...]:
 
 
 def test_every_order_to_a_depth(record_property):
-    known: Set[Tuple[object, ...]] = set()
-    front: List[Tuple[Action, ...]] = [()]
+    known: set[tuple[object, ...]] = set()
+    front: list[tuple[Action, ...]] = [()]
     tried = 0
     for _ in range(DEPTH):
         longer = []

@@ -22,8 +22,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
-from typing import Callable, Iterator, Set, Tuple
+from typing import Callable
 
 import pytest
 from fakehost import QUICK, Host, Panic
@@ -36,14 +37,14 @@ from dnf_plugin_livepatch.runtime import cli, guard, inventory, reconcile, reque
 
 OTHERS = os.environ.get("GUARD_WALKS", "")
 WALKS, DEPTH = int(OTHERS or 400), 25
-SEEN: Set[Tuple[object, ...]] = set()
-COUNTS: "Counter[str]" = Counter()
+SEEN: set[tuple[object, ...]] = set()
+COUNTS: Counter[str] = Counter()
 BEHAVIOUR = {"1": "", "2": "", "3": "panic", "4": "crash", "5": "stall", "6": "oops"}
 
 #: Where an actor is cut off, 0 for not at all, and how: its process is killed, or the host loses its power.
 CUTS = st.tuples(st.sampled_from([0] * 30 + [*range(1, 46)]), st.sampled_from(["kill", "power"]))
 BUSY = st.sampled_from([False, False, False, True])
-Cut = Tuple[int, str]
+Cut = tuple[int, str]
 
 
 class Killed(BaseException):
@@ -151,7 +152,7 @@ class Machine(RuleBasedStateMachine):
     def _module(self, nevra: str) -> str:
         return next(patch.modules[0].name for patch in self.patches.values() if str(patch.nevra) == nevra)
 
-    def _in_kernel(self) -> Set[str]:
+    def _in_kernel(self) -> set[str]:
         owned = guard.read(self.host.paths).owned
         return {owned[module].nevra for module in self.host.running() if module in owned}
 
@@ -268,7 +269,7 @@ class Machine(RuleBasedStateMachine):
             assert self.host.watched or not settling, "nobody watches what settles"
         SEEN.add(self.state())
 
-    def state(self) -> Tuple[object, ...]:
+    def state(self) -> tuple[object, ...]:
         """What the host has in its kernel, its records and its packages; without times and boot ids."""
         state_of = guard.read(self.host.paths)
         records = sorted(

@@ -90,5 +90,5 @@ facts = st.dictionaries(
 
 
 @given(st.lists(st.builds(Entry, st.text(max_size=20), st.sampled_from(["load", "x"]), st.text(), facts)))
-def test_whatever_the_journal_holds_has_a_row(entries: "list[Entry]") -> None:
+def test_whatever_the_journal_holds_has_a_row(entries: list[Entry]) -> None:
     assert len(history.rows(entries, {})) == len(history.as_json(entries, {})) == len(entries)

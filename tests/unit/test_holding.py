@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Tuple
 
 import pytest
 from hypothesis import given
@@ -29,7 +28,7 @@ def compare(one: str, other: str) -> int:
 
 
 def situation(
-    closed: Tuple[str, ...] = CVES, quality: str = exposure.EXACT, **more: object
+    closed: tuple[str, ...] = CVES, quality: str = exposure.EXACT, **more: object
 ) -> Situation:
     inputs = Inputs("5-10", "kernel-5-10.x86_64", quality, "why not", debt=DEBT)
     in_force = (InForce("lp", PATCH, closed),) if closed else ()
@@ -87,7 +86,7 @@ def test_only_the_update_itself_counts() -> None:
     ],
     ids=["low is left", "low is not below low", "critical is not below itself", "no severity needs cover"],
 )
-def test_hold_below(below: str, closed: Tuple[str, ...], hold: bool) -> None:
+def test_hold_below(below: str, closed: tuple[str, ...], hold: bool) -> None:
     verdict = decide(situation(closed, hold_below=below))
     assert verdict.hold is hold
     if hold:
@@ -101,7 +100,7 @@ def test_hold_holds_whatever_is_known_and_says_what_stays_open() -> None:
 
 
 @given(st.sets(st.sampled_from(CVES)), st.sampled_from(["", "Low", "Moderate", "Important", "Critical"]))
-def test_more_cover_never_releases(closed: "set[str]", below: str) -> None:
+def test_more_cover_never_releases(closed: set[str], below: str) -> None:
     held = decide(situation(tuple(sorted(closed)), hold_below=below)).hold
     for more in itertools.chain.from_iterable(itertools.combinations(CVES, n) for n in range(4)):
         wider = tuple(sorted(closed | set(more)))

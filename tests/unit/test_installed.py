@@ -7,8 +7,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
 
 import pytest
 import rpm
@@ -62,7 +62,7 @@ class Root:
         argv = ["rpm", "--dbpath", self.base, *words]
         subprocess.run(argv, check=True, capture_output=True, timeout=120)
 
-    def build(self, name: str, version: str, provides: Sequence[str], files: Dict[str, bytes]) -> str:
+    def build(self, name: str, version: str, provides: Sequence[str], files: dict[str, bytes]) -> str:
         work = self.work / f"{name}-{version}"
         tree = work / "tree"
         for path, data in files.items():
@@ -81,7 +81,7 @@ class Root:
         )  # fmt: skip
         return str(next(work.glob("RPMS/*/*.rpm")))
 
-    def add(self, name: str, version: str, provides: Sequence[str], files: Dict[str, bytes]) -> None:
+    def add(self, name: str, version: str, provides: Sequence[str], files: dict[str, bytes]) -> None:
         """Register the package in the database and put its files there; no other version is removed."""
         self.rpm("-i", "--justdb", "--nodeps", "--force", self.build(name, version, provides, files))
         shutil.copytree(self.work / f"{name}-{version}" / "tree", self.top, dirs_exist_ok=True)
@@ -187,7 +187,7 @@ def test_a_manifest_that_tells_another_module(full: Root, tmp_path: Path) -> Non
     assert found.patches[0].modules[0].manifest is None and "another module" in found.faults[0]
 
 
-def broken(root: Root, tmp_path: Path) -> List[Path]:
+def broken(root: Root, tmp_path: Path) -> list[Path]:
     copy = tmp_path / "root"
     shutil.copytree(root.top, copy)
     return sorted(copy.glob("var/lib/rpm/rpmdb.sqlite*"))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Tuple
 
 import pytest
 from fakehost import module_file, note
@@ -38,7 +37,7 @@ class Tree:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def put(self, path: str, data: "str | bytes") -> None:
+    def put(self, path: str, data: str | bytes) -> None:
         target = Path(self.paths.at(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -96,7 +95,7 @@ def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
         ("head -c 5000000 /dev/zero; exit 1", ("failed", "load-refused")),
     ],
 )  # fmt: skip
-def test_how_insmod_ends(tree: Tree, script: str, wanted: Tuple[str, str]) -> None:
+def test_how_insmod_ends(tree: Tree, script: str, wanted: tuple[str, str]) -> None:
     tree.script("insmod", script.replace("{modules}", tree.paths.modules))
     found = tree.load()
     assert (found.outcome, problem(found)) == wanted
@@ -220,7 +219,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
     st.binary(max_size=30),
 )
 def test_hostile_trees(
-    tmp_path_factory: pytest.TempPathFactory, names: "dict[str, bytes]", attribute: str, content: bytes
+    tmp_path_factory: pytest.TempPathFactory, names: dict[str, bytes], attribute: str, content: bytes
 ) -> None:
     """No file, folder or content below /sys and /proc makes the readers raise or hang."""
     top = tmp_path_factory.mktemp("tree")

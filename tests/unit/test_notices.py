@@ -43,7 +43,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("data", HOSTILE, ids=range(len(HOSTILE)))
-def test_one_bad_field_spoils_the_file(tmp_path: Any, data: "dict[str, Any]") -> None:
+def test_one_bad_field_spoils_the_file(tmp_path: Any, data: dict[str, Any]) -> None:
     with pytest.raises(state.Broken):
         notices.parse(data)
     paths = Paths(str(tmp_path))
@@ -59,7 +59,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["withdrawn", "hold", "x"]), JSON))
-def test_whatever_it_holds_only_broken_is_raised(data: "dict[str, Any]") -> None:
+def test_whatever_it_holds_only_broken_is_raised(data: dict[str, Any]) -> None:
     try:
         notices.parse(data)
     except state.Broken:

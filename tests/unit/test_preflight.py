@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import List
 
 import pytest
 from fakehost import RELEASE, module_file
@@ -20,7 +19,7 @@ TOLD = Manifest("lp", RELEASE, BUILD_ID, functions=(Function("vmlinux", "cmdline
 KERNEL = Kernel(RELEASE, "x86_64", "", "00000001-0000-4000-8000-000000000000", True)
 
 
-def put(top: Path, path: str, text: "str | bytes") -> Paths:
+def put(top: Path, path: str, text: str | bytes) -> Paths:
     paths = Paths(str(top))
     target = Path(paths.at(path))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +38,7 @@ def put(top: Path, path: str, text: "str | bytes") -> Paths:
     ],
 )
 def test_signatures_where_they_are_asked_for(
-    tmp_path: Path, lines: "tuple[str, ...]", keys: str, signed: bool, wanted: List[str]
+    tmp_path: Path, lines: tuple[str, ...], keys: str, signed: bool, wanted: list[str]
 ) -> None:
     paths = put(tmp_path, "/proc/keys", keys)
     for line in lines:

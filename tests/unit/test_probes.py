@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List, Optional, Set
 
 import pytest
 from fakehost import RELEASE
@@ -22,7 +21,7 @@ EVENTS = "/sys/kernel/tracing/kprobe_events"
 ENABLED = "/sys/kernel/tracing/enabled_functions"
 
 
-def put(top: Path, path: str, text: "str | bytes") -> Paths:
+def put(top: Path, path: str, text: str | bytes) -> Paths:
     paths = Paths(str(top))
     target = Path(paths.at(path))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +75,7 @@ def test_one_warning_for_one_function(tmp_path: Path) -> None:
         ("a (1) R I \tramp: x\nb (1) R   \nc [ext4] (2) R I M\n", {"a", "c"}),
     ],
 )
-def test_what_ftrace_redirects(tmp_path: Path, text: Optional[str], wanted: Optional[Set[str]]) -> None:
+def test_what_ftrace_redirects(tmp_path: Path, text: str | None, wanted: set[str] | None) -> None:
     paths = Paths(str(tmp_path)) if text is None else put(tmp_path, ENABLED, text)
     assert probes.redirected(paths) == wanted
 
@@ -111,7 +110,7 @@ LINES = st.lists(
 
 @given(LINES, LINES)
 def test_hostile_lists(
-    tmp_path_factory: pytest.TempPathFactory, kprobes: List[bytes], enabled: List[bytes]
+    tmp_path_factory: pytest.TempPathFactory, kprobes: list[bytes], enabled: list[bytes]
 ) -> None:
     top = tmp_path_factory.mktemp("lists")
     put(top, KPROBES, b"\n".join(kprobes))

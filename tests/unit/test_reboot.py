@@ -20,7 +20,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path), monkeypatch)
 
 
-def answer(capsys: pytest.CaptureFixture[str]) -> "tuple[int, str]":
+def answer(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     code = cli.main(["reboot-check"])
     out = capsys.readouterr().out
     assert out.count("\n") == 1

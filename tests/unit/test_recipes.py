@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
 
 import pytest
 import yaml
@@ -22,7 +21,7 @@ from dnf_plugin_livepatch.runtime import kernel as kernels
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def blocks() -> Dict[str, str]:
+def blocks() -> dict[str, str]:
     with open(TOP + "/docs/recipes.md", encoding="utf-8") as file:
         return dict(re.findall(r"^```(?:sh|yaml) (\S+)\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL))
 
@@ -32,7 +31,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(str(tmp_path / "host"), monkeypatch)
 
 
-def environment(host: Telling, tmp_path: Path) -> Dict[str, str]:
+def environment(host: Telling, tmp_path: Path) -> dict[str, str]:
     """With this tree's livepatch, and a shutdown that only says so, first in PATH."""
     inventory.refresh(host.paths, kernels.running(host.paths))
     tools = tmp_path / "bin"
@@ -46,7 +45,7 @@ def environment(host: Telling, tmp_path: Path) -> Dict[str, str]:
     return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
 
 
-def run(host: Telling, tmp_path: Path, name: str, **more: str) -> "subprocess.CompletedProcess[str]":
+def run(host: Telling, tmp_path: Path, name: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the block ``name`` as a shell script."""
     env = {**environment(host, tmp_path), **more}
     return subprocess.run(
@@ -170,7 +169,7 @@ class StandInForPrometheus:
         return any(value > limit if found["test"] == ">" else value == limit for value in values)
 
 
-def alerts(host: Telling, tmp_path: Path) -> "set[str]":
+def alerts(host: Telling, tmp_path: Path) -> set[str]:
     """The alerts of the recipe that fire for what the host tells now."""
     assert run(host, tmp_path, "node_exporter", TEXTFILE_DIR=str(tmp_path)).returncode == 0
     prometheus = StandInForPrometheus((tmp_path / "livepatch.prom").read_text())

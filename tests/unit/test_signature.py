@@ -6,7 +6,6 @@ from __future__ import annotations
 import struct
 import subprocess
 from pathlib import Path
-from typing import List
 
 import pytest
 from hypothesis import given
@@ -78,7 +77,7 @@ def test_no_tail_is_too_odd(message: bytes, kind: int, size: int) -> None:
 
 def test_a_real_signature_with_any_byte_changed(tmp_path: Path) -> None:
     good = signed(tmp_path)
-    seen: List[Signer] = []
+    seen: list[Signer] = []
     for place in range(12, len(good) - len(signature.MAGIC)):
         spoiled = bytearray(good)
         spoiled[place] ^= 0x81

@@ -98,7 +98,7 @@ def test_another_build_under_the_same_name_closes_nothing(host: Telling) -> None
     )
 
 
-def _same_name(host: Telling) -> "tuple[InstalledPatch, InstalledPatch]":
+def _same_name(host: Telling) -> tuple[InstalledPatch, InstalledPatch]:
     """Two builds of a vendor who names every module alike and ships no manifest; the older is in force."""
     old, new = (host.host.patch(version, "livepatch", vendor=True) for version in "12")
     cover = ((str(old.nevra), ("CVE-2026-1000",)), (str(new.nevra), ("CVE-2026-1000", "CVE-2026-2000")))

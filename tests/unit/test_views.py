@@ -28,7 +28,7 @@ def told(
     host: Telling,
     colour: bool = False,
     settings: Config = Config(),  # noqa: B008
-) -> "tuple[str, str]":
+) -> tuple[str, str]:
     report = status.gather(host.paths, settings)
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     advice = reboot.advise(report, newer, [], compare)

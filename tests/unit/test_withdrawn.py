@@ -77,7 +77,7 @@ def test_a_newer_one_is_loaded_and_a_withdrawal_taken_back_counts(host: Host) ->
 
 
 @pytest.mark.parametrize("change", [{"on_withdrawn": "warn"}, {"mode": "install-only"}, {"mode": "report"}])
-def test_otherwise_nothing_is_changed(host: Host, change: "dict[str, str]") -> None:
+def test_otherwise_nothing_is_changed(host: Host, change: dict[str, str]) -> None:
     v2_over_v1(host)
     host.config = host.config._replace(**change)  # type: ignore[arg-type]
     withdraw(host.paths, V2)
@@ -105,7 +105,7 @@ def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return made
 
 
-def ids(report: status.Report) -> "list[str]":
+def ids(report: status.Report) -> list[str]:
     return [problem.id for problem in report.problems]
 
 

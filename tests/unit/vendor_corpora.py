@@ -12,7 +12,8 @@ import json
 import os
 import sys
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -49,7 +50,7 @@ class Case(NamedTuple):
     kind: str
 
 
-def _case(row: Dict[str, Any], arch: str) -> Case:
+def _case(row: dict[str, Any], arch: str) -> Case:
     vendor, name = row["vendor"], row["package_name"]
     evr = row["evr"] or LIKELY_EVR[vendor]
     nevra = releases.parse_nevra(f"{name}-{evr}.{arch}")
@@ -90,10 +91,10 @@ def tables(folder: str) -> Iterator[Case]:
                     yield Case(releases.parse_nevra(nevra), profile, release, kind)
 
 
-def score(cases: Iterable[Case]) -> Tuple[Counter, List[str]]:
+def score(cases: Iterable[Case]) -> tuple[Counter, list[str]]:
     """Rows and right answers by profile, of matching and of naming, and a line for each miss."""
     counts: Counter = Counter()
-    misses: List[str] = []
+    misses: list[str] = []
     for case in cases:
         found = profiles.match(case.nevra, (), (), RULES)
         group = case.profile or "none"
@@ -117,9 +118,9 @@ def score(cases: Iterable[Case]) -> Tuple[Counter, List[str]]:
     return counts, misses
 
 
-def cross(cases: Iterable[Case]) -> Tuple[int, List[str]]:
+def cross(cases: Iterable[Case]) -> tuple[int, list[str]]:
     """Every live-patch package against every kernel release: how many pairs, and the wrong ones."""
-    matches: Dict[Nevra, Tuple[profiles.Match, str]] = {}
+    matches: dict[Nevra, tuple[profiles.Match, str]] = {}
     kernels = set()
     for case in cases:
         if case.release:

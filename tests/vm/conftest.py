@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any, Iterator, List
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -51,11 +52,11 @@ class Host:
         """Change what the repository holds."""
         self.run(f"demo-stage {name}")
 
-    def reboot(self, kernel: "Kernel | None" = None, append: str = "") -> None:
+    def reboot(self, kernel: Kernel | None = None, append: str = "") -> None:
         """Shut down in order and boot ``kernel`` (default: the same one) from the same disk."""
         self.machine.reboot(kernel, append)
 
-    def comes(self, modules: List[str], seconds: float = 120) -> None:
+    def comes(self, modules: list[str], seconds: float = 120) -> None:
         """Wait until exactly ``modules`` are in force, for commands that do not wait for it by design."""
         end = time.monotonic() + seconds
         while (found := self.loaded()) != modules or self.modules() != modules:
@@ -72,14 +73,14 @@ class Host:
         """Does /proc/version tell who built the kernel (CVE-1900-0003)?"""
         return "gcc" in self.run("cat /proc/version")
 
-    def loaded(self) -> List[str]:
+    def loaded(self) -> list[str]:
         """Names of the live patches that the kernel has enabled and whose transition is over."""
         text = self.run(
             "cd /sys/kernel/livepatch; for p in $(ls); do echo $p $(cat $p/enabled $p/transition); done"
         )
         return [line.split()[0] for line in text.splitlines() if line.split()[1:] == ["1", "0"]]
 
-    def modules(self) -> List[str]:
+    def modules(self) -> list[str]:
         """Names of the demo's modules that are in the kernel, enabled or not."""
         return re.findall(r"^(livepatch_demo_\d+) ", self.run("cat /proc/modules"), re.MULTILINE)
 
@@ -96,11 +97,11 @@ class Host:
         """One of the times that systemd notes of ``unit``, in microseconds since boot."""
         return int(self.run(f"systemctl show -P {name} {unit}"))
 
-    def status(self, code: int = 0) -> "dict[str, Any]":
+    def status(self, code: int = 0) -> dict[str, Any]:
         """``livepatch status --json``, which has to end with ``code``."""
         done = self.machine.run("livepatch status --json")
         assert done.status == code, done.out + done.err
-        answer: "dict[str, Any]" = json.loads(done.out)
+        answer: dict[str, Any] = json.loads(done.out)
         return answer
 
     def boot_id(self) -> str:
@@ -146,7 +147,7 @@ def patched(upgraded: Host) -> Host:
     return upgraded
 
 
-def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the virtual machine."""
     for item in items:
         if "/tests/vm/" in str(item.path):

@@ -8,7 +8,7 @@ that call is not. Killing it at each of its changing calls is thus also killing 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 # Of the program itself: what changes files, starts and awaits its children, tells journald.
 OWN = "mkdir,unlink,rename,fchmod,ftruncate,fsync,fdatasync,write,flock,sendto,fork,vfork,clone,clone3,wait4"
@@ -49,9 +49,9 @@ def survey_children() -> str:
     return f"{_STRACE} -f --seccomp-bpf -e trace={calls} {COMMAND} >/dev/null 2>&1; cat /tmp/strace"
 
 
-def own(trace: str) -> List[Kill]:
+def own(trace: str) -> list[Kill]:
     """Every call in ``trace`` that changes something outside of the process."""
-    counts: Dict[str, int] = {}
+    counts: dict[str, int] = {}
     found = []
     for line in trace.splitlines():
         match = _CALL.match(line)
@@ -65,7 +65,7 @@ def own(trace: str) -> List[Kill]:
     return found
 
 
-def children(trace: str) -> List[Kill]:
+def children(trace: str) -> list[Kill]:
     """One for each kind of call that a child makes: strace counts for each process anew."""
     calls = {match.group(1) for match in map(_CALL.match, trace.splitlines()) if match}
     return [Kill(call, 1, "by a child", True) for call in CHILDREN if call in calls]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 import loading
 
@@ -36,24 +36,24 @@ def erase(machine: Machine) -> None:
     machine.ok(f"rpm -e {loading.NAME} && {{ {REST}; }}")
 
 
-def result(machine: Machine) -> Dict[str, Any]:
+def result(machine: Machine) -> dict[str, Any]:
     data = json.loads(machine.ok("cat /run/livepatch/result.json"))
     assert isinstance(data, dict)
     return data
 
 
-def ids(machine: Machine) -> List[str]:
+def ids(machine: Machine) -> list[str]:
     return [problem["id"] for problem in result(machine)["problems"]]
 
 
-def record(machine: Machine, patch: loading.Patch) -> Dict[str, Any]:
+def record(machine: Machine, patch: loading.Patch) -> dict[str, Any]:
     """The guard's durable record of ``patch``."""
     found = json.loads(machine.ok("cat /var/lib/livepatch/guard.json"))["records"][patch.nevra]
     assert isinstance(found, dict)
     return found
 
 
-def patches(machine: Machine) -> Dict[str, str]:
+def patches(machine: Machine) -> dict[str, str]:
     """The kernel's own list: module and enabled/transition."""
     text = machine.ok(
         "cd /sys/kernel/livepatch; for m in *; do [ -e $m/enabled ] && "
@@ -62,7 +62,7 @@ def patches(machine: Machine) -> Dict[str, str]:
     return dict(line.split() for line in text.splitlines())
 
 
-def modules(machine: Machine) -> List[str]:
+def modules(machine: Machine) -> list[str]:
     """Our modules that are in the kernel, patching or not."""
     return machine.ok("ls /sys/module | grep lptest || true").split()
 

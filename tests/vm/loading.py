@@ -8,7 +8,7 @@ import glob
 import os
 import re
 import shutil
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.model import Function, Manifest
@@ -54,10 +54,10 @@ class Patch(NamedTuple):
 
     version: str
     function: str = "cmdline_proc_show"
-    flags: Tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     build_id: str = ""
     kernel_build_id: str = ""
-    cves: Tuple[str, ...] = ("CVE-1900-0001",)
+    cves: tuple[str, ...] = ("CVE-1900-0001",)
     object: str = "vmlinux"
 
     @property

@@ -7,7 +7,7 @@ KILLS=N takes N of the calls of each scenario, spread evenly; `make test-trials`
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 import kills
 import loading
@@ -22,9 +22,9 @@ LIMIT = os.environ.get("KILLS", "2")
 class Scenario(NamedTuple):
     """What is in force before, the transaction that reconcile has not seen yet, what is in force after."""
 
-    before: Optional[loading.Patch]
+    before: loading.Patch | None
     transaction: str
-    after: Optional[loading.Patch]
+    after: loading.Patch | None
 
 
 SCENARIOS = {
@@ -49,14 +49,14 @@ def silently(machine: qemu.Machine, transaction: str) -> None:
     machine.ok(f"systemctl mask --now -q {UNIT}; {transaction}; systemctl unmask -q {UNIT}")
 
 
-def ended(machine: qemu.Machine, after: Optional[loading.Patch]) -> bool:
+def ended(machine: qemu.Machine, after: loading.Patch | None) -> bool:
     """Whether ``after`` and nothing else is in the kernel."""
     if after is None:
         return not patches(machine) and not modules(machine)
     return in_force(machine, after) and modules(machine) == [after.module]
 
 
-def sample(found: List[kills.Kill]) -> List[kills.Kill]:
+def sample(found: list[kills.Kill]) -> list[kills.Kill]:
     """All, or LIMIT of them."""
     if LIMIT == "all" or len(found) <= int(LIMIT):
         return found

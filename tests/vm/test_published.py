@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 from conftest import CONF, Host, patch_name
@@ -68,7 +68,7 @@ class Publisher:
 
 
 @pytest.fixture
-def publisher(host: Host, tmp_path: "os.PathLike[str]") -> Iterator[Publisher]:
+def publisher(host: Host, tmp_path: os.PathLike[str]) -> Iterator[Publisher]:
     """Nothing published yet; the guest has a web server and trusts the repository."""
     host.stage("base")
     host.run(

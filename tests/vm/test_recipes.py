@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from typing import Dict
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Debian packs the program without its unit; this is upstream's, without what the demo host has not.
@@ -22,7 +21,7 @@ ExecStart=/usr/bin/python3 -c 'from dnf.automatic.main import main; main(["/etc/
 SCHEDULED = "/run/systemd/shutdown/scheduled"
 
 
-def blocks() -> Dict[str, str]:
+def blocks() -> dict[str, str]:
     with open(os.path.join(TOP, "docs", "recipes.md"), encoding="utf-8") as file:
         return dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any, Dict, NamedTuple, Set, Tuple
+from typing import Any, NamedTuple
 
 import jsonschema
 import loading
@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONE, TWO, THREE = loading.ALL_CVES
 ALL = set(loading.ALL_CVES)
-NONE: Set[str] = set()
+NONE: set[str] = set()
 MOTD = "/run/motd.d/livepatch"
 TRANSITION = f"/sys/kernel/livepatch/{loading.COVERS.module}/transition"
 VERBS = (
@@ -27,17 +27,17 @@ VERBS = (
 class Truth(NamedTuple):
     """What each form has to say. ``codes`` are those of status, reboot-check and check."""
 
-    open: Set[str]
-    closed: Set[str]
-    reboot_only: Set[str]
+    open: set[str]
+    closed: set[str]
+    reboot_only: set[str]
     state: str
-    codes: Tuple[int, int, int]
+    codes: tuple[int, int, int]
     release: str
     reboot: str
     motd: str
 
     @property
-    def still(self) -> Set[str]:
+    def still(self) -> set[str]:
         return self.open | self.reboot_only
 
 
@@ -57,22 +57,22 @@ def stock(stocked):
     return stocked
 
 
-def ask(host) -> "Dict[str, Tuple[int, str]]":
+def ask(host) -> dict[str, tuple[int, str]]:
     """Exit code and stdout of each verb, by its first word, from one command."""
     words = "; ".join(f"echo '=> {verb.split()[0]}'; livepatch {verb}; echo \"=> $?\"" for verb in VERBS)
     parts = re.split(r"^=> (.*)\n", host.machine.ok(words), flags=re.MULTILINE)[1:]
     return {parts[i]: (int(parts[i + 2]), parts[i + 1]) for i in range(0, len(parts), 4)}
 
 
-def schema(path: str) -> "jsonschema.Draft202012Validator":
+def schema(path: str) -> jsonschema.Draft202012Validator:
     with open(os.path.join(TOP, path), encoding="utf-8") as file:
         kind = jsonschema.Draft202012Validator
         return kind(json.load(file), format_checker=kind.FORMAT_CHECKER)
 
 
-def metrics(text: str) -> "Dict[str, Dict[str, float]]":
+def metrics(text: str) -> dict[str, dict[str, float]]:
     """Metric -> value by the last of its labels, "" where it has none."""
-    found: Dict[str, Dict[str, float]] = {}
+    found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             label = sample.labels.get("state") or sample.labels.get("module") or ""
@@ -80,10 +80,10 @@ def metrics(text: str) -> "Dict[str, Dict[str, float]]":
     return found
 
 
-def holds(host, truth: Truth, in_force: "Dict[str, float]") -> None:
+def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
     """Every form tells ``truth``; ``in_force`` is module -> 1 or 0."""
     told = ask(host)
-    status: Dict[str, Any] = json.loads(told["status"][1])
+    status: dict[str, Any] = json.loads(told["status"][1])
     schema("docs/schemas/livepatch-status-1.schema.json").validate(status)
     exposure = status["exposure"]
     assert exposure["quality"] == "exact"
@@ -114,7 +114,7 @@ def holds(host, truth: Truth, in_force: "Dict[str, float]") -> None:
     }  # fmt: skip
 
 
-def prompt(host, command: str = "dnf --assumeno upgrade") -> "Dict[str, str]":
+def prompt(host, command: str = "dnf --assumeno upgrade") -> dict[str, str]:
     """The plugin's block before the question: title -> the rest of the line, CVEs without severities."""
     text = host.run(command, status=1)
     assert "Operation aborted" in text

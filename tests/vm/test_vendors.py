@@ -60,7 +60,7 @@ class Vendor:
             assert time.monotonic() < end, f"in force: {self.host.loaded()}, in the kernel: {self.modules()}"
             time.sleep(1)
 
-    def modules(self) -> "list[str]":
+    def modules(self) -> list[str]:
         """The vendors' live patches that are in the kernel, in force or not."""
         text = self.host.run("cat /proc/modules")
         return sorted(re.findall(r"^((?:kpatch_|livepatch_|klp_)\S+) ", text, re.MULTILINE))
@@ -69,7 +69,7 @@ class Vendor:
         """What ``livepatch reconcile`` says, which has to end with ``status``."""
         return self.host.run("livepatch reconcile", status)
 
-    def told(self, closed: "list[str]", code: int = 0) -> "list[tuple[str, str]]":
+    def told(self, closed: list[str], code: int = 0) -> list[tuple[str, str]]:
         """Check what status tells to be closed and open; module and package of each patch in force.
 
         No kernel is installed that would close anything, so that no reboot is advised.
@@ -82,7 +82,7 @@ class Vendor:
         assert status["reboot"]["code"] == 0, status["reboot"]
         return [(row["module"], row["package"]) for row in status["patches"] if row["in_force"]]
 
-    def patchings(self) -> "list[str]":
+    def patchings(self) -> list[str]:
         """What the kernel did with live patches in this boot, in its order: ``+module`` or ``-module``."""
         found = re.findall(r"livepatch: '(\w+)': starting (\w+) transition", self.host.run("dmesg"))
         return [("-" if verb == "unpatching" else "+") + module for module, verb in found]
@@ -117,7 +117,7 @@ def ends(good, why: str, seconds: float = 180) -> None:
         time.sleep(1)
 
 
-def listed(host) -> "tuple[list[str], list[str]]":
+def listed(host) -> tuple[list[str], list[str]]:
     """What `kpatch list` says is loaded, and what is installed."""
     loaded, _, installed = host.run("kpatch list").partition("Installed patch modules:")
     return re.findall(r"^(\w+) \[enabled\]$", loaded, re.M), re.findall(r"^(\w+) \(", installed, re.M)

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tarfile
-from typing import Dict, NamedTuple, Tuple, Union
+from typing import NamedTuple
 
 from vm import kpatch, repo
 from vm.common import ROOT, cached, content, digest, run, write
@@ -72,7 +72,7 @@ class Module(NamedTuple):
     """A kernel module; ``flags`` choose what vendors.c makes of it. ``name`` may hold dashes."""
 
     name: str
-    flags: Tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> str:
@@ -89,7 +89,7 @@ class Package(NamedTuple):
     name: str
     version: str
     release: str
-    files: Tuple[Tuple[str, Union[Module, str]], ...]
+    files: tuple[tuple[str, Module | str], ...]
     more: str = ""
     scripts: str = ""
     arch: str = "x86_64"
@@ -120,7 +120,7 @@ def _standin(name: str) -> str:
         return file.read()
 
 
-def kpatch_patch(kernel: Kernel, release: str, flags: Tuple[str, ...] = ()) -> Package:
+def kpatch_patch(kernel: Kernel, release: str, flags: tuple[str, ...] = ()) -> Package:
     """As Red Hat's are: the scriptlet loads what is not older than what is loaded, and ends with 0 always;
     the other one takes the module from where it is loaded at boot, and leaves it in the kernel."""
     uname = kernel.release
@@ -193,7 +193,7 @@ def openeuler(kernel: Kernel) -> Package:
     return Package(name, "1", "1", files, "Requires: syscare >= 1.1.0", script)
 
 
-def packages(kernel: Kernel) -> Dict[str, Package]:
+def packages(kernel: Kernel) -> dict[str, Package]:
     """Every package by a short name."""
     uptrack = ((UPTRACK + "/client.py", _standin("uptrack.py")),)
     links = "".join(
