@@ -20,7 +20,7 @@ from typing import Any
 
 import createrepo_c
 
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 
 from . import pairs
 
@@ -46,8 +46,8 @@ class Exposure(dnf.Plugin):
         sys.path.insert(0, {source!r})
         from dnf_plugin_livepatch import exposure
         from dnf_plugin_livepatch.dnf4 import advisories
-        from dnf_plugin_livepatch.model import Kernel
-        from dnf_plugin_livepatch.paths import Paths
+        from dnf_plugin_livepatch.base.model import Kernel
+        from dnf_plugin_livepatch.base.paths import Paths
         from dnf_plugin_livepatch.runtime import cache
 
         found = advisories.read(self.base, Kernel("{running}.x86_64", "x86_64"))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import messages, record
-from .model import Nevra, Problem
+from .base.model import Nevra, Problem
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import support
+from .base.model import CveState, Exposure
 from .exposure import CLOSED_LIVE, EXACT, Compare, Inputs, rank
-from .model import CveState, Exposure
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import messages
-from .model import Nevra, Problem
+from .base.model import Nevra, Problem
 
 NONE, ALL, NAMED = "none", "all", "named"
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from . import templates
-from .model import Nevra
+from .base.model import Nevra
+from .base.names import ARCHES, capability_version, own_capability, release_of_capability
 from .profile_file import Client, Profile, ProfileError, parse
-from .releases import ARCHES, capability_version, own_capability, release_of_capability
 
 __all__ = [
     "GENERIC", "Client", "Lookup", "Match", "Profile", "ProfileError", "directories", "find", "fits",

@@ -26,8 +26,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .base.model import Unfixable
 from .manifest import CVE, RELEASE
-from .model import Unfixable
 
 SCHEMA = 1
 MAX_BYTES = 32 << 20

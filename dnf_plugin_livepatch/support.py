@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from . import messages
-from .model import Problem
+from .base.model import Problem
 
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:

@@ -19,11 +19,11 @@ import hawkey
 
 from .. import brakes, profiles, record
 from .. import exposure as exposures
+from ..base.model import Advisory, Kernel, Nevra, Unfixable
+from ..base.names import kernel_packages
+from ..base.paths import Paths
 from ..exposure import Inputs
 from ..manifest import CVE
-from ..model import Advisory, Kernel, Nevra, Unfixable
-from ..paths import Paths
-from ..releases import kernel_packages
 from . import brake, goal, memo
 
 #: Kernels that are remembered beside the running one: those it may be followed by.

@@ -13,9 +13,9 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import brakes, messages, record
-from ..model import Problem
-from ..paths import Paths
-from ..releases import kernel_release
+from ..base.model import Problem
+from ..base.names import kernel_release
+from ..base.paths import Paths
 from . import goal
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import (
 
 from .. import brakes
 from .. import profiles as rules
-from ..model import Nevra
-from ..releases import capability_version, kernel_packages, kernel_release, release_of_capability
+from ..base.model import Nevra
+from ..base.names import capability_version, kernel_packages, kernel_release, release_of_capability
 
 Helpers = frozenset[tuple[str, str]]
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import brakes, holding, messages
-from ..releases import kernel_packages
+from ..base.names import kernel_packages
 from ..runtime import journal, notices, status
 from . import goal
 

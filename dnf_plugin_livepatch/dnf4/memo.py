@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any
 
-from ..paths import Paths
+from ..base.paths import Paths
 
 #: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
 QUIET, UNBRAKED = "quiet", "unbraked"

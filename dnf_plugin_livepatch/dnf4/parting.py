@@ -7,8 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .. import config, messages, profiles
-from ..paths import Paths
+from .. import messages, profiles
+from ..base import config
+from ..base.paths import Paths
 from ..runtime import kernel as kernels
 from . import goal, report, request
 

@@ -19,7 +19,7 @@ import dnf
 import dnf.transaction
 import libdnf
 
-from ..paths import Paths
+from ..base.paths import Paths
 from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         DNF's own reader ends every dnf command at a line that it does not understand.
         """
-        from .. import config
+        from ..base import config
 
         parser = libdnf.conf.ConfigParser()
         parser.addSection("main")
@@ -125,7 +125,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
                 from . import goal
 
                 goal.hide(self.base, blocked, () if self._upgrades() else self._specs())
-        from .. import config
+        from ..base import config
 
         settings = config.read(Paths().config)[0]
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
@@ -188,7 +188,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def _before_all(self) -> None:
         """An API user is about to upgrade everything."""
-        from .. import config
+        from ..base import config
 
         settings = config.read(Paths().config)[0]
         if self.base.conf.installroot == "/" and (settings.kernel_update != "install" or self._held()):

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from .. import exposure as exposures
 from .. import messages
-from ..model import CveState, Exposure, InForce, Problem, ReconcileResult
+from ..base.model import CveState, Exposure, InForce, Problem, ReconcileResult
 
 LOG = logging.getLogger("dnf.plugin")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}

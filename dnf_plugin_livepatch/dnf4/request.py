@@ -11,7 +11,7 @@ import fnmatch
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from ..model import Nevra
+from ..base.model import Nevra
 from ..policy import ALL, NAMED, NONE, Request
 from . import UPGRADES
 

@@ -19,10 +19,10 @@ from typing import (
 )
 
 from .. import brakes, messages, policy, profiles, support
-from .. import config as configs
 from .. import exposure as exposures
-from ..model import Exposure, InForce, ReconcileResult, Unfixable
-from ..paths import Paths
+from ..base import config
+from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
+from ..base.paths import Paths
 from ..runtime import kernel as kernels
 from . import brake, choose, goal, request, survey
 from .report import LOG, Voice, Waiting, closing
@@ -45,7 +45,7 @@ class Session:
         self.sack = base.sack
         self.paths = Paths()
         self.voice = Voice()
-        self.config, faults = configs.read(self.paths.config)
+        self.config, faults = config.read(self.paths.config)
         self.profiles, more = profiles.load(self.paths.profile_dirs)
         self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
         self.kernel = kernels.running(self.paths)

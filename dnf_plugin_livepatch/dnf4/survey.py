@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple
 
-from ..model import Nevra
+from ..base.model import Nevra
 from ..policy import Candidate, Target
 from . import goal
 from .goal import Helpers, nevra_of

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import createrepo_c as cr
 
-from ..model import Manifest, Nevra, Unfixable
+from ..base.model import Manifest, Nevra, Unfixable
 from ..record import ADVISORY, KernelNote, PatchNote, Record, Step
 from .errors import ToolError
 from .metadata import Update, advisory_view, issued_of, update_of

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..base.model import Nevra
 from ..manifest import CVE
-from ..model import Nevra
 from .checks_metadata import Raised
 from .settings import SEVERITIES
 from .view import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .. import record as records
-from .. import releases
+from ..base import names as releases
 from .checks_metadata import Raised
 from .kernels import looks_patched
 from .view import Kernel, Package, View, arch_of, aside, by_kernel, standing

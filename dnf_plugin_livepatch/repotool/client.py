@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..model import Nevra
+from ..base.model import Nevra
 from .errors import ToolError
 from .metadata import LIVEPATCH
 

@@ -10,9 +10,10 @@ import functools
 import re
 from collections.abc import Iterable
 
-from .. import profiles, releases
-from ..model import Nevra
-from ..paths import Paths
+from .. import profiles
+from ..base import names
+from ..base.model import Nevra
+from ..base.paths import Paths
 from .view import Capability
 
 _KERNEL = re.compile(r"kernel(?:-[a-z0-9]+)*-uname-r\Z")
@@ -57,7 +58,7 @@ def offered(provides: Iterable[Capability]) -> tuple[str, ...]:
     return tuple(
         sorted(
             {
-                releases.release_of_capability(capability.value)
+                names.release_of_capability(capability.value)
                 for capability in provides
                 if _KERNEL.match(capability.name) and capability.flags == "EQ" and capability.value
             }

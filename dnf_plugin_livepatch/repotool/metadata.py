@@ -18,7 +18,7 @@ from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
 
-from ..model import Nevra
+from ..base.model import Nevra
 from . import kernels, unpack
 from .errors import ToolError
 from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference

@@ -11,9 +11,9 @@ from typing import Callable, NamedTuple
 import createrepo_c as cr
 
 from .. import record as records
-from ..model import Nevra
+from ..base.model import Nevra
+from ..base.names import ARCHES
 from ..record import Record
-from ..releases import ARCHES
 from . import advisories, client, lint, metadata, reading, rpms, signing
 from .advisories import Incoming
 from .errors import ToolError

@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .. import exposure, model
+from .. import exposure
 from .. import record as records
-from ..model import Nevra, Unfixable
+from ..base import model
+from ..base.model import Nevra, Unfixable
 from . import metadata, rpms
 from .errors import ToolError
 from .kernels import offered

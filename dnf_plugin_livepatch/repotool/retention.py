@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..model import Nevra
+from ..base.model import Nevra
 from ..record import Record
 from .view import Capability, Package, by_kernel, withdrawn
 

@@ -12,8 +12,8 @@ from typing import IO
 
 import createrepo_c as cr
 
+from ..base.model import Manifest
 from ..manifest import MAX_BYTES, ManifestError, parse
-from ..model import Manifest
 from .errors import ToolError
 from .metadata import quiet
 from .run import run

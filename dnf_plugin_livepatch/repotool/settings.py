@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..base.model import Unfixable
 from ..manifest import CVE, RELEASE
-from ..model import Unfixable
 from . import yamlfile as y
 from .errors import ToolError
 from .metadata import COMPRESSIONS

@@ -24,7 +24,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 
-from ..releases import ARCHES
+from ..base.names import ARCHES
 from .errors import ToolError
 from .metadata import digest, repomd_of, safe
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import rpm
 
-from ..model import Nevra
+from ..base.model import Nevra
+from ..base.names import ARCHES
 from ..record import Record
-from ..releases import ARCHES
 
 #: One kernel: its release, and the architecture, which not every release tells.
 Kernel = tuple[str, str]

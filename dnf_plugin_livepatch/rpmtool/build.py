@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..base.model import Manifest
 from ..manifest import dump
-from ..model import Manifest
 from . import engines
 from .checks import Finding, ToolError, finding, refuse
 from .elf import parse_module, read_module

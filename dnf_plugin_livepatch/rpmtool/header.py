@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import rpm
 
-from ..model import Nevra
+from ..base.model import Nevra
 from .checks import refuse
 from .run import need
 

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
+from ..base.model import Function
 from ..manifest import MODULE
-from ..model import Function
 from . import klp
 from .checks import Finding, finding
 from .elf import Elf, signature

@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..model import Manifest
-from ..paths import Paths
+from ..base.model import Manifest
+from ..base.names import capability_version, own_capability
+from ..base.paths import Paths
 from ..profiles import GENERIC, load, match
-from ..releases import capability_version, own_capability
 from .checks import refuse
 from .header import read_header
 from .recipe import Recipe, dump

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ..base.model import Unfixable
 from ..manifest import CVE, MODULE, RELEASE
-from ..model import Unfixable
 from .checks import LINT, SEVERITIES, refuse
 
 SCHEMA = 1

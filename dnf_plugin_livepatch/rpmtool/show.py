@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from .. import manifest as manifests
-from ..model import Manifest
+from ..base.model import Manifest
 from . import base
 from .checks import Finding, finding, refuse
 from .elf import Elf, parse_module, signature

@@ -8,8 +8,8 @@ import os
 import re
 from typing import NamedTuple
 
+from ..base.paths import Paths
 from ..manifest import MODULE, RELEASE
-from ..paths import Paths
 from ..profiles import find, load, package_name
 from .checks import refuse
 from .elf import Elf, map_module, read_vmlinux

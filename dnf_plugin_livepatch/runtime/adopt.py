@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..base.model import InstalledPatch
 from ..messages import problem
-from ..model import InstalledPatch
 from . import guard, klp, preflight, state
 
 if TYPE_CHECKING:

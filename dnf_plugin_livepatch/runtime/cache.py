@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..base.model import Debt, Unfixable
+from ..base.paths import Paths
 from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
 from ..manifest import CVE, RELEASE
-from ..model import Debt, Unfixable
-from ..paths import Paths
 from . import state
 
 MAX_BYTES = 8 << 20

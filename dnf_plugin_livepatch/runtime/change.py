@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..base.model import Problem, ReconcileResult
 from ..messages import problem
-from ..model import Problem, ReconcileResult
 from .request import Progress
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
 def _full(name: str) -> str:
     """``name`` as DNF writes a NEVRA, "" for less than that, which would match no package."""
-    from ..releases import ARCHES, parse_nevra
+    from ..base.names import ARCHES, parse_nevra
 
     try:
         nevra = parse_nevra(name)

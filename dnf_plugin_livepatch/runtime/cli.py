@@ -15,8 +15,9 @@ import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from .. import __version__, config
-from ..paths import Paths
+from .. import __version__
+from ..base import config
+from ..base.paths import Paths
 
 if TYPE_CHECKING:
     import argparse

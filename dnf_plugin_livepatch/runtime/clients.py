@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..model import Kernel, Nevra
+from ..base.model import Kernel, Nevra
 from ..profile_file import Client, Profile
 from . import program
 

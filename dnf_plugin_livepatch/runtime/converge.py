@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ..config import Config
+from ..base.config import Config
+from ..base.model import Action, InForce, InstalledModule, Kernel, Problem
+from ..base.paths import Paths
 from ..messages import problem
-from ..model import Action, InForce, InstalledModule, Kernel, Problem
-from ..paths import Paths
 from . import guard, installed, journal, kept, klp, loader, notices, preflight, records, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces

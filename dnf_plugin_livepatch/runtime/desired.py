@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
+from ..base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
 from ..messages import problem
-from ..model import InstalledModule, InstalledPatch, LoadedPatch, Problem
 from .guard import Guard, Kept, Owned
 from .installed import Installed
 

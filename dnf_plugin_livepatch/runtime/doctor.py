@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import config, profiles
+from .. import profiles
+from ..base import config
+from ..base.model import Problem
+from ..base.paths import Paths
 from ..messages import problem
-from ..model import Problem
-from ..paths import Paths
 from . import guard, installed, inventory, preflight, state, switches
 from . import kernel as kernels
 from .desired import choose

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..paths import Paths
+from ..base.paths import Paths
 from .state import read_bytes
 
 if TYPE_CHECKING:

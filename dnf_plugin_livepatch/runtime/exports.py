@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import exposure as exposures
+from ..base.model import CveState
 from ..exposure import CLOSED_LIVE, OPEN, REBOOT_ONLY
-from ..model import CveState
 from . import views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..model import Action, InForce, Kernel
-from ..paths import Paths
+from ..base.model import Action, InForce, Kernel
+from ..base.paths import Paths
 from ..profile_file import Profile
 from . import cache, clients, request
 

@@ -13,8 +13,8 @@ import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
+from ..base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
 from ..messages import problem
-from ..model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
 from ..profile_file import Profile
 from . import clients
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from .. import __version__
-from ..model import Kernel
-from ..paths import Paths
+from ..base.model import Kernel
+from ..base.paths import Paths
 from . import rpmlock, state
 
 _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")

@@ -13,8 +13,8 @@ import os
 import re
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from ..base.paths import Paths
 from ..manifest import CVE, MODULE, RELEASE
-from ..paths import Paths
 from . import state
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 
-from ..config import Config
+from ..base.config import Config
 from . import program
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import manifest
-from ..model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
-from ..paths import Paths
+from ..base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
+from ..base.paths import Paths
 from ..profiles import Profile, directories, fits, lookup, match_all
 from . import state
 

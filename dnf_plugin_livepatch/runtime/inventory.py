@@ -12,8 +12,8 @@ import os
 from typing import Any, NamedTuple
 
 from .. import __version__, manifest
-from ..model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
-from ..paths import Paths
+from ..base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
+from ..base.paths import Paths
 from . import fingerprint, state
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
@@ -123,7 +123,7 @@ def _others(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, int], ...]]:
     from functools import cmp_to_key
 
-    from ..releases import kernel_packages
+    from ..base.names import kernel_packages
     from .evr import compare
 
     kernels: set[tuple[str, str]] = set()

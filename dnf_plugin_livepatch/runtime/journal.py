@@ -12,7 +12,7 @@ import json
 import os
 from typing import NamedTuple, Union
 
-from ..paths import Paths
+from ..base.paths import Paths
 from . import state
 from .kernel import boot_id
 

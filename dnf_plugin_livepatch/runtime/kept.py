@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from .. import manifest
-from ..model import InstalledModule
-from ..paths import Paths
+from ..base.model import InstalledModule
+from ..base.paths import Paths
 from . import guard, state
 from .modinfo import MAX_FILE
 

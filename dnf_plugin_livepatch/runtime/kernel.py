@@ -8,9 +8,9 @@ import re
 import sys
 import time
 
+from ..base.model import Kernel
+from ..base.paths import Paths
 from ..manifest import RELEASE
-from ..model import Kernel
-from ..paths import Paths
 from .modinfo import note_build_id
 from .state import read_bytes, read_text
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
+from ..base.model import Function, LoadedPatch
+from ..base.paths import Paths
 from ..manifest import MODULE
-from ..model import Function, LoadedPatch
-from ..paths import Paths
 from .modinfo import note_build_id
 from .state import read_bytes, read_text
 

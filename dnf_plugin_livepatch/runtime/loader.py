@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
+from ..base.model import Problem
+from ..base.paths import Paths
 from ..messages import problem
-from ..model import Problem
-from ..paths import Paths
 from . import klp, modinfo, signature, state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from ..base.paths import Paths
 from ..manifest import CVE
-from ..paths import Paths
 from . import state
 from .guard import NEVRA
 

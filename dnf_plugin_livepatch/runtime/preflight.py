@@ -11,9 +11,9 @@ import os
 import stat
 from collections.abc import Sequence
 
+from ..base.model import InstalledModule, Kernel, Manifest, Problem
+from ..base.paths import Paths
 from ..messages import problem
-from ..model import InstalledModule, Kernel, Manifest, Problem
-from ..paths import Paths
 from . import kernel as kernels
 from . import klp, probes, signature
 from .loader import named, tasks_in_the_way

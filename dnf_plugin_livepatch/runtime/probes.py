@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from ..base.model import LoadedPatch, Manifest, Problem
+from ..base.paths import Paths
 from ..messages import problem
-from ..model import LoadedPatch, Manifest, Problem
-from ..paths import Paths
 from . import klp
 from .state import read_bytes
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
 from .. import manifest, messages, profiles
-from ..model import Problem
-from ..paths import Paths
-from ..releases import own_capability, parse_nevra
+from ..base.model import Problem
+from ..base.names import own_capability, parse_nevra
+from ..base.paths import Paths
 
 MAX_LINE = 1 << 18
 MAX_ITEM = 1024

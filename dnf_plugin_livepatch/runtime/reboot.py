@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..base.model import CveState
+from ..base.paths import Paths
 from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
-from ..model import CveState
-from ..paths import Paths
 from . import state
 from .status import OTHER_BUILD, Report
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from ..config import Config
-from ..config import read as read_config
+from ..base.config import Config
+from ..base.config import read as read_config
+from ..base.model import InstalledPatch, Kernel, ReconcileResult
+from ..base.paths import Paths
 from ..messages import not_in_force, problem
-from ..model import InstalledPatch, Kernel, ReconcileResult
-from ..paths import Paths
 from . import fingerprint, request, state
 from . import kernel as kernels
 from .request import Progress

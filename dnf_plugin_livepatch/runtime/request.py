@@ -12,9 +12,9 @@ import sys
 import time
 from typing import Any, Callable
 
-from ..config import Config
-from ..model import Action, InForce, Problem, ReconcileResult
-from ..paths import Paths
+from ..base.config import Config
+from ..base.model import Action, InForce, Problem, ReconcileResult
+from ..base.paths import Paths
 from . import state
 
 UNIT = "livepatch-reconcile.service"

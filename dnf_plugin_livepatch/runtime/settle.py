@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 
-from ..config import Config
-from ..config import read as read_config
-from ..paths import Paths
+from ..base.config import Config
+from ..base.config import read as read_config
+from ..base.paths import Paths
 from . import evidence, guard, health, journal, klp, state, timers
 from . import kernel as kernels
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from ..paths import Paths
+from ..base.paths import Paths
 from .state import read_bytes
 
 MAGIC = b"~Module signature appended~\n"

@@ -15,9 +15,8 @@ from typing import (
 
 from .. import exposure as exposures
 from .. import messages, support
-from ..config import Config
-from ..exposure import Inputs
-from ..model import (
+from ..base.config import Config
+from ..base.model import (
     CveState,
     Exposure,
     InForce,
@@ -29,7 +28,8 @@ from ..model import (
     ReconcileResult,
     Unfixable,
 )
-from ..paths import Paths
+from ..base.paths import Paths
+from ..exposure import Inputs
 
 if TYPE_CHECKING:
     from . import inventory, notices

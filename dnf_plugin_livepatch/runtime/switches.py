@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..model import InstalledPatch
-from ..paths import Paths
+from ..base.model import InstalledPatch
+from ..base.paths import Paths
 from . import kernel, state
 
 if TYPE_CHECKING:

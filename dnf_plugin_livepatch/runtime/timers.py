@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from ..paths import Paths
+from ..base.paths import Paths
 from . import state
 
 SETTLE = "livepatch-settle.timer"

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..model import Unfixable
-from ..paths import Paths
+from ..base.model import Unfixable
+from ..base.paths import Paths
 from ..profile_file import Profile
 from . import state
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import exposure as exposures
-from ..model import CveState, LoadedPatch
+from ..base.model import CveState, LoadedPatch
 from . import status
 from .reboot import Advice, stuck
 from .status import TRANSITION, Report

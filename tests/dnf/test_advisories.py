@@ -17,9 +17,9 @@ from lab import Update, repository
 from rpms import Rpm
 
 from dnf_plugin_livepatch import exposure
+from dnf_plugin_livepatch.base.model import Kernel
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.dnf4 import advisories
-from dnf_plugin_livepatch.model import Kernel
-from dnf_plugin_livepatch.paths import Paths
 from dnf_plugin_livepatch.runtime import cache
 
 # name of the package that runs, version, releases of the running and the fixed build, uname -r suffix

@@ -373,7 +373,7 @@ def test_blocked_is_kept_out_of_dnfs_own_upgrade(host):
     host.dnf("upgrade")
     host.repos(base="patches")
     host.python(
-        "from dnf_plugin_livepatch.paths import Paths\n"
+        "from dnf_plugin_livepatch.base.paths import Paths\n"
         "from dnf_plugin_livepatch.runtime import guard\n"
         f"guard.block(Paths(), '{P2}', 'it oopsed')\n"
     )

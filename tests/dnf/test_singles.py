@@ -14,9 +14,9 @@ import vendors
 from lab import SOURCE, Host, lines, shared, unharmed
 from rpms import Rpm
 
+from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.dnf4.session import Session
 from dnf_plugin_livepatch.dnf4.survey import Survey
-from dnf_plugin_livepatch.model import Nevra
 from dnf_plugin_livepatch.policy import Target
 
 CVES = {"A": "CVE-2024-1001", "B": "CVE-2024-1002", "C": "CVE-2024-1003", "D": "CVE-2024-1004"}

@@ -197,7 +197,7 @@ def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host
 
 
 BLOCK = """
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import guard
 guard.block(Paths(), '{}', 'it oopsed')
 """

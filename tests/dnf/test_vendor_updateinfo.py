@@ -21,9 +21,9 @@ import rpms
 from test_advisories import Machine
 
 from dnf_plugin_livepatch import exposure
+from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
+from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
 from dnf_plugin_livepatch.dnf4 import advisories, goal
-from dnf_plugin_livepatch.model import Advisory, Kernel, Nevra
-from dnf_plugin_livepatch.releases import kernel_packages, kernel_release
 from dnf_plugin_livepatch.runtime.evr import compare
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")

@@ -10,7 +10,8 @@ import sys
 import pytest
 import tree
 
-from dnf_plugin_livepatch import config, messages
+from dnf_plugin_livepatch import messages
+from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
 from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
 from dnf_plugin_livepatch.runtime import cli as runtime_cli

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import guard, journal, state
 
 

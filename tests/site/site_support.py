@@ -6,7 +6,7 @@ import pathlib
 import createrepo_c as cr
 
 from dnf_plugin_livepatch import record
-from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.repotool import metadata, reading, report, settings, site
 
 NOW = "2026-11-22T21:00:00Z"

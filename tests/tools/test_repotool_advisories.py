@@ -4,7 +4,7 @@
 import createrepo_c as cr
 import pytest
 
-from dnf_plugin_livepatch.model import Manifest, Nevra, Unfixable
+from dnf_plugin_livepatch.base.model import Manifest, Nevra, Unfixable
 from dnf_plugin_livepatch.repotool import advisories, metadata
 from dnf_plugin_livepatch.repotool.advisories import Draft, Incoming
 from dnf_plugin_livepatch.repotool.errors import ToolError

@@ -15,7 +15,7 @@ from lint_cases import Repo, package
 from repo_support import KERNEL, tool
 
 from dnf_plugin_livepatch import record
-from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.repotool import metadata, plan, reading, retention, settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import record
-from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.base.model import Unfixable
 
 SCHEMA = json.loads(
     (pathlib.Path(__file__).parents[2] / "docs/schemas/livepatch-record-1.schema.json").read_text()

@@ -17,8 +17,8 @@ import struct
 from collections.abc import Sequence
 
 from dnf_plugin_livepatch import manifest
-from dnf_plugin_livepatch.config import Config
-from dnf_plugin_livepatch.model import (
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import (
     Function,
     InstalledModule,
     InstalledPatch,
@@ -26,7 +26,7 @@ from dnf_plugin_livepatch.model import (
     Nevra,
     ReconcileResult,
 )
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import installed, loader, reconcile, state, timers
 
 RELEASE = "6.12.1-1.x86_64"

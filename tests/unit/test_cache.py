@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base.model import Debt, Unfixable
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure import EXACT, Inputs
-from dnf_plugin_livepatch.model import Debt, Unfixable
-from dnf_plugin_livepatch.paths import Paths
 from dnf_plugin_livepatch.runtime import cache
 
 FULL = Inputs(

@@ -15,7 +15,7 @@ from reporting import Telling
 from test_clients import install
 
 from dnf_plugin_livepatch import __version__, profiles
-from dnf_plugin_livepatch.model import InstalledPatch, Nevra
+from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
 from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory, journal
 from dnf_plugin_livepatch.runtime import kernel as kernels
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dnf_plugin_livepatch import profiles
-from dnf_plugin_livepatch.model import Kernel
+from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.runtime import clients
 
 RULES, _ = profiles.load(("/nonexistent",))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import config
+from dnf_plugin_livepatch.base import config
 
 
 def test_missing_file_is_the_defaults(tmp_path):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.dnf4 import memo, request
-from dnf_plugin_livepatch.paths import Paths
 
 
 def asked(base: Any, **opts: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from reporting import Telling, stamp
 
-from dnf_plugin_livepatch.model import Unfixable
+from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.runtime import cli
 
 HERE = os.path.dirname(os.path.dirname(__file__))

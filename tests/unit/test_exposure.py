@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import exposure
+from dnf_plugin_livepatch.base.model import Advisory, Debt, InForce, Nevra, Unfixable
+from dnf_plugin_livepatch.base.names import parse_nevra
 from dnf_plugin_livepatch.exposure import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, Inputs
-from dnf_plugin_livepatch.model import Advisory, Debt, InForce, Nevra, Unfixable
-from dnf_plugin_livepatch.releases import parse_nevra
 from dnf_plugin_livepatch.runtime.evr import compare
 
 Record = Callable[[str, object], None]

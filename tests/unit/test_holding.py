@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import exposure, holding
+from dnf_plugin_livepatch.base.model import Debt, InForce
 from dnf_plugin_livepatch.exposure import Inputs
 from dnf_plugin_livepatch.holding import Situation, Verdict
-from dnf_plugin_livepatch.model import Debt, InForce
 
 DEBT = (
     Debt("CVE-2026-2000", "A-20", "Critical", "5-20"),

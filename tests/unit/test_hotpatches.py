@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import hotpatches
-from dnf_plugin_livepatch.model import Nevra
+from dnf_plugin_livepatch.base.model import Nevra
 
 NAME = "patch-kernel-5.10.0-153.12.0.92.oe2203sp3-ACC"
 HOT = """<?xml version="1.0" encoding="UTF-8"?>

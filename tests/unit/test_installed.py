@@ -15,8 +15,8 @@ import rpm
 from fakehost import RELEASE, module_file
 
 from dnf_plugin_livepatch import manifest, profiles
-from dnf_plugin_livepatch.model import Function, Manifest
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.model import Function, Manifest
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import installed
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

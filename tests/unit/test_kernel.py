@@ -6,7 +6,7 @@ import os
 import pytest
 from fakehost import RELEASE, Host
 
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import kernel
 
 

@@ -9,8 +9,8 @@ from fakehost import Host, note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.model import Function
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.model import Function
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import klp
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import manifest
-from dnf_plugin_livepatch.model import Function, Manifest, Unfixable
+from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 
 WHOLE = Manifest(
     module="kpatch_6_12_0_1_2",

@@ -5,7 +5,7 @@ import string
 import pytest
 
 from dnf_plugin_livepatch import messages
-from dnf_plugin_livepatch.model import InForce
+from dnf_plugin_livepatch.base.model import InForce
 
 
 @pytest.mark.parametrize("identifier", sorted(messages.CATALOGUE))

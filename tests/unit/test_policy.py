@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import policy
-from dnf_plugin_livepatch.model import Nevra
+from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.policy import Candidate, Request, Situation, Target
 
 PATCH = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")

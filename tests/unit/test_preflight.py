@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fakehost import RELEASE, module_file
 
-from dnf_plugin_livepatch.model import Function, InstalledModule, Kernel, Manifest
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.model import Function, InstalledModule, Kernel, Manifest
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import preflight
 
 BUILD_ID = "ab" * 20

@@ -11,8 +11,8 @@ from fakehost import RELEASE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.model import Function, Manifest
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.model import Function, Manifest
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import probes
 
 TOLD = Manifest("lp", RELEASE, "ab" * 20, functions=(Function("vmlinux", "cmdline_proc_show"),))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profile_file, profiles, releases, templates
+from dnf_plugin_livepatch import profile_file, profiles, templates
+from dnf_plugin_livepatch.base import names
 
 GOOD = "[profile]\ntitle = Mine\n[match]\nkernel = {kver}-{krel}\nname = mine-{kver}-{krel}\n"
 
@@ -30,7 +31,7 @@ def test_a_new_vendor_needs_no_code(tmp_path):
     write(tmp_path, "corp.conf", GOOD.replace("mine-", "corp-fix-"))
     found, faults = profiles.load((str(tmp_path),))
     assert faults == ()
-    assert profiles.match(releases.parse_nevra("corp-fix-6.1.2-7-3-1.x86_64"), (), (), found)[:3] == (
+    assert profiles.match(names.parse_nevra("corp-fix-6.1.2-7-3-1.x86_64"), (), (), found)[:3] == (
         "corp",
         "6.1.2-7",
         "patch",
@@ -135,7 +136,7 @@ def test_the_example_does_what_the_text_around_it_says(name):
     page = text_of(name).replace("\\-", "-")
     example = re.search(r"\[profile\]\ntitle = Acme.*?modules = [^\n]*\n", page, re.S)[0]
     rules = (profile_file.parse("acme", example),)
-    nevra = releases.parse_nevra("acme-klp-6.1.12-3-1.0-2.acme9.x86_64")
+    nevra = names.parse_nevra("acme-klp-6.1.12-3-1.0-2.acme9.x86_64")
     assert profiles.match(nevra, (), (), rules)[:3] == ("acme", "6.1.12-3.acme9.x86_64", "patch")
     assert profiles.package_name("6.1.12-3.acme9.x86_64", rules[0]) == "acme-klp-6.1.12-3"
 

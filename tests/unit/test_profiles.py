@@ -6,7 +6,8 @@ import vendor_corpora
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profiles, releases
+from dnf_plugin_livepatch import profiles
+from dnf_plugin_livepatch.base import names
 from dnf_plugin_livepatch.profiles import GENERIC, Match
 
 RULES, FAULTS = profiles.load(("/nonexistent",))
@@ -17,7 +18,7 @@ BUILD_ID = "0123456789abcdef0123456789abcdef01234567"
 
 
 def judge(nevra, provides=(), requires=()):
-    return profiles.match(releases.parse_nevra(nevra), provides, requires, RULES)
+    return profiles.match(names.parse_nevra(nevra), provides, requires, RULES)
 
 
 def rule(name):
@@ -185,7 +186,7 @@ def test_our_own_capability_wins_over_every_name(release):
 
 
 def test_a_package_for_several_kernels_tells_them_all():
-    nevra = releases.parse_nevra("fix-1-1.x86_64")
+    nevra = names.parse_nevra("fix-1-1.x86_64")
     provides = [f"livepatch(kernel-uname-r:6.1.0-{n}-amd64)" for n in (1, 2, 3)]
     told = profiles.match_all(nevra, provides, (), RULES)
     assert [m.kernel_release for m in told] == ["6.1.0-1-amd64", "6.1.0-2-amd64", "6.1.0-3-amd64"]
@@ -310,7 +311,7 @@ dotted = st.lists(numbers, min_size=1, max_size=4).map(".".join)
 versions = st.lists(numbers, min_size=2, max_size=4).map(".".join)
 kernels = st.one_of(
     st.builds(
-        "{}-{}.el{}_{}.{}".format, versions, dotted, numbers, numbers, st.sampled_from(releases.ARCHES)
+        "{}-{}.el{}_{}.{}".format, versions, dotted, numbers, numbers, st.sampled_from(names.ARCHES)
     ),
     st.builds("{}-{}.amzn2023.{}".format, versions, dotted, st.sampled_from(("x86_64", "aarch64"))),
     st.builds(
@@ -336,10 +337,10 @@ def test_a_name_leads_back_to_the_kernel_it_was_made_for(release):
     for profile in RULES:
         name = profiles.package_name(release, profile)
         if name:
-            parts = releases._UNAME.match(release)
+            parts = names._UNAME.match(release)
             arch = parts["arch"] or "x86_64"
             dist = "." + parts["release"].rpartition(".")[2] if profile.name in ("kpatch", "amazon") else ""
-            nevra = releases.parse_nevra(f"{name}-{evrs[profile.name]}{dist}.{arch}")
+            nevra = names.parse_nevra(f"{name}-{evrs[profile.name]}{dist}.{arch}")
             assert profiles.match(nevra, (), (), RULES)[:3] == (profile.name, release, "patch")
 
 
@@ -358,7 +359,7 @@ def test_two_kernels_never_share_a_lookup(one, other):
     st.lists(st.text(max_size=200), max_size=5),
 )
 def test_no_text_makes_it_raise(name, provides, requires):
-    nevra = releases.Nevra(name, "0", "1", "1.el9", "x86_64")
+    nevra = names.Nevra(name, "0", "1", "1.el9", "x86_64")
     assert isinstance(profiles.match(nevra, provides, requires, RULES), Match)
     profiles.lookup(name, RULES, name)
     for profile in RULES:

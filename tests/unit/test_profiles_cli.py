@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import profiles
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import profiles_cli
 
 RULES, _ = profiles.load(("/nonexistent",))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dnf_plugin_livepatch.config import Config
+from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.runtime import health, program
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from reporting import Telling
 
-from dnf_plugin_livepatch import config
+from dnf_plugin_livepatch.base import config
+from dnf_plugin_livepatch.base.model import CveState
 from dnf_plugin_livepatch.messages import problem
-from dnf_plugin_livepatch.model import CveState
 from dnf_plugin_livepatch.runtime import cli, reboot, status, views
 from dnf_plugin_livepatch.runtime.evr import compare
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from fakehost import RELEASE, Host, ids, run
 
-from dnf_plugin_livepatch.model import ReconcileResult
+from dnf_plugin_livepatch.base.model import ReconcileResult
 from dnf_plugin_livepatch.runtime import guard, journal, loader, reconcile, request, state
 
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import releases
-from dnf_plugin_livepatch.model import Nevra
+from dnf_plugin_livepatch.base import names as releases
+from dnf_plugin_livepatch.base.model import Nevra
 
 EL9 = "5.14.0-427.13.1.el9_4.x86_64"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_guard import JSON
 
-from dnf_plugin_livepatch.model import Action, InForce, Problem, ReconcileResult
+from dnf_plugin_livepatch.base.model import Action, InForce, Problem, ReconcileResult
 from dnf_plugin_livepatch.runtime import request, state
 
 RESULT = ReconcileResult(

@@ -12,8 +12,8 @@ from fakehost import RELEASE, ids, run
 from reporting import Telling, stamp
 
 from dnf_plugin_livepatch import exposure
-from dnf_plugin_livepatch.config import Config
-from dnf_plugin_livepatch.model import InForce, InstalledPatch, ReconcileResult, Unfixable
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
 from dnf_plugin_livepatch.runtime import cli, guard, inventory, klp, reboot, request, state, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 

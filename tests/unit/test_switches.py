@@ -5,7 +5,7 @@ import pytest
 from fakehost import Host, run
 
 from dnf_plugin_livepatch import profile_file, profiles
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import switches
 
 RULES, _ = profiles.load(("/nonexistent",))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch import profiles
-from dnf_plugin_livepatch.model import (
+from dnf_plugin_livepatch.base.model import (
     InstalledModule,
     InstalledPatch,
     LoadedPatch,
@@ -11,7 +11,7 @@ from dnf_plugin_livepatch.model import (
     Nevra,
     Unfixable,
 )
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.profile_file import CVE_SOURCES
 from dnf_plugin_livepatch.runtime import status, vendor_cves
 

@@ -9,9 +9,9 @@ import pytest
 from fakehost import RELEASE, Host
 from reporting import Telling, stamp
 
-from dnf_plugin_livepatch.config import Config
-from dnf_plugin_livepatch.model import ReconcileResult
-from dnf_plugin_livepatch.paths import Paths
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import ReconcileResult
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import guard, notices, reconcile, state, status
 from dnf_plugin_livepatch.runtime.notices import Hold, Notices
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from dnf_plugin_livepatch import profiles, releases  # noqa: E402
-from dnf_plugin_livepatch.model import Nevra  # noqa: E402
+from dnf_plugin_livepatch import profiles  # noqa: E402
+from dnf_plugin_livepatch.base import names  # noqa: E402
+from dnf_plugin_livepatch.base.model import Nevra  # noqa: E402
 
 # Where a row names no architecture: those for which the vendor publishes live patches, or kernels.
 ARCHES = {
@@ -53,7 +54,7 @@ class Case(NamedTuple):
 def _case(row: dict[str, Any], arch: str) -> Case:
     vendor, name = row["vendor"], row["package_name"]
     evr = row["evr"] or LIKELY_EVR[vendor]
-    nevra = releases.parse_nevra(f"{name}-{evr}.{arch}")
+    nevra = names.parse_nevra(f"{name}-{evr}.{arch}")
     if row["kind"] in ("kernel", "userspace-ksplice"):
         return Case(nevra, "", "", "not-a-live-patch")
     release = row["kernel_release"] or ""
@@ -88,7 +89,7 @@ def tables(folder: str) -> Iterator[Case]:
             for line in file:
                 if not line.startswith("#"):
                     nevra, profile, release, kind = line.rstrip("\n").split("\t")
-                    yield Case(releases.parse_nevra(nevra), profile, release, kind)
+                    yield Case(names.parse_nevra(nevra), profile, release, kind)
 
 
 def score(cases: Iterable[Case]) -> tuple[Counter, list[str]]:
@@ -127,7 +128,7 @@ def cross(cases: Iterable[Case]) -> tuple[int, list[str]]:
             matches[case.nevra] = profiles.match(case.nevra, (), (), RULES), case.release
             kernels |= {case.release, case.release + "+debug", case.release + "+rt", case.release + "+64k"}
         else:
-            kernels.add(releases.kernel_release(case.nevra) or "6.1.0-13-amd64")
+            kernels.add(names.kernel_release(case.nevra) or "6.1.0-13-amd64")
     wrong = [
         f"{nevra} and kernel {release}"
         for nevra, (match, wanted) in matches.items()
