@@ -13,8 +13,9 @@ import fnmatch
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import messages, record
+from . import record
 from .base.model import Nevra, Problem
+from .messages import catalogue
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 
@@ -72,10 +73,10 @@ def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Brake 
     """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not."""
     if note.withdrawn is not None:
         facts = {"nevra": nevra, "since": note.withdrawn.since[:10], "why": note.withdrawn.reason}
-        return Brake(nevra, WITHDRAWN, messages.problem("patch-withdrawn", **facts))
+        return Brake(nevra, WITHDRAWN, catalogue.problem("patch-withdrawn", **facts))
     if host.cutoff and issued[:10] > host.cutoff:
         facts = {"nevra": nevra, "issued": issued[:10], "cutoff": host.cutoff}
-        return Brake(nevra, CUTOFF, messages.problem("patch-cut-off", **facts))
+        return Brake(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
     waits = []
     due = later(issued, host.min_age) if host.min_age and issued else ""
     if due > host.now:
@@ -88,7 +89,7 @@ def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Brake 
         return None
     until, cause, why = max(waits)  # letters sort after digits: "never" is the latest
     until = "its publisher says so" if until == "never" else until
-    return Brake(nevra, cause, messages.problem("patch-waits", nevra=nevra, until=until, why=why))
+    return Brake(nevra, cause, catalogue.problem("patch-waits", nevra=nevra, until=until, why=why))
 
 
 def versioned(specs: Iterable[str], nevra: Nevra) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import messages
 from .base.model import Nevra, Problem
+from .messages import catalogue
 
 NONE, ALL, NAMED = "none", "all", "named"
 
@@ -120,9 +120,9 @@ def decide(situation: Situation) -> Plan:
             continue
         first = choice.candidates[0]
         if target.running and situation.cannot:
-            notes.append(messages.problem("patch-no-place", nevra=first.nevra, why=situation.cannot))
+            notes.append(catalogue.problem("patch-no-place", nevra=first.nevra, why=situation.cannot))
         elif situation.mode == "report":
-            notes.append(messages.problem("patch-offered", nevra=first.nevra, repo=first.repo))
+            notes.append(catalogue.problem("patch-offered", nevra=first.nevra, repo=first.repo))
         else:
             choices.append(choice)
     return Plan(tuple(choices), tuple(notes))
@@ -143,19 +143,19 @@ def _for_target(target: Target, situation: Situation) -> tuple[Choice | None, li
     if note is None and target.brake is not None:
         note = target.brake
     if note is None and target.excluded is not None and not usable:
-        note = messages.problem("patch-excluded", nevra=target.excluded)
+        note = catalogue.problem("patch-excluded", nevra=target.excluded)
     if note is None and not usable and _bare(target, situation):
-        note = messages.problem("patch-absent", release=target.release, count=target.open_cves)
+        note = catalogue.problem("patch-absent", release=target.release, count=target.open_cves)
     return (Choice(target.release, tuple(usable)) if usable else None), [note] if note else []
 
 
 def _refusal(candidate: Candidate) -> Problem | None:
     if candidate.wrong:
-        return messages.problem("patch-wrong", nevra=candidate.nevra, why=candidate.wrong)
+        return catalogue.problem("patch-wrong", nevra=candidate.nevra, why=candidate.wrong)
     if not candidate.trusted:
-        return messages.problem("patch-untrusted", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-untrusted", nevra=candidate.nevra, repo=candidate.repo)
     if not candidate.gpgcheck:
-        return messages.problem("patch-no-gpgcheck", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-no-gpgcheck", nevra=candidate.nevra, repo=candidate.repo)
     return None
 
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from . import messages
 from .base.model import Problem
+from .messages import catalogue
 
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
@@ -13,8 +13,8 @@ def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
     if days is None or days > warn_days:
         return None
     if days < 0:
-        return messages.problem("support-ended", release=release, end=end[:10])
-    return messages.problem("support-ends", release=release, end=end[:10], days=days)
+        return catalogue.problem("support-ended", release=release, end=end[:10])
+    return catalogue.problem("support-ends", release=release, end=end[:10], days=days)
 
 
 def days_between(now: str, end: str) -> int | None:

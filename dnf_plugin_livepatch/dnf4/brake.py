@@ -12,10 +12,11 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import brakes, messages, record
+from .. import brakes, record
 from ..base.model import Problem
 from ..base.names import kernel_release
 from ..base.paths import Paths
+from ..messages import catalogue
 from . import goal
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def read(base: Any, trusted: Container[str] | None, wanted: Sequence[str]) -> tu
         try:
             told = record.parse(str(repo.get_metadata_content("livepatch")), *wanted)
         except (record.RecordError, UnicodeError, OSError, MemoryError) as error:
-            problems.append(messages.problem("record-broken", repo=repo.id, why=error))
+            problems.append(catalogue.problem("record-broken", repo=repo.id, why=error))
             continue
         for release, note in told.kernels.items():
             notes.setdefault(release, []).append(note)

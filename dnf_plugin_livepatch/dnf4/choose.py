@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import messages, policy
+from .. import policy
+from ..messages import catalogue
 from . import goal
 from .survey import Beside, Survey, fitting
 
@@ -34,7 +35,7 @@ class Choosing:
         session = self.session
         survey, clashes = fitting(survey, self._beside.get(survey.target.release, ()), session.cves)
         session.voice.tell(
-            messages.problem("patch-overlaps", nevra=nevra, other=other) for nevra, other in clashes
+            catalogue.problem("patch-overlaps", nevra=nevra, other=other) for nevra, other in clashes
         )
         mode, cannot = session.config.mode, session.cannot
         situation = policy.Situation(self.wish, mode, session.config.when, (survey.target,), cannot)
@@ -53,7 +54,7 @@ class Choosing:
         why = goal.commit(session.base, self.chosen, self.allow_erasing)
         if why:
             first = goal.nevra_of(self.chosen[0])
-            session.voice.tell([messages.problem("patch-unresolvable", nevra=first, why=why)])
+            session.voice.tell([catalogue.problem("patch-unresolvable", nevra=first, why=why)])
             return []
         session.added |= {str(goal.nevra_of(package)) for package in self.chosen}
         return self.chosen
@@ -76,10 +77,10 @@ class Choosing:
                 self._join(survey, package)
                 if reason:
                     facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}
-                    tell([messages.problem("patch-older", **facts)])
+                    tell([catalogue.problem("patch-older", **facts)])
                 return
             reason = reason or why
-        tell([messages.problem("patch-unresolvable", nevra=newest, why=reason)])
+        tell([catalogue.problem("patch-unresolvable", nevra=newest, why=reason)])
 
     def _suppose(self, survey: Survey) -> None:
         """Where nothing may be added, count what would be: only that is to be told."""

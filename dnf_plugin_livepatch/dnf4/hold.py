@@ -12,8 +12,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from .. import brakes, holding, messages
+from .. import brakes, holding
 from ..base.names import kernel_packages
+from ..messages import catalogue
 from ..runtime import journal, notices, status
 from . import goal
 
@@ -79,10 +80,10 @@ def _hold(
     if not why:
         why = keep_out(session.base, members(session.base, kernels), allow_erasing)
     if why:
-        session.voice.tell([messages.problem("kernel-not-held", kernel=nevra.evr, why=why)])
+        session.voice.tell([catalogue.problem("kernel-not-held", kernel=nevra.evr, why=why)])
         return None, why
     facts = {"kernel": nevra.evr, "name": nevra.name, "why": verdict.why}
-    session.voice.tell([messages.problem("kernel-held", **facts)])
+    session.voice.tell([catalogue.problem("kernel-held", **facts)])
     release = session.kernel.release
     proof = notices.Hold(release, nevra.name, nevra.evr, now, verdict.why, verdict.closed, verdict.left)
     return proof, verdict.why

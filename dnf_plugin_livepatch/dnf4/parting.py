@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .. import messages, profiles
+from .. import profiles
 from ..base import config
 from ..base.paths import Paths
+from ..messages import catalogue
 from ..runtime import kernel as kernels
 from . import goal, report, request
 
@@ -31,7 +32,7 @@ def lines(base: Any, removed: Sequence[Any]) -> list[str]:
         return []
     blocked = _blocked(paths)
     nevras = [str(goal.nevra_of(package)) for package in gone]
-    found = [messages.problem("patch-removed", nevra=nevra) for nevra in nevras if nevra not in blocked]
+    found = [catalogue.problem("patch-removed", nevra=nevra) for nevra in nevras if nevra not in blocked]
     return [report.line(problem)[1] for problem in found]
 
 

@@ -78,10 +78,10 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             return
         self._complaints.add(told)
         try:
-            from .. import messages
+            from ..messages import catalogue
             from . import report
 
-            log.warning("%s", report.line(messages.problem("plugin-fault", what=what, error=told))[1])
+            log.warning("%s", report.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
         except Exception:
             log.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
 from .. import exposure as exposures
-from .. import messages
 from ..base.model import CveState, Exposure, InForce, Problem, ReconcileResult
+from ..messages import catalogue
 
 LOG = logging.getLogger("dnf.plugin")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
@@ -101,7 +101,7 @@ class Waiting:
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:
     """Is the patch in force with all its parts? Reconcile says so of one that is not."""
-    said = messages.CATALOGUE["module-not-in-force"].text.partition("{instead}")[0].format(nevra=nevra)
+    said = catalogue.CATALOGUE["module-not-in-force"].text.partition("{instead}")[0].format(nevra=nevra)
     partly = any(p.id == "module-not-in-force" and p.text.startswith(said) for p in result.problems)
     return not partly and any(patch.nevra == nevra for patch in result.in_force)
 
@@ -120,14 +120,14 @@ def closing(
     ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.
     """
     if result is None:
-        return [line(messages.problem("load-unanswered", nevra=nevra)) for nevra in expected], False
+        return [line(catalogue.problem("load-unanswered", nevra=nevra)) for nevra in expected], False
     if result.skipped:
         why = result.skipped
-        return [line(messages.problem("load-skipped", nevra=nevra, why=why)) for nevra in expected], True
+        return [line(catalogue.problem("load-skipped", nevra=nevra, why=why)) for nevra in expected], True
     missing = [nevra for nevra in expected if not _whole(result, nevra)]
     problems = list(result.problems)
     if missing and not any(p.severity == "error" and p.id not in _ASIDE for p in problems):
-        problems += [messages.not_in_force(nevra, result.in_force) for nevra in missing]
+        problems += [catalogue.not_in_force(nevra, result.in_force) for nevra in missing]
     if len(missing) == len(expected):
         return [line(problem) for problem in problems if problem.severity == "error"], False
     parts = [patch for patch in result.in_force if patch.nevra in expected]

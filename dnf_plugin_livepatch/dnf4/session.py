@@ -18,11 +18,12 @@ from typing import (
     TypeVar,
 )
 
-from .. import brakes, messages, policy, profiles, support
+from .. import brakes, policy, profiles, support
 from .. import exposure as exposures
 from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
+from ..messages import catalogue
 from ..runtime import kernel as kernels
 from . import brake, choose, goal, request, survey
 from .report import LOG, Voice, Waiting, closing
@@ -47,7 +48,7 @@ class Session:
         self.voice = Voice()
         self.config, faults = config.read(self.paths.config)
         self.profiles, more = profiles.load(self.paths.profile_dirs)
-        self.voice.tell(messages.problem("config-fault", fault=fault) for fault in (*faults, *more))
+        self.voice.tell(catalogue.problem("config-fault", fault=fault) for fault in (*faults, *more))
         self.kernel = kernels.running(self.paths)
         self.cannot = kernels.environment(self.paths) or kernels.rival(self.paths)
         self.expected: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class Session:
         try:
             return function()
         except Exception as error:  # whatever it is: dnf's user asked for an upgrade, not for us
-            self.voice.tell([messages.problem("plugin-fault", what=what, error=_told(error))])
+            self.voice.tell([catalogue.problem("plugin-fault", what=what, error=_told(error))])
             LOG.debug("livepatch: %s", what, exc_info=True)
             return default
 
@@ -161,7 +162,7 @@ class Session:
         for nevra in dict.fromkeys(patch.nevra for patch in self.in_force):
             if nevra in withdrawn:
                 facts = {"nevra": nevra, "why": withdrawn[nevra]}
-                self.voice.tell([messages.problem("withdrawn-in-force", **facts)])
+                self.voice.tell([catalogue.problem("withdrawn-in-force", **facts)])
         end = self.support_end or self.inputs.support_end or self.inputs.window_end
         now = brakes.moment(time.time())
         due = support.warning(self.kernel.release, end, now, self.config.eol_warn_days)
@@ -197,7 +198,7 @@ class Session:
             what = "looking at the live patches in force"
             absent = self.soft(what, nothing, lambda: list(self.look_at_kernel().missing))
             if not self.cannot and self.config.mode == "load":
-                self.voice.tell(messages.not_in_force(name, self.in_force) for name in absent)
+                self.voice.tell(catalogue.not_in_force(name, self.in_force) for name in absent)
                 self.expected = tuple(absent)
         rows = self.exposure(self.in_force).rows
         still = sum(1 for row in rows if row.state != exposures.CLOSED_LIVE)
@@ -215,7 +216,7 @@ class Session:
         blocked = self.blocked() if hidden else {}
         if hidden in blocked:
             why = blocked[hidden] or "no reason given"
-            said = messages.problem("patch-kept-out", nevra=hidden, why=why)
+            said = catalogue.problem("patch-kept-out", nevra=hidden, why=why)
             return one._replace(target=one.target._replace(brake=said))
         return one
 
@@ -352,7 +353,7 @@ class Session:
             return True
         if self.config.mode != "load" or self.cannot:
             why = self.cannot or f"mode = {self.config.mode}"
-            self.voice.tell(messages.problem("load-skipped", nevra=nevra, why=why) for nevra in expected)
+            self.voice.tell(catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected)
             return True
         from ..runtime import request as asking
 
@@ -363,7 +364,7 @@ class Session:
             with Waiting(cli) as progress:
                 result = asking.ask(self.paths, limit, progress)
         except KeyboardInterrupt:
-            self.voice.tell([messages.problem("load-interrupted")])
+            self.voice.tell([catalogue.problem("load-interrupted")])
             return True
         except OSError as error:
             LOG.debug("livepatch: %s", error)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..base.model import InstalledPatch
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import guard, klp, preflight, state
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.model import Problem, ReconcileResult
-from ..messages import problem
+from ..messages.catalogue import problem
 from .request import Progress
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from functools import partial
 from ..base.config import Config
 from ..base.model import Action, InForce, InstalledModule, Kernel, Problem
 from ..base.paths import Paths
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import guard, installed, journal, kept, klp, loader, notices, preflight, records, rpmlock, state
 from . import kernel as kernels
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces

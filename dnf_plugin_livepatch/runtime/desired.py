@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from ..base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
-from ..messages import problem
+from ..messages.catalogue import problem
 from .guard import Guard, Kept, Owned
 from .installed import Installed
 

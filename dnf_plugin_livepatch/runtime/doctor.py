@@ -9,7 +9,7 @@ from .. import profiles
 from ..base import config
 from ..base.model import Problem
 from ..base.paths import Paths
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import guard, installed, inventory, preflight, state, switches
 from . import kernel as kernels
 from .desired import choose

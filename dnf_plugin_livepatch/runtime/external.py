@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from ..base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
-from ..messages import problem
+from ..messages.catalogue import problem
 from ..profile_file import Profile
 from . import clients
 

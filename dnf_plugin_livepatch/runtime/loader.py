@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple
 
 from ..base.model import Problem
 from ..base.paths import Paths
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import klp, modinfo, signature, state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ..base.model import InstalledModule, Kernel, Manifest, Problem
 from ..base.paths import Paths
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import kernel as kernels
 from . import klp, probes, signature
 from .loader import named, tasks_in_the_way

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from ..base.model import LoadedPatch, Manifest, Problem
 from ..base.paths import Paths
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import klp
 from .state import read_bytes
 

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
-from .. import manifest, messages, profiles
+from .. import manifest, profiles
 from ..base.model import Problem
 from ..base.names import own_capability, parse_nevra
 from ..base.paths import Paths
+from ..messages import catalogue
 
 MAX_LINE = 1 << 18
 MAX_ITEM = 1024
@@ -55,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _load(context: Context) -> tuple[profiles.Profile, ...]:
     found, faults = profiles.load(context.paths.profile_dirs)
     for fault in faults:
-        print(f"livepatch: {_clean(messages.problem('profile-fault', fault=fault).text)}", file=sys.stderr)
+        print(f"livepatch: {_clean(catalogue.problem('profile-fault', fault=fault).text)}", file=sys.stderr)
     return found
 
 
@@ -187,16 +188,16 @@ def show(context: Context) -> int:
 def problems(paths: Paths) -> tuple[Problem, ...]:
     """What is wrong with the profiles of this host: faults in the files, and files that others may write."""
     found, faults = profiles.load(paths.profile_dirs)
-    told = [messages.problem("profile-fault", fault=fault) for fault in faults]
+    told = [catalogue.problem("profile-fault", fault=fault) for fault in faults]
     for rule in found:
         try:
             status = os.stat(rule.file)
         except OSError:
             continue
         if status.st_uid != 0 or status.st_mode & 0o022:
-            told.append(messages.problem("profile-writable", file=rule.file))
+            told.append(catalogue.problem("profile-writable", file=rule.file))
     if not any(rule.name == profiles.GENERIC for rule in found):
-        told.append(messages.problem("profile-generic", name=profiles.GENERIC))
+        told.append(catalogue.problem("profile-generic", name=profiles.GENERIC))
     return tuple(told)
 
 

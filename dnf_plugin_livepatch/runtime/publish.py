@@ -7,7 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .. import __version__, messages
+from .. import __version__
+from ..messages import catalogue
 from . import exports, state, views
 from .tell import look
 
@@ -44,7 +45,7 @@ def vex(context: Context) -> int:
     document = exports.vex(report, _distribution(context), os.uname().nodename, __version__)
     if not document:
         why = report.exposure.reason or "no CVE of this kernel is known"
-        problem = messages.problem("vex-empty", why=why)
+        problem = catalogue.problem("vex-empty", why=why)
         print(f"livepatch: {problem.text} {problem.remedy}", file=sys.stderr)
         return 1
     context.put(json.dumps(document, indent=1) + "\n")

@@ -17,7 +17,7 @@ from ..base.config import Config
 from ..base.config import read as read_config
 from ..base.model import InstalledPatch, Kernel, ReconcileResult
 from ..base.paths import Paths
-from ..messages import not_in_force, problem
+from ..messages.catalogue import not_in_force, problem
 from . import fingerprint, request, state
 from . import kernel as kernels
 from .request import Progress

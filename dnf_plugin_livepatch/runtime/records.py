@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..messages import problem
+from ..messages.catalogue import problem
 from . import evidence, guard, health, kept, klp, probes, state
 from . import kernel as kernels
 

@@ -14,7 +14,7 @@ from typing import (
 )
 
 from .. import exposure as exposures
-from .. import messages, support
+from .. import support
 from ..base.config import Config
 from ..base.model import (
     CveState,
@@ -30,6 +30,7 @@ from ..base.model import (
 )
 from ..base.paths import Paths
 from ..exposure import Inputs
+from ..messages import catalogue
 
 if TYPE_CHECKING:
     from . import inventory, notices
@@ -426,11 +427,11 @@ def _noticed(seen: Look, release: str) -> list[Problem]:
     """What dnf runs left to be told: patches in force that were withdrawn, a held kernel update."""
     withdrawn = dict(seen.told.withdrawn)
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
-    found = [messages.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
+    found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
     hold = seen.told.hold
     if hold is not None and hold.release == release and (hold.name, hold.kernel) not in seen.stock.kernels:
         facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
-        found.append(messages.problem("kernel-held", **facts))
+        found.append(catalogue.problem("kernel-held", **facts))
     return found
 
 
@@ -451,13 +452,13 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     end = support_end(inputs, stock.patches)
     days = support.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
-    problems += [messages.problem("config-fault", fault=fault) for fault in faults]
+    problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
-        problems.append(messages.problem("guard-unknown", why=seen.guard_fault))
+        problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
     if not stock.healthy:
-        problems.append(messages.problem("inventory-unknown", why=stock.why))
+        problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
-        problems += [messages.not_in_force(name, seen.in_force) for name in seen.missing]
+        problems += [catalogue.not_in_force(name, seen.in_force) for name in seen.missing]
     due = support.warning(kernel.release, end, now, settings.eol_warn_days)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)

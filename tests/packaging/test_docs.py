@@ -10,8 +10,8 @@ import sys
 import pytest
 import tree
 
-from dnf_plugin_livepatch import messages
 from dnf_plugin_livepatch.base import config
+from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
 from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
 from dnf_plugin_livepatch.runtime import cli as runtime_cli
@@ -105,14 +105,14 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
 
 def test_every_message_is_documented_and_used():
     described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
-    assert set(messages.CATALOGUE) == described
+    assert set(catalogue.CATALOGUE) == described
     code = "".join(
         tree.read(name)
         for name in FILES
         if name.startswith("dnf_plugin_livepatch/") and "/messages" not in name
     )
-    code += "".join(re.findall(r"problem\(.*", tree.read("dnf_plugin_livepatch/messages.py")))
-    unused = [identifier for identifier in messages.CATALOGUE if f'"{identifier}"' not in code]
+    code += "".join(re.findall(r"problem\(.*", tree.read("dnf_plugin_livepatch/messages/catalogue.py")))
+    unused = [identifier for identifier in catalogue.CATALOGUE if f'"{identifier}"' not in code]
     assert unused == [], "in messages.py but never said"
 
 

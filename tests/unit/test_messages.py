@@ -4,31 +4,31 @@ import string
 
 import pytest
 
-from dnf_plugin_livepatch import messages
 from dnf_plugin_livepatch.base.model import InForce
+from dnf_plugin_livepatch.messages import catalogue
 
 
-@pytest.mark.parametrize("identifier", sorted(messages.CATALOGUE))
+@pytest.mark.parametrize("identifier", sorted(catalogue.CATALOGUE))
 def test_every_message_is_fit_to_be_read(identifier):
-    message = messages.CATALOGUE[identifier]
+    message = catalogue.CATALOGUE[identifier]
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", identifier)
     assert message.severity in ("error", "warning", "note")
     assert message.text[0].isupper() or message.text.startswith(("livepatch", "{"))
     assert message.severity == "note" or message.remedy, "a refusal without a remedy helps nobody"
     facts = [name for _, name, _, _ in string.Formatter().parse(message.text + message.remedy) if name]
-    built = messages.problem(identifier, **{name: "x" for name in facts})
+    built = catalogue.problem(identifier, **{name: "x" for name in facts})
     assert "{" not in built.text + built.remedy
 
 
 def test_facts_from_outside_cannot_write_to_the_terminal():
-    built = messages.problem("config-fault", fault="\x1b]0;title\x07" + "y" * 1000)
+    built = catalogue.problem("config-fault", fault="\x1b]0;title\x07" + "y" * 1000)
     assert built.text.isprintable() and len(built.text) < 700
 
 
 def test_not_in_force_says_what_is_instead():
-    nothing = messages.not_in_force("lp-2-1", [])
+    nothing = catalogue.not_in_force("lp-2-1", [])
     assert nothing.id == "module-not-in-force" and "still vulnerable" in nothing.text
     # A part of the same set closes nothing by itself.
-    assert messages.not_in_force("lp-2-1", [InForce("b", "lp-2-1")]).text == nothing.text
-    older = messages.not_in_force("lp-2-1", [InForce("a", "lp-1-1"), InForce("theirs", "")])
+    assert catalogue.not_in_force("lp-2-1", [InForce("b", "lp-2-1")]).text == nothing.text
+    older = catalogue.not_in_force("lp-2-1", [InForce("a", "lp-1-1"), InForce("theirs", "")])
     assert "lp-1-1, theirs is in force instead" in older.text and "vulnerable" not in older.text

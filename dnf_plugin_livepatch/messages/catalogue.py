@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .base.model import InForce, Problem
-from .messages_loading import LOADING
+from ..base.model import InForce, Problem
+from .loading import LOADING
 
 
 class Message(NamedTuple):
