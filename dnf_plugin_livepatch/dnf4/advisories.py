@@ -17,13 +17,14 @@ from typing import Any
 
 import hawkey
 
-from .. import brakes, profiles, record
+from .. import brakes, record
 from .. import exposure as exposures
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
 from ..base.names import kernel_packages
 from ..base.paths import Paths
 from ..exposure import Inputs
 from ..manifest import CVE
+from ..vendors import profiles
 from . import brake, goal, memo
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
@@ -243,13 +244,13 @@ def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advis
     ]
     if not ours:
         return []
-    from .. import hotpatches
+    from ..vendors import openeuler
 
     names = {package.name for package in ours}
     rows: list[Advisory] = []
     for repo in base.repos.iter_enabled():
         if repo.get_metadata_path("updateinfo"):
-            rows += hotpatches.advisories(str(repo.get_metadata_content("updateinfo")), names)
+            rows += openeuler.advisories(str(repo.get_metadata_content("updateinfo")), names)
     return rows
 
 

@@ -17,9 +17,9 @@ from typing import (
 )
 
 from .. import brakes
-from .. import profiles as rules
 from ..base.model import Nevra
 from ..base.names import capability_version, kernel_packages, kernel_release, release_of_capability
+from ..vendors import profiles as rules
 
 Helpers = frozenset[tuple[str, str]]
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")

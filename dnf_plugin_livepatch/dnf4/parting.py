@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .. import profiles
 from ..base import config
 from ..base.paths import Paths
 from ..messages import catalogue
 from ..runtime import kernel as kernels
+from ..vendors import profiles
 from . import goal, report, request
 
 _OURS = "python3-dnf-plugin-livepatch"

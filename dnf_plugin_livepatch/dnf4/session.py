@@ -18,13 +18,14 @@ from typing import (
     TypeVar,
 )
 
-from .. import brakes, policy, profiles, support
+from .. import brakes, policy, support
 from .. import exposure as exposures
 from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
 from ..messages import catalogue
 from ..runtime import kernel as kernels
+from ..vendors import profiles
 from . import brake, choose, goal, request, survey
 from .report import LOG, Voice, Waiting, closing
 from .survey import Survey

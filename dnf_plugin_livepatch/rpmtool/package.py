@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..base.model import Manifest
 from ..base.names import capability_version, own_capability
 from ..base.paths import Paths
-from ..profiles import GENERIC, load, match
+from ..vendors.profiles import GENERIC, load, match
 from .checks import refuse
 from .header import read_header
 from .recipe import Recipe, dump

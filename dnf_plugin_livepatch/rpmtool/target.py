@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..base.paths import Paths
 from ..manifest import MODULE, RELEASE
-from ..profiles import find, load, package_name
+from ..vendors.profiles import find, load, package_name
 from .checks import refuse
 from .elf import Elf, map_module, read_vmlinux
 

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..base.model import Kernel, Nevra
-from ..profile_file import Client, Profile
+from ..vendors.profile_file import Client, Profile
 from . import program
 
 MAX_CVES_FILE = 1 << 20

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import profiles
 from ..base import config
 from ..base.model import Problem
 from ..base.paths import Paths
 from ..messages.catalogue import problem
+from ..vendors import profiles
 from . import guard, installed, inventory, preflight, state, switches
 from . import kernel as kernels
 from .desired import choose

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.model import Action, InForce, Kernel
 from ..base.paths import Paths
-from ..profile_file import Profile
+from ..vendors.profile_file import Profile
 from . import cache, clients, request
 
 

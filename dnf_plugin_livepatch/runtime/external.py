@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple
 
 from ..base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
 from ..messages.catalogue import problem
-from ..profile_file import Profile
+from ..vendors.profile_file import Profile
 from . import clients
 
 

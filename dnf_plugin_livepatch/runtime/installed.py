@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .. import manifest
 from ..base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ..base.paths import Paths
-from ..profiles import Profile, directories, fits, lookup, match_all
+from ..vendors.profiles import Profile, directories, fits, lookup, match_all
 from . import state
 
 MAX_PATCHES = 256

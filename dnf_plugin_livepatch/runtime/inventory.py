@@ -85,7 +85,7 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
 
 def look(paths: Paths, kernel: Kernel) -> Inventory:
     """What the rpm database says now."""
-    from .. import profiles
+    from ..vendors import profiles
     from . import installed
 
     known, _ = profiles.load(paths.profile_dirs)

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
-from .. import manifest, profiles
+from .. import manifest
 from ..base.model import Problem
 from ..base.names import own_capability, parse_nevra
 from ..base.paths import Paths
 from ..messages import catalogue
+from ..vendors import profiles
 
 MAX_LINE = 1 << 18
 MAX_ITEM = 1024

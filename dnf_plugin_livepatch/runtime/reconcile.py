@@ -23,7 +23,7 @@ from . import kernel as kernels
 from .request import Progress
 
 if TYPE_CHECKING:
-    from ..profile_file import Profile
+    from ..vendors.profile_file import Profile
     from .converge import Run
     from .external import Outside
 
@@ -76,7 +76,7 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | 
 def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
-    from .. import profiles
+    from ..vendors import profiles
     from . import adopt, converge, desired, guard, installed, rpmlock, switches
 
     run = converge.Run(paths, config, kernel, force, progress)

@@ -393,7 +393,7 @@ def _outside(
     cover: Mapping[str, tuple[str, ...]],
 ) -> tuple[PatchRow, ...]:
     """The patches that vendors' own clients load, by what those say now."""
-    from .. import profiles
+    from ..vendors import profiles
     from . import external
 
     found = []

@@ -15,7 +15,7 @@ from ..base.paths import Paths
 from . import kernel, state
 
 if TYPE_CHECKING:
-    from ..profile_file import Profile
+    from ..vendors.profile_file import Profile
 
 MAX_TEXT = 1 << 16
 
@@ -48,6 +48,6 @@ def skipped(paths: Paths, word: str, patches: Sequence[InstalledPatch], before: 
     if reason or not (before or missing):
         return reason
     # Vendors' switches are in the profiles, which are read only where they may be the reason.
-    from .. import profiles
+    from ..vendors import profiles
 
     return off(paths, profiles.load(paths.profile_dirs)[0], patches)

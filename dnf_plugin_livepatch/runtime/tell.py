@@ -127,7 +127,7 @@ def doctor(context: Context) -> int:
 
 def _said_by_client(context: Context, report: status.Report) -> str:
     """The release that a vendor's own client, such as Ksplice's, says it has reached; "" for none."""
-    from .. import profiles
+    from ..vendors import profiles
     from . import clients
 
     names = {row.profile for row in report.patches if row.in_force}

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..base.model import Unfixable
 from ..base.paths import Paths
-from ..profile_file import Profile
+from ..vendors.profile_file import Profile
 from . import state
 
 MAX_TEXT = 1 << 20

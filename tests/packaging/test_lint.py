@@ -135,7 +135,7 @@ DNF = ("dnf", "hawkey", "libdnf", "libcomps")
 OURS = {part: f"{PACKAGE}.{part}" for part in ("dnf4", "runtime", "rpmtool", "repotool")}
 # Pure modules decide; they get facts as arguments. config.py may read its one file with open(), and
 # profiles.py the files that it is about.
-READERS = ("dnf_plugin_livepatch/profiles.py",)
+READERS = ("dnf_plugin_livepatch/vendors/profiles.py",)
 IO = ("os", "io", "subprocess", "socket", "shutil", "tempfile", "pathlib", "urllib", "http", "ctypes", "rpm")
 FORBIDDEN = {
     "pure": DNF + IO + tuple(OURS.values()),

@@ -14,10 +14,11 @@ from fakehost import RELEASE
 from reporting import Telling
 from test_clients import install
 
-from dnf_plugin_livepatch import __version__, profiles
+from dnf_plugin_livepatch import __version__
 from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
 from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory, journal
 from dnf_plugin_livepatch.runtime import kernel as kernels
+from dnf_plugin_livepatch.vendors import profiles
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 READERS = ("status", "cves", "list", "history", "reboot-check", "uname", "metrics", "check", "facts", "motd")

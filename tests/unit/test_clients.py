@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.runtime import clients
+from dnf_plugin_livepatch.vendors import profiles
 
 RULES, _ = profiles.load(("/nonexistent",))
 STANDINS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "standins")

@@ -12,9 +12,9 @@ from fakehost import RELEASE
 from reporting import Telling, debt
 from test_clients import install
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Nevra
 from dnf_plugin_livepatch.runtime import cli, installed
+from dnf_plugin_livepatch.vendors import profiles
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"
 ONE, TWO = "CVE-2026-1000", "CVE-2026-2000"

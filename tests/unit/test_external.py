@@ -7,9 +7,9 @@ import pytest
 from fakehost import RELEASE, Host, ids, run
 from test_clients import OE, UEK, UUID, install, rows
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, Nevra
 from dnf_plugin_livepatch.runtime import external, installed, status
+from dnf_plugin_livepatch.vendors import profiles
 
 
 def package(profile, name, version, release="0", kind="patch"):

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import hotpatches
 from dnf_plugin_livepatch.base.model import Nevra
+from dnf_plugin_livepatch.vendors import openeuler
 
 NAME = "patch-kernel-5.10.0-153.12.0.92.oe2203sp3-ACC"
 HOT = """<?xml version="1.0" encoding="UTF-8"?>
@@ -32,15 +32,15 @@ HOT = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.mark.parametrize("name", [NAME, NAME + "-1-1"])
 def test_a_hot_patch_is_found_under_its_packages_name_however_it_is_written(name):
-    (row,) = hotpatches.advisories(HOT.format(name=name), {NAME})
+    (row,) = openeuler.advisories(HOT.format(name=name), {NAME})
     assert row.id == "openEuler-HotPatchSA-2023-1001" and row.type == "security"
     assert row.cves == ("CVE-2023-3389",) and row.severity == "Important" and row.issued == "2023-09-02"
     assert row.packages == (Nevra(NAME, "0", "1", "1", "aarch64"), Nevra(NAME, "0", "1", "1", "x86_64"))
 
 
 def test_other_packages_and_plain_collections_are_not():
-    assert hotpatches.advisories(HOT.format(name=NAME), {"kernel", "other"}) == ()
-    assert hotpatches.advisories(HOT.replace("hot_patch_collection", "collection"), {NAME}) == ()
+    assert openeuler.advisories(HOT.format(name=NAME), {"kernel", "other"}) == ()
+    assert openeuler.advisories(HOT.replace("hot_patch_collection", "collection"), {NAME}) == ()
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_other_packages_and_plain_collections_are_not():
     ],
 )
 def test_a_text_that_cannot_be_believed_tells_nothing(text):
-    assert hotpatches.advisories(text.replace("{name}", NAME), {NAME}) == ()
+    assert openeuler.advisories(text.replace("{name}", NAME), {NAME}) == ()
 
 
 @given(st.text(max_size=200))
 def test_no_text_makes_it_raise(text):
-    hotpatches.advisories("<updates>hot_patch_collection" + text + "</updates>", {NAME})
+    openeuler.advisories("<updates>hot_patch_collection" + text + "</updates>", {NAME})

@@ -14,10 +14,11 @@ import pytest
 import rpm
 from fakehost import RELEASE, module_file
 
-from dnf_plugin_livepatch import manifest, profiles
+from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import installed
+from dnf_plugin_livepatch.vendors import profiles
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RULES, _ = profiles.load((TOP + "/profiles",))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profile_file, profiles, templates
 from dnf_plugin_livepatch.base import names
+from dnf_plugin_livepatch.vendors import profile_file, profiles, templates
 
 GOOD = "[profile]\ntitle = Mine\n[match]\nkernel = {kver}-{krel}\nname = mine-{kver}-{krel}\n"
 

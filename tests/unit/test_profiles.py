@@ -6,9 +6,9 @@ import vendor_corpora
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base import names
-from dnf_plugin_livepatch.profiles import GENERIC, Match
+from dnf_plugin_livepatch.vendors import profiles
+from dnf_plugin_livepatch.vendors.profiles import GENERIC, Match
 
 RULES, FAULTS = profiles.load(("/nonexistent",))
 TABLES = os.path.join(os.path.dirname(__file__), "..", "data", "vendors")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import profiles_cli
+from dnf_plugin_livepatch.vendors import profiles
 
 RULES, _ = profiles.load(("/nonexistent",))
 EL9 = "5.14.0-427.13.1.el9_4.x86_64"

@@ -4,9 +4,9 @@
 import pytest
 from fakehost import Host, run
 
-from dnf_plugin_livepatch import profile_file, profiles
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.runtime import switches
+from dnf_plugin_livepatch.vendors import profile_file, profiles
 
 RULES, _ = profiles.load(("/nonexistent",))
 SUSE = profiles.find(RULES, "suse")

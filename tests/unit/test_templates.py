@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import templates
+from dnf_plugin_livepatch.vendors import templates
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base.model import (
     InstalledModule,
     InstalledPatch,
@@ -12,8 +11,9 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.profile_file import CVE_SOURCES
 from dnf_plugin_livepatch.runtime import status, vendor_cves
+from dnf_plugin_livepatch.vendors import profiles
+from dnf_plugin_livepatch.vendors.profile_file import CVE_SOURCES
 
 RULES, _ = profiles.load(("/nonexistent",))
 AZURE = """A set of kernel livepatches addressing CVEs present in Mariner's

@@ -9,13 +9,13 @@ import pytest
 from fakehost import run
 from reporting import Telling, debt, stamp
 
-from dnf_plugin_livepatch import profiles
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixable
 from dnf_plugin_livepatch.runtime import doctor, guard, reboot, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 from dnf_plugin_livepatch.runtime.evr import compare
+from dnf_plugin_livepatch.vendors import profiles
 
 CONF, SUSE_FILE = "/etc/dnf/plugins/livepatch.conf", "/etc/sysconfig/livepatching"
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from dnf_plugin_livepatch import profiles  # noqa: E402
 from dnf_plugin_livepatch.base import names  # noqa: E402
 from dnf_plugin_livepatch.base.model import Nevra  # noqa: E402
+from dnf_plugin_livepatch.vendors import profiles  # noqa: E402
 
 # Where a row names no architecture: those for which the vendor publishes live patches, or kernels.
 ARCHES = {

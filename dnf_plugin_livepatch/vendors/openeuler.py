@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from .base.model import Advisory, Nevra
-from .manifest import CVE
+from ..base.model import Advisory, Nevra
+from ..manifest import CVE
 
 MAX_TEXT = 256 << 20
 MAX_ROWS = 4096

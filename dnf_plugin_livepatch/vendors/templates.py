@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from .base.names import ARCHES
+from ..base.names import ARCHES
 
 MAX_TEXT = 256
 MAX_FIELDS = 12

@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..base.model import Nevra
+from ..base.names import ARCHES, capability_version, own_capability, release_of_capability
 from . import templates
-from .base.model import Nevra
-from .base.names import ARCHES, capability_version, own_capability, release_of_capability
 from .profile_file import Client, Profile, ProfileError, parse
 
 __all__ = [
