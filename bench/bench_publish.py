@@ -136,7 +136,7 @@ def _new_rpm(scratch: str) -> str:
 def _repository(scratch: str, count: int) -> str:
     """A repository of ``count`` packages, as createrepo_c leaves one."""
     sys.path.insert(0, SOURCE)
-    from dnf_plugin_livepatch import record
+    from dnf_plugin_livepatch.formats import repository_record as record
     from dnf_plugin_livepatch.repotool import metadata
 
     root = os.path.join(scratch, f"repo{count}")

@@ -13,8 +13,8 @@ import fnmatch
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import record
 from .base.model import Nevra, Problem
+from .formats import repository_record
 from .messages import catalogue
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
@@ -58,18 +58,18 @@ def later(text: str, seconds: int) -> str:
         return ""
 
 
-def turn(note: record.PatchNote, nevra: str, host: Host) -> str:
+def turn(note: repository_record.PatchNote, nevra: str, host: Host) -> str:
     """When the roll-out reaches this host: "" now or before, ``never`` when no step so far says so."""
-    percent = record.share(note, host.now)
+    percent = repository_record.share(note, host.now)
     if percent >= 100:
         return ""
-    place = record.bucket(host.machine_id, note.advisory or nevra)
+    place = repository_record.bucket(host.machine_id, note.advisory or nevra)
     if place < percent:
         return ""
     return next((step.since for step in note.rollout if step.percent > place), "never")
 
 
-def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Brake | None:
+def judge(nevra: str, note: repository_record.PatchNote, issued: str, host: Host) -> Brake | None:
     """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not."""
     if note.withdrawn is not None:
         facts = {"nevra": nevra, "since": note.withdrawn.since[:10], "why": note.withdrawn.reason}
@@ -83,7 +83,7 @@ def judge(nevra: str, note: record.PatchNote, issued: str, host: Host) -> Brake 
         waits.append((due, AGE, f"it was issued on {issued[:10]} and min_age is not over"))
     start = turn(note, nevra, host)
     if start:
-        share = record.share(note, host.now)
+        share = repository_record.share(note, host.now)
         waits.append((start, ROLLOUT, f"its roll-out has reached {share} % of the hosts, not this one"))
     if not waits:
         return None

@@ -17,13 +17,14 @@ from typing import Any
 
 import hawkey
 
-from .. import brakes, record
+from .. import brakes
 from .. import exposure as exposures
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
 from ..base.names import kernel_packages
 from ..base.paths import Paths
 from ..exposure import Inputs
-from ..manifest import CVE
+from ..formats import repository_record
+from ..formats.manifest import CVE
 from ..vendors import profiles
 from . import brake, goal, memo
 
@@ -262,7 +263,7 @@ def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -
     return any(profiles.fits(item, release, build_id) for item in found)
 
 
-def _notes(told: Iterable[record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
+def _notes(told: Iterable[repository_record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
     """End of support and unfixable CVEs from what the repositories' records say of one kernel."""
     notes = list(told)
     unfixable = (item for note in notes for item in note.unfixable)

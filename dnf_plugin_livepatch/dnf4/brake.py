@@ -12,10 +12,11 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import brakes, record
+from .. import brakes
 from ..base.model import Problem
 from ..base.names import kernel_release
 from ..base.paths import Paths
+from ..formats import repository_record
 from ..messages import catalogue
 from . import goal
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 #: What the records say: kernel release -> one note of each repository that speaks of it.
-Notes = Mapping[str, Sequence[record.KernelNote]]
+Notes = Mapping[str, Sequence[repository_record.KernelNote]]
 
 
 def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
@@ -75,14 +76,14 @@ def releases(base: Any, running: Any, release: str) -> tuple[str, ...]:
 
 def read(base: Any, trusted: Container[str] | None, wanted: Sequence[str]) -> tuple[Notes, list[Problem]]:
     """What the records of the ``trusted`` repositories (None: of all) say of the kernels ``wanted``."""
-    notes: dict[str, list[record.KernelNote]] = {}
+    notes: dict[str, list[repository_record.KernelNote]] = {}
     problems: list[Problem] = []
     for repo in base.repos.iter_enabled():
         if (trusted is not None and repo.id not in trusted) or not repo.get_metadata_path("livepatch"):
             continue
         try:
-            told = record.parse(str(repo.get_metadata_content("livepatch")), *wanted)
-        except (record.RecordError, UnicodeError, OSError, MemoryError) as error:
+            told = repository_record.parse(str(repo.get_metadata_content("livepatch")), *wanted)
+        except (repository_record.RecordError, UnicodeError, OSError, MemoryError) as error:
             problems.append(catalogue.problem("record-broken", repo=repo.id, why=error))
             continue
         for release, note in told.kernels.items():
@@ -90,10 +91,10 @@ def read(base: Any, trusted: Container[str] | None, wanted: Sequence[str]) -> tu
     return notes, problems
 
 
-def patch_note(notes: Notes, release: str, nevra: str) -> record.PatchNote:
+def patch_note(notes: Notes, release: str, nevra: str) -> repository_record.PatchNote:
     """What is said of one patch; a withdrawal by one repository outweighs what others say."""
     found = [note.patches[nevra] for note in notes.get(release, ()) if nevra in note.patches]
-    return next((note for note in found if note.withdrawn), found[0] if found else record.PatchNote())
+    return next((note for note in found if note.withdrawn), found[0] if found else repository_record.PatchNote())
 
 
 def withdrawn(notes: Notes) -> dict[str, str]:
@@ -145,7 +146,7 @@ def _interesting(notes: Notes, release: str) -> bool:
     )
 
 
-def _issued(package: Any, note: record.PatchNote) -> str:
+def _issued(package: Any, note: repository_record.PatchNote) -> str:
     """When the patch was issued: by its record, by the first advisory that lists it, by its build time."""
     import hawkey
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import createrepo_c as cr
 
 from ..base.model import Manifest, Nevra, Unfixable
-from ..record import ADVISORY, KernelNote, PatchNote, Record, Step
+from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from .errors import ToolError
 from .metadata import Update, advisory_view, issued_of, update_of
 from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..base.model import Nevra
-from ..manifest import CVE
+from ..formats.manifest import CVE
 from .checks_metadata import Raised
 from .settings import SEVERITIES
 from .view import (

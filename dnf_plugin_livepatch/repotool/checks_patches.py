@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .. import record as records
 from ..base import names as releases
+from ..formats import repository_record
 from .checks_metadata import Raised
 from .kernels import looks_patched
 from .view import Kernel, Package, View, arch_of, aside, by_kernel, standing
@@ -47,7 +47,7 @@ def _uncovered(view: View, context: Context) -> Iterator[Raised]:
     covered = set(by_kernel(view.packages))
     for kernel in sorted(context.offered - covered):
         end = max(_recorded_end(view, kernel[0]), context.supported.get(kernel[0], ""))
-        supported = records.supported(records.KernelNote(end), context.now)
+        supported = repository_record.supported(repository_record.KernelNote(end), context.now)
         if supported and (kernel[0], "noarch") not in covered:
             yield "kernel-without-patch", kernel[0], {"end": end, "where": aside(kernel)}
 

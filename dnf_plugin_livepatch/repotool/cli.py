@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..manifest import CVE, RELEASE
+from ..formats.manifest import CVE, RELEASE
 from . import lint, moving, plan, publish, reading, settings
 from .errors import ToolError
 from .lint_catalogue import SEVERITIES

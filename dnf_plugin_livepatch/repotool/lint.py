@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from ..record import Record
+from ..formats.repository_record import Record
 from . import checks_advisories, checks_metadata, checks_patches
 from .lint_catalogue import CATALOGUE, SEVERITIES
 from .settings import Waiver

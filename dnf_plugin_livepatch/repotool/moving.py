@@ -9,8 +9,8 @@ from typing import Callable
 
 import createrepo_c as cr
 
-from .. import record as records
-from ..record import PatchNote, Record, Withdrawn
+from ..formats import repository_record
+from ..formats.repository_record import PatchNote, Record, Withdrawn
 from . import advisories, lint, metadata, retention
 from .errors import ToolError
 from .lint_catalogue import CATALOGUE
@@ -127,7 +127,7 @@ def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> R
             for nevra, patch in note.patches.items()
             if nevra in nevras
         }
-        old = kernels.get(release, records.KernelNote())
+        old = kernels.get(release, repository_record.KernelNote())
         known = {
             nevra: patch._replace(
                 withdrawn=patch.withdrawn or note.patches.get(nevra, PatchNote()).withdrawn
@@ -156,7 +156,7 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Out
         kernels = dict(state.record.kernels)
         for package in chosen:
             for release in package.kernels:
-                note = kernels.get(release, records.KernelNote())
+                note = kernels.get(release, repository_record.KernelNote())
                 patch = note.patches.get(str(package.nevra), PatchNote())
                 if patch.withdrawn is None:
                     patch = patch._replace(withdrawn=Withdrawn(job.now, reason))

@@ -7,7 +7,7 @@ import collections
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .. import record as records
+from ..formats import repository_record
 from .view import View, advisories_by_package, arches_by_release, by_kernel, closed_by, cve_order, standing
 
 
@@ -42,15 +42,15 @@ def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> l
     for release, arch in wanted:
         group = groups.get((release, arch), [])
         note = view.record.kernels.get(release) if view.record else None
-        note = note or records.KernelNote()
+        note = note or repository_record.KernelNote()
         good = standing(view, release, group)
         patch = good[0] if good else None
         closes = closed_by(patch, told) if patch else ()
-        said = note.patches.get(str(patch.nevra), records.PatchNote()) if patch else records.PatchNote()
-        percent = records.share(said, now) if patch else 0
+        said = note.patches.get(str(patch.nevra), repository_record.PatchNote()) if patch else repository_record.PatchNote()
+        percent = repository_record.share(said, now) if patch else 0
         reboot = {item.cve for item in note.unfixable}
         missing = tuple(sorted(set(cves) - set(closes), key=cve_order))
-        known = {True: "yes", False: "no", None: "unknown"}[records.supported(note, now)]
+        known = {True: "yes", False: "no", None: "unknown"}[repository_record.supported(note, now)]
         withdrawn = bool(group) and not good
         rows.append(
             Row(

@@ -10,10 +10,10 @@ from typing import Callable, NamedTuple
 
 import createrepo_c as cr
 
-from .. import record as records
 from ..base.model import Nevra
 from ..base.names import ARCHES
-from ..record import Record
+from ..formats import repository_record
+from ..formats.repository_record import Record
 from . import advisories, client, lint, metadata, reading, rpms, signing
 from .advisories import Incoming
 from .errors import ToolError
@@ -100,8 +100,8 @@ def load(store: Store) -> State:
         return State({}, [], Record(), [])
     loaded = metadata.load(store.repodata, own=True)
     try:
-        record = records.parse(loaded.record) if loaded.record else Record()
-    except records.RecordError as error:
+        record = repository_record.parse(loaded.record) if loaded.record else Record()
+    except repository_record.RecordError as error:
         raise ToolError(
             "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
         ) from None
@@ -157,7 +157,7 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
         for source, location, checksum in new.files:
             store.place(source, location, checksum)
         repodata = os.path.join(generation, "repodata")
-        text = records.dump(new.record)
+        text = repository_record.dump(new.record)
         metadata.write(
             repodata,
             new.packages.values(),
@@ -372,19 +372,19 @@ class LintRefused(ToolError):
         self.findings = findings
 
 
-def _offered(patch: records.PatchNote, now: str) -> str:
+def _offered(patch: repository_record.PatchNote, now: str) -> str:
     """To what share of the hosts a live patch is offered, now and later; "" for all of them at once."""
     if not patch.rollout:
         return ""
     later = (f"{step.percent}% from {step.since}" for step in patch.rollout if step.since > now)
-    return ", " + ", ".join([f"offered to {records.share(patch, now)}% now", *later])
+    return ", " + ", ".join([f"offered to {repository_record.share(patch, now)}% now", *later])
 
 
 def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
     """What changed in the record, one line each; rollouts as they stand at ``now``."""
     found = []
     for release, note in sorted(new.kernels.items()):
-        before = old.kernels.get(release, records.KernelNote())
+        before = old.kernels.get(release, repository_record.KernelNote())
         if note.support_end != before.support_end:
             found.append(f"{release}: support ends {note.support_end}")
         if note.unfixable != before.unfixable:

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
 
-from .. import record as records
+from ..formats import repository_record
 from . import metadata, rpms, signing, unpack
 from .errors import ToolError
 from .kernels import offered
@@ -41,8 +41,8 @@ def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
     record, fault = None, ""
     if loaded.record:
         try:
-            record = records.parse(loaded.record)
-        except records.RecordError as error:
+            record = repository_record.parse(loaded.record)
+        except repository_record.RecordError as error:
             fault = str(error)
     return View(
         where=where,

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .. import exposure
-from .. import record as records
 from ..base import model
 from ..base.model import Nevra, Unfixable
+from ..formats import repository_record
 from . import metadata, rpms
 from .errors import ToolError
 from .kernels import offered
@@ -210,7 +210,7 @@ def _kernel(
 ) -> KernelPage:
     release, arch = kernel
     group = groups.get(kernel, [])
-    note = (view.record.kernels.get(release) if view.record else None) or records.KernelNote()
+    note = (view.record.kernels.get(release) if view.record else None) or repository_record.KernelNote()
     good = standing(view, release, group)
     newest = good[0] if good else None
     closes = closed_by(newest, told) if newest else ()
@@ -240,7 +240,7 @@ def _kernel(
         release,
         arch,
         end,
-        records.supported(note._replace(support_end=end), now),
+        repository_record.supported(note._replace(support_end=end), now),
         issued[0] if issued else "",
         tuple(str(package.nevra) for package in group),
         str(newest.nevra) if newest else "",
@@ -280,7 +280,7 @@ def _patch(
         size=package.size,
         kernels=kernels,
         issued=min((note.issued for note in notes if note.issued), default=""),
-        percent=min((records.share(note, now) for note in notes), default=100),
+        percent=min((repository_record.share(note, now) for note in notes), default=100),
         withdrawn=back[0].reason if back else "",
         cves=closed_by(package, told),
         advisories=tuple(advisory.id for advisory in told.get(package.nevra, ())),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..base.model import Nevra
-from ..record import Record
+from ..formats.repository_record import Record
 from .view import Capability, Package, by_kernel, withdrawn
 
 

@@ -13,7 +13,7 @@ from typing import IO
 import createrepo_c as cr
 
 from ..base.model import Manifest
-from ..manifest import MAX_BYTES, ManifestError, parse
+from ..formats.manifest import MAX_BYTES, ManifestError, parse
 from .errors import ToolError
 from .metadata import quiet
 from .run import run

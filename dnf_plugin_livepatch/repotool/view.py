@@ -11,7 +11,7 @@ import rpm
 
 from ..base.model import Nevra
 from ..base.names import ARCHES
-from ..record import Record
+from ..formats.repository_record import Record
 
 #: One kernel: its release, and the architecture, which not every release tells.
 Kernel = tuple[str, str]

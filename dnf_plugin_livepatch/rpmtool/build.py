@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..base.model import Manifest
-from ..manifest import dump
+from ..formats.manifest import dump
 from . import engines
 from .checks import Finding, ToolError, finding, refuse
 from .elf import parse_module, read_module

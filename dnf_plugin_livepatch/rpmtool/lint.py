@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
 from ..base.model import Function
-from ..manifest import MODULE
+from ..formats.manifest import MODULE
 from . import klp
 from .checks import Finding, finding
 from .elf import Elf, signature

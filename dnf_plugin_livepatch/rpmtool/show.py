@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .. import manifest as manifests
 from ..base.model import Manifest
+from ..formats import manifest
 from . import base
 from .checks import Finding, finding, refuse
 from .elf import Elf, parse_module, signature
@@ -36,8 +36,8 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
             found.append((name, data))
         elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):
             try:
-                said = manifests.parse(data[: manifests.MAX_BYTES + 1].decode("utf-8", "replace"))
-            except manifests.ManifestError as error:
+                said = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))
+            except manifest.ManifestError as error:
                 refuse("rpm-unreadable", path=path, why=f"its manifest {name}: {error}")
             told[said.module] = said
     return found[:MAX_MODULES], told

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from ..base.paths import Paths
-from ..manifest import MODULE, RELEASE
+from ..formats.manifest import MODULE, RELEASE
 from ..vendors.profiles import find, load, package_name
 from .checks import refuse
 from .elf import Elf, map_module, read_vmlinux

@@ -13,7 +13,7 @@ from typing import Any
 from ..base.model import Debt, Unfixable
 from ..base.paths import Paths
 from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
-from ..manifest import CVE, RELEASE
+from ..formats.manifest import CVE, RELEASE
 from . import state
 
 MAX_BYTES = 8 << 20

@@ -14,7 +14,7 @@ import re
 from typing import Any, Callable, NamedTuple, TypeVar
 
 from ..base.paths import Paths
-from ..manifest import CVE, MODULE, RELEASE
+from ..formats.manifest import CVE, MODULE, RELEASE
 from . import state
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")

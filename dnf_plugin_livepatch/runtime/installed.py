@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .. import manifest
 from ..base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ..base.paths import Paths
+from ..formats import manifest
 from ..vendors.profiles import Profile, directories, fits, lookup, match_all
 from . import state
 

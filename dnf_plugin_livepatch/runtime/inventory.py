@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from .. import __version__, manifest
+from .. import __version__
 from ..base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ..base.paths import Paths
+from ..formats import manifest
 from . import fingerprint, state
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"

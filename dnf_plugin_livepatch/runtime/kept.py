@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from .. import manifest
 from ..base.model import InstalledModule
 from ..base.paths import Paths
+from ..formats import manifest
 from . import guard, state
 from .modinfo import MAX_FILE
 

@@ -10,7 +10,7 @@ import time
 
 from ..base.model import Kernel
 from ..base.paths import Paths
-from ..manifest import RELEASE
+from ..formats.manifest import RELEASE
 from .modinfo import note_build_id
 from .state import read_bytes, read_text
 

@@ -11,7 +11,7 @@ import sys
 
 from ..base.model import Function, LoadedPatch
 from ..base.paths import Paths
-from ..manifest import MODULE
+from ..formats.manifest import MODULE
 from .modinfo import note_build_id
 from .state import read_bytes, read_text
 

@@ -12,7 +12,7 @@ import re
 from typing import Any, NamedTuple
 
 from ..base.paths import Paths
-from ..manifest import CVE
+from ..formats.manifest import CVE
 from . import state
 from .guard import NEVRA
 

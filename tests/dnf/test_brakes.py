@@ -11,7 +11,7 @@ import stock
 from lab import Answer, Host
 from records import rollout, stamp, withdrawn
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 NAME = stock.P2.name
@@ -99,12 +99,12 @@ def test_the_share_is_by_machine_id(lab, host):
     share = 50
     host.repos(base=records.told(lab, "patches", {P2: rollout((-60, share))}))
     machines = ("0" * 32, "1" * 32, "2" * 32)
-    assert {record.bucket(machine, P2) < share for machine in machines} == {True, False}
+    assert {repository_record.bucket(machine, P2) < share for machine in machines} == {True, False}
     for machine in machines:
         host.write("/etc/machine-id", machine + "\n")
         answer = host.dnf("upgrade", "--assumeno")
         waits = f"reached {share} % of the hosts, not this one" in answer.text
-        assert waits == (record.bucket(machine, P2) >= share), machine
+        assert waits == (repository_record.bucket(machine, P2) >= share), machine
 
 
 @pytest.mark.parametrize("command", ["install", "upgrade"])

@@ -5,8 +5,8 @@ import pathlib
 
 import createrepo_c as cr
 
-from dnf_plugin_livepatch import record
 from dnf_plugin_livepatch.base.model import Unfixable
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import metadata, reading, report, settings, site
 
 NOW = "2026-11-22T21:00:00Z"
@@ -92,14 +92,14 @@ def repository(folder):
             advisories.append(advisory(f"LIVEPATCH:{name}-1-{number}", closes, [made], "Important", when))
             nevra = f"{name}-1-{made.release}.x86_64"
             taken = (
-                record.Withdrawn("2026-11-01T00:00:00Z", "oops in vfs_read") if nevra == WITHDRAWN else None
+                repository_record.Withdrawn("2026-11-01T00:00:00Z", "oops in vfs_read") if nevra == WITHDRAWN else None
             )
-            steps = (record.Step("2026-11-20T00:00:00Z", 25),) if index == 4 and number == 2 else ()
-            notes[nevra] = record.PatchNote(when.strftime("%Y-%m-%dT%H:%M:%SZ"), steps, taken)
+            steps = (repository_record.Step("2026-11-20T00:00:00Z", 25),) if index == 4 and number == 2 else ()
+            notes[nevra] = repository_record.PatchNote(when.strftime("%Y-%m-%dT%H:%M:%SZ"), steps, taken)
         cannot = tuple(Unfixable(cve, "changes data that is allocated already") for cve in later[3::8])
         ends = ["2026-05-31", "2026-05-31", "2027-04-30", "2027-04-30", "2027-10-31"]
-        kernels[release] = record.KernelNote(ends[index], cannot, notes)
-    text = record.dump(record.Record(NOW, kernels))
+        kernels[release] = repository_record.KernelNote(ends[index], cannot, notes)
+    text = repository_record.dump(repository_record.Record(NOW, kernels))
     metadata.write(
         str(repodata), packages, list(map(metadata.update_of, advisories)), text, [], "gz", 1795000000
     )

@@ -10,7 +10,7 @@ import createrepo_c as cr
 import repo_support as support
 from repo_support import KERNEL
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import lint, metadata, reading, settings
 
 NAME = support.patch_name(KERNEL)
@@ -108,19 +108,19 @@ class Repo:
         self.two = package(release="2.el9_4", number=2)
         self.packages = [self.one, self.two, kernel_package()]
         self.advisories = [advisory("EX-1", [listed(self.one)]), advisory("EX-2", [listed(self.two)])]
-        notes = {name: record.PatchNote("2026-11-01T00:00:00Z") for name in (V1, V2)}
-        self.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+        notes = {name: repository_record.PatchNote("2026-11-01T00:00:00Z") for name in (V1, V2)}
+        self.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
         self.text = None
         self.settings = settings.Settings()
         self.context = {}
         self.after = lambda repodata: None
 
     def note(self, **changes):
-        self.record = record.Record(support.NOW, {KERNEL: self.record.kernels[KERNEL]._replace(**changes)})
+        self.record = repository_record.Record(support.NOW, {KERNEL: self.record.kernels[KERNEL]._replace(**changes)})
 
     def patch_note(self, nevra, **changes):
         patches = dict(self.record.kernels[KERNEL].patches)
-        patches[nevra] = patches.get(nevra, record.PatchNote())._replace(**changes)
+        patches[nevra] = patches.get(nevra, repository_record.PatchNote())._replace(**changes)
         self.note(patches=patches)
 
     def replace(self, old, new):
@@ -132,12 +132,12 @@ class Repo:
         self.packages = [one, kernel_package()]
         self.advisories = [advisory("EX-1", [listed(one)], references, **more)]
         self.patch_note(str(metadata.package_view(one).nevra))
-        self.note(patches={str(metadata.package_view(one).nevra): record.PatchNote("2026-11-01T00:00:00Z")})
+        self.note(patches={str(metadata.package_view(one).nevra): repository_record.PatchNote("2026-11-01T00:00:00Z")})
 
     def write(self):
         repodata = self.folder / "repodata"
         repodata.mkdir(parents=True)
-        text = record.dump(self.record) if self.text is None else self.text
+        text = repository_record.dump(self.record) if self.text is None else self.text
         metadata.write(
             str(repodata), self.packages, list(map(metadata.update_of, self.advisories)), text, [], "gz", 1
         )
@@ -472,7 +472,7 @@ def _(made):
 @bad("kernel-all-withdrawn", KERNEL)
 def _(made):
     for name in (V1, V2):
-        made.patch_note(name, withdrawn=record.Withdrawn(support.NOW, "oops"))
+        made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "oops"))
 
 
 @bad("support-ended", KERNEL)

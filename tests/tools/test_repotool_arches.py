@@ -8,7 +8,7 @@ import repo_support as support
 from lint_cases import Repo, advisory, kernel_package, listed, package
 from repo_support import signing, tool
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import metadata, plan, reading, report, retention, settings, site
 
 KERNEL = "6.6.57.1-8.azl3"
@@ -38,8 +38,8 @@ def made(tmp_path):
         one.provides = [("kernel-uname-r", "EQ", "0", *KERNEL.split("-", 1), False)]
     repo.packages = [*patches, *kernels]
     repo.advisories = [advisory(f"EX-{n}", [listed(one)]) for n, one in enumerate(patches)]
-    notes = {str(view(one).nevra): record.PatchNote("2026-11-01T00:00:00Z") for one in patches}
-    repo.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    notes = {str(view(one).nevra): repository_record.PatchNote("2026-11-01T00:00:00Z") for one in patches}
+    repo.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
     return repo
 
 
@@ -75,7 +75,7 @@ def test_a_kernel_with_a_patch_for_the_other_architecture_only_is_named(made):
     del made.packages[1], made.advisories[1]
     nevra = f"{NAME}-1-1.aarch64"
     notes = {key: note for key, note in made.record.kernels[KERNEL].patches.items() if key != nevra}
-    made.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    made.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
     (found,) = [item for item in made.lint() if item.check == "kernel-without-patch"]
     assert found.subject == KERNEL and "offered on aarch64," in found.text
 
@@ -86,16 +86,16 @@ def test_a_patch_whose_kernel_is_offered_for_another_architecture_only_is_named(
 
 
 def test_an_architecture_left_without_a_patch_is_named(made):
-    taken = record.PatchNote("2026-11-01T00:00:00Z", (), record.Withdrawn(support.NOW, "oops"))
+    taken = repository_record.PatchNote("2026-11-01T00:00:00Z", (), repository_record.Withdrawn(support.NOW, "oops"))
     notes = {**made.record.kernels[KERNEL].patches, f"{NAME}-1-1.aarch64": taken}
-    made.record = record.Record(support.NOW, {KERNEL: record.KernelNote("2027-05-01", (), notes)})
+    made.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
     (found,) = [item for item in made.lint() if item.check == "kernel-all-withdrawn"]
     assert found.text == "Every live patch of this kernel on aarch64 is withdrawn."
 
 
 def test_pruning_keeps_the_newest_of_each_architecture():
     packages = [view(build(arch, number)) for arch, last in FOR.items() for number in ("1", last)]
-    gone = retention.droppable(tuple(dict.fromkeys(packages)), record.Record(), 1)
+    gone = retention.droppable(tuple(dict.fromkeys(packages)), repository_record.Record(), 1)
     assert [str(one.nevra) for one in gone] == [f"{NAME}-1-1.x86_64"]
 
 

@@ -13,7 +13,7 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import client, metadata, publish, settings
 from dnf_plugin_livepatch.repotool import signing as signatures
 from dnf_plugin_livepatch.repotool.errors import ToolError
@@ -198,7 +198,7 @@ def test_two_publishers_at_once_both_get_through(repo, key, second, tmp_path):
     assert [child.returncode for child in started] == [0, 0], told
     seen = what_clients_see(repo, key)
     assert {f"{NAME}-1-{number}.el9_4.x86_64" for number in (1, 2, 3)} <= set(seen)
-    note = record.parse(metadata.load(str(repo / "repodata")).record).kernels[KERNEL]
+    note = repository_record.parse(metadata.load(str(repo / "repodata")).record).kernels[KERNEL]
     assert len(note.patches) == 3
 
 

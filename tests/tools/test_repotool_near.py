@@ -5,7 +5,7 @@ import pytest
 import repo_support as support
 from lint_cases import KERNEL, NAME, OTHER, Repo, advisory, kernel_package, listed, package, reference
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE
 
 THERE = support.patch_name(OTHER)
@@ -204,8 +204,8 @@ def test_a_repository_that_is_nearly_wrong_is_let_pass(tmp_path, check, change, 
 
 def recorded(made, end):
     """The record of the repository tells the support end of the kernel OTHER."""
-    kernels = {**made.record.kernels, OTHER: record.KernelNote(end)}
-    made.record = record.Record(support.NOW, kernels)
+    kernels = {**made.record.kernels, OTHER: repository_record.KernelNote(end)}
+    made.record = repository_record.Record(support.NOW, kernels)
 
 
 @pytest.mark.parametrize("end", ["2027-01-01", "2026-11-22", "2026-11-22T21:00:00Z"])

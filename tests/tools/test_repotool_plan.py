@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lint_cases import Repo, package
 from repo_support import KERNEL, tool
 
-from dnf_plugin_livepatch import record
 from dnf_plugin_livepatch.base.model import Unfixable
+from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import metadata, plan, reading, retention, settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
 
@@ -40,7 +40,7 @@ def test_a_covered_kernel_gets_the_newest_patch(made):
 
 
 def test_a_withdrawn_patch_is_not_counted(made):
-    made.patch_note(V2, withdrawn=record.Withdrawn(support.NOW, "oops"))
+    made.patch_note(V2, withdrawn=repository_record.Withdrawn(support.NOW, "oops"))
     assert rows(made)[0].patch == V1
 
 
@@ -50,7 +50,7 @@ def test_a_withdrawn_patch_is_not_counted(made):
         (lambda made: made.note(support_end="2026-01-01"), "support has ended"),
         (
             lambda made: [
-                made.patch_note(name, withdrawn=record.Withdrawn(support.NOW, "x")) for name in (V1, V2)
+                made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "x")) for name in (V1, V2)
             ],
             "every live patch is withdrawn",
         ),
@@ -68,7 +68,7 @@ def test_gaps_are_named(made, change, word):
 
 
 def test_a_rollout_tells_its_share(made):
-    steps = (record.Step("2026-11-22T00:00:00Z", 5), record.Step("2026-11-30T00:00:00Z", 100))
+    steps = (repository_record.Step("2026-11-22T00:00:00Z", 5), repository_record.Step("2026-11-30T00:00:00Z", 100))
     made.patch_note(V2, rollout=steps)
     assert rows(made)[0].percent == 5
 
@@ -188,12 +188,12 @@ def test_what_may_go_is_never_needed(builds, keep):
     packages = tuple(metadata.package_view(package(release=f"{n}.el9_4", number=n)) for n, _ in builds)
     back = {number for number, withdrawn in builds if withdrawn}
     notes = {
-        f"{NAME}-1-{n}.el9_4.x86_64": record.PatchNote(
-            withdrawn=record.Withdrawn(support.NOW, "x") if n in back else None
+        f"{NAME}-1-{n}.el9_4.x86_64": repository_record.PatchNote(
+            withdrawn=repository_record.Withdrawn(support.NOW, "x") if n in back else None
         )
         for n, _ in builds
     }
-    note = record.Record("", {KERNEL: record.KernelNote("", (), notes)})
+    note = repository_record.Record("", {KERNEL: repository_record.KernelNote("", (), notes)})
     gone = {int(one.nevra.release.split(".")[0]) for one in retention.droppable(packages, note, keep)}
     numbers = sorted((number for number, _ in builds), reverse=True)
     good = [number for number in numbers if number not in back]
@@ -208,8 +208,8 @@ def test_a_patch_that_another_package_requires_stays():
         "tool", number=3, requires=[(NAME, "EQ", "0", "1", "1.el9_4", False)], provides=[], module=""
     )
     everything = (old, new, metadata.package_view(third))
-    assert retention.droppable((old, new), record.Record(), 1) == (old,)
-    assert retention.droppable(everything, record.Record(), 1) == ()
+    assert retention.droppable((old, new), repository_record.Record(), 1) == (old,)
+    assert retention.droppable(everything, repository_record.Record(), 1) == ()
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_what_a_requirement_leaves_out_is_any(sign, version, release, stays):
     new = metadata.package_view(package(release="2.el9_4", number=2))
     wanted = (NAME, sign, version and "0", version, release, False)
     third = package("tool", number=3, requires=[wanted], provides=[], module="")
-    gone = retention.droppable((old, new, metadata.package_view(third)), record.Record(), 1)
+    gone = retention.droppable((old, new, metadata.package_view(third)), repository_record.Record(), 1)
     assert gone == (() if stays else (old,))

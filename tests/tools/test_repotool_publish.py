@@ -14,7 +14,7 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, Client, Server, signing, tool
 
-from dnf_plugin_livepatch import record
+from dnf_plugin_livepatch.formats import repository_record as record
 from dnf_plugin_livepatch.repotool import metadata
 
 NVRA = "%{name}-%{version}-%{release}.%{arch}"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import record
 from dnf_plugin_livepatch.base.model import Unfixable
+from dnf_plugin_livepatch.formats import repository_record
 
 SCHEMA = json.loads(
     (pathlib.Path(__file__).parents[2] / "docs/schemas/livepatch-record-1.schema.json").read_text()
@@ -45,22 +45,22 @@ names = st.text(string.ascii_letters + string.digits + "._+-", min_size=3, max_s
     lambda text: text[0].isalnum()
 )
 reasons = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=50)
-steps = st.builds(record.Step, times, st.integers(0, 100))
+steps = st.builds(repository_record.Step, times, st.integers(0, 100))
 patches = st.builds(
-    record.PatchNote,
+    repository_record.PatchNote,
     st.one_of(st.just(""), times),
     st.lists(steps, max_size=3).map(lambda found: tuple(sorted(found))),
-    st.one_of(st.none(), st.builds(record.Withdrawn, times, reasons)),
-    st.one_of(st.just(""), st.from_regex(record.ADVISORY, fullmatch=True)),
+    st.one_of(st.none(), st.builds(repository_record.Withdrawn, times, reasons)),
+    st.one_of(st.just(""), st.from_regex(repository_record.ADVISORY, fullmatch=True)),
 )
 kernels = st.builds(
-    record.KernelNote,
+    repository_record.KernelNote,
     st.one_of(st.just(""), times, times.map(lambda text: text[:10])),
     st.lists(st.builds(Unfixable, st.just("CVE-2024-12345"), reasons), max_size=2).map(tuple),
     st.dictionaries(names, patches, max_size=3),
 )
 records = st.builds(
-    record.Record, st.one_of(st.just(""), times), st.dictionaries(names, kernels, max_size=3)
+    repository_record.Record, st.one_of(st.just(""), times), st.dictionaries(names, kernels, max_size=3)
 )
 
 
@@ -74,7 +74,7 @@ def changed(path, value):
 
 
 def test_every_field_is_read():
-    found = record.parse(json.dumps(FULL))
+    found = repository_record.parse(json.dumps(FULL))
     note = found.kernels[RELEASE]
     patch = note.patches[PATCH]
     assert found.generated == "2026-11-22T21:00:00Z"
@@ -88,9 +88,9 @@ def test_every_field_is_read():
 @settings(deadline=None)
 @given(records)
 def test_what_is_written_is_read_back_and_fits_the_schema(found):
-    text = record.dump(found)
-    assert record.parse(text) == found
-    assert record.dump(record.parse(text)) == text
+    text = repository_record.dump(found)
+    assert repository_record.parse(text) == found
+    assert repository_record.dump(repository_record.parse(text)) == text
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
@@ -113,8 +113,8 @@ def test_what_is_written_is_read_back_and_fits_the_schema(found):
 def test_any_json_is_a_record_or_a_record_error(data):
     for value in (data, {"schema": 1, "kernels": data}, {"schema": 1, "kernels": {RELEASE: data}}):
         try:
-            record.parse(json.dumps(value))
-        except record.RecordError:
+            repository_record.parse(json.dumps(value))
+        except repository_record.RecordError:
             pass
 
 
@@ -145,21 +145,21 @@ def test_any_json_is_a_record_or_a_record_error(data):
     ],
 )
 def test_what_may_not_be_acted_on_is_refused_and_named(text, word):
-    with pytest.raises(record.RecordError, match=word):
-        record.parse(text)
+    with pytest.raises(repository_record.RecordError, match=word):
+        repository_record.parse(text)
 
 
 def test_too_large_is_refused_before_it_is_read(monkeypatch):
-    monkeypatch.setattr(record, "MAX_BYTES", 100)
-    with pytest.raises(record.RecordError, match="larger"):
-        record.parse(json.dumps(FULL))
+    monkeypatch.setattr(repository_record, "MAX_BYTES", 100)
+    with pytest.raises(repository_record.RecordError, match="larger"):
+        repository_record.parse(json.dumps(FULL))
 
 
 def test_one_release_is_not_harmed_by_the_faults_of_another():
     text = changed(["kernels", "6.1.0-9.x86_64"], {"support_end": 5})
-    assert list(record.parse(text, RELEASE).kernels) == [RELEASE]
-    with pytest.raises(record.RecordError):
-        record.parse(text)
+    assert list(repository_record.parse(text, RELEASE).kernels) == [RELEASE]
+    with pytest.raises(repository_record.RecordError):
+        repository_record.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -171,24 +171,24 @@ def test_one_release_is_not_harmed_by_the_faults_of_another():
     ],
 )
 def test_the_share_grows_with_time(now, percent):
-    assert record.share(record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now) == percent
+    assert repository_record.share(repository_record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now) == percent
 
 
 def test_a_rollout_reaches_about_its_share_and_only_grows():
-    ten = record.PatchNote(rollout=(record.Step("2026-01-01T00:00:00Z", 10),))
-    half = record.PatchNote(rollout=(record.Step("2026-01-01T00:00:00Z", 50),))
+    ten = repository_record.PatchNote(rollout=(repository_record.Step("2026-01-01T00:00:00Z", 10),))
+    half = repository_record.PatchNote(rollout=(repository_record.Step("2026-01-01T00:00:00Z", 50),))
     now = "2026-02-01T00:00:00Z"
     hosts = [f"host{number}" for number in range(2000)]
-    first = {host for host in hosts if record.offered(ten, PATCH, host, now)}
-    second = {host for host in hosts if record.offered(half, PATCH, host, now)}
+    first = {host for host in hosts if repository_record.offered(ten, PATCH, host, now)}
+    second = {host for host in hosts if repository_record.offered(half, PATCH, host, now)}
     assert 140 < len(first) < 260 and 900 < len(second) < 1100
     assert first < second
-    assert all(record.offered(record.PatchNote(), PATCH, host, now) for host in hosts)
+    assert all(repository_record.offered(repository_record.PatchNote(), PATCH, host, now) for host in hosts)
 
 
 def test_a_withdrawn_patch_is_offered_to_nobody():
-    patch = record.PatchNote(withdrawn=record.Withdrawn("2026-01-01T00:00:00Z", "crashes"))
-    assert not record.offered(patch, PATCH, "host", "2026-02-01T00:00:00Z")
+    patch = repository_record.PatchNote(withdrawn=repository_record.Withdrawn("2026-01-01T00:00:00Z", "crashes"))
+    assert not repository_record.offered(patch, PATCH, "host", "2026-02-01T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -201,4 +201,4 @@ def test_a_withdrawn_patch_is_offered_to_nobody():
     ],
 )
 def test_support_lasts_through_its_last_day(end, now, answer):
-    assert record.supported(record.KernelNote(end), now) is answer
+    assert repository_record.supported(repository_record.KernelNote(end), now) is answer

@@ -17,7 +17,7 @@ import time
 import pytest
 from rpmtool_support import LIVEPATCH, PATCH_C, TREE, fake_vmlinux, headers, kernel, left_behind, run, tool
 
-from dnf_plugin_livepatch.manifest import parse
+from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.header import payload, read_header
 
 ENGINE = """\

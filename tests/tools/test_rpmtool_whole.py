@@ -9,7 +9,7 @@ import os
 import pytest
 from rpmtool_support import headers, kernel, run, source, tool
 
-from dnf_plugin_livepatch.manifest import parse
+from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool import package
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.header import payload

@@ -16,7 +16,6 @@ import shutil
 import struct
 from collections.abc import Sequence
 
-from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import (
     Function,
@@ -27,6 +26,7 @@ from dnf_plugin_livepatch.base.model import (
     ReconcileResult,
 )
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.formats import manifest
 from dnf_plugin_livepatch.runtime import installed, loader, reconcile, state, timers
 
 RELEASE = "6.12.1-1.x86_64"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch import brakes, support
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.brakes import Host
-from dnf_plugin_livepatch.record import PatchNote, Step, Withdrawn, bucket
+from dnf_plugin_livepatch.formats.repository_record import PatchNote, Step, Withdrawn, bucket
 
 PATCH = "kpatch-patch-5_14_0-10-1-2.el9.x86_64"
 NEVRA = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")

@@ -14,9 +14,9 @@ import pytest
 import rpm
 from fakehost import RELEASE, module_file
 
-from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.formats import manifest
 from dnf_plugin_livepatch.runtime import installed
 from dnf_plugin_livepatch.vendors import profiles
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
+from dnf_plugin_livepatch.formats import manifest
 
 WHOLE = Manifest(
     module="kpatch_6_12_0_1_2",

@@ -10,8 +10,8 @@ import re
 import shutil
 from typing import NamedTuple
 
-from dnf_plugin_livepatch import manifest
 from dnf_plugin_livepatch.base.model import Function, Manifest
+from dnf_plugin_livepatch.formats import manifest
 from vm.common import cached, content, digest, run, write
 from vm.kernels import Kernel, headers, rpmbuild
 from vm.qemu import Machine

@@ -26,7 +26,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .base.model import Unfixable
+from ..base.model import Unfixable
 from .manifest import CVE, RELEASE
 
 SCHEMA = 1

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from .base.model import Function, Manifest, Unfixable
+from ..base.model import Function, Manifest, Unfixable
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
