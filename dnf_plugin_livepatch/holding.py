@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import support
 from .base.model import CveState, Exposure
-from .exposure import CLOSED_LIVE, EXACT, Compare, Inputs, rank
+from .exposure import support
+from .exposure.compute import CLOSED_LIVE, EXACT, Compare, Inputs, rank
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 

@@ -18,11 +18,11 @@ from typing import Any
 import hawkey
 
 from .. import brakes
-from .. import exposure as exposures
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
 from ..base.names import kernel_packages
 from ..base.paths import Paths
-from ..exposure import Inputs
+from ..exposure import compute
+from ..exposure.compute import Inputs
 from ..formats import repository_record
 from ..formats.manifest import CVE
 from ..vendors import profiles
@@ -61,7 +61,7 @@ def read(
     """
     running = goal.running_package(base, kernel.release)
     if running is None:
-        return (exposures.unknown(kernel.release, "no installed package owns the running kernel"),)
+        return (compute.unknown(kernel.release, "no installed package owns the running kernel"),)
     told, as_of = _repositories(base)
     if not told:
         reason = "no enabled repository carries advisories (updateinfo)"
@@ -78,11 +78,11 @@ def read(
     window = _window(base, kernel, siblings[0].buildtime, known)
     found = []
     family = [main, *_followers(main, builds, compare)]
-    names = {nevra: exposures.release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    names = {nevra: compute.release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
     if notes is None:
         notes = brake.read(base, trusted, tuple(names.values()))[0]
     for nevra, release in names.items():
-        debt, quality, reason = exposures.debt(nevra, rows, compare, newest, locked)
+        debt, quality, reason = compute.debt(nevra, rows, compare, newest, locked)
         support_end, unfixable = _notes(notes.get(release, ()))
         found.append(
             Inputs(
@@ -211,7 +211,7 @@ def _builds(base: Any, main: Nevra) -> list[str]:
     return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
 
 
-def _followers(main: Nevra, builds: Sequence[str], compare: exposures.Compare) -> list[Nevra]:
+def _followers(main: Nevra, builds: Sequence[str], compare: compute.Compare) -> list[Nevra]:
     newer = [evr for evr in builds if compare(evr, main.evr) > 0]
     return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
 
@@ -234,7 +234,7 @@ def _cover(
                 rows.append(row)
     rows += _hot(base, packages, known)
     nevras = {goal.nevra_of(package) for package in packages}
-    return exposures.coverage(rows, by_name, nevras, base.sack.evr_cmp)
+    return compute.coverage(rows, by_name, nevras, base.sack.evr_cmp)
 
 
 def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advisory]:

@@ -18,11 +18,11 @@ from typing import (
     TypeVar,
 )
 
-from .. import brakes, policy, support
-from .. import exposure as exposures
+from .. import brakes, policy
 from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
+from ..exposure import compute, support
 from ..messages import catalogue
 from ..runtime import kernel as kernels
 from ..vendors import profiles
@@ -54,7 +54,7 @@ class Session:
         self.cannot = kernels.environment(self.paths) or kernels.rival(self.paths)
         self.expected: tuple[str, ...] = ()
         self.added: set[str] = set()
-        self.inputs = exposures.unknown(self.kernel.release, "not looked at yet")
+        self.inputs = compute.unknown(self.kernel.release, "not looked at yet")
         self.in_force: tuple[InForce, ...] = ()
         self.unfixable: tuple[Unfixable, ...] = ()
         self.notes: brake.Notes | None = None
@@ -134,7 +134,7 @@ class Session:
         known = cache.load(self.paths, self.kernel.release)[0]
         left_out = self._left_out([name for name, _ in known.repositories] if known is not None else None)
         if left_out:
-            told = tuple(exposures.doubted(inputs, left_out) for inputs in told)
+            told = tuple(compute.doubted(inputs, left_out) for inputs in told)
         self.inputs = told[0]
         if os.geteuid() == 0 and not (known is not None and left_out):
             cache.save(self.paths, *told)
@@ -171,7 +171,7 @@ class Session:
 
     def exposure(self, in_force: Sequence[InForce]) -> Exposure:
         """The exposure of the running kernel with these patches in force."""
-        return exposures.compute(self.inputs, in_force, self.unfixable)
+        return compute.compute(self.inputs, in_force, self.unfixable)
 
     def look_at_kernel(self) -> status.Look:
         """Read what is in force now."""
@@ -202,7 +202,7 @@ class Session:
                 self.voice.tell(catalogue.not_in_force(name, self.in_force) for name in absent)
                 self.expected = tuple(absent)
         rows = self.exposure(self.in_force).rows
-        still = sum(1 for row in rows if row.state != exposures.CLOSED_LIVE)
+        still = sum(1 for row in rows if row.state != compute.CLOSED_LIVE)
         found = survey.surveys(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         if self.config.kernels == "installed":
             for other in goal.next_kernels(self.base, release, package):
@@ -248,9 +248,9 @@ class Session:
         cves = self.cves(package)
         if running:
             exposure = self.exposure(self.in_force)
-            if cves & {row.cve for row in exposure.rows if row.state != exposures.CLOSED_LIVE}:
+            if cves & {row.cve for row in exposure.rows if row.state != compute.CLOSED_LIVE}:
                 return True
-            if exposure.quality == exposures.EXACT:
+            if exposure.quality == compute.EXACT:
                 return False
             cves -= {row.cve for row in exposure.rows}
             cves -= {cve for patch in self.in_force for cve in patch.cves}
@@ -287,14 +287,14 @@ class Session:
             return
         newest = self._newer_kernel()
         compare = self.base.sack.evr_cmp
-        lines = exposures.prompt_lines(self.inputs, self.in_force, cves, newest, compare)
+        lines = compute.prompt_lines(self.inputs, self.in_force, cves, newest, compare)
         self.voice.lines((logging.INFO, text) for text in lines)
 
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
-        running = newest = exposures.evr_of(self.inputs.kernel_package)
+        running = newest = compute.evr_of(self.inputs.kernel_package)
         for package in (*self.base.sack.query().installed().filterm(name=name), *goal.incoming(self.base)):
             if package.name == name and self.base.sack.evr_cmp(package.evr, newest) > 0:
                 newest = package.evr

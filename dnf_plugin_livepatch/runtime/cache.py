@@ -12,7 +12,7 @@ from typing import Any
 
 from ..base.model import Debt, Unfixable
 from ..base.paths import Paths
-from ..exposure import EXACT, LOWER_BOUND, UNKNOWN, Inputs
+from ..exposure.compute import EXACT, LOWER_BOUND, UNKNOWN, Inputs
 from ..formats.manifest import CVE, RELEASE
 from . import state
 

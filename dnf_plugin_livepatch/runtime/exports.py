@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import exposure as exposures
 from ..base.model import CveState
-from ..exposure import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from ..exposure import compute
+from ..exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
 from . import views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report
 
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
-QUALITIES = (exposures.EXACT, exposures.LOWER_BOUND, exposures.UNKNOWN)
+QUALITIES = (compute.EXACT, compute.LOWER_BOUND, compute.UNKNOWN)
 Labels = Sequence[tuple[str, str]]
 
 
@@ -53,12 +53,12 @@ def not_known(report: Report) -> bool:
     """
     quality = report.exposure.quality
     opened = report.rows(OPEN) or report.rows(REBOOT_ONLY)
-    return quality == exposures.UNKNOWN or (quality != exposures.EXACT and not opened)
+    return quality == compute.UNKNOWN or (quality != compute.EXACT and not opened)
 
 
 def _counts(report: Report) -> list[tuple[Labels, float]]:
     """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
-    exact = report.exposure.quality == exposures.EXACT
+    exact = report.exposure.quality == compute.EXACT
     rows: list[tuple[Labels, float]] = []
     for state in CVE_STATES:
         number = len(report.rows(state))
@@ -126,10 +126,10 @@ def metrics(report: Report, advice: Advice) -> str:
 def check(report: Report, advice: Advice) -> tuple[int, str]:
     """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
     opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
-    worst = max((exposures.rank(row.severity) for row in opened), default=0)
+    worst = max((compute.rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
-    if report.state == "failed" or worst == exposures.rank("Critical"):
+    if report.state == "failed" or worst == compute.rank("Critical"):
         code = 2
     elif report.state == "unknown" or not_known(report):
         code = 3
@@ -143,7 +143,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         *_words(report),
     ]
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
-    if report.exposure.quality != exposures.EXACT:
+    if report.exposure.quality != compute.EXACT:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
     if report.days_left is not None:
@@ -158,7 +158,7 @@ def _words(report: Report) -> list[str]:
 
 
 def _told(report: Report) -> list[str]:
-    exact = report.exposure.quality == exposures.EXACT
+    exact = report.exposure.quality == compute.EXACT
     return [state for state in CVE_STATES if exact or report.rows(state)]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..base.model import CveState
 from ..base.paths import Paths
-from ..exposure import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
+from ..exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
 from . import state
 from .status import OTHER_BUILD, Report
 

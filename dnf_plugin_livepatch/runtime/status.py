@@ -13,8 +13,6 @@ from typing import (
     NamedTuple,
 )
 
-from .. import exposure as exposures
-from .. import support
 from ..base.config import Config
 from ..base.model import (
     CveState,
@@ -29,7 +27,8 @@ from ..base.model import (
     Unfixable,
 )
 from ..base.paths import Paths
-from ..exposure import Inputs
+from ..exposure import compute, support
+from ..exposure.compute import Inputs
 from ..messages import catalogue
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class Report(NamedTuple):
     def rows(self, state: str) -> tuple[CveState, ...]:
         """The CVEs in ``state``, worst severity first."""
         found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
-        return tuple(sorted(found, key=lambda row: (-exposures.rank(row.severity), row.cve)))
+        return tuple(sorted(found, key=lambda row: (-compute.rank(row.severity), row.cve)))
 
 
 class Guarded(NamedTuple):
@@ -242,7 +241,7 @@ def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> tuple[CveState, ...]
     """What the patches in force close although no advisory above the running kernel lists it."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
-    return tuple(CveState(cve, exposures.CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
+    return tuple(CveState(cve, compute.CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
 
 
 def judge(
@@ -269,11 +268,11 @@ def judge(
         return "unknown"
     if not kernel.livepatch:
         return "unsupported"
-    if not installed_known or exposure.quality == exposures.UNKNOWN:
+    if not installed_known or exposure.quality == compute.UNKNOWN:
         return "unknown"
-    if "warning" in severities or any(row.state != exposures.CLOSED_LIVE for row in exposure.rows):
+    if "warning" in severities or any(row.state != compute.CLOSED_LIVE for row in exposure.rows):
         return "attention"
-    return "ok" if exposure.quality == exposures.EXACT else "unknown"
+    return "ok" if exposure.quality == compute.EXACT else "unknown"
 
 
 def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
@@ -298,9 +297,9 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
 
     inputs, why = cache.load(paths, release)
     if inputs is None:
-        return exposures.unknown(release, why)
+        return compute.unknown(release, why)
     oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - settings.cache_max_age))
-    return exposures.aged(inputs, now, oldest)
+    return compute.aged(inputs, now, oldest)
 
 
 def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:
@@ -446,7 +445,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     inputs = _inputs(paths, settings, kernel.release, now)
     seen = look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock = seen.stock
-    exposure = exposures.compute(inputs, seen.in_force, unfixable(stock.patches))
+    exposure = compute.compute(inputs, seen.in_force, unfixable(stock.patches))
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
     end = support_end(inputs, stock.patches)

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..exposure import CLOSED_LIVE
+from ..exposure.compute import CLOSED_LIVE
 from . import reboot, status, views
 from .evr import compare
 
@@ -152,7 +152,7 @@ def _said_by_uname(option: str) -> str:
 
 def uname(context: Context) -> int:
     """Like uname(1), but the release is the one whose security level the running kernel has reached."""
-    from ..exposure import effective
+    from ..exposure.compute import effective
 
     report, _ = look(context)
     names = os.uname()

@@ -20,10 +20,10 @@ import pytest
 import rpms
 from test_advisories import Machine
 
-from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
 from dnf_plugin_livepatch.dnf4 import advisories, goal
+from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.runtime.evr import compare
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
@@ -114,7 +114,7 @@ def open_cves(running: Nevra, rows: list[Advisory]) -> set[str]:
         for package in row.packages:
             if compare(package.evr, running.evr) > 0:
                 above.update(row.cves if row.type in ("security", "unknown") else ())
-            elif exposure.lineage(package.evr) == exposure.lineage(running.evr):
+            elif compute.lineage(package.evr) == compute.lineage(running.evr):
                 below.update(row.cves)
     return above - below
 

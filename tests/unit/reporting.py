@@ -10,7 +10,7 @@ from typing import Any
 from fakehost import RELEASE, Host
 
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Unfixable
-from dnf_plugin_livepatch.exposure import EXACT, Inputs
+from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
 from dnf_plugin_livepatch.runtime import cache, guard, inventory
 
 PACKAGE = "kernel-core-6.12.1-1.x86_64"

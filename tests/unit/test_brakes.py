@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import brakes, support
+from dnf_plugin_livepatch import brakes
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.brakes import Host
+from dnf_plugin_livepatch.exposure import support
 from dnf_plugin_livepatch.formats.repository_record import PatchNote, Step, Withdrawn, bucket
 
 PATCH = "kpatch-patch-5_14_0-10-1-2.el9.x86_64"

@@ -12,10 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.base.model import Advisory, Debt, InForce, Nevra, Unfixable
 from dnf_plugin_livepatch.base.names import parse_nevra
-from dnf_plugin_livepatch.exposure import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, Inputs
+from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.compute import (
+    CLOSED_LIVE,
+    EXACT,
+    LOWER_BOUND,
+    OPEN,
+    REBOOT_ONLY,
+    UNKNOWN,
+    Inputs,
+)
 from dnf_plugin_livepatch.runtime.evr import compare
 
 Record = Callable[[str, object], None]
@@ -90,7 +98,7 @@ def test_every_real_kernel_has_the_exposure_that_the_naive_implementation_comput
     rows = real()
     total = 0
     for running in [row.packages[0] for row in rows]:
-        debt, quality, reason = exposure.debt(running, rows, compare)
+        debt, quality, reason = compute.debt(running, rows, compare)
         assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
         assert (quality, reason) == (EXACT, "")
         total += len(debt)
@@ -124,7 +132,7 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
     kernels = open_cves = 0
     for rows in families.values():
         for running in sorted({package for row in rows for package in row.packages}):
-            debt, quality, _ = exposure.debt(running, rows, compare)
+            debt, quality, _ = compute.debt(running, rows, compare)
             assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
             quiet = [row for row in rows if row.type == "security" and not row.cves]
             silent = [package for row in quiet for package in row.packages]
@@ -141,16 +149,16 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
 def test_a_security_advisory_that_names_no_cve_is_not_taken_for_none() -> None:
     """CentOS 6 has only such: without a CVE nobody can say whether it is closed."""
     rows = [advisory("A10", "5.14.0-10.el9_4"), advisory("A20", "5.14.0-20.el9_4")]
-    assert exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare) == (
+    assert compute.debt(kernel("5.14.0-10.el9_4"), rows, compare) == (
         (),
         UNKNOWN,
         "security advisory A20 names no CVE",
     )
     rows.append(advisory("A30", "5.14.0-30.el9_4", "CVE-2026-2000"))
-    assert exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare)[1] == LOWER_BOUND
-    assert exposure.debt(kernel("5.14.0-20.el9_4"), rows, compare)[1] == EXACT, "it is not above"
+    assert compute.debt(kernel("5.14.0-10.el9_4"), rows, compare)[1] == LOWER_BOUND
+    assert compute.debt(kernel("5.14.0-20.el9_4"), rows, compare)[1] == EXACT, "it is not above"
     fixes = [advisory("B20", "5.14.0-20.el9_4", kind="bugfix"), *rows[::2]]
-    assert exposure.debt(kernel("5.14.0-10.el9_4"), fixes, compare)[1] == EXACT
+    assert compute.debt(kernel("5.14.0-10.el9_4"), fixes, compare)[1] == EXACT
 
 
 # --- the lineage rule, by its traps ---
@@ -160,12 +168,12 @@ EIGHT = advisory("ALSA-2026:19568", "5.14.0-687.10.1.el9_8", "CVE-2025-39766", "
 
 
 def test_a_cve_listed_again_in_the_next_minor_release_is_not_owed_twice() -> None:
-    rows, quality, _ = exposure.debt(kernel("5.14.0-611.49.1.el9_7"), [SEVEN, EIGHT], compare)
+    rows, quality, _ = compute.debt(kernel("5.14.0-611.49.1.el9_7"), [SEVEN, EIGHT], compare)
     assert [row.cve for row in rows] == ["CVE-2026-43284"] and quality == EXACT
 
 
 def test_a_fix_in_the_older_minor_release_does_not_help_the_newer_one() -> None:
-    rows, _, _ = exposure.debt(kernel("5.14.0-687.5.1.el9_8"), [SEVEN, EIGHT], compare)
+    rows, _, _ = compute.debt(kernel("5.14.0-687.5.1.el9_8"), [SEVEN, EIGHT], compare)
     assert [(row.cve, row.advisory) for row in rows] == [
         ("CVE-2025-39766", "ALSA-2026:19568"),
         ("CVE-2026-43284", "ALSA-2026:19568"),
@@ -187,7 +195,7 @@ def test_a_fix_in_the_older_minor_release_does_not_help_the_newer_one() -> None:
     ],
 )
 def test_lineage_of_real_builds(evr: str, tag: str) -> None:
-    assert exposure.lineage(evr) == tag
+    assert compute.lineage(evr) == tag
 
 
 def test_the_fix_between_counts_when_the_newest_advisory_is_a_bugfix() -> None:
@@ -196,7 +204,7 @@ def test_the_fix_between_counts_when_the_newest_advisory_is_a_bugfix() -> None:
         advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000"),
         advisory("A40", "5.14.0-40.el9_4", kind="bugfix"),
     ]
-    debt, quality, _ = exposure.debt(kernel("5.14.0-10.el9_4"), rows, compare, newest="5.14.0-40.el9_4")
+    debt, quality, _ = compute.debt(kernel("5.14.0-10.el9_4"), rows, compare, newest="5.14.0-40.el9_4")
     assert [row.cve for row in debt] == ["CVE-2026-2000"] and quality == EXACT
 
 
@@ -214,12 +222,12 @@ def test_flavours_and_architectures_do_not_mix() -> None:
             (parse_nevra("kernel-rt-core-5.14.0-20.el9_4.aarch64"),),
         ),
     ]
-    assert exposure.debt(kernel("5.14.0-10.el9_4", "kernel-rt-core"), rows, compare)[0] == ()
+    assert compute.debt(kernel("5.14.0-10.el9_4", "kernel-rt-core"), rows, compare)[0] == ()
 
 
 def test_an_advisory_without_a_type_that_lists_cves_counts() -> None:
     rows = [advisory("A10", "5-10.el9"), advisory("A20", "5-20.el9", "CVE-2026-2000", kind="unknown")]
-    assert [row.cve for row in exposure.debt(kernel("5-10.el9"), rows, compare)[0]] == ["CVE-2026-2000"]
+    assert [row.cve for row in compute.debt(kernel("5-10.el9"), rows, compare)[0]] == ["CVE-2026-2000"]
 
 
 # --- how sure ---
@@ -244,7 +252,7 @@ def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
         "locked": ([own, newer], "5.14.0-20.el9_4", "2023.8.20250721", LOWER_BOUND),
     }
     for name, (rows, newest, locked, expected) in cases.items():
-        debt, quality, reason = exposure.debt(running, rows, compare, newest, locked)
+        debt, quality, reason = compute.debt(running, rows, compare, newest, locked)
         assert quality == expected, name
         assert bool(reason) == (quality != EXACT), name
         assert quality == EXACT or quality == (LOWER_BOUND if debt else UNKNOWN), name
@@ -252,10 +260,10 @@ def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
 
 def test_what_is_left_out_is_told_and_never_exact() -> None:
     inputs, _ = chain("oo")
-    some = exposure.doubted(inputs, ("updates", "extras"))
+    some = compute.doubted(inputs, ("updates", "extras"))
     assert (some.quality, some.debt) == (LOWER_BOUND, inputs.debt) and "updates, extras" in some.reason
     assert ("updates", "") in some.repositories
-    none = exposure.doubted(inputs._replace(debt=(), reason="locked"), ("updates",))
+    none = compute.doubted(inputs._replace(debt=(), reason="locked"), ("updates",))
     assert none.quality == UNKNOWN and none.reason.startswith("locked; left out")
 
 
@@ -264,9 +272,9 @@ def test_a_stale_cache_is_unknown_but_keeps_its_rows() -> None:
         "R", quality=EXACT, as_of="2026-11-20T00:00:00Z", debt=(Debt("CVE-2026-1000", "A", "", "1-1"),)
     )
     now, oldest = "2026-11-22T00:00:00Z", "2026-11-15T00:00:00Z"
-    assert exposure.aged(fresh, now, oldest) == fresh
+    assert compute.aged(fresh, now, oldest) == fresh
     for as_of in ("2026-11-01T00:00:00Z", "2031-01-01T00:00:00Z", ""):
-        old = exposure.aged(fresh._replace(as_of=as_of), now, oldest)
+        old = compute.aged(fresh._replace(as_of=as_of), now, oldest)
         assert old.quality == UNKNOWN and "dnf" in old.reason and old.debt == fresh.debt
 
 
@@ -276,15 +284,15 @@ def test_a_stale_cache_is_unknown_but_keeps_its_rows() -> None:
 def test_copies_of_one_advisory_in_two_repositories_are_one() -> None:
     base = advisory("A20", "5-20.el9", "CVE-2026-2000", severity="Moderate")
     extras = advisory("A20", "5-20.el9", "CVE-2026-2001", severity="Important", name="kernel-rt")
-    both = exposure.merge([base, extras])
-    assert both == exposure.merge([extras, base]) and len(both) == 1
+    both = compute.merge([base, extras])
+    assert both == compute.merge([extras, base]) and len(both) == 1
     assert both[0].cves == ("CVE-2026-2000", "CVE-2026-2001") and both[0].severity == "Important"
 
 
 def test_different_updates_under_one_id_stay_apart() -> None:
     """SUSE once used the id ``kernel`` for three updates: merged, the first would seem to fix all CVEs."""
     rows = [advisory("kernel", f"5-{n}.el9", f"CVE-2026-{n}000") for n in (1, 2, 3)]
-    debt, quality, _ = exposure.debt(kernel("5-1.el9"), rows, compare)
+    debt, quality, _ = compute.debt(kernel("5-1.el9"), rows, compare)
     assert {row.cve: row.fixed_in for row in debt} == {
         "CVE-2026-2000": "5-2.el9",
         "CVE-2026-3000": "5-3.el9",
@@ -301,7 +309,7 @@ def test_a_cumulative_patch_covers_the_advisories_of_its_earlier_builds() -> Non
         advisory("RHSA-2023:1008", "1-2.el9_1", "CVE-2022-3564", "CVE-2022-4378", name=name),
         advisory("RHSA-2023:1471", "1-3.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name),
     ]
-    cover = dict(exposure.coverage(rows, [name], [kernel("1-10.el9_1", name)], compare))
+    cover = dict(compute.coverage(rows, [name], [kernel("1-10.el9_1", name)], compare))
     assert cover[f"{name}-1-2.el9_1.x86_64"] == ("CVE-2022-3564", "CVE-2022-4378")
     assert len(cover[f"{name}-1-3.el9_1.x86_64"]) == 4
     assert len(cover[f"{name}-1-10.el9_1.x86_64"]) == 4, "1-10 is newer than 1-3, as rpm compares"
@@ -310,7 +318,7 @@ def test_a_cumulative_patch_covers_the_advisories_of_its_earlier_builds() -> Non
 def test_a_live_patch_is_not_the_whole_kernel_update() -> None:
     """RHSA-2023:1470 fixes three CVEs, the live patch RHSA-2023:1471 two of them."""
     name = "kpatch-patch-5_14_0-162_18_1"
-    debt, _, _ = exposure.debt(
+    debt, _, _ = compute.debt(
         kernel("5.14.0-162.18.1.el9_1"),
         [
             advisory("RHSA-2023:0951", "5.14.0-162.18.1.el9_1", "CVE-2022-2873"),
@@ -321,8 +329,8 @@ def test_a_live_patch_is_not_the_whole_kernel_update() -> None:
         compare,
     )
     patches = [advisory("RHSA-2023:1471", "1-1.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name)]
-    inputs = Inputs("R", quality=EXACT, debt=debt, cover=exposure.coverage(patches, [name], [], compare))
-    found = exposure.compute(inputs, [InForce("kpatch_x", f"{name}-1-1.el9_1.x86_64")])
+    inputs = Inputs("R", quality=EXACT, debt=debt, cover=compute.coverage(patches, [name], [], compare))
+    found = compute.compute(inputs, [InForce("kpatch_x", f"{name}-1-1.el9_1.x86_64")])
     assert {row.cve: row.state for row in found.rows} == {
         "CVE-2022-4269": OPEN,
         "CVE-2022-4744": CLOSED_LIVE,
@@ -337,7 +345,7 @@ def test_what_the_manifest_says_goes_before_what_the_advisories_say() -> None:
         debt=(Debt("CVE-2026-1000", "A", "", "1-2"), Debt("CVE-2026-1001", "A", "", "1-2")),
         cover=(("lp-1-1.x86_64", ("CVE-2026-1000", "CVE-2026-1001")),),
     )
-    found = exposure.compute(inputs, [InForce("lp", "lp-1-1.x86_64", ("CVE-2026-1000",))])
+    found = compute.compute(inputs, [InForce("lp", "lp-1-1.x86_64", ("CVE-2026-1000",))])
     assert [row.state for row in found.rows] == [CLOSED_LIVE, OPEN]
 
 
@@ -374,13 +382,13 @@ def test_the_order_of_advisories_never_matters(running: str, rows: list[Advisory
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     split = [*shuffled[::2], *shuffled]  # the same advisories again, as a second repository would offer them
-    first = exposure.debt(kernel(running), rows, compare)
-    assert first == exposure.debt(kernel(running), split, compare)
+    first = compute.debt(kernel(running), rows, compare)
+    assert first == compute.debt(kernel(running), split, compare)
 
 
 @given(builds, st.lists(advisories, max_size=8, unique_by=lambda row: row.id))
 def test_any_debt_is_the_naive_one(running: str, rows: list[Advisory]) -> None:
-    debt, _, _ = exposure.debt(kernel(running), rows, compare)
+    debt, _, _ = compute.debt(kernel(running), rows, compare)
     assert {row.cve: row.fixed_in for row in debt} == naive(running, as_rows(rows))
     evrs = [row.fixed_in for row in debt]
     assert all(compare(one, other) <= 0 for one, other in zip(evrs, evrs[1:]))
@@ -392,8 +400,8 @@ def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record)
     @settings(max_examples=300)
     @given(st.lists(advisories, max_size=8), patches, unfixables)
     def partition(rows: list[Advisory], loaded: list[InForce], never: list[Unfixable]) -> None:
-        debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
-        found = exposure.compute(made(debt), loaded, never)
+        debt, _, _ = compute.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+        found = compute.compute(made(debt), loaded, never)
         assert [row.cve for row in found.rows] == [row.cve for row in debt]
         assert sum(map(found.count, total)) == len(debt)
         assert all(bool(row.by) == (row.state == CLOSED_LIVE) for row in found.rows)
@@ -410,10 +418,10 @@ def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record)
 def test_what_is_closed_only_grows_with_the_patches(
     rows: list[Advisory], loaded: list[InForce], more: list[InForce], never: list[Unfixable]
 ) -> None:
-    debt, _, _ = exposure.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+    debt, _, _ = compute.debt(kernel("5.14.0-1.el9_4"), rows, compare)
 
     def closed(patches: list[InForce]) -> set[str]:
-        found = exposure.compute(made(debt), patches, never)
+        found = compute.compute(made(debt), patches, never)
         return {row.cve for row in found.rows if row.state == CLOSED_LIVE}
 
     assert closed([]) == set() and closed(loaded) <= closed([*loaded, *more])
@@ -435,24 +443,24 @@ def chain(states: str) -> tuple[Inputs, list[InForce]]:
 )
 def test_effective_kernel(states: str, number: int) -> None:
     inputs, patches = chain(states)
-    assert exposure.effective(inputs, exposure.compute(inputs, patches)) == f"5-{number}.el9_4.x86_64"
+    assert compute.effective(inputs, compute.compute(inputs, patches)) == f"5-{number}.el9_4.x86_64"
 
 
 def test_an_update_with_one_open_cve_is_not_reached_and_other_lineages_do_not_count() -> None:
     inputs, patches = chain("c")
     half = inputs._replace(debt=(*inputs.debt, Debt("CVE-2026-9999", "A", "", "5-11.el9_4")))
-    assert exposure.effective(half, exposure.compute(half, patches)) == "5-10.el9_4.x86_64"
+    assert compute.effective(half, compute.compute(half, patches)) == "5-10.el9_4.x86_64"
     later = inputs._replace(debt=(*inputs.debt, Debt("CVE-2026-9999", "B", "", "5-20.el9_5")))
-    assert exposure.effective(later, exposure.compute(later, patches)) == "5-11.el9_4.x86_64"
+    assert compute.effective(later, compute.compute(later, patches)) == "5-11.el9_4.x86_64"
     for quality in (UNKNOWN, LOWER_BOUND):
         blind = inputs._replace(quality=quality)
-        assert exposure.effective(blind, exposure.compute(blind, patches)) == "5-10.el9_4.x86_64"
+        assert compute.effective(blind, compute.compute(blind, patches)) == "5-10.el9_4.x86_64"
 
 
 def test_each_cve_has_the_date_of_its_advisory() -> None:
     inputs, patches = chain("co")
     dated = inputs._replace(debt=tuple(row._replace(issued="2026-11-01") for row in inputs.debt))
-    assert [row.updated for row in exposure.compute(dated, patches).rows] == ["2026-11-01"] * 2
+    assert [row.updated for row in compute.compute(dated, patches).rows] == ["2026-11-01"] * 2
 
 
 @pytest.mark.parametrize(
@@ -476,12 +484,12 @@ def test_each_cve_has_the_date_of_its_advisory() -> None:
 def test_releases_are_formed_as_the_vendor_forms_them(
     evr: str, like: str, like_evr: str, release: str
 ) -> None:
-    assert exposure.release_of(evr, like, like_evr) == release
+    assert compute.release_of(evr, like, like_evr) == release
 
 
 def test_the_prompt_tells_now_reboot_and_left() -> None:
     inputs, _ = chain("ooo")
-    lines = exposure.prompt_lines(inputs, (), ("CVE-2026-1000",), "5-12.el9_4", compare)
+    lines = compute.prompt_lines(inputs, (), ("CVE-2026-1000",), "5-12.el9_4", compare)
     text = "\n".join(lines)
     assert "5-10.el9_4.x86_64" in lines[0]
     assert "Closed now    : 1: CVE-2026-1000" in text
@@ -490,5 +498,5 @@ def test_the_prompt_tells_now_reboot_and_left() -> None:
 
 
 def test_the_prompt_claims_nothing_when_nothing_is_known() -> None:
-    lines = exposure.prompt_lines(exposure.unknown("R", "no updateinfo"), (), (), "", compare)
+    lines = compute.prompt_lines(compute.unknown("R", "no updateinfo"), (), (), "", compare)
     assert "unknown, no updateinfo" in lines[1] and not any(": 0" in line for line in lines)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import exposure, holding
+from dnf_plugin_livepatch import holding
 from dnf_plugin_livepatch.base.model import Debt, InForce
-from dnf_plugin_livepatch.exposure import Inputs
+from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.holding import Situation, Verdict
 
 DEBT = (
@@ -28,11 +29,11 @@ def compare(one: str, other: str) -> int:
 
 
 def situation(
-    closed: tuple[str, ...] = CVES, quality: str = exposure.EXACT, **more: object
+    closed: tuple[str, ...] = CVES, quality: str = compute.EXACT, **more: object
 ) -> Situation:
     inputs = Inputs("5-10", "kernel-5-10.x86_64", quality, "why not", debt=DEBT)
     in_force = (InForce("lp", PATCH, closed),) if closed else ()
-    told = exposure.compute(inputs, in_force)
+    told = compute.compute(inputs, in_force)
     facts = Situation("hold-when-covered", "5-40", inputs, told, (PATCH,))
     return facts._replace(**{"now": "2026-11-22T00:00:00Z", **more})  # type: ignore[arg-type]
 
@@ -53,8 +54,8 @@ def test_covered_is_held_with_its_proof() -> None:
         (situation(in_force=()), "no live patch is in force"),
         (situation(absent=("lp-2-1.x86_64",)), "lp-2-1.x86_64 is not in force"),
         (situation(withdrawn=(PATCH,)), "was withdrawn"),
-        (situation(quality=exposure.UNKNOWN), "not fully known (why not)"),
-        (situation(quality=exposure.LOWER_BOUND), "not fully known (why not)"),
+        (situation(quality=compute.UNKNOWN), "not fully known (why not)"),
+        (situation(quality=compute.LOWER_BOUND), "not fully known (why not)"),
         (situation(support_end="2026-12-06"), "end on 2026-12-06"),
         (situation(support_end="2026-11-01"), "end on 2026-11-01"),
         (situation(policy="install"), "kernel_update = install"),
@@ -96,7 +97,7 @@ def test_hold_below(below: str, closed: tuple[str, ...], hold: bool) -> None:
 def test_hold_holds_whatever_is_known_and_says_what_stays_open() -> None:
     verdict = decide(situation(CVES[:1], policy="hold", absent=("x",)))
     assert verdict.hold and "it would close 2 CVEs" in verdict.why
-    assert "not fully known" in decide(situation((), exposure.UNKNOWN, policy="hold")).why
+    assert "not fully known" in decide(situation((), compute.UNKNOWN, policy="hold")).why
 
 
 @given(st.sets(st.sampled_from(CVES)), st.sampled_from(["", "Low", "Moderate", "Important", "Critical"]))

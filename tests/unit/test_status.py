@@ -11,9 +11,9 @@ import pytest
 from fakehost import RELEASE, ids, run
 from reporting import Telling, stamp
 
-from dnf_plugin_livepatch import exposure
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
+from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.runtime import cli, guard, inventory, klp, reboot, request, state, status, views
 from dnf_plugin_livepatch.runtime import kernel as kernels
 
@@ -29,13 +29,13 @@ def gather(host: Telling, settings: Config = Config()) -> status.Report:  # noqa
 
 def counts(report: status.Report) -> tuple[int, int, int]:
     return tuple(  # type: ignore[return-value]
-        report.exposure.count(name) for name in (exposure.OPEN, exposure.CLOSED_LIVE, exposure.REBOOT_ONLY)
+        report.exposure.count(name) for name in (compute.OPEN, compute.CLOSED_LIVE, compute.REBOOT_ONLY)
     )
 
 
 def test_a_host_of_which_nothing_is_known_says_so(host: Telling) -> None:
     report = gather(host)
-    assert report.state == "unknown" and report.exposure.quality == exposure.UNKNOWN
+    assert report.state == "unknown" and report.exposure.quality == compute.UNKNOWN
     assert "no dnf run" in report.exposure.reason
 
 
@@ -61,7 +61,7 @@ def test_before_and_after_the_load(host: Telling) -> None:
     assert (after.state, counts(after)) == ("attention", (0, 1, 1))
     (row,) = after.patches
     assert row.in_force and row.owner == "livepatch" and row.enabled and row.transition is False
-    assert after.rows(exposure.REBOOT_ONLY)[0].reason == "changes a struct"
+    assert after.rows(compute.REBOOT_ONLY)[0].reason == "changes a struct"
 
 
 def test_all_closed_is_ok(host: Telling) -> None:
@@ -124,7 +124,7 @@ def test_another_build_of_a_vendor_without_manifests_closes_nothing(host: Tellin
         (2, 0, 0),
     )
     assert not status.look(host.paths, report.kernel, report.inputs.cover).in_force, "no kernel may be held"
-    assert exposure.effective(report.inputs, report.exposure) == RELEASE
+    assert compute.effective(report.inputs, report.exposure) == RELEASE
 
 
 def test_an_inventory_without_build_ids_is_read_as_not_knowing_them(host: Telling) -> None:
@@ -294,7 +294,7 @@ def test_hostile_state_files_never_make_it_look_safe(host: Telling, name: str, t
         file.write(text)
     report = gather(host)
     if name == "exposure":
-        assert report.exposure.quality == exposure.UNKNOWN and report.state == "unknown"
+        assert report.exposure.quality == compute.UNKNOWN and report.state == "unknown"
     else:
         assert counts(report) == (1, 0, 0) and report.state in ("attention", "unknown")
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from .base.model import Problem
-from .messages import catalogue
+from ..base.model import Problem
+from ..messages import catalogue
 
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:

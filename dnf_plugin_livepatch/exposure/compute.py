@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 from typing import Callable, NamedTuple
 
-from .base.model import Advisory, CveState, Debt, Exposure, InForce, Nevra, Unfixable
+from ..base.model import Advisory, CveState, Debt, Exposure, InForce, Nevra, Unfixable
 
 #: Compares two ``[epoch:]version-release`` texts as rpm does: negative, zero or positive.
 Compare = Callable[[str, str], int]
