@@ -19,7 +19,7 @@ setup(
     packages=[
         "dnf_plugin_livepatch",
         "dnf_plugin_livepatch.dnf4",
-        "dnf_plugin_livepatch.runtime",
+        "dnf_plugin_livepatch.host",
         "dnf_plugin_livepatch.rpmtool",
         "dnf_plugin_livepatch.repotool",
         "dnf-plugins",

@@ -48,7 +48,7 @@ class Exposure(dnf.Plugin):
         from dnf_plugin_livepatch.dnf4 import advisories
         from dnf_plugin_livepatch.base.model import Kernel
         from dnf_plugin_livepatch.base.paths import Paths
-        from dnf_plugin_livepatch.runtime import cache
+        from dnf_plugin_livepatch.host import cache
 
         found = advisories.read(self.base, Kernel("{running}.x86_64", "x86_64"))
         assert len(found[0].debt) == 1197, len(found[0].debt)
@@ -159,7 +159,7 @@ def _host(folder: str) -> None:
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests/unit']\n"
         "import pytest\n"
         "from reporting import Telling\n"
-        "from dnf_plugin_livepatch.runtime import inventory, kernel\n"
+        "from dnf_plugin_livepatch.host import inventory, kernel\n"
         "patch = pytest.MonkeyPatch(); host = Telling(sys.argv[2], patch)\n"
         "host.know(*[(1000 + n, 'Important') for n in range(200)])\n"
         "host.load(host.patch('1', *[f'CVE-2026-{1000 + n}' for n in range(100)]))\n"

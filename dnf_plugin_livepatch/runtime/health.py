@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 
 from ..base.config import Config
-from . import program
+from ..host import program
 
 
 def failing(config: Config) -> str:

@@ -141,7 +141,7 @@ def _said_by_client(context: Context, report: status.Report) -> str:
 
 def _said_by_uname(option: str) -> str:
     """What the host's own uname(1) says for ``option``: distributions differ in processor and platform."""
-    from . import program
+    from ..host import program
 
     try:
         code, text = program.run(("uname", option), 5)

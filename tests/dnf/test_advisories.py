@@ -20,7 +20,7 @@ from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.dnf4 import advisories
 from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.runtime import cache
+from dnf_plugin_livepatch.host import cache
 
 # name of the package that runs, version, releases of the running and the fixed build, uname -r suffix
 FAMILIES = {

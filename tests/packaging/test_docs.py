@@ -11,10 +11,10 @@ import pytest
 import tree
 
 from dnf_plugin_livepatch.base import config
+from dnf_plugin_livepatch.host import cli as runtime_cli
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
 from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
-from dnf_plugin_livepatch.runtime import cli as runtime_cli
 
 FILES = tree.tracked()
 MARKDOWN = [name for name in FILES if name.endswith(".md")]

@@ -11,7 +11,7 @@ import subprocess
 from typing import NamedTuple
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import guard, journal, state
+from dnf_plugin_livepatch.host import guard, journal, state
 
 
 class Found(NamedTuple):

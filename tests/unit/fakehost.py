@@ -27,7 +27,7 @@ from dnf_plugin_livepatch.base.model import (
 )
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
-from dnf_plugin_livepatch.runtime import installed, loader, reconcile, state, timers
+from dnf_plugin_livepatch.host import installed, loader, reconcile, state, timers
 
 RELEASE = "6.12.1-1.x86_64"
 
@@ -266,7 +266,7 @@ class Host:
         return self.insmod(argv[1]) if argv[0] == "insmod" else self.rmmod(argv[1])
 
     def insmod(self, path: str) -> tuple[int, str]:
-        from dnf_plugin_livepatch.runtime import modinfo
+        from dnf_plugin_livepatch.host import modinfo
 
         info = modinfo.read(path)
         with open(path, "rb") as file:

@@ -9,7 +9,7 @@ from typing import Callable
 
 from fakehost import Host
 
-from dnf_plugin_livepatch.runtime import guard, journal, request, state
+from dnf_plugin_livepatch.host import guard, journal, request, state
 
 Work = Callable[[], object]
 

@@ -11,7 +11,7 @@ from fakehost import RELEASE, Host
 
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Unfixable
 from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
-from dnf_plugin_livepatch.runtime import cache, guard, inventory
+from dnf_plugin_livepatch.host import cache, guard, inventory
 
 PACKAGE = "kernel-core-6.12.1-1.x86_64"
 

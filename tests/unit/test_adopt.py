@@ -4,7 +4,7 @@
 import pytest
 from fakehost import Host, run
 
-from dnf_plugin_livepatch.runtime import guard, journal, reconcile, settle
+from dnf_plugin_livepatch.host import guard, journal, reconcile, settle
 
 
 @pytest.fixture

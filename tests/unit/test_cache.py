@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.model import Debt, Unfixable
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
-from dnf_plugin_livepatch.runtime import cache
+from dnf_plugin_livepatch.host import cache
 
 FULL = Inputs(
     "6.12.1-1.x86_64",

@@ -16,8 +16,8 @@ from test_clients import install
 
 from dnf_plugin_livepatch import __version__
 from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
-from dnf_plugin_livepatch.runtime import cli, evr, guard, installed, inventory, journal
-from dnf_plugin_livepatch.runtime import kernel as kernels
+from dnf_plugin_livepatch.host import cli, evr, guard, installed, inventory, journal
+from dnf_plugin_livepatch.host import kernel as kernels
 from dnf_plugin_livepatch.vendors import profiles
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -16,7 +16,7 @@ import pytest
 from fakehost import QUICK, Host, run
 from killing import killed_at, sound, steps
 
-from dnf_plugin_livepatch.runtime import guard, reconcile
+from dnf_plugin_livepatch.host import guard, reconcile
 
 Prepare = Callable[[Host], None]
 

@@ -16,7 +16,7 @@ import pytest
 from fakehost import QUICK, Host, run
 from killing import killed_at, outcome, sound, steps
 
-from dnf_plugin_livepatch.runtime import guard, journal, request, state
+from dnf_plugin_livepatch.host import guard, journal, request, state
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMANDS = ("cat", "date", "mkdir", "mv", "printf", "rm", "sync", "systemctl")

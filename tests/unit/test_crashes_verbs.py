@@ -17,7 +17,7 @@ from fakehost import QUICK, Host, run
 from killing import killed_at, outcome, sound, steps
 from reporting import FakeDatabase
 
-from dnf_plugin_livepatch.runtime import cli, guard, inventory, kept, request, settle
+from dnf_plugin_livepatch.host import cli, guard, inventory, kept, request, settle
 
 OOPS = "4,1,999000000,-;BUG: x\n4,2,999000000,-; f+0x1/0x2 [{module}]\n4,3,999000000,-;---[ end trace ]---\n"
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reporting import Telling, stamp
 
 from dnf_plugin_livepatch.base.model import Unfixable
-from dnf_plugin_livepatch.runtime import cli
+from dnf_plugin_livepatch.host import cli
 
 HERE = os.path.dirname(os.path.dirname(__file__))
 SCHEMAS = os.path.join(os.path.dirname(HERE), "docs", "schemas")
@@ -186,7 +186,7 @@ def test_vex_is_valid_openvex(host: Telling, stage: Stage, capsys: pytest.Captur
 def test_vex_is_the_same_for_the_same_state(
     host: Telling, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dnf_plugin_livepatch.runtime import state
+    from dnf_plugin_livepatch.host import state
 
     before(host)
     now = stamp(30)

@@ -8,7 +8,7 @@ from fakehost import RELEASE, Host, ids, run
 from test_clients import OE, UEK, UUID, install, rows
 
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, Nevra
-from dnf_plugin_livepatch.runtime import external, installed, status
+from dnf_plugin_livepatch.host import external, installed, status
 from dnf_plugin_livepatch.vendors import profiles
 
 

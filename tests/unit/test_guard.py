@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import evidence, guard, state
+from dnf_plugin_livepatch.host import evidence, guard, state
 
 NEVRA = "lp-1-1.x86_64"
 

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from reporting import FakeDatabase
 
-from dnf_plugin_livepatch.runtime import cli, guard, inventory, reconcile, request, settle, state
+from dnf_plugin_livepatch.host import cli, guard, inventory, reconcile, request, settle, state
 
 OTHERS = os.environ.get("GUARD_WALKS", "")
 WALKS, DEPTH = int(OTHERS or 400), 25

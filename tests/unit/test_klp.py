@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import klp
+from dnf_plugin_livepatch.host import klp
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_signature import KEYS, signed
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import klp, loader
+from dnf_plugin_livepatch.host import klp, loader
 
 BUILD_ID = "ab" * 20
 

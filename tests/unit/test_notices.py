@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import notices, state
+from dnf_plugin_livepatch.host import notices, state
 from dnf_plugin_livepatch.runtime.notices import Hold, Notices
 
 HOLD = Hold("5.14.0-10", "kernel", "5.14.0-40.el9", "2026-11-22T00:00:00Z", "covered", ("CVE-2026-1000",))

@@ -4,7 +4,7 @@
 import pytest
 from fakehost import Host, ids, run
 
-from dnf_plugin_livepatch.runtime import evidence, guard, health, loader, settle, state
+from dnf_plugin_livepatch.host import evidence, guard, health, loader, settle, state
 
 OOPS = """\
 4,1,{at},-;BUG: kernel NULL pointer dereference, address: 0000000000000000

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.runtime import health, program
+from dnf_plugin_livepatch.host import health, program
 
 
 def failing(*commands, timeout=20):

@@ -8,7 +8,7 @@ import pytest
 from fakehost import RELEASE, Host, ids, run
 
 from dnf_plugin_livepatch.base.model import ReconcileResult
-from dnf_plugin_livepatch.runtime import guard, journal, loader, reconcile, request, state
+from dnf_plugin_livepatch.host import guard, journal, loader, reconcile, request, state
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import pytest
 from fakehost import Host, Panic, ids, module_file, run
 
-from dnf_plugin_livepatch.runtime import guard, journal, loader, request, rpmlock, settle
+from dnf_plugin_livepatch.host import guard, journal, loader, request, rpmlock, settle
 
 
 @pytest.fixture

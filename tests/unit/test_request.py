@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_guard import JSON
 
 from dnf_plugin_livepatch.base.model import Action, InForce, Problem, ReconcileResult
-from dnf_plugin_livepatch.runtime import request, state
+from dnf_plugin_livepatch.host import request, state
 
 RESULT = ReconcileResult(
     "5-1",

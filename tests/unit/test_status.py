@@ -14,8 +14,8 @@ from reporting import Telling, stamp
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
 from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.runtime import cli, guard, inventory, klp, reboot, request, state, status, views
-from dnf_plugin_livepatch.runtime import kernel as kernels
+from dnf_plugin_livepatch.host import cli, guard, inventory, klp, reboot, request, state, status, views
+from dnf_plugin_livepatch.host import kernel as kernels
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.runtime import status, vendor_cves
+from dnf_plugin_livepatch.host import status, vendor_cves
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profile_file import CVE_SOURCES
 

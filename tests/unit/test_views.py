@@ -12,8 +12,8 @@ from reporting import Telling, debt, stamp
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixable
-from dnf_plugin_livepatch.runtime import doctor, guard, reboot, status, views
-from dnf_plugin_livepatch.runtime import kernel as kernels
+from dnf_plugin_livepatch.host import doctor, guard, reboot, status, views
+from dnf_plugin_livepatch.host import kernel as kernels
 from dnf_plugin_livepatch.runtime.evr import compare
 from dnf_plugin_livepatch.vendors import profiles
 
