@@ -24,10 +24,10 @@ def take(base: Any, paths: Paths) -> str:
     """A text that changes with everything that an answer depends on; "" when that cannot be told."""
     import rpm
 
+    from ..host.kernel import running
     from ..runtime import fingerprint
-    from ..runtime import kernel as kernels
 
-    parts = [fingerprint.take(paths, kernels.running(paths), rpm.expandMacro("%_dbpath"))]
+    parts = [fingerprint.take(paths, running.running(paths), rpm.expandMacro("%_dbpath"))]
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         stamp = revision(repo)
         if not stamp:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..base import config
 from ..base.paths import Paths
+from ..host.kernel import running
 from ..messages import catalogue
-from ..runtime import kernel as kernels
 from ..vendors import profiles
 from . import goal, report, request
 
@@ -24,7 +24,7 @@ def lines(base: Any, removed: Sequence[Any]) -> list[str]:
     if request.dry(base) or any(package.name == _OURS for package in packages):
         return []
     rules = profiles.load(paths.profile_dirs)[0]
-    kernel = kernels.running(paths)
+    kernel = running.running(paths)
     gone = [package for package in packages if _patches(package, rules, kernel)]
     if not gone or any(_patches(package, rules, kernel) for package in goal.incoming(base)):
         return []

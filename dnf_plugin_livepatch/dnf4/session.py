@@ -23,8 +23,8 @@ from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
 from ..exposure import compute, support
+from ..host.kernel import running as kernels
 from ..messages import catalogue
-from ..runtime import kernel as kernels
 from ..vendors import profiles
 from . import brake, choose, goal, request, survey
 from .report import LOG, Voice, Waiting, closing
@@ -317,6 +317,7 @@ class Session:
         import sqlite3  # noqa: F401
         import subprocess  # noqa: F401
 
+        from ..host.kernel import livepatches  # noqa: F401
         from ..runtime import (  # noqa: F401
             cache,
             clients,
@@ -325,7 +326,6 @@ class Session:
             guard,
             installed,
             inventory,
-            klp,
             notices,
             request,
             status,

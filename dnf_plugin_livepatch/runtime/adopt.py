@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..base.model import InstalledPatch
+from ..host.kernel import livepatches
 from ..messages.catalogue import problem
-from . import guard, klp, preflight, state
+from . import guard, preflight, state
 
 if TYPE_CHECKING:
     from .converge import Run
@@ -24,7 +25,7 @@ def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:
     if run.config.mode != "load":
         return
     boot_id = run.kernel.boot_id
-    live = {patch.module: patch.build_id for patch in klp.read(run.paths) if patch.enabled}
+    live = {patch.module: patch.build_id for patch in livepatches.read(run.paths) if patch.enabled}
     known = guard.read(run.paths).ours(boot_id)
     found: dict[str, guard.Owned] = {}
     for patch in patches:

@@ -75,8 +75,8 @@ def reconcile(context: Context) -> int:
 
 def _acted_on(context: Context, done: str, force: bool = False) -> int:
     """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
+    from ..host.kernel import running
     from . import inventory
-    from . import kernel as kernels
     from . import reconcile as work
 
     try:
@@ -85,7 +85,7 @@ def _acted_on(context: Context, done: str, force: bool = False) -> int:
         if done and not context.options.json:
             context.lines([done])
         return _refused(context, refused.problem)
-    inventory.refresh(context.paths, kernels.running(context.paths))
+    inventory.refresh(context.paths, running.running(context.paths))
     return _told(context, result, 0 if result.ok else 5, done)
 
 
@@ -94,8 +94,8 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
     ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
     """
+    from ..host.kernel import running
     from . import guard, inventory, state
-    from . import kernel as kernels
 
     known: list[tuple[str, str]] = []
     try:
@@ -105,7 +105,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
         known = [*kept_out, *owned] if out else [*owned, *kept_out]
     except state.Broken:
         pass  # the verb itself says so
-    stock = inventory.read(context.paths, kernels.running(context.paths))
+    stock = inventory.read(context.paths, running.running(context.paths))
     for patch in stock.patches:
         known += [(str(patch.nevra), module.name) for module in patch.modules] or [(str(patch.nevra), "")]
     for nevra, module in known:
@@ -127,7 +127,7 @@ def _full(name: str) -> str:
 
 def unload(context: Context) -> int:
     """Take a live patch out of the kernel and keep it out."""
-    from . import klp
+    from ..host.kernel import livepatches
     from . import reconcile as work
 
     name = _named(context, context.options.module)[1] or context.options.module
@@ -135,7 +135,7 @@ def unload(context: Context) -> int:
         result = work.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
     except work.Refused as refused:
         return _refused(context, refused.problem)
-    gone = klp.one(context.paths, name) is None
+    gone = livepatches.one(context.paths, name) is None
     return _told(context, result, 0 if gone else 1)
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from ..base.config import Config
 from ..base.model import Action, InForce, InstalledModule, Kernel, Problem
 from ..base.paths import Paths
+from ..host.kernel import livepatches, running
 from ..messages.catalogue import problem
-from . import guard, installed, journal, kept, klp, loader, notices, preflight, records, rpmlock, state
-from . import kernel as kernels
+from . import guard, installed, journal, kept, loader, notices, preflight, records, rpmlock, state
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
 from .request import Progress
 
@@ -85,12 +85,12 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
         choice = Choice(None, False, choice.problems)
     build_ids = _build_ids(run, choice)
     _end_old(run, {module.name for module in choice.wanted.modules} if choice.wanted is not None else set())
-    loaded = klp.read(run.paths)
+    loaded = livepatches.read(run.paths)
     todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids, gone)
     again = False
     if choice.wanted is not None:
         again = _bring(run, choice.wanted, todo, build_ids)
-        if not (again or choice.wanted.kept or klp.read(run.paths)):
+        if not (again or choice.wanted.kept or livepatches.read(run.paths)):
             others = {**gone, choice.wanted.nevra: "could not be loaded"}
             again = _stand_in(
                 run, best_kept(guard.read(run.paths), run.kernel.release, boot_id, modules_of, others)
@@ -107,7 +107,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
 def _end_old(run: Run, wanted: set[str]) -> None:
     """End or reverse the transition of a patch of ours that a killed run left and nobody wants any more."""
     ours = guard.read(run.paths).ours(run.kernel.boot_id)
-    for patch in klp.read(run.paths):
+    for patch in livepatches.read(run.paths):
         owner = ours.get(patch.module)
         if patch.transition and owner is not None and patch.module not in wanted:
             timeout = run.config.transition_timeout
@@ -163,7 +163,7 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: dict[str, str]) -> b
         run.add(found)
     if preflight.errors(host):
         return False
-    before = {patch.module for patch in klp.read(run.paths) if patch.enabled and not patch.transition}
+    before = {patch.module for patch in livepatches.read(run.paths) if patch.enabled and not patch.transition}
     for module in todo.pending:
         if not _ours(run, module.name):
             # Whoever started this transition ends it.
@@ -204,7 +204,7 @@ def _load(
     if preflight.errors(findings) or busy is not None:
         return False
     stays = loader.remove(run.paths, module.name) if _ours(run, module.name) else ""
-    if stays or klp.loaded(run.paths, module.name):
+    if stays or livepatches.loaded(run.paths, module.name):
         name = "module-stays" if stays else "module-name-taken"
         run.add(problem(name, module=module.name, why=stays))
         return False
@@ -228,7 +228,7 @@ def _load(
 def _wait_for_others(run: Run) -> Problem | None:
     """Wait for a transition that is under way to end; the finding that it did not."""
     end = time.monotonic() + run.config.transition_timeout
-    while klp.transition(run.paths) and time.monotonic() < end:
+    while livepatches.transition(run.paths) and time.monotonic() < end:
         time.sleep(0.1)
     return preflight.busy(run.paths)
 
@@ -246,10 +246,10 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
 
     def work(state_of: guard.Guard) -> None:
         old = state_of.records.get(wanted.nevra, guard.Record("idle"))
-        uptime = kernels.uptime(run.paths)
+        uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Of a set, and of a run that was killed, from its first module on.
-            old = old._replace(began=uptime, taint=kernels.taint(run.paths))
+            old = old._replace(began=uptime, taint=running.taint(run.paths))
         state_of.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,
@@ -307,7 +307,7 @@ def _settled(
         return False
     run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
     crashed = result.outcome == "crashed"
-    if crashed or klp.one(run.paths, module.name) is not None:
+    if crashed or livepatches.one(run.paths, module.name) is not None:
         # It is in the kernel and not what it should be, or it took its loader down: never again.
         why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
         records.block(run, wanted.nevra, why)
@@ -346,10 +346,10 @@ def _clear_leftovers(run: Run) -> None:
     ours = guard.read(run.paths).ours(run.kernel.boot_id)
     gone = []
     for module, item in ours.items():
-        if klp.one(run.paths, module) is None:
-            if item.build_id in ("", klp.build_id(run.paths, module)):
+        if livepatches.one(run.paths, module) is None:
+            if item.build_id in ("", livepatches.build_id(run.paths, module)):
                 loader.remove(run.paths, module)
-            if not klp.loaded(run.paths, module):
+            if not livepatches.loaded(run.paths, module):
                 gone.append(module)
     if not gone:
         return
@@ -366,7 +366,7 @@ def _clear_leftovers(run: Run) -> None:
 
 def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: dict[str, str]) -> None:
     """Unload what is ours and not wanted any more; absence in a damaged database proves nothing."""
-    present = {patch.module for patch in klp.read(run.paths)}
+    present = {patch.module for patch in livepatches.read(run.paths)}
     for item in todo.unload:
         if item.module not in present:
             continue
@@ -380,7 +380,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: dict[str, str]) -
         run.note("unload", "unload", item.module, item.nevra, result.outcome, result.seconds, reason=reason)
         if result.outcome == "stalled":
             run.retry_in = run.retry_in or RETRY_SECONDS[0]
-    if todo.unload and not klp.read(run.paths):
+    if todo.unload and not livepatches.read(run.paths):
         records.retire(run, "")
     _clear_leftovers(run)
 
@@ -415,7 +415,7 @@ def in_force_now(run: Run, wanted: Wanted | None, build_ids: dict[str, str]) -> 
     kept_cves = {item.nevra: item.cves for item in state_of.kept}
     names = {module.name: module for module in wanted.modules} if wanted is not None else {}
     found = []
-    for patch in klp.read(run.paths):
+    for patch in livepatches.read(run.paths):
         if not patch.enabled or patch.transition:
             continue
         nevra = ""

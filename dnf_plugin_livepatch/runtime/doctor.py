@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from ..base import config
 from ..base.model import Problem
 from ..base.paths import Paths
+from ..host.kernel import running, switches
 from ..messages.catalogue import problem
 from ..vendors import profiles
-from . import guard, installed, inventory, preflight, state, switches
-from . import kernel as kernels
+from . import guard, installed, inventory, preflight, state
 from .desired import choose
 
 
@@ -20,9 +20,9 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
 
     ``faults`` are those of the configuration. A file that only root may read makes no finding here.
     """
-    kernel = kernels.running(paths)
+    kernel = running.running(paths)
     found: list[Problem] = [problem("config-fault", fault=fault) for fault in faults]
-    reason = kernels.environment(paths)
+    reason = running.environment(paths)
     if reason:
         found.append(problem("no-place-to-load", why=reason))
     found += preflight.host(paths)

@@ -287,13 +287,13 @@ def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     ]
     if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
         return []
-    from . import evidence  # most of its cost is its patterns, and every dnf run reads the guard
+    from ..host.kernel import oops  # most of its cost is its patterns, and every dnf run reads the guard
 
     ended = state.read_text(paths.clean_shutdown, 64)
     verdicts: dict[str, Record] = {}
     for nevra, record in stale:
         clean = bool(record.boot_id) and ended == record.boot_id
-        found = "" if clean or record.state == "stalled" else evidence.of_past_boot(paths, record)
+        found = "" if clean or record.state == "stalled" else oops.of_past_boot(paths, record)
         verdicts[nevra] = judge(record, clean, found)
 
     def work(guard: Guard) -> None:

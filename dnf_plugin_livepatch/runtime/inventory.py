@@ -100,7 +100,7 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
 
 def _told_apart(patch: InstalledPatch) -> InstalledPatch:
     """``patch`` with the build ids that only its files tell: a vendor may name each build's module alike."""
-    from .modinfo import own_build_id
+    from ..host.kernel.module_file import own_build_id
 
     if patch.loader != "kernel" or all(module.manifest is not None for module in patch.modules):
         return patch

@@ -13,8 +13,8 @@ import os
 from typing import NamedTuple, Union
 
 from ..base.paths import Paths
+from ..host.kernel.running import boot_id
 from . import state
-from .kernel import boot_id
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 16384

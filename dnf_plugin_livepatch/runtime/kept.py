@@ -12,8 +12,8 @@ import os
 from ..base.model import InstalledModule
 from ..base.paths import Paths
 from ..formats import manifest
+from ..host.kernel.module_file import MAX_FILE
 from . import guard, state
-from .modinfo import MAX_FILE
 
 GENERATIONS = 2
 

@@ -15,8 +15,9 @@ from typing import Callable, NamedTuple
 
 from ..base.model import Problem
 from ..base.paths import Paths
+from ..host.kernel import livepatches, module_file, signature
 from ..messages.catalogue import problem
-from . import klp, modinfo, signature, state
+from . import state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
@@ -178,8 +179,8 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
 
 def _signer(path: str) -> signature.Signer:
     try:
-        return modinfo.read(path).signer
-    except modinfo.ModuleError:
+        return module_file.read(path).signer
+    except module_file.ModuleError:
         return signature.Signer()
 
 
@@ -318,7 +319,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
 
 def verify(paths: Paths, module: str, build_id: str) -> str:
     """Why ``module`` is not in force as built with ``build_id`` ("" for unknown); "" when it is."""
-    patch = klp.one(paths, module)
+    patch = livepatches.one(paths, module)
     if patch is None:
         return "the kernel does not list it"
     if not patch.enabled:

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 
 from ..base.model import InstalledModule, Kernel, Manifest, Problem
 from ..base.paths import Paths
+from ..host.kernel import livepatches, probes, running, signature
+from ..host.kernel.module_file import ModInfo, ModuleError
+from ..host.kernel.module_file import read as read_module
 from ..messages.catalogue import problem
-from . import kernel as kernels
-from . import klp, probes, signature
 from .loader import named, tasks_in_the_way
-from .modinfo import ModInfo, ModuleError
-from .modinfo import read as read_module
 from .state import read_text
 
 _RIVALS = ("kcare", "kpatch", "ksplice")
@@ -35,14 +34,14 @@ def _file(path: str) -> Problem | None:
 
 
 def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Problem | None:
-    locked = kernels.lockdown(paths)
-    if not (kernels.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
+    locked = running.lockdown(paths)
+    if not (running.sig_enforce(paths) or locked in ("integrity", "confidentiality")):
         return None
     if info.signed:
         if not signature.unknown(paths, info.signer):
             return None
         return problem("module-key-unknown", module=module.name, signer=info.signer)
-    why = "module.sig_enforce is on" if kernels.sig_enforce(paths) else f"lockdown is {locked}"
+    why = "module.sig_enforce is on" if running.sig_enforce(paths) else f"lockdown is {locked}"
     return problem("module-unsigned", module=module.name, why=why)
 
 
@@ -128,7 +127,7 @@ def host(paths: Paths) -> tuple[Problem, ...]:
 
 def busy(paths: Paths) -> Problem | None:
     """The finding that another patch's transition is under way, or None."""
-    name = klp.transition(paths)
+    name = livepatches.transition(paths)
     if not name:
         return None
     return problem("transition-running", module=name, tasks=named(tasks_in_the_way(paths, name)))

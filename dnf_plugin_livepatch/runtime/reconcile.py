@@ -17,9 +17,9 @@ from ..base.config import Config
 from ..base.config import read as read_config
 from ..base.model import InstalledPatch, Kernel, ReconcileResult
 from ..base.paths import Paths
+from ..host.kernel import running
 from ..messages.catalogue import not_in_force, problem
 from . import fingerprint, request, state
-from . import kernel as kernels
 from .request import Progress
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | 
 def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
+    from ..host.kernel import switches
     from ..vendors import profiles
-    from . import adopt, converge, desired, guard, installed, rpmlock, switches
+    from . import adopt, converge, desired, guard, installed, rpmlock
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -199,8 +200,8 @@ def reconcile(
     try:
         for _ in range(MAX_ROUNDS):
             stamp = request.current(paths)
-            kernel = kernels.running(paths)
-            reason = kernels.environment(paths)
+            kernel = running.running(paths)
+            reason = running.environment(paths)
             if reason:
                 result = _result(stamp, kernel, skipped=reason)
             else:
@@ -227,7 +228,7 @@ def unload(
     """
     from . import guard
 
-    boot_id = kernels.boot_id(paths)
+    boot_id = running.boot_id(paths)
     try:
         ours = guard.read(paths).ours(boot_id)
         if module not in ours:

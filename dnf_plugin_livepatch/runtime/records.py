@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ..host.kernel import livepatches, probes, running
+from ..host.kernel import oops as evidence
 from ..messages.catalogue import problem
-from . import evidence, guard, health, kept, klp, probes, state
-from . import kernel as kernels
+from . import guard, health, kept, state
 
 if TYPE_CHECKING:
     from .converge import Run
@@ -21,7 +22,7 @@ def change(run: Run, nevra: str, module: str, **fields: object) -> None:
     def work(state_of: guard.Guard) -> None:
         old = state_of.records.get(nevra, guard.Record("idle", boot_id=run.kernel.boot_id))
         state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
-        if module and not klp.loaded(run.paths, module):
+        if module and not livepatches.loaded(run.paths, module):
             state_of.owned.pop(module, None)
 
     try:
@@ -77,8 +78,8 @@ def broken_off(run: Run, wanted: Wanted) -> bool:
     state_of = guard.read(run.paths)
     record = state_of.records.get(wanted.nevra)
     if record is not None and record.state == "loading":
-        inside = any(klp.loaded(run.paths, module.name) for module in wanted.modules)
-        uptime = kernels.uptime(run.paths)
+        inside = any(livepatches.loaded(run.paths, module.name) for module in wanted.modules)
+        uptime = running.uptime(run.paths)
         change(run, wanted.nevra, "", state="settling" if inside else "idle", uptime=uptime)
     return wanted.nevra in state_of.blocked()
 
@@ -94,10 +95,10 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
     known = wanted.kept or record.proved
     booting = os.path.exists(run.paths.booting)
-    uptime = kernels.uptime(run.paths)
+    uptime = running.uptime(run.paths)
     mine = record.state == "loading" and record.boot_id == run.kernel.boot_id
     if not mine:  # somebody else loaded it: what was before is not known to be its doing
-        record = record._replace(began=uptime, taint=kernels.taint(run.paths))
+        record = record._replace(began=uptime, taint=running.taint(run.paths))
     failed = "" if known or booting else health.failing(run.config)
     oops = evidence.of_this_boot(run.paths, record) if mine else ""
     if failed or oops:
@@ -112,7 +113,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
     for module in wanted.modules:
         # Where no manifest named the functions before, the kernel does now.
-        loaded = klp.one(run.paths, module.name) if module.manifest is None else None
+        loaded = livepatches.one(run.paths, module.name) if module.manifest is None else None
         for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
             run.add(found)
     try:
@@ -130,7 +131,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         tries=0,
         retry_at="",
         since=state.now(),
-        uptime=kernels.uptime(run.paths),
+        uptime=running.uptime(run.paths),
         began=record.began,
         boot_id=run.kernel.boot_id,
         # What was in the kernel before this record began is watched for an oops as well.

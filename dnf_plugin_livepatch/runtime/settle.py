@@ -13,22 +13,22 @@ import sys
 from ..base.config import Config
 from ..base.config import read as read_config
 from ..base.paths import Paths
-from . import evidence, guard, health, journal, klp, state, timers
-from . import kernel as kernels
+from ..host.kernel import livepatches, oops, running
+from . import guard, health, journal, state, timers
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
-    boot_id, uptime = kernels.boot_id(paths), kernels.uptime(paths)
+    boot_id, uptime = running.boot_id(paths), running.uptime(paths)
     good: list[str] = []
     bad: list[tuple[str, str]] = []
     worse: list[tuple[str, int]] = []
     waiting = False
-    taint = kernels.taint(paths) & sum(kernels.TROUBLE)
+    taint = running.taint(paths) & sum(running.TROUBLE)
     for nevra, record in guard.read(paths).records.items():
         if record.state != "settling" or record.boot_id != boot_id:
             continue
-        found = evidence.of_this_boot(paths, record)
+        found = oops.of_this_boot(paths, record)
         done = uptime - record.uptime >= config.settle_time
         failed = health.failing(config) if done and not (found or record.asked) else ""
         if found:
@@ -54,7 +54,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
         guard.change(paths, work)
     for nevra, bits in worse:
         # Another part of the kernel may have done it: said, and no reason to take the patch back.
-        names = ", ".join(name for bit, name in kernels.TROUBLE.items() if bits & bit)
+        names = ", ".join(name for bit, name in running.TROUBLE.items() if bits & bit)
         journal.remember(paths, "taint", nevra=nevra, reason=f"since it was loaded the kernel had: {names}")
     for nevra, why in bad:
         guard.block(paths, nevra, why, "guard")
@@ -68,18 +68,18 @@ def _left(paths: Paths) -> bool:
     """Was an earlier run killed half way? Then a load has no end, or what is in the kernel is blocked or has
     no record."""
     now = guard.read(paths)
-    boot_id = kernels.boot_id(paths)
+    boot_id = running.boot_id(paths)
     known = {nevra for nevra, record in now.records.items() if record.boot_id == boot_id}
     fine = known.difference(now.blocked())
     return _any(paths, "loading") or any(
-        item.nevra not in fine and klp.one(paths, module) is not None
+        item.nevra not in fine and livepatches.one(paths, module) is not None
         for module, item in now.ours(boot_id).items()
     )
 
 
 def _any(paths: Paths, word: str) -> bool:
     """Is a record of this boot in the state ``word``?"""
-    boot_id = kernels.boot_id(paths)
+    boot_id = running.boot_id(paths)
     records = guard.read(paths).records.values()
     return any(record.state == word and record.boot_id == boot_id for record in records)
 

@@ -362,9 +362,10 @@ def look(
 
     ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
     """
-    from . import inventory, klp, notices
+    from ..host.kernel import livepatches
+    from . import inventory, notices
 
-    loaded = klp.read(paths)
+    loaded = livepatches.read(paths)
     stock = inventory.read(paths, kernel)
     known = {entry.module: entry for entry in result.in_force} if result else {}
     guarded, fault = _guarded(paths, kernel.boot_id, stock)
@@ -436,8 +437,9 @@ def _noticed(seen: Look, release: str) -> list[Problem]:
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
-    from . import kernel as kernels
-    from . import state, switches
+    from ..host.kernel import running as kernels
+    from ..host.kernel import switches
+    from . import state
 
     now = state.now()
     kernel = kernels.running(paths)

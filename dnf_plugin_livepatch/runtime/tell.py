@@ -39,7 +39,7 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        from .probes import redirected
+        from ..host.kernel.probes import redirected
 
         rows = views.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
     if context.options.json:
@@ -93,11 +93,12 @@ def reboot_check(context: Context) -> int:
 
 def history(context: Context) -> int:
     """Show the journal, oldest first."""
-    from . import cache, journal, kernel
+    from ..host.kernel import running
+    from . import cache, journal
     from . import history as table
 
     entries = journal.read(context.paths)
-    inputs = cache.load(context.paths, kernel.running(context.paths).release)[0]
+    inputs = cache.load(context.paths, running.running(context.paths).release)[0]
     issued = {row.cve: row.issued for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
         context.json({"entries": table.as_json(entries, issued)})

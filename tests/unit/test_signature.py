@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host import signature
-from dnf_plugin_livepatch.runtime.signature import Signer
+from dnf_plugin_livepatch.host.kernel.signature import Signer
 
 KEYS = """\
 068f9a96 I------     1 perm 1f030000     0     0 keyring   .dns_resolver: empty

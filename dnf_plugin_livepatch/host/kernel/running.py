@@ -8,11 +8,11 @@ import re
 import sys
 import time
 
-from ..base.model import Kernel
-from ..base.paths import Paths
-from ..formats.manifest import RELEASE
-from .modinfo import note_build_id
-from .state import read_bytes, read_text
+from ...base.model import Kernel
+from ...base.paths import Paths
+from ...formats.manifest import RELEASE
+from ...runtime.state import read_bytes, read_text
+from .module_file import note_build_id
 
 #: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
 TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 16384: "soft lockup"}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
-from ..base.model import Function, LoadedPatch
-from ..base.paths import Paths
-from ..formats.manifest import MODULE
-from .modinfo import note_build_id
-from .state import read_bytes, read_text
+from ...base.model import Function, LoadedPatch
+from ...base.paths import Paths
+from ...formats.manifest import MODULE
+from ...runtime.state import read_bytes, read_text
+from .module_file import note_build_id
 
 MAX_PATCHES = 256
 MAX_NAMES = 4096

@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..base.paths import Paths
-from .state import read_bytes
+from ...base.paths import Paths
+from ...runtime.state import read_bytes
 
 if TYPE_CHECKING:
-    from .guard import Record
+    from ...runtime.guard import Record
 
 MAX_TEXT = 8 << 20
 MAX_FILES = 256

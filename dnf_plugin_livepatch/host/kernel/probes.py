@@ -10,11 +10,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from ..base.model import LoadedPatch, Manifest, Problem
-from ..base.paths import Paths
-from ..messages.catalogue import problem
-from . import klp
-from .state import read_bytes
+from ...base.model import LoadedPatch, Manifest, Problem
+from ...base.paths import Paths
+from ...messages.catalogue import problem
+from ...runtime.state import read_bytes
+from . import livepatches
 
 MAX_BYTES = 8 << 20
 _TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
@@ -112,7 +112,7 @@ def not_redirected(paths: Paths, modules: Sequence[str]) -> list[str]:
         return []
     return [
         f"{function.object}/{function.name}"
-        for patch in klp.read(paths)
+        for patch in livepatches.read(paths)
         for function in patch.functions
         if patch.module in modules and function.object in patch.patched_objects and function.name not in seen
     ]

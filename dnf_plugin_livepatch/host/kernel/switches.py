@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..base.model import InstalledPatch
-from ..base.paths import Paths
-from . import kernel, state
+from ...base.model import InstalledPatch
+from ...base.paths import Paths
+from ...runtime import state
+from . import running
 
 if TYPE_CHECKING:
-    from ..vendors.profile_file import Profile
+    from ...vendors.profile_file import Profile
 
 MAX_TEXT = 1 << 16
 
@@ -44,10 +45,10 @@ def skipped(paths: Paths, word: str, patches: Sequence[InstalledPatch], before: 
 
     ``before`` is what the last run said, ``missing`` whether one of ``patches`` is not in force.
     """
-    reason = kernel.environment(paths) or (before if before in kernel.PRIVATE else "") or mode(word)
+    reason = running.environment(paths) or (before if before in running.PRIVATE else "") or mode(word)
     if reason or not (before or missing):
         return reason
     # Vendors' switches are in the profiles, which are read only where they may be the reason.
-    from ..vendors import profiles
+    from ...vendors import profiles
 
     return off(paths, profiles.load(paths.profile_dirs)[0], patches)
