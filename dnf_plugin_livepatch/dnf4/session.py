@@ -317,12 +317,11 @@ class Session:
         import sqlite3  # noqa: F401
         import subprocess  # noqa: F401
 
+        from ..host.clients import client, patches  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
         from ..runtime import (  # noqa: F401
             cache,
-            clients,
             evr,
-            external,
             guard,
             installed,
             inventory,

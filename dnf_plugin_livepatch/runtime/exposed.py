@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.model import Action, InForce, Kernel
 from ..base.paths import Paths
+from ..host.clients import client
 from ..vendors.profile_file import Profile
-from . import cache, clients, request
+from . import cache, request
 
 
 def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) -> set[str]:
@@ -45,6 +46,6 @@ def by_client(
     """
     if (action.verb, action.outcome) != ("load", "done"):
         return {}
-    named = any(clients.names(rule) for rule in rules if rule.name.replace("-", "_") == action.module)
+    named = any(client.names(rule) for rule in rules if rule.name.replace("-", "_") == action.module)
     loaded = [row for row in in_force if row.module == action.module and (row.cves or named)]
     return facts(paths, kernel, loaded)

@@ -23,9 +23,9 @@ from . import fingerprint, request, state
 from .request import Progress
 
 if TYPE_CHECKING:
+    from ..host.clients.patches import Outside
     from ..vendors.profile_file import Profile
     from .converge import Run
-    from .external import Outside
 
 MAX_TURNS = 4
 MAX_ROUNDS = 10
@@ -150,7 +150,8 @@ def _work(
 
 def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> Outside:
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
-    from . import converge, external, guard, notices
+    from ..host.clients import patches as external
+    from . import converge, guard, notices
 
     if run.config.mode != "load":
         return external.Outside()

@@ -393,8 +393,8 @@ def _outside(
     cover: Mapping[str, tuple[str, ...]],
 ) -> tuple[PatchRow, ...]:
     """The patches that vendors' own clients load, by what those say now."""
+    from ..host.clients import patches as external
     from ..vendors import profiles
-    from . import external
 
     found = []
     for row in external.rows(profiles.load(paths.profile_dirs)[0], patches, kernel, cover):

@@ -128,13 +128,13 @@ def doctor(context: Context) -> int:
 
 def _said_by_client(context: Context, report: status.Report) -> str:
     """The release that a vendor's own client, such as Ksplice's, says it has reached; "" for none."""
+    from ..host.clients import client
     from ..vendors import profiles
-    from . import clients
 
     names = {row.profile for row in report.patches if row.in_force}
     for profile in profiles.load(context.paths.profile_dirs)[0] if names else ():
         if profile.name in names and profile.client is not None and profile.client.effective:
-            said = clients.state(profile, report.kernel).effective
+            said = client.state(profile, report.kernel).effective
             if said:
                 return said
     return ""

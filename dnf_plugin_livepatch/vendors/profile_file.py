@@ -18,7 +18,7 @@ OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 
 
 class Client(NamedTuple):
-    """A vendor's own program that loads patches, as data; ``runtime/clients.py`` runs it.
+    """A vendor's own program that loads patches, as data; ``host/clients/client.py`` runs it.
 
     ``apply``, ``remove``, ``state`` and ``effective`` are command lines, of which the first whose program is
     there is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.

@@ -24,9 +24,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..base.model import Kernel, Nevra
-from ..host import program
-from ..vendors.profile_file import Client, Profile
+from ...base.model import Kernel, Nevra
+from ...vendors.profile_file import Client, Profile
+from .. import program
 
 MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096

@@ -13,10 +13,10 @@ import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from ..base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
-from ..messages.catalogue import problem
-from ..vendors.profile_file import Profile
-from . import clients
+from ...base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
+from ...messages.catalogue import problem
+from ...vendors.profile_file import Profile
+from . import client as clients
 
 
 class Outside(NamedTuple):
