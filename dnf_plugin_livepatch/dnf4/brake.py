@@ -34,7 +34,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     now or at any other time. As root what was withdrawn is remembered for reconcile and status; nothing is
     started here, since a run may still end as a dry one.
     """
-    from ..runtime import state
+    from ..host.files import atomic
 
     package = goal.running_package(session.base, session.kernel.release)
     if package is None:
@@ -43,7 +43,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     session.notes, problems = read(session.base, session.trusted(package), wanted)
     session.voice.tell(problems)
     settings = session.config
-    machine_id = state.read_text(session.paths.at("/etc/machine-id"), 64)
+    machine_id = atomic.read_text(session.paths.at("/etc/machine-id"), 64)
     host = brakes.Host(machine_id, brakes.moment(time.time()), settings.min_age, settings.cutoff)
     found = judge(
         session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs, exact
@@ -58,7 +58,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
 
 def _remember(paths: Paths, told: Mapping[str, str]) -> None:
     """Write down what is withdrawn. What no record read now speaks of stays as it was known."""
-    from ..runtime import notices
+    from ..host.files import notices
 
     before = notices.read(paths)
     kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in told]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import brakes, holding
 from ..base.names import kernel_packages
+from ..host.files import journal, notices
 from ..messages import catalogue
-from ..runtime import journal, notices, status
+from ..runtime import status
 from . import goal
 
 if TYPE_CHECKING:

@@ -49,23 +49,23 @@ def same(paths: Paths, now: str, what: str) -> bool:
 
     The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
     """
-    from ..runtime import state
+    from ..host.files import atomic
 
     try:
         if not now or not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
             return False
     except OSError:
         return False
-    return state.read_text(paths.memo(what), 1 << 20) == now.strip()
+    return atomic.read_text(paths.memo(what), 1 << 20) == now.strip()
 
 
 def save(paths: Paths, now: str, what: str) -> None:
     """Remember ``what`` for ``now``; where that cannot be written, the next run looks again."""
-    from ..runtime import state
+    from ..host.files import atomic
 
     if not now:
         return
     try:
-        state.write_bytes(paths.memo(what), now.strip().encode("utf-8", "surrogateescape"))
+        atomic.write_bytes(paths.memo(what), now.strip().encode("utf-8", "surrogateescape"))
     except OSError:
         return

@@ -49,6 +49,6 @@ def _patches(package: Any, rules: Sequence[Any], kernel: Any) -> bool:
 def _blocked(paths: Paths) -> Sequence[str]:
     if not os.path.exists(paths.guard):
         return ()
-    from ..runtime import guard
+    from ..host.files import guard_file
 
-    return tuple(dict(guard.blocked(paths)))
+    return tuple(dict(guard_file.blocked(paths)))

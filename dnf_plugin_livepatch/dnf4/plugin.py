@@ -118,9 +118,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if self.base.conf.installroot != "/" or not self._resolves():
             return
         if os.path.exists(Paths().guard):
-            from ..runtime import guard
+            from ..host.files import guard_file
 
-            blocked = guard.blocked(Paths())
+            blocked = guard_file.blocked(Paths())
             if blocked:
                 from . import goal
 
@@ -198,7 +198,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         """Did an earlier run hold a kernel, which is to be said to be over when the setting is gone?"""
         if not os.path.exists(Paths().notices):
             return False
-        from ..runtime import notices
+        from ..host.files import notices
 
         return notices.read(Paths()).hold is not None
 

@@ -100,20 +100,20 @@ class Session:
     @property
     def reverts(self) -> bool:
         """Is something known to be withdrawn, and is that to be taken out of force here?"""
-        from ..runtime import notices
+        from ..host.files import notices
 
         wanted = self.config.on_withdrawn == "revert" and self.config.mode == "load" and not self.cannot
         return wanted and os.geteuid() == 0 and bool(notices.read(self.paths).withdrawn)
 
     def revert(self) -> None:
         """Have reconcile take out of force what was withdrawn, without waiting for it."""
-        from ..runtime import notices, timers
-        from ..runtime import request as asking
+        from ..host.files import mailbox, notices
+        from ..runtime import timers
 
         self.look_at_kernel()
         known = dict(notices.read(self.paths).withdrawn)
         if any(patch.nevra in known for patch in self.in_force):
-            asking.request(self.paths)
+            mailbox.request(self.paths)
             timers.now(self.paths)
 
     def trusted(self, package: Any) -> frozenset[str]:
@@ -122,7 +122,7 @@ class Session:
 
     def read_inputs(self) -> None:
         """Read once what the repositories say of the running kernel, before a held kernel is hidden."""
-        from ..runtime import cache
+        from ..host.files import advisories as cache
         from . import advisories
 
         if self._read:
@@ -157,7 +157,7 @@ class Session:
 
     def _remind(self) -> None:
         """Say what is wrong with a live patch in force, and that its support ends."""
-        from ..runtime import notices
+        from ..host.files import notices
 
         withdrawn = dict(notices.read(self.paths).withdrawn)
         for nevra in dict.fromkeys(patch.nevra for patch in self.in_force):
@@ -304,9 +304,9 @@ class Session:
         """NEVRA -> reason of the live patches that shall not be loaded here."""
         if not os.path.exists(self.paths.guard):
             return {}
-        from ..runtime import guard
+        from ..host.files import guard_file
 
-        return dict(guard.blocked(self.paths))
+        return dict(guard_file.blocked(self.paths))
 
     def prepare(self) -> None:
         """Import what ``load`` needs: the transaction may replace this very plugin on disk."""
@@ -318,19 +318,9 @@ class Session:
         import subprocess  # noqa: F401
 
         from ..host.clients import client, patches  # noqa: F401
+        from ..host.files import advisories as cache  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
-        from ..runtime import (  # noqa: F401
-            cache,
-            evr,
-            guard,
-            installed,
-            inventory,
-            notices,
-            request,
-            status,
-            timers,
-            vendor_cves,
-        )
+        from ..runtime import evr, installed, inventory, status, timers, vendor_cves  # noqa: F401
 
     def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""
@@ -355,14 +345,14 @@ class Session:
             why = self.cannot or f"mode = {self.config.mode}"
             self.voice.tell(catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected)
             return True
-        from ..runtime import request as asking
+        from ..host.files import mailbox
 
         before = self.exposure(self.in_force)
-        limit = asking.bound(self.config)
+        limit = mailbox.bound(self.config)
         try:
             LOG.info("Loading live patch %s (at most %d s).", ", ".join(expected), limit)
             with Waiting(cli) as progress:
-                result = asking.ask(self.paths, limit, progress)
+                result = mailbox.ask(self.paths, limit, progress)
         except KeyboardInterrupt:
             self.voice.tell([catalogue.problem("load-interrupted")])
             return True

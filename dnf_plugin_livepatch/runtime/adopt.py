@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..base.model import InstalledPatch
+from ..host.files import atomic, guard_file
 from ..host.kernel import livepatches
 from ..messages.catalogue import problem
-from . import guard, preflight, state
+from . import preflight
 
 if TYPE_CHECKING:
     from .converge import Run
@@ -26,8 +27,8 @@ def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:
         return
     boot_id = run.kernel.boot_id
     live = {patch.module: patch.build_id for patch in livepatches.read(run.paths) if patch.enabled}
-    known = guard.read(run.paths).ours(boot_id)
-    found: dict[str, guard.Owned] = {}
+    known = guard_file.read(run.paths).ours(boot_id)
+    found: dict[str, guard_file.Owned] = {}
     for patch in patches:
         if not patch.scriptlet or patch.kind != "patch" or patch.kernel_release != run.kernel.release:
             continue
@@ -36,11 +37,11 @@ def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:
             if not build_id or module.name in known or module.name in found:
                 continue
             if preflight.module(run.paths, run.kernel, module)[1] == build_id:
-                found[module.name] = guard.Owned(str(patch.nevra), build_id, boot_id)
+                found[module.name] = guard_file.Owned(str(patch.nevra), build_id, boot_id)
     if not found:
         return
 
-    def work(state_of: guard.Guard) -> None:
+    def work(state_of: guard_file.Guard) -> None:
         place = max((item.place for item in state_of.owned.values()), default=0)
         for name in live:  # in the order in which sysfs was read: the kernel's own order is not told
             if name in found:
@@ -48,8 +49,8 @@ def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:
                 state_of.owned[name] = found[name]._replace(place=place)
 
     try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
+        guard_file.change(run.paths, work)
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
         return
     for name, item in found.items():

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.model import Problem, ReconcileResult
+from ..host.files.mailbox import Progress
 from ..messages.catalogue import problem
-from .request import Progress
 
 if TYPE_CHECKING:
     from .cli import Context
@@ -49,12 +49,12 @@ def _progress() -> Progress | None:
 
 
 def _told(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
-    from . import request
+    from ..host.files import mailbox
 
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     if context.options.json:
-        context.json({**({"done": before} if before else {}), **request.dump(result)})
+        context.json({**({"done": before} if before else {}), **mailbox.dump(result)})
     else:
         context.lines([*([before] if before else []), *result_lines(result)])
     return code
@@ -94,16 +94,17 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
     ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
     """
+    from ..host.files import atomic, guard_file
     from ..host.kernel import running
-    from . import guard, inventory, state
+    from . import inventory
 
     known: list[tuple[str, str]] = []
     try:
-        records = guard.read(context.paths)
+        records = guard_file.read(context.paths)
         kept_out = [(nevra, "") for nevra in (*records.held, *records.blocked())]
         owned = [(item.nevra, module) for module, item in records.owned.items()]
         known = [*kept_out, *owned] if out else [*owned, *kept_out]
-    except state.Broken:
+    except atomic.Broken:
         pass  # the verb itself says so
     stock = inventory.read(context.paths, running.running(context.paths))
     for patch in stock.patches:
@@ -141,7 +142,7 @@ def unload(context: Context) -> int:
 
 def block(context: Context) -> int:
     """Never load a package again until it is unblocked, and take out what is loaded of it."""
-    from . import guard, journal, state
+    from ..host.files import atomic, guard_file, journal
 
     reason = context.options.reason or "blocked by the administrator"
     asked = context.options.package
@@ -150,9 +151,9 @@ def block(context: Context) -> int:
         why = f"{asked} is no installed or loaded live patch, nor a full name-version-release.arch"
         return _refused(context, problem("no-such-package", why=why))
     try:
-        guard.block(context.paths, name, reason)
+        guard_file.block(context.paths, name, reason)
     except ValueError as error:
-        broken = isinstance(error, state.Broken)
+        broken = isinstance(error, atomic.Broken)
         return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
     journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
     return _acted_on(context, f"{name} is blocked: {reason}")
@@ -160,13 +161,13 @@ def block(context: Context) -> int:
 
 def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
-    from . import guard, journal, state
+    from ..host.files import atomic, guard_file, journal
 
     asked = context.options.package
     name = _named(context, asked, out=True)[0] or _full(asked) or asked
     try:
-        changed = guard.unblock(context.paths, name)
-    except state.Broken as error:
+        changed = guard_file.unblock(context.paths, name)
+    except atomic.Broken as error:
         return _refused(context, problem("guard-broken", why=error))
     if not changed:
         return _refused(context, problem("no-such-package", why=f"{name} was neither blocked nor unloaded"))

@@ -141,9 +141,9 @@ class Context:
     def put(self, text: str) -> None:
         """Print ``text``, or write it to --output as a whole: readers never see half a file."""
         if self._output:
-            from . import state
+            from ..host.files import atomic
 
-            state.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
+            atomic.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
         else:
             sys.stdout.write(text)
 

@@ -13,11 +13,12 @@ from functools import partial
 from ..base.config import Config
 from ..base.model import Action, InForce, InstalledModule, Kernel, Problem
 from ..base.paths import Paths
+from ..host.files import atomic, guard_file, journal, notices
+from ..host.files.mailbox import Progress
 from ..host.kernel import livepatches, running
 from ..messages.catalogue import problem
-from . import guard, installed, journal, kept, loader, notices, preflight, records, rpmlock, state
+from . import installed, kept, loader, preflight, records, rpmlock
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
-from .request import Progress
 
 LOCK_SECONDS = 30.0
 RETRY_SECONDS = (60, 120, 300, 900, 1800, 3600)
@@ -72,7 +73,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
     blocked, which makes another turn due."""
     run.installed = read
     boot_id = run.kernel.boot_id
-    state_of = guard.read(run.paths)
+    state_of = guard_file.read(run.paths)
     # Where nothing is to be changed by itself, what the publisher took back changes nothing either.
     revert = run.config.on_withdrawn == "revert" and run.config.mode == "load"
     gone = dict(notices.read(run.paths).withdrawn) if revert else {}
@@ -93,7 +94,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
         if not (again or choice.wanted.kept or livepatches.read(run.paths)):
             others = {**gone, choice.wanted.nevra: "could not be loaded"}
             again = _stand_in(
-                run, best_kept(guard.read(run.paths), run.kernel.release, boot_id, modules_of, others)
+                run, best_kept(guard_file.read(run.paths), run.kernel.release, boot_id, modules_of, others)
             )
     _clear_leftovers(run)
     if not again:
@@ -106,7 +107,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
 
 def _end_old(run: Run, wanted: set[str]) -> None:
     """End or reverse the transition of a patch of ours that a killed run left and nobody wants any more."""
-    ours = guard.read(run.paths).ours(run.kernel.boot_id)
+    ours = guard_file.read(run.paths).ours(run.kernel.boot_id)
     for patch in livepatches.read(run.paths):
         owner = ours.get(patch.module)
         if patch.transition and owner is not None and patch.module not in wanted:
@@ -124,7 +125,7 @@ def _stand_in(run: Run, other: Wanted | None) -> bool:
         return False
     choice = Choice(other, True, ())
     build_ids = _build_ids(run, choice)
-    state_of = guard.read(run.paths)
+    state_of = guard_file.read(run.paths)
     again = _bring(run, other, plan(choice, (), {}, state_of, run.kernel.boot_id, build_ids, {}), build_ids)
     if in_force(run, other, build_ids):
         run.add(problem("kept-in-force", nevra=other.nevra))
@@ -210,7 +211,7 @@ def _load(
         return False
     try:
         _begin(run, wanted, module, build_id)
-    except (OSError, state.Broken) as error:
+    except (OSError, atomic.Broken) as error:
         run.add(problem("state-unwritable", why=error))
         return False
     result = loader.load(
@@ -234,18 +235,18 @@ def _wait_for_others(run: Run) -> Problem | None:
 
 
 def _ours(run: Run, module: str) -> bool:
-    return module in guard.read(run.paths).ours(run.kernel.boot_id)
+    return module in guard_file.read(run.paths).ours(run.kernel.boot_id)
 
 
 def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
     """Write down, durably, what is about to be loaded. No record, no load."""
     # RPM leaves it to the kernel when what it unpacked reaches the disk. After a power cut the database
     # would list a module that is an empty file, and no upgrade repairs that.
-    state.sync_file(module.path)
-    state.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
+    atomic.sync_file(module.path)
+    atomic.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
-    def work(state_of: guard.Guard) -> None:
-        old = state_of.records.get(wanted.nevra, guard.Record("idle"))
+    def work(state_of: guard_file.Guard) -> None:
+        old = state_of.records.get(wanted.nevra, guard_file.Record("idle"))
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Of a set, and of a run that was killed, from its first module on.
@@ -253,15 +254,15 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         state_of.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,
-            since=state.now(),
+            since=atomic.now(),
             uptime=uptime,
             modules=tuple(item.name for item in wanted.modules),
             reason="",
         )
         place = max((item.place for item in state_of.owned.values()), default=0) + 1
-        state_of.owned[module.name] = guard.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
+        state_of.owned[module.name] = guard_file.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
 
-    guard.change(run.paths, work)
+    guard_file.change(run.paths, work)
 
 
 def _settled(
@@ -291,7 +292,7 @@ def _settled(
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True
     if result.outcome == "stalled":
-        record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
+        record = guard_file.read(run.paths).records.get(wanted.nevra, guard_file.Record("idle"))
         pause = RETRY_SECONDS[min(record.tries, len(RETRY_SECONDS) - 1)]
         facts["tasks"] = tuple(
             f"{task.pid} {task.comm} patch_state={task.patch_state} stack={task.frames}"
@@ -325,13 +326,13 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
     """
     build_ids: list[str] = []
 
-    def disown(state_of: guard.Guard) -> None:
+    def disown(state_of: guard_file.Guard) -> None:
         owned = state_of.owned.pop(module.name, None)
         build_ids.append(owned.build_id if owned is not None else "")
 
     try:
-        guard.change(run.paths, disown)
-    except (OSError, state.Broken) as error:
+        guard_file.change(run.paths, disown)
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
     records.change(run, wanted.nevra, "", state="idle")
     expected = build_ids[0] if build_ids else ""
@@ -343,7 +344,7 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
 
 def _clear_leftovers(run: Run) -> None:
     """Remove our modules that a replace put out of force: their names must be free for a later load."""
-    ours = guard.read(run.paths).ours(run.kernel.boot_id)
+    ours = guard_file.read(run.paths).ours(run.kernel.boot_id)
     gone = []
     for module, item in ours.items():
         if livepatches.one(run.paths, module) is None:
@@ -354,13 +355,13 @@ def _clear_leftovers(run: Run) -> None:
     if not gone:
         return
 
-    def work(state_of: guard.Guard) -> None:
+    def work(state_of: guard_file.Guard) -> None:
         for module in gone:
             state_of.owned.pop(module, None)
 
     try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
+        guard_file.change(run.paths, work)
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
 
@@ -410,7 +411,7 @@ def really_gone(run: Run, nevra: str) -> bool:
 
 def in_force_now(run: Run, wanted: Wanted | None, build_ids: dict[str, str]) -> tuple[InForce, ...]:
     """Every patch in force, ours and others', with what is known of it."""
-    state_of = guard.read(run.paths)
+    state_of = guard_file.read(run.paths)
     ours = state_of.ours(run.kernel.boot_id)
     kept_cves = {item.nevra: item.cves for item in state_of.kept}
     names = {module.name: module for module in wanted.modules} if wanted is not None else {}

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from ..base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
+from ..host.files.guard_file import Guard, Kept, Owned
 from ..messages.catalogue import problem
-from .guard import Guard, Kept, Owned
 from .installed import Installed
 
 

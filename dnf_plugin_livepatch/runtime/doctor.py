@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from ..base import config
 from ..base.model import Problem
 from ..base.paths import Paths
+from ..host.files import atomic, guard_file
 from ..host.kernel import running, switches
 from ..messages.catalogue import problem
 from ..vendors import profiles
-from . import guard, installed, inventory, preflight, state
+from . import installed, inventory, preflight
 from .desired import choose
 
 
@@ -37,8 +38,8 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     if not stock.healthy:
         found.append(problem("inventory-unknown", why=stock.why))
     try:
-        guarded = guard.read(paths)
-    except state.Broken as error:
+        guarded = guard_file.read(paths)
+    except atomic.Broken as error:
         found.append(problem("guard-broken", why=error))
     else:
         # What an administrator or a crash keeps out; what comes in its place is not asked.

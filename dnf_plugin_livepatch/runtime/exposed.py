@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..base.model import Action, InForce, Kernel
 from ..base.paths import Paths
 from ..host.clients import client
+from ..host.files import advisories, mailbox
 from ..vendors.profile_file import Profile
-from . import cache, request
 
 
 def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) -> set[str]:
@@ -26,10 +26,10 @@ def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, 
 
     Whatever is not known is left out; an unreadable cache is no fault here.
     """
-    inputs = cache.load(paths, kernel.release)[0]
+    inputs = advisories.load(paths, kernel.release)[0]
     cover = dict(inputs.cover) if inputs is not None else {}
     closed = _closed(loaded, cover)
-    last = request.read_result(paths)
+    last = mailbox.read_result(paths)
     before = last.in_force if last is not None and last.boot_id == kernel.boot_id else ()
     new = closed - _closed(before, cover)
     debt = inputs.debt if inputs is not None else ()

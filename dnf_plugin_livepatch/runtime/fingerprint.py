@@ -11,7 +11,8 @@ import os
 from .. import __version__
 from ..base.model import Kernel
 from ..base.paths import Paths
-from . import rpmlock, state
+from ..host.files import atomic
+from . import rpmlock
 
 _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
 
@@ -51,15 +52,15 @@ def take(paths: Paths, kernel: Kernel, database: str) -> str:
         parts.append(folder_state(folder))
     for module in _listing(paths.klp):
         parts.append(module)
-        parts += [state.read_text(f"{paths.klp}/{module}/{name}", 8) for name in ("enabled", "transition")]
+        parts += [atomic.read_text(f"{paths.klp}/{module}/{name}", 8) for name in ("enabled", "transition")]
     return "\n".join(parts)
 
 
 def unchanged(paths: Paths, kernel: Kernel) -> bool:
     """Whether everything is as it was when ``save`` was called in this boot."""
     try:
-        data = state.read_json(paths.converged)
-    except state.Broken:
+        data = atomic.read_json(paths.converged)
+    except atomic.Broken:
         return False
     if data is None or not kernel.boot_id:
         return False
@@ -76,10 +77,10 @@ def save(paths: Paths, kernel: Kernel, before: str | None, database: str) -> Non
     """
     if before is None:
         try:
-            state.step("before unlink converged")
+            atomic.step("before unlink converged")
             os.unlink(paths.converged)
-            state.step("after unlink converged")
+            atomic.step("after unlink converged")
         except FileNotFoundError:
             pass
         return
-    state.write_json(paths.converged, {"database": database, "fingerprint": before})
+    atomic.write_json(paths.converged, {"database": database, "fingerprint": before})

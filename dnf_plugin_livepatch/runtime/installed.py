@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from ..base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ..base.paths import Paths
 from ..formats import manifest
+from ..host.files import atomic
 from ..vendors.profiles import Profile, directories, fits, lookup, match_all
-from . import state
 
 MAX_PATCHES = 256
 MAX_MODULES = 256
@@ -124,7 +124,7 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[st
     for path in owned:
         if os.path.dirname(path) != folder or not path.endswith(".json"):
             continue
-        data = state.read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
+        data = atomic.read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
         try:
             told = manifest.parse(data.decode("utf-8", "replace"))
             if told.kernel_release != release or told.module != os.path.basename(path)[:-5]:

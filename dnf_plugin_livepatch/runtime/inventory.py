@@ -15,7 +15,8 @@ from .. import __version__
 from ..base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ..base.paths import Paths
 from ..formats import manifest
-from . import fingerprint, state
+from ..host.files import atomic
+from . import fingerprint
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
@@ -48,10 +49,10 @@ def read(paths: Paths, kernel: Kernel) -> Inventory:
 def _remembered(paths: Paths, kernel: Kernel) -> Inventory | None:
     """The copy, while it is current; nobody may be misled by a broken one: the original is there."""
     try:
-        data = state.read_json(paths.inventory)
+        data = atomic.read_json(paths.inventory)
         if data is not None and data.get("key") == _key(paths, kernel, str(data.get("database"))):
             return _load(data)
-    except (state.Broken, ValueError, TypeError, KeyError):
+    except (atomic.Broken, ValueError, TypeError, KeyError):
         pass
     return None
 
@@ -67,7 +68,7 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
     if not found.healthy:
         return
     try:
-        state.write_json(paths.inventory, {**_dump(found), "key": _key(paths, kernel, found.database)})
+        atomic.write_json(paths.inventory, {**_dump(found), "key": _key(paths, kernel, found.database)})
     except OSError:
         return
 
@@ -150,7 +151,7 @@ def _watched(paths: Paths) -> set[str]:
         files = []
     for file in files:
         if file.endswith(".conf"):
-            for line in state.read_text(f"{folder}/{file}").split("\n"):
+            for line in atomic.read_text(f"{folder}/{file}").split("\n"):
                 name = line.strip()
                 if name and name[0] != "#" and name.isprintable() and len(name) < 128:
                     names.add(name)

@@ -12,8 +12,8 @@ import os
 from ..base.model import InstalledModule
 from ..base.paths import Paths
 from ..formats import manifest
+from ..host.files import atomic, guard_file
 from ..host.kernel.module_file import MAX_FILE
-from . import guard, state
 
 GENERATIONS = 2
 
@@ -29,35 +29,35 @@ def keep(
     try:
         for module in modules:
             target = f"{folder}/{module.name}.ko"
-            data = state.read_bytes(module.path, MAX_FILE)
+            data = atomic.read_bytes(module.path, MAX_FILE)
             digest = hashlib.sha256(data).hexdigest()
             if not data or module.digest not in ("", digest):
                 return f"{module.path} is not what was loaded any more"
             if module.path != target and _digest(target) != digest:
-                state.write_bytes(target, data)
+                atomic.write_bytes(target, data)
             if module.manifest is not None and module.path != target:
                 text = manifest.dump(module.manifest)
-                if state.read_bytes(f"{folder}/{module.name}.json", manifest.MAX_BYTES) != text.encode():
-                    state.write_bytes(f"{folder}/{module.name}.json", text.encode())
+                if atomic.read_bytes(f"{folder}/{module.name}.json", manifest.MAX_BYTES) != text.encode():
+                    atomic.write_bytes(f"{folder}/{module.name}.json", text.encode())
             copies.append((module.name, digest))
     except OSError as error:
         return str(error.strerror)
 
-    def work(state_of: guard.Guard) -> None:
+    def work(state_of: guard_file.Guard) -> None:
         others = [item for item in state_of.kept if (item.nevra, item.release) != (nevra, release)]
         here = [item for item in others if item.release == release]
         # Rather one that was good for settle_time than a newer one that nobody knows much of yet.
         here.sort(key=lambda item: not _proved(state_of, item.nevra))
         del here[GENERATIONS - 1 :]
         elsewhere = [item for item in others if item.release != release]
-        state_of.kept = [guard.Kept(nevra, release, tuple(copies), cves), *here, *elsewhere]
+        state_of.kept = [guard_file.Kept(nevra, release, tuple(copies), cves), *here, *elsewhere]
 
-    guard.change(paths, work)
+    guard_file.change(paths, work)
     _sweep(paths, release)
     return ""
 
 
-def _proved(state_of: guard.Guard, nevra: str) -> bool:
+def _proved(state_of: guard_file.Guard, nevra: str) -> bool:
     record = state_of.records.get(nevra)
     return record is not None and record.proved
 
@@ -65,16 +65,16 @@ def _proved(state_of: guard.Guard, nevra: str) -> bool:
 def _digest(path: str) -> str:
     import hashlib
 
-    data = state.read_bytes(path, MAX_FILE)
+    data = atomic.read_bytes(path, MAX_FILE)
     return hashlib.sha256(data).hexdigest() if data else ""
 
 
-def modules_of(paths: Paths, item: guard.Kept) -> tuple[InstalledModule, ...]:
+def modules_of(paths: Paths, item: guard_file.Kept) -> tuple[InstalledModule, ...]:
     """The kept set as modules that can be loaded; their digests are those of when they were copied."""
     found = []
     folder = paths.kept_dir(item.release)
     for name, digest in item.modules:
-        text = state.read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
+        text = atomic.read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
         try:
             told = manifest.parse(text) if text else None
         except manifest.ManifestError:
@@ -84,17 +84,17 @@ def modules_of(paths: Paths, item: guard.Kept) -> tuple[InstalledModule, ...]:
 
 
 def _sweep(paths: Paths, release: str) -> None:
-    wanted = {name for item in guard.read(paths).kept if item.release == release for name, _ in item.modules}
+    wanted = {name for item in guard_file.read(paths).kept if item.release == release for name, _ in item.modules}
     folder = paths.kept_dir(release)
     try:
         for name in os.listdir(folder):
             if name.rpartition(".")[0] not in wanted:
-                state.step(f"before unlink {name}")
+                atomic.step(f"before unlink {name}")
                 os.unlink(f"{folder}/{name}")
-                state.step(f"after unlink {name}")
+                atomic.step(f"after unlink {name}")
         if not wanted:
             os.rmdir(folder)
-            state.step("after rmdir kept")
+            atomic.step("after rmdir kept")
             # The kernel's own folder goes too when nothing else is left of a removed kernel.
             os.rmdir(os.path.dirname(folder))
     except OSError:
@@ -104,19 +104,19 @@ def _sweep(paths: Paths, release: str) -> None:
 def drop(paths: Paths, release: str, nevras: tuple[str, ...]) -> None:
     """Forget the kept sets of ``release`` whose package is among ``nevras``."""
 
-    def work(state_of: guard.Guard) -> bool:
+    def work(state_of: guard_file.Guard) -> bool:
         left = [item for item in state_of.kept if item.release != release or item.nevra not in nevras]
         changed = len(left) != len(state_of.kept)
         state_of.kept = left
         return changed
 
-    if guard.change(paths, work):
+    if guard_file.change(paths, work):
         _sweep(paths, release)
 
 
 def tidy(paths: Paths, running: str) -> None:
     """Drop the copies of every kernel that is no longer installed."""
-    for release in {item.release for item in guard.read(paths).kept} - {running}:
+    for release in {item.release for item in guard_file.read(paths).kept} - {running}:
         base = os.path.dirname(paths.kept_dir(release))
         if not os.path.isdir(base + "/kernel"):
-            drop(paths, release, tuple(item.nevra for item in guard.read(paths).kept))
+            drop(paths, release, tuple(item.nevra for item in guard_file.read(paths).kept))

@@ -15,9 +15,9 @@ from typing import Callable, NamedTuple
 
 from ..base.model import Problem
 from ..base.paths import Paths
+from ..host.files import atomic
 from ..host.kernel import livepatches, module_file, signature
 from ..messages.catalogue import problem
-from . import state
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
@@ -87,7 +87,7 @@ def _run(argv: Sequence[str], timeout: float) -> tuple[int, str]:
 def _write(path: str, value: str) -> str:
     """Write ``value`` to a sysfs file; the kernel's refusal as text, "" when it took it."""
     name = "/".join(path.rsplit("/", 2)[1:])
-    state.step(f"before write {name}")
+    atomic.step(f"before write {name}")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -97,7 +97,7 @@ def _write(path: str, value: str) -> str:
     except OSError as error:
         return str(error.strerror)
     finally:
-        state.step(f"after write {name}")
+        atomic.step(f"after write {name}")
     return ""
 
 
@@ -119,12 +119,12 @@ def _until(
 
 
 def _in_transition(paths: Paths, module: str) -> bool:
-    return state.read_text(f"{paths.klp}/{module}/transition", 8) == "1"
+    return atomic.read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
 
 def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
     """The tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
-    enabled = state.read_text(f"{paths.klp}/{module}/enabled", 8)
+    enabled = atomic.read_text(f"{paths.klp}/{module}/enabled", 8)
     waiting = "0" if enabled == "1" else "1"
     found: list[Task] = []
     end = time.monotonic() + _SCAN_SECONDS
@@ -140,9 +140,9 @@ def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
             continue
         for thread in threads:
             folder = f"{proc}/{pid}/task/{thread}"
-            if thread.isdigit() and state.read_text(folder + "/patch_state", 8) == waiting:
-                comm = state.read_text(folder + "/comm", 64)
-                stack = state.read_text(folder + "/stack", 4096)
+            if thread.isdigit() and atomic.read_text(folder + "/patch_state", 8) == waiting:
+                comm = atomic.read_text(folder + "/comm", 64)
+                stack = atomic.read_text(folder + "/stack", 4096)
                 found.append(Task(int(thread), comm, int(waiting), stack))
         if len(found) >= MAX_TASKS or time.monotonic() > end:
             break
@@ -156,9 +156,9 @@ def named(tasks: Sequence[Task]) -> str:
 
 def insert(paths: Paths, path: str) -> tuple[int, str]:
     """Run insmod on ``path`` in a child: an oops in a module's init kills its loader."""
-    state.step("before insmod")
+    atomic.step("before insmod")
     answer = _run(["insmod", path], COMMAND_TIMEOUT)
-    state.step("after insmod")
+    atomic.step("after insmod")
     return answer
 
 
@@ -170,10 +170,10 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     if os.path.isdir(f"{paths.klp}/{module}"):
         return "it is still a live patch in the kernel"
     # A task may still be leaving the old code; the kernel holds the module until then.
-    _until(lambda: state.read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
-    state.step("before rmmod")
+    _until(lambda: atomic.read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
+    atomic.step("before rmmod")
     status, output = _run(["rmmod", module], COMMAND_TIMEOUT)
-    state.step("after rmmod")
+    atomic.step("after rmmod")
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
 
@@ -224,7 +224,7 @@ def load(
     if status < 0 or status in (137, 139):
         # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack
         # of memory, does so before the kernel has the module or after it is live.
-        stage = state.read_text(f"{paths.modules}/{module}/initstate", 16)
+        stage = atomic.read_text(f"{paths.modules}/{module}/initstate", 16)
         if output or stage not in ("", "live"):
             why = output or "insmod was killed"
             return Outcome(
@@ -300,7 +300,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
         def tick(spent: float) -> None:
             tell(f"live patch {module}: being unloaded, {spent:.0f} of at most {timeout:.0f} s")
 
-    if state.read_text(folder + "/enabled", 8) == "1":
+    if atomic.read_text(folder + "/enabled", 8) == "1":
         why = _write(folder + "/enabled", "0")
         if why:
             return Outcome("failed", 0.0, problem("unload-refused", module=module, why=why))

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from ..base.model import InstalledModule, Kernel, Manifest, Problem
 from ..base.paths import Paths
+from ..host.files.atomic import read_text
 from ..host.kernel import livepatches, probes, running, signature
 from ..host.kernel.module_file import ModInfo, ModuleError
 from ..host.kernel.module_file import read as read_module
 from ..messages.catalogue import problem
 from .loader import named, tasks_in_the_way
-from .state import read_text
 
 _RIVALS = ("kcare", "kpatch", "ksplice")
 

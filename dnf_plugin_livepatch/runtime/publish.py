@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..host.files import atomic
 from ..messages import catalogue
-from . import exports, state, views
+from . import exports, views
 from .tell import look
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def vex(context: Context) -> int:
 
 
 def _distribution(context: Context) -> str:
-    for line in state.read_text(context.paths.at("/etc/os-release")).split("\n"):
+    for line in atomic.read_text(context.paths.at("/etc/os-release")).split("\n"):
         key, _, value = line.partition("=")
         if key == "ID":
             return value.strip("\"'") or "linux"

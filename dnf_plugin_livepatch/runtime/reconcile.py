@@ -17,10 +17,11 @@ from ..base.config import Config
 from ..base.config import read as read_config
 from ..base.model import InstalledPatch, Kernel, ReconcileResult
 from ..base.paths import Paths
+from ..host.files import atomic, mailbox
+from ..host.files.mailbox import Progress
 from ..host.kernel import running
 from ..messages.catalogue import not_in_force, problem
-from . import fingerprint, request, state
-from .request import Progress
+from . import fingerprint
 
 if TYPE_CHECKING:
     from ..host.clients.patches import Outside
@@ -42,7 +43,7 @@ class Refused(Exception):
 def _lock(paths: Paths, seconds: float) -> int:
     """The open descriptor of the lock that lets one reconcile run at a time."""
     try:
-        state.ensure_dir(paths.run_dir)
+        atomic.ensure_dir(paths.run_dir)
         descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
@@ -59,26 +60,27 @@ def _lock(paths: Paths, seconds: float) -> int:
 
 
 def _result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
-    empty = ReconcileResult(stamp, kernel.boot_id, state.now(), kernel.release, True, "")
+    empty = ReconcileResult(stamp, kernel.boot_id, atomic.now(), kernel.release, True, "")
     return empty._replace(**fields)  # type: ignore[arg-type]
 
 
 def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | None:
     """The last answer once more, when it was a good one and nothing has changed since; else None."""
-    last = request.read_result(paths)
+    last = mailbox.read_result(paths)
     if last is None or not last.ok or last.skipped or last.boot_id != kernel.boot_id:
         return None
     if not fingerprint.unchanged(paths, kernel):
         return None
-    return last._replace(stamp=stamp, finished=state.now(), actions=())
+    return last._replace(stamp=stamp, finished=atomic.now(), actions=())
 
 
 def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
+    from ..host.files import guard_file
     from ..host.kernel import switches
     from ..vendors import profiles
-    from . import adopt, converge, desired, guard, installed, rpmlock
+    from . import adopt, converge, desired, installed, rpmlock
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -89,7 +91,7 @@ def _work(
     database = installed.folder(paths)
     before = off = ""
     try:
-        for nevra, why in guard.after_boot(paths, kernel.boot_id):
+        for nevra, why in guard_file.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
         if not rpmlock.wait_idle(database, converge.LOCK_SECONDS):
@@ -112,7 +114,7 @@ def _work(
                 break
         in_force = converge.in_force_now(run, choice.wanted, build_ids)
         outside = _outside(run, rules, found.patches)
-    except state.Broken as error:
+    except atomic.Broken as error:
         return _result(stamp, kernel, ok=False, problems=(problem("guard-broken", why=error),))
     except OSError as error:
         return _result(stamp, kernel, ok=False, problems=(problem("record-unwritable", why=error),))
@@ -151,11 +153,12 @@ def _work(
 def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> Outside:
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
     from ..host.clients import patches as external
-    from . import converge, guard, notices
+    from ..host.files import guard_file, notices
+    from . import converge
 
     if run.config.mode != "load":
         return external.Outside()
-    now = guard.read(run.paths)
+    now = guard_file.read(run.paths)
     held = {nevra for nevra in now.held if now.holds(nevra, run.kernel.boot_id)}
     out = held | set(now.blocked())
     if run.config.on_withdrawn == "revert":
@@ -166,20 +169,21 @@ def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatc
     done = external.converge(rules, patches, run.kernel, run.config.transition_timeout, out, ours, gone)
     if dict(done.ours) != ours:
 
-        def work(state_of: guard.Guard) -> None:
-            state_of.clients = {label: guard.Owned(nevra, "", boot_id) for label, nevra in done.ours}
+        def work(state_of: guard_file.Guard) -> None:
+            state_of.clients = {label: guard_file.Owned(nevra, "", boot_id) for label, nevra in done.ours}
 
-        guard.change(run.paths, work)
+        guard_file.change(run.paths, work)
     return done
 
 
 def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:
     """Have systemd run the settle watch while something settles, and the next try of what stalled."""
-    from . import guard, timers
+    from ..host.files import guard_file
+    from . import timers
 
     settling = [
         record
-        for record in guard.read(paths).records.values()
+        for record in guard_file.read(paths).records.values()
         if record.state == "settling" and record.boot_id == kernel.boot_id
     ]
     if settling:
@@ -197,10 +201,10 @@ def reconcile(
 
     ``force`` lets a stalled transition be forced, which may crash the kernel; nothing else asks for it.
     """
-    lock = _lock(paths, request.bound(config))
+    lock = _lock(paths, mailbox.bound(config))
     try:
         for _ in range(MAX_ROUNDS):
-            stamp = request.current(paths)
+            stamp = mailbox.current(paths)
             kernel = running.running(paths)
             reason = running.environment(paths)
             if reason:
@@ -208,9 +212,9 @@ def reconcile(
             else:
                 last = None if force else _nothing_new(paths, kernel, stamp)
                 result = last or _work(paths, config, kernel, stamp, force, progress)
-            state.step("before result")
-            state.write_json(paths.result, request.dump(result))
-            if request.current(paths) == stamp:
+            atomic.step("before result")
+            atomic.write_json(paths.result, mailbox.dump(result))
+            if mailbox.current(paths) == stamp:
                 break
         return result
     except OSError as error:
@@ -227,15 +231,15 @@ def unload(
     It stays out until ``guard.unblock``, or with ``this_boot`` until the next boot. Raises Refused for a
     module that others loaded.
     """
-    from . import guard
+    from ..host.files import guard_file
 
     boot_id = running.boot_id(paths)
     try:
-        ours = guard.read(paths).ours(boot_id)
+        ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
             raise Refused("unload-not-ours", module=module)
-        guard.hold(paths, ours[module].nevra, boot_id if this_boot else "")
-    except state.Broken as error:
+        guard_file.hold(paths, ours[module].nevra, boot_id if this_boot else "")
+    except atomic.Broken as error:
         raise Refused("guard-broken", why=error) from None
     except OSError as error:
         raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None

@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ..host.files import atomic, guard_file
 from ..host.kernel import livepatches, probes, running
 from ..host.kernel import oops as evidence
 from ..messages.catalogue import problem
-from . import guard, health, kept, state
+from . import health, kept
 
 if TYPE_CHECKING:
     from .converge import Run
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
     """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
 
-    def work(state_of: guard.Guard) -> None:
-        old = state_of.records.get(nevra, guard.Record("idle", boot_id=run.kernel.boot_id))
+    def work(state_of: guard_file.Guard) -> None:
+        old = state_of.records.get(nevra, guard_file.Record("idle", boot_id=run.kernel.boot_id))
         state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
         if module and not livepatches.loaded(run.paths, module):
             state_of.owned.pop(module, None)
 
     try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
+        guard_file.change(run.paths, work)
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
 
 def block(run: Run, nevra: str, why: str) -> bool:
     """Keep ``nevra`` out from now on, and tell history why; False where that cannot be recorded."""
     try:
-        guard.block(run.paths, nevra, why, "guard")
-    except (OSError, state.Broken) as error:
+        guard_file.block(run.paths, nevra, why, "guard")
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
         return False
     run.note("block", "", "", nevra, "done", 0.0, reason=why)
@@ -45,14 +46,14 @@ def block(run: Run, nevra: str, why: str) -> bool:
 def retire(run: Run, wanted: str) -> None:
     """What else was settling is out of the kernel now: a crash from here on says nothing about it."""
 
-    def work(state_of: guard.Guard) -> None:
+    def work(state_of: guard_file.Guard) -> None:
         for nevra, record in state_of.records.items():
             if nevra != wanted and record.state in ("settling", "stalled"):
                 state_of.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
 
     try:
-        guard.change(run.paths, work)
-    except (OSError, state.Broken) as error:
+        guard_file.change(run.paths, work)
+    except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
 
@@ -63,7 +64,7 @@ def unfinished(run: Run, wanted: Wanted) -> bool:
     of this boot tells of.
     """
     boot_id = run.kernel.boot_id
-    state_of = guard.read(run.paths)
+    state_of = guard_file.read(run.paths)
     record = state_of.records.get(wanted.nevra)
     if record is not None and record.boot_id == boot_id:
         return record.state == "loading"
@@ -75,7 +76,7 @@ def broken_off(run: Run, wanted: Wanted) -> bool:
 
     What is in the kernel of it is watched like any other: a crash is not taken for one while loading.
     """
-    state_of = guard.read(run.paths)
+    state_of = guard_file.read(run.paths)
     record = state_of.records.get(wanted.nevra)
     if record is not None and record.state == "loading":
         inside = any(livepatches.loaded(run.paths, module.name) for module in wanted.modules)
@@ -92,7 +93,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     retire(run, wanted.nevra)
     # What was in force before passed when it was new: what fails now has another cause. And at boot the
     # services that are asked about are not there yet: the settle watch asks then.
-    record = guard.read(run.paths).records.get(wanted.nevra, guard.Record("idle"))
+    record = guard_file.read(run.paths).records.get(wanted.nevra, guard_file.Record("idle"))
     known = wanted.kept or record.proved
     booting = os.path.exists(run.paths.booting)
     uptime = running.uptime(run.paths)
@@ -119,7 +120,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     try:
         why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
         kept.tidy(run.paths, run.kernel.release)
-    except (OSError, state.Broken) as error:
+    except (OSError, atomic.Broken) as error:
         why = str(error)
     if why:
         run.add(problem("not-kept", nevra=wanted.nevra, why=why))
@@ -130,7 +131,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         state="settling",
         tries=0,
         retry_at="",
-        since=state.now(),
+        since=atomic.now(),
         uptime=running.uptime(run.paths),
         began=record.began,
         boot_id=run.kernel.boot_id,

@@ -13,8 +13,9 @@ import sys
 from ..base.config import Config
 from ..base.config import read as read_config
 from ..base.paths import Paths
+from ..host.files import atomic, guard_file, journal
 from ..host.kernel import livepatches, oops, running
-from . import guard, health, journal, state, timers
+from . import health, timers
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
@@ -25,7 +26,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     worse: list[tuple[str, int]] = []
     waiting = False
     taint = running.taint(paths) & sum(running.TROUBLE)
-    for nevra, record in guard.read(paths).records.items():
+    for nevra, record in guard_file.read(paths).records.items():
         if record.state != "settling" or record.boot_id != boot_id:
             continue
         found = oops.of_this_boot(paths, record)
@@ -42,7 +43,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
         if taint & ~record.taint:
             worse.append((nevra, taint & ~record.taint))
 
-    def work(state_of: guard.Guard) -> None:
+    def work(state_of: guard_file.Guard) -> None:
         for nevra, record in state_of.records.items():
             if record.state == "settling" and record.boot_id == boot_id:
                 record = record._replace(taint=record.taint | taint)
@@ -51,13 +52,13 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
                 state_of.records[nevra] = record
 
     if good or worse:
-        guard.change(paths, work)
+        guard_file.change(paths, work)
     for nevra, bits in worse:
         # Another part of the kernel may have done it: said, and no reason to take the patch back.
         names = ", ".join(name for bit, name in running.TROUBLE.items() if bits & bit)
         journal.remember(paths, "taint", nevra=nevra, reason=f"since it was loaded the kernel had: {names}")
     for nevra, why in bad:
-        guard.block(paths, nevra, why, "guard")
+        guard_file.block(paths, nevra, why, "guard")
         journal.remember(paths, "block", nevra=nevra, outcome="done", reason=why)
     for nevra in good:
         journal.remember(paths, "good", nevra=nevra, outcome="done")
@@ -67,7 +68,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
 def _left(paths: Paths) -> bool:
     """Was an earlier run killed half way? Then a load has no end, or what is in the kernel is blocked or has
     no record."""
-    now = guard.read(paths)
+    now = guard_file.read(paths)
     boot_id = running.boot_id(paths)
     known = {nevra for nevra, record in now.records.items() if record.boot_id == boot_id}
     fine = known.difference(now.blocked())
@@ -80,7 +81,7 @@ def _left(paths: Paths) -> bool:
 def _any(paths: Paths, word: str) -> bool:
     """Is a record of this boot in the state ``word``?"""
     boot_id = running.boot_id(paths)
-    records = guard.read(paths).records.values()
+    records = guard_file.read(paths).records.values()
     return any(record.state == word and record.boot_id == boot_id for record in records)
 
 
@@ -105,7 +106,7 @@ def main(paths: Paths) -> int:
         # What reconcile put in the place of a blocked one settles now.
         if not (waiting or _any(paths, "settling")):
             timers.unwatch(paths)
-    except (OSError, state.Broken) as error:
+    except (OSError, atomic.Broken) as error:
         print(f"livepatch: {error}", file=sys.stderr)
         return 1
     return code

@@ -32,7 +32,8 @@ from ..exposure.compute import Inputs
 from ..messages import catalogue
 
 if TYPE_CHECKING:
-    from . import inventory, notices
+    from ..host.files import notices
+    from . import inventory
 
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
@@ -282,9 +283,9 @@ def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
 
 
 def _result(paths: Paths, kernel: Kernel) -> ReconcileResult | None:
-    from . import request
+    from ..host.files import mailbox
 
-    result = request.read_result(paths)
+    result = mailbox.read_result(paths)
     if result is None or (kernel.boot_id and result.boot_id != kernel.boot_id):
         return None
     return result
@@ -293,9 +294,9 @@ def _result(paths: Paths, kernel: Kernel) -> ReconcileResult | None:
 def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     import time
 
-    from . import cache
+    from ..host.files import advisories
 
-    inputs, why = cache.load(paths, release)
+    inputs, why = advisories.load(paths, release)
     if inputs is None:
         return compute.unknown(release, why)
     oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - settings.cache_max_age))
@@ -303,10 +304,11 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
 
 
 def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:
-    from . import guard, state
+    from ..host.files import atomic as state
+    from ..host.files import guard_file
 
     try:
-        now = guard.read(paths)
+        now = guard_file.read(paths)
     except state.Broken as error:
         return Guarded(), str(error)
     held = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
@@ -362,8 +364,9 @@ def look(
 
     ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
     """
+    from ..host.files import notices
     from ..host.kernel import livepatches
-    from . import inventory, notices
+    from . import inventory
 
     loaded = livepatches.read(paths)
     stock = inventory.read(paths, kernel)
@@ -437,9 +440,9 @@ def _noticed(seen: Look, release: str) -> list[Problem]:
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
+    from ..host.files import atomic as state
     from ..host.kernel import running as kernels
     from ..host.kernel import switches
-    from . import state
 
     now = state.now()
     kernel = kernels.running(paths)

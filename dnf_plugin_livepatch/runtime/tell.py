@@ -93,12 +93,12 @@ def reboot_check(context: Context) -> int:
 
 def history(context: Context) -> int:
     """Show the journal, oldest first."""
+    from ..host.files import advisories, journal
     from ..host.kernel import running
-    from . import cache, journal
     from . import history as table
 
     entries = journal.read(context.paths)
-    inputs = cache.load(context.paths, running.running(context.paths).release)[0]
+    inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
     issued = {row.cve: row.issued for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
         context.json({"entries": table.as_json(entries, issued)})

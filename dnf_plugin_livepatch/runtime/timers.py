@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 
 from ..base.paths import Paths
-from . import state
+from ..host.files import atomic
 
 SETTLE = "livepatch-settle.timer"
 RETRY = "livepatch-retry"
@@ -22,7 +22,7 @@ def _run(paths: Paths, argv: Sequence[str]) -> None:
     # paths.root: below another root systemd's units are not ours to start.
     if paths.root != "/" or not os.path.isdir("/run/systemd/system"):
         return
-    state.step("before " + argv[0])
+    atomic.step("before " + argv[0])
     try:
         subprocess.run(
             argv,
@@ -34,7 +34,7 @@ def _run(paths: Paths, argv: Sequence[str]) -> None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return  # during a shutdown systemd refuses: then there is no later
-    state.step("after " + argv[0])
+    atomic.step("after " + argv[0])
 
 
 def watch(paths: Paths) -> None:

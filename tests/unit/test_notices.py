@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host import notices, state
-from dnf_plugin_livepatch.runtime.notices import Hold, Notices
+from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 
 HOLD = Hold("5.14.0-10", "kernel", "5.14.0-40.el9", "2026-11-22T00:00:00Z", "covered", ("CVE-2026-1000",))
 FULL = Notices((("lp-1-1.x86_64", "oops"), ("lp-1-2.x86_64", "panic")), HOLD)

@@ -13,7 +13,7 @@ from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import ReconcileResult
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host import guard, notices, reconcile, state, status
-from dnf_plugin_livepatch.runtime.notices import Hold, Notices
+from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...base.paths import Paths
-from ...runtime.state import read_bytes
+from ..files.atomic import read_bytes
 
 if TYPE_CHECKING:
-    from ...runtime.guard import Record
+    from ..files.guard_file import Record
 
 MAX_TEXT = 8 << 20
 MAX_FILES = 256

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from ..base.paths import Paths
-from ..formats.manifest import CVE
-from . import state
-from .guard import NEVRA
+from ...base.paths import Paths
+from ...formats.manifest import CVE
+from . import atomic
+from .guard_file import NEVRA
 
 MAX_BYTES = 1 << 20
 MAX_ITEMS = 4096
@@ -45,21 +45,21 @@ class Notices(NamedTuple):
 
 def _text(value: object, pattern: re.Pattern[str] | None = None) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isprintable():
-        raise state.Broken("notices.json holds a text that is none")
+        raise atomic.Broken("notices.json holds a text that is none")
     if pattern is not None and not pattern.match(value):
-        raise state.Broken(f"notices.json: {value[:60]!r} is not acceptable")
+        raise atomic.Broken(f"notices.json: {value[:60]!r} is not acceptable")
     return value
 
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise state.Broken("notices.json holds a list that is none")
+        raise atomic.Broken("notices.json holds a list that is none")
     return value
 
 
 def _hold(data: object) -> Hold:
     if not isinstance(data, dict):
-        raise state.Broken("notices.json: hold is no object")
+        raise atomic.Broken("notices.json: hold is no object")
     closed, left = (
         tuple(_text(item, CVE) for item in _list(data.get(key, []))) for key in ("closed", "left")
     )
@@ -79,7 +79,7 @@ def parse(data: dict[str, Any]) -> Notices:
     pairs = []
     for item in _list(data.get("withdrawn", [])):
         if not isinstance(item, dict):
-            raise state.Broken("notices.json: withdrawn holds no object")
+            raise atomic.Broken("notices.json: withdrawn holds no object")
         pairs.append((_text(item.get("nevra"), NEVRA), _text(item.get("reason"))))
     hold = data.get("hold")
     return Notices(tuple(sorted(pairs)), _hold(hold) if hold is not None else None)
@@ -88,9 +88,9 @@ def parse(data: dict[str, Any]) -> Notices:
 def read(paths: Paths) -> Notices:
     """The notices; none where there is no file or it cannot be believed: then nothing is withdrawn."""
     try:
-        data = state.read_json(paths.notices, MAX_BYTES)
+        data = atomic.read_json(paths.notices, MAX_BYTES)
         return Notices() if data is None else parse(data)
-    except state.Broken:
+    except atomic.Broken:
         return Notices()
 
 
@@ -110,7 +110,7 @@ def save(paths: Paths, notices: Notices) -> bool:
     if notices == read(paths):
         return False
     try:
-        state.write_json(paths.notices, dump(notices))
+        atomic.write_json(paths.notices, dump(notices))
     except OSError:
         return False
     return True

@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any, Callable
 
-from ..base.config import Config
-from ..base.model import Action, InForce, Problem, ReconcileResult
-from ..base.paths import Paths
-from . import state
+from ...base.config import Config
+from ...base.model import Action, InForce, Problem, ReconcileResult
+from ...base.paths import Paths
+from . import atomic
 
 UNIT = "livepatch-reconcile.service"
 # How often a start may be refused, and the seconds before the next one.
@@ -26,14 +26,14 @@ Progress = Callable[[str], None]
 
 def current(paths: Paths) -> str:
     """The stamp that stands now; "" when nobody asked in this boot."""
-    text = state.read_text(paths.request, 200)
+    text = atomic.read_text(paths.request, 200)
     return text if text.isprintable() else ""
 
 
 def request(paths: Paths) -> str:
     """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch."""
     stamp = f"{time.time_ns()}-{os.getpid()}"
-    state.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
+    atomic.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
     return stamp
 
 
@@ -53,33 +53,33 @@ def bound(config: Config) -> float:
 
 def _text(value: object, limit: int = 4000) -> str:
     if not isinstance(value, str) or len(value) > limit:
-        raise state.Broken("result.json holds a text that is none")
+        raise atomic.Broken("result.json holds a text that is none")
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise state.Broken("result.json holds a number that is none")
+        raise atomic.Broken("result.json holds a number that is none")
     return float(value)
 
 
 def _rows(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
     rows = data.get(name, [])
     if not isinstance(rows, list) or len(rows) > 4096 or not all(isinstance(row, dict) for row in rows):
-        raise state.Broken(f"result.json: {name} is no list of objects")
+        raise atomic.Broken(f"result.json: {name} is no list of objects")
     return rows
 
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > 4096:
-        raise state.Broken("result.json: cves is no list")
+        raise atomic.Broken("result.json: cves is no list")
     return tuple(_text(item) for item in value)
 
 
 def load(data: dict[str, Any]) -> ReconcileResult:
     """The result in ``data``. Raises Broken unless every field is what it should be."""
     if not isinstance(data.get("ok"), bool):
-        raise state.Broken("result.json: ok is neither true nor false")
+        raise atomic.Broken("result.json: ok is neither true nor false")
     heads = {
         name: _text(data.get(name, ""))
         for name in ("stamp", "boot_id", "finished", "kernel_release", "desired", "skipped")
@@ -121,9 +121,9 @@ def load(data: dict[str, Any]) -> ReconcileResult:
 def read_result(paths: Paths) -> ReconcileResult | None:
     """The last result of this boot; None when there is none or it cannot be trusted."""
     try:
-        data = state.read_json(paths.result)
+        data = atomic.read_json(paths.result)
         return None if data is None else load(data)
-    except state.Broken:
+    except atomic.Broken:
         return None
 
 
@@ -173,7 +173,7 @@ def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
     """Start a run, or join the one under way; its status, None when it has not ended by ``end``."""
     import subprocess
 
-    state.step("before ask")
+    atomic.step("before ask")
     # A session of its own keeps the terminal's Ctrl-C away from the run.
     with subprocess.Popen(
         command(paths),

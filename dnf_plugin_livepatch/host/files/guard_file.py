@@ -13,9 +13,9 @@ import os
 import re
 from typing import Any, Callable, NamedTuple, TypeVar
 
-from ..base.paths import Paths
-from ..formats.manifest import CVE, MODULE, RELEASE
-from . import state
+from ...base.paths import Paths
+from ...formats.manifest import CVE, MODULE, RELEASE
+from . import atomic as state
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
 MAX_ITEMS = 4096
@@ -287,7 +287,7 @@ def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     ]
     if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
         return []
-    from ..host.kernel import oops  # most of its cost is its patterns, and every dnf run reads the guard
+    from ..kernel import oops  # most of its cost is its patterns, and every dnf run reads the guard
 
     ended = state.read_text(paths.clean_shutdown, 64)
     verdicts: dict[str, Record] = {}

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..base.model import Debt, Unfixable
-from ..base.paths import Paths
-from ..exposure.compute import EXACT, LOWER_BOUND, UNKNOWN, Inputs
-from ..formats.manifest import CVE, RELEASE
-from . import state
+from ...base.model import Debt, Unfixable
+from ...base.paths import Paths
+from ...exposure.compute import EXACT, LOWER_BOUND, UNKNOWN, Inputs
+from ...formats.manifest import CVE, RELEASE
+from . import atomic
 
 MAX_BYTES = 8 << 20
 MAX_KERNELS = 16
@@ -122,9 +122,9 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     import json
 
     # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
-    text = json.dumps({"schema": state.SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
+    text = json.dumps({"schema": atomic.SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
-        state.write_bytes(paths.exposure, text.encode("ascii"))
+        atomic.write_bytes(paths.exposure, text.encode("ascii"))
     except OSError:
         return False
     return True
@@ -133,9 +133,9 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """The cached inputs for the kernel ``release``, or None and why there are none."""
     try:
-        data = state.read_json(paths.exposure, MAX_BYTES)
+        data = atomic.read_json(paths.exposure, MAX_BYTES)
         kernels = parse(data) if data is not None else ()
-    except state.Broken as error:
+    except atomic.Broken as error:
         return None, str(error)
     except CacheError as error:
         return None, f"{paths.exposure} cannot be believed: {error}"

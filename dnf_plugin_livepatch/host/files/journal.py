@@ -12,9 +12,9 @@ import json
 import os
 from typing import NamedTuple, Union
 
-from ..base.paths import Paths
-from ..host.kernel.running import boot_id
-from . import state
+from ...base.paths import Paths
+from ..kernel.running import boot_id
+from . import atomic
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 16384
@@ -63,15 +63,15 @@ def _clean(value: object) -> Fact:
 def append(paths: Paths, event: str, **facts: object) -> None:
     """Add ``event`` with its ``facts`` and make it durable. Raises OSError when the disk refuses."""
     clean = {name: _clean(value) for name, value in facts.items() if value not in ("", (), None)}
-    record = {"schema": state.SCHEMA, "time": state.now(), "event": event, "boot_id": boot_id(paths)}
+    record = {"schema": atomic.SCHEMA, "time": atomic.now(), "event": event, "boot_id": boot_id(paths)}
     line = json.dumps({**clean, **record}, sort_keys=True)
     for name in ("cves", "tasks", "reason"):
         # A line that is cut would be no entry at all.
         if len(line) > MAX_LINE:
             clean.pop(name, None)
             line = json.dumps({**clean, **record}, sort_keys=True)
-    state.ensure_dir(paths.state_dir)
-    state.step("before append journal")
+    atomic.ensure_dir(paths.state_dir)
+    atomic.step("before append journal")
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(paths.journal, flags, 0o644)
     try:
@@ -84,12 +84,12 @@ def append(paths: Paths, event: str, **facts: object) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    state.step("after append journal")
+    atomic.step("after append journal")
     if size > MAX_BYTES:
         os.rename(paths.journal, paths.journal + ".1")
-        state.step("after rotate journal")
+        atomic.step("after rotate journal")
     if size > MAX_BYTES or size == 0:
-        state.sync_dir(paths.state_dir)
+        atomic.sync_dir(paths.state_dir)
     _tell(paths, event, clean)
 
 
@@ -138,7 +138,7 @@ def _entry(line: bytes) -> Entry | None:
         data = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or data.pop("schema", None) != state.SCHEMA:
+    if not isinstance(data, dict) or data.pop("schema", None) != atomic.SCHEMA:
         return None
     head = [data.pop(name, None) for name in ("time", "event", "boot_id")]
     if not all(isinstance(value, str) and len(value) < 100 and value.isprintable() for value in head):
@@ -154,7 +154,7 @@ def read(paths: Paths, limit: int = 1000) -> list[Entry]:
     """The last ``limit`` entries, oldest first. What a crash tore or somebody spoiled is left out."""
     entries: list[Entry] = []
     for path in (paths.journal + ".1", paths.journal):
-        data = state.read_bytes(path, 2 * MAX_BYTES)
+        data = atomic.read_bytes(path, 2 * MAX_BYTES)
         for line in data.split(b"\n"):
             entry = _entry(line)
             if entry is not None:
