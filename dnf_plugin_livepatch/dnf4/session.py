@@ -320,7 +320,8 @@ class Session:
         from ..host.clients import client, patches  # noqa: F401
         from ..host.files import advisories as cache  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
-        from ..runtime import evr, installed, inventory, status, timers, vendor_cves  # noqa: F401
+        from ..host.packages import evr, installed, inventory, vendor_cves  # noqa: F401
+        from ..runtime import status, timers  # noqa: F401
 
     def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""

@@ -76,7 +76,7 @@ def reconcile(context: Context) -> int:
 def _acted_on(context: Context, done: str, force: bool = False) -> int:
     """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
     from ..host.kernel import running
-    from . import inventory
+    from ..host.packages import inventory
     from . import reconcile as work
 
     try:
@@ -96,7 +96,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
     """
     from ..host.files import atomic, guard_file
     from ..host.kernel import running
-    from . import inventory
+    from ..host.packages import inventory
 
     known: list[tuple[str, str]] = []
     try:

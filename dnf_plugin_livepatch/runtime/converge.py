@@ -16,8 +16,9 @@ from ..base.paths import Paths
 from ..host.files import atomic, guard_file, journal, notices
 from ..host.files.mailbox import Progress
 from ..host.kernel import livepatches, running
+from ..host.packages import installed, rpm_lock
 from ..messages.catalogue import problem
-from . import installed, kept, loader, preflight, records, rpmlock
+from . import kept, loader, preflight, records
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
 
 LOCK_SECONDS = 30.0
@@ -389,7 +390,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: dict[str, str]) -
 def _database_fault(run: Run) -> Problem | None:
     """Why what the database does not list may be installed all the same; None when it is not."""
     folder = run.installed.database
-    if not rpmlock.wait_idle(folder, LOCK_SECONDS):
+    if not rpm_lock.wait_idle(folder, LOCK_SECONDS):
         run.retry_in = run.retry_in or RETRY_SECONDS[0]
         return problem("rpm-busy")
     why = installed.damage(folder)

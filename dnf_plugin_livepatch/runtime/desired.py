@@ -12,8 +12,8 @@ from typing import Callable, NamedTuple
 
 from ..base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
 from ..host.files.guard_file import Guard, Kept, Owned
+from ..host.packages.installed import Installed
 from ..messages.catalogue import problem
-from .installed import Installed
 
 
 class Wanted(NamedTuple):

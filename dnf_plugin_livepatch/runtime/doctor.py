@@ -10,9 +10,10 @@ from ..base.model import Problem
 from ..base.paths import Paths
 from ..host.files import atomic, guard_file
 from ..host.kernel import running, switches
+from ..host.packages import installed, inventory
 from ..messages.catalogue import problem
 from ..vendors import profiles
-from . import installed, inventory, preflight
+from . import preflight
 from .desired import choose
 
 

@@ -12,7 +12,7 @@ from .. import __version__
 from ..base.model import Kernel
 from ..base.paths import Paths
 from ..host.files import atomic
-from . import rpmlock
+from ..host.packages import rpm_lock
 
 _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
 
@@ -65,7 +65,7 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
     if data is None or not kernel.boot_id:
         return False
     database, before = data.get("database"), data.get("fingerprint")
-    if not isinstance(database, str) or not isinstance(before, str) or rpmlock.busy(database):
+    if not isinstance(database, str) or not isinstance(before, str) or rpm_lock.busy(database):
         return False
     return take(paths, kernel, database) == before
 

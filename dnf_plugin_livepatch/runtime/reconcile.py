@@ -79,8 +79,9 @@ def _work(
 ) -> ReconcileResult:
     from ..host.files import guard_file
     from ..host.kernel import switches
+    from ..host.packages import installed, rpm_lock
     from ..vendors import profiles
-    from . import adopt, converge, desired, installed, rpmlock
+    from . import adopt, converge, desired
 
     run = converge.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
@@ -94,7 +95,7 @@ def _work(
         for nevra, why in guard_file.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
-        if not rpmlock.wait_idle(database, converge.LOCK_SECONDS):
+        if not rpm_lock.wait_idle(database, converge.LOCK_SECONDS):
             _aftercare(paths, converge.RETRY_SECONDS[0], kernel)
             fingerprint.save(paths, kernel, None, database)
             busy = problem("rpm-under-way", seconds=f"{converge.LOCK_SECONDS:.0f}")

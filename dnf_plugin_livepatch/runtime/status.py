@@ -33,7 +33,7 @@ from ..messages import catalogue
 
 if TYPE_CHECKING:
     from ..host.files import notices
-    from . import inventory
+    from ..host.packages import inventory
 
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
@@ -366,7 +366,7 @@ def look(
     """
     from ..host.files import notices
     from ..host.kernel import livepatches
-    from . import inventory
+    from ..host.packages import inventory
 
     loaded = livepatches.read(paths)
     stock = inventory.read(paths, kernel)

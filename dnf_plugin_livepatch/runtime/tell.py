@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..exposure.compute import CLOSED_LIVE
+from ..host.packages.evr import compare
 from . import reboot, status, views
-from .evr import compare
 
 if TYPE_CHECKING:
     from .cli import Context

@@ -24,7 +24,7 @@ from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
 from dnf_plugin_livepatch.dnf4 import advisories, goal
 from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.runtime.evr import compare
+from dnf_plugin_livepatch.host.packages.evr import compare
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
 IMAGES = ("kernel", "kernel-core", "kernel-default", "kernel-debug", "kernel-pae", "kernel-rt", "kernel-xen")

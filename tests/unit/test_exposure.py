@@ -24,7 +24,7 @@ from dnf_plugin_livepatch.exposure.compute import (
     UNKNOWN,
     Inputs,
 )
-from dnf_plugin_livepatch.runtime.evr import compare
+from dnf_plugin_livepatch.host.packages.evr import compare
 
 Record = Callable[[str, object], None]
 

@@ -11,8 +11,8 @@ from reporting import Telling
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.model import CveState
 from dnf_plugin_livepatch.host import cli, reboot, status, views
+from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.messages.catalogue import problem
-from dnf_plugin_livepatch.runtime.evr import compare
 
 
 @pytest.fixture

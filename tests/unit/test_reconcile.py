@@ -51,7 +51,7 @@ def test_second_run_changes_nothing_and_third_is_the_fast_one(host, monkeypatch)
     def never(*_):
         raise AssertionError("the fast run looked at the packages")
 
-    monkeypatch.setattr("dnf_plugin_livepatch.runtime.installed.read", never)
+    monkeypatch.setattr("dnf_plugin_livepatch.host.packages.installed.read", never)
     stamp = request.request(host.paths)
     third = run(host)
     assert third.ok and third.stamp == stamp and third.in_force == second.in_force
@@ -137,7 +137,7 @@ def test_damaged_database_proves_no_absence(host, monkeypatch):
     host.install(host.patch("1"))
     run(host)
     host.install()
-    monkeypatch.setattr("dnf_plugin_livepatch.runtime.installed.damage", lambda *_: "page 7 is torn")
+    monkeypatch.setattr("dnf_plugin_livepatch.host.packages.installed.damage", lambda *_: "page 7 is torn")
     result = run(host)
     assert ids(result) == ["rpmdb-unreadable"] and host.running() == ["lp_1"]
 

@@ -282,7 +282,7 @@ def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
     run(host)
     host.install()
     with monkeypatch.context() as damaged:
-        damaged.setattr("dnf_plugin_livepatch.runtime.installed.damage", lambda *_: "page 7 is torn")
+        damaged.setattr("dnf_plugin_livepatch.host.packages.installed.damage", lambda *_: "page 7 is torn")
         host.reboot()
         run(host)
     assert guard.read(host.paths).kept

@@ -14,7 +14,7 @@ from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixable
 from dnf_plugin_livepatch.host import doctor, guard, reboot, status, views
 from dnf_plugin_livepatch.host import kernel as kernels
-from dnf_plugin_livepatch.runtime.evr import compare
+from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.vendors import profiles
 
 CONF, SUSE_FILE = "/etc/dnf/plugins/livepatch.conf", "/etc/sysconfig/livepatching"

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..base.model import Unfixable
-from ..base.paths import Paths
-from ..host.files import atomic
-from ..vendors.profile_file import Profile
+from ...base.model import Unfixable
+from ...base.paths import Paths
+from ...vendors.profile_file import Profile
+from ..files import atomic
 
 MAX_TEXT = 1 << 20
 MAX_CVES = 4096

@@ -13,11 +13,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
-from ..base.paths import Paths
-from ..formats import manifest
-from ..host.files import atomic
-from ..vendors.profiles import Profile, directories, fits, lookup, match_all
+from ...base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
+from ...base.paths import Paths
+from ...formats import manifest
+from ...vendors.profiles import Profile, directories, fits, lookup, match_all
+from ..files import atomic
 
 MAX_PATCHES = 256
 MAX_MODULES = 256

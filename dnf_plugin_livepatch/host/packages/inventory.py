@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from .. import __version__
-from ..base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
-from ..base.paths import Paths
-from ..formats import manifest
-from ..host.files import atomic
-from . import fingerprint
+from ... import __version__
+from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
+from ...base.paths import Paths
+from ...formats import manifest
+from ...runtime import fingerprint
+from ..files import atomic
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
@@ -87,7 +87,7 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
 
 def look(paths: Paths, kernel: Kernel) -> Inventory:
     """What the rpm database says now."""
-    from ..vendors import profiles
+    from ...vendors import profiles
     from . import installed
 
     known, _ = profiles.load(paths.profile_dirs)
@@ -101,7 +101,7 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
 
 def _told_apart(patch: InstalledPatch) -> InstalledPatch:
     """``patch`` with the build ids that only its files tell: a vendor may name each build's module alike."""
-    from ..host.kernel.module_file import own_build_id
+    from ..kernel.module_file import own_build_id
 
     if patch.loader != "kernel" or all(module.manifest is not None for module in patch.modules):
         return patch
@@ -125,7 +125,7 @@ def _others(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, int], ...]]:
     from functools import cmp_to_key
 
-    from ..base.names import kernel_packages
+    from ...base.names import kernel_packages
     from .evr import compare
 
     kernels: set[tuple[str, str]] = set()
