@@ -25,9 +25,9 @@ def take(base: Any, paths: Paths) -> str:
     import rpm
 
     from ..host.kernel import running
-    from ..runtime import fingerprint
+    from ..host.reconcile import unchanged
 
-    parts = [fingerprint.take(paths, running.running(paths), rpm.expandMacro("%_dbpath"))]
+    parts = [unchanged.take(paths, running.running(paths), rpm.expandMacro("%_dbpath"))]
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         stamp = revision(repo)
         if not stamp:

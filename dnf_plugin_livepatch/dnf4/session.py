@@ -108,7 +108,7 @@ class Session:
     def revert(self) -> None:
         """Have reconcile take out of force what was withdrawn, without waiting for it."""
         from ..host.files import mailbox, notices
-        from ..runtime import timers
+        from ..host.reconcile import timers
 
         self.look_at_kernel()
         known = dict(notices.read(self.paths).withdrawn)
@@ -321,7 +321,8 @@ class Session:
         from ..host.files import advisories as cache  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
         from ..host.packages import evr, installed, inventory, vendor_cves  # noqa: F401
-        from ..runtime import status, timers  # noqa: F401
+        from ..host.reconcile import timers  # noqa: F401
+        from ..runtime import status  # noqa: F401
 
     def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""

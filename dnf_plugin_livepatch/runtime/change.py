@@ -77,11 +77,11 @@ def _acted_on(context: Context, done: str, force: bool = False) -> int:
     """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
     from ..host.kernel import running
     from ..host.packages import inventory
-    from . import reconcile as work
+    from ..host.reconcile import run
 
     try:
-        result = work.reconcile(context.paths, context.settings, force, _progress())
-    except work.Refused as refused:
+        result = run.reconcile(context.paths, context.settings, force, _progress())
+    except run.Refused as refused:
         if done and not context.options.json:
             context.lines([done])
         return _refused(context, refused.problem)
@@ -129,12 +129,12 @@ def _full(name: str) -> str:
 def unload(context: Context) -> int:
     """Take a live patch out of the kernel and keep it out."""
     from ..host.kernel import livepatches
-    from . import reconcile as work
+    from ..host.reconcile import run
 
     name = _named(context, context.options.module)[1] or context.options.module
     try:
-        result = work.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
-    except work.Refused as refused:
+        result = run.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
+    except run.Refused as refused:
         return _refused(context, refused.problem)
     gone = livepatches.one(context.paths, name) is None
     return _told(context, result, 0 if gone else 1)

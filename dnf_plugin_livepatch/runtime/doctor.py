@@ -11,10 +11,10 @@ from ..base.paths import Paths
 from ..host.files import atomic, guard_file
 from ..host.kernel import running, switches
 from ..host.packages import installed, inventory
+from ..host.reconcile import preflight
+from ..host.reconcile.desired import choose
 from ..messages.catalogue import problem
 from ..vendors import profiles
-from . import preflight
-from .desired import choose
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:

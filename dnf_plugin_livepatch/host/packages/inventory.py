@@ -15,8 +15,8 @@ from ... import __version__
 from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ...base.paths import Paths
 from ...formats import manifest
-from ...runtime import fingerprint
 from ..files import atomic
+from ..reconcile import unchanged
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
@@ -80,8 +80,8 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
         kernel.release,
         kernel.build_id,
         kernel.boot_id,
-        fingerprint.database_state(database),
-        *(fingerprint.folder_state(folder) for folder in folders),
+        unchanged.database_state(database),
+        *(unchanged.folder_state(folder) for folder in folders),
     ]
 
 

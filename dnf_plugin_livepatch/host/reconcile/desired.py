@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from ..base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
-from ..host.files.guard_file import Guard, Kept, Owned
-from ..host.packages.installed import Installed
-from ..messages.catalogue import problem
+from ...base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
+from ...messages.catalogue import problem
+from ..files.guard_file import Guard, Kept, Owned
+from ..packages.installed import Installed
 
 
 class Wanted(NamedTuple):

@@ -13,20 +13,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from ..base.config import Config
-from ..base.config import read as read_config
-from ..base.model import InstalledPatch, Kernel, ReconcileResult
-from ..base.paths import Paths
-from ..host.files import atomic, mailbox
-from ..host.files.mailbox import Progress
-from ..host.kernel import running
-from ..messages.catalogue import not_in_force, problem
-from . import fingerprint
+from ...base.config import Config
+from ...base.config import read as read_config
+from ...base.model import InstalledPatch, Kernel, ReconcileResult
+from ...base.paths import Paths
+from ...messages.catalogue import not_in_force, problem
+from ..files import atomic, mailbox
+from ..files.mailbox import Progress
+from ..kernel import running
+from . import unchanged
 
 if TYPE_CHECKING:
-    from ..host.clients.patches import Outside
-    from ..vendors.profile_file import Profile
-    from .converge import Run
+    from ...vendors.profile_file import Profile
+    from ..clients.patches import Outside
+    from .turn import Run
 
 MAX_TURNS = 4
 MAX_ROUNDS = 10
@@ -69,7 +69,7 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | 
     last = mailbox.read_result(paths)
     if last is None or not last.ok or last.skipped or last.boot_id != kernel.boot_id:
         return None
-    if not fingerprint.unchanged(paths, kernel):
+    if not unchanged.unchanged(paths, kernel):
         return None
     return last._replace(stamp=stamp, finished=atomic.now(), actions=())
 
@@ -77,13 +77,13 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | 
 def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
-    from ..host.files import guard_file
-    from ..host.kernel import switches
-    from ..host.packages import installed, rpm_lock
-    from ..vendors import profiles
-    from . import adopt, converge, desired
+    from ...vendors import profiles
+    from ..files import guard_file
+    from ..kernel import switches
+    from ..packages import installed, rpm_lock
+    from . import adopt, desired, turn
 
-    run = converge.Run(paths, config, kernel, force, progress)
+    run = turn.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
     for fault in faults:
         run.add(problem("profile-fault", fault=fault))
@@ -95,14 +95,14 @@ def _work(
         for nevra, why in guard_file.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
-        if not rpm_lock.wait_idle(database, converge.LOCK_SECONDS):
-            _aftercare(paths, converge.RETRY_SECONDS[0], kernel)
-            fingerprint.save(paths, kernel, None, database)
-            busy = problem("rpm-under-way", seconds=f"{converge.LOCK_SECONDS:.0f}")
-            here = converge.in_force_now(run, None, {})
+        if not rpm_lock.wait_idle(database, turn.LOCK_SECONDS):
+            _aftercare(paths, turn.RETRY_SECONDS[0], kernel)
+            unchanged.save(paths, kernel, None, database)
+            busy = problem("rpm-under-way", seconds=f"{turn.LOCK_SECONDS:.0f}")
+            here = turn.in_force_now(run, None, {})
             return _result(stamp, kernel, ok=False, in_force=here, problems=(busy,))
         for _ in range(MAX_TURNS):
-            before = fingerprint.take(paths, kernel, database)
+            before = unchanged.take(paths, kernel, database)
             found = installed.read(paths, rules, kernel.release, kernel.build_id)
             for fault in found.faults:
                 run.add(problem("manifest-unusable", fault=fault))
@@ -110,10 +110,10 @@ def _work(
             if off:
                 run.config = config._replace(mode="install-only")
             adopt.adopt(run, found.patches)
-            choice, build_ids, again = converge.turn(run, found)
+            choice, build_ids, again = turn.turn(run, found)
             if not again:
                 break
-        in_force = converge.in_force_now(run, choice.wanted, build_ids)
+        in_force = turn.in_force_now(run, choice.wanted, build_ids)
         outside = _outside(run, rules, found.patches)
     except atomic.Broken as error:
         return _result(stamp, kernel, ok=False, problems=(problem("guard-broken", why=error),))
@@ -127,9 +127,9 @@ def _work(
     for item in outside.problems:
         run.add(item)
     for done in outside.actions:
-        from . import exposed
+        from . import load_facts
 
-        closes = exposed.by_client(paths, kernel, rules, outside.in_force, done)
+        closes = load_facts.by_client(paths, kernel, rules, outside.in_force, done)
         run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds, **closes)
     desired_nevra = wanted.nevra if wanted is not None else next(iter(outside.desired), "")
     result = _result(
@@ -147,15 +147,15 @@ def _work(
     rest = result.ok and not result.actions and run.config.mode == "load"
     # What a vendor's client has in the kernel only that client can tell, so it is asked in every run.
     rest = rest and not outside.in_force and all(patch.loader == "kernel" for patch in found.patches)
-    fingerprint.save(paths, kernel, before if rest else None, database)
+    unchanged.save(paths, kernel, before if rest else None, database)
     return result
 
 
 def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> Outside:
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
-    from ..host.clients import patches as external
-    from ..host.files import guard_file, notices
-    from . import converge
+    from ..clients import patches as external
+    from ..files import guard_file, notices
+    from . import turn
 
     if run.config.mode != "load":
         return external.Outside()
@@ -166,7 +166,7 @@ def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatc
         out |= {nevra for nevra, _ in notices.read(run.paths).withdrawn}
     boot_id = run.kernel.boot_id
     ours = {label: item.nevra for label, item in now.clients.items() if boot_id and item.boot_id == boot_id}
-    gone = partial(converge.really_gone, run)
+    gone = partial(turn.really_gone, run)
     done = external.converge(rules, patches, run.kernel, run.config.transition_timeout, out, ours, gone)
     if dict(done.ours) != ours:
 
@@ -179,7 +179,7 @@ def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatc
 
 def _aftercare(paths: Paths, retry_in: int, kernel: Kernel) -> None:
     """Have systemd run the settle watch while something settles, and the next try of what stalled."""
-    from ..host.files import guard_file
+    from ..files import guard_file
     from . import timers
 
     settling = [
@@ -232,7 +232,7 @@ def unload(
     It stays out until ``guard.unblock``, or with ``this_boot`` until the next boot. Raises Refused for a
     module that others loaded.
     """
-    from ..host.files import guard_file
+    from ..files import guard_file
 
     boot_id = running.boot_id(paths)
     try:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..host.files import atomic, guard_file
-from ..host.kernel import livepatches, probes, running
-from ..host.kernel import oops as evidence
-from ..messages.catalogue import problem
-from . import health, kept
+from ...messages.catalogue import problem
+from ..files import atomic, guard_file
+from ..kernel import livepatches, probes, running
+from ..kernel import oops as evidence
+from . import copies, health
 
 if TYPE_CHECKING:
-    from .converge import Run
     from .desired import Wanted
+    from .turn import Run
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
@@ -118,8 +118,8 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
             run.add(found)
     try:
-        why = kept.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
-        kept.tidy(run.paths, run.kernel.release)
+        why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
+        copies.tidy(run.paths, run.kernel.release)
     except (OSError, atomic.Broken) as error:
         why = str(error)
     if why:

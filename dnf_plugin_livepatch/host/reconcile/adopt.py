@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..base.model import InstalledPatch
-from ..host.files import atomic, guard_file
-from ..host.kernel import livepatches
-from ..messages.catalogue import problem
+from ...base.model import InstalledPatch
+from ...messages.catalogue import problem
+from ..files import atomic, guard_file
+from ..kernel import livepatches
 from . import preflight
 
 if TYPE_CHECKING:
-    from .converge import Run
+    from .turn import Run
 
 
 def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:

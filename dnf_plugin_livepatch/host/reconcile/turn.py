@@ -10,15 +10,15 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ..base.config import Config
-from ..base.model import Action, InForce, InstalledModule, Kernel, Problem
-from ..base.paths import Paths
-from ..host.files import atomic, guard_file, journal, notices
-from ..host.files.mailbox import Progress
-from ..host.kernel import livepatches, running
-from ..host.packages import installed, rpm_lock
-from ..messages.catalogue import problem
-from . import kept, loader, preflight, records
+from ...base.config import Config
+from ...base.model import Action, InForce, InstalledModule, Kernel, Problem
+from ...base.paths import Paths
+from ...messages.catalogue import problem
+from ..files import atomic, guard_file, journal, notices
+from ..files.mailbox import Progress
+from ..kernel import livepatches, running
+from ..packages import installed, rpm_lock
+from . import bookkeeping, copies, loader, preflight
 from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
 
 LOCK_SECONDS = 30.0
@@ -78,7 +78,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
     # Where nothing is to be changed by itself, what the publisher took back changes nothing either.
     revert = run.config.on_withdrawn == "revert" and run.config.mode == "load"
     gone = dict(notices.read(run.paths).withdrawn) if revert else {}
-    modules_of = partial(kept.modules_of, run.paths)
+    modules_of = partial(copies.modules_of, run.paths)
     choice = choose(read, state_of, run.kernel.release, boot_id, modules_of, gone)
     for found in choice.problems:
         run.add(found)
@@ -102,7 +102,7 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
         _take_out(run, choice, todo, build_ids)
     unneeded = choice.known and choice.wanted is None and not read.patches
     if unneeded and state_of.kept and _database_fault(run) is None:
-        kept.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
+        copies.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
     return choice, build_ids, again
 
 
@@ -156,7 +156,7 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: dict[str, str]) -> b
     if todo.taken:
         return False
     if not (todo.load or todo.pending):
-        return records.unfinished(run, wanted) and records.after_load(run, wanted)
+        return bookkeeping.unfinished(run, wanted) and bookkeeping.after_load(run, wanted)
     if todo.foreign and any(replaces(module) for module in todo.load):
         run.add(problem("foreign-patch", module=", ".join(todo.foreign), nevra=wanted.nevra))
         return False
@@ -189,8 +189,8 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: dict[str, str]) -> b
             return False
     for module in todo.load:
         if not _load(run, wanted, module, build_ids, bool(before)):
-            return records.broken_off(run, wanted)
-    return records.after_load(run, wanted)
+            return bookkeeping.broken_off(run, wanted)
+    return bookkeeping.after_load(run, wanted)
 
 
 def _load(
@@ -270,14 +270,14 @@ def _settled(
     run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome, replacing: bool
 ) -> bool:
     """Record how a load ended; whether the module is in force."""
-    from . import exposed
+    from . import load_facts
 
     if result.problem is not None and result.problem.id == "module-name-taken":
         return _overtaken(run, wanted, module, result.problem)
     run.add(result.problem)
     verb = "replace" if replacing and replaces(module) else "load"
     told = module.manifest
-    facts = exposed.facts(run.paths, run.kernel, (InForce(module.name, wanted.nevra, wanted.cves),))
+    facts = load_facts.facts(run.paths, run.kernel, (InForce(module.name, wanted.nevra, wanted.cves),))
     facts["source"] = "kept" if wanted.kept else "package"
     if told is not None:
         facts.update(advisory=told.advisory, issued=told.issued)
@@ -304,7 +304,7 @@ def _settled(
         run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
         tries = record.tries + 1
-        records.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
+        bookkeeping.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
         run.retry_in = pause
         return False
     run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
@@ -312,11 +312,11 @@ def _settled(
     if crashed or livepatches.one(run.paths, module.name) is not None:
         # It is in the kernel and not what it should be, or it took its loader down: never again.
         why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
-        records.block(run, wanted.nevra, why)
+        bookkeeping.block(run, wanted.nevra, why)
         if not crashed:
             loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)
     else:
-        records.change(run, wanted.nevra, module.name, state="idle")
+        bookkeeping.change(run, wanted.nevra, module.name, state="idle")
     return False
 
 
@@ -335,7 +335,7 @@ def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem
         guard_file.change(run.paths, disown)
     except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
-    records.change(run, wanted.nevra, "", state="idle")
+    bookkeeping.change(run, wanted.nevra, "", state="idle")
     expected = build_ids[0] if build_ids else ""
     fault = loader.await_others(run.paths, module.name, expected, run.config.transition_timeout)
     if fault:
@@ -383,7 +383,7 @@ def _take_out(run: Run, choice: Choice, todo: Plan, build_ids: dict[str, str]) -
         if result.outcome == "stalled":
             run.retry_in = run.retry_in or RETRY_SECONDS[0]
     if todo.unload and not livepatches.read(run.paths):
-        records.retire(run, "")
+        bookkeeping.retire(run, "")
     _clear_leftovers(run)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 
-from ..base.model import InstalledModule
-from ..base.paths import Paths
-from ..formats import manifest
-from ..host.files import atomic, guard_file
-from ..host.kernel.module_file import MAX_FILE
+from ...base.model import InstalledModule
+from ...base.paths import Paths
+from ...formats import manifest
+from ..files import atomic, guard_file
+from ..kernel.module_file import MAX_FILE
 
 GENERATIONS = 2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import shlex
 
-from ..base.config import Config
-from ..host import program
+from ...base.config import Config
+from .. import program
 
 
 def failing(config: Config) -> str:

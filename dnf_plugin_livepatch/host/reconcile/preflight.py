@@ -11,13 +11,13 @@ import os
 import stat
 from collections.abc import Sequence
 
-from ..base.model import InstalledModule, Kernel, Manifest, Problem
-from ..base.paths import Paths
-from ..host.files.atomic import read_text
-from ..host.kernel import livepatches, probes, running, signature
-from ..host.kernel.module_file import ModInfo, ModuleError
-from ..host.kernel.module_file import read as read_module
-from ..messages.catalogue import problem
+from ...base.model import InstalledModule, Kernel, Manifest, Problem
+from ...base.paths import Paths
+from ...messages.catalogue import problem
+from ..files.atomic import read_text
+from ..kernel import livepatches, probes, running, signature
+from ..kernel.module_file import ModInfo, ModuleError
+from ..kernel.module_file import read as read_module
 from .loader import named, tasks_in_the_way
 
 _RIVALS = ("kcare", "kpatch", "ksplice")

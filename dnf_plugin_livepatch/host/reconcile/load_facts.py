@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..base.model import Action, InForce, Kernel
-from ..base.paths import Paths
-from ..host.clients import client
-from ..host.files import advisories, mailbox
-from ..vendors.profile_file import Profile
+from ...base.model import Action, InForce, Kernel
+from ...base.paths import Paths
+from ...vendors.profile_file import Profile
+from ..clients import client
+from ..files import advisories, mailbox
 
 
 def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) -> set[str]:

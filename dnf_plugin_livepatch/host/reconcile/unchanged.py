@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from .. import __version__
-from ..base.model import Kernel
-from ..base.paths import Paths
-from ..host.files import atomic
-from ..host.packages import rpm_lock
+from ... import __version__
+from ...base.model import Kernel
+from ...base.paths import Paths
+from ..files import atomic
+from ..packages import rpm_lock
 
 _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
 

@@ -10,8 +10,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from ..base.paths import Paths
-from ..host.files import atomic
+from ...base.paths import Paths
+from ..files import atomic
 
 SETTLE = "livepatch-settle.timer"
 RETRY = "livepatch-retry"

@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from ..base.model import Problem
-from ..base.paths import Paths
-from ..host.files import atomic
-from ..host.kernel import livepatches, module_file, signature
-from ..messages.catalogue import problem
+from ...base.model import Problem
+from ...base.paths import Paths
+from ...messages.catalogue import problem
+from ..files import atomic
+from ..kernel import livepatches, module_file, signature
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0

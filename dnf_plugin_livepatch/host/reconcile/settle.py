@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import sys
 
-from ..base.config import Config
-from ..base.config import read as read_config
-from ..base.paths import Paths
-from ..host.files import atomic, guard_file, journal
-from ..host.kernel import livepatches, oops, running
+from ...base.config import Config
+from ...base.config import read as read_config
+from ...base.paths import Paths
+from ..files import atomic, guard_file, journal
+from ..kernel import livepatches, oops, running
 from . import health, timers
 
 
@@ -96,11 +96,11 @@ def main(paths: Paths) -> int:
     try:
         _, blocked, waiting = check(paths, config)
         if blocked or _left(paths):
-            from . import reconcile
+            from . import run
 
             try:
-                code = 0 if reconcile.reconcile(paths, config).ok else 5
-            except reconcile.Refused as refused:
+                code = 0 if run.reconcile(paths, config).ok else 5
+            except run.Refused as refused:
                 print(f"livepatch: {refused.problem.text}", file=sys.stderr)
                 return 1
         # What reconcile put in the place of a blocked one settles now.
