@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .. import brakes, holding
 from ..base.names import kernel_packages
 from ..host.files import journal, notices
+from ..host.report import status
 from ..messages import catalogue
-from ..runtime import status
 from . import goal
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from .report import LOG, Voice, Waiting, closing
 from .survey import Survey
 
 if TYPE_CHECKING:
-    from ..runtime import status
+    from ..host.report import status
 
 _CVE = "livepatch-cve("
 _T = TypeVar("_T")
@@ -175,7 +175,7 @@ class Session:
 
     def look_at_kernel(self) -> status.Look:
         """Read what is in force now."""
-        from ..runtime import status
+        from ..host.report import status
 
         seen = status.look(
             self.paths, self.kernel, self.inputs.cover, None, self.config.on_withdrawn == "revert"
@@ -322,7 +322,7 @@ class Session:
         from ..host.kernel import livepatches  # noqa: F401
         from ..host.packages import evr, installed, inventory, vendor_cves  # noqa: F401
         from ..host.reconcile import timers  # noqa: F401
-        from ..runtime import status  # noqa: F401
+        from ..host.report import status  # noqa: F401
 
     def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""
@@ -372,7 +372,7 @@ class Session:
         return good
 
     def _now(self, result: ReconcileResult) -> tuple[InForce, ...]:
-        from ..runtime import status
+        from ..host.report import status
 
         seen = status.look(self.paths, self.kernel, self.inputs.cover, result)
         self.unfixable = status.unfixable(seen.stock.patches)

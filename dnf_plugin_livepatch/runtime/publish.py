@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..host.files import atomic
+from ..host.report import exports, text
 from ..messages import catalogue
-from . import exports, views
 from .tell import look
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def metrics(context: Context) -> int:
     """Metrics for node_exporter's textfile collector."""
     report, advice = look(context)
     if context.options.json:
-        context.json(views.body(report, advice))
+        context.json(text.body(report, advice))
     else:
         context.put(exports.metrics(report, advice))
     return 0
@@ -64,7 +64,7 @@ def _distribution(context: Context) -> str:
 def facts(context: Context) -> int:
     """What Ansible reads from an executable in /etc/ansible/facts.d: one JSON object."""
     report, advice = look(context)
-    context.json(views.body(report, advice))
+    context.json(text.body(report, advice))
     return 0
 
 

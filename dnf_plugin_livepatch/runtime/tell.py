@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..exposure.compute import CLOSED_LIVE
 from ..host.packages.evr import compare
-from . import reboot, status, views
+from ..host.report import reboot, status
+from ..host.report import text as views
 
 if TYPE_CHECKING:
     from .cli import Context
@@ -58,7 +59,7 @@ def cves(context: Context) -> int:
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
     elif context.options.plain:
-        from . import exports
+        from ..host.report import exports
 
         if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
@@ -95,7 +96,7 @@ def history(context: Context) -> int:
     """Show the journal, oldest first."""
     from ..host.files import advisories, journal
     from ..host.kernel import running
-    from . import history as table
+    from ..host.report import history as table
 
     entries = journal.read(context.paths)
     inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
@@ -115,8 +116,8 @@ def doctor(context: Context) -> int:
         from . import profiles_cli
 
         return profiles_cli.doctor(context)
+    from ..host.report.doctor import examine
     from .change import problem_lines
-    from .doctor import examine
 
     found = examine(context.paths, context.faults)
     if context.options.json:

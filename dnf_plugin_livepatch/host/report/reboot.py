@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..base.model import CveState
-from ..base.paths import Paths
-from ..exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
-from ..host.files import atomic
+from ...base.model import CveState
+from ...base.paths import Paths
+from ...exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
+from ..files import atomic
 from .status import OTHER_BUILD, Report
 
 #: What only a new boot resolves; it does not come again after one.

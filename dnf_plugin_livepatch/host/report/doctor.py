@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..base import config
-from ..base.model import Problem
-from ..base.paths import Paths
-from ..host.files import atomic, guard_file
-from ..host.kernel import running, switches
-from ..host.packages import installed, inventory
-from ..host.reconcile import preflight
-from ..host.reconcile.desired import choose
-from ..messages.catalogue import problem
-from ..vendors import profiles
+from ...base import config
+from ...base.model import Problem
+from ...base.paths import Paths
+from ...messages.catalogue import problem
+from ...vendors import profiles
+from ..files import atomic, guard_file
+from ..kernel import running, switches
+from ..packages import installed, inventory
+from ..reconcile import preflight
+from ..reconcile.desired import choose
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:

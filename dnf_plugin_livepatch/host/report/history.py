@@ -7,7 +7,7 @@ import calendar
 import time
 from collections.abc import Mapping, Sequence
 
-from ..host.files.journal import Entry
+from ..files.journal import Entry
 
 #: Why a module was taken out, as reconcile notes it, in words.
 _CAUSES = {

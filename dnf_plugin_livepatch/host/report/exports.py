@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..base.model import CveState
-from ..exposure import compute
-from ..exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
-from . import views
+from ...base.model import CveState
+from ...exposure import compute
+from ...exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from . import text as views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..base.model import CveState, LoadedPatch
-from ..exposure import compute
+from ...base.model import CveState, LoadedPatch
+from ...exposure import compute
 from . import status
 from .reboot import Advice, stuck
 from .status import TRANSITION, Report

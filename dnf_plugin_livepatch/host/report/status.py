@@ -13,8 +13,8 @@ from typing import (
     NamedTuple,
 )
 
-from ..base.config import Config
-from ..base.model import (
+from ...base.config import Config
+from ...base.model import (
     CveState,
     Exposure,
     InForce,
@@ -26,14 +26,14 @@ from ..base.model import (
     ReconcileResult,
     Unfixable,
 )
-from ..base.paths import Paths
-from ..exposure import compute, support
-from ..exposure.compute import Inputs
-from ..messages import catalogue
+from ...base.paths import Paths
+from ...exposure import compute, support
+from ...exposure.compute import Inputs
+from ...messages import catalogue
 
 if TYPE_CHECKING:
-    from ..host.files import notices
-    from ..host.packages import inventory
+    from ..files import notices
+    from ..packages import inventory
 
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
@@ -283,7 +283,7 @@ def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
 
 
 def _result(paths: Paths, kernel: Kernel) -> ReconcileResult | None:
-    from ..host.files import mailbox
+    from ..files import mailbox
 
     result = mailbox.read_result(paths)
     if result is None or (kernel.boot_id and result.boot_id != kernel.boot_id):
@@ -294,7 +294,7 @@ def _result(paths: Paths, kernel: Kernel) -> ReconcileResult | None:
 def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     import time
 
-    from ..host.files import advisories
+    from ..files import advisories
 
     inputs, why = advisories.load(paths, release)
     if inputs is None:
@@ -304,8 +304,8 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
 
 
 def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:
-    from ..host.files import atomic as state
-    from ..host.files import guard_file
+    from ..files import atomic as state
+    from ..files import guard_file
 
     try:
         now = guard_file.read(paths)
@@ -364,9 +364,9 @@ def look(
 
     ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
     """
-    from ..host.files import notices
-    from ..host.kernel import livepatches
-    from ..host.packages import inventory
+    from ..files import notices
+    from ..kernel import livepatches
+    from ..packages import inventory
 
     loaded = livepatches.read(paths)
     stock = inventory.read(paths, kernel)
@@ -396,8 +396,8 @@ def _outside(
     cover: Mapping[str, tuple[str, ...]],
 ) -> tuple[PatchRow, ...]:
     """The patches that vendors' own clients load, by what those say now."""
-    from ..host.clients import patches as external
-    from ..vendors import profiles
+    from ...vendors import profiles
+    from ..clients import patches as external
 
     found = []
     for row in external.rows(profiles.load(paths.profile_dirs)[0], patches, kernel, cover):
@@ -440,9 +440,9 @@ def _noticed(seen: Look, release: str) -> list[Problem]:
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
-    from ..host.files import atomic as state
-    from ..host.kernel import running as kernels
-    from ..host.kernel import switches
+    from ..files import atomic as state
+    from ..kernel import running as kernels
+    from ..kernel import switches
 
     now = state.now()
     kernel = kernels.running(paths)
