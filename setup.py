@@ -28,7 +28,7 @@ setup(
     package_data={"": ["*.j2", "*.json", "*.css", "*.js", "*.toml", "templates/*"]},
     entry_points={
         "console_scripts": [
-            "livepatch = dnf_plugin_livepatch.runtime.cli:main",
+            "livepatch = dnf_plugin_livepatch.host.cli.main:main",
             "livepatch-rpm = dnf_plugin_livepatch.rpmtool.cli:main",
             "livepatch-repo = dnf_plugin_livepatch.repotool.cli:main",
         ]

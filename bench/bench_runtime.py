@@ -41,7 +41,7 @@ def run(count: int) -> list[dict[str, Any]]:
         _host(root)
         env = {**os.environ, "LIVEPATCH_ROOT": root, "PYTHONPATH": SOURCE}
         empty = pairs.command([PYTHON, "-c", "pass"], env=env)
-        program = "import sys; from dnf_plugin_livepatch.runtime.cli import main; sys.exit(main())"
+        program = "import sys; from dnf_plugin_livepatch.host.cli.main import main; sys.exit(main())"
         main = [PYTHON, "-c", program]
         pairs.command([*main, "reconcile"], env=env)()  # as after any transaction, so status has it easy
         rows = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``dnf livepatch``: the verbs of ``livepatch``, and those that need repositories.
 
-``update`` and ``list --available`` are done here; every other verb is handed to ``runtime/cli.py`` as it
+``update`` and ``list --available`` are done here; every other verb is handed to ``host/cli/main.py`` as it
 is. DNF parses options in two passes and knows no subcommands, so the rest of the line is passed on.
 """
 
@@ -83,7 +83,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             self._host()
 
     def _host(self) -> None:
-        from ..runtime import cli
+        from ..host.cli import main as cli
 
         argv = [self.opts.verb, *self.opts.arguments] + (["--json"] if self.opts.json else [])
         try:

@@ -90,7 +90,7 @@ def test_verbs_of_the_host_answer_without_repositories(host, verb):
     host.repos(base="gone-away")
     answer = host.dnf("livepatch", verb, "--json")
     assert json.loads(answer.out)["schema"] == 1
-    direct = host.sh(f"python3 -m dnf_plugin_livepatch.runtime.cli {verb} --json; exit $?")
+    direct = host.sh(f"python3 -m dnf_plugin_livepatch.host.cli.main {verb} --json; exit $?")
     assert answer.code in (0, 100, 101, 102) and direct.err == answer.err == ""
 
 

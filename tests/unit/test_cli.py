@@ -370,7 +370,7 @@ def test_a_fresh_inventory_spares_rpm_and_dnf(tmp_path: Path, host: Telling) -> 
     host.know((1000, "Important"))
     inventory.refresh(host.paths, kernels.running(host.paths))
     code = (
-        "import sys; from dnf_plugin_livepatch.runtime.cli import main; main(['status']);"
+        "import sys; from dnf_plugin_livepatch.host.cli.main import main; main(['status']);"
         "print([name for name in 'rpm dnf hawkey dataclasses subprocess'.split() if name in sys.modules])"
     )
     done = subprocess.run(

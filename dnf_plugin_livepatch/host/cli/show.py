@@ -7,13 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..exposure.compute import CLOSED_LIVE
-from ..host.packages.evr import compare
-from ..host.report import reboot, status
-from ..host.report import text as views
+from ...exposure.compute import CLOSED_LIVE
+from ..packages.evr import compare
+from ..report import reboot, status
+from ..report import text as views
 
 if TYPE_CHECKING:
-    from .cli import Context
+    from .main import Context
 
 NOT_IN_FORCE = 5
 
@@ -40,7 +40,7 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        from ..host.kernel.probes import redirected
+        from ..kernel.probes import redirected
 
         rows = views.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
     if context.options.json:
@@ -59,7 +59,7 @@ def cves(context: Context) -> int:
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
     elif context.options.plain:
-        from ..host.report import exports
+        from ..report import exports
 
         if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
@@ -94,9 +94,9 @@ def reboot_check(context: Context) -> int:
 
 def history(context: Context) -> int:
     """Show the journal, oldest first."""
-    from ..host.files import advisories, journal
-    from ..host.kernel import running
-    from ..host.report import history as table
+    from ..files import advisories, journal
+    from ..kernel import running
+    from ..report import history as table
 
     entries = journal.read(context.paths)
     inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
@@ -113,11 +113,11 @@ def history(context: Context) -> int:
 def doctor(context: Context) -> int:
     """Look for what would keep a live patch from being loaded; 1 when an error is found."""
     if context.options.profiles:
-        from . import profiles_cli
+        from . import profiles as profiles_cli
 
         return profiles_cli.doctor(context)
-    from ..host.report.doctor import examine
-    from .change import problem_lines
+    from ..report.doctor import examine
+    from .act import problem_lines
 
     found = examine(context.paths, context.faults)
     if context.options.json:
@@ -129,8 +129,8 @@ def doctor(context: Context) -> int:
 
 def _said_by_client(context: Context, report: status.Report) -> str:
     """The release that a vendor's own client, such as Ksplice's, says it has reached; "" for none."""
-    from ..host.clients import client
-    from ..vendors import profiles
+    from ...vendors import profiles
+    from ..clients import client
 
     names = {row.profile for row in report.patches if row.in_force}
     for profile in profiles.load(context.paths.profile_dirs)[0] if names else ():
@@ -143,7 +143,7 @@ def _said_by_client(context: Context, report: status.Report) -> str:
 
 def _said_by_uname(option: str) -> str:
     """What the host's own uname(1) says for ``option``: distributions differ in processor and platform."""
-    from ..host import program
+    from .. import program
 
     try:
         code, text = program.run(("uname", option), 5)
@@ -154,7 +154,7 @@ def _said_by_uname(option: str) -> str:
 
 def uname(context: Context) -> int:
     """Like uname(1), but the release is the one whose security level the running kernel has reached."""
-    from ..exposure.compute import effective
+    from ...exposure.compute import effective
 
     report, _ = look(context)
     names = os.uname()

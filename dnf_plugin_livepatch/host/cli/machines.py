@@ -7,14 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..host.files import atomic
-from ..host.report import exports, text
-from ..messages import catalogue
-from .tell import look
+from ... import __version__
+from ...messages import catalogue
+from ..files import atomic
+from ..report import exports, text
+from .show import look
 
 if TYPE_CHECKING:
-    from .cli import Context
+    from .main import Context
 
 
 def metrics(context: Context) -> int:

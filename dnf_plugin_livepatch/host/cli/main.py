@@ -15,9 +15,9 @@ import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from .. import __version__
-from ..base import config
-from ..base.paths import Paths
+from ... import __version__
+from ...base import config
+from ...base.paths import Paths
 
 if TYPE_CHECKING:
     import argparse
@@ -141,7 +141,7 @@ class Context:
     def put(self, text: str) -> None:
         """Print ``text``, or write it to --output as a whole: readers never see half a file."""
         if self._output:
-            from ..host.files import atomic
+            from ..files import atomic
 
             atomic.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
         else:
@@ -175,9 +175,9 @@ def _options(name: str, parser: argparse.ArgumentParser) -> None:
             own = ("-" + letter, "--" + word)
             parser.add_argument(*own, dest=letter, action="store_true", help="as uname's")
     elif name == "profiles":
-        from . import profiles_cli
+        from . import profiles
 
-        profiles_cli.configure(parser)
+        profiles.configure(parser)
     elif name in ("cves", "metrics", "vex", "motd"):
         parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..base.model import Problem, ReconcileResult
-from ..host.files.mailbox import Progress
-from ..messages.catalogue import problem
+from ...base.model import Problem, ReconcileResult
+from ...messages.catalogue import problem
+from ..files.mailbox import Progress
 
 if TYPE_CHECKING:
-    from .cli import Context
+    from .main import Context
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
@@ -49,7 +49,7 @@ def _progress() -> Progress | None:
 
 
 def _told(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
-    from ..host.files import mailbox
+    from ..files import mailbox
 
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
@@ -75,9 +75,9 @@ def reconcile(context: Context) -> int:
 
 def _acted_on(context: Context, done: str, force: bool = False) -> int:
     """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
-    from ..host.kernel import running
-    from ..host.packages import inventory
-    from ..host.reconcile import run
+    from ..kernel import running
+    from ..packages import inventory
+    from ..reconcile import run
 
     try:
         result = run.reconcile(context.paths, context.settings, force, _progress())
@@ -94,9 +94,9 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
     ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
     """
-    from ..host.files import atomic, guard_file
-    from ..host.kernel import running
-    from ..host.packages import inventory
+    from ..files import atomic, guard_file
+    from ..kernel import running
+    from ..packages import inventory
 
     known: list[tuple[str, str]] = []
     try:
@@ -117,7 +117,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
 def _full(name: str) -> str:
     """``name`` as DNF writes a NEVRA, "" for less than that, which would match no package."""
-    from ..base.names import ARCHES, parse_nevra
+    from ...base.names import ARCHES, parse_nevra
 
     try:
         nevra = parse_nevra(name)
@@ -128,8 +128,8 @@ def _full(name: str) -> str:
 
 def unload(context: Context) -> int:
     """Take a live patch out of the kernel and keep it out."""
-    from ..host.kernel import livepatches
-    from ..host.reconcile import run
+    from ..kernel import livepatches
+    from ..reconcile import run
 
     name = _named(context, context.options.module)[1] or context.options.module
     try:
@@ -142,7 +142,7 @@ def unload(context: Context) -> int:
 
 def block(context: Context) -> int:
     """Never load a package again until it is unblocked, and take out what is loaded of it."""
-    from ..host.files import atomic, guard_file, journal
+    from ..files import atomic, guard_file, journal
 
     reason = context.options.reason or "blocked by the administrator"
     asked = context.options.package
@@ -161,7 +161,7 @@ def block(context: Context) -> int:
 
 def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and do it."""
-    from ..host.files import atomic, guard_file, journal
+    from ..files import atomic, guard_file, journal
 
     asked = context.options.package
     name = _named(context, asked, out=True)[0] or _full(asked) or asked
