@@ -12,16 +12,16 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import brakes
 from ..base.model import Problem
 from ..base.names import kernel_release
 from ..base.paths import Paths
 from ..formats import repository_record
 from ..messages import catalogue
+from ..planning import withheld
 from . import goal
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..planning.planner import Session
 
 #: What the records say: kernel release -> one note of each repository that speaks of it.
 Notes = Mapping[str, Sequence[repository_record.KernelNote]]
@@ -44,7 +44,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     session.voice.tell(problems)
     settings = session.config
     machine_id = atomic.read_text(session.paths.at("/etc/machine-id"), 64)
-    host = brakes.Host(machine_id, brakes.moment(time.time()), settings.min_age, settings.cutoff)
+    host = withheld.Host(machine_id, withheld.moment(time.time()), settings.min_age, settings.cutoff)
     found = judge(
         session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs, exact
     )
@@ -114,14 +114,14 @@ def judge(
     base: Any,
     notes: Notes,
     wanted: Sequence[str],
-    host: brakes.Host,
+    host: withheld.Host,
     known: Sequence[Any],
     build_id: str,
     specs: Sequence[str] = (),
     exact: bool = False,
-) -> dict[str, brakes.Brake]:
+) -> dict[str, withheld.Brake]:
     """NEVRA -> brake of each offered live patch of the kernels ``wanted`` that is kept out."""
-    found: dict[str, brakes.Brake] = {}
+    found: dict[str, withheld.Brake] = {}
     for release in wanted:
         if not (host.min_age or host.cutoff or _interesting(notes, release)):
             continue
@@ -131,9 +131,9 @@ def judge(
             nevra = str(goal.nevra_of(package))
             note = patch_note(notes, release, nevra)
             issued = _issued(package, note) if host.min_age or host.cutoff else ""
-            brake = brakes.judge(nevra, note, issued, host)
-            named = brakes.versioned(specs, goal.nevra_of(package))
-            if brake is not None and (not named or (brake.cause == brakes.WITHDRAWN and not exact)):
+            brake = withheld.judge(nevra, note, issued, host)
+            named = withheld.versioned(specs, goal.nevra_of(package))
+            if brake is not None and (not named or (brake.cause == withheld.WITHDRAWN and not exact)):
                 found[nevra] = brake
     return found
 
@@ -150,9 +150,9 @@ def _issued(package: Any, note: repository_record.PatchNote) -> str:
     """When the patch was issued: by its record, by the first advisory that lists it, by its build time."""
     import hawkey
 
-    from .advisories import _date
+    from ..planning.inputs import _date
 
     if note.issued:
         return note.issued
     dates = [_date(advisory) for advisory in package.get_advisories(hawkey.EQ)]
-    return min(filter(None, dates), default="") or brakes.moment(float(package.buildtime))
+    return min(filter(None, dates), default="") or withheld.moment(float(package.buildtime))

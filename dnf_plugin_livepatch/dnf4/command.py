@@ -93,7 +93,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         self.cli.demands.success_exit_status = code
 
     def _resolved(self) -> Any:
-        from .session import of
+        from ..planning.planner import of
 
         session = of(self.base)
         session.config = session.config._replace(kernels="running")
@@ -102,7 +102,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def _plan(self, session: Any, prompt: bool) -> None:
         """As a bare upgrade would ask, for nothing but the live patch."""
-        from .. import policy
+        from ..planning import policy
 
         session.plan(policy.Request(policy.ALL), (), self.cli.demands.allow_erasing, prompt)
 
@@ -146,8 +146,8 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             self.cli.demands.success_exit_status = EXIT_OFFERED
 
     def _list(self) -> None:
+        from ..planning.planner import of
         from . import goal
-        from .session import of
 
         session = of(self.base)
         release, build_id = session.kernel.release, session.kernel.build_id

@@ -16,9 +16,9 @@ from typing import (
     NamedTuple,
 )
 
-from .. import brakes
 from ..base.model import Nevra
 from ..base.names import capability_version, kernel_packages, kernel_release, release_of_capability
+from ..planning import withheld
 from ..vendors import profiles as rules
 
 Helpers = frozenset[tuple[str, str]]
@@ -279,7 +279,7 @@ def hide(base: Any, nevras: Iterable[str], exact: Sequence[str] = ()) -> None:
     hidden = [
         package
         for package in offered
-        if str(nevra_of(package)) in wanted and not brakes.versioned(exact, nevra_of(package))
+        if str(nevra_of(package)) in wanted and not withheld.versioned(exact, nevra_of(package))
     ]
     if hidden:
         base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))

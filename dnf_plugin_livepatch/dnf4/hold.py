@@ -12,15 +12,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from .. import brakes, holding
 from ..base.names import kernel_packages
 from ..host.files import journal, notices
 from ..host.report import status
 from ..messages import catalogue
+from ..planning import kernel_hold, withheld
 from . import goal
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..planning.planner import Session
 
 
 def apply(session: Session, allow_erasing: bool) -> None:
@@ -59,11 +59,11 @@ def _hold(
     seen = session.look_at_kernel()
     nevra = goal.nevra_of(kernels[0])
     inputs, settings = session.inputs, session.config
-    now = brakes.moment(time.time())
+    now = withheld.moment(time.time())
     good = (status.IN_FORCE, status.SUBSCRIPTION)
     patches = tuple(dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package))
     known = dict(notices.read(session.paths).withdrawn)
-    situation = holding.Situation(
+    situation = kernel_hold.Situation(
         policy=settings.kernel_update,
         kernel=nevra.evr,
         inputs=inputs,
@@ -76,7 +76,7 @@ def _hold(
         hold_below=settings.hold_below,
         eol_warn_days=settings.eol_warn_days,
     )
-    verdict = holding.decide(situation, session.base.sack.evr_cmp)
+    verdict = kernel_hold.decide(situation, session.base.sack.evr_cmp)
     why = "" if verdict.hold else verdict.why
     if not why:
         why = keep_out(session.base, members(session.base, kernels), allow_erasing)

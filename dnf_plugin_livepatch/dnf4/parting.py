@@ -11,8 +11,9 @@ from ..base import config
 from ..base.paths import Paths
 from ..host.kernel import running
 from ..messages import catalogue
+from ..planning import lines as report
 from ..vendors import profiles
-from . import goal, report, request
+from . import goal, request
 
 _OURS = "python3-dnf-plugin-livepatch"
 

@@ -23,8 +23,8 @@ from ..base.paths import Paths
 from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 
 if TYPE_CHECKING:
+    from ..planning.planner import Session
     from .request import Watch
-    from .session import Session
 
 
 
@@ -79,9 +79,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._complaints.add(told)
         try:
             from ..messages import catalogue
-            from . import report
+            from ..planning import lines
 
-            log.warning("%s", report.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
+            log.warning("%s", lines.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
         except Exception:
             log.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
 
@@ -145,8 +145,8 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if not limited and memo.same(Paths(), seen, memo.UNBRAKED):
             self._seen = seen
             return
+        from ..planning.planner import of
         from . import brake
-        from .session import of
 
         session = of(self.base)
         specs, exact = self._specs(), not self._upgrades()
@@ -203,8 +203,8 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         return notices.read(Paths()).hold is not None
 
     def _hold(self, allow_erasing: bool) -> None:
+        from ..planning.planner import of
         from . import hold
-        from .session import of
 
         session = of(self.base)
         session.soft("looking at the kernel update", None, lambda: hold.apply(session, allow_erasing))
@@ -222,14 +222,14 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             seen = self._seen or memo.take(self.base, Paths())
             if memo.same(Paths(), seen, memo.QUIET):
                 return
-        from ..policy import ALL, NONE
+        from ..planning.policy import ALL, NONE
         from . import request
 
         wish, specs = request.read(self.base, self.cli, self._watch)
         if wish.kind == NONE:
             logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
             return
-        from .session import of
+        from ..planning.planner import of
 
         session = self._session = of(self.base)
         allow_erasing = self._watch.allow_erasing if self._watch else self.cli.demands.allow_erasing

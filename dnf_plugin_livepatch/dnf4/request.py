@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Callable
 
 from ..base.model import Nevra
-from ..policy import ALL, NAMED, NONE, Request
+from ..planning.policy import ALL, NAMED, NONE, Request
 from . import UPGRADES
 
 

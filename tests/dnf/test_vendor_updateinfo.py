@@ -22,9 +22,10 @@ from test_advisories import Machine
 
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
-from dnf_plugin_livepatch.dnf4 import advisories, goal
+from dnf_plugin_livepatch.dnf4 import goal
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.packages.evr import compare
+from dnf_plugin_livepatch.planning import inputs
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
 IMAGES = ("kernel", "kernel-core", "kernel-default", "kernel-debug", "kernel-pae", "kernel-rt", "kernel-xen")
@@ -147,13 +148,13 @@ def test_dnf_finds_what_the_file_says(
         machine.repo((), text=text)
         base = machine.base()
         (package,) = base.sack.query().installed().filter(name=running.name)
-        found = advisories._family_advisories([package], running)
+        found = inputs._family_advisories([package], running)
         assert sorted(found) == sorted(rows), source
         advisories_read += len(rows)
         release = kernel_release(running)
         if running.name in kernel_packages(release):  # some have a version that no uname -r shows
             assert goal.running_package(base, release) is not None, (source, release)
-            debt = advisories.inputs(base, Kernel(release, rpms.ARCH, "", "", True)).debt
+            debt = inputs.inputs(base, Kernel(release, rpms.ARCH, "", "", True)).debt
             assert {row.cve for row in debt} == open_cves(running, rows), source
             cves += len(debt)
             judged += 1

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import brakes
 from dnf_plugin_livepatch.base.model import Nevra
-from dnf_plugin_livepatch.brakes import Host
 from dnf_plugin_livepatch.exposure import support
 from dnf_plugin_livepatch.formats.repository_record import PatchNote, Step, Withdrawn, bucket
+from dnf_plugin_livepatch.planning import withheld
+from dnf_plugin_livepatch.planning.withheld import Host
 
 PATCH = "kpatch-patch-5_14_0-10-1-2.el9.x86_64"
 NEVRA = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
@@ -23,12 +23,12 @@ IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
 def cause(note: PatchNote = PLAIN, issued: str = "2026-11-20", host: Host = HOST) -> str:
-    found = brakes.judge(PATCH, note, issued, host)
+    found = withheld.judge(PATCH, note, issued, host)
     return found.cause if found is not None else ""
 
 
 def text(note: PatchNote, issued: str, host: Host) -> str:
-    found = brakes.judge(PATCH, note, issued, host)
+    found = withheld.judge(PATCH, note, issued, host)
     assert found is not None
     return found.problem.text
 
@@ -51,7 +51,7 @@ def test_without_any_brake_everything_is_taken() -> None:
     ],
 )
 def test_min_age(issued: str, age: int, waits: bool) -> None:
-    assert cause(issued=issued, host=HOST._replace(min_age=age)) == (brakes.AGE if waits else "")
+    assert cause(issued=issued, host=HOST._replace(min_age=age)) == (withheld.AGE if waits else "")
 
 
 def test_the_note_says_until_when() -> None:
@@ -72,7 +72,7 @@ def test_cutoff_includes_its_day(issued: str, expected: str) -> None:
 
 def test_withdrawn_comes_before_all_others() -> None:
     note = PatchNote(rollout=(Step("2020-01-01T00:00:00Z", 0),), withdrawn=Withdrawn(NOW, "oops in x"))
-    assert cause(note, host=HOST._replace(cutoff="2000-01-01")) == brakes.WITHDRAWN
+    assert cause(note, host=HOST._replace(cutoff="2000-01-01")) == withheld.WITHDRAWN
     assert "oops in x" in text(note, "", HOST)
 
 
@@ -83,7 +83,7 @@ def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: list[tuple[in
     note, seen, told = PatchNote(rollout=rollout), False, ""
     for day in range(1, 30):
         now = f"2026-11-{day:02}T00:00:00Z"
-        when = brakes.turn(note, PATCH, Host(machine, now))
+        when = withheld.turn(note, PATCH, Host(machine, now))
         assert not (seen and when), "a host that was in is out again"
         seen = seen or not when
         if told and told != "never":
@@ -95,7 +95,7 @@ def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: list[tuple[in
 def test_more_percent_never_take_a_host_out(machine: str, one: int, other: int) -> None:
     def waits(percent: int) -> bool:
         note = PatchNote(rollout=(Step("2026-01-01T00:00:00Z", percent),))
-        return bool(brakes.turn(note, PATCH, Host(machine, NOW)))
+        return bool(withheld.turn(note, PATCH, Host(machine, NOW)))
 
     assert waits(max(one, other)) <= waits(min(one, other))
     assert waits(0) and not waits(100)
@@ -117,9 +117,9 @@ def test_another_build_for_an_advisory_comes_to_the_same_hosts_first(machine: st
     step = (Step("2026-01-01T00:00:00Z", percent),)
     named = PatchNote(rollout=step, advisory="FIX-2026:1")
     builds = (PATCH, PATCH + "x", "b-1-1.y")
-    waits = {bool(brakes.turn(named, nevra, Host(machine, NOW))) for nevra in builds}
+    waits = {bool(withheld.turn(named, nevra, Host(machine, NOW))) for nevra in builds}
     assert waits == {bucket(machine, "FIX-2026:1") >= percent}
-    alone = bool(brakes.turn(PatchNote(rollout=step), PATCH, Host(machine, NOW)))
+    alone = bool(withheld.turn(PatchNote(rollout=step), PATCH, Host(machine, NOW)))
     assert alone == (bucket(machine, PATCH) >= percent)
 
 
@@ -137,7 +137,7 @@ def test_another_build_for_an_advisory_comes_to_the_same_hosts_first(machine: st
     ],
 )
 def test_named_with_its_version(spec: str, named: bool) -> None:
-    assert brakes.versioned(["bash", spec], NEVRA) is named
+    assert withheld.versioned(["bash", spec], NEVRA) is named
 
 
 @pytest.mark.parametrize(
@@ -153,5 +153,5 @@ def test_support_warns_in_time(end: str, identifier: str) -> None:
 
 
 def test_moments() -> None:
-    assert brakes.moment(0) == "" and brakes.moment(1e18) == ""
-    assert brakes.moment(86400) == "1970-01-02T00:00:00Z"
+    assert withheld.moment(0) == "" and withheld.moment(1e18) == ""
+    assert withheld.moment(86400) == "1970-01-02T00:00:00Z"

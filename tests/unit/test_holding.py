@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import holding
 from dnf_plugin_livepatch.base.model import Debt, InForce
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs
-from dnf_plugin_livepatch.holding import Situation, Verdict
+from dnf_plugin_livepatch.planning import kernel_hold
+from dnf_plugin_livepatch.planning.kernel_hold import Situation, Verdict
 
 DEBT = (
     Debt("CVE-2026-2000", "A-20", "Critical", "5-20"),
@@ -39,7 +39,7 @@ def situation(
 
 
 def decide(facts: Situation) -> Verdict:
-    return holding.decide(facts, compare)
+    return kernel_hold.decide(facts, compare)
 
 
 def test_covered_is_held_with_its_proof() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch import policy
 from dnf_plugin_livepatch.base.model import Nevra
-from dnf_plugin_livepatch.policy import Candidate, Request, Situation, Target
+from dnf_plugin_livepatch.planning import policy
+from dnf_plugin_livepatch.planning.policy import Candidate, Request, Situation, Target
 
 PATCH = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
 EMPTY = PATCH._replace(version="0", release="0")

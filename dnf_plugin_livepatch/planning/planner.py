@@ -18,16 +18,16 @@ from typing import (
     TypeVar,
 )
 
-from .. import brakes, policy
 from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
+from ..dnf4 import brake, goal, request
 from ..exposure import compute, support
 from ..host.kernel import running as kernels
 from ..messages import catalogue
 from ..vendors import profiles
-from . import brake, choose, goal, request, survey
-from .report import LOG, Voice, Waiting, closing
+from . import choose, policy, survey, withheld
+from .lines import LOG, Voice, Waiting, closing
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Session:
         self.in_force: tuple[InForce, ...] = ()
         self.unfixable: tuple[Unfixable, ...] = ()
         self.notes: brake.Notes | None = None
-        self.braked: dict[str, brakes.Brake] = {}
+        self.braked: dict[str, withheld.Brake] = {}
         self.support_end = ""
         self._read = False
 
@@ -123,7 +123,7 @@ class Session:
     def read_inputs(self) -> None:
         """Read once what the repositories say of the running kernel, before a held kernel is hidden."""
         from ..host.files import advisories as cache
-        from . import advisories
+        from . import inputs as advisories
 
         if self._read:
             return
@@ -165,7 +165,7 @@ class Session:
                 facts = {"nevra": nevra, "why": withdrawn[nevra]}
                 self.voice.tell([catalogue.problem("withdrawn-in-force", **facts)])
         end = self.support_end or self.inputs.support_end or self.inputs.window_end
-        now = brakes.moment(time.time())
+        now = withheld.moment(time.time())
         due = support.warning(self.kernel.release, end, now, self.config.eol_warn_days)
         self.voice.tell([due] if due is not None else [])
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple
 
 from ..base.model import Nevra
-from ..policy import Candidate, Target
-from . import goal
-from .goal import Helpers, nevra_of
+from ..dnf4 import goal
+from ..dnf4.goal import Helpers, nevra_of
+from .policy import Candidate, Target
 
 Family = tuple[str, ...]
 Row = tuple[Any, Any]

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .base.model import CveState, Exposure
-from .exposure import support
-from .exposure.compute import CLOSED_LIVE, EXACT, Compare, Inputs, rank
+from ..base.model import CveState, Exposure
+from ..exposure import support
+from ..exposure.compute import CLOSED_LIVE, EXACT, Compare, Inputs, rank
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import policy
+from ..dnf4 import goal
 from ..messages import catalogue
-from . import goal
+from . import policy
 from .survey import Beside, Survey, fitting
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .planner import Session
 
 
 class Choosing:

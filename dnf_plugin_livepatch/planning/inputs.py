@@ -17,16 +17,16 @@ from typing import Any
 
 import hawkey
 
-from .. import brakes
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
 from ..base.names import kernel_packages
 from ..base.paths import Paths
+from ..dnf4 import brake, goal, memo
 from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..formats import repository_record
 from ..formats.manifest import CVE
 from ..vendors import profiles
-from . import brake, goal, memo
+from . import withheld
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
 MAX_OTHERS = 2
@@ -278,4 +278,4 @@ def _window(base: Any, kernel: Kernel, built: int, known: Sequence[Any]) -> str:
     days = {profile.name: profile.support_days for profile in known if profile.support_days}
     packages = goal._known(base, kernel.release, kernel.build_id, known) if days and built else ()
     longest = max((days.get(found.profile, 0) for _, found in packages), default=0)
-    return brakes.moment(built + longest * 86400.0)[:10] if longest else ""
+    return withheld.moment(built + longest * 86400.0)[:10] if longest else ""

@@ -13,9 +13,9 @@ import fnmatch
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .base.model import Nevra, Problem
-from .formats import repository_record
-from .messages import catalogue
+from ..base.model import Nevra, Problem
+from ..formats import repository_record
+from ..messages import catalogue
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .base.model import Nevra, Problem
-from .messages import catalogue
+from ..base.model import Nevra, Problem
+from ..messages import catalogue
 
 NONE, ALL, NAMED = "none", "all", "named"
 
