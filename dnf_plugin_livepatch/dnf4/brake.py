@@ -18,7 +18,7 @@ from ..base.paths import Paths
 from ..formats import repository_record
 from ..messages import catalogue
 from ..planning import withheld
-from . import goal
+from . import packages
 
 if TYPE_CHECKING:
     from ..planning.planner import Session
@@ -36,7 +36,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     """
     from ..host.files import atomic
 
-    package = goal.running_package(session.base, session.kernel.release)
+    package = packages.running_package(session.base, session.kernel.release)
     if package is None:
         return False
     wanted = releases(session.base, package, session.kernel.release)
@@ -50,7 +50,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     )
     session.braked = found
     if found:
-        goal.hide(session.base, found)
+        packages.hide(session.base, found)
     if os.geteuid() == 0:
         _remember(session.paths, withdrawn(session.notes))
     return not problems and not any(_interesting(session.notes, release) for release in wanted)
@@ -70,7 +70,7 @@ def releases(base: Any, running: Any, release: str) -> tuple[str, ...]:
     """The running kernel's release, those of the other installed kernels, and that of the newest offered."""
     kernels = base.sack.query().filterm(name=running.name, arch=running.arch)
     others = [*kernels.installed(), *kernels.available().latest()]
-    found = {kernel_release(goal.nevra_of(package)) for package in others}
+    found = {kernel_release(packages.nevra_of(package)) for package in others}
     return tuple(sorted({release, *found} - {""}))
 
 
@@ -125,14 +125,14 @@ def judge(
     for release in wanted:
         if not (host.min_age or host.cutoff or _interesting(notes, release)):
             continue
-        for package, match in goal._known(base, release, build_id, known):
+        for package, match in packages._known(base, release, build_id, known):
             if package.installed or match.kind != "patch":
                 continue
-            nevra = str(goal.nevra_of(package))
+            nevra = str(packages.nevra_of(package))
             note = patch_note(notes, release, nevra)
             issued = _issued(package, note) if host.min_age or host.cutoff else ""
             brake = withheld.judge(nevra, note, issued, host)
-            named = withheld.versioned(specs, goal.nevra_of(package))
+            named = withheld.versioned(specs, packages.nevra_of(package))
             if brake is not None and (not named or (brake.cause == withheld.WITHDRAWN and not exact)):
                 found[nevra] = brake
     return found

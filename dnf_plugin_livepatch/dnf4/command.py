@@ -107,9 +107,9 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         session.plan(policy.Request(policy.ALL), (), self.cli.demands.allow_erasing, prompt)
 
     def _update(self) -> None:
-        from . import request
+        from . import asked
 
-        why = request.aside(self.base)
+        why = asked.aside(self.base)
         if why:
             logging.getLogger("dnf.plugin").info("livepatch: No live patch is looked for: %s.", why)
             self.base.resolve(self.cli.demands.allow_erasing)
@@ -124,10 +124,10 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def run_transaction(self) -> None:
         """Load what was installed, or was installed before and is not in force."""
-        from . import request
+        from . import asked
 
         session = self._session
-        if session is None or request.dry(self.base):
+        if session is None or asked.dry(self.base):
             return
         if not self.base.transaction and session.reverts:
             session.soft("taking back what was withdrawn", None, session.revert)
@@ -147,11 +147,11 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def _list(self) -> None:
         from ..planning.planner import of
-        from . import goal
+        from . import packages
 
         session = of(self.base)
         release, build_id = session.kernel.release, session.kernel.build_id
-        offers = goal.offers(self.base, release, session.profiles, session.blocked(), build_id)
+        offers = packages.offers(self.base, release, session.profiles, session.blocked(), build_id)
         causes = {nevra: found.cause for nevra, found in session.braked.items()}
         rows: list[dict[str, str]] = [
             {**offer._asdict(), "state": _STATES.get(causes.get(offer.package, ""), offer.state)}

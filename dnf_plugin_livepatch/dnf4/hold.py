@@ -17,7 +17,7 @@ from ..host.files import journal, notices
 from ..host.report import status
 from ..messages import catalogue
 from ..planning import kernel_hold, withheld
-from . import goal
+from . import packages as goal
 
 if TYPE_CHECKING:
     from ..planning.planner import Session

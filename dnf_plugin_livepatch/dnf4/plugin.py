@@ -24,7 +24,7 @@ from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 
 if TYPE_CHECKING:
     from ..planning.planner import Session
-    from .request import Watch
+    from .asked import Watch
 
 
 
@@ -97,7 +97,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     def pre_config(self) -> None:
         """Watch what API users ask for; the command line can be asked itself."""
         if getattr(self.cli, "command", None) is None and self._watch is None:
-            from .request import Watch
+            from .asked import Watch
 
             self._watch = Watch(self.base, self._before_all)
 
@@ -122,9 +122,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
             blocked = guard_file.blocked(Paths())
             if blocked:
-                from . import goal
+                from . import packages
 
-                goal.hide(self.base, blocked, () if self._upgrades() else self._specs())
+                packages.hide(self.base, blocked, () if self._upgrades() else self._specs())
         from ..base import config
 
         settings = config.read(Paths().config)[0]
@@ -132,17 +132,17 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if records or settings.min_age or settings.cutoff:
             self._brake(bool(settings.min_age or settings.cutoff))
         if settings.kernel_update != "install" or self._held():
-            from . import request
+            from . import asked
 
-            if request.bare(self.cli):
+            if asked.bare(self.cli):
                 self._hold(self.cli.demands.allow_erasing)
 
     def _brake(self, limited: bool) -> None:
         """Hide what is not to be taken yet; ``limited`` says that livepatch.conf has limits of its own."""
-        from . import memo
+        from . import quiet_runs
 
-        seen = memo.take(self.base, Paths())
-        if not limited and memo.same(Paths(), seen, memo.UNBRAKED):
+        seen = quiet_runs.take(self.base, Paths())
+        if not limited and quiet_runs.same(Paths(), seen, quiet_runs.UNBRAKED):
             self._seen = seen
             return
         from ..planning.planner import of
@@ -153,7 +153,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         what = "looking for patches to keep out"
         good = session.soft(what, False, lambda: brake.apply(session, specs, exact))
         if good and not limited:
-            memo.save(Paths(), seen, memo.UNBRAKED)
+            quiet_runs.save(Paths(), seen, quiet_runs.UNBRAKED)
 
     def _resolves(self) -> bool:
         """Does this command look at what the repositories offer in order to take it?"""
@@ -217,15 +217,15 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         seen = ""
         command = getattr(self.cli, "command", None)
         if not self.base.transaction and (command is None or command.aliases[0] in UPGRADES):
-            from . import memo
+            from . import quiet_runs
 
-            seen = self._seen or memo.take(self.base, Paths())
-            if memo.same(Paths(), seen, memo.QUIET):
+            seen = self._seen or quiet_runs.take(self.base, Paths())
+            if quiet_runs.same(Paths(), seen, quiet_runs.QUIET):
                 return
         from ..planning.policy import ALL, NONE
-        from . import request
+        from . import asked
 
-        wish, specs = request.read(self.base, self.cli, self._watch)
+        wish, specs = asked.read(self.base, self.cli, self._watch)
         if wish.kind == NONE:
             logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
             return
@@ -238,11 +238,11 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             session.plan(wish, specs, allow_erasing, prompt=command is not None)
         finally:
             self._resolving = False
-        if not self.base.transaction and session.reverts and not request.dry(self.base):
+        if not self.base.transaction and session.reverts and not asked.dry(self.base):
             # With nothing to do DNF ends here, and no other hook runs.
             session.soft("taking back what was withdrawn", None, session.revert)
         if seen and session.quiet and wish.kind == ALL and not wish.filtered:
-            memo.save(Paths(), seen, memo.QUIET)
+            quiet_runs.save(Paths(), seen, quiet_runs.QUIET)
 
     @soft
     def pre_transaction(self) -> None:
@@ -258,9 +258,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         command = getattr(self.cli, "command", None)
         removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
         if command is not None and removed:
-            from . import parting
+            from . import removal
 
-            self._parting = parting.lines(self.base, removed)
+            self._parting = removal.lines(self.base, removed)
 
     @soft
     def transaction(self) -> None:
@@ -270,9 +270,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         session = self._session or getattr(self.base, "_livepatch_session", None)
         if session is None or not (session.expected or session.reverts):
             return
-        from . import request
+        from . import asked
 
-        if request.dry(self.base):
+        if asked.dry(self.base):
             return
         good = self._session is None or self._session.load(self.cli)
         if session.reverts:

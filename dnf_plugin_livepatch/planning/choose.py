@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dnf4 import goal
+from ..dnf4 import packages
 from ..messages import catalogue
 from . import policy
 from .survey import Beside, Survey, fitting
@@ -22,7 +22,7 @@ class Choosing:
         self.wish = wish
         self.allow_erasing = allow_erasing
         self.chosen: list[Any] = []
-        self._allowed: goal.Helpers = frozenset()
+        self._allowed: packages.Helpers = frozenset()
         self._beside: dict[str, list[Beside]] = {}
 
     def note(self, survey: Survey) -> None:
@@ -51,16 +51,16 @@ class Choosing:
         session = self.session
         if not self.chosen:
             return []
-        why = goal.commit(session.base, self.chosen, self.allow_erasing)
+        why = packages.commit(session.base, self.chosen, self.allow_erasing)
         if why:
-            first = goal.nevra_of(self.chosen[0])
+            first = packages.nevra_of(self.chosen[0])
             session.voice.tell([catalogue.problem("patch-unresolvable", nevra=first, why=why)])
             return []
-        session.added |= {str(goal.nevra_of(package)) for package in self.chosen}
+        session.added |= {str(packages.nevra_of(package)) for package in self.chosen}
         return self.chosen
 
     def _join(self, survey: Survey, package: Any) -> None:
-        family = survey.families[str(goal.nevra_of(package))]
+        family = survey.families[str(packages.nevra_of(package))]
         beside = self._beside.setdefault(survey.target.release, [])
         beside.append(Beside(package, family, survey.single))
 
@@ -70,7 +70,7 @@ class Choosing:
         for candidate in choice.candidates:
             package = survey.packages[str(candidate.nevra)]
             along = self._allowed | survey.helpers[str(candidate.nevra)]
-            why = goal.trial(self.session.base, [*self.chosen, package], self.allow_erasing, along)
+            why = packages.trial(self.session.base, [*self.chosen, package], self.allow_erasing, along)
             if not why:
                 self._allowed = along
                 self.chosen.append(package)

@@ -20,7 +20,8 @@ import hawkey
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
 from ..base.names import kernel_packages
 from ..base.paths import Paths
-from ..dnf4 import brake, goal, memo
+from ..dnf4 import brake, quiet_runs
+from ..dnf4 import packages as goal
 from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..formats import repository_record
@@ -110,7 +111,7 @@ def _repositories(base: Any) -> tuple[tuple[tuple[str, str], ...], str]:
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         if not repo.get_metadata_path("updateinfo"):
             continue
-        told.append((str(repo.id), memo.revision(repo)))
+        told.append((str(repo.id), quiet_runs.revision(repo)))
         try:
             # dnf sets this file's time whenever it has made sure that the copy is current.
             times.append(os.stat(repo.get_metadata_path("primary")).st_mtime)

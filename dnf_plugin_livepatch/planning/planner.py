@@ -21,7 +21,7 @@ from typing import (
 from ..base import config
 from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
-from ..dnf4 import brake, goal, request
+from ..dnf4 import asked, brake, packages
 from ..exposure import compute, support
 from ..host.kernel import running as kernels
 from ..messages import catalogue
@@ -74,7 +74,7 @@ class Session:
     def plan(self, wish: policy.Request, specs: Sequence[str], allow_erasing: bool, prompt: bool) -> None:
         """Add to the resolved transaction what the policy wants, and say the rest."""
         self.soft("reading the advisories", None, self.read_inputs)
-        package = goal.running_package(self.base, self.kernel.release)
+        package = packages.running_package(self.base, self.kernel.release)
         if package is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.kernel.release)
             return
@@ -118,7 +118,7 @@ class Session:
 
     def trusted(self, package: Any) -> frozenset[str]:
         """The repositories that live patches may come from, ``package`` being the running kernel."""
-        return goal.trusted_repos(self.base, package, self.config.repos)
+        return packages.trusted_repos(self.base, package, self.config.repos)
 
     def read_inputs(self) -> None:
         """Read once what the repositories say of the running kernel, before a held kernel is hidden."""
@@ -128,7 +128,7 @@ class Session:
         if self._read:
             return
         self._read = True
-        package = goal.running_package(self.base, self.kernel.release)
+        package = packages.running_package(self.base, self.kernel.release)
         trusted = self.trusted(package) if package is not None else frozenset()
         told = advisories.read(self.base, self.kernel, trusted, self.notes)
         known = cache.load(self.paths, self.kernel.release)[0]
@@ -189,12 +189,12 @@ class Session:
         trusted = self.trusted(package)
         judge = survey.Judge(
             self._secures,
-            lambda patch, has: request.passes(self.base, self._new_advisories(patch, has)),
-            lambda nevra: request.names(specs, nevra),
+            lambda patch, has: asked.passes(self.base, self._new_advisories(patch, has)),
+            lambda nevra: asked.names(specs, nevra),
         )
         release, build_id = self.kernel.release, self.kernel.build_id
         # An empty list of live patches is the usual case: then neither rpmdb nor manifests are read.
-        if goal.installed_patches(self.base, release, self.profiles, build_id) or self._loaded():
+        if packages.installed_patches(self.base, release, self.profiles, build_id) or self._loaded():
             nothing: list[str] = []
             what = "looking at the live patches in force"
             absent = self.soft(what, nothing, lambda: list(self.look_at_kernel().missing))
@@ -205,7 +205,7 @@ class Session:
         still = sum(1 for row in rows if row.state != compute.CLOSED_LIVE)
         found = survey.surveys(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         if self.config.kernels == "installed":
-            for other in goal.next_kernels(self.base, release, package):
+            for other in packages.next_kernels(self.base, release, package):
                 found += survey.surveys(self.base, other, False, self.profiles, trusted, judge)
         return [self._explained(one) for one in found]
 
@@ -232,7 +232,7 @@ class Session:
         declared = {
             text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)
         }
-        return declared or set(dict(self.inputs.cover).get(str(goal.nevra_of(package)), ()))
+        return declared or set(dict(self.inputs.cover).get(str(packages.nevra_of(package)), ()))
 
     def _new_advisories(self, package: Any, has: Any) -> list[Any]:
         """The hawkey advisories that ``package`` brings beyond those of the patch the host has."""
@@ -268,7 +268,7 @@ class Session:
         coming: list[str] = []
         kept: set[str] = set()
         for one in surveys:
-            new = [str(goal.nevra_of(p)) for p in chosen if str(goal.nevra_of(p)) in one.packages]
+            new = [str(packages.nevra_of(p)) for p in chosen if str(packages.nevra_of(p)) in one.packages]
             old = str(one.target.has or "")
             coming += new or ([old] if one.planned else [])
             if not new and not one.planned:
@@ -280,8 +280,8 @@ class Session:
 
     def _prompt(self) -> None:
         cves: set[str] = set()
-        for package in goal.incoming(self.base):
-            if str(goal.nevra_of(package)) in self.expected:
+        for package in packages.incoming(self.base):
+            if str(packages.nevra_of(package)) in self.expected:
                 cves |= self.cves(package)
         if not (self.inputs.debt or cves):
             return
@@ -295,7 +295,7 @@ class Session:
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
         running = newest = compute.evr_of(self.inputs.kernel_package)
-        for package in (*self.base.sack.query().installed().filterm(name=name), *goal.incoming(self.base)):
+        for package in (*self.base.sack.query().installed().filterm(name=name), *packages.incoming(self.base)):
             if package.name == name and self.base.sack.evr_cmp(package.evr, newest) > 0:
                 newest = package.evr
         return newest if newest != running else ""
@@ -332,7 +332,7 @@ class Session:
         for item in self.base.transaction or ():
             if item.state == libdnf.transaction.TransactionItemState_ERROR:
                 try:
-                    failed.add(str(goal.nevra_of(item.pkg)))
+                    failed.add(str(packages.nevra_of(item.pkg)))
                 except KeyError:
                     continue
         return failed

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What to add to the user's transaction, and what to say about the rest. Pure.
 
-The adapter (``dnf4/goal.py``) describes the situation; ``decide()`` answers with a plan. The plan can
+The adapter (``dnf4/packages.py``) describes the situation; ``decide()`` answers with a plan. The plan can
 only ever add live-patch packages for kernels that are installed or being installed: it has no
 words for removing, replacing or holding back anything else.
 """

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple
 
 from ..base.model import Nevra
-from ..dnf4 import goal
-from ..dnf4.goal import Helpers, nevra_of
+from ..dnf4 import packages as goal
+from ..dnf4.packages import Helpers, nevra_of
 from .policy import Candidate, Target
 
 Family = tuple[str, ...]

@@ -22,7 +22,7 @@ from test_advisories import Machine
 
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
-from dnf_plugin_livepatch.dnf4 import goal
+from dnf_plugin_livepatch.dnf4 import packages as goal
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.planning import inputs

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.dnf4 import memo, request
+from dnf_plugin_livepatch.dnf4 import asked as request
+from dnf_plugin_livepatch.dnf4 import quiet_runs
 
 
 def asked(base: Any, **opts: Any) -> Any:
@@ -35,7 +36,7 @@ def test_known_filters_win():
 
 
 def test_without_a_revision_nothing_is_remembered(tmp_path):
-    assert memo.revision(SimpleNamespace()) == ""
+    assert quiet_runs.revision(SimpleNamespace()) == ""
     paths = Paths(str(tmp_path))
-    memo.save(paths, "", memo.QUIET)
-    assert not memo.same(paths, "", memo.QUIET) and not list(tmp_path.iterdir())
+    quiet_runs.save(paths, "", quiet_runs.QUIET)
+    assert not quiet_runs.same(paths, "", quiet_runs.QUIET) and not list(tmp_path.iterdir())

@@ -13,7 +13,8 @@ from ..host.kernel import running
 from ..messages import catalogue
 from ..planning import lines as report
 from ..vendors import profiles
-from . import goal, request
+from . import asked
+from . import packages as goal
 
 _OURS = "python3-dnf-plugin-livepatch"
 
@@ -22,7 +23,7 @@ def lines(base: Any, removed: Sequence[Any]) -> list[str]:
     """A line for each live patch among the transaction items ``removed`` that an upgrade adds again."""
     paths = Paths()
     packages = [item.pkg for item in removed]
-    if request.dry(base) or any(package.name == _OURS for package in packages):
+    if asked.dry(base) or any(package.name == _OURS for package in packages):
         return []
     rules = profiles.load(paths.profile_dirs)[0]
     kernel = running.running(paths)
