@@ -12,14 +12,14 @@ from ..base.model import Manifest
 from ..formats.manifest import dump
 from . import engines
 from .checks import Finding, ToolError, finding, refuse
-from .elf import parse_module, read_module
-from .klp import Patched
 from .lint import Wanted, apply, function_names, lint, module_name_of, together
-from .patches import judge, read_diff
-from .recipe import Recipe
+from .readers.diffs import judge, read_diff
+from .readers.elf import parse_module, read_module
+from .readers.klp_module import Patched
+from .readers.recipe import Recipe
+from .readers.source import digest
 from .run import Runner
 from .sign import Key, sign_module
-from .source import digest
 from .target import Target, module_name
 
 

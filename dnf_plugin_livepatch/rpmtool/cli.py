@@ -209,8 +209,8 @@ def _stage(args: argparse.Namespace) -> int:
 
 def _lint(args: argparse.Namespace) -> int:
     from . import lint, show
-    from .elf import parse_module
-    from .recipe import override
+    from .readers.elf import parse_module
+    from .readers.recipe import override
 
     if args.list:
         rows = {
@@ -268,7 +268,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _sign(args: argparse.Namespace) -> int:
     from . import sign
-    from .elf import read_module
+    from .readers.elf import read_module
     from .target import Target
 
     if not args.module_key and not args.rpm_key:

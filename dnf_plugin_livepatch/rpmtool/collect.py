@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import build, engines, source, target
+from . import build, engines, target
 from .checks import refuse
-from .patches import read_diff
-from .recipe import Input, Recipe, cve, date, merge, override, reasoned, version, word
-from .updateinfo import advisory_facts
+from .readers import source
+from .readers.diffs import read_diff
+from .readers.recipe import Input, Recipe, cve, date, merge, override, reasoned, version, word
+from .readers.updateinfo import advisory_facts
 
 DEFAULT_EPOCH = 315532800  # 1980-01-01: zip, cpio and tar all can hold it
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .checks import refuse
-from .patches import read_diff
+from .readers.diffs import read_diff
 from .run import Outcome, Runner, first_error, need
 from .target import Target
 

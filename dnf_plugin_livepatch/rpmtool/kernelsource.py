@@ -14,7 +14,7 @@ import shutil
 
 from . import target
 from .checks import refuse
-from .header import extract
+from .readers.rpm_file import extract
 from .run import Runner, need
 
 
@@ -60,7 +60,7 @@ def _succeed(runner: Runner, argv: list[str]) -> None:
 
 def banner(vmlinux: str) -> str:
     """The release that the kernel image itself tells. Raises ToolError ``vmlinux-mismatch``."""
-    from .elf import read_vmlinux
+    from .readers.elf import read_vmlinux
 
     match = re.search(rb"Linux version ([A-Za-z0-9._+~^-]{3,128}) \(", read_vmlinux(vmlinux).data)
     if match is None:

@@ -10,10 +10,10 @@ from typing import Callable, NamedTuple
 
 from ..base.model import Function
 from ..formats.manifest import MODULE
-from . import klp
 from .checks import Finding, finding
-from .elf import Elf, signature
-from .recipe import Override
+from .readers import klp_module
+from .readers.elf import Elf, signature
+from .readers.recipe import Override
 from .target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 
 
@@ -31,7 +31,7 @@ class Subject(NamedTuple):
 
     name: str
     elf: Elf
-    found: klp.Patched
+    found: klp_module.Patched
     target: Target
     wanted: Wanted
 
@@ -82,9 +82,9 @@ def _naming(item: Subject) -> Iterable[Finding]:
 
 
 def _late(item: Subject) -> Iterable[Finding]:
-    for what in klp.relocation_faults(item.elf)[:20]:
+    for what in klp_module.relocation_faults(item.elf)[:20]:
         yield finding("klp-relocation-invalid", module=item.name, what=what)
-    for section in klp.jump_tables(item.elf):
+    for section in klp_module.jump_tables(item.elf):
         yield finding("jump-table-relocation", module=item.name, section=section)
 
 
@@ -206,14 +206,14 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
 )
 
 
-def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> tuple[klp.Patched, list[Finding]]:
+def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> tuple[klp_module.Patched, list[Finding]]:
     """What the module ``elf``, to be loaded as ``name``, patches, and everything wrong with it."""
-    found = klp.patched(elf)
+    found = klp_module.patched(elf)
     item = Subject(name, elf, found, target, wanted)
     return found, [result for check in _CHECKS for result in check(item)]
 
 
-def together(modules: Sequence[tuple[str, klp.Patched]]) -> list[Finding]:
+def together(modules: Sequence[tuple[str, klp_module.Patched]]) -> list[Finding]:
     """What is wrong with the (name, what it patches) of one package's modules as a whole."""
     replacing = [name for name, found in modules if found.replace]
     return [finding("replace-several", modules=", ".join(replacing))] if len(replacing) > 1 else []

@@ -15,8 +15,8 @@ from ..base.names import capability_version, own_capability
 from ..base.paths import Paths
 from ..vendors.profiles import GENERIC, load, match
 from .checks import refuse
-from .header import read_header
-from .recipe import Recipe, dump
+from .readers.recipe import Recipe, dump
+from .readers.rpm_file import read_header
 from .run import Runner, need
 
 _INSTALLED = "/usr/share/dnf-plugin-livepatch/livepatch-module.spec.in"

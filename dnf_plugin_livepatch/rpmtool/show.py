@@ -10,11 +10,11 @@ from ..base.model import Manifest
 from ..formats import manifest
 from . import base
 from .checks import Finding, finding, refuse
-from .elf import Elf, parse_module, signature
-from .header import payload, read_header
 from .lint import Wanted, function_names, lint, module_name_of
-from .recipe import Recipe, merge
-from .source import digest
+from .readers.elf import Elf, parse_module, signature
+from .readers.recipe import Recipe, merge
+from .readers.rpm_file import payload, read_header
+from .readers.source import digest
 from .target import Target
 
 MAX_MODULES = 64

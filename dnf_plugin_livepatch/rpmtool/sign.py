@@ -14,8 +14,8 @@ import tempfile
 from typing import NamedTuple
 
 from .checks import refuse
-from .elf import signature, unsigned
-from .header import read_header
+from .readers.elf import signature, unsigned
+from .readers.rpm_file import read_header
 from .run import Runner, need
 from .target import Target
 

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from dnf_plugin_livepatch.repotool import rpms
-from dnf_plugin_livepatch.rpmtool import header
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
+from dnf_plugin_livepatch.rpmtool.readers import rpm_file
 
 NAME = "./usr/share/livepatch/6.1.0-1.x86_64/kp.json"
 FIELDS = {"mode": 1, "size": 6, "length": 11}
@@ -37,7 +37,7 @@ def archive(**raw):
 
 
 def by_rpmtool(stream):
-    return {name: part.read(size) for name, size, part in header._cpio(stream, "x.rpm")}
+    return {name: part.read(size) for name, size, part in rpm_file._cpio(stream, "x.rpm")}
 
 
 def test_both_read_a_plain_archive():

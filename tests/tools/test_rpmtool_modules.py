@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rpmtool_support import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool import klp
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
-from dnf_plugin_livepatch.rpmtool.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.lint import Wanted, apply, lint, module_name_of
-from dnf_plugin_livepatch.rpmtool.recipe import override
+from dnf_plugin_livepatch.rpmtool.readers import klp_module
+from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
+from dnf_plugin_livepatch.rpmtool.readers.recipe import override
 from dnf_plugin_livepatch.rpmtool.target import Target
 
 WANTED = Wanted(True)
@@ -230,8 +230,8 @@ def examine(data):
     """All that livepatch-rpm reads of a module; only ToolError may come out."""
     try:
         elf = parse_module("m", data)
-        klp.patched(elf)
-        klp.relocation_faults(elf)
+        klp_module.patched(elf)
+        klp_module.relocation_faults(elf)
         lint("m", elf, Target("1"), Wanted(True))
     except ToolError:
         pass

@@ -10,8 +10,8 @@ import pytest
 from rpmtool_support import headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
-from dnf_plugin_livepatch.rpmtool.elf import signature
-from dnf_plugin_livepatch.rpmtool.header import payload, read_header
+from dnf_plugin_livepatch.rpmtool.readers.elf import signature
+from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
 from dnf_plugin_livepatch.rpmtool.run import Runner
 from dnf_plugin_livepatch.rpmtool.sign import verify_module, verify_rpm
 

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rpmtool_support import headers, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool import collect, engines, header, kernelsource, patches, recipe, updateinfo
-from dnf_plugin_livepatch.rpmtool import source as sources
+from dnf_plugin_livepatch.rpmtool import collect, engines, kernelsource
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.options import parser
+from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
+from dnf_plugin_livepatch.rpmtool.readers import source as sources
 from dnf_plugin_livepatch.rpmtool.run import Runner
 from dnf_plugin_livepatch.rpmtool.target import Target
 
@@ -38,21 +39,21 @@ BODY = "--- a/net/x.c\n+++ b/net/x.c\n@@ -1,3 +1,3 @@ int f(void)\n {\n-\treturn
     ],
 )
 def test_cves_of_a_diffs_header(head, cves):
-    found = patches.parse(head + "\n" + BODY, "x.patch")
+    found = diffs.parse(head + "\n" + BODY, "x.patch")
     assert found.cves == cves
     assert [file.name for file in found.files] == ["net/x.c"]
 
 
 def test_diff_of_several_files_and_a_signature_line():
     text = "From: a\n\n" + BODY + "--- a/mm/y.c\n+++ b/mm/y.c\n@@ -1 +1 @@\n-a\n+b\n-- \n2.45.0\n"
-    assert [file.name for file in patches.parse(text, "x").files] == ["net/x.c", "mm/y.c"]
+    assert [file.name for file in diffs.parse(text, "x").files] == ["net/x.c", "mm/y.c"]
 
 
 @given(st.text(max_size=600), st.text(max_size=200))
 def test_any_text_is_read_or_refused(first, second):
     try:
-        found = patches.parse(first + "\n" + BODY + second, "x.patch")
-        patches.judge(found, "x.patch")
+        found = diffs.parse(first + "\n" + BODY + second, "x.patch")
+        diffs.judge(found, "x.patch")
     except ToolError as error:
         assert error.id.startswith("diff-")
 
@@ -355,7 +356,7 @@ def test_hostile_rpms_are_refused(data):
         file.write(b"\xed\xab\xee\xdb" + data)
         file.flush()
         with pytest.raises(ToolError):
-            header.read_header(file.name)
+            rpm_file.read_header(file.name)
 
 
 def test_release_of_the_target_comes_from_its_files(tmp_path):

@@ -12,8 +12,8 @@ from rpmtool_support import headers, kernel, run, source, tool
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool import package
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
-from dnf_plugin_livepatch.rpmtool.header import payload
-from dnf_plugin_livepatch.rpmtool.recipe import Recipe
+from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
+from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload
 from dnf_plugin_livepatch.rpmtool.run import Outcome, first_error
 
 

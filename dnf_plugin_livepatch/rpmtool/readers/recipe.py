@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..base.model import Unfixable
-from ..formats.manifest import CVE, MODULE, RELEASE
-from .checks import LINT, SEVERITIES, refuse
+from ...base.model import Unfixable
+from ...formats.manifest import CVE, MODULE, RELEASE
+from ..checks import LINT, SEVERITIES, refuse
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20

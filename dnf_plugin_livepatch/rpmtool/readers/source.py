@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .checks import refuse
-from .patches import read_diff
+from ..checks import refuse
+from .diffs import read_diff
 from .recipe import PLAIN, Input
 
 MAX_SOURCE = 64 << 20

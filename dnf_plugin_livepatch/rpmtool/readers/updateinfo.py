@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ElementTree
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
-from ..formats.manifest import CVE
-from .checks import refuse
+from ...formats.manifest import CVE
+from ..checks import refuse
 from .recipe import merge
 
 MAX_BYTES = 1 << 30

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..base.model import Function
+from ...base.model import Function
 from .elf import SHF_EXECINSTR, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, Elf, Section
 
 _MAX_FUNCTIONS = 4096

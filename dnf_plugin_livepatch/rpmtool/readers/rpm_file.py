@@ -12,9 +12,9 @@ from typing import IO, Any, NamedTuple
 
 import rpm
 
-from ..base.model import Nevra
-from .checks import refuse
-from .run import need
+from ...base.model import Nevra
+from ..checks import refuse
+from ..run import need
 
 MAX_RPM = 1 << 30
 MAX_PAYLOAD = 512 << 20
