@@ -12,6 +12,7 @@ from ..base.model import Manifest
 from ..formats.manifest import dump
 from . import engines
 from .checks import Finding, ToolError, finding, refuse
+from .kernel.target import Target, module_name
 from .lint import Wanted, apply, function_names, lint, module_name_of, together
 from .readers.diffs import judge, read_diff
 from .readers.elf import parse_module, read_module
@@ -20,7 +21,6 @@ from .readers.recipe import Recipe
 from .readers.source import digest
 from .run import Runner
 from .sign import Key, sign_module
-from .target import Target, module_name
 
 
 class Order(NamedTuple):

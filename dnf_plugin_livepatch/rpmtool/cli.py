@@ -82,10 +82,10 @@ class Work:
 
 
 def _locate(args: argparse.Namespace, work: Work | None) -> Any:
-    from . import target
+    from .kernel import target
 
     if getattr(args, "kernel_srpm", ""):
-        from . import kernelsource
+        from .kernel import kernelsource
 
         assert work is not None
         return kernelsource.unpack(args, work.path, work.runner)
@@ -166,7 +166,7 @@ def _build(args: argparse.Namespace) -> int:
 
 def _empty(args: argparse.Namespace) -> int:
     from . import collect, package, sign
-    from .target import locate
+    from .kernel.target import locate
 
     if not args.kernel and not args.kernel_devel:
         refuse("kernel-unknown")
@@ -187,7 +187,7 @@ def _empty(args: argparse.Namespace) -> int:
 def _stage(args: argparse.Namespace) -> int:
     """What a source RPM's %build calls: its recipe again, on the build farm's own kernel files."""
     from . import base, build
-    from .target import locate
+    from .kernel.target import locate
 
     recipe = base.from_folder(args.recipe)
     folder = os.path.dirname(os.path.abspath(args.recipe))
@@ -259,7 +259,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
 def _diff(args: argparse.Namespace) -> int:
     from . import show
-    from .target import Target
+    from .kernel.target import Target
 
     found = show.compare(show.facts(args.old, Target("")), show.facts(args.new, Target("")))
     _emit(args, found, show.compare_text(found))
@@ -268,8 +268,8 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _sign(args: argparse.Namespace) -> int:
     from . import sign
+    from .kernel.target import Target
     from .readers.elf import read_module
-    from .target import Target
 
     if not args.module_key and not args.rpm_key:
         refuse(

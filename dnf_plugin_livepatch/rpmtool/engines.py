@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .checks import refuse
+from .kernel.target import Target
 from .readers.diffs import read_diff
 from .run import Outcome, Runner, first_error, need
-from .target import Target
 
 ENGINES = ("kbuild", "kpatch-build", "klp-build")
 PROGRAMS = {

@@ -11,10 +11,10 @@ from typing import Callable, NamedTuple
 from ..base.model import Function
 from ..formats.manifest import MODULE
 from .checks import Finding, finding
+from .kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 from .readers import klp_module
 from .readers.elf import Elf, signature
 from .readers.recipe import Override
-from .target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 
 
 class Wanted(NamedTuple):

@@ -10,12 +10,12 @@ from ..base.model import Manifest
 from ..formats import manifest
 from . import base
 from .checks import Finding, finding, refuse
+from .kernel.target import Target
 from .lint import Wanted, function_names, lint, module_name_of
 from .readers.elf import Elf, parse_module, signature
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
 from .readers.source import digest
-from .target import Target
 
 MAX_MODULES = 64
 # JSON calls the files that went in "patches"; a person reads that as functions.

@@ -14,8 +14,8 @@ import pytest
 from rpmtool_support import LIVEPATCH, TREE, Root, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.formats.manifest import parse
+from dnf_plugin_livepatch.rpmtool.kernel.target import package_of
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
-from dnf_plugin_livepatch.rpmtool.target import package_of
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rpmtool_support import headers, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool import collect, engines, kernelsource
+from dnf_plugin_livepatch.rpmtool import collect, engines
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
+from dnf_plugin_livepatch.rpmtool.kernel import kernelsource
+from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.options import parser
 from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
 from dnf_plugin_livepatch.rpmtool.run import Runner
-from dnf_plugin_livepatch.rpmtool.target import Target
 
 BODY = "--- a/net/x.c\n+++ b/net/x.c\n@@ -1,3 +1,3 @@ int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n"
 

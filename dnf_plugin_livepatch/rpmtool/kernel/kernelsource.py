@@ -12,10 +12,10 @@ import os
 import re
 import shutil
 
+from ..checks import refuse
+from ..readers.rpm_file import extract
+from ..run import Runner, need
 from . import target
-from .checks import refuse
-from .readers.rpm_file import extract
-from .run import Runner, need
 
 
 def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target:
@@ -60,7 +60,7 @@ def _succeed(runner: Runner, argv: list[str]) -> None:
 
 def banner(vmlinux: str) -> str:
     """The release that the kernel image itself tells. Raises ToolError ``vmlinux-mismatch``."""
-    from .readers.elf import read_vmlinux
+    from ..readers.elf import read_vmlinux
 
     match = re.search(rb"Linux version ([A-Za-z0-9._+~^-]{3,128}) \(", read_vmlinux(vmlinux).data)
     if match is None:
