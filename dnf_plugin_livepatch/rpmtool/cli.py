@@ -100,7 +100,7 @@ def _locate(args: argparse.Namespace, work: Work | None) -> Any:
 
 
 def _key(args: argparse.Namespace) -> Any:
-    from .sign import Key, check_key
+    from .module.sign import Key, check_key
 
     if not args.module_key:
         return None
@@ -110,15 +110,16 @@ def _key(args: argparse.Namespace) -> Any:
 
 
 def _order(args: argparse.Namespace, taken: Any, base: Any = None) -> Any:
-    from .build import Order
+    from .module.build import Order
 
     return Order(args.jobs, tuple(args.engine_option), _key(args), tuple(taken), args.allow_data, base)
 
 
 def _build(args: argparse.Namespace) -> int:
     from . import base as bases
-    from . import build, collect, package, sign
-    from .lint import function_names
+    from . import collect, package
+    from .module import build, sign
+    from .module.lint import function_names
 
     _key(args)
     if args.stage and os.path.exists(args.stage):
@@ -165,8 +166,9 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _empty(args: argparse.Namespace) -> int:
-    from . import collect, package, sign
+    from . import collect, package
     from .kernel.target import locate
+    from .module import sign
 
     if not args.kernel and not args.kernel_devel:
         refuse("kernel-unknown")
@@ -186,8 +188,9 @@ def _empty(args: argparse.Namespace) -> int:
 
 def _stage(args: argparse.Namespace) -> int:
     """What a source RPM's %build calls: its recipe again, on the build farm's own kernel files."""
-    from . import base, build
+    from . import base
     from .kernel.target import locate
+    from .module import build
 
     recipe = base.from_folder(args.recipe)
     folder = os.path.dirname(os.path.abspath(args.recipe))
@@ -208,7 +211,8 @@ def _stage(args: argparse.Namespace) -> int:
 
 
 def _lint(args: argparse.Namespace) -> int:
-    from . import lint, show
+    from . import show
+    from .module import lint
     from .readers.elf import parse_module
     from .readers.recipe import override
 
@@ -267,8 +271,8 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _sign(args: argparse.Namespace) -> int:
-    from . import sign
     from .kernel.target import Target
+    from .module import sign
     from .readers.elf import read_module
 
     if not args.module_key and not args.rpm_key:

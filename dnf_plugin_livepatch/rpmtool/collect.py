@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import build, engines
 from .checks import refuse
 from .kernel import target
+from .module import build, engines
 from .readers import source
 from .readers.diffs import read_diff
 from .readers.recipe import Input, Recipe, cve, date, merge, override, reasoned, version, word

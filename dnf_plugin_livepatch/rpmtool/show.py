@@ -11,7 +11,7 @@ from ..formats import manifest
 from . import base
 from .checks import Finding, finding, refuse
 from .kernel.target import Target
-from .lint import Wanted, function_names, lint, module_name_of
+from .module.lint import Wanted, function_names, lint, module_name_of
 from .readers.elf import Elf, parse_module, signature
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header

@@ -16,7 +16,7 @@ from rpmtool_support import TREE, fake_vmlinux, headers, kernel, run, source, to
 
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
-from dnf_plugin_livepatch.rpmtool.lint import Wanted, apply, lint, module_name_of
+from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint, module_name_of
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.readers.recipe import override

@@ -5,7 +5,7 @@ import pytest
 from rpmtool_support import fake_vmlinux, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
-from dnf_plugin_livepatch.rpmtool.lint import Wanted, lint
+from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, lint
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module
 
 OBJECT = "net_thing"

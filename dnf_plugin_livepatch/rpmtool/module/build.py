@@ -8,18 +8,18 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..base.model import Manifest
-from ..formats.manifest import dump
+from ...base.model import Manifest
+from ...formats.manifest import dump
+from ..checks import Finding, ToolError, finding, refuse
+from ..kernel.target import Target, module_name
+from ..readers.diffs import judge, read_diff
+from ..readers.elf import parse_module, read_module
+from ..readers.klp_module import Patched
+from ..readers.recipe import Recipe
+from ..readers.source import digest
+from ..run import Runner
 from . import engines
-from .checks import Finding, ToolError, finding, refuse
-from .kernel.target import Target, module_name
 from .lint import Wanted, apply, function_names, lint, module_name_of, together
-from .readers.diffs import judge, read_diff
-from .readers.elf import parse_module, read_module
-from .readers.klp_module import Patched
-from .readers.recipe import Recipe
-from .readers.source import digest
-from .run import Runner
 from .sign import Key, sign_module
 
 

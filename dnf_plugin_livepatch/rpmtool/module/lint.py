@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
-from ..base.model import Function
-from ..formats.manifest import MODULE
-from .checks import Finding, finding
-from .kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
-from .readers import klp_module
-from .readers.elf import Elf, signature
-from .readers.recipe import Override
+from ...base.model import Function
+from ...formats.manifest import MODULE
+from ..checks import Finding, finding
+from ..kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
+from ..readers import klp_module
+from ..readers.elf import Elf, signature
+from ..readers.recipe import Override
 
 
 class Wanted(NamedTuple):
