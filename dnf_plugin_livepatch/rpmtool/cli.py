@@ -116,10 +116,9 @@ def _order(args: argparse.Namespace, taken: Any, base: Any = None) -> Any:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from . import base as bases
-    from . import collect, package
     from .module import build, sign
     from .module.lint import function_names
+    from .package import collect, make, previous
 
     _key(args)
     if args.stage and os.path.exists(args.stage):
@@ -127,7 +126,7 @@ def _build(args: argparse.Namespace) -> int:
     with Work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
-        base = bases.read(args.base) if args.base else None
+        base = previous.read(args.base) if args.base else None
         goal = _locate(args, work)
         plan = collect.plan(args, goal, base, work.path)
         order = _order(args, plan.taken, base.recipe if base is not None else None)
@@ -139,15 +138,15 @@ def _build(args: argparse.Namespace) -> int:
             _emit(args, {"stage": args.stage, "modules": list(plan.recipe.modules)}, args.stage)
             return DONE
         work.steps.step("Packaging")
-        files = package.Files(plan.sources, stage.folder)
+        files = make.Files(plan.sources, stage.folder)
         patched = {name for item in stage.manifests for name in function_names(item.functions)}
         recipe = plan.recipe._replace(functions=tuple(sorted(patched)))
-        made = package.build(recipe, stage.manifests, files, work.path, work.runner, args.vendor)
+        made = make.build(recipe, stage.manifests, files, work.path, work.runner, args.vendor)
         if args.rpm_key:
             for path in made:
                 work.steps.step(f"Signing {os.path.basename(path)}")
                 sign.sign_rpm(path, args.rpm_key, work.runner)
-        rpm, srpm = package.publish(made, args.output)
+        rpm, srpm = make.publish(made, args.output)
         log = work.keep_log(rpm)
         work.steps.step(f"The full log is {log}")
         work.steps.close()
@@ -166,9 +165,9 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _empty(args: argparse.Namespace) -> int:
-    from . import collect, package
     from .kernel.target import locate
     from .module import sign
+    from .package import collect, make
 
     if not args.kernel and not args.kernel_devel:
         refuse("kernel-unknown")
@@ -176,11 +175,11 @@ def _empty(args: argparse.Namespace) -> int:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
         recipe = collect.empty(args, locate(args.kernel, args.kernel_devel, "", "", "", "").release)
-        made = package.build(recipe, (), package.Files((), ""), work.path, work.runner, args.vendor)
+        made = make.build(recipe, (), make.Files((), ""), work.path, work.runner, args.vendor)
         if args.rpm_key:
             for path in made:
                 sign.sign_rpm(path, args.rpm_key, work.runner)
-        rpm, srpm = package.publish(made, args.output)
+        rpm, srpm = make.publish(made, args.output)
         facts = {"rpm": rpm, "srpm": srpm, "kernel_release": recipe.kernel_release}
         _emit(args, facts, f"{rpm}\n{srpm}")
     return DONE
@@ -188,9 +187,9 @@ def _empty(args: argparse.Namespace) -> int:
 
 def _stage(args: argparse.Namespace) -> int:
     """What a source RPM's %build calls: its recipe again, on the build farm's own kernel files."""
-    from . import base
     from .kernel.target import locate
     from .module import build
+    from .package import previous as base
 
     recipe = base.from_folder(args.recipe)
     folder = os.path.dirname(os.path.abspath(args.recipe))

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..base.model import Manifest
 from ..formats import manifest
-from . import base
 from .checks import Finding, finding, refuse
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint, module_name_of
+from .package import previous
 from .readers.elf import Elf, parse_module, signature
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
@@ -94,7 +94,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
     if is_rpm:
         header = read_header(path)
         if header.nevra.arch == "src" and "livepatch.json" in map(os.path.basename, header.files):
-            recipe = base.read(path).recipe
+            recipe = previous.read(path).recipe
         result["package"] = {
             "nevra": str(header.nevra),
             "provides": list(header.provides),

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rpmtool_support import headers, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool import collect
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.kernel import kernelsource
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.module import engines
 from dnf_plugin_livepatch.rpmtool.options import parser
+from dnf_plugin_livepatch.rpmtool.package import collect
 from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
 from dnf_plugin_livepatch.rpmtool.run import Runner

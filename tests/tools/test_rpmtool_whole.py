@@ -10,8 +10,8 @@ import pytest
 from rpmtool_support import headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.formats.manifest import parse
-from dnf_plugin_livepatch.rpmtool import package
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
+from dnf_plugin_livepatch.rpmtool.package import make
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload
 from dnf_plugin_livepatch.rpmtool.run import Outcome, first_error
@@ -141,7 +141,7 @@ def test_package_that_hosts_would_not_know_has_a_message_of_its_own(tmp_path):
     made = tool("empty", "--json", "--kernel", kernel().release, "-o", str(tmp_path)).json["rpm"]
     other = Recipe("empty", "6.6.6-1.x86_64", "x86_64", "x", "0", "0", 0)
     with pytest.raises(ToolError) as caught:
-        package.check(made, other)
+        make.check(made, other)
     assert caught.value.id == "package-unfit" and "hosts would see empty of" in caught.value.text
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 
-from .checks import refuse
+from ..checks import refuse
+from ..readers import recipe as recipes
+from ..readers import source
+from ..readers.recipe import Recipe
+from ..readers.rpm_file import payload, read_header
 from .collect import Base
-from .readers import recipe as recipes
-from .readers import source
-from .readers.recipe import Recipe
-from .readers.rpm_file import payload, read_header
 
 
 def read(path: str) -> Base:

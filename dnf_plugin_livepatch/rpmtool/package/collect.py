@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .checks import refuse
-from .kernel import target
-from .module import build, engines
-from .readers import source
-from .readers.diffs import read_diff
-from .readers.recipe import Input, Recipe, cve, date, merge, override, reasoned, version, word
-from .readers.updateinfo import advisory_facts
+from ..checks import refuse
+from ..kernel import target
+from ..module import build, engines
+from ..readers import source
+from ..readers.diffs import read_diff
+from ..readers.recipe import Input, Recipe, cve, date, merge, override, reasoned, version, word
+from ..readers.updateinfo import advisory_facts
 
 DEFAULT_EPOCH = 315532800  # 1980-01-01: zip, cpio and tar all can hold it
 
