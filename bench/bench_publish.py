@@ -137,7 +137,7 @@ def _repository(scratch: str, count: int) -> str:
     """A repository of ``count`` packages, as createrepo_c leaves one."""
     sys.path.insert(0, SOURCE)
     from dnf_plugin_livepatch.formats import repository_record as record
-    from dnf_plugin_livepatch.repotool import metadata
+    from dnf_plugin_livepatch.repotool.repository import metadata
 
     root = os.path.join(scratch, f"repo{count}")
     os.makedirs(os.path.join(root, "repodata"))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from ..base.model import Nevra
 from ..formats.manifest import CVE
 from .checks_metadata import Raised
-from .settings import SEVERITIES
-from .view import (
+from .repository.view import (
     Advisory,
     ListedPackage,
     Package,
@@ -20,6 +19,7 @@ from .view import (
     compare_evr,
     newest_first,
 )
+from .settings import SEVERITIES
 
 if TYPE_CHECKING:
     from .lint import Context

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .view import Package, View
+from .repository.view import Package, View
 
 if TYPE_CHECKING:
     from .lint import Context

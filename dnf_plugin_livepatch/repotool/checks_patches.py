@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..base import names as releases
 from ..formats import repository_record
 from .checks_metadata import Raised
-from .kernels import looks_patched
-from .view import Kernel, Package, View, arch_of, aside, by_kernel, standing
+from .repository.kernels import looks_patched
+from .repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
 
 if TYPE_CHECKING:
     from .lint import Context

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..formats.manifest import CVE, RELEASE
-from . import lint, moving, plan, publish, reading, settings
+from . import lint, moving, plan, publish, settings
 from .errors import ToolError
 from .lint_catalogue import SEVERITIES
-from .metadata import COMPRESSIONS
-from .view import View
+from .repository import reading
+from .repository.metadata import COMPRESSIONS
+from .repository.view import View
 
 OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 _CONFIG = "livepatch-repo.yml"

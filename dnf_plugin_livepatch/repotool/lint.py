@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 from ..formats.repository_record import Record
 from . import checks_advisories, checks_metadata, checks_patches
 from .lint_catalogue import CATALOGUE, SEVERITIES
+from .repository.view import Kernel, View
 from .settings import Waiver
-from .view import Kernel, View
 
 
 class Finding(NamedTuple):

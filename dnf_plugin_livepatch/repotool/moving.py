@@ -11,7 +11,7 @@ import createrepo_c as cr
 
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
-from . import advisories, lint, metadata, retention
+from . import advisories, lint, retention
 from .errors import ToolError
 from .lint_catalogue import CATALOGUE
 from .publish import (
@@ -29,8 +29,9 @@ from .publish import (
     load,
     nevra_of,
 )
-from .store import Store, places_of
-from .view import Package, aside, by_kernel, withdrawn
+from .repository import metadata
+from .repository.store import Store, places_of
+from .repository.view import Package, aside, by_kernel, withdrawn
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..formats import repository_record
-from .view import View, advisories_by_package, arches_by_release, by_kernel, closed_by, cve_order, standing
+from .repository.view import (
+    View,
+    advisories_by_package,
+    arches_by_release,
+    by_kernel,
+    closed_by,
+    cve_order,
+    standing,
+)
 
 
 class Row(NamedTuple):

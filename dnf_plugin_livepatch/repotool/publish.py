@@ -14,12 +14,13 @@ from ..base.model import Nevra
 from ..base.names import ARCHES
 from ..formats import repository_record
 from ..formats.repository_record import Record
-from . import advisories, client, lint, metadata, reading, rpms, signing
+from . import advisories, lint
 from .advisories import Incoming
 from .errors import ToolError
+from .repository import client, metadata, reading, rpms, signing
+from .repository.store import Store, location_of
+from .repository.view import MetadataFile, View, arch_of
 from .settings import AdvisoryFile, Settings
-from .store import Store, location_of
-from .view import MetadataFile, View, arch_of
 
 SOURCE, DEBUG = "source", "debug"
 

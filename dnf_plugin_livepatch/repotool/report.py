@@ -11,11 +11,10 @@ from ..base import model
 from ..base.model import Nevra, Unfixable
 from ..exposure import compute
 from ..formats import repository_record
-from . import metadata, rpms
 from .errors import ToolError
-from .kernels import offered
-from .settings import Settings
-from .view import (
+from .repository import metadata, rpms
+from .repository.kernels import offered
+from .repository.view import (
     Advisory,
     Kernel,
     Package,
@@ -29,6 +28,7 @@ from .view import (
     cve_order,
     standing,
 )
+from .settings import Settings
 
 LIVE, REBOOT, OPEN, UNKNOWN = "live", "reboot", "open", ""
 

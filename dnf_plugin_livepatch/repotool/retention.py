@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..base.model import Nevra
 from ..formats.repository_record import Record
-from .view import Capability, Package, by_kernel, withdrawn
+from .repository.view import Capability, Package, by_kernel, withdrawn
 
 
 def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple[Package, ...]:

@@ -12,7 +12,7 @@ from ..base.model import Unfixable
 from ..formats.manifest import CVE, RELEASE
 from . import yamlfile as y
 from .errors import ToolError
-from .metadata import COMPRESSIONS
+from .repository.metadata import COMPRESSIONS
 
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~+-]{1,127}\Z")

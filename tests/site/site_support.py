@@ -7,7 +7,8 @@ import createrepo_c as cr
 
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import metadata, reading, report, settings, site
+from dnf_plugin_livepatch.repotool import report, settings, site
+from dnf_plugin_livepatch.repotool.repository import metadata, reading
 
 NOW = "2026-11-22T21:00:00Z"
 BUILDS = [

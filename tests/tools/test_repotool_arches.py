@@ -9,7 +9,8 @@ from lint_cases import Repo, advisory, kernel_package, listed, package
 from repo_support import signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import metadata, plan, reading, report, retention, settings, site
+from dnf_plugin_livepatch.repotool import plan, report, retention, settings, site
+from dnf_plugin_livepatch.repotool.repository import metadata, reading
 
 KERNEL = "6.6.57.1-8.azl3"
 NAME = "klp-patch-azl3"

@@ -10,8 +10,8 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
-from dnf_plugin_livepatch.repotool import reading
 from dnf_plugin_livepatch.repotool.errors import TEXTS
+from dnf_plugin_livepatch.repotool.repository import reading
 from dnf_plugin_livepatch.repotool.settings import Settings
 
 NONE = "no-repository"

@@ -11,9 +11,9 @@ from lint_cases import BAD, Repo, advisory, listed
 from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import lint, settings
-from dnf_plugin_livepatch.repotool import signing as signatures
 from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE, SEVERITIES
+from dnf_plugin_livepatch.repotool.repository import signing
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
 
@@ -132,7 +132,7 @@ def test_a_lost_updateinfo_and_a_stale_signature_after_createrepo_c_update(repo,
     drop = "--discard-additional-metadata"
     known = drop in support.call(["createrepo_c", "--help"]).stdout
     support.call(["createrepo_c", "-q", "--update", *[drop] * known, flat])
-    signatures_left = (flat / "repodata" / signatures.SIGNATURE).exists()
+    signatures_left = (flat / "repodata" / signing.SIGNATURE).exists()
     found = checks(flat, "--key", key.public)
     assert "updateinfo-lost" in found
     assert ("metadata-signature-stale" if signatures_left else "metadata-unsigned") in found

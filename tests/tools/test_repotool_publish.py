@@ -15,7 +15,7 @@ import repo_support as support
 from repo_support import KERNEL, Client, Server, signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record as record
-from dnf_plugin_livepatch.repotool import metadata
+from dnf_plugin_livepatch.repotool.repository import metadata
 
 NVRA = "%{name}-%{version}-%{release}.%{arch}"
 NAME = support.patch_name(KERNEL)

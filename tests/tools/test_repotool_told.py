@@ -11,7 +11,8 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
-from dnf_plugin_livepatch.repotool import cli, errors, metadata
+from dnf_plugin_livepatch.repotool import cli, errors
+from dnf_plugin_livepatch.repotool.repository import metadata
 
 NAME = support.patch_name(KERNEL)
 V1, V2 = f"{NAME}-1-1.el9_4.x86_64", f"{NAME}-1-2.el9_4.x86_64"

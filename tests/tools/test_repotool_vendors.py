@@ -11,8 +11,8 @@ import shutil
 import createrepo_c as cr
 import repo_support as support
 
-from dnf_plugin_livepatch.repotool import reading
 from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.repository import reading
 
 ZSTD = hasattr(cr, "ZSTD_COMPRESSION")
 METADATA = re.compile(r"(.*?)(updateinfo|primary|repomd)[^/]*\.xml(?:\.gz|\.bz2|\.xz|\.zst)?\Z")

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from dnf_plugin_livepatch.repotool import rpms
+from dnf_plugin_livepatch.repotool.repository import rpms
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.readers import rpm_file
 

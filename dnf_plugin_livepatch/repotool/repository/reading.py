@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
 
-from ..formats import repository_record
+from ...formats import repository_record
+from ..errors import ToolError
 from . import metadata, rpms, signing, unpack
-from .errors import ToolError
 from .kernels import offered
 from .view import Kernel, View, arch_of
 

@@ -12,11 +12,11 @@ from typing import IO
 
 import createrepo_c as cr
 
-from ..base.model import Manifest
-from ..formats.manifest import MAX_BYTES, ManifestError, parse
-from .errors import ToolError
+from ...base.model import Manifest
+from ...formats.manifest import MAX_BYTES, ManifestError, parse
+from ..errors import ToolError
+from ..run import run
 from .metadata import quiet
-from .run import run
 
 MAX_MANIFESTS = 64
 MAX_MEMBERS = 100000

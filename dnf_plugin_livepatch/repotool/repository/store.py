@@ -24,8 +24,8 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 
-from ..base.names import ARCHES
-from .errors import ToolError
+from ...base.names import ARCHES
+from ..errors import ToolError
 from .metadata import digest, repomd_of, safe
 
 GENERATIONS = "generations"

@@ -18,9 +18,9 @@ from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
 
-from ..base.model import Nevra
+from ...base.model import Nevra
+from ..errors import ToolError
 from . import kernels, unpack
-from .errors import ToolError
 from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference
 
 LIVEPATCH = "livepatch"

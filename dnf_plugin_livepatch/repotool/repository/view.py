@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import rpm
 
-from ..base.model import Nevra
-from ..base.names import ARCHES
-from ..formats.repository_record import Record
+from ...base.model import Nevra
+from ...base.names import ARCHES
+from ...formats.repository_record import Record
 
 #: One kernel: its release, and the architecture, which not every release tells.
 Kernel = tuple[str, str]

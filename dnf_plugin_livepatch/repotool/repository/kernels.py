@@ -10,10 +10,10 @@ import functools
 import re
 from collections.abc import Iterable
 
-from ..base import names
-from ..base.model import Nevra
-from ..base.paths import Paths
-from ..vendors import profiles
+from ...base import names
+from ...base.model import Nevra
+from ...base.paths import Paths
+from ...vendors import profiles
 from .view import Capability
 
 _KERNEL = re.compile(r"kernel(?:-[a-z0-9]+)*-uname-r\Z")

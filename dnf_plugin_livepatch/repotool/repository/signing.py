@@ -7,8 +7,8 @@ import os
 import tempfile
 from collections.abc import Iterable
 
-from .errors import ToolError
-from .run import run
+from ..errors import ToolError
+from ..run import run
 
 SIGNATURE = "repomd.xml.asc"
 KEY = "repomd.xml.key"
