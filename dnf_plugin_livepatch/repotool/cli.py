@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..formats.manifest import CVE, RELEASE
-from . import lint, moving, plan, publish, settings
+from . import moving, plan, publish, settings
 from .errors import ToolError
-from .lint_catalogue import SEVERITIES
+from .lint import run
+from .lint.catalogue import SEVERITIES
 from .repository import reading
 from .repository.metadata import COMPRESSIONS
 from .repository.view import View
@@ -218,7 +219,7 @@ def _changed(options: argparse.Namespace, outcomes: Sequence[publish.Outcome]) -
         for finding in item.findings:
             if finding.severity != "note":
                 print(f"  {finding.severity}: {finding.subject}: {finding.text} [{finding.check}]")
-    refused = any(lint.errors(item.findings) for item in outcomes)
+    refused = any(run.errors(item.findings) for item in outcomes)
     return FOUND if refused else OK
 
 
@@ -255,35 +256,35 @@ def _kernels_from(found: settings.Settings) -> list[View]:
         raise ToolError("kernels-unreadable", reason=error.text) from None
 
 
-def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[lint.Finding]]:
+def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[run.Finding]]:
     found = _settings(options)
     view = reading.read(where, found.keys)
     others = _kernels_from(found)
-    context = lint.Context(
+    context = run.Context(
         now(),
         reading.kernels_offered([view, *others]),
         reading.rpm_states(view, found.keys) if rpms else {},
         {release: text.support_end for release, text in found.kernels.items() if text.support_end},
     )
-    return view, lint.run(view, context, found.waivers)
+    return view, run.run(view, context, found.waivers)
 
 
 def _do_lint(options: argparse.Namespace) -> int:
     view, found = _lint(options, options.repo, not reading.is_remote(options.repo))
     form = "json" if options.json else options.format
     if form == "text":
-        sys.stdout.write(lint.as_text(found))
+        sys.stdout.write(run.as_text(found))
     else:
-        sys.stdout.write(lint.as_json(view, found) if form == "json" else lint.as_junit(view, found))
-    return lint.exit_code(found, options.fail_on)
+        sys.stdout.write(run.as_json(view, found) if form == "json" else run.as_junit(view, found))
+    return run.exit_code(found, options.fail_on)
 
 
 def _do_verify(options: argparse.Namespace) -> int:
     if not _settings(options).keys:
         raise ToolError("no-keys")
     view, found = _lint(options, options.repo, True)
-    sys.stdout.write(lint.as_json(view, found) if options.json else lint.as_text(found))
-    return lint.exit_code(found, "error")
+    sys.stdout.write(run.as_json(view, found) if options.json else run.as_text(found))
+    return run.exit_code(found, "error")
 
 
 def _do_plan(options: argparse.Namespace) -> int:
@@ -350,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _DO[options.verb](options)
     except publish.LintRefused as error:
-        sys.stderr.write(lint.as_text(error.findings))
+        sys.stderr.write(run.as_text(error.findings))
         return _failed(options, error, FOUND)
     except ToolError as error:
         return _failed(options, error, FAILED)

@@ -14,9 +14,10 @@ from ..base.model import Nevra
 from ..base.names import ARCHES
 from ..formats import repository_record
 from ..formats.repository_record import Record
-from . import advisories, lint
+from . import advisories
 from .advisories import Incoming
 from .errors import ToolError
+from .lint import run
 from .repository import client, metadata, reading, rpms, signing
 from .repository.store import Store, location_of
 from .repository.view import MetadataFile, View, arch_of
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
     advisories_changed: tuple[str, ...] = ()
     record_changed: tuple[str, ...] = ()
     generation: str = ""
-    findings: tuple[lint.Finding, ...] = ()
+    findings: tuple[run.Finding, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -84,7 +85,7 @@ class Next(NamedTuple):
     advisories: list[metadata.Update]
     record: Record
     files: Sequence[tuple[str, str, str]] = ()
-    findings: tuple[lint.Finding, ...] = ()
+    findings: tuple[run.Finding, ...] = ()
 
 
 Decide = Callable[[Store, State], Next]
@@ -270,7 +271,7 @@ def change_all(steps: Sequence[tuple[str, Callable[[Job], Decide]]], job: Job) -
         trial = job._replace(dry_run=True)
         for place, decide in steps:
             found = change(place, trial, decide(trial)).findings
-            if lint.errors(found):
+            if run.errors(found):
                 raise LintRefused(found)
     return [change(place, job, decide(job)) for place, decide in steps]
 
@@ -324,7 +325,7 @@ def admit(
     return files
 
 
-def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[lint.Finding, ...]:
+def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[run.Finding, ...]:
     """What lint finds in the touched packages, others of their names, and their advisories.
 
     Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
@@ -334,7 +335,7 @@ def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tu
     after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
     known = {(item.check, item.subject) for item in before}
     found = tuple(item for item in after if (item.check, item.subject) not in known)
-    if lint.errors(found) and not job.dry_run:
+    if run.errors(found) and not job.dry_run:
         raise LintRefused(found)
     return found
 
@@ -346,7 +347,7 @@ def _lint(
     published: Record,
     names: set[str],
     job: Job,
-) -> list[lint.Finding]:
+) -> list[run.Finding]:
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
     kernels = {release for view in views for release in view.kernels}
@@ -361,15 +362,15 @@ def _lint(
         part,
     )
     ends = {release: text.support_end for release, text in job.settings.kernels.items() if text.support_end}
-    found = lint.run(view, lint.Context(job.now, supported=ends, published=published), job.settings.waivers)
+    found = run.run(view, run.Context(job.now, supported=ends, published=published), job.settings.waivers)
     return [item for item in found if item.check not in ("waiver-unused", "record-patch-unknown")]
 
 
 class LintRefused(ToolError):
     """lint found errors in what was to be published; ``findings`` are all of them."""
 
-    def __init__(self, findings: tuple[lint.Finding, ...]) -> None:
-        super().__init__("lint-refused", count=len(lint.errors(findings)))
+    def __init__(self, findings: tuple[run.Finding, ...]) -> None:
+        super().__init__("lint-refused", count=len(run.errors(findings)))
         self.findings = findings
 
 

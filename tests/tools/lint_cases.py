@@ -11,7 +11,8 @@ import repo_support as support
 from repo_support import KERNEL
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import lint, settings
+from dnf_plugin_livepatch.repotool import settings
+from dnf_plugin_livepatch.repotool.lint import run as lint
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
 
 NAME = support.patch_name(KERNEL)

@@ -10,9 +10,10 @@ import repo_support as support
 from lint_cases import BAD, Repo, advisory, listed
 from repo_support import KERNEL, Server, tool
 
-from dnf_plugin_livepatch.repotool import lint, settings
+from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
-from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE, SEVERITIES
+from dnf_plugin_livepatch.repotool.lint import run
+from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE, SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
@@ -153,15 +154,15 @@ def test_exit_codes_of_the_command(repo, key):
 def test_a_note_fails_only_when_asked(made, limit, code):
     made.note(support_end="")
     found = [item for item in made.lint() if item.severity == "note"]
-    assert lint.exit_code(found, limit) == code
+    assert run.exit_code(found, limit) == code
 
 
 def test_a_waiver_needs_a_reason_and_is_shown(made, tmp_path):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="High")
     made.settings = settings.Settings(waivers=(settings.Waiver("advisory-severity", "EX-*", "legacy feed"),))
     (found,) = [item for item in made.lint() if item.check == "advisory-severity"]
-    assert found.waived == "legacy feed" and not [e for e in lint.errors([found])]
-    assert "waived error: EX-2" in lint.as_text([found]) and "legacy feed" in lint.as_text([found])
+    assert found.waived == "legacy feed" and not [e for e in run.errors([found])]
+    assert "waived error: EX-2" in run.as_text([found]) and "legacy feed" in run.as_text([found])
     (tmp_path / "s.yml").write_text("waive:\n- {check: advisory-severity}\n")
     with pytest.raises(ToolError, match="reason is missing"):
         settings.read(str(tmp_path / "s.yml"))

@@ -6,7 +6,7 @@ import repo_support as support
 from lint_cases import KERNEL, NAME, OTHER, Repo, advisory, kernel_package, listed, package, reference
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
 
 THERE = support.patch_name(OTHER)
 NEAR = {}

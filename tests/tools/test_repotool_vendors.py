@@ -11,7 +11,7 @@ import shutil
 import createrepo_c as cr
 import repo_support as support
 
-from dnf_plugin_livepatch.repotool.lint_catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
 from dnf_plugin_livepatch.repotool.repository import reading
 
 ZSTD = hasattr(cr, "ZSTD_COMPRESSION")

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from ..formats.repository_record import Record
-from . import checks_advisories, checks_metadata, checks_patches
-from .lint_catalogue import CATALOGUE, SEVERITIES
-from .repository.view import Kernel, View
-from .settings import Waiver
+from ...formats.repository_record import Record
+from ..repository.view import Kernel, View
+from ..settings import Waiver
+from . import advisories, metadata, patches
+from .catalogue import CATALOGUE, SEVERITIES
 
 
 class Finding(NamedTuple):
@@ -73,9 +73,9 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
 
 
 def _all(view: View, context: Context) -> Iterator[tuple[str, str, dict[str, object]]]:
-    yield from checks_metadata.check(view, context)
-    yield from checks_advisories.check(view, context)
-    yield from checks_patches.check(view, context)
+    yield from metadata.check(view, context)
+    yield from advisories.check(view, context)
+    yield from patches.check(view, context)
 
 
 def _plain(value: object) -> str:

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..base import names as releases
-from ..formats import repository_record
-from .checks_metadata import Raised
-from .repository.kernels import looks_patched
-from .repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
+from ...base import names as releases
+from ...formats import repository_record
+from ..repository.kernels import looks_patched
+from ..repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
+from .metadata import Raised
 
 if TYPE_CHECKING:
-    from .lint import Context
+    from .run import Context
 
 _OWN = "livepatch(kernel-uname-r:"
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .repository.view import Package, View
+from ..repository.view import Package, View
 
 if TYPE_CHECKING:
-    from .lint import Context
+    from .run import Context
 
 Raised = tuple[str, str, dict[str, object]]
 _SIGNATURE = {

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..base.model import Nevra
-from ..formats.manifest import CVE
-from .checks_metadata import Raised
-from .repository.view import (
+from ...base.model import Nevra
+from ...formats.manifest import CVE
+from ..repository.view import (
     Advisory,
     ListedPackage,
     Package,
@@ -19,10 +18,11 @@ from .repository.view import (
     compare_evr,
     newest_first,
 )
-from .settings import SEVERITIES
+from ..settings import SEVERITIES
+from .metadata import Raised
 
 if TYPE_CHECKING:
-    from .lint import Context
+    from .run import Context
 
 _TYPES = ("security", "bugfix", "enhancement", "newpackage")
 _REFERENCES = ("self", "cve", "bugzilla", "other", "vendor")
