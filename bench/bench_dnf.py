@@ -168,5 +168,3 @@ def run(count: int) -> list[dict[str, Any]]:
         return rows
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-

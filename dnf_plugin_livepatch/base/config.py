@@ -72,9 +72,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _date(text: str) -> str:
-    if text and not (
-        len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()
-    ):
+    if text and not (len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()):
         raise ValueError(f"{text!r} is no date such as 2026-11-22")
     return text
 

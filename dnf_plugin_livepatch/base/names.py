@@ -15,7 +15,15 @@ import re
 from .model import Nevra
 
 ARCHES = (
-    "x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "loongarch64", "i686", "ppc64", "armv7hl",
+    "x86_64",
+    "aarch64",
+    "ppc64le",
+    "s390x",
+    "riscv64",
+    "loongarch64",
+    "i686",
+    "ppc64",
+    "armv7hl",
 )
 MAX_NEVRA = 512
 _PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")

@@ -94,7 +94,9 @@ def read(base: Any, trusted: Container[str] | None, wanted: Sequence[str]) -> tu
 def patch_note(notes: Notes, release: str, nevra: str) -> repository_record.PatchNote:
     """What is said of one patch; a withdrawal by one repository outweighs what others say."""
     found = [note.patches[nevra] for note in notes.get(release, ()) if nevra in note.patches]
-    return next((note for note in found if note.withdrawn), found[0] if found else repository_record.PatchNote())
+    return next(
+        (note for note in found if note.withdrawn), found[0] if found else repository_record.PatchNote()
+    )
 
 
 def withdrawn(notes: Notes) -> dict[str, str]:

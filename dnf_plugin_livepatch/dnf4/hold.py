@@ -51,9 +51,7 @@ def _note(session: Session, old: notices.Hold | None, new: notices.Hold | None, 
         journal.remember(session.paths, "release", kernel=old.release, **facts)
 
 
-def _hold(
-    session: Session, kernels: list[Any], allow_erasing: bool
-) -> tuple[notices.Hold | None, str]:
+def _hold(session: Session, kernels: list[Any], allow_erasing: bool) -> tuple[notices.Hold | None, str]:
     """What is held, or None and why not."""
     session.read_inputs()
     seen = session.look_at_kernel()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .asked import Watch
 
 
-
 def soft(hook: Callable[[LivepatchPlugin], None]) -> Callable[[LivepatchPlugin], None]:
     """Turn whatever ``hook`` raises into one warning line."""
 

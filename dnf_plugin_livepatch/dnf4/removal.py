@@ -43,9 +43,7 @@ def _patches(package: Any, rules: Sequence[Any], kernel: Any) -> bool:
     found = profiles.match_all(
         goal.nevra_of(package), map(str, package.provides), map(str, package.requires), rules
     )
-    return any(
-        one.kind == "patch" and profiles.fits(one, kernel.release, kernel.build_id) for one in found
-    )
+    return any(one.kind == "patch" and profiles.fits(one, kernel.release, kernel.build_id) for one in found)
 
 
 def _blocked(paths: Paths) -> Sequence[str]:

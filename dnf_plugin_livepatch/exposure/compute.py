@@ -248,14 +248,10 @@ def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:
         return inputs
     when = f"were last read on {inputs.as_of}" if inputs.as_of else "were never read"
     stale = f"the repositories {when}; run 'dnf livepatch update --check'"
-    return inputs._replace(
-        quality=UNKNOWN, reason=f"{inputs.reason}; {stale}" if inputs.reason else stale
-    )
+    return inputs._replace(quality=UNKNOWN, reason=f"{inputs.reason}; {stale}" if inputs.reason else stale)
 
 
-def compute(
-    inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unfixable] = ()
-) -> Exposure:
+def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unfixable] = ()) -> Exposure:
     """The exposure of the running kernel with the patches ``in_force``.
 
     A patch closes what it declares (``InForce.cves``), or else what the vendor's advisories list for its
@@ -320,9 +316,9 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
     """
     new, old = evr.rpartition(":")[2], like_evr.rpartition(":")[2]
     if like.startswith(old):
-        return new + like[len(old):]
+        return new + like[len(old) :]
     old = old.rpartition(".")[0]
-    return new.rpartition(".")[0] + like[len(old):] if old and like.startswith(old) else new
+    return new.rpartition(".")[0] + like[len(old) :] if old and like.startswith(old) else new
 
 
 def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> list[CveState]:

@@ -77,9 +77,7 @@ def _function(item: object) -> Function:
     if not isinstance(sympos, int) or isinstance(sympos, bool) or not 0 <= sympos < 65536:
         raise ManifestError("functions.sympos is no small number")
     try:
-        return Function(
-            _string(item, "object", _OBJECT, True), _string(item, "name", _SYMBOL, True), sympos
-        )
+        return Function(_string(item, "object", _OBJECT, True), _string(item, "name", _SYMBOL, True), sympos)
     except ManifestError as error:
         raise ManifestError(f"functions.{error}") from None
 

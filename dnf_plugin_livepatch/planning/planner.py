@@ -229,9 +229,7 @@ class Session:
 
     def cves(self, package: Any) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
-        declared = {
-            text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)
-        }
+        declared = {text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)}
         return declared or set(dict(self.inputs.cover).get(str(packages.nevra_of(package)), ()))
 
     def _new_advisories(self, package: Any, has: Any) -> list[Any]:
@@ -295,7 +293,10 @@ class Session:
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
         running = newest = compute.evr_of(self.inputs.kernel_package)
-        for package in (*self.base.sack.query().installed().filterm(name=name), *packages.incoming(self.base)):
+        for package in (
+            *self.base.sack.query().installed().filterm(name=name),
+            *packages.incoming(self.base),
+        ):
             if package.name == name and self.base.sack.evr_cmp(package.evr, newest) > 0:
                 newest = package.evr
         return newest if newest != running else ""

@@ -189,8 +189,7 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
     check = "kernel-all-withdrawn"
     _, text, remedy = CATALOGUE[check]
     return tuple(
-        run.Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy)
-        for kernel in bare
+        run.Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy) for kernel in bare
     )
 
 

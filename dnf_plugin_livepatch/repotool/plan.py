@@ -54,7 +54,11 @@ def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> l
         good = standing(view, release, group)
         patch = good[0] if good else None
         closes = closed_by(patch, told) if patch else ()
-        said = note.patches.get(str(patch.nevra), repository_record.PatchNote()) if patch else repository_record.PatchNote()
+        said = (
+            note.patches.get(str(patch.nevra), repository_record.PatchNote())
+            if patch
+            else repository_record.PatchNote()
+        )
         percent = repository_record.share(said, now) if patch else 0
         reboot = {item.cve for item in note.unfixable}
         missing = tuple(sorted(set(cves) - set(closes), key=cve_order))

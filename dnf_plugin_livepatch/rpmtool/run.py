@@ -92,9 +92,7 @@ class Runner:
         self.log = log
         self.steps = steps or Steps(quiet=True)
 
-    def run(
-        self, argv: Sequence[str], cwd: str | None = None, env: dict[str, str] | None = None
-    ) -> Outcome:
+    def run(self, argv: Sequence[str], cwd: str | None = None, env: dict[str, str] | None = None) -> Outcome:
         """Run ``argv`` with ``env`` on top of ours; never raises for what the child does."""
         tail: deque[str] = deque(maxlen=40)
         first = ""

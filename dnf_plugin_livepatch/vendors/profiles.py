@@ -18,8 +18,21 @@ from . import templates
 from .profile_file import Client, Profile, ProfileError, parse
 
 __all__ = [
-    "GENERIC", "Client", "Lookup", "Match", "Profile", "ProfileError", "directories", "find", "fits",
-    "load", "lookup", "match", "match_all", "package_name", "parse",
+    "GENERIC",
+    "Client",
+    "Lookup",
+    "Match",
+    "Profile",
+    "ProfileError",
+    "directories",
+    "find",
+    "fits",
+    "load",
+    "lookup",
+    "match",
+    "match_all",
+    "package_name",
+    "parse",
 ]
 
 GENERIC = "livepatch"
@@ -362,4 +375,3 @@ def directories(profile: Profile, release: str, build_id: str = "") -> tuple[str
         if "{build_id}" not in rule or build_id:
             found.append(rule.replace("{release}", release).replace("{build_id}", build_id))
     return tuple(found)
-

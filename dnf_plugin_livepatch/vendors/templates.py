@@ -43,8 +43,15 @@ ANONYMOUS = ("number", "word", "label", "any")
 # Which signs each may hold, beside letters and digits. A literal that begins with one of them leaves
 # open where the field ends.
 _INSIDE = {
-    "release": "._+~^-", "kver": ".", "krel": ".", "dist": "._", "variant": "+_-", "base": "._+~^-",
-    "word": "_", "label": "_-", "any": "._+~^-",
+    "release": "._+~^-",
+    "kver": ".",
+    "krel": ".",
+    "dist": "._",
+    "variant": "+_-",
+    "base": "._+~^-",
+    "word": "_",
+    "label": "_-",
+    "any": "._+~^-",
 }
 _FIELD = re.compile(r"\{([a-z_]+)(:_)?\}")
 

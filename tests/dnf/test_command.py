@@ -67,8 +67,9 @@ def test_a_dry_update_loads_nothing(host, option, installed):
 
 def test_update_leaves_another_root_alone(host):
     host.repos(base="first")
-    host.sh("mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/"
-            " && rpm --root /other --initdb")
+    host.sh(
+        "mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/ && rpm --root /other --initdb"
+    )
     answer = host.dnf("--installroot=/other", "--releasever=9", "livepatch", "update")
     assert answer.code == 0 and "another machine's" in answer.out, answer.text
     assert host.read("/var/log/stand-in") == ""

@@ -44,9 +44,11 @@ def test_quiet_is_quiet(host):
 def impatient(host) -> dict[str, str]:
     """The environment of a plugin that waits for two seconds at most."""
     host.conf("transition_timeout = 1s\n")
-    host.sh(f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
-            " && sed -i 's/^    return 3.0 .*/    return 2.0/'"
-            " /shadow/dnf_plugin_livepatch/runtime/request.py")
+    host.sh(
+        f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
+        " && sed -i 's/^    return 3.0 .*/    return 2.0/'"
+        " /shadow/dnf_plugin_livepatch/runtime/request.py"
+    )
     return {"PYTHONPATH": "/shadow"}
 
 

@@ -67,17 +67,31 @@ def test_another_kernel_of_the_repository_runs(host):
 
 def test_installroot(host):
     host.repos(base="patches")
-    host.sh("mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/"
-            " && rpm --root /other --initdb && cp -a /var/lib/rpm /other/var/lib/")
+    host.sh(
+        "mkdir -p /other/etc && cp -a /etc/yum.repos.d /etc/dnf /other/etc/"
+        " && rpm --root /other --initdb && cp -a /var/lib/rpm /other/var/lib/"
+    )
     answer = host.dnf("--installroot=/other", "--releasever=9", "upgrade")
     assert answer.code == 0, answer.text
     found = host.sh("rpm --root /other -qa | grep -c kpatch")
     assert found.out.strip() == "0" and lines(answer) == []
 
 
-@pytest.mark.parametrize("room", ["profiles", "exposure", "dnf4/goal", "dnf4/advisories", "dnf4/command",
-                                  "dnf4/survey", "runtime/kernel", "runtime/status", "runtime/inventory",
-                                  "dnf4/session"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        "profiles",
+        "exposure",
+        "dnf4/goal",
+        "dnf4/advisories",
+        "dnf4/command",
+        "dnf4/survey",
+        "runtime/kernel",
+        "runtime/status",
+        "runtime/inventory",
+        "dnf4/session",
+    ],
+)
 @pytest.mark.parametrize("how", ["raise SystemError('broken')\n", "def (\n"])
 def test_a_broken_room_costs_a_line_and_nothing_else(host, room, how):
     host.repos(base="update")

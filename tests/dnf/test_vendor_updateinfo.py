@@ -120,9 +120,7 @@ def open_cves(running: Nevra, rows: list[Advisory]) -> set[str]:
     return above - below
 
 
-def test_dnf_finds_what_the_file_says(
-    tmp_path: Any, record_property: Callable[[str, object], None]
-) -> None:
+def test_dnf_finds_what_the_file_says(tmp_path: Any, record_property: Callable[[str, object], None]) -> None:
     cases: list[tuple[str, str, list[Advisory], Nevra]] = []
     for source, text in files().items():
         for rows in naive(text).values():

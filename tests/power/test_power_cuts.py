@@ -169,9 +169,7 @@ class Trials:
         run(["qemu-img", "convert", "-O", "qcow2", "-f", "raw", raw, os.path.join(folder, "disk.qcow2")])
         self.found[point] = self._pool.submit(self._boot, point, folder, found, upgrade)
 
-    def _boot(
-        self, point: int, folder: str, found: offline.Found, upgrade: bool
-    ) -> tuple[str, list[str]]:
+    def _boot(self, point: int, folder: str, found: offline.Found, upgrade: bool) -> tuple[str, list[str]]:
         begin = time.monotonic()
         try:
             state, wrong = trial(self.files, folder, found, upgrade)

@@ -93,9 +93,13 @@ def repository(folder):
             advisories.append(advisory(f"LIVEPATCH:{name}-1-{number}", closes, [made], "Important", when))
             nevra = f"{name}-1-{made.release}.x86_64"
             taken = (
-                repository_record.Withdrawn("2026-11-01T00:00:00Z", "oops in vfs_read") if nevra == WITHDRAWN else None
+                repository_record.Withdrawn("2026-11-01T00:00:00Z", "oops in vfs_read")
+                if nevra == WITHDRAWN
+                else None
             )
-            steps = (repository_record.Step("2026-11-20T00:00:00Z", 25),) if index == 4 and number == 2 else ()
+            steps = (
+                (repository_record.Step("2026-11-20T00:00:00Z", 25),) if index == 4 and number == 2 else ()
+            )
             notes[nevra] = repository_record.PatchNote(when.strftime("%Y-%m-%dT%H:%M:%SZ"), steps, taken)
         cannot = tuple(Unfixable(cve, "changes data that is allocated already") for cve in later[3::8])
         ends = ["2026-05-31", "2026-05-31", "2027-04-30", "2027-04-30", "2027-10-31"]

@@ -111,14 +111,18 @@ class Repo:
         self.packages = [self.one, self.two, kernel_package()]
         self.advisories = [advisory("EX-1", [listed(self.one)]), advisory("EX-2", [listed(self.two)])]
         notes = {name: repository_record.PatchNote("2026-11-01T00:00:00Z") for name in (V1, V2)}
-        self.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
+        self.record = repository_record.Record(
+            support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)}
+        )
         self.text = None
         self.settings = settings.Settings()
         self.context = {}
         self.after = lambda repodata: None
 
     def note(self, **changes):
-        self.record = repository_record.Record(support.NOW, {KERNEL: self.record.kernels[KERNEL]._replace(**changes)})
+        self.record = repository_record.Record(
+            support.NOW, {KERNEL: self.record.kernels[KERNEL]._replace(**changes)}
+        )
 
     def patch_note(self, nevra, **changes):
         patches = dict(self.record.kernels[KERNEL].patches)
@@ -134,7 +138,11 @@ class Repo:
         self.packages = [one, kernel_package()]
         self.advisories = [advisory("EX-1", [listed(one)], references, **more)]
         self.patch_note(str(metadata.package_view(one).nevra))
-        self.note(patches={str(metadata.package_view(one).nevra): repository_record.PatchNote("2026-11-01T00:00:00Z")})
+        self.note(
+            patches={
+                str(metadata.package_view(one).nevra): repository_record.PatchNote("2026-11-01T00:00:00Z")
+            }
+        )
 
     def write(self):
         repodata = self.folder / "repodata"

@@ -40,7 +40,9 @@ def made(tmp_path):
     repo.packages = [*patches, *kernels]
     repo.advisories = [advisory(f"EX-{n}", [listed(one)]) for n, one in enumerate(patches)]
     notes = {str(view(one).nevra): repository_record.PatchNote("2026-11-01T00:00:00Z") for one in patches}
-    repo.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
+    repo.record = repository_record.Record(
+        support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)}
+    )
     return repo
 
 
@@ -76,7 +78,9 @@ def test_a_kernel_with_a_patch_for_the_other_architecture_only_is_named(made):
     del made.packages[1], made.advisories[1]
     nevra = f"{NAME}-1-1.aarch64"
     notes = {key: note for key, note in made.record.kernels[KERNEL].patches.items() if key != nevra}
-    made.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
+    made.record = repository_record.Record(
+        support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)}
+    )
     (found,) = [item for item in made.lint() if item.check == "kernel-without-patch"]
     assert found.subject == KERNEL and "offered on aarch64," in found.text
 
@@ -87,9 +91,13 @@ def test_a_patch_whose_kernel_is_offered_for_another_architecture_only_is_named(
 
 
 def test_an_architecture_left_without_a_patch_is_named(made):
-    taken = repository_record.PatchNote("2026-11-01T00:00:00Z", (), repository_record.Withdrawn(support.NOW, "oops"))
+    taken = repository_record.PatchNote(
+        "2026-11-01T00:00:00Z", (), repository_record.Withdrawn(support.NOW, "oops")
+    )
     notes = {**made.record.kernels[KERNEL].patches, f"{NAME}-1-1.aarch64": taken}
-    made.record = repository_record.Record(support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)})
+    made.record = repository_record.Record(
+        support.NOW, {KERNEL: repository_record.KernelNote("2027-05-01", (), notes)}
+    )
     (found,) = [item for item in made.lint() if item.check == "kernel-all-withdrawn"]
     assert found.text == "Every live patch of this kernel on aarch64 is withdrawn."
 

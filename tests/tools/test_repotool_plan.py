@@ -51,7 +51,8 @@ def test_a_withdrawn_patch_is_not_counted(made):
         (lambda made: made.note(support_end="2026-01-01"), "support has ended"),
         (
             lambda made: [
-                made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "x")) for name in (V1, V2)
+                made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "x"))
+                for name in (V1, V2)
             ],
             "every live patch is withdrawn",
         ),
@@ -69,7 +70,10 @@ def test_gaps_are_named(made, change, word):
 
 
 def test_a_rollout_tells_its_share(made):
-    steps = (repository_record.Step("2026-11-22T00:00:00Z", 5), repository_record.Step("2026-11-30T00:00:00Z", 100))
+    steps = (
+        repository_record.Step("2026-11-22T00:00:00Z", 5),
+        repository_record.Step("2026-11-30T00:00:00Z", 100),
+    )
     made.patch_note(V2, rollout=steps)
     assert rows(made)[0].percent == 5
 

@@ -171,7 +171,12 @@ def test_one_release_is_not_harmed_by_the_faults_of_another():
     ],
 )
 def test_the_share_grows_with_time(now, percent):
-    assert repository_record.share(repository_record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now) == percent
+    assert (
+        repository_record.share(
+            repository_record.parse(json.dumps(FULL)).kernels[RELEASE].patches[PATCH], now
+        )
+        == percent
+    )
 
 
 def test_a_rollout_reaches_about_its_share_and_only_grows():
@@ -187,7 +192,9 @@ def test_a_rollout_reaches_about_its_share_and_only_grows():
 
 
 def test_a_withdrawn_patch_is_offered_to_nobody():
-    patch = repository_record.PatchNote(withdrawn=repository_record.Withdrawn("2026-01-01T00:00:00Z", "crashes"))
+    patch = repository_record.PatchNote(
+        withdrawn=repository_record.Withdrawn("2026-01-01T00:00:00Z", "crashes")
+    )
     assert not repository_record.offered(patch, PATCH, "host", "2026-02-01T00:00:00Z")
 
 

@@ -28,9 +28,7 @@ def compare(one: str, other: str) -> int:
     return int(one[2:]) - int(other[2:])
 
 
-def situation(
-    closed: tuple[str, ...] = CVES, quality: str = compute.EXACT, **more: object
-) -> Situation:
+def situation(closed: tuple[str, ...] = CVES, quality: str = compute.EXACT, **more: object) -> Situation:
     inputs = Inputs("5-10", "kernel-5-10.x86_64", quality, "why not", debt=DEBT)
     in_force = (InForce("lp", PATCH, closed),) if closed else ()
     told = compute.compute(inputs, in_force)

@@ -150,8 +150,6 @@ def test_each_reason_has_its_line(case, note):
 
 def test_an_untrusted_newer_one_does_not_hide_the_trusted_older_one():
     older = PATCH._replace(release="1.el9")
-    plan = policy.decide(
-        situation(Candidate(PATCH, "copr", trusted=False), Candidate(older, "base"))
-    )
+    plan = policy.decide(situation(Candidate(PATCH, "copr", trusted=False), Candidate(older, "base")))
     assert [candidate.nevra for candidate in plan.choices[0].candidates] == [older]
     assert [problem.id for problem in plan.notes] == ["patch-untrusted"]

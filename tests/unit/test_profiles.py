@@ -310,9 +310,7 @@ numbers = st.integers(0, 99999).map(str)
 dotted = st.lists(numbers, min_size=1, max_size=4).map(".".join)
 versions = st.lists(numbers, min_size=2, max_size=4).map(".".join)
 kernels = st.one_of(
-    st.builds(
-        "{}-{}.el{}_{}.{}".format, versions, dotted, numbers, numbers, st.sampled_from(names.ARCHES)
-    ),
+    st.builds("{}-{}.el{}_{}.{}".format, versions, dotted, numbers, numbers, st.sampled_from(names.ARCHES)),
     st.builds("{}-{}.amzn2023.{}".format, versions, dotted, st.sampled_from(("x86_64", "aarch64"))),
     st.builds(
         "{}-{}-{}".format, versions, dotted, st.sampled_from(("default", "rt", "xen", "preempt", "64kb"))

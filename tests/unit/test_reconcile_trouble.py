@@ -190,9 +190,7 @@ def test_the_stack_of_a_task_in_the_way_is_kept(host):
     host.put("/proc/77/task/77/stack", stack)
     assert not run(host).ok
     stall, reverse = journal.read(host.paths)
-    assert stall.facts["tasks"] == (
-        "77 sleeper patch_state=0 stack=do_nanosleep < cmdline_proc_show",
-    )
+    assert stall.facts["tasks"] == ("77 sleeper patch_state=0 stack=do_nanosleep < cmdline_proc_show",)
     assert (reverse.event, reverse.facts["outcome"]) == ("reverse", "done")
 
 

@@ -22,12 +22,12 @@ def host(tmp_path, monkeypatch):
     "text, off",
     [
         ("LIVEPATCH=never\n", True),
-        ("## Path: System\nLIVEPATCH=\"never\"  # until the audit\n", True),
+        ('## Path: System\nLIVEPATCH="never"  # until the audit\n', True),
         ("LIVEPATCH='Never'", True),
         ("LIVEPATCH=never\nLIVEPATCH=always\n", False),
         ("LIVEPATCH=auto\n", False),
         ("#LIVEPATCH=never\n", False),
-        ("MY_LIVEPATCH=never\nLIVEPATCH=nevermore\nLIVEPATCH=\"never\n", False),
+        ('MY_LIVEPATCH=never\nLIVEPATCH=nevermore\nLIVEPATCH="never\n', False),
         ("", False),
     ],
 )

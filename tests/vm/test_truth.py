@@ -24,6 +24,8 @@ VERBS = (
     "status --json", "metrics", "vex", "reboot-check", "check", "cves --plain", "uname -r",
     f"motd --output {MOTD} && cat {MOTD}",
 )  # fmt: skip
+
+
 class Truth(NamedTuple):
     """What each form has to say. ``codes`` are those of status, reboot-check and check."""
 

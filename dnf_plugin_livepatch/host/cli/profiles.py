@@ -39,10 +39,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Give ``livepatch profiles`` its verbs; each sets ``run``, called with the context."""
     verbs = parser.add_subparsers(dest="profiles_verb", metavar="VERB", required=True)
     text = "Tell for each package on standard input which kernel it patches, by whose rules"
-    match_parser = verbs.add_parser("match", help=text, description=text + ".", epilog=(
-        "Input: one NEVRA a line; a tab and comma-separated Provides and Requires may follow, or a tab,"
-        " Provides, a tab, Requires. Output: one JSON object a line."
-    ))
+    match_parser = verbs.add_parser(
+        "match",
+        help=text,
+        description=text + ".",
+        epilog=(
+            "Input: one NEVRA a line; a tab and comma-separated Provides and Requires may follow, or a tab,"
+            " Provides, a tab, Requires. Output: one JSON object a line."
+        ),
+    )
     match_parser.add_argument(
         "--kernel", metavar="RELEASE", help="print the package name that each profile uses for this kernel"
     )

@@ -270,9 +270,7 @@ def _run_all(
     return ""
 
 
-def apply(
-    profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Nevra] = ()
-) -> ClientResult:
+def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Nevra] = ()) -> ClientResult:
     """Let the client put its installed patches in force; ``timeout`` 0 is the profile's, in seconds.
 
     Where its command takes an {id}, it is run once for each patch that its state lists as inactive.

@@ -70,9 +70,7 @@ def _present(rule: Profile) -> bool:
     """Whether a rival, which has no package and no command of ours, is on this host."""
     client = rule.client
     return (
-        client is not None
-        and not client.apply
-        and any(os.access(argv[0], os.X_OK) for argv in client.state)
+        client is not None and not client.apply and any(os.access(argv[0], os.X_OK) for argv in client.state)
     )
 
 

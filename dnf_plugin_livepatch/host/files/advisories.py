@@ -99,9 +99,7 @@ def _inputs(data: dict[str, Any]) -> Inputs:
             )
             for item in _objects(data, "debt")
         ),
-        cover=tuple(
-            (_required(item, "nevra", _NEVRA), _cves(item)) for item in _objects(data, "cover")
-        ),
+        cover=tuple((_required(item, "nevra", _NEVRA), _cves(item)) for item in _objects(data, "cover")),
         unfixable=tuple(
             Unfixable(_required(item, "cve", CVE), _text(item, "reason"))
             for item in _objects(data, "unfixable")

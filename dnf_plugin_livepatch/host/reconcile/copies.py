@@ -84,7 +84,9 @@ def modules_of(paths: Paths, item: guard_file.Kept) -> tuple[InstalledModule, ..
 
 
 def _sweep(paths: Paths, release: str) -> None:
-    wanted = {name for item in guard_file.read(paths).kept if item.release == release for name, _ in item.modules}
+    wanted = {
+        name for item in guard_file.read(paths).kept if item.release == release for name, _ in item.modules
+    }
     folder = paths.kept_dir(release)
     try:
         for name in os.listdir(folder):

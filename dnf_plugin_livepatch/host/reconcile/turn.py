@@ -165,7 +165,9 @@ def _bring(run: Run, wanted: Wanted, todo: Plan, build_ids: dict[str, str]) -> b
         run.add(found)
     if preflight.errors(host):
         return False
-    before = {patch.module for patch in livepatches.read(run.paths) if patch.enabled and not patch.transition}
+    before = {
+        patch.module for patch in livepatches.read(run.paths) if patch.enabled and not patch.transition
+    }
     for module in todo.pending:
         if not _ours(run, module.name):
             # Whoever started this transition ends it.

@@ -215,8 +215,20 @@ def patch_rows(
         if not patch.modules:
             kind = SUBSCRIPTION if patch.kind == "empty" else NOT_LOADED
             rows.append(
-                PatchRow(str(patch.nevra), "", patch.profile, "package", True, False, None, None,
-                         False, "", (), kind)
+                PatchRow(
+                    str(patch.nevra),
+                    "",
+                    patch.profile,
+                    "package",
+                    True,
+                    False,
+                    None,
+                    None,
+                    False,
+                    "",
+                    (),
+                    kind,
+                )
             )
         own = [
             _installed_row(patch, module, _take(live, patch, module, guarded), guarded, cover)
@@ -478,9 +490,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         kernels=stock.kernels,
         core=stock.core,
         installed_known=stock.healthy,
-        state=judge(
-            kernel, seen.rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted
-        ),
+        state=judge(kernel, seen.rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted),
         support_end=end,
         days_left=days,
         retry=seen.guarded.retry,
