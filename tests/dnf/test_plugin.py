@@ -47,7 +47,7 @@ def impatient(host) -> dict[str, str]:
     host.sh(
         f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
         " && sed -i 's/^    return 3.0 .*/    return 2.0/'"
-        " /shadow/dnf_plugin_livepatch/runtime/request.py"
+        " /shadow/dnf_plugin_livepatch/host/files/mailbox.py"
     )
     return {"PYTHONPATH": "/shadow"}
 
@@ -304,7 +304,7 @@ def test_a_removal_is_done_whatever_is_broken(host):
     host.repos(base="first")
     host.dnf("upgrade")
     host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
-    host.write("/shadow/dnf_plugin_livepatch/dnf4/parting.py", "raise SystemError('broken')\n")
+    host.write("/shadow/dnf_plugin_livepatch/dnf4/removal.py", "raise SystemError('broken')\n")
     answer = host.dnf("remove", stock.P1.name, env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
     assert answer.gone == {P1} and answer.code == 0 and "Traceback" not in answer.text
 

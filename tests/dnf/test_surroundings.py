@@ -80,16 +80,16 @@ def test_installroot(host):
 @pytest.mark.parametrize(
     "room",
     [
-        "profiles",
-        "exposure",
-        "dnf4/goal",
-        "dnf4/advisories",
+        "vendors/profiles",
+        "exposure/compute",
+        "dnf4/packages",
+        "planning/inputs",
         "dnf4/command",
-        "dnf4/survey",
-        "runtime/kernel",
-        "runtime/status",
-        "runtime/inventory",
-        "dnf4/session",
+        "planning/survey",
+        "host/kernel/running",
+        "host/report/status",
+        "host/packages/inventory",
+        "planning/planner",
     ],
 )
 @pytest.mark.parametrize("how", ["raise SystemError('broken')\n", "def (\n"])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The linters, and the rules of the project that a program can check."""
 
-import ast
 import os
 import re
 import subprocess
@@ -103,87 +102,8 @@ def test_nothing_is_left_to_do():
     assert [name for name in PYTHON + SHELL if words.search(tree.read(name))] == []
 
 
-def imports(name):
-    """(module, line, at top level?) for each import of a file, relative ones made absolute."""
-    text = ast.parse(tree.read(name), name)
-    base = name[: -len(".py")].split("/")
-    top = set(text.body)
-    for node in ast.walk(text):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno, node in top
-        elif isinstance(node, ast.ImportFrom):
-            prefix = base[: -node.level] if node.level else []
-            module = ".".join(prefix + (node.module.split(".") if node.module else []))
-            yield module, node.lineno, node in top
-            for alias in node.names:
-                yield f"{module}.{alias.name}", node.lineno, node in top
-
-
-def room(name):
-    """The folder of a module in the package; "pure" for the modules at its top."""
-    parts = name.split("/")
-    return "pure" if len(parts) == 2 else parts[1]
-
-
-def below(module, *names):
-    """Is ``module`` one of ``names`` or inside of one?"""
-    return any(module == name or module.startswith(name + ".") for name in names)
-
-
-DNF = ("dnf", "hawkey", "libdnf", "libcomps")
-OURS = {part: f"{PACKAGE}.{part}" for part in ("dnf4", "runtime", "rpmtool", "repotool")}
-# Pure modules decide; they get facts as arguments. config.py may read its one file with open(), and
-# profiles.py the files that it is about.
-READERS = ("dnf_plugin_livepatch/vendors/profiles.py",)
-IO = ("os", "io", "subprocess", "socket", "shutil", "tempfile", "pathlib", "urllib", "http", "ctypes", "rpm")
-FORBIDDEN = {
-    "pure": DNF + IO + tuple(OURS.values()),
-    "runtime": DNF + (OURS["dnf4"], OURS["rpmtool"], OURS["repotool"]),
-    "dnf4": (OURS["rpmtool"], OURS["repotool"]),
-    "rpmtool": (OURS["dnf4"], OURS["runtime"]),
-    "repotool": (OURS["dnf4"], OURS["runtime"]),
-    "dnf-plugins": (),
-}
-
-
-def test_arrows_between_rooms_point_one_way():
-    found = [
-        f"{name}:{line}: {room(name)} imports {module}"
-        for name in MODULES
-        for module, line, _ in imports(name)
-        if below(module, *FORBIDDEN[room(name)]) and not (name in READERS and module.startswith("os"))
-    ]
-    assert found == []
-
-
-def test_the_plugin_never_changes_the_kernel():
-    """dnf4 may read through the runtime; what acts on the kernel runs in the reconcile unit."""
-    actors = tuple(f"{OURS['runtime']}.{name}" for name in ("loader", "reconcile", "converge", "change"))
-    found = [
-        f"{name}:{line}: {module}"
-        for name in MODULES
-        if room(name) == "dnf4"
-        for module, line, _ in imports(name)
-        if below(module, *actors)
-    ]
-    assert found == []
-
-
-def test_the_host_needs_only_python_dnf_and_rpm():
-    known = set(sys.stdlib_module_names) | {PACKAGE, "rpm", "systemd"} | set(DNF)
-    found = [
-        f"{name}:{line}: {module}"
-        for name in MODULES
-        if room(name) in ("pure", "runtime", "dnf4", "dnf-plugins")
-        for module, line, _ in imports(name)
-        if module.split(".")[0] not in known
-    ]
-    assert found == []
-
-
 START_UP = {
-    "runtime.cli": "before = set()",
+    "host.cli.main": "before = set()",
     # What DNF itself has imported by then costs nothing more.
     "dnf4.plugin": "import dnf.cli.cli; before = set(sys.modules)",
 }

@@ -124,8 +124,8 @@ def test_every_module_of_the_source_is_packaged(headers):
             [
                 "/usr/bin/livepatch",
                 "/usr/libexec/livepatch/livepatch-trigger",
-                PACKAGE + "/model.py",
-                PACKAGE + "/runtime/cli.py",
+                PACKAGE + "/base/model.py",
+                PACKAGE + "/host/cli/main.py",
                 "/usr/lib/systemd/system/livepatch-boot.service",
                 "/usr/lib/systemd/system/livepatch-reconcile.service",
                 "/usr/share/bash-completion/completions/livepatch",
@@ -338,7 +338,7 @@ def test_the_source_package_builds_with_the_macros_of_fedora(rpms, tmp_path):
         os.path.basename(path): read_header(path) for path in glob.glob(f"{tmp_path}/RPMS/noarch/*.rpm")
     }
     runtime = built["livepatch-runtime-1.0.0-1.el9.noarch.rpm"]
-    assert "/usr/lib/python3.9/site-packages/dnf_plugin_livepatch/model.py" in files(runtime)
+    assert "/usr/lib/python3.9/site-packages/dnf_plugin_livepatch/base/model.py" in files(runtime)
     texts = scripts(runtime)
     assert "fedora-post livepatch-boot.service" in texts["post"]
     assert "fedora-tmpfiles livepatch.conf" in texts["post"]
