@@ -44,11 +44,11 @@ class Exposure(dnf.Plugin):
 
     def resolved(self):
         sys.path.insert(0, {source!r})
-        from dnf_plugin_livepatch import exposure
-        from dnf_plugin_livepatch.dnf4 import advisories
+        from dnf_plugin_livepatch.exposure import compute as exposure
+        from dnf_plugin_livepatch.planning import inputs as advisories
         from dnf_plugin_livepatch.base.model import Kernel
         from dnf_plugin_livepatch.base.paths import Paths
-        from dnf_plugin_livepatch.host import cache
+        from dnf_plugin_livepatch.host.files import advisories as cache
 
         found = advisories.read(self.base, Kernel("{running}.x86_64", "x86_64"))
         assert len(found[0].debt) == 1197, len(found[0].debt)
@@ -159,7 +159,8 @@ def _host(folder: str) -> None:
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests/unit']\n"
         "import pytest\n"
         "from reporting import Telling\n"
-        "from dnf_plugin_livepatch.host import inventory, kernel\n"
+        "from dnf_plugin_livepatch.host.kernel import running as kernel\n"
+        "from dnf_plugin_livepatch.host.packages import inventory\n"
         "patch = pytest.MonkeyPatch(); host = Telling(sys.argv[2], patch)\n"
         "host.know(*[(1000 + n, 'Important') for n in range(200)])\n"
         "host.load(host.patch('1', *[f'CVE-2026-{1000 + n}' for n in range(100)]))\n"

@@ -74,7 +74,8 @@ def _files(dirs: Sequence[str]) -> dict[str, str]:
 
     The first directory is the one of the shipped profiles; in a source tree they lie beside the package.
     """
-    beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "profiles")
+    here = os.path.dirname(os.path.abspath(__file__))
+    beside = os.path.join(os.path.dirname(os.path.dirname(here)), "profiles")
     shipped = dirs[0] if dirs and os.path.isdir(dirs[0]) else beside
     found: dict[str, str] = {}
     for directory in (shipped, *dirs[1:]):

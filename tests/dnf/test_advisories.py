@@ -19,7 +19,7 @@ from rpms import Rpm
 from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.host import cache
+from dnf_plugin_livepatch.host.files import advisories
 from dnf_plugin_livepatch.planning import inputs
 
 # name of the package that runs, version, releases of the running and the fixed build, uname -r suffix
@@ -267,7 +267,7 @@ def test_strange_dates_and_titles(machine: Machine, text: str) -> None:
     machine.repo([of("core", 1)], text=text)
     found = inputs.inputs(machine.base(), running("core"))
     assert [row.cve for row in found.debt] == ["CVE-2026-2000"]
-    assert cache.parse(cache.dump(found)) == (found,), "what is read can be remembered"
+    assert advisories.parse(advisories.dump(found)) == (found,), "what is read can be remembered"
 
 
 def test_an_advisory_without_packages_or_with_broken_ones(machine: Machine) -> None:
@@ -324,5 +324,5 @@ def test_ten_thousand_advisories(machine: Machine, tmp_path: Any) -> None:
     machine.repo([of("core", 1)], text=head + "".join(bodies) + tail)
     found = inputs.inputs(machine.base(), running("core"))
     assert len(found.debt) == 10000 and found.quality == compute.LOWER_BOUND
-    assert cache.save(Paths(str(tmp_path)), found)
-    assert cache.load(Paths(str(tmp_path)), found.kernel_release) == (found, "")
+    assert advisories.save(Paths(str(tmp_path)), found)
+    assert advisories.load(Paths(str(tmp_path)), found.kernel_release) == (found, "")

@@ -276,7 +276,7 @@ def test_a_removed_patch_says_how_to_keep_it_away(host, command):
     ]
     assert P1 in host.dnf("upgrade").new
     host.dnf("remove", stock.P1.name)
-    verb = "python3 -c 'import sys; from dnf_plugin_livepatch.host import cli; sys.exit(cli.main())'"
+    verb = "python3 -c 'import sys; from dnf_plugin_livepatch.host.cli.main import main; sys.exit(main())'"
     assert host.sh(f"{verb} block {P1}").code == 0
     assert not host.dnf("upgrade").new
 
@@ -376,7 +376,7 @@ def test_blocked_is_kept_out_of_dnfs_own_upgrade(host):
     host.repos(base="patches")
     host.python(
         "from dnf_plugin_livepatch.base.paths import Paths\n"
-        "from dnf_plugin_livepatch.host import guard\n"
+        "from dnf_plugin_livepatch.host.files import guard_file as guard\n"
         f"guard.block(Paths(), '{P2}', 'it oopsed')\n"
     )
     answer = host.dnf("upgrade")

@@ -10,7 +10,7 @@ import pytest
 import stock
 from lab import RUNNING, SOURCE, lines, unharmed
 
-STATUS = "python3 -c 'from dnf_plugin_livepatch.host import cli; cli.main()' status"
+STATUS = "python3 -c 'from dnf_plugin_livepatch.host.cli import main as cli; cli.main()' status"
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
@@ -212,7 +212,7 @@ def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host
 
 BLOCK = """
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import guard
+from dnf_plugin_livepatch.host.files import guard_file as guard
 guard.block(Paths(), '{}', 'it oopsed')
 """
 

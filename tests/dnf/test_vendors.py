@@ -14,7 +14,9 @@ from lab import PARTS, SOURCE, Host, shared
 
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 STANDINS = os.path.join(SOURCE, "tests", "standins")
-LIVEPATCH = "python3 -c 'import sys; from dnf_plugin_livepatch.host import cli; sys.exit(cli.main())'"
+LIVEPATCH = (
+    "python3 -c 'import sys; from dnf_plugin_livepatch.host.cli import main as cli; sys.exit(cli.main())'"
+)
 CLIENTS = {"openeuler": ("syscare",), "ksplice": ("uptrack-upgrade", "uptrack-show", "uptrack-uname")}
 
 
@@ -131,7 +133,9 @@ def test_red_hats_own_scriptlet_loads_it_and_it_is_in_force(red_hat):
     assert answer.code == 0, answer.text
     log = red_hat.host.read("/var/log/kpatch")
     assert f"load /usr/lib/kpatch/{vendors.EL}/kpatch-5_14_0-427_13_1-1-10.ko" in log
-    told = red_hat.sh("python3 -c 'from dnf_plugin_livepatch.host import cli; cli.main()' status --json")
+    told = red_hat.sh(
+        "python3 -c 'from dnf_plugin_livepatch.host.cli import main as cli; cli.main()' status --json"
+    )
     assert '"kpatch_5_14_0_427_13_1_1_10"' in told.out, told.text
 
 

@@ -11,7 +11,7 @@ import pytest
 import tree
 
 from dnf_plugin_livepatch.base import config
-from dnf_plugin_livepatch.host import cli as runtime_cli
+from dnf_plugin_livepatch.host.cli import main as host_cli
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
 from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
@@ -177,7 +177,7 @@ def options(parser):
 
 
 PROGRAMS = {
-    "livepatch": ("man/livepatch.8", runtime_cli.parser),
+    "livepatch": ("man/livepatch.8", host_cli.parser),
     "livepatch-rpm": ("man/livepatch-rpm.1", lambda: rpmtool_options.parser("")),
     "livepatch-repo": ("man/livepatch-repo.1", repotool_cli._parser),
 }

@@ -11,7 +11,7 @@ import subprocess
 from typing import NamedTuple
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import guard, journal, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file, journal
 
 
 class Found(NamedTuple):
@@ -56,10 +56,10 @@ def look(raw: str, work: str, package: str) -> Found:
     record = ""
     paths = Paths(work)
     try:
-        record = next((item.state for item in guard.read(paths).records.values()), "")
+        record = next((item.state for item in guard_file.read(paths).records.values()), "")
         for path in (paths.exposure, paths.notices):
-            state.read_json(path)
-        whole = [json.loads(line) for line in state.read_text(paths.journal).splitlines()]
+            atomic.read_json(path)
+        whole = [json.loads(line) for line in atomic.read_text(paths.journal).splitlines()]
         if len(journal.read(paths)) != len(whole):
             wrong.append("history lost a line")
     except ValueError as error:
@@ -76,4 +76,4 @@ def _content(image: str, work: str, path: str) -> bytes:
     if os.path.exists(target):
         os.unlink(target)
     _run("debugfs", "-R", f"dump {path} {target}", image)
-    return state.read_bytes(target, 1 << 24)
+    return atomic.read_bytes(target, 1 << 24)

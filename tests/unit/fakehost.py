@@ -27,7 +27,10 @@ from dnf_plugin_livepatch.base.model import (
 )
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
-from dnf_plugin_livepatch.host import installed, loader, reconcile, state, timers
+from dnf_plugin_livepatch.host.files import atomic
+from dnf_plugin_livepatch.host.packages import installed
+from dnf_plugin_livepatch.host.reconcile import loader, timers
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
 
 RELEASE = "6.12.1-1.x86_64"
 
@@ -266,7 +269,7 @@ class Host:
         return self.insmod(argv[1]) if argv[0] == "insmod" else self.rmmod(argv[1])
 
     def insmod(self, path: str) -> tuple[int, str]:
-        from dnf_plugin_livepatch.host import modinfo
+        from dnf_plugin_livepatch.host.kernel import module_file as modinfo
 
         info = modinfo.read(path)
         with open(path, "rb") as file:
@@ -324,14 +327,14 @@ class Host:
 
     def write(self, path: str, value: str) -> str:
         module, attribute = path.rsplit("/", 2)[1:]
-        state.step(f"before write {attribute}")
+        atomic.step(f"before write {attribute}")
         if module not in self.loaded():
             return "No such file or directory"
         if attribute == "force":
             self.put(self._sysfs(module, "transition"), "0\n")
         elif value == "0":
             shutil.rmtree(f"{self.paths.klp}/{module}")
-        state.step(f"after write {attribute}")
+        atomic.step(f"after write {attribute}")
         return ""
 
     # --- systemd ---
@@ -346,14 +349,14 @@ class Host:
 
     def systemd(self, _: Paths, argv: Sequence[str]) -> None:
         """Starts and stops our timers; what they would run is the test's to run."""
-        state.step("before " + argv[0])
+        atomic.step("before " + argv[0])
         name = timers.RETRY + ".timer" if argv[0] == "systemd-run" else argv[-1]
         if "stop" in argv:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.paths.at(self._timer(name)))
         else:
             self.put(self._timer(name), "")
-        state.step("after " + argv[0])
+        atomic.step("after " + argv[0])
 
 
 def run(host: Host, **more: bool) -> ReconcileResult:

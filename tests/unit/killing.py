@@ -9,7 +9,7 @@ from typing import Callable
 
 from fakehost import Host
 
-from dnf_plugin_livepatch.host import guard, journal, request, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
 
 Work = Callable[[], object]
 
@@ -17,11 +17,11 @@ Work = Callable[[], object]
 def steps(work: Work) -> list[str]:
     """The names of the steps of an undisturbed ``work``."""
     found: list[str] = []
-    state.hook = found.append
+    atomic.hook = found.append
     try:
         work()
     finally:
-        state.hook = None
+        atomic.hook = None
     return found
 
 
@@ -36,7 +36,7 @@ def killed_at(work: Work, number: int) -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        state.hook = hook
+        atomic.hook = hook
         try:
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
@@ -52,9 +52,9 @@ def killed_at(work: Work, number: int) -> None:
 
 def sound(host: Host) -> None:
     """What holds after any crash: every file can be read, nothing blocked is loaded, the answer is there."""
-    state_of = guard.read(host.paths)
+    state_of = guard_file.read(host.paths)
     journal.read(host.paths)
-    assert request.read_result(host.paths) is not None
+    assert mailbox.read_result(host.paths) is not None
     for module in host.loaded():
         owner = state_of.owned.get(module)
         assert owner is None or owner.nevra not in state_of.blocked()
@@ -62,6 +62,6 @@ def sound(host: Host) -> None:
 
 def outcome(host: Host) -> tuple[object, ...]:
     """Where a host ended: what is in force and in the kernel, blocked, held, and proved good."""
-    now = guard.read(host.paths)
+    now = guard_file.read(host.paths)
     good = sorted(nevra for nevra, record in now.records.items() if record.state == "good")
     return host.running(), host.modules(), sorted(now.blocked()), sorted(now.held), good

@@ -11,7 +11,8 @@ from fakehost import RELEASE, Host
 
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Unfixable
 from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
-from dnf_plugin_livepatch.host import cache, guard, inventory
+from dnf_plugin_livepatch.host.files import advisories, guard_file
+from dnf_plugin_livepatch.host.packages import inventory
 
 PACKAGE = "kernel-core-6.12.1-1.x86_64"
 
@@ -55,7 +56,7 @@ class Telling:
 
     def know(self, *rows: tuple[int, str], **more: Any) -> Inputs:
         known = inputs(*rows, **more)
-        assert cache.save(self.paths, known)
+        assert advisories.save(self.paths, known)
         return known
 
     def kernel_installed(self, evr: str) -> None:
@@ -92,12 +93,16 @@ class Telling:
         for place, module in enumerate(patch.modules):
             assert self.host.insmod(module.path) == (0, "")
             if ours and module.manifest is not None:
-                owned = guard.Owned(str(patch.nevra), module.manifest.build_id, self.host.boot_id, place)
+                owned = guard_file.Owned(
+                    str(patch.nevra), module.manifest.build_id, self.host.boot_id, place
+                )
 
-                def own(now: guard.Guard, name: str = module.name, item: guard.Owned = owned) -> None:
+                def own(
+                    now: guard_file.Guard, name: str = module.name, item: guard_file.Owned = owned
+                ) -> None:
                     now.owned[name] = item
 
-                guard.change(self.paths, own)
+                guard_file.change(self.paths, own)
 
     def sysfs(self, module: str, name: str, value: str) -> None:
         self.host.put(f"/sys/kernel/livepatch/{module}/{name}", value + "\n")

@@ -4,7 +4,9 @@
 import pytest
 from fakehost import Host, run
 
-from dnf_plugin_livepatch.host import guard, journal, reconcile, settle
+from dnf_plugin_livepatch.host.files import guard_file, journal
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
+from dnf_plugin_livepatch.host.reconcile import settle
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_an_oops_in_it_takes_it_out(host):
     arrive(host, v1)
     host.put("/dev/kmsg", "4,1,12000000,-;BUG: x\n4,2,12000000,-; f+0x1/0x2 [lp_1]\n")
     settle.main(host.paths)
-    assert host.running() == [] and str(v1.nevra) in guard.blocked(host.paths)
+    assert host.running() == [] and str(v1.nevra) in guard_file.blocked(host.paths)
 
 
 def test_it_may_be_unloaded_by_hand(host):
@@ -65,7 +67,7 @@ def test_the_next_boot_asks_anew(host):
     host.reboot()
     host.insmod(v1.modules[0].path)
     assert run(host).ok
-    assert guard.read(host.paths).ours(host.boot_id)["lp_1"].nevra == str(v1.nevra)
+    assert guard_file.read(host.paths).ours(host.boot_id)["lp_1"].nevra == str(v1.nevra)
 
 
 @pytest.mark.parametrize("other", ["build", "mode", "profile"])
@@ -80,7 +82,7 @@ def test_what_is_not_known_to_be_the_packages_stays(host, other):
     if other == "mode":
         host.config = host.config._replace(mode="install-only")
     run(host)
-    assert guard.read(host.paths).owned == {}
+    assert guard_file.read(host.paths).owned == {}
     host.install()
     run(host)
     assert host.running() == ["lp_1"]
@@ -89,8 +91,8 @@ def test_what_is_not_known_to_be_the_packages_stays(host, other):
 def test_it_is_asked_for_its_health_kept_and_watched_like_any_other(host):
     v1, v2 = theirs(host, "1"), theirs(host, "2")
     arrive(host, v1)
-    assert guard.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
     host.config = host.config._replace(health_check=("/bin/false",))
     result = arrive(host, v2)
-    assert str(v2.nevra) in guard.blocked(host.paths), result
+    assert str(v2.nevra) in guard_file.blocked(host.paths), result
     assert host.running() == ["lp_1"], "the kept copy of the one before"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.model import Debt, Unfixable
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
-from dnf_plugin_livepatch.host import cache
+from dnf_plugin_livepatch.host.files import advisories
 
 FULL = Inputs(
     "6.12.1-1.x86_64",
@@ -36,10 +36,10 @@ OTHER = Inputs("6.12.9-1.x86_64", reason="not looked at")
 
 def test_what_is_saved_is_loaded_for_the_kernel_that_runs(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
-    assert cache.save(paths, FULL, OTHER)
-    assert cache.load(paths, FULL.kernel_release) == (FULL, "")
-    assert cache.load(paths, OTHER.kernel_release) == (OTHER, "")
-    missing, why = cache.load(paths, "5.0-1")
+    assert advisories.save(paths, FULL, OTHER)
+    assert advisories.load(paths, FULL.kernel_release) == (FULL, "")
+    assert advisories.load(paths, OTHER.kernel_release) == (OTHER, "")
+    missing, why = advisories.load(paths, "5.0-1")
     assert missing is None and "5.0-1" in why and "dnf" in why
     assert stat.S_IMODE(os.stat(paths.exposure).st_mode) == 0o644
     assert os.listdir(paths.state_dir) == ["exposure.json"], "no temporary file is left"
@@ -47,7 +47,7 @@ def test_what_is_saved_is_loaded_for_the_kernel_that_runs(tmp_path: Path) -> Non
 
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file in the way")
-    assert not cache.save(Paths(str(tmp_path)), FULL)
+    assert not advisories.save(Paths(str(tmp_path)), FULL)
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     os.makedirs(paths.state_dir)
     with open(paths.exposure, "wb") as file:
         file.truncate(1 << 40)
-    found, why = cache.load(paths, FULL.kernel_release)
+    found, why = advisories.load(paths, FULL.kernel_release)
     assert found is None and "larger" in why
 
 
@@ -76,13 +76,13 @@ SPOILED = [
 @pytest.mark.parametrize("key, value", SPOILED)
 def test_one_bad_field_spoils_the_file(tmp_path: Path, key: str, value: Any) -> None:
     paths = Paths(str(tmp_path))
-    assert cache.save(paths, FULL)
+    assert advisories.save(paths, FULL)
     with open(paths.exposure, encoding="utf-8") as file:
         data = json.load(file)
     data["kernels"][0][key] = value
     with open(paths.exposure, "w", encoding="utf-8") as file:
         json.dump(data, file)
-    found, why = cache.load(paths, FULL.kernel_release)
+    found, why = advisories.load(paths, FULL.kernel_release)
     assert found is None and "cannot be believed" in why
 
 
@@ -95,19 +95,19 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_nothing_but_cache_errors_comes_of_any_json(value: Any) -> None:
-    entry = cache.dump(FULL)["kernels"][0]
+    entry = advisories.dump(FULL)["kernels"][0]
     for data in ({"kernels": value}, {"kernels": [value]}, {"kernels": [{**entry, "debt": value}]}):
         try:
-            cache.parse(data)
-        except cache.CacheError:
+            advisories.parse(data)
+        except advisories.CacheError:
             pass
 
 
 @given(st.sampled_from(sorted(Inputs._fields)), json_values)
 def test_whatever_is_believed_is_typed(key: str, value: Any) -> None:
     try:
-        (found,) = cache.parse({"kernels": [{**cache.dump(FULL)["kernels"][0], key: value}]})
-    except cache.CacheError:
+        (found,) = advisories.parse({"kernels": [{**advisories.dump(FULL)["kernels"][0], key: value}]})
+    except advisories.CacheError:
         return
-    assert cache.parse(cache.dump(found)) == (found,)
+    assert advisories.parse(advisories.dump(found)) == (found,)
     assert all(isinstance(row, Debt) for row in found.debt)

@@ -16,8 +16,10 @@ from test_clients import install
 
 from dnf_plugin_livepatch import __version__
 from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
-from dnf_plugin_livepatch.host import cli, evr, guard, installed, inventory, journal
-from dnf_plugin_livepatch.host import kernel as kernels
+from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.files import guard_file, journal
+from dnf_plugin_livepatch.host.kernel import running as kernels
+from dnf_plugin_livepatch.host.packages import evr, installed, inventory
 from dnf_plugin_livepatch.vendors import profiles
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -115,7 +117,9 @@ def test_unload_block_unblock(host: Telling, capsys: pytest.CaptureFixture[str])
     assert cli.main(["unload", "lp_1"]) == 1
     assert cli.main(["unblock", str(patch.nevra)]) == 0 and host.host.running() == ["lp_1"]
     assert cli.main(["block", str(patch.nevra), "--reason", "I do not trust it"]) == 0
-    assert guard.blocked(host.paths) == {str(patch.nevra): "I do not trust it"} and not host.host.running()
+    assert (
+        guard_file.blocked(host.paths) == {str(patch.nevra): "I do not trust it"} and not host.host.running()
+    )
     events = [entry.event for entry in journal.read(host.paths)]
     assert events == ["load", "unload", "unblock", "load", "block", "unload"]
     capsys.readouterr()
@@ -130,9 +134,9 @@ def test_a_patch_may_be_called_by_any_of_its_names(host: Telling) -> None:
         assert cli.main(["reconcile"]) == 0 and host.host.running() == ["lp_1"]
         assert cli.main(["unload", name]) == 0 and host.host.running() == []
         assert cli.main(["unblock", name]) == 0
-        assert cli.main(["block", name]) == 0 and list(guard.blocked(host.paths)) == [str(patch.nevra)]
-        assert cli.main(["unblock", name]) == 0 and not guard.blocked(host.paths)
-    assert cli.main(["block", "nosuch"]) == 1 and not guard.blocked(host.paths)
+        assert cli.main(["block", name]) == 0 and list(guard_file.blocked(host.paths)) == [str(patch.nevra)]
+        assert cli.main(["unblock", name]) == 0 and not guard_file.blocked(host.paths)
+    assert cli.main(["block", "nosuch"]) == 1 and not guard_file.blocked(host.paths)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_a_patch_may_be_called_by_any_of_its_names(host: Telling) -> None:
 def test_what_could_match_no_package_is_not_blocked(
     host: Telling, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["block", name]) == 1 and guard.blocked(host.paths) == {}
+    assert cli.main(["block", name]) == 1 and guard_file.blocked(host.paths) == {}
     out = capsys.readouterr()
     assert out.out == "" and "name-version-release.arch" in out.err and "livepatch list" in out.err
     assert "\033" not in out.err
@@ -159,13 +163,13 @@ def test_a_package_that_is_not_here_yet_is_blocked_by_its_full_name(host: Tellin
     full = f"kpatch-patch-5_14_0-427_13_1-1-3.el9_4.{arch}"
     for asked in (full, "0:" + full, full.replace("-1-3.", "-0:1-3."), f"/tmp/{full}.rpm"):
         assert cli.main(["block", asked]) == 0
-        assert list(guard.blocked(host.paths)) == [full], "as DNF writes it, else it hides nothing"
-        assert cli.main(["unblock", asked]) == 0 and not guard.blocked(host.paths)
+        assert list(guard_file.blocked(host.paths)) == [full], "as DNF writes it, else it hides nothing"
+        assert cli.main(["unblock", asked]) == 0 and not guard_file.blocked(host.paths)
 
 
 def test_a_block_by_less_than_a_full_name_can_be_lifted(host: Telling) -> None:
-    guard.block(host.paths, "kpatch-patch-5_14_0-427_13_1", "from a release that took it")
-    assert cli.main(["unblock", "kpatch-patch-5_14_0-427_13_1"]) == 0 and not guard.blocked(host.paths)
+    guard_file.block(host.paths, "kpatch-patch-5_14_0-427_13_1", "from a release that took it")
+    assert cli.main(["unblock", "kpatch-patch-5_14_0-427_13_1"]) == 0 and not guard_file.blocked(host.paths)
 
 
 def test_history(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +315,7 @@ def test_nothing_in_a_state_file_reaches_the_terminal_raw(
     host: Telling, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = host.patch("1", "CVE-2026-1000")
-    guard.block(host.paths, str(patch.nevra), "x")
+    guard_file.block(host.paths, str(patch.nevra), "x")
     with open(host.paths.guard, encoding="utf-8") as file:
         text = file.read()
     with open(host.paths.guard, "w", encoding="utf-8") as file:
@@ -329,13 +333,13 @@ def test_a_name_means_the_build_that_is_out_for_unblock_and_the_one_that_is_in_f
     host.host.install(v1)
     cli.main(["reconcile"])
     host.host.install(v2)
-    guard.block(host.paths, str(v2.nevra), "it crashed here")
+    guard_file.block(host.paths, str(v2.nevra), "it crashed here")
     capsys.readouterr()
     assert cli.main(["unblock", v2.nevra.name]) == 0
-    assert str(v2.nevra) in capsys.readouterr().out and guard.blocked(host.paths) == {}
+    assert str(v2.nevra) in capsys.readouterr().out and guard_file.blocked(host.paths) == {}
     host.host.install(v1)
     assert cli.main(["block", v2.nevra.name]) == 0
-    assert str(v2.nevra) in guard.blocked(host.paths) and host.host.running() == ["lp_1"]
+    assert str(v2.nevra) in guard_file.blocked(host.paths) and host.host.running() == ["lp_1"]
 
 
 def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,7 +352,7 @@ def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 1
     found = {item["id"]: item["severity"] for item in json.loads(capsys.readouterr().out)["problems"]}
     assert found["module-changed"] == "error"
-    guard.hold(host.paths, str(patch.nevra), "")
+    guard_file.hold(host.paths, str(patch.nevra), "")
     cli.main(["doctor"])
     assert f"unblock {patch.nevra}" in capsys.readouterr().out, "it is out of the kernel for a reason"
     os.rmdir(host.paths.klp)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.base.model import Kernel
-from dnf_plugin_livepatch.host import clients
+from dnf_plugin_livepatch.host.clients import client as clients
 from dnf_plugin_livepatch.vendors import profiles
 
 RULES, _ = profiles.load(("/nonexistent",))

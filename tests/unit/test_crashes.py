@@ -16,7 +16,8 @@ import pytest
 from fakehost import QUICK, Host, run
 from killing import killed_at, sound, steps
 
-from dnf_plugin_livepatch.host import guard, reconcile
+from dnf_plugin_livepatch.host.files import guard_file
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
 
 Prepare = Callable[[Host], None]
 
@@ -91,7 +92,7 @@ def test_killed_anywhere_then_run_again(root, monkeypatch, name, record_property
     prepare = SCENARIOS[name]
     undisturbed = _fresh(root, prepare, monkeypatch)
     found = steps(partial(run, undisturbed))
-    wanted = (undisturbed.running(), undisturbed.modules(), set(guard.blocked(undisturbed.paths)))
+    wanted = (undisturbed.running(), undisturbed.modules(), set(guard_file.blocked(undisturbed.paths)))
     assert len(found) >= 4
     for number in range(1, len(found) + 1):
         host = _fresh(root, prepare, monkeypatch)
@@ -99,7 +100,7 @@ def test_killed_anywhere_then_run_again(root, monkeypatch, name, record_property
         reconcile.reconcile(host.paths, host.config)
         reconcile.reconcile(host.paths, host.config)
         sound(host)
-        ended = (host.running(), host.modules(), set(guard.blocked(host.paths)))
+        ended = (host.running(), host.modules(), set(guard_file.blocked(host.paths)))
         assert ended == wanted, f"killed at step {number}: {found[number - 1]}"
     record_property("told", f"{name}: killed at each of {len(found)} steps, all converged")
 
@@ -116,12 +117,12 @@ def test_power_cut_anywhere_then_boot(root, monkeypatch, name, record_property):
         installed = [str(patch.nevra) for patch in host.packages().patches]
         result = reconcile.reconcile(host.paths, host.config)
         sound(host)
-        if any(nevra in guard.blocked(host.paths) for nevra in installed):
+        if any(nevra in guard_file.blocked(host.paths) for nevra in installed):
             blocked.append((found[number - 1], installed[0]))
             # Cut while the older one was being loaded again, that one is blocked as well.
             older = "lp-2-1.x86_64" if name == "downgrade" else "lp-1-1.x86_64"
             kept = name in ("replace", "downgrade", "stall", "health check")
-            assert bool(host.running()) is (kept and older not in guard.blocked(host.paths))
+            assert bool(host.running()) is (kept and older not in guard_file.blocked(host.paths))
         elif name != "stall":
             assert result.ok and bool(host.running()) == bool(installed), found[number - 1]
     told = f"power cut at each of {len(found)} steps; {len(blocked)} of them block the new patch"

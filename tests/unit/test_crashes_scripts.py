@@ -16,7 +16,7 @@ import pytest
 from fakehost import QUICK, Host, run
 from killing import killed_at, outcome, sound, steps
 
-from dnf_plugin_livepatch.host import guard, journal, request, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMANDS = ("cat", "date", "mkdir", "mv", "printf", "rm", "sync", "systemctl")
@@ -75,7 +75,7 @@ def fresh(monkeypatch):
         shutil.rmtree(root, ignore_errors=True)
         host = Host(root).create().attach(monkeypatch)
         host.install(host.patch("1"))
-        request.request(host.paths)
+        mailbox.request(host.paths)
         run(host)
         return host
 
@@ -86,15 +86,15 @@ def fresh(monkeypatch):
 @pytest.mark.parametrize("words, stdin", [(("in",), FILES), (("postun",), "")])
 def test_the_file_trigger_killed_anywhere_then_reconciled(fresh, words, stdin, record_property):
     host = fresh()
-    old = request.current(host.paths)
+    old = mailbox.current(host.paths)
     found = Script("livepatch-trigger", host, *words, stdin=stdin).run()
-    assert request.current(host.paths) != old and "before systemctl" in found
+    assert mailbox.current(host.paths) != old and "before systemctl" in found
     for number in range(1, len(found) + 1):
         host = fresh()
-        old = request.current(host.paths)
+        old = mailbox.current(host.paths)
         host.install(host.patch("2"))
         Script("livepatch-trigger", host, *words, stdin=stdin).run(number)
-        stamp = request.current(host.paths)
+        stamp = mailbox.current(host.paths)
         assert stamp == old or re.fullmatch(r"[0-9]{10,}-[0-9]+", stamp), found[number - 1]
         result = run(host)
         assert (result.stamp, host.running()) == (stamp, ["lp_2"]), found[number - 1]
@@ -104,7 +104,7 @@ def test_the_file_trigger_killed_anywhere_then_reconciled(fresh, words, stdin, r
 
 
 def _marked(host: Host) -> bool:
-    return state.read_text(host.paths.clean_shutdown) == host.boot_id
+    return atomic.read_text(host.paths.clean_shutdown) == host.boot_id
 
 
 @pytest.mark.parametrize("word, before, after", [("stop", False, True), ("start", True, False)])
@@ -124,14 +124,14 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
         host = prepared()
         Script("livepatch-mark-shutdown", host, word).run(number)
         seen.append(_marked(host))
-        text = state.read_text(host.paths.clean_shutdown)
+        text = atomic.read_text(host.paths.clean_shutdown)
         assert text in ("another", host.boot_id, *([""] if after is False else [])), found[number - 1]
         host.reboot(clean=False)
         run(host)
         sound(host)
-        record = guard.read(host.paths).records["lp-1-1.x86_64"]
+        record = guard_file.read(host.paths).records["lp-1-1.x86_64"]
         assert record.strikes == (0 if seen[-1] else 1), "a boot counts as crashed but for the note"
-        assert host.running() == ["lp_1"] and not guard.blocked(host.paths)
+        assert host.running() == ["lp_1"] and not guard_file.blocked(host.paths)
     assert (seen[0], seen[-1]) == (before, after) and sum(map(bool.__xor__, seen, seen[1:])) == 1
     told = f"killed at each of {len(found)} places, the next boot loaded the patch"
     record_property("told", f"note of a shutdown, {word}: {told}")
@@ -149,10 +149,10 @@ def test_the_rotation_of_the_journal_killed_anywhere(fresh, monkeypatch, record_
         # Where the journal marks no step of its own.
         turned = target.endswith(".jsonl.1")
         if turned:
-            state.step("before rename journal")
+            atomic.step("before rename journal")
         rename(source, target)
         if turned:
-            state.step("after rename journal")
+            atomic.step("after rename journal")
 
     def prepared() -> Host:
         host = fresh()

@@ -17,7 +17,11 @@ from fakehost import QUICK, Host, run
 from killing import killed_at, outcome, sound, steps
 from reporting import FakeDatabase
 
-from dnf_plugin_livepatch.host import cli, guard, inventory, kept, request, settle
+from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.files import guard_file, mailbox
+from dnf_plugin_livepatch.host.packages import inventory
+from dnf_plugin_livepatch.host.reconcile import copies as kept
+from dnf_plugin_livepatch.host.reconcile import settle
 
 OOPS = "4,1,999000000,-;BUG: x\n4,2,999000000,-; f+0x1/0x2 [{module}]\n4,3,999000000,-;---[ end trace ]---\n"
 
@@ -43,13 +47,13 @@ def _v2_over_v1(host: Host) -> None:
 
 def _v2_blocked(host: Host) -> None:
     _v2_over_v1(host)
-    guard.block(host.paths, "lp-2-1.x86_64", "for a test")
+    guard_file.block(host.paths, "lp-2-1.x86_64", "for a test")
     run(host)
 
 
 def _unloaded(host: Host) -> None:
     _v1(host)
-    guard.hold(host.paths, "lp-1-1.x86_64", "")
+    guard_file.hold(host.paths, "lp-1-1.x86_64", "")
     run(host)
 
 
@@ -155,7 +159,7 @@ def test_the_next_look_does_what_a_killed_one_left(fresh, name, record_property)
         # What was replaced may lie in the kernel still, out of force; the next reconcile clears it away.
         ended = outcome(host)
         assert (ended[0], *ended[2:]) == (after[0], *after[2:]), f"killed at {number}: {found[number - 1]}"
-        states = {record.state for record in guard.read(host.paths).records.values()}
+        states = {record.state for record in guard_file.read(host.paths).records.values()}
         assert "loading" not in states, "a load without its end"
         assert host.watched == ("settling" in states)
     record_property("told", f"{name}: killed at each of {len(found)} steps, the next look did the rest")
@@ -164,19 +168,19 @@ def test_the_next_look_does_what_a_killed_one_left(fresh, name, record_property)
 def test_a_look_that_reconcile_refuses_leaves_the_patch_to_the_next(fresh, monkeypatch):
     """Another run holds the lock for longer than the look waits."""
     host = fresh(CASES["settle watch, an oops"])
-    monkeypatch.setattr(request, "bound", lambda config: -1.0)
+    monkeypatch.setattr(mailbox, "bound", lambda config: -1.0)
     lock = os.open(host.paths.lock, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     assert settle.main(host.paths) == 1
     assert host.running() == ["lp_2"] and host.watched
     os.close(lock)
     _looked(host)
-    assert host.running() == ["lp_1"] and "lp-2-1.x86_64" in guard.blocked(host.paths)
+    assert host.running() == ["lp_1"] and "lp-2-1.x86_64" in guard_file.blocked(host.paths)
 
 
 def _due(host: Host) -> list[str]:
     """The modules that should be in force, by the records alone."""
-    now = guard.read(host.paths)
+    now = guard_file.read(host.paths)
     (patch,) = host.packages().patches
     held = {nevra for nevra in now.held if now.holds(nevra, host.boot_id)}
     out = {*now.blocked(), *held}

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reporting import Telling, stamp
 
 from dnf_plugin_livepatch.base.model import Unfixable
-from dnf_plugin_livepatch.host import cli
+from dnf_plugin_livepatch.host.cli import main as cli
 
 HERE = os.path.dirname(os.path.dirname(__file__))
 SCHEMAS = os.path.join(os.path.dirname(HERE), "docs", "schemas")
@@ -186,11 +186,11 @@ def test_vex_is_valid_openvex(host: Telling, stage: Stage, capsys: pytest.Captur
 def test_vex_is_the_same_for_the_same_state(
     host: Telling, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dnf_plugin_livepatch.host import state
+    from dnf_plugin_livepatch.host.files import atomic
 
     before(host)
     now = stamp(30)
-    monkeypatch.setattr(state, "now", lambda: now)
+    monkeypatch.setattr(atomic, "now", lambda: now)
     assert run(capsys, "vex") == run(capsys, "vex")
 
 

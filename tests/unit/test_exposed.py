@@ -13,7 +13,8 @@ from reporting import Telling, debt
 from test_clients import install
 
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Nevra
-from dnf_plugin_livepatch.host import cli, installed
+from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.vendors import profiles
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"

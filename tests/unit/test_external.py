@@ -8,7 +8,9 @@ from fakehost import RELEASE, Host, ids, run
 from test_clients import OE, UEK, UUID, install, rows
 
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, Nevra
-from dnf_plugin_livepatch.host import external, installed, status
+from dnf_plugin_livepatch.host.clients import patches
+from dnf_plugin_livepatch.host.packages import installed
+from dnf_plugin_livepatch.host.report import status
 from dnf_plugin_livepatch.vendors import profiles
 
 
@@ -29,21 +31,21 @@ def ksplice(tmp_path):
 
 
 def test_what_is_installed_is_loaded_once_and_then_left_alone(ksplice):
-    assert [row.in_force for row in external.rows([ksplice], (NEW, OLD), UEK, {})] == [False]
-    first = external.converge([ksplice], (NEW, OLD), UEK, 1)
+    assert [row.in_force for row in patches.rows([ksplice], (NEW, OLD), UEK, {})] == [False]
+    first = patches.converge([ksplice], (NEW, OLD), UEK, 1)
     assert first.desired == (str(NEW.nevra),) and first.problems == ()
     assert [(a.verb, a.module, a.outcome) for a in first.actions] == [("load", "ksplice", "done")]
     assert [(f.module, f.nevra, f.cves) for f in first.in_force] == [
         ("ksplice", str(NEW.nevra), ("CVE-2021-20239",))
     ]
-    (row,) = external.rows([ksplice], (NEW, OLD), UEK, {})
-    assert row == external.Row("ksplice", "ksplice", str(NEW.nevra), True, ("CVE-2021-20239",), "")
+    (row,) = patches.rows([ksplice], (NEW, OLD), UEK, {})
+    assert row == patches.Row("ksplice", "ksplice", str(NEW.nevra), True, ("CVE-2021-20239",), "")
 
 
 def test_a_second_run_changes_nothing(ksplice, tmp_path):
-    external.converge([ksplice], (NEW,), UEK, 1)
+    patches.converge([ksplice], (NEW,), UEK, 1)
     (tmp_path / "available").write_text((tmp_path / "applied").read_text())
-    again = external.converge([ksplice], (NEW,), UEK, 1)
+    again = patches.converge([ksplice], (NEW,), UEK, 1)
     assert again.actions == () and again.problems == () and again.in_force[0].nevra == str(NEW.nevra)
 
 
@@ -66,8 +68,8 @@ def test_what_the_client_took_out_is_loaded_again(ksplice, tmp_path, monkeypatch
 
 def test_of_a_rival_no_old_answer_is_given(tmp_path, monkeypatch):
     host = Host(str(tmp_path / "host")).create().attach(monkeypatch)
-    told = [external.Outside(in_force=(InForce("kernelcare", "", ("CVE-2020-1472",)),)), external.Outside()]
-    monkeypatch.setattr(external, "converge", lambda *_: told.pop(0))
+    told = [patches.Outside(in_force=(InForce("kernelcare", "", ("CVE-2020-1472",)),)), patches.Outside()]
+    monkeypatch.setattr(patches, "converge", lambda *_: told.pop(0))
     assert [patch.module for patch in run(host).in_force] == ["kernelcare"]
     assert run(host).in_force == () and not told
 
@@ -75,24 +77,24 @@ def test_of_a_rival_no_old_answer_is_given(tmp_path, monkeypatch):
 @pytest.mark.parametrize("broken", ["fail", "garble", "lie"])
 def test_a_client_that_does_not_do_it_is_an_error_and_closes_nothing(ksplice, tmp_path, broken):
     (tmp_path / "broken").write_text(broken)
-    found = external.converge([ksplice], (NEW,), UEK, 1)
+    found = patches.converge([ksplice], (NEW,), UEK, 1)
     assert found.in_force == () and [p.id for p in found.problems] == ["client-failed"]
     assert found.problems[0].severity == "error" and found.desired
-    (row,) = external.rows([ksplice], (NEW,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
+    (row,) = patches.rows([ksplice], (NEW,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
     assert not row.in_force and row.reason
 
 
 def test_an_absent_client_is_an_error_with_its_remedy(ksplice, tmp_path):
     for program in ("uptrack-upgrade", "uptrack-show"):
         (tmp_path / program).unlink()
-    found = external.converge([ksplice], (NEW,), UEK, 1)
+    found = patches.converge([ksplice], (NEW,), UEK, 1)
     assert [p.id for p in found.problems] == ["client-absent"] and "uptrack" in found.problems[0].remedy
 
 
 def test_a_blocked_or_empty_package_is_not_handed_to_the_client(ksplice, tmp_path):
     empty = package("ksplice", "uptrack-updates-x", "1", kind="empty")
-    assert external.converge([ksplice], (NEW, OLD), UEK, 1, {str(NEW.nevra)}) == external.Outside()
-    assert external.converge([ksplice], (empty,), UEK, 1) == external.Outside()
+    assert patches.converge([ksplice], (NEW, OLD), UEK, 1, {str(NEW.nevra)}) == patches.Outside()
+    assert patches.converge([ksplice], (empty,), UEK, 1) == patches.Outside()
     assert (tmp_path / "available").exists()
 
 
@@ -107,18 +109,18 @@ def half(ksplice, tmp_path):
 
 def test_updates_of_an_older_package_do_not_put_the_newer_one_in_force(half):
     cover = {str(NEW.nevra): ("CVE-2020-36158", "CVE-2021-20239")}
-    new, rest = external.rows([half], (NEW, OLD), UEK, cover)
+    new, rest = patches.rows([half], (NEW, OLD), UEK, cover)
     assert new[2:4] == (str(NEW.nevra), False) and new.reason == "partial"
-    assert rest == external.Row("ksplice", "ksplice", "", True, ("CVE-2021-20239",), "")
-    found = external.converge([half], (NEW, OLD), UEK, 1)
+    assert rest == patches.Row("ksplice", "ksplice", "", True, ("CVE-2021-20239",), "")
+    found = patches.converge([half], (NEW, OLD), UEK, 1)
     assert found.problems == () and [item.nevra for item in found.in_force] == [str(NEW.nevra)]
-    (row,) = external.rows([half], (NEW, OLD), UEK, cover)
+    (row,) = patches.rows([half], (NEW, OLD), UEK, cover)
     assert row.in_force and row.cves == ("CVE-2020-36158", "CVE-2021-20239")
 
 
 def test_where_the_newer_package_cannot_be_applied_only_the_older_updates_close(half, tmp_path):
     (tmp_path / "broken").write_text("fail")
-    found = external.converge([half], (NEW, OLD), UEK, 1)
+    found = patches.converge([half], (NEW, OLD), UEK, 1)
     assert found.in_force == (InForce("ksplice", "", ("CVE-2021-20239",)),)
     assert [(p.id, str(NEW.nevra) in p.text) for p in found.problems] == [("client-failed", True)]
 
@@ -127,7 +129,7 @@ def test_a_client_that_names_no_patches_closes_what_it_tells_and_no_advisorys_cv
     (tmp_path / "applied").write_text("[cp1p7rl5] Known exploit detection.\n")
     (tmp_path / "available").unlink()
     told = NEW._replace(cves=("CVE-2000-0002",))
-    (row,) = external.rows([ksplice], (told,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
+    (row,) = patches.rows([ksplice], (told,), UEK, {str(NEW.nevra): ("CVE-2000-0001",)})
     assert row.in_force and row.cves == ()
 
 
@@ -149,23 +151,23 @@ def test_single_patches_are_all_in_force_with_the_cves_of_their_advisories(singl
         (UUID + "2", BASE + "SGL_2-1-1/vmlinux", "NOT-APPLIED"),
         (UUID + "3", BASE + "HP1-1-1/vmlinux", "ACCEPTED"),
     )
-    found = external.converge([single], SINGLES, OE, 1)
+    found = patches.converge([single], SINGLES, OE, 1)
     assert [f.nevra for f in found.in_force] == [str(patch.nevra) for patch in SINGLES]
     assert {f.module for f in found.in_force} == {"openeuler_single"} and found.problems == ()
     cover = {str(SINGLES[0].nevra): ("CVE-2024-0001",)}
-    told = [row.cves for row in external.rows([single], SINGLES, OE, cover)]
+    told = [row.cves for row in patches.rows([single], SINGLES, OE, cover)]
     assert told == [("CVE-2024-0001",), (), ()]
 
 
 def test_a_package_that_its_client_does_not_list_is_open_whatever_else_is_in_force(single, tmp_path):
     rows(tmp_path, (UUID + "1", BASE + "SGL_1-1-1/vmlinux", "ACTIVED"))
     mine, other = (str(patch.nevra) for patch in SINGLES[:2])
-    told = external.rows([single], SINGLES[:2], OE, {other: ("CVE-2024-0002",)})
+    told = patches.rows([single], SINGLES[:2], OE, {other: ("CVE-2024-0002",)})
     assert [(row.package, row.in_force, row.reason) for row in told] == [
         (mine, True, ""),
         (other, False, "syscare lists no patch of it"),
     ]
-    found = external.converge([single], SINGLES[:2], OE, 1)
+    found = patches.converge([single], SINGLES[:2], OE, 1)
     assert [item.nevra for item in found.in_force] == [mine] and found.desired == (mine, other)
     assert [p.id for p in found.problems] == ["client-failed"] and other in found.problems[0].text
     assert "lists no patch of it" in found.problems[0].text
@@ -178,10 +180,10 @@ def test_of_single_patches_only_the_refused_one_is_open(single, tmp_path):
         (UUID + "2", BASE + "SGL_2-1-1/refuse", "NOT-APPLIED"),
     )
     mine, other = (str(patch.nevra) for patch in SINGLES[:2])
-    found = external.converge([single], SINGLES[:2], OE, 1)
+    found = patches.converge([single], SINGLES[:2], OE, 1)
     assert [item.nevra for item in found.in_force] == [mine]
     assert [p.id for p in found.problems] == ["client-failed"] and other in found.problems[0].text
-    told = {row.package: (row.in_force, row.reason) for row in external.rows([single], SINGLES[:2], OE, {})}
+    told = {row.package: (row.in_force, row.reason) for row in patches.rows([single], SINGLES[:2], OE, {})}
     assert told == {mine: (True, ""), other: (False, "syscare lists it as not in force")}
 
 
@@ -190,57 +192,57 @@ def test_a_cumulative_package_is_open_while_another_patch_is_in_force(tmp_path, 
     rule = install(tmp_path, "openeuler", "syscare.py", ("syscare",))
     rows(tmp_path, (UUID + "1", f"{BASE}{name}/vmlinux", "ACTIVED"))
     newest = package("openeuler", f"patch-{BASE[:-1]}-ACC", "1", "3")
-    (row,) = external.rows([rule], (newest,), OE, {str(newest.nevra): ("CVE-2024-0001",)})
+    (row,) = patches.rows([rule], (newest,), OE, {str(newest.nevra): ("CVE-2024-0001",)})
     assert not row.in_force and "lists no patch of it" in row.reason
-    found = external.converge([rule], (newest,), OE, 1)
+    found = patches.converge([rule], (newest,), OE, 1)
     assert found.in_force == () and [p.id for p in found.problems] == ["client-failed"]
     rows(tmp_path, (UUID + "1", f"{BASE}ACC-1-3/vmlinux", "ACTIVED"))
-    assert external.rows([rule], (newest,), OE, {})[0].in_force
+    assert patches.rows([rule], (newest,), OE, {})[0].in_force
 
 
 def test_a_rival_is_told_and_never_driven(tmp_path):
     rival = install(tmp_path, "kernelcare", "kcarectl.py", ("kcarectl",))
     (tmp_path / "code").write_text("0")
     (tmp_path / "cvelist").write_text("CVE-2024-1086\n")
-    found = external.converge([rival], (), UEK, 1)
+    found = patches.converge([rival], (), UEK, 1)
     assert found.in_force == (InForce("kernelcare", "", ("CVE-2024-1086",)),)
     assert found.actions == () and not (tmp_path / "driven").exists()
-    assert external.rows([rival], (), UEK, {})[0].package == ""
+    assert patches.rows([rival], (), UEK, {})[0].package == ""
     (tmp_path / "code").write_text("3")
-    assert external.converge([rival], (), UEK, 1).in_force == ()
-    assert external.rows([rival], (), UEK, {}) == ()
+    assert patches.converge([rival], (), UEK, 1).in_force == ()
+    assert patches.rows([rival], (), UEK, {}) == ()
 
 
 @pytest.mark.parametrize("left", ["gone", "blocked", "unknown"])
 def test_what_was_loaded_for_a_package_goes_with_it(ksplice, left):
-    first = external.converge([ksplice], (NEW,), UEK, 1)
+    first = patches.converge([ksplice], (NEW,), UEK, 1)
     assert first.ours == (("ksplice", str(NEW.nevra)),)
-    again = external.converge([ksplice], (NEW,), UEK, 1, (), dict(first.ours))
+    again = patches.converge([ksplice], (NEW,), UEK, 1, (), dict(first.ours))
     assert again.ours == first.ours
     installed, stays_out = ((NEW,), {str(NEW.nevra)}) if left == "blocked" else ((), set())
-    after = external.converge(
+    after = patches.converge(
         [ksplice], installed, UEK, 1, stays_out, dict(first.ours), lambda nevra: left == "gone"
     )
     if left == "unknown":
         assert after.actions == () and after.ours == first.ours
-        assert external.clients.state(ksplice, UEK).state == "in-force"
+        assert patches.clients.state(ksplice, UEK).state == "in-force"
     else:
         assert [(a.verb, a.nevra, a.outcome) for a in after.actions] == [("unload", str(NEW.nevra), "done")]
-        assert after.ours == () and external.clients.state(ksplice, UEK).state == "none"
+        assert after.ours == () and patches.clients.state(ksplice, UEK).state == "none"
 
 
 def test_what_the_client_had_loaded_before_stays(ksplice, tmp_path):
     (tmp_path / "applied").write_text("[49jdhygv] CVE-2021-20239: Information leak in BPF.\n")
-    first = external.converge([ksplice], (NEW,), UEK, 1)
+    first = patches.converge([ksplice], (NEW,), UEK, 1)
     assert first.in_force and first.ours == ()
-    after = external.converge([ksplice], (), UEK, 1, (), {}, lambda nevra: True)
-    assert after.actions == () and external.clients.state(ksplice, UEK).state == "in-force"
+    after = patches.converge([ksplice], (), UEK, 1, (), {}, lambda nevra: True)
+    assert after.actions == () and patches.clients.state(ksplice, UEK).state == "in-force"
 
 
 def test_a_client_that_does_not_take_it_out_is_told(ksplice, tmp_path):
-    first = external.converge([ksplice], (NEW,), UEK, 1)
+    first = patches.converge([ksplice], (NEW,), UEK, 1)
     (tmp_path / "broken").write_text("fail")
-    after = external.converge([ksplice], (), UEK, 1, (), dict(first.ours), lambda nevra: True)
+    after = patches.converge([ksplice], (), UEK, 1, (), dict(first.ours), lambda nevra: True)
     assert [p.id for p in after.problems] == ["client-left"] and after.ours == first.ours
 
 
@@ -267,21 +269,21 @@ def test_a_blocked_patch_is_not_loaded_with_another_of_the_same_client(hot, tmp_
     both, packages = hot
     good, out = str(packages[1 - bad].nevra), str(packages[bad].nevra)
     for _ in range(2):
-        found = external.converge(both, packages, OE, 1, {out})
+        found = patches.converge(both, packages, OE, 1, {out})
         assert found.problems == () and found.desired == (good,)
         assert [item.nevra for item in found.in_force] == [good]
     states = [line.split()[2] for line in (tmp_path / "patches").read_text().splitlines()]
     assert states[bad] == "NOT-APPLIED" and states[1 - bad] == "ACTIVED"
-    told = {row.package: (row.in_force, row.reason) for row in external.rows(both, packages, OE, {})}
+    told = {row.package: (row.in_force, row.reason) for row in patches.rows(both, packages, OE, {})}
     assert told == {good: (True, ""), out: (False, "syscare lists it as not in force")}
-    external.converge(both, packages, OE, 1)
+    patches.converge(both, packages, OE, 1)
     assert "NOT-APPLIED" not in (tmp_path / "patches").read_text()
 
 
 def test_nothing_is_loaded_where_the_blocked_patch_cannot_be_told(hot, tmp_path):
     both, packages = hot
     (tmp_path / "patches").write_text((tmp_path / "patches").read_text().replace("/ACC-1-1/", "/acc/"))
-    found = external.converge(both, packages, OE, 1, {str(packages[0].nevra)})
+    found = patches.converge(both, packages, OE, 1, {str(packages[0].nevra)})
     assert [item.id for item in found.problems] == ["client-failed"] and found.in_force == ()
     assert str(packages[0].nevra) in found.problems[0].text
     assert "ACTIVED" not in (tmp_path / "patches").read_text()
@@ -291,7 +293,7 @@ def test_a_client_that_loads_all_or_nothing_is_not_run_while_a_package_must_stay
     twin = ksplice._replace(name="ksplice-too")
     other = package("ksplice-too", "uptrack-updates-too", "1")
     for here, out in (((NEW, OLD), OLD), ((NEW, other), other)):
-        found = external.converge([ksplice, twin], here, UEK, 1, {str(out.nevra)})
+        found = patches.converge([ksplice, twin], here, UEK, 1, {str(out.nevra)})
         assert [item.id for item in found.problems] == ["client-failed"] and found.in_force == ()
         assert str(out.nevra) in found.problems[0].text and (tmp_path / "available").exists()
-    assert external.converge([ksplice, twin], (NEW,), UEK, 1, {str(OLD.nevra)}).problems == ()
+    assert patches.converge([ksplice, twin], (NEW,), UEK, 1, {str(OLD.nevra)}).problems == ()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import evidence, guard, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file
+from dnf_plugin_livepatch.host.kernel import oops
 
 NEVRA = "lp-1-1.x86_64"
 
@@ -21,23 +22,23 @@ def paths(tmp_path):
 
 
 def test_block_and_unblock(paths):
-    assert guard.blocked(paths) == {}
-    guard.block(paths, NEVRA, "it\nsmells")
-    assert guard.blocked(paths) == {NEVRA: "it smells"}
-    assert guard.read(paths).records[NEVRA].by == "admin"
-    assert guard.unblock(paths, NEVRA) and guard.blocked(paths) == {}
-    assert not guard.unblock(paths, NEVRA)
+    assert guard_file.blocked(paths) == {}
+    guard_file.block(paths, NEVRA, "it\nsmells")
+    assert guard_file.blocked(paths) == {NEVRA: "it smells"}
+    assert guard_file.read(paths).records[NEVRA].by == "admin"
+    assert guard_file.unblock(paths, NEVRA) and guard_file.blocked(paths) == {}
+    assert not guard_file.unblock(paths, NEVRA)
 
 
 @pytest.mark.parametrize("name", ["", "x", "../../etc/passwd", "a b-1-1.x86_64", "\x1b[2J-1-1.x"])
 def test_block_refuses_what_is_no_package(paths, name):
     with pytest.raises(ValueError):
-        guard.block(paths, name, "no")
+        guard_file.block(paths, name, "no")
 
 
 RECORDS = st.builds(
-    guard.Record,
-    state=st.sampled_from(guard.STATES),
+    guard_file.Record,
+    state=st.sampled_from(guard_file.STATES),
     strikes=st.integers(0, 3),
     proved=st.booleans(),
     boot_id=st.just("old"),
@@ -48,7 +49,7 @@ RECORDS = st.builds(
 @given(RECORDS, st.booleans(), st.sampled_from(["", "BUG: x"]))
 def test_judge(record, clean, found):
     """The verdicts that docs/state-machine.md promises."""
-    after = guard.judge(record, clean, found)
+    after = guard_file.judge(record, clean, found)
     assert after.state not in ("loading", "settling", "stalled"), "nothing is left open"
     if record.state in ("good", "idle", "blocked"):
         assert after == record
@@ -63,30 +64,30 @@ def test_judge(record, clean, found):
     elif record.state == "settling" and record.proved:
         assert after.state == "idle"
     else:
-        assert (after.state == "blocked") == (record.strikes + 1 >= guard.STRIKES)
+        assert (after.state == "blocked") == (record.strikes + 1 >= guard_file.STRIKES)
     if after.state == "blocked" and record.state != "blocked":
         assert after.by == "guard" and after.reason
 
 
 def test_write_and_read_are_inverse(paths):
     def work(state_of):
-        state_of.records[NEVRA] = guard.Record(
+        state_of.records[NEVRA] = guard_file.Record(
             "stalled", "b", "t", 3.5, 2.5, ("lp_1",), 1, "why", "guard", 2, "when", True
         )
-        state_of.owned["lp_1"] = guard.Owned(NEVRA, "ab" * 20, "b", 3)
+        state_of.owned["lp_1"] = guard_file.Owned(NEVRA, "ab" * 20, "b", 3)
         state_of.held[NEVRA] = "b"
-        state_of.kept.append(guard.Kept(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",)))
+        state_of.kept.append(guard_file.Kept(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",)))
 
-    guard.change(paths, work)
-    written, read = guard.Guard(), guard.read(paths)
+    guard_file.change(paths, work)
+    written, read = guard_file.Guard(), guard_file.read(paths)
     work(written)
     assert vars(written) == vars(read)
 
 
 def test_without_a_boot_id_nothing_is_judged(paths):
-    guard.change(paths, lambda s: s.records.update({NEVRA: guard.Record("loading", "old")}))
-    assert guard.after_boot(paths, "") == []
-    assert guard.read(paths).records[NEVRA].state == "loading"
+    guard_file.change(paths, lambda s: s.records.update({NEVRA: guard_file.Record("loading", "old")}))
+    assert guard_file.after_boot(paths, "") == []
+    assert guard_file.read(paths).records[NEVRA].state == "loading"
 
 
 JSON = st.recursive(
@@ -108,10 +109,10 @@ def test_hostile_file_is_read_or_refused(data):
         with open(paths.guard, "w") as file:
             json.dump({"schema": 1, **data}, file)
         try:
-            guard.read(paths)
-        except state.Broken as error:
+            guard_file.read(paths)
+        except atomic.Broken as error:
             assert str(error)
-        guard.blocked(paths)
+        guard_file.blocked(paths)
 
 
 @given(st.binary(max_size=300))
@@ -121,8 +122,8 @@ def test_hostile_bytes_are_refused(data):
         os.makedirs(paths.state_dir)
         with open(paths.guard, "wb") as file:
             file.write(data)
-        with pytest.raises(state.Broken):
-            guard.read(paths)
+        with pytest.raises(atomic.Broken):
+            guard_file.read(paths)
 
 
 OOPS = """Linux version 6.12
@@ -146,9 +147,9 @@ x+0x1/0x2 [lp_2]
     ],
 )
 def test_only_a_frame_of_an_oops_is_evidence(text, modules, found):
-    assert bool(evidence.oops_in(text, modules)) is found
+    assert bool(oops.oops_in(text, modules)) is found
 
 
 @given(st.text(max_size=500))
 def test_evidence_reads_anything(text):
-    assert evidence.oops_in(text, ["lp_1"]).isprintable()
+    assert oops.oops_in(text, ["lp_1"]).isprintable()

@@ -33,7 +33,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from reporting import FakeDatabase
 
-from dnf_plugin_livepatch.host import cli, guard, inventory, reconcile, request, settle, state
+from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.files import atomic as state
+from dnf_plugin_livepatch.host.files import guard_file, mailbox
+from dnf_plugin_livepatch.host.packages import inventory
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
+from dnf_plugin_livepatch.host.reconcile import settle
 
 OTHERS = os.environ.get("GUARD_WALKS", "")
 WALKS, DEPTH = int(OTHERS or 400), 25
@@ -59,7 +64,7 @@ class Machine(RuleBasedStateMachine):
         self.host = Host(self.root).create().attach(self.monkeypatch)
         self.host.put("/etc/dnf/plugins/livepatch.conf", "[main]\ntransition_timeout = 0\n")
         self.monkeypatch.setattr(inventory, "_open", lambda paths: FakeDatabase())
-        self.monkeypatch.setattr(request, "bound", lambda config: -1.0)
+        self.monkeypatch.setattr(mailbox, "bound", lambda config: -1.0)
         self.monkeypatch.setenv("LIVEPATCH_ROOT", self.root)
         self.patches = {v: self.host.patch(v, behave=b) for v, b in BEHAVIOUR.items()}
         self.down = False
@@ -91,7 +96,7 @@ class Machine(RuleBasedStateMachine):
             if at and left[0] <= 0:  # nothing marked happens after it, also not in a finally
                 raise Killed
 
-        blocked = guard.blocked(self.host.paths)
+        blocked = guard_file.blocked(self.host.paths)
         before = self._in_kernel()
         state.hook = hook
         try:
@@ -107,7 +112,7 @@ class Machine(RuleBasedStateMachine):
                 self._die()
         finally:
             state.hook = None
-            still = set(blocked) & set(guard.blocked(self.host.paths))
+            still = set(blocked) & set(guard_file.blocked(self.host.paths))
             for nevra in self._in_kernel() - before:
                 assert nevra not in still, f"{nevra} was blocked and is loaded"
         return False
@@ -153,7 +158,7 @@ class Machine(RuleBasedStateMachine):
         return next(patch.modules[0].name for patch in self.patches.values() if str(patch.nevra) == nevra)
 
     def _in_kernel(self) -> set[str]:
-        owned = guard.read(self.host.paths).owned
+        owned = guard_file.read(self.host.paths).owned
         return {owned[module].nevra for module in self.host.running() if module in owned}
 
     # --- what a rule needs, so that none is without effect ---
@@ -226,8 +231,8 @@ class Machine(RuleBasedStateMachine):
             return
         module = self.host.running()[0]
         self.host.oops(module, 999)
-        owner = guard.read(self.host.paths).owned.get(module)
-        record = guard.read(self.host.paths).records.get(owner.nevra) if owner is not None else None
+        owner = guard_file.read(self.host.paths).owned.get(module)
+        record = guard_file.read(self.host.paths).records.get(owner.nevra) if owner is not None else None
         if owner is not None and record is not None and record.state == "settling":
             self.oopsed = owner.nevra
         self._look(cut, busy)
@@ -243,7 +248,7 @@ class Machine(RuleBasedStateMachine):
         word, *options = verb.split()
         name = patch.modules[0].name if word == "unload" else str(patch.nevra)
         done = self._do(partial(cli.main, [word, name, *options]), cut)
-        if word == "unblock" and str(patch.nevra) not in guard.blocked(self.host.paths):
+        if word == "unblock" and str(patch.nevra) not in guard_file.blocked(self.host.paths):
             if self.oopsed == str(patch.nevra):
                 self.oopsed = ""  # what was before that is overruled
         if done and word == "block":
@@ -256,7 +261,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "host"):
             return
         COUNTS["rules"] += 1
-        state_of = guard.read(self.host.paths)
+        state_of = guard_file.read(self.host.paths)
         assert len(state_of.kept) <= 2
         if not self.down and not self.torn:
             loaded = self.host.loaded()
@@ -271,7 +276,7 @@ class Machine(RuleBasedStateMachine):
 
     def state(self) -> tuple[object, ...]:
         """What the host has in its kernel, its records and its packages; without times and boot ids."""
-        state_of = guard.read(self.host.paths)
+        state_of = guard_file.read(self.host.paths)
         records = sorted(
             (n, r.state, r.strikes, r.proved, r.boot_id == self.host.boot_id)
             for n, r in state_of.records.items()
@@ -299,7 +304,7 @@ class Machine(RuleBasedStateMachine):
             self._reconcile()
         assert not self.down, "the host does not stay up"
         found = self.host.packages().patches
-        now = guard.read(self.host.paths)
+        now = guard_file.read(self.host.paths)
         blocked = now.blocked()
         held = {nevra for nevra in now.held if now.holds(nevra, self.host.boot_id)}
         wanted = found[0].nevra if found else None

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.host import history
 from dnf_plugin_livepatch.host.files.journal import Entry
+from dnf_plugin_livepatch.host.report import history
 
 BOOT = "0a1b2c3d-0000-4000-8000-000000000000"
 

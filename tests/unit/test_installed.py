@@ -17,7 +17,7 @@ from fakehost import RELEASE, module_file
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
-from dnf_plugin_livepatch.host import installed
+from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.vendors import profiles
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

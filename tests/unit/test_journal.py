@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import journal
+from dnf_plugin_livepatch.host.files import journal
 
 
 @pytest.fixture

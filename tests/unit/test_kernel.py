@@ -7,7 +7,7 @@ import pytest
 from fakehost import RELEASE, Host
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import kernel
+from dnf_plugin_livepatch.host.kernel import running as kernel
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import klp
+from dnf_plugin_livepatch.host.kernel import livepatches
 
 
 @pytest.fixture
@@ -21,7 +21,11 @@ def host(tmp_path):
 
 def test_missing_sysfs_is_no_patch(tmp_path):
     paths = Paths(str(tmp_path))
-    assert klp.read(paths) == () and klp.transition(paths) == "" and klp.one(paths, "lp_1") is None
+    assert (
+        livepatches.read(paths) == ()
+        and livepatches.transition(paths) == ""
+        and livepatches.one(paths, "lp_1") is None
+    )
 
 
 def test_everything_sysfs_tells(host):
@@ -40,7 +44,7 @@ def test_everything_sysfs_tells(host):
         host.put(base + name, value + "\n")
     host.put("/sys/module/lp_1/notes/.note.gnu.build-id", note("ab" * 20))
     host.put("/sys/module/lp_1/srcversion", "0123ABCD\n")
-    (patch,) = klp.read(host.paths)
+    (patch,) = livepatches.read(host.paths)
     assert (patch.enabled, patch.transition, patch.replace, patch.stack_order) == (True, False, True, 2)
     assert (patch.build_id, patch.srcversion) == ("ab" * 20, "0123ABCD")
     assert patch.functions == (
@@ -54,16 +58,16 @@ def test_kernel_of_6_1_tells_less(host):
     for name in ("enabled", "transition"):
         host.put(f"/sys/kernel/livepatch/lp_1/{name}", "1\n")
     host.put("/sys/kernel/livepatch/lp_1/vmlinux/f,1/x", "")
-    (patch,) = klp.read(host.paths)
+    (patch,) = livepatches.read(host.paths)
     assert patch.replace is None and patch.stack_order == 0 and patch.patched_objects == ("vmlinux",)
-    assert klp.transition(host.paths) == "lp_1"
+    assert livepatches.transition(host.paths) == "lp_1"
 
 
 def test_an_entry_that_vanishes_is_left_out(host):
     os.makedirs(host.paths.klp + "/lp_gone")
     host.put("/sys/kernel/livepatch/lp_1/enabled", "1\n")
     host.put("/sys/kernel/livepatch/lp_1/transition", "0\n")
-    assert [patch.module for patch in klp.read(host.paths)] == ["lp_1"]
+    assert [patch.module for patch in livepatches.read(host.paths)] == ["lp_1"]
 
 
 NAMES = st.text(
@@ -89,6 +93,6 @@ def test_hostile_trees(tree):
                 os.makedirs(folder, exist_ok=True)
                 with open(f"{folder}/{name}", "wb") as file:
                     file.write(data)
-        for patch in klp.read(paths):
+        for patch in livepatches.read(paths):
             assert patch.module in tree
-        klp.transition(paths)
+        livepatches.transition(paths)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from test_signature import KEYS, signed
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import klp, loader
+from dnf_plugin_livepatch.host.kernel import livepatches
+from dnf_plugin_livepatch.host.reconcile import loader
 
 BUILD_ID = "ab" * 20
 
@@ -178,7 +179,7 @@ def test_a_stall_names_the_tasks_and_goes_back(tree: Tree, monkeypatch: pytest.M
     found = tree.load()
     assert (found.outcome, problem(found)) == ("stalled", "transition-stalled")
     assert found.tasks == (loader.Task(7, "sleeper", 0, "[<0>] do_sleep+0x1/0x2"),)
-    assert written == [("/lp/enabled", "0")] and not klp.loaded(tree.paths, "lp")
+    assert written == [("/lp/enabled", "0")] and not livepatches.loaded(tree.paths, "lp")
 
 
 def test_a_reversal_that_does_not_end_is_said(tree: Tree) -> None:
@@ -187,7 +188,7 @@ def test_a_reversal_that_does_not_end_is_said(tree: Tree) -> None:
     found = tree.load()
     assert (found.outcome, problem(found)) == ("stalled", "transition-stuck")
     assert Path(tree.paths.klp, "lp/enabled").read_text().startswith("0"), "it was told to go back"
-    assert klp.loaded(tree.paths, "lp"), "a module that is in use is left alone"
+    assert livepatches.loaded(tree.paths, "lp"), "a module that is in use is left alone"
 
 
 def test_an_unload_that_stalls_is_taken_back(tree: Tree) -> None:
@@ -233,7 +234,7 @@ def test_hostile_trees(
             Path(thread, file).write_bytes(data)
     os.makedirs(f"{paths.klp}/lp", exist_ok=True)
     Path(paths.klp, "lp", attribute).write_bytes(content)
-    for patch in klp.read(paths):
+    for patch in livepatches.read(paths):
         assert isinstance(patch.enabled, bool) and patch.stack_order >= 0
     assert len(loader.tasks_in_the_way(paths, "lp")) <= loader.MAX_TASKS
     assert loader.verify(paths, "lp", BUILD_ID)

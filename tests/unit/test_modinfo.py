@@ -10,7 +10,7 @@ from fakehost import RELEASE, module_file, note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.host import modinfo
+from dnf_plugin_livepatch.host.kernel import module_file as modinfo
 
 GOOD = module_file("lp_1", "ab" * 20, depends="ext4,jbd2")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import notices, state
+from dnf_plugin_livepatch.host.files import atomic, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 
 HOLD = Hold("5.14.0-10", "kernel", "5.14.0-40.el9", "2026-11-22T00:00:00Z", "covered", ("CVE-2026-1000",))
@@ -44,10 +44,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("data", HOSTILE, ids=range(len(HOSTILE)))
 def test_one_bad_field_spoils_the_file(tmp_path: Any, data: dict[str, Any]) -> None:
-    with pytest.raises(state.Broken):
+    with pytest.raises(atomic.Broken):
         notices.parse(data)
     paths = Paths(str(tmp_path))
-    state.write_bytes(paths.notices, json.dumps({"schema": 1, **data}).encode())
+    atomic.write_bytes(paths.notices, json.dumps({"schema": 1, **data}).encode())
     assert notices.read(paths) == Notices()
 
 
@@ -62,5 +62,5 @@ JSON = st.recursive(
 def test_whatever_it_holds_only_broken_is_raised(data: dict[str, Any]) -> None:
     try:
         notices.parse(data)
-    except state.Broken:
+    except atomic.Broken:
         pass

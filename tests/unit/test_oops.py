@@ -4,7 +4,9 @@
 import pytest
 from fakehost import Host, ids, run
 
-from dnf_plugin_livepatch.host import evidence, guard, health, loader, settle, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file
+from dnf_plugin_livepatch.host.kernel import oops as evidence
+from dnf_plugin_livepatch.host.reconcile import health, loader, settle
 
 OOPS = """\
 4,1,{at},-;BUG: kernel NULL pointer dereference, address: 0000000000000000
@@ -38,7 +40,7 @@ def oops(host, seconds):
 
 
 def taken_back(host):
-    return host.running() == ["lp_1"] and any("lp-2" in nevra for nevra in guard.blocked(host.paths))
+    return host.running() == ["lp_1"] and any("lp-2" in nevra for nevra in guard_file.blocked(host.paths))
 
 
 def test_while_it_is_being_loaded(host, monkeypatch):
@@ -71,7 +73,7 @@ def test_trouble_while_it_is_being_loaded_is_told(host, monkeypatch):
 
     monkeypatch.setattr(health, "failing", check)
     run(host)
-    record = guard.read(host.paths).records[str(host.patch("2").nevra)]
+    record = guard_file.read(host.paths).records[str(host.patch("2").nevra)]
     assert record.state == "settling" and record.taint == 0, "the watch finds the difference"
 
 
@@ -80,10 +82,10 @@ def test_between_a_killed_run_and_the_next_look(host):
         if what == "after insmod":
             raise Killed
 
-    state.hook = hook
+    atomic.hook = hook
     with pytest.raises(Killed):
         run(host)
-    state.hook = None
+    atomic.hook = None
     oops(host, 715)
     later(host, 760)
     settle.main(host.paths)
@@ -105,9 +107,9 @@ def test_the_last_good_one_is_kept_before_a_newer_that_nobody_knows(host):
     run(host)
     host.install(host.patch("3"))
     run(host)
-    kept = [item.nevra for item in guard.read(host.paths).kept]
+    kept = [item.nevra for item in guard_file.read(host.paths).kept]
     assert kept == [str(host.patch("3").nevra), str(host.patch("1").nevra)]
     for version in ("3", "2"):
-        guard.block(host.paths, str(host.patch(version).nevra), "bad", "guard")
+        guard_file.block(host.paths, str(host.patch(version).nevra), "bad", "guard")
     run(host)
     assert host.running() == ["lp_1"]

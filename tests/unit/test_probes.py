@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import probes
+from dnf_plugin_livepatch.host.kernel import probes
 
 TOLD = Manifest("lp", RELEASE, "ab" * 20, functions=(Function("vmlinux", "cmdline_proc_show"),))
 KPROBES = "/sys/kernel/debug/kprobes/list"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import profiles_cli
+from dnf_plugin_livepatch.host.cli import profiles as profiles_cli
 from dnf_plugin_livepatch.vendors import profiles
 
 RULES, _ = profiles.load(("/nonexistent",))

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.host import health, program
+from dnf_plugin_livepatch.host import program
+from dnf_plugin_livepatch.host.reconcile import health
 
 
 def failing(*commands, timeout=20):

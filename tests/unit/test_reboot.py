@@ -10,8 +10,10 @@ from reporting import Telling
 
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.model import CveState
-from dnf_plugin_livepatch.host import cli, reboot, status, views
+from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.packages.evr import compare
+from dnf_plugin_livepatch.host.report import reboot, status
+from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.messages.catalogue import problem
 
 

@@ -15,8 +15,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from reporting import Telling
 
-from dnf_plugin_livepatch.host import inventory
-from dnf_plugin_livepatch.host import kernel as kernels
+from dnf_plugin_livepatch.host.kernel import running as kernels
+from dnf_plugin_livepatch.host.packages import inventory
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -8,7 +8,9 @@ import pytest
 from fakehost import RELEASE, Host, ids, run
 
 from dnf_plugin_livepatch.base.model import ReconcileResult
-from dnf_plugin_livepatch.host import guard, journal, loader, reconcile, request, state
+from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
+from dnf_plugin_livepatch.host.reconcile import loader
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def test_nothing_installed_is_fine(host):
 def test_loads_what_is_installed_and_says_so_everywhere(host):
     v1 = host.patch("1")
     host.install(v1)
-    stamp = request.request(host.paths)
+    stamp = mailbox.request(host.paths)
     result = run(host)
     assert host.running() == ["lp_1"]
     assert result.ok and result.desired == str(v1.nevra) and result.stamp == stamp
@@ -36,10 +38,10 @@ def test_loads_what_is_installed_and_says_so_everywhere(host):
     assert [(row.module, row.nevra, row.cves) for row in result.in_force] == [
         ("lp_1", str(v1.nevra), ("CVE-2026-1000",))
     ]
-    assert request.read_result(host.paths) == result
+    assert mailbox.read_result(host.paths) == result
     entry = journal.read(host.paths)[-1]
     assert (entry.event, entry.facts["module"], entry.facts["outcome"]) == ("load", "lp_1", "done")
-    assert guard.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
 
 
 def test_second_run_changes_nothing_and_third_is_the_fast_one(host, monkeypatch):
@@ -52,7 +54,7 @@ def test_second_run_changes_nothing_and_third_is_the_fast_one(host, monkeypatch)
         raise AssertionError("the fast run looked at the packages")
 
     monkeypatch.setattr("dnf_plugin_livepatch.host.packages.installed.read", never)
-    stamp = request.request(host.paths)
+    stamp = mailbox.request(host.paths)
     third = run(host)
     assert third.ok and third.stamp == stamp and third.in_force == second.in_force
 
@@ -68,7 +70,7 @@ def test_fast_run_notices(host, what):
         assert verbs(run(host)) == [("load", "lp_1", "done")]
         return
     if what == "block":
-        guard.block(host.paths, "lp-1-1.x86_64", "no")
+        guard_file.block(host.paths, "lp-1-1.x86_64", "no")
         assert verbs(run(host)) == [("unload", "lp_1", "done")]
         return
     path = {
@@ -105,7 +107,7 @@ def test_remove_unloads(host):
     host.install()
     result = run(host)
     assert result.ok and host.modules() == [] and verbs(result) == [("unload", "lp_1", "done")]
-    assert guard.read(host.paths).kept == [] and not os.path.exists(host.paths.kept_dir(RELEASE))
+    assert guard_file.read(host.paths).kept == [] and not os.path.exists(host.paths.kept_dir(RELEASE))
 
 
 def test_reboot_loads_again(host):
@@ -202,8 +204,8 @@ def test_stall_is_reversed_and_the_old_patch_stays(host):
     assert not result.ok and host.running() == ["lp_1"] == host.modules()
     assert verbs(result) == [("replace", "lp_2", "stalled"), ("reverse", "lp_2", "done")]
     assert "sleeper (pid 78)" in result.problems[0].text
-    record = guard.read(host.paths).records[str(v2.nevra)]
-    assert record.state == "stalled" and record.tries == 1 and record.retry_at > state.now()
+    record = guard_file.read(host.paths).records[str(v2.nevra)]
+    assert record.state == "stalled" and record.tries == 1 and record.retry_at > atomic.now()
     host.put("/no-stall", "")
     assert run(host).ok and host.running() == ["lp_2"]
 
@@ -235,10 +237,10 @@ def test_block_takes_out_and_unblock_brings_back(host):
     v1 = host.patch("1")
     host.install(v1)
     run(host)
-    guard.block(host.paths, str(v1.nevra), "odd")
+    guard_file.block(host.paths, str(v1.nevra), "odd")
     result = run(host)
     assert result.ok and host.running() == [] and ids(result) == ["patch-blocked-by-admin"]
-    assert guard.unblock(host.paths, str(v1.nevra)) and run(host).ok and host.running() == ["lp_1"]
+    assert guard_file.unblock(host.paths, str(v1.nevra)) and run(host).ok and host.running() == ["lp_1"]
 
 
 @pytest.mark.parametrize("this_boot", [False, True])
@@ -253,7 +255,7 @@ def test_unload_sticks(host, this_boot):
     assert run(host).ok and host.running() == []
     host.reboot()
     assert run(host).ok and host.running() == (["lp_2"] if this_boot else [])
-    assert guard.unblock(host.paths, str(v2.nevra))
+    assert guard_file.unblock(host.paths, str(v2.nevra))
     assert run(host).ok and host.running() == ["lp_2"]
 
 
@@ -338,7 +340,7 @@ def test_refused_by_the_kernel(host, errno, wanted):
     patch = host.patch("1", behave="refuse:" + errno)
     host.install(patch)
     result = run(host)
-    assert not result.ok and wanted in ids(result) and guard.blocked(host.paths) == {}
+    assert not result.ok and wanted in ids(result) and guard_file.blocked(host.paths) == {}
     assert journal.read(host.paths)[-1].event == "fail"
 
 
@@ -361,7 +363,7 @@ def test_no_record_no_load(host, monkeypatch):
         if path == host.paths.guard:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state, "write_bytes", full)
+    monkeypatch.setattr(atomic, "write_bytes", full)
     result = run(host)
     assert not result.ok and "state-unwritable" in ids(result) and host.running() == ["lp_1"]
 
@@ -373,9 +375,9 @@ def test_request_during_a_run_is_answered_by_the_same_run(host, monkeypatch):
     def late(what):
         if what == "before insmod" and not stamps:
             host.install(host.patch("1"), host.patch("2"))
-            stamps.append(request.request(host.paths))
+            stamps.append(mailbox.request(host.paths))
 
-    monkeypatch.setattr(state, "hook", late)
+    monkeypatch.setattr(atomic, "hook", late)
     result = run(host)
     assert result.stamp == stamps[0] and host.running() == ["lp_2"]
 
@@ -394,10 +396,10 @@ def test_files_are_durable_before_the_record(host, monkeypatch):
     synced = []
 
     def sync(path):
-        assert not guard.read(host.paths).records, "the record came first"
+        assert not guard_file.read(host.paths).records, "the record came first"
         synced.append(os.path.basename(path))
 
-    monkeypatch.setattr(state, "sync_file", sync)
+    monkeypatch.setattr(atomic, "sync_file", sync)
     host.install(host.patch("1"))
     run(host)
     assert synced == ["lp_1.ko", "lp_1.json"] and host.running() == ["lp_1"]

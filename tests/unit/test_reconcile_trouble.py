@@ -9,7 +9,9 @@ import os
 import pytest
 from fakehost import Host, Panic, ids, module_file, run
 
-from dnf_plugin_livepatch.host import guard, journal, loader, request, rpmlock, settle
+from dnf_plugin_livepatch.host.files import guard_file, journal, mailbox
+from dnf_plugin_livepatch.host.packages import rpm_lock
+from dnf_plugin_livepatch.host.reconcile import loader, settle
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def test_crash_while_loading_blocks_at_next_boot(host):
     result = run(host)
     assert host.running() == ["lp_1"], "the kept copy of the last good patch"
     assert ids(result) == ["patch-blocked", "kept-in-force"] and not result.ok
-    assert str(bad.nevra) in guard.blocked(host.paths)
+    assert str(bad.nevra) in guard_file.blocked(host.paths)
     assert [entry.event for entry in journal.read(host.paths)][-2:] == ["block", "load"]
 
 
@@ -55,7 +57,7 @@ def test_orderly_shutdown_while_loading_blocks_nothing(host):
     with pytest.raises(Panic):
         run(host)
     host.reboot(clean=True)
-    assert guard.blocked(host.paths) == {}
+    assert guard_file.blocked(host.paths) == {}
     with pytest.raises(Panic):
         run(host)
 
@@ -122,8 +124,8 @@ def test_a_look_that_could_not_take_it_out_leaves_that_to_the_next_one(host, mon
     monkeypatch.setattr(settle.timers, "unwatch", lambda paths: stopped.append("watch"))
     lock = os.open(host.paths.lock, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    monkeypatch.setattr(request, "bound", lambda config: 0.1)
-    assert settle.main(host.paths) == 1 and bad in guard.blocked(host.paths)
+    monkeypatch.setattr(mailbox, "bound", lambda config: 0.1)
+    assert settle.main(host.paths) == 1 and bad in guard_file.blocked(host.paths)
     assert host.running() == ["lp_2"] and stopped == []
     os.close(lock)
     assert settle.main(host.paths) == 5 and host.running() == ["lp_1"] and stopped == [], "lp_1 settles now"
@@ -132,11 +134,11 @@ def test_a_look_that_could_not_take_it_out_leaves_that_to_the_next_one(host, mon
 
 def test_what_was_unblocked_while_it_was_in_force_is_watched_anew(host):
     bad = sick(host)
-    guard.block(host.paths, bad, "the lock was busy")
-    guard.unblock(host.paths, bad)  # and then the run was killed
+    guard_file.block(host.paths, bad, "the lock was busy")
+    guard_file.unblock(host.paths, bad)  # and then the run was killed
     host.put("/dev/kmsg", "")
     assert settle.main(host.paths) == 0
-    assert guard.read(host.paths).records[bad].state == "settling" and host.watched
+    assert guard_file.read(host.paths).records[bad].state == "settling" and host.watched
     host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
     assert settle.main(host.paths) == 5 and host.running() == ["lp_1"]
 
@@ -152,7 +154,7 @@ def test_trouble_that_names_no_patch_is_told_once_and_changes_nothing(host):
     told = [entry for entry in journal.read(host.paths) if entry.event == "taint"]
     assert [entry.facts["nevra"] for entry in told] == [str(v1.nevra)]
     assert "oops" in told[0].facts["reason"] and "warning" not in told[0].facts["reason"]
-    assert host.running() == ["lp_1"] and guard.blocked(host.paths) == {}
+    assert host.running() == ["lp_1"] and guard_file.blocked(host.paths) == {}
 
 
 @pytest.mark.parametrize(("check", "well"), [("true", True), ("sh -c 'echo sick; exit 3'", False)])
@@ -167,7 +169,7 @@ def test_health_that_could_not_be_asked_at_boot_is_asked_before_the_patch_is_goo
     host.put("/proc/uptime", "700.0 1.0\n")
     assert settle.main(host.paths) == (0 if well else 5)
     assert host.running() == (["lp_1"] if well else [])
-    assert ("exit status 3 (sick)" in guard.blocked(host.paths).get(str(v1.nevra), "")) is not well
+    assert ("exit status 3 (sick)" in guard_file.blocked(host.paths).get(str(v1.nevra), "")) is not well
 
 
 def test_a_transaction_that_does_not_end_is_no_success(host, monkeypatch):
@@ -175,7 +177,7 @@ def test_a_transaction_that_does_not_end_is_no_success(host, monkeypatch):
     host.install(v1)
     run(host)
     host.install(v2)
-    monkeypatch.setattr(rpmlock, "wait_idle", lambda folder, seconds: False)
+    monkeypatch.setattr(rpm_lock, "wait_idle", lambda folder, seconds: False)
     result = run(host)
     assert not result.ok and ids(result) == ["rpm-under-way"] and host.running() == ["lp_1"]
     assert [patch.module for patch in result.in_force] == ["lp_1"]
@@ -208,7 +210,7 @@ def test_loader_killed_by_an_oops_blocks_at_once(host):
     v2 = host.patch("2", behave="crash")
     host.install(v2)
     result = run(host)
-    assert "load-crashed" in ids(result) and str(v2.nevra) in guard.blocked(host.paths)
+    assert "load-crashed" in ids(result) and str(v2.nevra) in guard_file.blocked(host.paths)
     assert "patch-blocked" in ids(run(host))
 
 
@@ -219,7 +221,7 @@ def test_wrong_build_id_in_the_kernel_is_taken_out_and_blocked(host):
     host.install(liar)
     result = run(host)
     assert "load-not-verified" in ids(result) and not result.ok
-    assert str(liar.nevra) in guard.blocked(host.paths)
+    assert str(liar.nevra) in guard_file.blocked(host.paths)
     assert host.running() == ["lp_1"]
 
 
@@ -231,7 +233,7 @@ def test_failing_health_check_goes_back(host):
     host.config = host.config._replace(health_check=("true", "sh -c 'echo sick; exit 3'"))
     result = run(host)
     assert "health-check-failed" in ids(result)
-    assert "exit status 3 (sick)" in guard.blocked(host.paths)[str(v2.nevra)]
+    assert "exit status 3 (sick)" in guard_file.blocked(host.paths)[str(v2.nevra)]
     host.config = host.config._replace(health_check=())
     assert host.running() == ["lp_1"]
 
@@ -270,8 +272,8 @@ def test_somebody_else_is_faster(host, monkeypatch, same):
 
     monkeypatch.setattr(loader, "insert", insert)
     result = run(host)
-    assert host.running() == ["lp_1"] and guard.blocked(host.paths) == {}
-    assert guard.read(host.paths).owned == {}
+    assert host.running() == ["lp_1"] and guard_file.blocked(host.paths) == {}
+    assert guard_file.read(host.paths).owned == {}
     assert result.ok is same and ("module-name-taken" in ids(result)) is not same
 
 
@@ -283,7 +285,7 @@ def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
         damaged.setattr("dnf_plugin_livepatch.host.packages.installed.damage", lambda *_: "page 7 is torn")
         host.reboot()
         run(host)
-    assert guard.read(host.paths).kept
+    assert guard_file.read(host.paths).kept
 
 
 def test_a_transition_that_somebody_else_began_is_left_to_them(host):
@@ -319,7 +321,7 @@ def test_half_a_set_is_watched_and_a_power_cut_does_not_block_it(host):
     with open(v1.modules[1].path, "ab") as file:
         file.write(b"spoiled")
     assert not run(host).ok and host.running() == ["one"]
-    assert guard.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
     host.reboot(clean=False)
     with open(v1.modules[1].path, "wb") as file:
         file.write(good)
@@ -330,4 +332,4 @@ def test_what_changed_while_it_was_checked_is_not_kept_as_the_last_good_one(host
     v1 = host.patch("1")
     host.install(v1)
     host.config = host.config._replace(health_check=(f"/bin/rm {v1.modules[0].path}",))
-    assert "not-kept" in ids(run(host)) and guard.read(host.paths).kept == []
+    assert "not-kept" in ids(run(host)) and guard_file.read(host.paths).kept == []

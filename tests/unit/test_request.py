@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_guard import JSON
 
 from dnf_plugin_livepatch.base.model import Action, InForce, Problem, ReconcileResult
-from dnf_plugin_livepatch.host import request, state
+from dnf_plugin_livepatch.host.files import atomic, mailbox
 
 RESULT = ReconcileResult(
     "5-1",
@@ -34,27 +34,27 @@ def host(tmp_path):
 
 
 def write_result(host: Host, result: ReconcileResult) -> None:
-    state.write_json(host.paths.result, request.dump(result))
+    atomic.write_json(host.paths.result, mailbox.dump(result))
 
 
 def test_result_round_trip(host):
-    assert request.read_result(host.paths) is None
+    assert mailbox.read_result(host.paths) is None
     write_result(host, RESULT)
-    assert request.read_result(host.paths) == RESULT
+    assert mailbox.read_result(host.paths) == RESULT
 
 
 @given(st.fixed_dictionaries({}, optional={name: JSON for name in ReconcileResult._fields}))
 def test_hostile_result_is_read_or_refused(data):
     try:
-        request.load(data)
-    except state.Broken as error:
+        mailbox.load(data)
+    except atomic.Broken as error:
         assert str(error)
 
 
 def test_each_stamp_is_new(host):
-    assert request.current(host.paths) == ""
-    stamps = {request.request(host.paths) for _ in range(20)}
-    assert len(stamps) == 20 and request.current(host.paths) in stamps
+    assert mailbox.current(host.paths) == ""
+    stamps = {mailbox.request(host.paths) for _ in range(20)}
+    assert len(stamps) == 20 and mailbox.current(host.paths) in stamps
 
 
 def program(host: Host, monkeypatch, script: str) -> None:
@@ -62,12 +62,12 @@ def program(host: Host, monkeypatch, script: str) -> None:
     with open(path, "w") as file:
         file.write("#!/bin/sh\n" + script)
     os.chmod(path, stat.S_IRWXU)
-    monkeypatch.setattr(request, "command", lambda paths: [path])
+    monkeypatch.setattr(mailbox, "command", lambda paths: [path])
 
 
 def test_ask_runs_the_program_and_reads_its_answer(host):
-    result = request.ask(host.paths, 60)
-    assert result is not None and result.stamp == request.current(host.paths)
+    result = mailbox.ask(host.paths, 60)
+    assert result is not None and result.stamp == mailbox.current(host.paths)
     assert [problem.id for problem in result.problems] == ["rpmdb-unreadable"], (
         "the tree has no rpm database"
     )
@@ -76,13 +76,13 @@ def test_ask_runs_the_program_and_reads_its_answer(host):
 def test_an_old_answer_is_none(host, monkeypatch):
     write_result(host, RESULT)
     program(host, monkeypatch, "exit 1")
-    assert request.ask(host.paths, 10) is None
+    assert mailbox.ask(host.paths, 10) is None
 
 
 def test_a_later_stamp_answers_too(host, monkeypatch):
     program(host, monkeypatch, "exit 0")
     write_result(host, RESULT._replace(stamp=f"{time.time_ns() + 10**12}-7"))
-    assert request.ask(host.paths, 10) is not None
+    assert mailbox.ask(host.paths, 10) is not None
 
 
 def answering(host: Host, at: int, status: int) -> str:
@@ -98,33 +98,33 @@ sed "s/STAMP/$(cat {host.paths.request})/" {result}.later >{result}
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_start_without_an_answer_is_repeated(host, monkeypatch, status):
     # 0: it joined a run that was ending, as many times as that happens; 1: it was not taken.
-    monkeypatch.setattr(request, "PAUSE", 0.01)
-    program(host, monkeypatch, answering(host, 5 if status == 0 else request.MAX_REFUSALS, status))
+    monkeypatch.setattr(mailbox, "PAUSE", 0.01)
+    program(host, monkeypatch, answering(host, 5 if status == 0 else mailbox.MAX_REFUSALS, status))
     write_result(host, RESULT)
-    result = request.ask(host.paths, 30)
-    assert result is not None and result.stamp == request.current(host.paths)
+    result = mailbox.ask(host.paths, 30)
+    assert result is not None and result.stamp == mailbox.current(host.paths)
 
 
 def test_refused_starts_end(host, monkeypatch):
-    monkeypatch.setattr(request, "PAUSE", 0.01)
+    monkeypatch.setattr(mailbox, "PAUSE", 0.01)
     program(host, monkeypatch, f"echo >>{host.paths.at('/calls')}; exit 1")
-    assert request.ask(host.paths, 60) is None
+    assert mailbox.ask(host.paths, 60) is None
     with open(host.paths.at("/calls")) as file:
-        assert len(file.readlines()) == request.MAX_REFUSALS
+        assert len(file.readlines()) == mailbox.MAX_REFUSALS
 
 
 def test_runs_that_never_answer_end_with_the_time(host, monkeypatch):
-    monkeypatch.setattr(request, "PAUSE", 0.1)
+    monkeypatch.setattr(mailbox, "PAUSE", 0.1)
     program(host, monkeypatch, "exit 0")
     start = time.monotonic()
-    assert request.ask(host.paths, 1) is None
+    assert mailbox.ask(host.paths, 1) is None
     assert time.monotonic() - start < 5
 
 
 def test_ask_is_bounded_and_leaves_the_run_alone(host, monkeypatch):
     program(host, monkeypatch, f"sleep 3; touch {host.paths.at('/ran')}")
     start, told = time.monotonic(), []
-    assert request.ask(host.paths, 1.2, told.append) is None
+    assert mailbox.ask(host.paths, 1.2, told.append) is None
     assert time.monotonic() - start < 2.8 and told
     end = time.monotonic() + 10
     while not os.path.exists(host.paths.at("/ran")):

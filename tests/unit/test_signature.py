@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import signature
+from dnf_plugin_livepatch.host.kernel import signature
 from dnf_plugin_livepatch.host.kernel.signature import Signer
 
 KEYS = """\

@@ -14,8 +14,14 @@ from reporting import Telling, stamp
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
 from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.host import cli, guard, inventory, klp, reboot, request, state, status, views
-from dnf_plugin_livepatch.host import kernel as kernels
+from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.files import atomic as state
+from dnf_plugin_livepatch.host.files import guard_file, mailbox
+from dnf_plugin_livepatch.host.kernel import livepatches
+from dnf_plugin_livepatch.host.kernel import running as kernels
+from dnf_plugin_livepatch.host.packages import inventory
+from dnf_plugin_livepatch.host.report import reboot, status
+from dnf_plugin_livepatch.host.report import text as views
 
 
 @pytest.fixture
@@ -142,7 +148,7 @@ def test_an_inventory_without_build_ids_is_read_as_not_knowing_them(host: Tellin
 
 def test_what_came_in_place_of_a_blocked_patch_of_the_same_name(host: Telling) -> None:
     old, new = _same_name(host)
-    guard.block(host.paths, str(new.nevra), "it crashed here", "guard")
+    guard_file.block(host.paths, str(new.nevra), "it crashed here", "guard")
     assert run(host.host).in_force[0].nevra == str(old.nevra)
     report = gather(host)
     states = [(row.package, row.state) for row in report.patches]
@@ -166,7 +172,7 @@ def test_a_patch_stays_known_when_its_package_is_gone(host: Telling) -> None:
     host.load(patch)
     fact = InForce(patch.modules[0].name, str(patch.nevra), ("CVE-2026-1000",))
     result = ReconcileResult("1-1", host.host.boot_id, stamp(), RELEASE, True, str(patch.nevra), (fact,))
-    state.write_json(host.paths.result, request.dump(result))
+    state.write_json(host.paths.result, mailbox.dump(result))
     host.host.install()
     report = gather(host)
     assert (report.patches[0].package, report.patches[0].installed) == (str(patch.nevra), False)
@@ -177,7 +183,7 @@ def test_a_result_of_an_earlier_boot_is_not_believed(host: Telling) -> None:
     host.know((1000, "Important"))
     problem = {"id": "load-refused", "severity": "error", "text": "old", "remedy": ""}
     result = ReconcileResult("1-1", host.host.boot_id, stamp(), RELEASE, False, "")
-    state.write_json(host.paths.result, {**request.dump(result), "problems": [problem]})
+    state.write_json(host.paths.result, {**mailbox.dump(result), "problems": [problem]})
     assert gather(host).state == "failed"
     host.host.put("/proc/sys/kernel/random/boot_id", "00000099-0000-4000-8000-000000000000\n")
     assert gather(host).state == "attention"
@@ -186,17 +192,17 @@ def test_a_result_of_an_earlier_boot_is_not_believed(host: Telling) -> None:
 def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     host.know((1000, "Important"))
     patch = host.patch("1", "CVE-2026-1000")
-    guard.hold(host.paths, str(patch.nevra), "")
+    guard_file.hold(host.paths, str(patch.nevra), "")
     held = gather(host)
     assert (held.patches[0].state, held.state) == (status.HELD, "attention"), "as asked for is no failure"
     advice = reboot.Advice(100, "needed", ("kernel",))
     assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
-    guard.unblock(host.paths, str(patch.nevra))
-    guard.block(host.paths, str(patch.nevra), "it crashed here", "guard")
+    guard_file.unblock(host.paths, str(patch.nevra))
+    guard_file.block(host.paths, str(patch.nevra), "it crashed here", "guard")
     blocked = gather(host)
     assert (blocked.patches[0].state, blocked.patches[0].reason) == (status.BLOCKED, "it crashed here")
     assert blocked.state == "failed" and counts(blocked) == (1, 0, 0)
-    guard.block(host.paths, str(patch.nevra), "so be it")
+    guard_file.block(host.paths, str(patch.nevra), "so be it")
     accepted = gather(host)
     assert (accepted.patches[0].state, accepted.patches[0].reason) == (status.BLOCKED, "so be it")
     assert accepted.state == "attention" and counts(accepted) == (1, 0, 0)
@@ -235,12 +241,12 @@ def test_the_stall_of_a_kept_copy_is_a_retry(host: Telling) -> None:
     for patch in (old, new):
         host.host.install(patch)
         assert run(host.host).ok
-    guard.block(host.paths, str(new.nevra), "it crashed here", "guard")
+    guard_file.block(host.paths, str(new.nevra), "it crashed here", "guard")
 
-    def stall(now: guard.Guard) -> None:
-        now.records[str(old.nevra)] = guard.Record("stalled", host.host.boot_id, retry_at=stamp(-60))
+    def stall(now: guard_file.Guard) -> None:
+        now.records[str(old.nevra)] = guard_file.Record("stalled", host.host.boot_id, retry_at=stamp(-60))
 
-    guard.change(host.paths, stall)
+    guard_file.change(host.paths, stall)
     assert gather(host).retry
 
 
@@ -382,5 +388,5 @@ def test_a_forged_inventory_is_not_taken(host: Telling) -> None:
 
 def test_the_fake_kernel_is_read_as_the_real_one(host: Telling) -> None:
     host.load(host.patch("1"))
-    (patch,) = klp.read(host.paths)
+    (patch,) = livepatches.read(host.paths)
     assert patch.enabled and patch.functions and patch.patched_objects == ("vmlinux",)

@@ -5,7 +5,7 @@ import pytest
 from fakehost import Host, run
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import switches
+from dnf_plugin_livepatch.host.kernel import switches
 from dnf_plugin_livepatch.vendors import profile_file, profiles
 
 RULES, _ = profiles.load(("/nonexistent",))

@@ -11,7 +11,8 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import status, vendor_cves
+from dnf_plugin_livepatch.host.packages import vendor_cves
+from dnf_plugin_livepatch.host.report import status
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profile_file import CVE_SOURCES
 

@@ -12,9 +12,11 @@ from reporting import Telling, debt, stamp
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixable
-from dnf_plugin_livepatch.host import doctor, guard, reboot, status, views
-from dnf_plugin_livepatch.host import kernel as kernels
+from dnf_plugin_livepatch.host.files import guard_file
+from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages.evr import compare
+from dnf_plugin_livepatch.host.report import doctor, reboot, status
+from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.vendors import profiles
 
 CONF, SUSE_FILE = "/etc/dnf/plugins/livepatch.conf", "/etc/sysconfig/livepatching"
@@ -63,10 +65,10 @@ def test_the_next_action_is_one_command(host: Telling) -> None:
     assert told(host)[1] == "dnf upgrade"
     patch = host.patch("1", "CVE-2026-1000")
     assert told(host)[1] == "livepatch reconcile"
-    guard.block(host.paths, str(patch.nevra), "it crashed")
+    guard_file.block(host.paths, str(patch.nevra), "it crashed")
     text, action = told(host)
     assert action.startswith("dnf upgrade") and "it crashed" in text
-    guard.unblock(host.paths, str(patch.nevra))
+    guard_file.unblock(host.paths, str(patch.nevra))
     host.load(patch)
     text, action = told(host)
     assert action == "" and "Next           : nothing to do" in text

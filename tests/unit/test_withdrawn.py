@@ -12,8 +12,10 @@ from reporting import Telling, stamp
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import ReconcileResult
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host import guard, notices, reconcile, state, status
+from dnf_plugin_livepatch.host.files import atomic, guard_file, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
+from dnf_plugin_livepatch.host.reconcile import run as reconcile
+from dnf_plugin_livepatch.host.report import status
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"
 
@@ -87,13 +89,13 @@ def test_otherwise_nothing_is_changed(host: Host, change: dict[str, str]) -> Non
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 1, "withdrawn": [{"nevra": "lp-2-1.x86_64"}]}'])
 def test_a_spoiled_file_changes_nothing(host: Host, text: str) -> None:
     v2_over_v1(host)
-    state.write_bytes(host.paths.notices, text.encode())
+    atomic.write_bytes(host.paths.notices, text.encode())
     assert run(host).ok and host.running() == ["lp_2"]
 
 
 def test_blocking_by_hand_is_still_said(host: Host) -> None:
     v2_over_v1(host)
-    guard.block(host.paths, V2, "no")
+    guard_file.block(host.paths, V2, "no")
     withdraw(host.paths, V2)
     assert "patch-blocked-by-admin" in [problem.id for problem in run(host).problems]
 

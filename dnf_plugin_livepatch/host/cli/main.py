@@ -48,49 +48,51 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "status": Verb(
-        "tell",
+        "show",
         "show_status",
         "show kernel, patches, open CVEs and what to do next",
         {"--functions": "show each redirected function"},
     ),
     "cves": Verb(
-        "tell",
+        "show",
         "cves",
         "list the CVEs of the running kernel and their state",
         {"--plain": "only CVEs that are not closed, one a line"},
         False,
     ),
-    "list": Verb("tell", "patches", "list the live patches, installed or loaded"),
+    "list": Verb("show", "patches", "list the live patches, installed or loaded"),
     "reconcile": Verb(
-        "change",
+        "act",
         "reconcile",
         "make the kernel match the installed live patches",
         {"--force": "let a stalled transition be forced; may crash the kernel"},
     ),
     "unload": Verb(
-        "change",
+        "act",
         "unload",
         "take a live patch out of the kernel and keep it out",
         {"--this-boot": "only until the next boot"},
         False,
     ),
-    "block": Verb("change", "block", "never load a live-patch package again", {}, False),
-    "unblock": Verb("change", "unblock", "let a blocked or unloaded package be loaded again", {}, False),
-    "history": Verb("tell", "history", "show what was loaded, unloaded and blocked"),
+    "block": Verb("act", "block", "never load a live-patch package again", {}, False),
+    "unblock": Verb("act", "unblock", "let a blocked or unloaded package be loaded again", {}, False),
+    "history": Verb("show", "history", "show what was loaded, unloaded and blocked"),
     "doctor": Verb(
-        "tell",
+        "show",
         "doctor",
         "look for what would keep a live patch from being loaded",
         {"--profiles": "check the vendor profiles instead"},
     ),
-    "reboot-check": Verb("tell", "reboot_check", "tell whether a reboot is needed, and for what"),
-    "uname": Verb("tell", "uname", "uname with the kernel release whose fixes are in force", {}, False),
-    "metrics": Verb("publish", "metrics", "print metrics for node_exporter's textfile collector", {}, False),
-    "check": Verb("publish", "check", "be a Nagios plugin: one line and its exit code"),
-    "vex": Verb("publish", "vex", "print an OpenVEX document of this host's kernel CVEs", {}, False),
-    "facts": Verb("publish", "facts", "print Ansible facts: the status as JSON"),
-    "motd": Verb("publish", "motd", "print the line for /run/motd.d", {}, False),
-    "profiles": Verb("profiles_cli", "", "tell what the vendor profiles make of a package", {}, False),
+    "reboot-check": Verb("show", "reboot_check", "tell whether a reboot is needed, and for what"),
+    "uname": Verb("show", "uname", "uname with the kernel release whose fixes are in force", {}, False),
+    "metrics": Verb(
+        "machines", "metrics", "print metrics for node_exporter's textfile collector", {}, False
+    ),
+    "check": Verb("machines", "check", "be a Nagios plugin: one line and its exit code"),
+    "vex": Verb("machines", "vex", "print an OpenVEX document of this host's kernel CVEs", {}, False),
+    "facts": Verb("machines", "facts", "print Ansible facts: the status as JSON"),
+    "motd": Verb("machines", "motd", "print the line for /run/motd.d", {}, False),
+    "profiles": Verb("profiles", "", "tell what the vendor profiles make of a package", {}, False),
 }
 
 

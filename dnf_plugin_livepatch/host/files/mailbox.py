@@ -143,7 +143,7 @@ def command(paths: Paths) -> list[str]:
     """The argv that has reconcile run and ends when it did; without systemd that is the program itself."""
     if os.path.isdir(paths.at("/run/systemd/system")):
         return ["systemctl", "start", UNIT]
-    return [sys.executable, "-m", "dnf_plugin_livepatch.host.reconcile", paths.root]
+    return [sys.executable, "-m", "dnf_plugin_livepatch.host.reconcile.run", paths.root]
 
 
 def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> ReconcileResult | None:

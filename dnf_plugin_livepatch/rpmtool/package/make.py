@@ -32,7 +32,8 @@ class Files(NamedTuple):
 
 def template_path() -> str:
     """The spec template: beside the source tree when run from one, else as installed."""
-    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    here = os.path.dirname(os.path.abspath(__file__))
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     path = os.path.join(tree, "spec", "livepatch-module.spec.in")
     return path if os.path.isfile(path) else _INSTALLED
 
