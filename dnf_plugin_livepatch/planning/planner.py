@@ -320,6 +320,7 @@ class Session:
 
         from ..host.clients import client, patches  # noqa: F401
         from ..host.files import advisories as cache  # noqa: F401
+        from ..host.files import guard_file, mailbox, notices  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
         from ..host.packages import evr, installed, inventory, vendor_cves  # noqa: F401
         from ..host.reconcile import timers  # noqa: F401
