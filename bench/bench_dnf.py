@@ -15,13 +15,11 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from typing import Any
 
 import createrepo_c
 
-TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "dnf")
 LIMITS = ((100, 1.10), (5000, 1.07), (50000, 1.05))
 WARM = ("dnf", "-y", "--setopt=metadata_expire=-1", "upgrade")
 FORGET = ("sh", "-c", 'rm -f /run/livepatch/dnf-*; exec "$@"', "sh", *WARM)
@@ -136,9 +134,8 @@ print(json.dumps(pairs.measure(name, one, other, json.loads(limit), int(count)))
 
 def run(count: int) -> list[dict[str, Any]]:
     """Measure all sizes with ``count`` pairs each."""
-    sys.path.insert(0, TESTS)
-    import stock
-    from lab import Lab
+    from tests.dnf.support import stock
+    from tests.dnf.support.lab import Lab
 
     folder = tempfile.mkdtemp(prefix="bench-")
     try:

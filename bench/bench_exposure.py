@@ -126,8 +126,7 @@ def _repository(path: str) -> None:
 
 
 def _install_kernel(folder: str) -> None:
-    sys.path.insert(0, os.path.join(SOURCE, "tests", "dnf"))
-    import rpms
+    from tests.dnf.support import rpms
 
     kernel = rpms.Rpm(
         NAME, VERSION, "100.el9_4", (f"kernel-uname-r = {RUNNING}.x86_64", "installonlypkg(kernel)")
@@ -156,9 +155,9 @@ def _dnf(folder: str, *options: str) -> list[str]:
 def _host(folder: str) -> None:
     """The host of the status run, from the unit tests' kit."""
     code = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests/unit']\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import pytest\n"
-        "from reporting import Telling\n"
+        "from tests.unit.support.reporting import Telling\n"
         "from dnf_plugin_livepatch.host.kernel import running as kernel\n"
         "from dnf_plugin_livepatch.host.packages import inventory\n"
         "patch = pytest.MonkeyPatch(); host = Telling(sys.argv[2], patch)\n"

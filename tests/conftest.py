@@ -7,17 +7,11 @@ and from the workers of pytest-xdist too. What hypothesis generated is counted f
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-# pytest puts this folder in the way to import this file. In it are folders named dnf and vm, which are no
-# packages and must not be taken for the real ones.
-sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -11,7 +11,20 @@ import shutil
 from typing import NamedTuple
 
 import pytest
-from build_lab import DEVEL, DIFFS, FOREIGN_KEY, GOOD_KEY, KLP, KPATCH, RHEL, SOURCE, TOKEN, TREE, Lab
+
+from tests.build.support.build_lab import (
+    DEVEL,
+    DIFFS,
+    FOREIGN_KEY,
+    GOOD_KEY,
+    KLP,
+    KPATCH,
+    RHEL,
+    SOURCE,
+    TOKEN,
+    TREE,
+    Lab,
+)
 
 
 class Case(NamedTuple):

@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import stock
-from lab import Host, Lab, shared
+from tests.dnf.support import stock
+from tests.dnf.support.lab import Host, Lab, shared
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,20 @@ import gzip
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import dnf
 import pytest
-import rpms
-from lab import Update, repository
-from rpms import Rpm
 
 from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.files import advisories
 from dnf_plugin_livepatch.planning import inputs
+from tests.dnf.support import rpms
+from tests.dnf.support.installroot import Machine
+from tests.dnf.support.lab import Update
+from tests.dnf.support.rpms import Rpm
 
 # name of the package that runs, version, releases of the running and the fixed build, uname -r suffix
 FAMILIES = {
@@ -60,50 +60,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("advisories")
     kernels = [of(family, build) for family in FAMILIES for build in (0, 1)]
     return rpms.build(str(folder), [*kernels, *STRAYS, OTHER_FIX, DISTRO, LEAP, rpms.kernel(10), *PATCHES])
-
-
-class Machine:
-    """An installroot with installed packages, and repositories; ``base`` opens dnf on it."""
-
-    def __init__(self, folder: str, built: dict[str, str]) -> None:
-        self.folder, self.built = folder, built
-        self.repos: list[tuple[str, str]] = []
-        self.bases: list[Any] = []
-
-    def install(self, *packages: Rpm) -> None:
-        paths = [self.built[str(package)] for package in packages]
-        os.makedirs(self.folder + "/root", exist_ok=True)
-        command = [
-            "rpm",
-            "--root",
-            self.folder + "/root",
-            "--justdb",
-            "--nodeps",
-            "--noscripts",
-            "-i",
-            *paths,
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def repo(self, packages: Iterable[Rpm], updates: Iterable[Update] = (), text: str = "") -> str:
-        name = f"repo{len(self.repos)}"
-        path = f"{self.folder}/{name}"
-        repository(path, [self.built[str(package)] for package in packages], updates, text)
-        self.repos.append((name, path))
-        return path
-
-    def base(self, **variables: str) -> Any:
-        base = dnf.Base()
-        base.conf.installroot = self.folder + "/root"
-        base.conf.cachedir = f"{self.folder}/cache{len(self.bases)}"
-        base.conf.reposdir = []
-        base.conf.substitutions.update({"releasever": "9", "basearch": "x86_64", **variables})
-        for name, path in self.repos:
-            repo = base.repos.add_new_repo(name, base.conf, baseurl=["file://" + path], gpgcheck=False)
-            repo.add_metadata_type_to_download("livepatch")
-        base.fill_sack()
-        self.bases.append(base)
-        return base
 
 
 @pytest.fixture

@@ -6,35 +6,16 @@ from __future__ import annotations
 import json
 
 import pytest
-import records
-import stock
-from lab import Answer, Host
-from records import rollout, stamp, withdrawn
 
 from dnf_plugin_livepatch.formats import repository_record
+from tests.dnf.support import records, stock
+from tests.dnf.support.lab import Answer, Host, lines
+from tests.dnf.support.programs import API
+from tests.dnf.support.records import rollout, stamp, withdrawn
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 NAME = stock.P2.name
 BUILD = f"{NAME}-{stock.P2.version}-{stock.P2.release}"
-API = """
-import dnf
-base = dnf.Base()
-base.conf.read()
-base.init_plugins()
-base.pre_configure_plugins()
-base.read_all_repos()
-base.configure_plugins()
-base.fill_sack()
-base.upgrade_all()
-if base.resolve():
-    base.download_packages(base.transaction.install_set)
-    base.do_transaction()
-base.close()
-"""
-
-
-def lines(answer: Answer) -> list[str]:
-    return [line for line in answer.text.splitlines() if line.startswith("livepatch: ")]
 
 
 def patches(answer: Answer) -> list[str]:

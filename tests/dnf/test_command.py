@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 
 import pytest
-import stock
-from lab import RUNNING
+
+from tests.dnf.support import stock
+from tests.dnf.support.lab import RUNNING
 
 P1, P2 = str(stock.P1), str(stock.P2)
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 
 import pytest
-import stock
+
+from tests.dnf.support import stock
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 

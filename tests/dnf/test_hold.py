@@ -7,10 +7,10 @@ import json
 import re
 
 import pytest
-import records
-import stock
-from lab import RUNNING, Answer, Host
-from test_brakes import API, lines
+
+from tests.dnf.support import records, stock
+from tests.dnf.support.lab import RUNNING, Answer, Host, lines
+from tests.dnf.support.programs import API
 
 P1, P2, BY2, K40 = str(stock.P1), str(stock.P2), str(stock.BY2), str(stock.K40)
 EVR40 = "5.14.0-40.el9"

@@ -11,8 +11,9 @@ import os
 import re
 
 import pytest
-import stock
-from lab import Answer, Lab
+
+from tests.dnf.support import stock
+from tests.dnf.support.lab import Answer, Lab
 
 PLAIN = ("upgrade", "update", "up")
 FILTERED = (

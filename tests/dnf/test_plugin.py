@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 
 import pytest
-import stock
-from lab import SOURCE, lines, unharmed
-from test_brakes import API
+
+from tests.dnf.support import stock
+from tests.dnf.support.lab import SOURCE, lines, unharmed
+from tests.dnf.support.programs import API
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 

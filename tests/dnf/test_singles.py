@@ -10,14 +10,14 @@ import os
 import shutil
 
 import pytest
-import vendors
-from lab import SOURCE, Host, lines, shared, unharmed
-from rpms import Rpm
 
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.planning.planner import Session
 from dnf_plugin_livepatch.planning.policy import Target
 from dnf_plugin_livepatch.planning.survey import Survey
+from tests.dnf.support import vendors
+from tests.dnf.support.lab import SOURCE, Host, lines, shared, unharmed
+from tests.dnf.support.rpms import Rpm
 
 CVES = {"A": "CVE-2024-1001", "B": "CVE-2024-1002", "C": "CVE-2024-1003", "D": "CVE-2024-1004"}
 KERNEL, STEM = vendors.OPENEULER.kernel, vendors.OE[:-7]

@@ -7,8 +7,9 @@ import json
 import shutil
 
 import pytest
-import stock
-from lab import RUNNING, SOURCE, lines, unharmed
+
+from tests.dnf.support import stock
+from tests.dnf.support.lab import RUNNING, SOURCE, lines, unharmed
 
 STATUS = "python3 -c 'from dnf_plugin_livepatch.host.cli import main as cli; cli.main()' status"
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"

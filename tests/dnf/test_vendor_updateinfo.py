@@ -17,8 +17,6 @@ from typing import Any, Callable
 from xml.etree import ElementTree
 
 import pytest
-import rpms
-from test_advisories import Machine
 
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
@@ -26,6 +24,8 @@ from dnf_plugin_livepatch.dnf4 import packages as goal
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.planning import inputs
+from tests.dnf.support import rpms
+from tests.dnf.support.installroot import Machine
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
 IMAGES = ("kernel", "kernel-core", "kernel-default", "kernel-debug", "kernel-pae", "kernel-rt", "kernel-xen")

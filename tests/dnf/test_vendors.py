@@ -9,8 +9,9 @@ import shutil
 import struct
 
 import pytest
-import vendors
-from lab import PARTS, SOURCE, Host, shared
+
+from tests.dnf.support import vendors
+from tests.dnf.support.lab import PARTS, SOURCE, Host, shared
 
 SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 STANDINS = os.path.join(SOURCE, "tests", "standins")

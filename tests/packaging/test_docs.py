@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-import tree
 
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.host.cli import main as host_cli
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
 from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
+from tests.packaging.support import tree
 
 FILES = tree.tracked()
 MARKDOWN = [name for name in FILES if name.endswith(".md")]

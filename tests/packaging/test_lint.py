@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-import tree
+
+from tests.packaging.support import tree
 
 PACKAGE = "dnf_plugin_livepatch"
 FILES = tree.tracked()

@@ -6,9 +6,9 @@ import re
 import time
 
 import pytest
-import tree
 
 import dnf_plugin_livepatch
+from tests.packaging.support import tree
 
 VERSION = dnf_plugin_livepatch.__version__
 

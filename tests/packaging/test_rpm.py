@@ -10,7 +10,8 @@ import sys
 
 import pytest
 import rpm
-import tree
+
+from tests.packaging.support import tree
 
 NAMES = ("livepatch-runtime", "livepatch-tools", "python3-dnf-plugin-livepatch")
 OUT = os.path.join(tree.TOP, "build", "rpm")

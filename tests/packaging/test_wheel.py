@@ -8,7 +8,8 @@ import sys
 import zipfile
 
 import pytest
-import tree
+
+from tests.packaging.support import tree
 
 
 @pytest.fixture(scope="module")

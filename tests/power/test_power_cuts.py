@@ -20,10 +20,9 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import offline
 import pytest
-import writelog
 
+from tests.power.support import offline, writelog
 from vm import image, qemu
 from vm.common import Failure, Progress, run
 

@@ -2,9 +2,10 @@
 """The site that every test here looks at."""
 
 import pytest
-import site_support
+
+from tests.site.support import example_site
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    return site_support.make(tmp_path_factory.mktemp("report"))
+    return example_site.make(tmp_path_factory.mktemp("report"))

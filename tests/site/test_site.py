@@ -10,15 +10,16 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-import site_support
-from browser import Browser
 
-KERNEL = site_support.release_of("427.22.1.el9_4")
+from tests.site.support import example_site
+from tests.site.support.browser import Browser
+
+KERNEL = example_site.release_of("427.22.1.el9_4")
 PAGES = [
     "index.html",
     "search.html",
     f"kernels/{KERNEL}.html",
-    f"patches/{site_support.WITHDRAWN}.html",
+    f"patches/{example_site.WITHDRAWN}.html",
     "cves/CVE-2024-21151.html",
 ]
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 740)}
@@ -95,12 +96,12 @@ def test_a_search_finds_and_enter_opens_the_first(site, browser):
     shown = browser.run(
         "[...document.querySelectorAll('.items > li')].filter(n => !n.hidden).map(n => n.innerText)"
     )
-    assert shown == [site_support.WITHDRAWN + " withdrawn"]
+    assert shown == [example_site.WITHDRAWN + " withdrawn"]
     assert browser.run("document.getElementById('count').textContent") == "1 of 36"
     browser.run("document.getElementById('search').requestSubmit()")
     while browser._message().get("method") != "Page.loadEventFired":
         pass
-    assert site_support.WITHDRAWN in browser.run("document.querySelector('h1').textContent")
+    assert example_site.WITHDRAWN in browser.run("document.querySelector('h1').textContent")
 
 
 def test_without_javascript_everything_is_there(site, browser):
@@ -152,7 +153,7 @@ def test_the_feed_is_atom_with_the_newest_first(site):
     assert dates == sorted(dates, reverse=True) and root.find(atom + "updated").text == dates[0]
     assert len({entry.find(atom + "id").text for entry in entries}) == 10
     titles = [entry.find(atom + "title").text for entry in entries]
-    assert "Withdrawn: " + site_support.WITHDRAWN in titles
+    assert "Withdrawn: " + example_site.WITHDRAWN in titles
 
 
 def test_the_data_is_the_same_as_the_pages(site):

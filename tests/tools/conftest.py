@@ -4,7 +4,8 @@
 import shutil
 
 import pytest
-import repo_support as support
+
+from tests.tools.support import repositories as support
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@
 import json
 
 import pytest
-import repo_support as support
-from lint_cases import Repo, advisory, kernel_package, listed, package
-from repo_support import signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import plan, report, retention, settings, site
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
+from tests.tools.support import repositories as support
+from tests.tools.support.lint_cases import Repo, advisory, kernel_package, listed, package
+from tests.tools.support.repositories import signing, tool
 
 KERNEL = "6.6.57.1-8.azl3"
 NAME = "klp-patch-azl3"

@@ -7,12 +7,12 @@ import subprocess
 import sys
 
 import pytest
-import repo_support as support
-from repo_support import KERNEL, signing, tool
 
 from dnf_plugin_livepatch.repotool.errors import TEXTS
 from dnf_plugin_livepatch.repotool.repository import reading
 from dnf_plugin_livepatch.repotool.settings import Settings
+from tests.tools.support import repositories as support
+from tests.tools.support.repositories import KERNEL, signing, tool
 
 NONE = "no-repository"
 

@@ -10,8 +10,6 @@ import sys
 import time
 
 import pytest
-import repo_support as support
-from repo_support import KERNEL, signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import publish, settings
@@ -19,6 +17,8 @@ from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.publish import nevra_of
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
+from tests.tools.support import repositories as support
+from tests.tools.support.repositories import KERNEL, signing, tool
 
 NAME = support.patch_name(KERNEL)
 MOST = 400

@@ -6,15 +6,15 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-import repo_support as support
-from lint_cases import BAD, Repo, advisory, listed
-from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.lint import run
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE, SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
+from tests.tools.support import repositories as support
+from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
+from tests.tools.support.repositories import KERNEL, Server, tool
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
 

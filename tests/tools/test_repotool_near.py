@@ -2,11 +2,21 @@
 """Repositories close to wrong that lint must not report, and kernels whose support only the record tells."""
 
 import pytest
-import repo_support as support
-from lint_cases import KERNEL, NAME, OTHER, Repo, advisory, kernel_package, listed, package, reference
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
+from tests.tools.support import repositories as support
+from tests.tools.support.lint_cases import (
+    KERNEL,
+    NAME,
+    OTHER,
+    Repo,
+    advisory,
+    kernel_package,
+    listed,
+    package,
+    reference,
+)
 
 THERE = support.patch_name(OTHER)
 NEAR = {}

@@ -6,19 +6,19 @@ import pathlib
 
 import jsonschema
 import pytest
-import repo_support as support
 import yaml
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from lint_cases import Repo, package
-from repo_support import KERNEL, tool
 
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import plan, retention, settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
+from tests.tools.support import repositories as support
+from tests.tools.support.lint_cases import Repo, package
+from tests.tools.support.repositories import KERNEL, tool
 
 SCHEMA = json.loads((support.ROOT / "docs/schemas/advisory.schema.json").read_text())
 NAME = support.patch_name(KERNEL)

@@ -11,11 +11,11 @@ import sys
 
 import createrepo_c as cr
 import pytest
-import repo_support as support
-from repo_support import KERNEL, Client, Server, signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record as record
 from dnf_plugin_livepatch.repotool.repository import metadata
+from tests.tools.support import repositories as support
+from tests.tools.support.repositories import KERNEL, Client, Server, signing, tool
 
 NVRA = "%{name}-%{version}-%{release}.%{arch}"
 NAME = support.patch_name(KERNEL)

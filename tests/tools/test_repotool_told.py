@@ -8,11 +8,11 @@ import shlex
 import time
 
 import pytest
-import repo_support as support
-from repo_support import KERNEL, signing, tool
 
 from dnf_plugin_livepatch.repotool import cli, errors
 from dnf_plugin_livepatch.repotool.repository import metadata
+from tests.tools.support import repositories as support
+from tests.tools.support.repositories import KERNEL, signing, tool
 
 NAME = support.patch_name(KERNEL)
 V1, V2 = f"{NAME}-1-1.el9_4.x86_64", f"{NAME}-1-2.el9_4.x86_64"

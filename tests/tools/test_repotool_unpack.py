@@ -7,12 +7,12 @@ import lzma
 import subprocess
 
 import pytest
-from lint_cases import Repo
-from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import cli
 from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import reading, unpack
+from tests.tools.support.lint_cases import Repo
+from tests.tools.support.repositories import KERNEL, Server, tool
 
 TEXT = b"<a>text</a>\n" * 300000  # more than one block
 

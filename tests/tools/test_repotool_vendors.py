@@ -9,10 +9,10 @@ import re
 import shutil
 
 import createrepo_c as cr
-import repo_support as support
 
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
 from dnf_plugin_livepatch.repotool.repository import reading
+from tests.tools.support import repositories as support
 
 ZSTD = hasattr(cr, "ZSTD_COMPRESSION")
 METADATA = re.compile(r"(.*?)(updateinfo|primary|repomd)[^/]*\.xml(?:\.gz|\.bz2|\.xz|\.zst)?\Z")

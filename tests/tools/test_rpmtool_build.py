@@ -11,11 +11,11 @@ import subprocess
 import time
 
 import pytest
-from rpmtool_support import LIVEPATCH, TREE, Root, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.kernel.target import package_of
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
+from tests.tools.support.rpm_sources import LIVEPATCH, TREE, Root, headers, kernel, run, source, tool
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,20 @@ import sys
 import time
 
 import pytest
-from rpmtool_support import LIVEPATCH, PATCH_C, TREE, fake_vmlinux, headers, kernel, left_behind, run, tool
 
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
+from tests.tools.support.rpm_sources import (
+    LIVEPATCH,
+    PATCH_C,
+    TREE,
+    fake_vmlinux,
+    headers,
+    kernel,
+    left_behind,
+    run,
+    tool,
+)
 
 ENGINE = """\
 #!{python}

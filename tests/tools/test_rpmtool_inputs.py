@@ -7,7 +7,8 @@ import os
 import shutil
 
 import pytest
-from rpmtool_support import LIVEPATCH, headers, kernel, left_behind, source, tool
+
+from tests.tools.support.rpm_sources import LIVEPATCH, headers, kernel, left_behind, source, tool
 
 GOOD = """\
 --- a/fs/proc/cmdline.c

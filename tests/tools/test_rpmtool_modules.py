@@ -12,7 +12,6 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rpmtool_support import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
@@ -20,6 +19,7 @@ from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint, module
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.readers.recipe import override
+from tests.tools.support.rpm_sources import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 WANTED = Wanted(True)
 

@@ -2,11 +2,11 @@
 """Patched functions in modules of the kernel: looked up where the module is at hand, named where not."""
 
 import pytest
-from rpmtool_support import fake_vmlinux, headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, lint
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module
+from tests.tools.support.rpm_sources import fake_vmlinux, headers, kernel, run, source, tool
 
 OBJECT = "net_thing"
 

@@ -7,13 +7,13 @@ import os
 import shutil
 
 import pytest
-from rpmtool_support import headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.module.sign import verify_module, verify_rpm
 from dnf_plugin_livepatch.rpmtool.readers.elf import signature
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
 from dnf_plugin_livepatch.rpmtool.run import Runner
+from tests.tools.support.rpm_sources import headers, kernel, run, source, tool
 
 
 @pytest.fixture(scope="module")

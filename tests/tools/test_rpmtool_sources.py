@@ -14,7 +14,6 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rpmtool_support import headers, run, source, tool
 
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.kernel import kernelsource
@@ -25,6 +24,7 @@ from dnf_plugin_livepatch.rpmtool.package import collect
 from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
 from dnf_plugin_livepatch.rpmtool.run import Runner
+from tests.tools.support.rpm_sources import headers, run, source, tool
 
 BODY = "--- a/net/x.c\n+++ b/net/x.c\n@@ -1,3 +1,3 @@ int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n"
 

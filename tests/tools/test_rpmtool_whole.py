@@ -7,7 +7,6 @@ import json
 import os
 
 import pytest
-from rpmtool_support import headers, kernel, run, source, tool
 
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.checks import ToolError
@@ -15,6 +14,7 @@ from dnf_plugin_livepatch.rpmtool.package import make
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload
 from dnf_plugin_livepatch.rpmtool.run import Outcome, first_error
+from tests.tools.support.rpm_sources import headers, kernel, run, source, tool
 
 
 def build(folder, *argv):

@@ -2,11 +2,11 @@
 """Modules that a package's own scriptlet loaded go with the package; what else others loaded does not."""
 
 import pytest
-from fakehost import Host, run
 
 from dnf_plugin_livepatch.host.files import guard_file, journal
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
 from dnf_plugin_livepatch.host.reconcile import settle
+from tests.unit.support.fakehost import Host, run
 
 
 @pytest.fixture

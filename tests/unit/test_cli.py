@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE
-from reporting import Telling
-from test_clients import install
 
 from dnf_plugin_livepatch import __version__
 from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
@@ -21,6 +18,9 @@ from dnf_plugin_livepatch.host.files import guard_file, journal
 from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages import evr, installed, inventory
 from dnf_plugin_livepatch.vendors import profiles
+from tests.unit.support.clients import install
+from tests.unit.support.fakehost import RELEASE
+from tests.unit.support.reporting import Telling
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 READERS = ("status", "cves", "list", "history", "reboot-check", "uname", "metrics", "check", "facts", "motd")

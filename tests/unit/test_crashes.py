@@ -13,11 +13,11 @@ from functools import partial
 from typing import Callable
 
 import pytest
-from fakehost import QUICK, Host, run
-from killing import killed_at, sound, steps
 
 from dnf_plugin_livepatch.host.files import guard_file
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
+from tests.unit.support.fakehost import QUICK, Host, run
+from tests.unit.support.killing import killed_at, sound, steps
 
 Prepare = Callable[[Host], None]
 

@@ -13,10 +13,10 @@ import tempfile
 from functools import partial
 
 import pytest
-from fakehost import QUICK, Host, run
-from killing import killed_at, outcome, sound, steps
 
 from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
+from tests.unit.support.fakehost import QUICK, Host, run
+from tests.unit.support.killing import killed_at, outcome, sound, steps
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMANDS = ("cat", "date", "mkdir", "mv", "printf", "rm", "sync", "systemctl")

@@ -13,15 +13,15 @@ from functools import partial
 from typing import Callable, NamedTuple
 
 import pytest
-from fakehost import QUICK, Host, run
-from killing import killed_at, outcome, sound, steps
-from reporting import FakeDatabase
 
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.files import guard_file, mailbox
 from dnf_plugin_livepatch.host.packages import inventory
 from dnf_plugin_livepatch.host.reconcile import copies as kept
 from dnf_plugin_livepatch.host.reconcile import settle
+from tests.unit.support.fakehost import QUICK, Host, run
+from tests.unit.support.killing import killed_at, outcome, sound, steps
+from tests.unit.support.reporting import FakeDatabase
 
 OOPS = "4,1,999000000,-;BUG: x\n4,2,999000000,-; f+0x1/0x2 [{module}]\n4,3,999000000,-;---[ end trace ]---\n"
 

@@ -12,10 +12,10 @@ from typing import Any, Callable
 import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from reporting import Telling, stamp
 
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.host.cli import main as cli
+from tests.unit.support.reporting import Telling, stamp
 
 HERE = os.path.dirname(os.path.dirname(__file__))
 SCHEMAS = os.path.join(os.path.dirname(HERE), "docs", "schemas")

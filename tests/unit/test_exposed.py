@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakehost import RELEASE
-from reporting import Telling, debt
-from test_clients import install
 
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Nevra
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.vendors import profiles
+from tests.unit.support.clients import install
+from tests.unit.support.fakehost import RELEASE
+from tests.unit.support.reporting import Telling, debt
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"
 ONE, TWO = "CVE-2026-1000", "CVE-2026-2000"

@@ -4,14 +4,14 @@
 import os
 
 import pytest
-from fakehost import RELEASE, Host, ids, run
-from test_clients import OE, UEK, UUID, install, rows
 
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, Nevra
 from dnf_plugin_livepatch.host.clients import patches
 from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.host.report import status
 from dnf_plugin_livepatch.vendors import profiles
+from tests.unit.support.clients import OE, UEK, UUID, install, rows
+from tests.unit.support.fakehost import RELEASE, Host, ids, run
 
 
 def package(profile, name, version, release="0", kind="patch"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, guard_file
 from dnf_plugin_livepatch.host.kernel import oops
+from tests.unit.support.generated import JSON
 
 NEVRA = "lp-1-1.x86_64"
 
@@ -88,13 +89,6 @@ def test_without_a_boot_id_nothing_is_judged(paths):
     guard_file.change(paths, lambda s: s.records.update({NEVRA: guard_file.Record("loading", "old")}))
     assert guard_file.after_boot(paths, "") == []
     assert guard_file.read(paths).records[NEVRA].state == "loading"
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
 
 
 @given(

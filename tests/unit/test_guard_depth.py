@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The actors of test_guard_model.py in every order, to a depth: nothing is drawn at random here.
+"""The actors of support/guard_actors.py in every order, to a depth: nothing is drawn at random here.
 
 Breadth first. Each distinct state is reached by its shortest sequence, done anew on a fresh host, and
 every action is tried in it; the promise of the model is asked for in each. Among the actions are an upgrade
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from test_guard_model import BEHAVIOUR, Machine
+from tests.unit.support.guard_actors import BEHAVIOUR, Machine
 
 DEPTH = int(os.environ.get("GUARD_DEPTH", "2"))
 NONE = (0, "kill")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import rpm
-from fakehost import RELEASE, module_file
 
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
 from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.vendors import profiles
+from tests.unit.support.fakehost import RELEASE, module_file
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RULES, _ = profiles.load((TOP + "/profiles",))

@@ -4,10 +4,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from fakehost import RELEASE, Host
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.kernel import running as kernel
+from tests.unit.support.fakehost import RELEASE, Host
 
 
 @pytest.fixture

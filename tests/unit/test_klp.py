@@ -5,13 +5,13 @@ import os
 import tempfile
 
 import pytest
-from fakehost import Host, note
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.kernel import livepatches
+from tests.unit.support.fakehost import Host, note
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakehost import module_file, note
 from hypothesis import given
 from hypothesis import strategies as st
-from test_signature import KEYS, signed
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.kernel import livepatches
 from dnf_plugin_livepatch.host.reconcile import loader
+from tests.unit.support.fakehost import module_file, note
+from tests.unit.support.signatures import KEYS, signed
 
 BUILD_ID = "ab" * 20
 

@@ -6,11 +6,11 @@ import lzma
 import tempfile
 
 import pytest
-from fakehost import RELEASE, module_file, note
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.host.kernel import module_file as modinfo
+from tests.unit.support.fakehost import RELEASE, module_file, note
 
 GOOD = module_file("lp_1", "ab" * 20, depends="ext4,jbd2")
 

@@ -2,11 +2,11 @@
 """An oops in a live patch is found whenever it comes: while it loads, after a killed run, as it settles."""
 
 import pytest
-from fakehost import Host, ids, run
 
 from dnf_plugin_livepatch.host.files import atomic, guard_file
 from dnf_plugin_livepatch.host.kernel import oops as evidence
 from dnf_plugin_livepatch.host.reconcile import health, loader, settle
+from tests.unit.support.fakehost import Host, ids, run
 
 OOPS = """\
 4,1,{at},-;BUG: kernel NULL pointer dereference, address: 0000000000000000

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE, module_file
 
 from dnf_plugin_livepatch.base.model import Function, InstalledModule, Kernel, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.reconcile import preflight
+from tests.unit.support.fakehost import RELEASE, module_file
 
 BUILD_ID = "ab" * 20
 TOLD = Manifest("lp", RELEASE, BUILD_ID, functions=(Function("vmlinux", "cmdline_proc_show"),))

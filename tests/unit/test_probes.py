@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.kernel import probes
+from tests.unit.support.fakehost import RELEASE
 
 TOLD = Manifest("lp", RELEASE, "ab" * 20, functions=(Function("vmlinux", "cmdline_proc_show"),))
 KPROBES = "/sys/kernel/debug/kprobes/list"

@@ -2,13 +2,13 @@
 import os
 
 import pytest
-import vendor_corpora
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base import names
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profiles import GENERIC, Match
+from tests.unit.support import vendor_corpora
 
 RULES, FAULTS = profiles.load(("/nonexistent",))
 TABLES = os.path.join(os.path.dirname(__file__), "..", "data", "vendors")

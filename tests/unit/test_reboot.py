@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reporting import Telling
 
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.model import CveState
@@ -15,6 +14,7 @@ from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.host.report import reboot, status
 from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.messages.catalogue import problem
+from tests.unit.support.reporting import Telling
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import os
 import shutil
 
 import pytest
-from fakehost import RELEASE, Host, ids, run
 
 from dnf_plugin_livepatch.base.model import ReconcileResult
 from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
 from dnf_plugin_livepatch.host.reconcile import loader
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
+from tests.unit.support.fakehost import RELEASE, Host, ids, run
 
 
 @pytest.fixture

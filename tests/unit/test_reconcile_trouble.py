@@ -7,11 +7,11 @@ import fcntl
 import os
 
 import pytest
-from fakehost import Host, Panic, ids, module_file, run
 
 from dnf_plugin_livepatch.host.files import guard_file, journal, mailbox
 from dnf_plugin_livepatch.host.packages import rpm_lock
 from dnf_plugin_livepatch.host.reconcile import loader, settle
+from tests.unit.support.fakehost import Host, Panic, ids, module_file, run
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import stat
 import time
 
 import pytest
-from fakehost import Host
 from hypothesis import given
 from hypothesis import strategies as st
-from test_guard import JSON
 
 from dnf_plugin_livepatch.base.model import Action, InForce, Problem, ReconcileResult
 from dnf_plugin_livepatch.host.files import atomic, mailbox
+from tests.unit.support.fakehost import Host
+from tests.unit.support.generated import JSON
 
 RESULT = ReconcileResult(
     "5-1",

@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE, ids, run
-from reporting import Telling, stamp
 
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
@@ -22,6 +20,8 @@ from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages import inventory
 from dnf_plugin_livepatch.host.report import reboot, status
 from dnf_plugin_livepatch.host.report import text as views
+from tests.unit.support.fakehost import RELEASE, ids, run
+from tests.unit.support.reporting import Telling, stamp
 
 
 @pytest.fixture

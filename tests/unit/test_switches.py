@@ -2,11 +2,11 @@
 """A vendor's own switch keeps its patches from being loaded."""
 
 import pytest
-from fakehost import Host, run
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.kernel import switches
 from dnf_plugin_livepatch.vendors import profile_file, profiles
+from tests.unit.support.fakehost import Host, run
 
 RULES, _ = profiles.load(("/nonexistent",))
 SUSE = profiles.find(RULES, "suse")

@@ -6,8 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakehost import run
-from reporting import Telling, debt, stamp
 
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.config import Config
@@ -18,6 +16,8 @@ from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.host.report import doctor, reboot, status
 from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.vendors import profiles
+from tests.unit.support.fakehost import run
+from tests.unit.support.reporting import Telling, debt, stamp
 
 CONF, SUSE_FILE = "/etc/dnf/plugins/livepatch.conf", "/etc/sysconfig/livepatching"
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakehost import RELEASE, Host
-from reporting import Telling, stamp
 
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import ReconcileResult
@@ -16,6 +14,8 @@ from dnf_plugin_livepatch.host.files import atomic, guard_file, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
 from dnf_plugin_livepatch.host.report import status
+from tests.unit.support.fakehost import RELEASE, Host
+from tests.unit.support.reporting import Telling, stamp
 
 V1, V2 = "lp-1-1.x86_64", "lp-2-1.x86_64"
 

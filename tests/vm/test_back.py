@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import PATCHED
+
+from tests.vm.support.demo_host import PATCHED
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import UNIT
 
+from tests.vm.support.demo_host import UNIT
 from vm.common import Failure
 from vm.kernels import Kernel
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-import kills
-import loading
 import pytest
-from loaded import UNIT, in_force, modules, patches
 
+from tests.vm.support import kills, loading
+from tests.vm.support.loaded import UNIT, in_force, modules, patches
 from vm import qemu
 
 LIMIT = os.environ.get("KILLS", "2")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 
-import loading
 import pytest
-from loaded import (
+
+from tests.vm.support import loading
+from tests.vm.support.loaded import (
     REST,
     UNIT,
     cmdline,
@@ -25,7 +26,6 @@ from loaded import (
     result,
     rpm,
 )
-
 from vm import qemu
 from vm.common import Failure
 

@@ -12,8 +12,8 @@ import tarfile
 from collections.abc import Iterator
 
 import pytest
-from conftest import CONF, Host, patch_name
 
+from tests.vm.support.demo_host import CONF, Host, patch_name
 from vm import common, repo
 
 PORT = 8462

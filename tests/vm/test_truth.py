@@ -9,10 +9,11 @@ import re
 from typing import Any, NamedTuple
 
 import jsonschema
-import loading
 import pytest
-from conftest import CONF
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.vm.support import loading
+from tests.vm.support.demo_host import CONF
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONE, TWO, THREE = loading.ALL_CVES

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import patch_name
+from tests.vm.support.demo_host import patch_name
 
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
 

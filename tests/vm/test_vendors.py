@@ -7,9 +7,9 @@ import re
 import time
 
 import pytest
-import vendors
-from conftest import CONF
 
+from tests.vm.support import vendors
+from tests.vm.support.demo_host import CONF
 from vm.patches import CMDLINE, UNFIXABLE, VERSION
 
 STOCKED = "vendors"

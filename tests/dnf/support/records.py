@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import Any
 
-from lab import RUNNING, Lab
+from tests.dnf.support.lab import RUNNING, Lab
 
 
 def stamp(seconds: float = 0) -> str:

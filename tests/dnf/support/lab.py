@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import createrepo_c
-import rpms
+
+from tests.dnf.support import rpms
 
 if TYPE_CHECKING:
     import pytest
 
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parts")
 RUNNING = rpms.release(10)
 SHIM = "/usr/lib/fake-uname.so"

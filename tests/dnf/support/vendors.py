@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lab import Update
-from rpms import Rpm
+from tests.dnf.support.lab import Update
+from tests.dnf.support.rpms import Rpm
 
 OPEN, CLOSED, BESIDE = "CVE-2024-0020", "CVE-2024-0030", "CVE-2024-0040"
 

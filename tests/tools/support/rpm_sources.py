@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from vm import common, kernels
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 PATCH_C = """\
 #include <linux/module.h>
 #include <linux/livepatch.h>

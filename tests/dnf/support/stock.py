@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import rpms
-from lab import Update
+from tests.dnf.support import rpms
+from tests.dnf.support.lab import Update
 
 CVE20, CVE30 = "CVE-2024-0020", "CVE-2024-0030"
 K10, K20, K30, K40 = (rpms.kernel(number) for number in (10, 20, 30, 40))

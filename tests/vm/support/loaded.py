@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import loading
-
+from tests.vm.support import loading
 from vm.qemu import Machine
 
 CONF = "/etc/dnf/plugins/livepatch.conf"

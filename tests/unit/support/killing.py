@@ -7,9 +7,8 @@ import os
 import signal
 from typing import Callable
 
-from fakehost import Host
-
 from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
+from tests.unit.support.fakehost import Host
 
 Work = Callable[[], object]
 

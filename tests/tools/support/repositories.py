@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import NamedTuple
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 KERNEL = "5.14.0-427.13.1.el9_4.x86_64"
 NOW = "2026-11-22T21:00:00Z"
 EPOCH = "1795381200"

@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import NamedTuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.path.join(TOP, "build", "verify")
 JOBS = os.environ.get("JOBS", str(os.cpu_count() or 1))

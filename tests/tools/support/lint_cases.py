@@ -7,13 +7,13 @@ import os
 import pathlib
 
 import createrepo_c as cr
-import repo_support as support
-from repo_support import KERNEL
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.lint import run as lint
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
+from tests.tools.support import repositories as support
+from tests.tools.support.repositories import KERNEL
 
 NAME = support.patch_name(KERNEL)
 OTHER = "5.14.0-503.11.1.el9_5.x86_64"

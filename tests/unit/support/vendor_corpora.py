@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recall and precision of the profiles over files of real vendor rows.
 
-``python tests/unit/vendor_corpora.py FOLDER``: FOLDER holds JSON lines with kind, vendor, arch,
+``python -m tests.unit.support.vendor_corpora FOLDER``: FOLDER holds JSON lines with kind, vendor, arch,
 package_name, evr and kernel_release (without its architecture where ``arch`` is null).
 """
 
@@ -15,11 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-
-from dnf_plugin_livepatch.base import names  # noqa: E402
-from dnf_plugin_livepatch.base.model import Nevra  # noqa: E402
-from dnf_plugin_livepatch.vendors import profiles  # noqa: E402
+from dnf_plugin_livepatch.base import names
+from dnf_plugin_livepatch.base.model import Nevra
+from dnf_plugin_livepatch.vendors import profiles
 
 # Where a row names no architecture: those for which the vendor publishes live patches, or kernels.
 ARCHES = {

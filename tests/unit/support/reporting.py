@@ -7,12 +7,11 @@ import os
 import time
 from typing import Any
 
-from fakehost import RELEASE, Host
-
 from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Unfixable
 from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
 from dnf_plugin_livepatch.host.files import advisories, guard_file
 from dnf_plugin_livepatch.host.packages import inventory
+from tests.unit.support.fakehost import RELEASE, Host
 
 PACKAGE = "kernel-core-6.12.1-1.x86_64"
 
