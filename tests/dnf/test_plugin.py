@@ -42,22 +42,16 @@ def test_quiet_is_quiet(host):
     assert "Live patch" not in answer.text and "running kernel" not in answer.text
 
 
-def impatient(host) -> dict[str, str]:
-    """The environment of a plugin that waits for two seconds at most."""
-    host.conf("transition_timeout = 1s\n")
-    host.sh(
-        f"mkdir -p /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/"
-        " && sed -i 's/^    return 3.0 .*/    return 2.0/'"
-        " /shadow/dnf_plugin_livepatch/host/files/mailbox.py"
-    )
-    return {"PYTHONPATH": "/shadow"}
+#: The environment of a plugin that waits for two seconds at most.
+IMPATIENT = {"LIVEPATCH_ANSWER_WITHIN": "2"}
 
 
 @pytest.mark.parametrize("how", ["fail", "silent"])
 def test_not_in_force_is_exit_5_and_nothing_else_is_lost(host, how):
     host.repos(base="all")
     host.write("/etc/stand-in", how)
-    answer = host.dnf("upgrade", env=impatient(host))
+    answer = host.dnf("upgrade", env=IMPATIENT)
+    assert "(at most 2 s)" in answer.out, "the environment had no effect"
     assert answer.code == 5
     assert {P2, BY2} <= answer.new
     assert "Upgraded:" in answer.out and "Complete!" in answer.out
@@ -118,7 +112,7 @@ def test_elsewhere_nothing_is_shown_of_the_waiting(host, run):
 def test_waiting_is_bounded(host):
     host.repos(base="patches")
     host.write("/etc/stand-in", "slow")
-    answer = host.dnf("upgrade", env=impatient(host), timeout=50)
+    answer = host.dnf("upgrade", env=IMPATIENT, timeout=50)
     assert answer.code == 5 and P2 in answer.new and "Complete!" in answer.out
 
 
@@ -220,6 +214,19 @@ def test_what_was_remembered_is_forgotten_when_anything_changes(host, change, si
     assert [line for line in lines(host.dnf("upgrade")) if sign in line]
     host.repos(base="patches")
     assert P2 in host.dnf("upgrade").new
+
+
+@pytest.mark.parametrize(("hours", "anew"), [(5, False), (7, True)])
+def test_advisories_are_read_again_after_six_hours_though_no_repository_changed(host, hours, anew):
+    exposure = "/var/lib/livepatch/exposure.json"
+    host.repos(base="first")
+    host.dnf("upgrade")
+    host.dnf("upgrade")
+    assert host.read("/run/livepatch/dnf-quiet"), "there is something remembered"
+    host.sh(f"touch -d '-{hours} hours' {exposure}")
+    host.dnf("upgrade")
+    fresh = host.sh(f"find {exposure} -mmin -60").out.strip()
+    assert fresh == (exposure if anew else "")
 
 
 def test_that_there_is_no_patch_is_said_once_until_something_changes(host):

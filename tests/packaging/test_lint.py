@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The linters, and the rules of the project that a program can check."""
 
+import ast
 import os
 import re
 import subprocess
@@ -101,6 +102,33 @@ def test_no_source_is_longer_than_500_lines():
 def test_nothing_is_left_to_do():
     words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
     assert [name for name in PYTHON + SHELL if words.search(tree.read(name))] == []
+
+
+TESTS = [name for name in PYTHON if name.startswith("tests/")]
+
+
+def imported(name):
+    """The modules that the file ``name`` imports, those of ``from`` with each name in them too."""
+    for node in ast.walk(ast.parse(tree.read(name))):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{item.name}" for item in node.names)
+
+
+def test_no_test_imports_another_test_file():
+    """Definitions that several test files share are in the folder ``support`` of their suite."""
+    shared = re.compile(r"(^|\.)(test_\w+|conftest)$")
+    found = [(name, module) for name in TESTS for module in imported(name) if shared.search(module)]
+    assert [(name, module) for name, module in found if not module.startswith(PACKAGE)] == []
+
+
+def test_no_test_edits_the_product():
+    """A test that rewrites a line of the product goes on passing, without effect, when the line changes."""
+    editor = re.compile(rf"\bsed\b[^\n]*-i[^\n]*\n?[^\n]*{PACKAGE}|{PACKAGE}[^\n]*\n?[^\n]*\bsed\b[^\n]*-i")
+    own = "tests/packaging/test_lint.py"
+    assert [name for name in TESTS if name != own and editor.search(tree.read(name))] == []
 
 
 START_UP = {

@@ -13,12 +13,15 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base.model import Function, Unfixable
 from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
+from dnf_plugin_livepatch.rpmtool.module import build
 from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint, module_name_of
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
-from dnf_plugin_livepatch.rpmtool.readers.recipe import override
+from dnf_plugin_livepatch.rpmtool.readers.klp_module import Patched
+from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe, override
 from tests.tools.support.rpm_sources import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 WANTED = Wanted(True)
@@ -159,6 +162,22 @@ def test_init_functions_are_found_out(tmp_path):
         "build", "--json", "--kernel-devel", headers(), "--vmlinux", image, "-o", str(tmp_path / "out"), text
     )
     assert result.status == 3 and "target-init" in [item["id"] for item in result.json["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("functions", "dropped", "wanted"),
+    [
+        (("cmdline_proc_show", "uptime_proc_show"), (), None),
+        (("cmdline_proc_show",), (), "error"),
+        (("cmdline_proc_show",), (Unfixable("CVE-2026-1002", "the fix was wrong"),), "note"),
+    ],
+)
+def test_functions_that_the_base_patches_may_not_be_lost(functions, dropped, wanted):
+    recipe = Recipe("module", kernel().release, "x86_64", "lp", "1", "2", 0, cves=("CVE-2026-1003",))
+    base = recipe._replace(cves=(), functions=("vmlinux:cmdline_proc_show", "vmlinux:uptime_proc_show"))
+    patched = Patched("static", tuple(Function("vmlinux", name) for name in functions), True)
+    found = build._whole(recipe._replace(dropped=dropped), [("lp", patched)], base)
+    assert [item.severity for item in found if item.id == "base-functions-lost"] == [wanted] * bool(wanted)
 
 
 def test_signature_states(module):

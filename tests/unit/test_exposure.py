@@ -485,18 +485,3 @@ def test_releases_are_formed_as_the_vendor_forms_them(
     evr: str, like: str, like_evr: str, release: str
 ) -> None:
     assert compute.release_of(evr, like, like_evr) == release
-
-
-def test_the_prompt_tells_now_reboot_and_left() -> None:
-    inputs, _ = chain("ooo")
-    lines = compute.prompt_lines(inputs, (), ("CVE-2026-1000",), "5-12.el9_4", compare)
-    text = "\n".join(lines)
-    assert "5-10.el9_4.x86_64" in lines[0]
-    assert "Closed now    : 1: CVE-2026-1000" in text
-    assert "At next reboot: 1: CVE-2026-1001" in text
-    assert "Left open     : 1: CVE-2026-1002" in text
-
-
-def test_the_prompt_claims_nothing_when_nothing_is_known() -> None:
-    lines = compute.prompt_lines(compute.unknown("R", "no updateinfo"), (), (), "", compare)
-    assert "unknown, no updateinfo" in lines[1] and not any(": 0" in line for line in lines)

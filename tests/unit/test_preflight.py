@@ -52,6 +52,23 @@ def test_signatures_where_they_are_asked_for(
     assert [problem.id for problem in found] == wanted and build_id == BUILD_ID
 
 
+@pytest.mark.parametrize(
+    ("running", "wanted"),
+    [("cd" * 20, []), ("ef" * 20, ["kernel-build-id"]), ("", ["kernel-build-id"])],
+)
+def test_a_patch_for_another_build_of_the_same_release_is_refused(
+    tmp_path: Path, running: str, wanted: list[str]
+) -> None:
+    ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
+    data = module_file("lp", BUILD_ID)
+    paths = put(tmp_path, ko, data)
+    told = TOLD._replace(kernel_build_id="cd" * 20)
+    module = InstalledModule("lp", paths.at(ko), hashlib.sha256(data).hexdigest(), told)
+    found, _ = preflight.module(paths, KERNEL._replace(build_id=running), module)
+    assert [problem.id for problem in found] == wanted
+    assert preflight.errors(found) == bool(wanted)
+
+
 def test_a_module_that_cannot_be_compared_is_said_to_be_so(tmp_path: Path) -> None:
     ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
     paths = put(tmp_path, ko, module_file("lp", BUILD_ID))

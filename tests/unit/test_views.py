@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -59,26 +60,74 @@ def test_status_names_everything_one_needs(host: Telling) -> None:
         assert words in text, words
 
 
-def test_the_next_action_is_one_command(host: Telling) -> None:
-    assert told(host)[1].startswith("dnf livepatch update --check")
+def unlooked(host: Telling) -> None:
+    """Nothing has read the repositories yet."""
+
+
+def open_without_a_patch(host: Telling) -> None:
     host.know((1000, "Important"))
-    assert told(host)[1] == "dnf upgrade"
-    patch = host.patch("1", "CVE-2026-1000")
-    assert told(host)[1] == "livepatch reconcile"
-    guard_file.block(host.paths, str(patch.nevra), "it crashed")
-    text, action = told(host)
-    assert action.startswith("dnf upgrade") and "it crashed" in text
-    guard_file.unblock(host.paths, str(patch.nevra))
-    host.load(patch)
-    text, action = told(host)
-    assert action == "" and "Next           : nothing to do" in text
+
+
+def installed_and_not_loaded(host: Telling) -> None:
+    open_without_a_patch(host)
+    host.patch("1", "CVE-2026-1000")
+
+
+def blocked(host: Telling) -> None:
+    open_without_a_patch(host)
+    guard_file.block(host.paths, str(host.patch("1", "CVE-2026-1000").nevra), "it crashed")
+
+
+def unblocked(host: Telling) -> None:
+    blocked(host)
+    guard_file.unblock(host.paths, str(host.patch("1", "CVE-2026-1000").nevra))
+
+
+def in_force(host: Telling) -> None:
+    open_without_a_patch(host)
+    host.load(host.patch("1", "CVE-2026-1000"))
+
+
+def in_transition(host: Telling) -> None:
+    in_force(host)
     host.sysfs("lp_1", "transition", "1")
-    assert told(host)[1].startswith("livepatch status")
+
+
+def disabled(host: Telling) -> None:
+    in_force(host)
     host.sysfs("lp_1", "enabled", "0")
-    host.sysfs("lp_1", "transition", "0")
     host.kernel_installed("6.12.2-1")
-    assert told(host)[1] == "livepatch reconcile"
-    host.host.rmmod("lp_1")
+
+
+@pytest.mark.parametrize(
+    ("state", "action"),
+    [
+        (unlooked, "dnf livepatch update --check"),
+        (open_without_a_patch, "dnf upgrade"),
+        (installed_and_not_loaded, "livepatch reconcile"),
+        (blocked, "dnf upgrade"),
+        (unblocked, "livepatch reconcile"),
+        (in_transition, "livepatch status"),
+        (disabled, "livepatch reconcile"),
+    ],
+)
+def test_the_next_action_is_one_command(
+    host: Telling, state: Callable[[Telling], None], action: str
+) -> None:
+    state(host)
+    assert told(host)[1].startswith(action)
+
+
+def test_a_block_is_told_with_its_reason(host: Telling) -> None:
+    blocked(host)
+    assert "it crashed" in told(host)[0]
+
+
+def test_with_everything_in_force_there_is_nothing_to_do(host: Telling) -> None:
+    in_force(host)
+    text, action = told(host)
+    assert action == ""
+    assert "Next           : nothing to do" in text
 
 
 OFF = {
