@@ -104,7 +104,7 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
 
 
 def test_every_message_is_documented_and_used():
-    described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
+    described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/reference/messages.md"), re.M))
     assert set(catalogue.CATALOGUE) == described
     code = "".join(
         tree.read(name)

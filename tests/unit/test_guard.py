@@ -48,7 +48,7 @@ RECORDS = st.builds(
 
 @given(RECORDS, st.booleans(), st.sampled_from(["", "BUG: x"]))
 def test_judge(record, clean, found):
-    """The verdicts that docs/state-machine.md promises."""
+    """The verdicts that docs/explanation/state-machine.md promises."""
     after = guard_file.judge(record, clean, found)
     assert after.state not in ("loading", "settling", "stalled"), "nothing is left open"
     if record.state in ("good", "idle", "blocked"):
