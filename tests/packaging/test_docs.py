@@ -286,3 +286,19 @@ def test_promised_paths_and_keys_are_the_codes_own():
         assert f"`{path}`" in promised, path
     units = {os.path.basename(name) for name in FILES if name.startswith("systemd/")}
     assert set(re.findall(r"`([a-z-]+\.(?:service|timer))`", promised)) <= units
+
+
+OUT = ("but for", "for want of", "all the same", "of ours", "by itself")
+PROSE = [name for name in (*MARKDOWN, *FILES) if re.search(r"\.md$|^man/", name)]
+
+
+# These two belong to the rooms whose words they hold.
+@pytest.mark.parametrize("name", sorted({*PROSE} - {"docs/reference/messages.md", "man/livepatch-repo.1"}))
+def test_documents_keep_the_style(name):
+    """The rules of CONTRIBUTING.md that a program can check."""
+    text = plain(name) if name.startswith("man/") else tree.read(name)
+    text = re.sub(r"^## Language$.*?^## ", "", text, flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    words = " ".join(text.split())
+    assert [phrase for phrase in OUT if re.search(rf"\b{phrase}\b", words)] == []
+    assert re.findall(r"(?:^|\n\n)(?:What|That) \S+ .*[^?]\n", text) == []
