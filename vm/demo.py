@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import qemu
+from . import picture, qemu
 from .common import Failure, Progress
 
 WIDTH = 79
@@ -64,6 +64,10 @@ def demo(machine: qemu.Machine) -> None:
     _check("CVEs closed now: CVE-1900-0001" in text, "the command named the CVE that it closed")
     _check("CVEs open until a reboot" in text, "and those that wait for the newer kernel")
     _check("could not finish" not in text, "the plugin had no fault")
+    missing = picture.check(text, choice.old.release, choice.new.release)
+    if missing:
+        print(f"\nDNF did not print this part of {picture.TEXT}:\n{missing}", file=sys.stderr)
+    _check(not missing, "the terminal in the README shows this run")
 
     _title("The same kernel, without the CVE")
     _check(_SECRET not in _show(machine, "cat /proc/cmdline"), "the secret can be read no more")

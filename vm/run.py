@@ -7,13 +7,16 @@ status (124: the virtual machine itself failed; why is on stderr).
 
 Environment: VM_KEEP=DIR keeps the disk in DIR for the next call with the same DIR. BOOT=new boots the
 newest kernel that is installed on that disk, BOOT=RELEASE that one, BOOT=old (default) the older one.
-VM_APPEND adds to the kernel command line, VM_TIMEOUT bounds the command (default 1800 seconds).
+VM_FILES=DIR copies the content of DIR to /srv/files of the host first. VM_APPEND adds to the kernel
+command line, VM_TIMEOUT bounds the command (default 1800 seconds).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import tarfile
 
 from . import qemu
 from .common import Failure, write
@@ -44,6 +47,16 @@ def _pass_on(stream: int, data: bytes) -> None:
     target.flush()
 
 
+def _copy(machine: qemu.Machine, folder: str) -> None:
+    """Put the content of ``folder`` into /srv/files of the host."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(folder, ".")
+    done = machine.run("mkdir -p /srv/files && tar -xmf - -C /srv/files", stdin=packed.getvalue())
+    if done.status:
+        raise Failure(f"VM_FILES={folder}: {done.err.strip()}")
+
+
 def main() -> int:
     """Run the command; returns its exit status."""
     command = " ".join(sys.argv[1:]) or os.environ.get("CMD", "")
@@ -55,6 +68,8 @@ def main() -> int:
         files = qemu.build()
         with qemu.Machine(files, os.path.abspath(keep) if keep else None) as machine:
             machine.boot(_kernel(files, keep), os.environ.get("VM_APPEND", ""))
+            if os.environ.get("VM_FILES"):
+                _copy(machine, os.environ["VM_FILES"])
             done = machine.run(command, float(os.environ.get("VM_TIMEOUT", "1800")), each=_pass_on)
             if keep:
                 names = machine.ok("cd /boot && ls -1 vmlinuz-*")

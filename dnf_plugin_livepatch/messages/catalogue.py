@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every refusal and warning of the host side, by stable id, with its remedy. Pure.
 
-An id never changes its meaning and is never used again for another; scripts and docs/messages.md
+An id never changes its meaning and is never used again for another; scripts and docs/reference/messages.md
 refer to it. ``text`` says what happened and in which state the host is, ``remedy`` what to do.
 ``{words}`` are filled in by ``problem()``.
 """

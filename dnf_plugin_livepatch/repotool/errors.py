@@ -9,7 +9,7 @@ from __future__ import annotations
 TEXTS: dict[str, tuple[str, str]] = {
     "tool-missing": (
         "{program} is not installed.",
-        "Install the package that holds it; docs/publishers.md lists what livepatch-repo needs.",
+        "Install the package that holds it; docs/how-to/publishers.md lists what livepatch-repo needs.",
     ),
     "tool-failed": (
         "{program} failed: {reason}",

@@ -123,7 +123,7 @@ LINT: dict[str, Check] = {
     "patches-nothing": Check(
         "error",
         "{module}: no patched function was found.",
-        "See docs/packagers.md for the shapes of klp data that are understood.",
+        "See docs/how-to/packagers.md for the shapes of klp data that are understood.",
     ),
     "base-functions-lost": Check(
         "error",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One profile: its fields, and the reader of its file. Pure; docs/profiles.md is the reference.
+"""One profile: its fields, and the reader of its file. Pure; docs/reference/profiles.md is the reference.
 
 Lines are ``key = value`` below ``[profile]``, ``[match]``, ``[load]`` or ``[client]``; a key given
 again adds one more value. A ``#`` or ``;`` starts a comment only at the start of a line.

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from dnf_plugin_livepatch.base import config
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.cli import main as host_cli
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
@@ -104,7 +105,7 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
 
 
 def test_every_message_is_documented_and_used():
-    described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/messages.md"), re.M))
+    described = set(re.findall(r"^#+ `?([a-z0-9-]+)`?$", tree.read("docs/reference/messages.md"), re.M))
     assert set(catalogue.CATALOGUE) == described
     code = "".join(
         tree.read(name)
@@ -143,9 +144,21 @@ def test_make_targets_named_in_documents_exist(name):
     assert {first or second for first, second in named} - make_targets() == set()
 
 
-def test_the_readme_opens_with_the_two_commands():
+def test_the_readme_opens_with_the_commands():
     text = tree.read("README.md")
-    assert 0 < text.index("make demo") < text.index("make test") < text.index("dnf install") < 3000
+    places = [text.index("    " + words) for words in ("dnf install", "make demo", "make test")]
+    assert places == sorted(places) and places[-1] < 3000
+
+
+def test_documents_named_in_code_exist():
+    """In docstrings, comments and remedies: docs/… as it lies in the tree."""
+    named = {
+        (name, path.rstrip("."))
+        for name in FILES
+        if not name.endswith((".md", ".svg", ".rpm", ".gz"))
+        for path in re.findall(r"(?<![\w/.{}])docs/[\w./-]+\.(?:md|json|svg|txt)\b", tree.read(name))
+    }
+    assert {item for item in named if not os.path.exists(os.path.join(tree.TOP, item[1]))} == set()
 
 
 def test_pages_refer_to_pages_that_exist():
@@ -227,6 +240,65 @@ def test_completion_offers_every_verb_and_option(program, tmp_path):
 
 
 def test_the_map_of_the_documents_is_complete():
+    """Every page but the vendors' and the evidence, whose folders are named."""
     listed = tree.read("docs/README.md")
-    pages = [name[len("docs/") :] for name in MARKDOWN if re.match(r"docs/[^/]+\.md$", name)]
-    assert [page for page in pages if page != "README.md" and f"]({page})" not in listed] == []
+    pages = [name[len("docs/") :] for name in MARKDOWN if name.startswith("docs/")]
+    pages = [page for page in pages if not re.match("reference/vendors/|evidence/|README", page)]
+    assert [page for page in pages if f"]({page})" not in listed] == []
+    assert "](reference/vendors)" in listed and "](evidence)" in listed
+
+
+def test_every_schema_is_in_the_index():
+    index = tree.read("docs/reference/schemas.md")
+    schemas = [name[len("docs/") :] for name in FILES if name.startswith("docs/schemas/")]
+    assert schemas and [name for name in schemas if f"](../{name})" not in index] == []
+
+
+@pytest.mark.parametrize("page", ["exit-codes", "schemas"])
+def test_verbs_named_in_the_reference_exist(page):
+    named = re.findall(r"`(livepatch(?:-rpm|-repo)?) ([a-z-]+)", tree.read(f"docs/reference/{page}.md"))
+    assert named and {(one, verb) for one, verb in named if verb not in verbs(PROGRAMS[one][1]())} == set()
+
+
+def test_every_exit_code_of_the_man_pages_is_in_the_reference():
+    listed = tree.read("docs/reference/exit-codes.md")
+    for page in ("man/livepatch.8", "man/dnf-livepatch.8", "man/livepatch-rpm.1", "man/livepatch-repo.1"):
+        section = tree.read(page).split(".SH EXIT STATUS\n")[1].split("\n.SH ")[0]
+        for code in re.findall(r"^\.TP\n\.B (\d+)$", section, re.M):
+            assert re.search(rf"\| (.*, )?{code}(, .*)? \|", listed), f"{page}: {code}"
+
+
+def test_the_reference_has_every_exit_code_that_livepatch_prints():
+    listed = tree.read("docs/reference/exit-codes.md")
+    for code in re.findall(r"^  (\d+) ", host_cli.EPILOG, re.M):
+        assert f"| {code} |" in listed, code
+
+
+def test_promised_paths_and_keys_are_the_codes_own():
+    promised = tree.read("docs/reference/stability.md")
+    paths = Paths()
+    for path in (
+        paths.config,
+        *paths.profile_dirs,
+        paths.manifest_dir("R") + "/M.json",
+        paths.module_dir("R") + "/M.ko",
+    ):
+        assert f"`{path}`" in promised, path
+    units = {os.path.basename(name) for name in FILES if name.startswith("systemd/")}
+    assert set(re.findall(r"`([a-z-]+\.(?:service|timer))`", promised)) <= units
+
+
+OUT = ("but for", "for want of", "all the same", "of ours", "by itself")
+PROSE = [name for name in (*MARKDOWN, *FILES) if re.search(r"\.md$|^man/", name)]
+
+
+# These two belong to the rooms whose words they hold.
+@pytest.mark.parametrize("name", sorted({*PROSE} - {"docs/reference/messages.md", "man/livepatch-repo.1"}))
+def test_documents_keep_the_style(name):
+    """The rules of CONTRIBUTING.md that a program can check."""
+    text = plain(name) if name.startswith("man/") else tree.read(name)
+    text = re.sub(r"^## Language$.*?^## ", "", text, flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    words = " ".join(text.split())
+    assert [phrase for phrase in OUT if re.search(rf"\b{phrase}\b", words)] == []
+    assert re.findall(r"(?:^|\n\n)(?:What|That) \S+ .*[^?]\n", text) == []

@@ -78,7 +78,7 @@ def commands(text):
 
 
 PLACES = {
-    "docs": (support.ROOT / "docs/publishers.md").read_text(),
+    "docs": (support.ROOT / "docs/how-to/publishers.md").read_text(),
     "man": (support.ROOT / "man/livepatch-repo.1").read_text().split(".SH EXAMPLES")[1].replace("\\-", "-"),
     "remedies": "\n".join(remedy for _, remedy in errors.TEXTS.values()),
 }

@@ -131,7 +131,7 @@ def test_the_man_page_tells_every_key_field_and_source():
         assert re.search(rf"^\.BR? {word}\b", page, re.M), word
 
 
-@pytest.mark.parametrize("name", ["docs/profiles.md", "man/livepatch-profiles.5"])
+@pytest.mark.parametrize("name", ["docs/reference/profiles.md", "man/livepatch-profiles.5"])
 def test_the_example_does_what_the_text_around_it_says(name):
     page = text_of(name).replace("\\-", "-")
     example = re.search(r"\[profile\]\ntitle = Acme.*?modules = [^\n]*\n", page, re.S)[0]
@@ -142,6 +142,7 @@ def test_the_example_does_what_the_text_around_it_says(name):
 
 
 def test_every_profile_has_a_page():
-    pages = "".join(text_of("docs/vendors/" + name) for name in os.listdir(TREE + "/docs/vendors"))
+    folder = "docs/reference/vendors/"
+    pages = "".join(text_of(folder + name) for name in os.listdir(f"{TREE}/{folder}"))
     shipped = {name[:-5] for name in os.listdir(TREE + "/profiles")} - {"livepatch"}
     assert {name for name in shipped if f"`{name}`" not in pages} == set()

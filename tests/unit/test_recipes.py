@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The blocks of docs/recipes.md, run as they stand there on hosts in each state."""
+"""The blocks of docs/how-to/recipes.md, run as they stand there on hosts in each state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 
 def blocks() -> dict[str, str]:
-    with open(TOP + "/docs/recipes.md", encoding="utf-8") as file:
+    with open(TOP + "/docs/how-to/recipes.md", encoding="utf-8") as file:
         return dict(re.findall(r"^```(?:sh|yaml) (\S+)\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL))
 
 

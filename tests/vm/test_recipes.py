@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recipes of docs/recipes.md that reboot hosts, run as they stand there on a real one.
+"""Recipes of docs/how-to/recipes.md that reboot hosts, run as they stand there on a real one.
 
 There is no Kubernetes here: what kured runs on the node is run as kured runs it, out of another mount
 namespace in which there is no livepatch.
@@ -22,7 +22,7 @@ SCHEDULED = "/run/systemd/shutdown/scheduled"
 
 
 def blocks() -> dict[str, str]:
-    with open(os.path.join(TOP, "docs", "recipes.md"), encoding="utf-8") as file:
+    with open(os.path.join(TOP, "docs", "how-to", "recipes.md"), encoding="utf-8") as file:
         return dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL))
 
 

@@ -14,7 +14,7 @@ For reconcile and status:
 ``remove(profile, kernel, timeout=0) -> ClientResult``
     Let the client take everything out of force, and read its state again.
 
-The command lines, exit codes and the shape of the output are the profile's (docs/profiles.md).
+The command lines, exit codes and the shape of the output are the profile's (docs/reference/profiles.md).
 """
 
 from __future__ import annotations

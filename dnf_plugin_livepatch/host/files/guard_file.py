@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The crash guard: what may be loaded, after all that happened. docs/state-machine.md draws it.
+"""The crash guard: what may be loaded, after all that happened. docs/explanation/state-machine.md draws it.
 
 Each package has one record, by NEVRA: ``loading`` (durable before insmod: no record, no load),
 ``settling``, ``good``, ``stalled``, ``idle`` or ``blocked``. Beside the records the file holds which

@@ -2,7 +2,7 @@
 """Debian roots with kernels of their own, where livepatch-rpm works for real and whose kernels a VM boots.
 
 Roots, kernels and ccache stay in build/verify. What every step took is kept there in results.txt;
-docs/verified-builds.md is written from it by hand.
+docs/evidence/verified-builds.md is written from it by hand.
 """
 
 from __future__ import annotations

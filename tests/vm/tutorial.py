@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The code blocks of the tutorial: files, commands, and the output that it promises."""
+
+from __future__ import annotations
+
+import os
+import re
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PAGE = os.path.join(TOP, "docs", "tutorial", "first-live-patch.md")
+# Where the page says that its files are to be saved, below the top.
+FOLDER = "build/tutorial"
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """(language, name of the file or "", text) of each block of the page, in order."""
+    with open(PAGE, encoding="utf-8") as file:
+        return re.findall(r"^```(\w*) ?(\S*)\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
+
+
+def put_files(folder: str) -> None:
+    """Save the blocks with a name, as the reader does."""
+    os.makedirs(folder)
+    for _, name, text in blocks():
+        if name:
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+
+
+def script() -> str:
+    """The commands of the page, in order: one shell, since later ones use variables of earlier ones."""
+    return "".join(text for language, name, text in blocks() if language == "sh" and not name)
+
+
+def promised() -> list[str]:
+    """Lines that the page says one will see."""
+    return [line.strip() for language, _, text in blocks() if not language for line in text.splitlines()]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The terminal in the README against a real run: docs/images/upgrade.txt and what DNF printed.
+
+Kernel releases, sizes, seconds, widths and line breaks depend on the day; every word in between is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from .common import ROOT
+
+TEXT = os.path.join(ROOT, "docs", "images", "upgrade.txt")
+# The kernels in TEXT: the one that ran and the one that the upgrade installed.
+OLD, NEW = "6.12.115+deb12-amd64", "6.12.117+deb12-amd64"
+LEFT_OUT = "…"
+
+
+def words(text: str, old: str, new: str) -> list[str]:
+    """The words of ``text``, with a fixed word for everything that changes from day to day."""
+    for release, name in ((old, "OLD"), (new, "NEW")):
+        text = text.replace(release, name).replace(re.sub(r"[^A-Za-z0-9-]", "_", release), name)
+    text = re.sub(r"\b\d+(\.\d+)? [kMG]\b", "SIZE", text)
+    text = re.sub(r"\b\d+\.\d+ s\b", "SECONDS", text)
+    return re.sub(r"={2,}", "=", text).split()
+
+
+def _find(wanted: list[str], found: list[str], start: int) -> int:
+    """Where ``wanted`` ends in ``found``, or -1; it begins at ``start`` or later."""
+    for place in range(start, len(found) - len(wanted) + 1):
+        if found[place : place + len(wanted)] == wanted:
+            return place + len(wanted)
+    return -1
+
+
+def difference(shown: str, printed: str, old: str, new: str) -> str:
+    """The first part of ``shown`` that a run with the kernels ``old`` and ``new`` did not print, or "".
+
+    Each part between the dots has to be in ``printed`` without a gap, and the parts in their order. Lines
+    that begin with ``# `` are what was typed, which DNF does not print.
+    """
+    found, place = words(printed, old, new), 0
+    text = re.sub(r"^# .*\n", "", shown, flags=re.MULTILINE)
+    for part in text.split(LEFT_OUT):
+        end = _find(words(part, OLD, NEW), found, place)
+        if end < 0:
+            return part.strip()
+        place = end
+    return ""
+
+
+def check(printed: str, old: str, new: str) -> str:
+    """The first part of the README's terminal that ``printed`` does not hold, or ""."""
+    with open(TEXT, encoding="utf-8") as file:
+        return difference(file.read(), printed, old, new)
