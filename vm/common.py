@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -102,6 +103,16 @@ def content(*paths: str) -> str:
 def here(*names: str) -> list[str]:
     """Paths of files of this package."""
     return [os.path.join(HERE, name) for name in names]
+
+
+def program(tool: str) -> list[str]:
+    """Paths of the sources of ``tool`` (rpmtool or repotool) and of the rooms that it imports."""
+    rooms = (tool, "base", "formats", "vendors")
+    found = [
+        glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", room, "**", "*.py"), recursive=True)
+        for room in rooms
+    ]
+    return sorted(path for paths in found for path in paths)
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:

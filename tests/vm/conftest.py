@@ -35,6 +35,8 @@ class Host:
         self.machine = machine
         self.old, self.new, self.dashes = machine.files.choice
         self.patch = patch_name(self.old)
+        # The file of its first version in the repository.
+        self.file = f"/srv/demo/updates/Packages/*/{self.patch}-1-1.*.rpm"
 
     def reset(self, snapshot: str = SETTLED) -> None:
         """Back to ``snapshot``, by default the freshly booted host."""

@@ -14,6 +14,8 @@ import pytest
 from conftest import CONF
 from prometheus_client.parser import text_string_to_metric_families
 
+from vm import repo
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONE, TWO, THREE = loading.ALL_CVES
 ALL = set(loading.ALL_CVES)
@@ -116,6 +118,22 @@ def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
     }  # fmt: skip
 
 
+def reported(stage: str, kernel) -> dict[str, str]:
+    """What the publisher's report says of ``kernel``: CVE -> live, reboot or open."""
+    folder = os.path.join(repo.repositories(), stage)
+    data = json.loads(repo.tool("report", folder, "--json", env={}))
+    (page,) = [page for page in data["kernels"] if page["release"] == kernel.release]
+    assert page["quality"] == "exact", page["reason"]
+    return {cell["cve"]: cell["state"] for cell in page["cells"]}
+
+
+def told_by_host(host) -> dict[str, str]:
+    """The same from the host's own status."""
+    exposure = json.loads(host.run("livepatch status --json"))["exposure"]
+    words = {"closed_live": "live", "reboot_only": "reboot", "open": "open"}
+    return {row["cve"]: word for key, word in words.items() for row in exposure[key]}
+
+
 def prompt(host, command: str = "dnf --assumeno upgrade") -> dict[str, str]:
     """The plugin's block before the question: title -> the rest of the line, CVEs without severities."""
     text = host.run(command, status=1)
@@ -171,10 +189,12 @@ def test_after_a_load_and_after_booting_the_new_kernel(patched):
     needed = "needed: 2 kernel CVEs closed by the installed kernel"
     after = Truth({THREE}, {ONE}, {TWO}, "attention", (0, 100, 1), old, needed, line(old, 1, 1, 1))
     holds(host, after, {"livepatch_demo_1": 1})
+    assert told_by_host(host) == reported("updates", host.old)
     host.reboot(host.new)
     # No dnf has run since; what the one before wrote is about this kernel, too.
     booted = Truth(NONE, {ONE}, NONE, "ok", (0, 0, 0), new, "not needed", "")
     holds(host, booted, {"livepatch_demo_1": 1})
+    assert told_by_host(host) == reported("updates", host.new)
 
 
 def test_a_covered_kernel_is_held_until_the_cover_is_gone(stock):

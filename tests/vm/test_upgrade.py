@@ -109,7 +109,7 @@ python3 -c 'import sys; from dnf.automatic.main import main; sys.exit(main(["/et
 
 
 def test_plain_rpm_loads_through_the_file_trigger(host):
-    host.run(f"rpm -U /srv/demo/updates/{host.patch}-1-1.*.rpm")
+    host.run(f"rpm -U {host.file}")
     # The trigger does not wait: nothing may hold up an rpm transaction.
     host.comes(["livepatch_demo_1"])
     assert not host.leaks()
