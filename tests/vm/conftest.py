@@ -150,7 +150,9 @@ def patched(upgraded: Host) -> Host:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the virtual machine."""
+    """Everything here needs the virtual machine; `make test` boots it for the smoke test alone."""
     for item in items:
         if "/tests/vm/" in str(item.path):
             item.add_marker("vm")
+            if item.get_closest_marker("smoke") is None:
+                item.add_marker("slow")

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from conftest import patch_name
 
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
 
 
+@pytest.mark.smoke
 def test_upgrade_closes_the_cve_without_a_reboot(host):
     boot_id = host.boot_id()
     assert host.leaks() and host.loaded() == []
     text = host.run("dnf -y upgrade")
     assert not host.leaks()
     assert host.loaded() == ["livepatch_demo_1"]
+    patched = host.run("cd /sys/kernel/livepatch/livepatch_demo_1/vmlinux && ls -d */")
+    assert [name.partition(",")[0] for name in patched.split()] == ["cmdline_proc_show"]
     assert host.installed(host.patch) == "1-1"
     newer = f"{host.new.version}-{host.new.rpm_release}"
     assert host.installed(f"kernel-core-{newer}")
