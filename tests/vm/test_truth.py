@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a real host tells of its CVEs at each stage of a load, and what keeps a newer kernel back."""
+"""The CVEs that a real host prints at each stage of a load, and the reason for holding a newer kernel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERBS = (
 
 
 class Truth(NamedTuple):
-    """What each form has to say. ``codes`` are those of status, reboot-check and check."""
+    """The content of each form of output. ``codes`` are those of status, reboot-check and check."""
 
     open: set[str]
     closed: set[str]
@@ -47,7 +47,7 @@ class Truth(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stocked(booted):
-    """The booted host with a live patch at hand that closes all CVEs."""
+    """The booted host with a file of a live patch that closes all CVEs."""
     booted.reset()
     loading.put(booted.machine, loading.COVERS)
     loading.put_gate(booted.machine)
@@ -85,7 +85,7 @@ def metrics(text: str) -> dict[str, dict[str, float]]:
 
 
 def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
-    """Every form tells ``truth``; ``in_force`` is module -> 1 or 0."""
+    """Check that every form of output agrees with ``truth``; ``in_force`` is module -> 1 or 0."""
     told = ask(host)
     status: dict[str, Any] = json.loads(told["status"][1])
     schema("docs/schemas/livepatch-status-1.schema.json").validate(status)
@@ -119,7 +119,7 @@ def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
 
 
 def reported(stage: str, kernel) -> dict[str, str]:
-    """What the publisher's report says of ``kernel``: CVE -> live, reboot or open."""
+    """The CVEs of ``kernel`` in the publisher's report: CVE -> live, reboot or open."""
     folder = os.path.join(repo.repositories(), stage)
     data = json.loads(repo.tool("report", folder, "--json", env={}))
     (page,) = [page for page in data["kernels"] if page["release"] == kernel.release]
@@ -128,7 +128,7 @@ def reported(stage: str, kernel) -> dict[str, str]:
 
 
 def told_by_host(host) -> dict[str, str]:
-    """The same from the host's own status."""
+    """The CVEs of the running kernel in the status of the host: CVE -> live, reboot or open."""
     exposure = json.loads(host.run("livepatch status --json"))["exposure"]
     words = {"closed_live": "live", "reboot_only": "reboot", "open": "open"}
     return {row["cve"]: word for key, word in words.items() for row in exposure[key]}
