@@ -29,7 +29,7 @@ class Failure(Exception):
 
 
 class Progress:
-    """Whether progress is printed: to a terminal only. ``make vm`` prints the output of its command alone."""
+    """Whether progress is printed: to a terminal only. ``make vm`` adds nothing to its command's output."""
 
     shown = sys.stderr.isatty()
 
