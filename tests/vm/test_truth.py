@@ -119,7 +119,7 @@ def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
 
 
 def reported(stage: str, kernel) -> dict[str, str]:
-    """The CVEs of ``kernel`` in the publisher's report: CVE -> live, reboot or open."""
+    """The CVEs of ``kernel`` in the publisher's report: CVE -> state."""
     folder = os.path.join(repo.repositories(), stage)
     data = json.loads(repo.tool("report", folder, "--json", env={}))
     (page,) = [page for page in data["kernels"] if page["release"] == kernel.release]
@@ -128,9 +128,9 @@ def reported(stage: str, kernel) -> dict[str, str]:
 
 
 def told_by_host(host) -> dict[str, str]:
-    """The CVEs of the running kernel in the status of the host: CVE -> live, reboot or open."""
+    """The CVEs of the running kernel in the status of the host: CVE -> state, in the words of the report."""
     exposure = json.loads(host.run("livepatch status --json"))["exposure"]
-    words = {"closed_live": "live", "reboot_only": "reboot", "open": "open"}
+    words = {"closed_live": "closed-live", "reboot_only": "reboot-only", "open": "open"}
     return {row["cve"]: word for key, word in words.items() for row in exposure[key]}
 
 

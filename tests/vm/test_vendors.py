@@ -83,7 +83,7 @@ class Vendor:
         return [(row["module"], row["package"]) for row in status["patches"] if row["in_force"]]
 
     def patchings(self) -> list[str]:
-        """The live patches that were loaded (``+module``) or removed (``-module``) in this boot, in order."""
+        """The live patches loaded (``+module``) or removed (``-module``) in this boot, in order."""
         found = re.findall(r"livepatch: '(\w+)': starting (\w+) transition", self.host.run("dmesg"))
         return [("-" if verb == "unpatching" else "+") + module for module, verb in found]
 
