@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# `make` prints the targets. Each one first installs what it needs (scripts/setup), which costs
-# nothing when it is there already.
+# `make` prints the targets. Each one first installs the packages that it needs (scripts/setup), which takes no
+# time when they are there already.
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
 JOBS ?= $(shell nproc)
+RUN_TESTS := JOBS=$(JOBS) $(PYTHON) scripts/run-tests
 
-# Where `make install` puts things; the spec file passes what its distribution wants.
+# The folders of `make install`; the spec file passes those of its distribution.
 DESTDIR ?=
 PREFIX ?= /usr
 HOST_PYTHON ?= /usr/bin/python3
@@ -21,7 +22,7 @@ MANDIR ?= $(PREFIX)/share/man
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-# What `make vm` prints is the command's own, also below another make.
+# `make vm` prints the output of the command alone, also below another make.
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -38,8 +39,8 @@ need-%:
 demo: need-base need-vm ## Boot a real kernel with an open CVE and fix it by `dnf upgrade`
 	@$(PYTHON) -m vm.demo
 
-# make ends with 2 whatever its recipe ended with; the object that is loaded here gives `make vm` the
-# status of the command. Where it cannot be built, "Error N" on stderr and vm/run tell it.
+# make ends with 2 after any failed recipe. The object that is loaded here gives `make vm` the exit status of the
+# command. Where the object cannot be built, "Error N" on stderr tells the status, and vm/run ends with it.
 ifneq (,$(filter vm,$(MAKECMDGOALS)))
 -load build/make_exit.so
 build/make_exit.so: vm/make_exit.c
@@ -52,7 +53,7 @@ end-with = $(exit-with $(1))exit $(1)
 .PHONY: vm
 vm: vm-command ## Run CMD='…' as root on the demo host (VM_KEEP=dir, BOOT=new)
 	@$(call end-with,$(shell cat $(vm-status); rm -f $(vm-status)))
-# Literally, whatever a shell and make would do with a $ in it.
+# Literally: neither make nor a shell expands a $ in the command.
 vm-command: override export CMD := $(value CMD)
 vm-command: need-base need-vm
 	@$(PYTHON) -m vm.run; echo $$? >$(vm-status)
@@ -60,35 +61,44 @@ vm-command: need-base need-vm
 ##@ Test it
 
 .PHONY: test
-test: test-lint test-unit test-packaging test-tools test-dnf test-dnf-matrix test-vm ## Run every test below but test-build, -power, -trials and -site
+test: need-base need-tools need-vm rpm ## What a change has to pass: every suite without its slow tests (under 10 minutes)
+	@$(RUN_TESTS) quick
+
+.PHONY: test-all
+test-all: need-base need-tools need-vm need-matrix rpm ## Every test but test-build, -power, -trials and -site (under 50 minutes)
+	@$(RUN_TESTS) all
+
+.PHONY: test-rest
+test-rest: need-base need-tools need-vm need-matrix rpm ## Every test that test-all has and test has not
+	@$(RUN_TESTS) rest
 
 .PHONY: test-lint
-test-lint: need-base ## Linters, types, documents against code
-	$(PYTEST) tests/packaging/test_lint.py tests/packaging/test_docs.py
+test-lint: need-base ## Linters, types, documents against code, the arrows between the rooms
+	@$(RUN_TESTS) all lint
 
 .PHONY: test-unit
 test-unit: need-base ## The rooms one by one
-	$(PYTEST) -n $(JOBS) tests/unit
+	@$(RUN_TESTS) all unit
 
 .PHONY: test-packaging
 test-packaging: need-base rpm ## The RPMs and the wheel
-	$(PYTEST) tests/packaging/test_rpm.py tests/packaging/test_wheel.py tests/packaging/test_project.py
+	@$(RUN_TESTS) all packaging
 
 .PHONY: test-tools
 test-tools: need-base need-tools ## livepatch-rpm and livepatch-repo
-	$(PYTEST) -n $(JOBS) tests/tools
+	@$(RUN_TESTS) all tools
 
 .PHONY: test-dnf
 test-dnf: need-base need-tools ## The plugin in the real DNF with real RPMs
-	$(PYTEST) -n $(JOBS) tests/dnf
+	@$(RUN_TESTS) all dnf
 
 .PHONY: test-dnf-matrix
 test-dnf-matrix: need-base need-tools need-matrix ## The same in the DNF of the next Debian release
-	tests/dnf/matrix
+	@$(RUN_TESTS) all matrix
 
 .PHONY: test-vm
 test-vm: need-base need-vm ## Real kernels, real live patches, systemd, reboots
-	$(PYTEST) -n $(JOBS) --dist loadfile tests/vm
+	@$(RUN_TESTS) all vm
 
 .PHONY: test-build
 test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-build for real (tens of minutes)

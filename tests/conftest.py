@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""At the end of a run: what its tests counted, such as states explored, calls killed at, cases generated.
+"""The progress of a run, and the numbers that its tests counted: states explored, calls killed at.
 
-A test says it with ``record_property("told", text)``. It is shown when the test has passed, in quiet runs
-and from the workers of pytest-xdist too. What hypothesis generated is counted for all tests together.
+A test hands a number over with ``record_property("told", text)``. The number is printed at the end when the
+test has passed, in quiet runs and from the workers of pytest-xdist too. The cases of hypothesis are counted
+for all tests together.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ from typing import Any
 
 import pytest
 
+from tests import progress
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Print the progress where scripts/run-tests asks for it; a worker of pytest-xdist prints nothing."""
+    head = os.environ.get("TESTS_HEAD")
+    if head and not hasattr(config, "workerinput"):
+        config.option.console_output_style = "classic"
+        config.pluginmanager.register(progress.Progress(config, head))
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Note how many cases hypothesis generated for a test that passed."""
+    """Note the number of cases that hypothesis generated for a test that passed."""
     answer: Any = yield
     report = answer.get_result()
     if report.when == "call" and report.passed:
@@ -27,7 +38,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for each thing told, sorted."""
+    """Print one line for each number, sorted."""
     lines, cases = set(), []
     for report in terminalreporter.stats.get("passed", ()):
         for name, value in report.user_properties:

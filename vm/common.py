@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every step of the build shares: where things go, progress, running programs, the cache."""
+"""Helpers of every step of the build: folders, progress, running programs, the cache."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -17,18 +18,18 @@ from typing import Callable
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.environ.get("VM_BUILD", os.path.join(ROOT, "build", "vm"))
-# Of each kind, this many folders stay, and all that were used within so many seconds.
+# Of each kind of folder the newest KEEP stay, and all that were used in the last KEEP_TIME seconds.
 KEEP = 3
 KEEP_TIME = 7200
 _START = time.monotonic()
 
 
 class Failure(Exception):
-    """A step could not be done; str() says which and why, in a few lines."""
+    """A step could not be done; str() is a few lines with the step and the reason."""
 
 
 class Progress:
-    """Where progress goes. Quiet unless somebody looks: ``make vm`` must print only the command's own."""
+    """Whether progress is printed: to a terminal only. ``make vm`` adds nothing to its command's output."""
 
     shown = sys.stderr.isatty()
 
@@ -70,7 +71,7 @@ def run(
 
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
-    """Only one process builds at a time; the others wait for it and then find the result."""
+    """Let one process build at a time; the others wait and then find the result."""
     os.makedirs(BUILD, exist_ok=True)
     with open(os.path.join(BUILD, "lock"), "w", encoding="ascii") as file:
         try:
@@ -91,7 +92,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def content(*paths: str) -> str:
-    """A key of what the files at ``paths`` hold and how they are called."""
+    """A short key of the names and the contents of the files at ``paths``."""
     sha = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -104,6 +105,16 @@ def here(*names: str) -> list[str]:
     return [os.path.join(HERE, name) for name in names]
 
 
+def program(tool: str) -> list[str]:
+    """Paths of the sources of ``tool`` (rpmtool or repotool) and of the rooms that it imports."""
+    rooms = (tool, "base", "formats", "vendors")
+    found = [
+        glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", room, "**", "*.py"), recursive=True)
+        for room in rooms
+    ]
+    return sorted(path for paths in found for path in paths)
+
+
 def write(path: str, text: str, mode: int = 0o644) -> None:
     """Write ``text`` to ``path``, making the folders above it."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -113,10 +124,10 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 
 def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
-    """The folder ``kind-key`` below the build folder; ``make`` fills it if it is not there yet.
+    """Return the folder ``kind-key`` below the build folder; ``make`` fills a new one.
 
-    It appears by rename, complete or not at all. Older ones are kept for a while, as a running
-    machine may still stand on them.
+    A new folder appears by rename, complete or not at all. Older folders of the kind are kept for a while,
+    because a running machine may still use them.
     """
     path = os.path.join(BUILD, f"{kind}-{key}")
     if not os.path.isdir(path):

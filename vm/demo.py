@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``make demo``: a real kernel with an open CVE, one ``dnf upgrade``, the same kernel without it.
 
-Every claim is checked in the guest's kernel; the demo fails loudly when one does not hold.
+Every claim is checked in the guest's kernel. The demo ends with 1 when a claim does not hold.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _print(_: int, data: bytes) -> None:
 
 
 def _show(machine: qemu.Machine, command: str) -> str:
-    """Run ``command`` in the guest as somebody at its terminal would see it; returns what it printed."""
+    """Run ``command`` in the guest and print it as a terminal shows it; returns the output."""
     print(f"[root@demo ~]# {command}", flush=True)
     done = machine.run(command, each=_print)
     if done.status:
@@ -45,7 +45,7 @@ def _check(holds: bool, claim: str) -> None:
 
 
 def demo(machine: qemu.Machine) -> None:
-    """The story; raises Failure where it does not go as told."""
+    """Run the story; raises Failure where a claim does not hold."""
     choice = machine.files.choice
     machine.boot()
     boot_id = machine.ok("cat /proc/sys/kernel/random/boot_id")
@@ -85,7 +85,7 @@ def demo(machine: qemu.Machine) -> None:
 
 
 def main() -> int:
-    """Build, boot, tell; returns the exit status."""
+    """Build the host and run the story on it; returns the exit status."""
     Progress.shown = True
     try:
         with qemu.Machine(qemu.build()) as machine:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's kernels: which are on the mirror, downloading, unpacking, wrapping as RPMs like RHEL's.
+"""Debian's kernels: choosing, downloading, unpacking, and wrapping them as RPMs like those of RHEL.
 
 Nothing is installed on this machine: packages are downloaded with apt-get and unpacked below the
 build folder, kernels and headers alike.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .common import BUILD, Failure, cached, digest, run, say, write
 
-# What the guest needs and what a live-patch test may want to load; dependencies come on their own.
+# The modules that the guest needs or a test loads; their dependencies are added to them.
 MODULES = (
     "virtio_pci",
     "virtio_blk",
@@ -44,13 +44,13 @@ MODULES = (
 
 
 class Kernel(NamedTuple):
-    """One Debian kernel. ``release`` is what uname -r will say."""
+    """One Debian kernel. ``release`` is the output of `uname -r` on it."""
 
     release: str
 
     @property
     def version(self) -> str:
-        """The RPM version, such that version-release orders as the releases do."""
+        """The RPM version. Version and release together are ordered as the kernel releases are."""
         return self.release.split("-")[0]
 
     @property
@@ -60,12 +60,12 @@ class Kernel(NamedTuple):
 
     @property
     def capability(self) -> bool:
-        """Does RPM take the kernel release as a version? Not with two dashes."""
+        """Whether RPM accepts the kernel release as a version; RPM refuses two dashes."""
         return self.release.count("-") < 2
 
 
 def numbers(release: str) -> list[int]:
-    """What orders kernel releases."""
+    """The sort key of a kernel release: its numbers."""
     return [int(number) for number in re.findall(r"[0-9]+", release)]
 
 
@@ -78,10 +78,9 @@ class Choice(NamedTuple):
 
 
 def choose() -> Choice:
-    """The kernels to use: the two newest 6.12 and the newest 6.1 that have image and headers here.
+    """Choose the two newest 6.12 kernels and the newest 6.1 that apt offers with image and headers.
 
-    Debian's mirror drops old ones, so what is there is asked once and then remembered, as long as
-    the downloads are there.
+    The choice is kept in kernels.txt beside the downloads, because Debian's mirror drops old kernels.
     """
     note = os.path.join(BUILD, "kernels.txt")
     if os.path.exists(note):
@@ -114,7 +113,7 @@ def _depends(package: str) -> list[str]:
 
 
 def download(packages: list[str]) -> list[str]:
-    """Paths of the .deb files of ``packages``, downloaded when they are not there."""
+    """The paths of the .deb files of ``packages``; missing files are downloaded."""
     folder = os.path.join(BUILD, "downloads")
     os.makedirs(folder, exist_ok=True)
     paths = []
@@ -157,7 +156,7 @@ def headers(kernel: Kernel) -> str:
 
 
 def tree(kernel: Kernel) -> str:
-    """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``, modules trimmed to what a VM needs."""
+    """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``; only the modules that a VM needs."""
     (deb,) = download([f"linux-image-{kernel.release}-unsigned"])
 
     def make(work: str) -> None:
@@ -187,7 +186,7 @@ def tree(kernel: Kernel) -> str:
 
 
 def _closure(modules: str) -> set[str]:
-    """Paths, relative to ``modules``, of MODULES and of all that they depend on."""
+    """The paths of MODULES and of all their dependencies, relative to ``modules``."""
     depends = {}
     with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
         for line in file:

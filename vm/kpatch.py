@@ -46,7 +46,7 @@ def _mirror() -> str:
 
 
 def _deb() -> str:
-    """The path of Debian 13's package; this machine is Debian 12, so apt gets lists of their own for it."""
+    """The path of Debian 13's package. apt reads separate lists for it, since this machine is Debian 12."""
     folder = os.path.join(BUILD, "downloads", SUITE)
     found = glob.glob(os.path.join(folder, "kpatch_*.deb"))
     if not found:
@@ -75,7 +75,7 @@ def _deb() -> str:
 
 
 def rpm() -> str:
-    """The path of the unsigned RPM."""
+    """The path of the unsigned RPM of kpatch."""
     deb = _deb()
     version = re.findall(r"kpatch_([0-9.]+)", os.path.basename(deb))[0]
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 from typing import NamedTuple
 
-from .common import ROOT, cached, content, digest, here, run, write
+from .common import ROOT, cached, content, digest, here, program, run, write
 from .kernels import Choice, Kernel, headers
 
 CMDLINE = "CVE-1900-0001"
@@ -81,12 +81,8 @@ def rpm(patch: Patch) -> str:
             elif name.endswith(".src.rpm"):
                 os.unlink(path)
 
-    tool = sorted(glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", "rpmtool", "*.py")))
-    key = digest(
-        build,
-        repr(patch),
-        content(*here("patches.py", "patches/demo.c"), *tool, os.path.join(ROOT, _SPEC), *_SHARED),
-    )
+    own = content(*here("patches.py", "patches/demo.c"), *program("rpmtool"), os.path.join(ROOT, _SPEC))
+    key = digest(build, repr(patch), own)
     folder = cached(
         f"patch-{patch.kernel.release}-{patch.version}", key,
         f"building live patch {patch.version} for {patch.kernel.release}", make,
@@ -95,7 +91,6 @@ def rpm(patch: Patch) -> str:
 
 
 _SPEC = "spec/livepatch-module.spec.in"
-_SHARED = tuple(os.path.join(ROOT, "dnf_plugin_livepatch", name) for name in ("manifest.py", "model.py"))
 
 
 def _tool(*words: str) -> None:

@@ -19,7 +19,7 @@ from . import image, kernels, repo
 from .common import Failure, lock, run, say
 from .kernels import Kernel
 
-# An emulated machine on a busy one: generous, but never without end.
+# Generous limits: an emulated machine on a busy one is slow.
 BOOT_TIMEOUT = 420.0
 COMMAND_TIMEOUT = 600.0
 SECRET = "demo.secret=swordfish"
@@ -27,7 +27,7 @@ _HEADER = struct.Struct(">IBI")
 
 
 class Result(NamedTuple):
-    """What a command in the guest did."""
+    """Exit status and output of a command in the guest."""
 
     status: int
     out: str
@@ -35,7 +35,7 @@ class Result(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What a machine is started from; ``build`` makes all of it, or finds it in the cache."""
+    """The files that a machine starts from; ``build`` makes them or finds them in the cache."""
 
     disk: str
     repositories: str
@@ -43,10 +43,10 @@ class Files(NamedTuple):
 
 
 def build() -> Files:
-    """Build whatever is not there yet. One process at a time; waits for another one's build."""
+    """Build the files that are not there yet; waits while another process builds."""
     with lock():
         choice = kernels.choose()
-        # Debian's root takes as long as everything that image.disk() needs beside it.
+        # Making Debian's root takes as long as all the other steps together, so it runs beside them.
         with ThreadPoolExecutor(1) as other:
             root = other.submit(image.root)
             repositories = repo.disk()
@@ -57,9 +57,9 @@ def build() -> Files:
 
 
 class Machine:
-    """The demo host. A context manager: leaving it ends QEMU and removes what is not to be kept.
+    """The demo host. A context manager: leaving it ends QEMU and removes the files of the machine.
 
-    ``keep`` is a folder for the disk, found again by the next machine with the same folder.
+    ``keep`` is a folder for the disk, which stays for the next machine with the same folder.
     """
 
     def __init__(self, files: Files, keep: str | None = None) -> None:
@@ -77,7 +77,7 @@ class Machine:
         if not keep:
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", files.disk, "-F", "qcow2", self.disk])
         elif not os.path.exists(self.disk):
-            # A kept disk must not stand on one that the next build may remove.
+            # A kept disk is a whole copy, because the next build may remove the disk below an overlay.
             os.makedirs(keep, exist_ok=True)
             shutil.copy(files.disk, self.disk)
 
@@ -96,8 +96,8 @@ class Machine:
     ) -> None:
         """Start the machine with ``kernel`` (default: the older one) and wait until the guest answers.
 
-        With ``snapshot`` it goes on where that snapshot was taken (with the same kernel). With ``write_log``
-        everything written to the disk goes into that file too, in the format of dm-log-writes.
+        With ``snapshot`` the machine goes on where that snapshot was taken, with the same kernel. With
+        ``write_log`` every write to the disk is also appended to that file, in the format of dm-log-writes.
         Raises Failure with the end of the console when the guest does not come up.
         """
         self.kill()
@@ -182,7 +182,7 @@ class Machine:
         return ["-blockdev", json.dumps(logged), "-device", "virtio-blk-pci,drive=logged"]
 
     def kill(self) -> None:
-        """End QEMU at once, like a power cut, when it runs."""
+        """End a running QEMU at once, like a power cut."""
         for connection in (self._agent, self._qmp):
             if connection:
                 connection.close()
@@ -193,7 +193,7 @@ class Machine:
             self._process = None
 
     def shutdown(self) -> None:
-        """Switch off in an orderly way; raises Failure when the guest does not within two minutes."""
+        """Shut the guest down in order; raises Failure when that takes more than two minutes."""
         self.run("systemctl --no-block poweroff")
         try:
             assert self._process
@@ -203,7 +203,7 @@ class Machine:
         self.kill()
 
     def reboot(self, kernel: Kernel | None = None, append: str = "") -> None:
-        """Switch off in an orderly way and boot the same disk with ``kernel`` (default: the same one)."""
+        """Shut the guest down in order and boot its disk with ``kernel`` (default: the same kernel)."""
         again = kernel or self.kernel
         self.shutdown()
         self.boot(again, append)
@@ -305,7 +305,7 @@ class Machine:
             except ConnectionError:
                 chunk = b""
             if not chunk:
-                # The other end is gone; say why when QEMU is.
+                # The other end is gone. When QEMU has ended, _alive raises its reason.
                 time.sleep(0.2)
                 self._alive()
                 raise Failure("QEMU closed the connection to the guest" + self.console_end())

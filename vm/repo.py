@@ -1,49 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo's package repository: signed RPMs, advisories, signed metadata; one folder a stage.
+"""The demo's package repository, published by livepatch-repo; one folder a stage.
 
-A stage is what the repository holds at one point of the story. The guest switches between them
-with demo-stage; for its DNF it is one repository, ``demo``, whose content changes.
+A stage is the content of the repository at one point of the story. The kernels and their advisories come
+from the distribution, and `livepatch-repo publish` adds the live patches. The guest switches between the
+stages with demo-stage; its DNF sees one repository, ``demo``, whose content changes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
+import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import createrepo_c
-
-from . import kernels, patches
-from .common import BUILD, cached, content, digest, here, run, write
+from . import distribution, kernels, patches
+from .common import BUILD, ROOT, cached, content, digest, here, program, run, write
 
 USER = "demo host (throw-away key) <demo@localhost>"
-
-
-class Advisory(NamedTuple):
-    """One advisory: ``packages`` are the short names of what it lists."""
-
-    id: str
-    title: str
-    cves: tuple[str, ...]
-    packages: tuple[str, ...]
-
-
-ADVISORIES = (
-    Advisory("DEMO-2026:0000", "kernel", ("CVE-1900-0009",), ("kernel-old",)),
-    Advisory(
-        "DEMO-2026:0001", "kernel", (patches.CMDLINE, patches.UNFIXABLE, patches.VERSION), ("kernel-new",)
-    ),
-    Advisory("DEMO-2026:0002", "live patch", (patches.CMDLINE,), ("v1",)),
-    Advisory("DEMO-2026:0003", "live patch", (patches.CMDLINE,), ("new",)),
-    Advisory("DEMO-2026:0004", "live patch", (patches.CMDLINE, patches.VERSION), ("v2",)),
-    Advisory("DEMO-2026:0005", "live patch", (patches.CMDLINE, patches.VERSION), ("broken",)),
-    Advisory("DEMO-2026:0006", "live patch", (patches.CMDLINE, patches.VERSION), ("vermagic",)),
-    Advisory("DEMO-2026:0007", "live patch", (patches.CMDLINE,), ("dashes",)),
-)
+# The moment of each publish: a repository that is built twice is the same, and its rollout has begun.
+PUBLISHED = "1793491200"
+# The whole fleet takes each live patch at once; JSON is YAML too.
+SETTINGS = {
+    "from": "demo@localhost",
+    "sign_with": "demo@localhost",
+    "rollout": [{"after": "0h", "percent": 100}],
+}
 
 _BASE = ("kernel-old", "kernel-dashes", "debian-provides")
 STAGES: dict[str, tuple[str, ...]] = {
@@ -143,47 +127,6 @@ def rpms() -> dict[str, str]:
     return found
 
 
-def _updateinfo(names: Sequence[str], files: dict[str, str], advisories: Sequence[Advisory]) -> str:
-    info = createrepo_c.UpdateInfo()
-    issued = datetime.datetime(2026, 11, 1)
-    for advisory in advisories:
-        listed = [name for name in advisory.packages if name in names]
-        if not listed:
-            continue
-        record = createrepo_c.UpdateRecord()
-        record.fromstr, record.status, record.type, record.version = (
-            "demo@localhost",
-            "final",
-            "security",
-            "1",
-        )
-        record.id, record.severity = advisory.id, "Important"
-        record.title = record.summary = f"{advisory.title} security update (demonstration)"
-        record.description = f"Closes {', '.join(advisory.cves)}: demonstrations, no real CVEs."
-        record.issued_date = record.updated_date = issued
-        for cve in advisory.cves:
-            reference = createrepo_c.UpdateReference()
-            reference.type, reference.id, reference.title = "cve", cve, cve
-            reference.href = "https://example.org/" + cve
-            record.append_reference(reference)
-        collection = createrepo_c.UpdateCollection()
-        collection.shortname, collection.name = "demo", "demo"
-        for name in listed:
-            package = createrepo_c.package_from_rpm(files[name])
-            item = createrepo_c.UpdateCollectionPackage()
-            item.name, item.version, item.release = package.name, package.version, package.release
-            item.epoch, item.arch, item.filename = (
-                package.epoch or "0",
-                package.arch,
-                os.path.basename(files[name]),
-            )
-            item.reboot_suggested = name.startswith("kernel-")
-            collection.append(item)
-        record.append_collection(collection)
-        info.append(record)
-    return str(info.xml_dump())
-
-
 def repositories() -> str:
     """A folder with one signed repository for each stage."""
     files = rpms()
@@ -198,38 +141,70 @@ def repositories() -> str:
         with keyring() as env:
             sign(signed.values(), env)
             for stage, names in STAGES.items():
-                repository(os.path.join(work, stage), names, signed, env)
+                _stage(os.path.join(work, stage), names, signed, env)
         shutil.rmtree(pool)
 
-    key = digest(*sorted(files.values()), content(*here("repo.py"), os.path.join(BUILD, "key.asc")))
-    return cached("repositories", key, "signing the packages and making the repositories", make)
+    own = content(*here("repo.py", "distribution.py"), *program("repotool"), os.path.join(BUILD, "key.asc"))
+    key = digest(*sorted(files.values()), own)
+    return cached("repositories", key, "signing the packages and publishing the repositories", make)
+
+
+def _stage(folder: str, names: Sequence[str], signed: dict[str, str], env: dict[str, str]) -> None:
+    """Make ``folder`` the repository of one stage."""
+    choice = kernels.choose()
+    known = patches.patches(choice)
+    distribution.repository(folder, [name for name in names if name not in known], signed, env)
+    chosen = {name: patch for name, patch in known.items() if name in names}
+    if not chosen:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        file = os.path.join(scratch, "advisory.yml")
+        write(file, json.dumps(_advisory_file(chosen, signed)))
+        ends = {kernel.release: {"support_end": patches.SUPPORT_END} for kernel in choice}
+        rpm_files = [signed[name] for name in chosen]
+        tool(
+            "publish", folder, "--advisory", file, *rpm_files,
+            env={**env, "SOURCE_DATE_EPOCH": PUBLISHED}, settings={"kernels": ends},
+        )  # fmt: skip
+
+
+def _advisory_file(chosen: dict[str, patches.Patch], signed: dict[str, str]) -> dict[str, object]:
+    """The texts of the advisories. Ids, CVEs and dates come from the manifests inside the packages."""
+    entries = [
+        {
+            "packages": [os.path.basename(signed[name])[: -len(".rpm")]],
+            "title": "live patch security update (demonstration)",
+            "summary": f"Closes {', '.join(patch.cves)}: demonstrations, no real CVEs.",
+            "references": [
+                {"type": "cve", "id": cve, "href": "https://example.org/" + cve} for cve in patch.cves
+            ],
+        }
+        for name, patch in chosen.items()
+    ]
+    return {"schema": 1, "advisories": entries}
+
+
+def tool(
+    verb: str, root: str, *words: str, env: dict[str, str], settings: Mapping[str, object] | None = None
+) -> str:
+    """Run a verb of livepatch-repo on the repository ``root``; returns its stdout, raises Failure.
+
+    ``env`` is ``keyring``'s; ``settings`` replace entries of SETTINGS.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        config = os.path.join(scratch, "settings.yml")
+        keys = {"keys": [os.path.join(BUILD, "key.asc")]}
+        write(config, json.dumps({**SETTINGS, **keys, **(settings or {})}))
+        changing = ["--gpg-home", env["GNUPGHOME"]] if "GNUPGHOME" in env else []
+        argv = [sys.executable, os.path.join(ROOT, "bin", "livepatch-repo"), verb, "--config", config]
+        path = {"PYTHONPATH": ROOT}
+        return run([*argv, *changing, "--repo", root, *words], env={**path, **env})
 
 
 def sign(paths: Iterable[str], env: dict[str, str]) -> None:
     """Sign the RPMs at ``paths`` with the demo's key; ``env`` is ``keyring``'s."""
     defines = ["--define", "_gpg_name demo@localhost", "--define", "__gpg /usr/bin/gpg"]
     run(["rpmsign", *defines, "--addsign", *paths], env=env)
-
-
-def repository(
-    folder: str,
-    names: Sequence[str],
-    files: dict[str, str],
-    env: dict[str, str],
-    advisories: Sequence[Advisory] = ADVISORIES,
-) -> None:
-    """Make ``folder`` a repository with signed metadata: the RPMs ``names``, whose paths ``files`` tells."""
-    os.makedirs(folder)
-    for name in names:
-        os.link(files[name], os.path.join(folder, os.path.basename(files[name])))
-    run(["createrepo_c", "-q", "--no-database", folder])
-    write(os.path.join(folder, "updateinfo.xml"), _updateinfo(names, files, advisories))
-    run(["modifyrepo_c", os.path.join(folder, "updateinfo.xml"), os.path.join(folder, "repodata")])
-    os.unlink(os.path.join(folder, "updateinfo.xml"))
-    run(
-        ["gpg", "--batch", "--armor", "--detach-sign", os.path.join(folder, "repodata", "repomd.xml")],
-        env=env,
-    )
 
 
 def disk() -> str:
@@ -270,8 +245,3 @@ def size(folder: str, spare: int = 32) -> str:
             stat = os.lstat(os.path.join(path, name))
             seen[stat.st_ino] = stat.st_blocks * 512
     return f"{(sum(seen.values()) >> 20) * 11 // 10 + spare}M"
-
-
-def names_of(stage: str) -> list[str]:
-    """The short names of the packages of ``stage``."""
-    return list(STAGES[stage])

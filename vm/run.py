@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``make vm CMD='…'`` or ``vm/run COMMAND``: run one shell command as root on the demo host.
 
-The host: the older kernel runs, the project is installed, the repository offers the newer kernel and
-the live patches, nothing is upgraded yet. stdout and stderr are the command's own, and so is the exit
-status (124: the virtual machine itself failed; why is on stderr).
+On the host the older kernel runs and the project is installed. The repository offers the newer kernel and
+the live patches; nothing is upgraded yet. stdout, stderr and the exit status are those of the command. The
+status 124 means that the virtual machine failed; the reason is on stderr.
 
 Environment: VM_KEEP=DIR keeps the disk in DIR for the next call with the same DIR. BOOT=new boots the
 newest kernel that is installed on that disk, BOOT=RELEASE that one, BOOT=old (default) the older one.

@@ -134,6 +134,7 @@ def test_bare_upgrade(lab, host, state):
     compare(lab, host, "upgrade", state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*PLAIN[1:], *FILTERED, *NAMED])
 @pytest.mark.parametrize("state", ["start", "first", "patches", "all", "uninformed", "unneeded", "needy"])
 def test_every_upgrade(lab, host, command, state):
@@ -158,6 +159,7 @@ def test_shown_and_fetched_without_being_installed(lab, host, option):
     assert host.read("/var/log/stand-in") == "", "nothing may be loaded"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("command", ["upgrade", "upgrade bystander", "upgrade --security"])
 def test_settings(lab, host, command, setting):

@@ -6,9 +6,9 @@ import sys
 import xml.etree.ElementTree
 
 import pytest
-import tree
 
 from dnf_plugin_livepatch.base.paths import Paths
+from tests.packaging.support import tree
 
 DOCUMENT = tree.read("docs/architecture.md")
 FILES = set(re.findall(r"`(/[^`]*)`", DOCUMENT.split("## Files\n")[1]))

@@ -5,7 +5,7 @@ import os
 import sys
 import xml.etree.ElementTree
 
-import tree
+from tests.packaging.support import tree
 
 sys.path.insert(0, tree.TOP)
 

@@ -3,6 +3,7 @@
 
 import os
 import re
+import runpy
 import time
 
 import pytest
@@ -22,16 +23,25 @@ def test_make_prints_its_targets():
     assert sorted(targets) == sorted(phony), "every target is explained, and none is a file"
 
 
-def test_continuous_integration_runs_make_test():
+def test_continuous_integration_runs_every_test_once():
     commands = [line for line in tree.read(".ci/run").split("\n") if line and not line.startswith("#")]
-    assert commands == ['cd "$(dirname "$0")/.." && exec make test']
+    assert commands == ['cd "$(dirname "$0")/.." && exec timeout --kill-after=60 90m make test test-rest']
     assert os.access(os.path.join(tree.TOP, ".ci/run"), os.X_OK)
 
 
-def test_make_test_runs_every_suite():
-    (line,) = re.findall(r"^test: (.*?) ##", tree.read("Makefile"), re.M)
-    suites = {name for name in re.findall(r"^(test-[a-z-]+):", tree.read("Makefile"), re.M)}
-    assert suites - set(line.split()) == {"test-build", "test-power", "test-site", "test-trials"}
+def test_make_test_all_runs_every_test():
+    """Each file is in a suite of scripts/run-tests, or in one of the suites that have a longer target."""
+    speeds = dict(
+        re.findall(r"^(test(?:-all|-rest)?): .*\n\t@\$\(RUN_TESTS\) (\w+)$", tree.read("Makefile"), re.M)
+    )
+    assert speeds == {"test": "quick", "test-all": "all", "test-rest": "rest"}
+    runner = runpy.run_path(os.path.join(tree.TOP, "scripts/run-tests"))
+    assert runner["SPEEDS"] == {"quick": ["-m", "not slow"], "rest": ["-m", "slow"], "all": []}
+    paths = tuple(path for suite in runner["SUITES"] for path in suite.paths)
+    assert all({"rest", "all"} <= set(suite.seconds) for suite in runner["SUITES"])
+    tests = [name for name in tree.tracked() if re.match(r"tests/.*/test_\w+\.py$", name)]
+    left = {name.split("/")[1] for name in tests if not name.startswith(paths)}
+    assert left == {"build", "power", "site"}
 
 
 def test_set_up_is_quick_and_silent_the_second_time():

@@ -7,10 +7,10 @@ import shutil
 import sys
 
 import pytest
-import tree
 import yaml
 
 import dnf_plugin_livepatch
+from tests.packaging.support import tree
 
 VERSION = dnf_plugin_livepatch.__version__
 CHANGED = ["NEWS.md", "dnf_plugin_livepatch/__init__.py", "spec/dnf-plugin-livepatch.spec"]

@@ -128,6 +128,7 @@ def enumerate_kills(make, work, key, old, new):
     raise AssertionError(f"more than {MOST} changes")
 
 
+@pytest.mark.slow
 def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path, record_property):
     old = what_clients_see(repo, key)
 
@@ -142,6 +143,7 @@ def test_killed_anywhere_a_publish_leaves_old_or_new(repo, key, second, tmp_path
     record_property("told", f"a publish killed before each of {len(seen)} changes: old or new each time")
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(
     key, first, second, tmp_path, record_property
 ):

@@ -3,17 +3,20 @@
 
 Breadth first. Each distinct state is reached by its shortest sequence, done anew on a fresh host, and
 every action is tried in it; the promise of the model is asked for in each. Among the actions are an upgrade
-that is killed, and one that loses its power, at some of its steps. GUARD_DEPTH=N goes to sequences of N
-actions; `make test-trials` goes to 3.
+that is killed, and one that loses its power, at some of its steps. `make test` tries each action, `make
+test-all` sequences of two. GUARD_DEPTH=N goes to sequences of N actions; `make test-trials` goes to 3.
 """
 
 from __future__ import annotations
 
 import os
 
+import pytest
+
 from tests.unit.support.guard_actors import BEHAVIOUR, Machine
 
-DEPTH = int(os.environ.get("GUARD_DEPTH", "2"))
+OTHER = os.environ.get("GUARD_DEPTH", "")
+DEPTHS = [int(OTHER)] if OTHER else [1, pytest.param(2, marks=pytest.mark.slow)]
 NONE = (0, "kill")
 Action = tuple[str, dict[str, object]]
 ACTIONS: list[Action] = [
@@ -51,11 +54,12 @@ def state_after(actions: tuple[Action, ...]) -> tuple[object, ...]:
     return found
 
 
-def test_every_order_to_a_depth(record_property):
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_order_to_a_depth(depth, record_property):
     known: set[tuple[object, ...]] = set()
     front: list[tuple[Action, ...]] = [()]
     tried = 0
-    for _ in range(DEPTH):
+    for _ in range(depth):
         longer = []
         for actions in front:
             for action in ACTIONS:
@@ -69,8 +73,8 @@ def test_every_order_to_a_depth(record_property):
                     known.add(found)
                     longer.append(sequence)
         front = longer
-    told = f"guard, every order of {len(ACTIONS)} actions to depth {DEPTH}: {tried} sequences"
+    told = f"guard, every order of {len(ACTIONS)} actions to depth {depth}: {tried} sequences"
     told += f", {len(known)} states"
     print(told)
     record_property("told", told)
-    assert len(known) > 10 * DEPTH, "the actions do something"
+    assert len(known) > 10 * depth, "the actions do something"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One demo host for all tests of this folder: booted once, put back to a snapshot for each test."""
+"""One demo host for all tests of this folder: booted once, set back to a snapshot for each test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def booted() -> Iterator[Host]:
     Progress.shown = True
     with qemu.Machine(qemu.build()) as machine:
         machine.boot()
-        # An emulated machine on a busy one takes its time; nothing here is about how long.
+        # An emulated machine on a busy one is slow, and no test here measures how long a transition takes.
         machine.ok(f"printf '[main]\\ntransition_timeout = 240\\n' >{CONF}")
-        # The first start of DNF reads half of Python from the disk; once is enough.
+        # The first start of DNF reads much of Python from the disk; the snapshot keeps that in memory.
         machine.ok("dnf -q repolist")
         machine.save(SETTLED)
         yield Host(machine)
@@ -51,7 +51,9 @@ def patched(upgraded: Host) -> Host:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the virtual machine."""
+    """Everything here needs the virtual machine; `make test` boots it for the smoke test alone."""
     for item in items:
         if "/tests/vm/" in str(item.path):
             item.add_marker("vm")
+            if item.get_closest_marker("smoke") is None:
+                item.add_marker("slow")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is in force after a boot, and how it came there."""
+"""The live patches in force after a boot, and how they were loaded."""
 
 from __future__ import annotations
 
@@ -96,6 +96,6 @@ def test_release_with_two_dashes(host):
 
 
 def test_guest_that_never_comes_up_fails(host):
-    """No pass without a guest: the harness must say so itself."""
+    """Without a guest no test passes: the harness raises Failure."""
     with pytest.raises(Failure, match="QEMU ended|does not answer"):
         host.machine.boot(host.old, append="init=/nowhere root=/dev/nowhere rdinit=/nowhere")

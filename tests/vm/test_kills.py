@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Processes that die at any call, and two of them at once: run again, and the end is the same.
+"""Processes that die at any call, and two processes at once: the next run leads to the same state.
 
-KILLS=N takes N of the calls of each scenario, spread evenly; `make test-trials` takes all, and dnf too.
+KILLS=N takes N of the calls of each scenario, spread evenly. `make test-trials` takes all, those of dnf too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIMIT = os.environ.get("KILLS", "2")
 
 
 class Scenario(NamedTuple):
-    """What is in force before, the transaction that reconcile has not seen yet, what is in force after."""
+    """The patch in force before, the transaction that reconcile has not seen, the patch in force after."""
 
     before: loading.Patch | None
     transaction: str
@@ -35,7 +35,7 @@ SCENARIOS = {
 
 @pytest.fixture(scope="module")
 def stocked(booted):
-    """The host with the packages at hand, and a snapshot of it."""
+    """The host with the package files, and a snapshot of it."""
     booted.reset()
     for patch in (loading.V1, loading.V2):
         loading.put(booted.machine, patch)
@@ -44,7 +44,7 @@ def stocked(booted):
 
 
 def silently(machine: qemu.Machine, transaction: str) -> None:
-    """A transaction that nobody tells reconcile of."""
+    """Run a transaction of which reconcile gets no notice."""
     machine.ok(f"systemctl mask --now -q {UNIT}; {transaction}; systemctl unmask -q {UNIT}")
 
 

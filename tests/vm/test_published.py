@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import re
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 
 import pytest
 
 from tests.vm.support.demo_host import CONF, Host, patch_name
-from vm import common, repo
+from vm import repo
 
 PORT = 8462
 URL = f"http://127.0.0.1:{PORT}"
@@ -33,24 +32,13 @@ repo_gpgcheck=1
 class Publisher:
     """livepatch-repo on this machine, with the demo's key, and the guest's web server to copy to."""
 
-    def __init__(self, folder: str, home: str, host: Host) -> None:
-        self.folder, self.home, self.host = folder, home, host
+    def __init__(self, folder: str, env: dict[str, str], host: Host) -> None:
+        self.folder, self.env, self.host = folder, env, host
 
-    def tool(self, verb: str, *words: str) -> str:
-        """Run one verb on the repository; it has to end with 0."""
-        program = [sys.executable, os.path.join(common.ROOT, "bin", "livepatch-repo"), verb]
-        with open(os.path.join(self.folder, "settings.yml"), "w", encoding="utf-8") as file:
-            file.write(f"base_url: {URL}\nkeys: [{repo.public_key()}]\nsign_with: demo@localhost\n")
-        done = subprocess.run(
-            [*program, "--config", file.name, "--gpg-home", self.home, "--repo", self.root, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            env={**os.environ, "PYTHONPATH": common.ROOT},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    def tool(self, verb: str, *words: str, percent: int = 100) -> None:
+        """Run one verb on the repository; a publish offers its live patches to ``percent`` of the hosts."""
+        steps = [{"after": "0h", "percent": percent}]
+        repo.tool(verb, self.root, *words, env=self.env, settings={"base_url": URL, "rollout": steps})
 
     @property
     def root(self) -> str:
@@ -77,15 +65,14 @@ def publisher(host: Host, tmp_path: os.PathLike[str]) -> Iterator[Publisher]:
     )
     host.run(f"cat >/etc/yum.repos.d/published.repo <<'END'\n{REPOSITORY}END")
     with repo.keyring() as env:
-        yield Publisher(str(tmp_path), env["GNUPGHOME"], host)
+        yield Publisher(str(tmp_path), env, host)
 
 
 def signed(host: Host, version: str) -> str:
     """The signed RPM of one of the demo's live patches for the running kernel."""
-    stage = {"1": "updates", "2": "v2"}[version]
-    folder = os.path.join(repo.repositories(), stage)
     name = f"{patch_name(host.old)}-{version}-1.x86_64.rpm"
-    return os.path.join(folder, name)
+    (path,) = glob.glob(os.path.join(repo.repositories(), "v2", "Packages", "*", name))
+    return path
 
 
 def test_published_patch_comes_into_force_and_goes_when_withdrawn(host: Host, publisher: Publisher) -> None:

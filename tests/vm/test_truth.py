@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a real host tells of its CVEs at each stage of a load, and what keeps a newer kernel back."""
+"""The CVEs that a real host prints at each stage of a load, and the reason for holding a newer kernel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF
+from vm import repo
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ONE, TWO, THREE = loading.ALL_CVES
@@ -28,7 +29,7 @@ VERBS = (
 
 
 class Truth(NamedTuple):
-    """What each form has to say. ``codes`` are those of status, reboot-check and check."""
+    """The content of each form of output. ``codes`` are those of status, reboot-check and check."""
 
     open: set[str]
     closed: set[str]
@@ -46,7 +47,7 @@ class Truth(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stocked(booted):
-    """The booted host with a live patch at hand that closes all CVEs."""
+    """The booted host with a file of a live patch that closes all CVEs."""
     booted.reset()
     loading.put(booted.machine, loading.COVERS)
     loading.put_gate(booted.machine)
@@ -84,7 +85,7 @@ def metrics(text: str) -> dict[str, dict[str, float]]:
 
 
 def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
-    """Every form tells ``truth``; ``in_force`` is module -> 1 or 0."""
+    """Check that every form of output agrees with ``truth``; ``in_force`` is module -> 1 or 0."""
     told = ask(host)
     status: dict[str, Any] = json.loads(told["status"][1])
     schema("docs/schemas/livepatch-status-1.schema.json").validate(status)
@@ -115,6 +116,22 @@ def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
     assert {item["vulnerability"]["name"]: item["status"] for item in document["statements"]} == {
         **dict.fromkeys(truth.still, "affected"), **dict.fromkeys(truth.closed, "not_affected")
     }  # fmt: skip
+
+
+def reported(stage: str, kernel) -> dict[str, str]:
+    """The CVEs of ``kernel`` in the publisher's report: CVE -> state."""
+    folder = os.path.join(repo.repositories(), stage)
+    data = json.loads(repo.tool("report", folder, "--json", env={}))
+    (page,) = [page for page in data["kernels"] if page["release"] == kernel.release]
+    assert page["quality"] == "exact", page["reason"]
+    return {cell["cve"]: cell["state"] for cell in page["cells"]}
+
+
+def told_by_host(host) -> dict[str, str]:
+    """The CVEs of the running kernel in the status of the host: CVE -> state, in the words of the report."""
+    exposure = json.loads(host.run("livepatch status --json"))["exposure"]
+    words = {"closed_live": "closed-live", "reboot_only": "reboot-only", "open": "open"}
+    return {row["cve"]: word for key, word in words.items() for row in exposure[key]}
 
 
 def prompt(host, command: str = "dnf --assumeno upgrade") -> dict[str, str]:
@@ -172,10 +189,12 @@ def test_after_a_load_and_after_booting_the_new_kernel(patched):
     needed = "needed: 2 kernel CVEs closed by the installed kernel"
     after = Truth({THREE}, {ONE}, {TWO}, "attention", (0, 100, 1), old, needed, line(old, 1, 1, 1))
     holds(host, after, {"livepatch_demo_1": 1})
+    assert told_by_host(host) == reported("updates", host.old)
     host.reboot(host.new)
     # No dnf has run since; what the one before wrote is about this kernel, too.
     booted = Truth(NONE, {ONE}, NONE, "ok", (0, 0, 0), new, "not needed", "")
     holds(host, booted, {"livepatch_demo_1": 1})
+    assert told_by_host(host) == reported("updates", host.new)
 
 
 def test_a_covered_kernel_is_held_until_the_cover_is_gone(stock):

@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dnf upgrade and its relatives on a real kernel: what runs afterwards, and what dnf said and returned."""
+"""dnf upgrade and similar commands on a real kernel: patches in force afterwards, output, exit status."""
 
 from __future__ import annotations
 
 import json
+
+import pytest
 
 from tests.vm.support.demo_host import patch_name
 
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
 
 
+@pytest.mark.smoke
 def test_upgrade_closes_the_cve_without_a_reboot(host):
     boot_id = host.boot_id()
     assert host.leaks() and host.loaded() == []
     text = host.run("dnf -y upgrade")
     assert not host.leaks()
     assert host.loaded() == ["livepatch_demo_1"]
+    patched = host.run("cd /sys/kernel/livepatch/livepatch_demo_1/vmlinux && ls -d */")
+    assert [name.partition(",")[0] for name in patched.split()] == ["cmdline_proc_show"]
     assert host.installed(host.patch) == "1-1"
     newer = f"{host.new.version}-{host.new.rpm_release}"
     assert host.installed(f"kernel-core-{newer}")
     assert "CVEs closed now: CVE-1900-0001" in text and "Complete!" in text
-    # What the prompt left to a reboot, the closing lines leave to it too.
+    # The prompt and the closing lines name the same CVEs for the next reboot.
     assert "At next reboot: 2: CVE-1900-0002" in text and "CVEs still open" not in text
     assert f"CVEs open until a reboot into kernel {newer}: CVE-1900-0002" in text
     assert host.boot_id() == boot_id
@@ -32,7 +37,7 @@ def test_upgrade_closes_the_cve_without_a_reboot(host):
     assert entry["event"] == "load" and "Key ID" in entry["signer"]
     last = host.run("dnf history list last | awk '/^ *[0-9]/ {print $1}'").strip()
     assert str(entry["dnf_history"]) == last, "the transaction that brought the patch"
-    # Nothing is left to do, and saying so again changes nothing.
+    # Nothing is left to do, and a second upgrade changes nothing.
     again = host.run("dnf -y upgrade")
     assert "Nothing to do" in again
     assert host.loaded() == ["livepatch_demo_1"]
@@ -73,7 +78,7 @@ def test_broken_patch_leaves_the_previous_one_in_force(patched):
     assert not host.leaks()
     assert host.unit_failed()
     host.status(code=5)
-    # It is said again, also when there is nothing to do.
+    # A later upgrade repeats the warning, also when it has nothing to do.
     again = host.run("dnf -y upgrade")
     assert f"{host.patch}-3-1.x86_64 is installed but not in force" in again
     assert "livepatch_demo_1 is in force instead" in again
@@ -109,7 +114,7 @@ python3 -c 'import sys; from dnf.automatic.main import main; sys.exit(main(["/et
 
 
 def test_plain_rpm_loads_through_the_file_trigger(host):
-    host.run(f"rpm -U /srv/demo/updates/{host.patch}-1-1.*.rpm")
+    host.run(f"rpm -U {host.file}")
     # The trigger does not wait: nothing may hold up an rpm transaction.
     host.comes(["livepatch_demo_1"])
     assert not host.leaks()
@@ -161,7 +166,7 @@ def test_interrupt_while_waiting_leaves_the_transaction_finished(host):
     assert host.installed(host.patch) == "1-1"
     assert host.installed(f"kernel-core-{host.new.version}-{host.new.rpm_release}")
     assert "Success" in host.run("dnf history info last | grep -i 'return-code'")
-    # The load goes on by itself.
+    # The load goes on without dnf.
     host.comes(["livepatch_demo_1"])
     assert not host.leaks()
 

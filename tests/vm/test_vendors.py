@@ -66,11 +66,11 @@ class Vendor:
         return sorted(re.findall(r"^((?:kpatch_|livepatch_|klp_)\S+) ", text, re.MULTILINE))
 
     def reconciled(self, status: int) -> str:
-        """What ``livepatch reconcile`` says, which has to end with ``status``."""
+        """The output of ``livepatch reconcile``, which has to end with ``status``."""
         return self.host.run("livepatch reconcile", status)
 
     def told(self, closed: list[str], code: int = 0) -> list[tuple[str, str]]:
-        """Check what status tells to be closed and open; module and package of each patch in force.
+        """Check the closed and the open CVEs of the status, and module and package of each patch in force.
 
         No kernel is installed that would close anything, so that no reboot is advised.
         """
@@ -83,7 +83,7 @@ class Vendor:
         return [(row["module"], row["package"]) for row in status["patches"] if row["in_force"]]
 
     def patchings(self) -> list[str]:
-        """What the kernel did with live patches in this boot, in its order: ``+module`` or ``-module``."""
+        """The live patches loaded (``+module``) or removed (``-module``) in this boot, in order."""
         found = re.findall(r"livepatch: '(\w+)': starting (\w+) transition", self.host.run("dmesg"))
         return [("-" if verb == "unpatching" else "+") + module for module, verb in found]
 
@@ -118,7 +118,7 @@ def ends(good, why: str, seconds: float = 180) -> None:
 
 
 def listed(host) -> tuple[list[str], list[str]]:
-    """What `kpatch list` says is loaded, and what is installed."""
+    """The loaded and the installed modules of `kpatch list`."""
     loaded, _, installed = host.run("kpatch list").partition("Installed patch modules:")
     return re.findall(r"^(\w+) \[enabled\]$", loaded, re.M), re.findall(r"^(\w+) \(", installed, re.M)
 

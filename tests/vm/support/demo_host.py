@@ -25,15 +25,17 @@ def patch_name(kernel: Kernel) -> str:
 
 
 class Host:
-    """What the tests ask the guest. Everything comes from its kernel, its rpm database, its DNF."""
+    """The questions of the tests to the guest: to its kernel, its rpm database and its DNF."""
 
     def __init__(self, machine: qemu.Machine) -> None:
         self.machine = machine
         self.old, self.new, self.dashes = machine.files.choice
         self.patch = patch_name(self.old)
+        # The file of its first version in the repository.
+        self.file = f"/srv/demo/updates/Packages/*/{self.patch}-1-1.*.rpm"
 
     def reset(self, snapshot: str = SETTLED) -> None:
-        """Back to ``snapshot``, by default the freshly booted host."""
+        """Go back to ``snapshot``, by default to the freshly booted host."""
         self.machine.boot(self.old, snapshot=snapshot)
 
     def run(self, command: str, status: int = 0, timeout: float = 600) -> str:
@@ -45,7 +47,7 @@ class Host:
         return text
 
     def stage(self, name: str) -> None:
-        """Change what the repository holds."""
+        """Change the content of the repository to that of the stage ``name``."""
         self.run(f"demo-stage {name}")
 
     def reboot(self, kernel: Kernel | None = None, append: str = "") -> None:
@@ -53,20 +55,20 @@ class Host:
         self.machine.reboot(kernel, append)
 
     def comes(self, modules: list[str], seconds: float = 120) -> None:
-        """Wait until exactly ``modules`` are in force, for commands that do not wait for it by design."""
+        """Wait until exactly ``modules`` are in force, after a command that does not wait for the load."""
         end = time.monotonic() + seconds
         while (found := self.loaded()) != modules or self.modules() != modules:
             assert time.monotonic() < end, f"in force are {found}, in the kernel {self.modules()}"
             time.sleep(1)
 
     def leaks(self) -> bool:
-        """Does /proc/cmdline show the secret (CVE-1900-0001)?"""
+        """Whether /proc/cmdline shows the secret (CVE-1900-0001)."""
         text = self.run("cat /proc/cmdline")
         assert "demo.secret=" in text
         return SECRET in text
 
     def tells_builder(self) -> bool:
-        """Does /proc/version tell who built the kernel (CVE-1900-0003)?"""
+        """Whether /proc/version shows the builder of the kernel (CVE-1900-0003)."""
         return "gcc" in self.run("cat /proc/version")
 
     def loaded(self) -> list[str]:
@@ -86,20 +88,20 @@ class Host:
         return done.out if done.status == 0 else ""
 
     def unit_failed(self) -> bool:
-        """Did the last run of the reconcile unit fail?"""
+        """Whether the last run of the reconcile unit failed."""
         return self.machine.run(f"systemctl is-failed -q {UNIT}").status == 0
 
     def moment(self, unit: str, name: str) -> int:
-        """One of the times that systemd notes of ``unit``, in microseconds since boot."""
+        """The time ``name`` that systemd keeps of ``unit``, in microseconds since boot."""
         return int(self.run(f"systemctl show -P {name} {unit}"))
 
     def status(self, code: int = 0) -> dict[str, Any]:
-        """``livepatch status --json``, which has to end with ``code``."""
+        """The object that ``livepatch status --json`` prints; the command has to end with ``code``."""
         done = self.machine.run("livepatch status --json")
         assert done.status == code, done.out + done.err
         answer: dict[str, Any] = json.loads(done.out)
         return answer
 
     def boot_id(self) -> str:
-        """Another one after each boot."""
+        """The id of this boot; each boot has another."""
         return self.run("cat /proc/sys/kernel/random/boot_id")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# Of the program itself: what changes files, starts and awaits its children, tells journald.
+# The calls of the program itself that change files, start and await children, or write to journald.
 OWN = "mkdir,unlink,rename,fchmod,ftruncate,fsync,fdatasync,write,flock,sendto,fork,vfork,clone,clone3,wait4"
 # Of its children (insmod, rmmod, systemctl); exit_group is when what they do is done.
 CHILDREN = ("finit_module", "delete_module", "sendmsg", "exit_group")

@@ -16,7 +16,7 @@ import shutil
 import tarfile
 from typing import NamedTuple
 
-from vm import kpatch, repo
+from vm import distribution, kpatch, repo
 from vm.common import ROOT, cached, content, digest, run, write
 from vm.kernels import Kernel, headers, rpmbuild
 from vm.patches import CMDLINE, VERSION
@@ -229,11 +229,11 @@ REPOSITORIES = {
     "tools": ("uptrack", "kcare"),
 }
 ADVISORIES = (
-    repo.Advisory("VENDOR-1", "live patch", (CMDLINE,), ("kpatch-1",)),
-    repo.Advisory("VENDOR-2", "live patch", (VERSION,), ("kpatch-2",)),
-    repo.Advisory("VENDOR-3", "live patch", (CMDLINE,), ("suse",)),
-    repo.Advisory("VENDOR-4", "live patch", (CMDLINE, VERSION), ("amazon",)),
-    repo.Advisory("VENDOR-5", "live patch", (CMDLINE,), ("openeuler",)),
+    distribution.Advisory("VENDOR-1", "live patch", (CMDLINE,), ("kpatch-1",)),
+    distribution.Advisory("VENDOR-2", "live patch", (VERSION,), ("kpatch-2",)),
+    distribution.Advisory("VENDOR-3", "live patch", (CMDLINE,), ("suse",)),
+    distribution.Advisory("VENDOR-4", "live patch", (CMDLINE, VERSION), ("amazon",)),
+    distribution.Advisory("VENDOR-5", "live patch", (CMDLINE,), ("openeuler",)),
 )
 
 
@@ -277,10 +277,10 @@ def repositories(kernel: Kernel) -> bytes:
         with repo.keyring() as env:
             repo.sign(signed.values(), env)
             for name, names in REPOSITORIES.items():
-                repo.repository(os.path.join(work, name), names, signed, env, ADVISORIES)
+                distribution.repository(os.path.join(work, name), names, signed, env, ADVISORIES)
         shutil.rmtree(pool)
 
-    own = content(repo.public_key(), str(repo.__file__))
+    own = content(repo.public_key(), str(repo.__file__), str(distribution.__file__))
     key = digest(repr(paths), repr(REPOSITORIES), repr(ADVISORIES), own)
     folder = cached("vendor-repositories", key, "making the vendors' repositories", make)
     data = io.BytesIO()
