@@ -16,7 +16,7 @@ from ..formats.manifest import CVE, RELEASE
 from . import moving, plan, publish, settings
 from .errors import ToolError
 from .lint import run
-from .lint.catalogue import SEVERITIES
+from .lint.context import SEVERITIES, Context, Finding
 from .repository import reading
 from .repository.metadata import COMPRESSIONS
 from .repository.view import View
@@ -256,11 +256,11 @@ def _kernels_from(found: settings.Settings) -> list[View]:
         raise ToolError("kernels-unreadable", reason=error.text) from None
 
 
-def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[run.Finding]]:
+def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[Finding]]:
     found = _settings(options)
     view = reading.read(where, found.keys)
     others = _kernels_from(found)
-    context = run.Context(
+    context = Context(
         now(),
         reading.kernels_offered([view, *others]),
         reading.rpm_states(view, found.keys) if rpms else {},
@@ -318,9 +318,9 @@ def _do_report(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report.as_data(model))
     if options.output:
-        from . import site as website  # Jinja2 is needed for this only
+        from . import site  # Jinja2 is needed for this only
 
-        pages = website.write(model, options.output)
+        pages = site.write(model, options.output)
         if not options.json:
             print(f"{options.output}: {pages} pages")
     return OK

@@ -18,6 +18,7 @@ from . import advisories
 from .advisories import Incoming
 from .errors import ToolError
 from .lint import run
+from .lint.context import Context, Finding
 from .repository import client, metadata, reading, rpms, signing
 from .repository.store import Store, location_of
 from .repository.view import MetadataFile, View, arch_of
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     advisories_changed: tuple[str, ...] = ()
     record_changed: tuple[str, ...] = ()
     generation: str = ""
-    findings: tuple[run.Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -85,7 +86,7 @@ class Next(NamedTuple):
     advisories: list[metadata.Update]
     record: Record
     files: Sequence[tuple[str, str, str]] = ()
-    findings: tuple[run.Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 Decide = Callable[[Store, State], Next]
@@ -325,7 +326,7 @@ def admit(
     return files
 
 
-def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[run.Finding, ...]:
+def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[Finding, ...]:
     """What lint finds in the touched packages, others of their names, and their advisories.
 
     Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
@@ -347,7 +348,7 @@ def _lint(
     published: Record,
     names: set[str],
     job: Job,
-) -> list[run.Finding]:
+) -> list[Finding]:
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
     kernels = {release for view in views for release in view.kernels}
@@ -362,14 +363,14 @@ def _lint(
         part,
     )
     ends = {release: text.support_end for release, text in job.settings.kernels.items() if text.support_end}
-    found = run.run(view, run.Context(job.now, supported=ends, published=published), job.settings.waivers)
+    found = run.run(view, Context(job.now, supported=ends, published=published), job.settings.waivers)
     return [item for item in found if item.check not in ("waiver-unused", "record-patch-unknown")]
 
 
 class LintRefused(ToolError):
     """lint found errors in what was to be published; ``findings`` are all of them."""
 
-    def __init__(self, findings: tuple[run.Finding, ...]) -> None:
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("lint-refused", count=len(run.errors(findings)))
         self.findings = findings
 

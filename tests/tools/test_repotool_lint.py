@@ -12,8 +12,9 @@ from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
-from dnf_plugin_livepatch.repotool.lint import run
-from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE, SEVERITIES
+from dnf_plugin_livepatch.repotool.lint import context, run
+from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.lint.context import SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
@@ -159,7 +160,7 @@ def test_a_note_fails_only_when_asked(made, limit, code):
 
 def test_a_waiver_needs_a_reason_and_is_shown(made, tmp_path):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="High")
-    made.settings = settings.Settings(waivers=(settings.Waiver("advisory-severity", "EX-*", "legacy feed"),))
+    made.settings = settings.Settings(waivers=(context.Waiver("advisory-severity", "EX-*", "legacy feed"),))
     (found,) = [item for item in made.lint() if item.check == "advisory-severity"]
     assert found.waived == "legacy feed" and not [e for e in run.errors([found])]
     assert "waived error: EX-2" in run.as_text([found]) and "legacy feed" in run.as_text([found])

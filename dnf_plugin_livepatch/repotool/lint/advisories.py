@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ...base.model import Nevra
 from ...formats.manifest import CVE
 from ..repository.view import (
+    SEVERITIES,
     Advisory,
     ListedPackage,
     Package,
@@ -18,11 +18,7 @@ from ..repository.view import (
     compare_evr,
     newest_first,
 )
-from ..settings import SEVERITIES
-from .metadata import Raised
-
-if TYPE_CHECKING:
-    from .run import Context
+from .context import Context, Raised
 
 _TYPES = ("security", "bugfix", "enhancement", "newpackage")
 _REFERENCES = ("self", "cve", "bugzilla", "other", "vendor")

@@ -7,7 +7,6 @@ somebody will be surprised. ``note``: worth knowing. Severities and texts may ch
 
 from __future__ import annotations
 
-SEVERITIES = ("error", "warning", "note")
 _RESIGN = "Publish again with 'livepatch-repo publish', which signs after every change."
 _ADVISORY = "Correct the advisory; 'livepatch-repo publish' writes it from the package's manifest."
 _REBUILD = "Build the package again with livepatch-rpm."

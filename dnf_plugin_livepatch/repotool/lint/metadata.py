@@ -4,14 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..repository.view import Package, View
+from .context import Context, Raised
 
-if TYPE_CHECKING:
-    from .run import Context
-
-Raised = tuple[str, str, dict[str, object]]
 _SIGNATURE = {
     "missing": "metadata-unsigned",
     "bad": "metadata-signature-stale",

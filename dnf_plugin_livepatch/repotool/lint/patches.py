@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from ...base import names as releases
+from ...base import names
 from ...formats import repository_record
 from ..repository.kernels import looks_patched
 from ..repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
-from .metadata import Raised
-
-if TYPE_CHECKING:
-    from .run import Context
+from .context import Context, Raised
 
 _OWN = "livepatch(kernel-uname-r:"
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
@@ -67,8 +63,8 @@ def _package(package: Package, context: Context) -> Iterator[Raised]:
     required = {str(capability) for capability in package.requires}
     own = any(capability.name.startswith(_OWN) for capability in package.provides)
     for release in package.kernels:
-        form = f"kernel-uname-r = {releases.capability_version(release)}"
-        if releases.capability_version(release) and len(package.kernels) == 1 and form not in required:
+        form = f"kernel-uname-r = {names.capability_version(release)}"
+        if names.capability_version(release) and len(package.kernels) == 1 and form not in required:
             yield "patch-without-kernel", name, {"release": release}
         if own:
             yield from _own(package, release)
@@ -96,9 +92,9 @@ def _own(package: Package, release: str) -> Iterator[Raised]:
 
 def _order(release: str, group: list[Package]) -> Iterator[Raised]:
     """``group`` is newest first by version."""
-    names = sorted({package.nevra.name for package in group})
-    for other in names[1:]:
-        yield "patch-rivals", names[0], {"other": other, "release": release}
+    lines = sorted({package.nevra.name for package in group})
+    for other in lines[1:]:
+        yield "patch-rivals", lines[0], {"other": other, "release": release}
     for newer, older in zip(group, group[1:]):
         if newer.nevra.name == older.nevra.name and 0 < newer.build_time < older.build_time:
             yield "patch-order", str(newer.nevra), {"other": str(older.nevra)}

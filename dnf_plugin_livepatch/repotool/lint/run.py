@@ -6,40 +6,12 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from ...formats.repository_record import Record
-from ..repository.view import Kernel, View
-from ..settings import Waiver
+from ..repository.view import View
 from . import advisories, metadata, patches
-from .catalogue import CATALOGUE, SEVERITIES
-
-
-class Finding(NamedTuple):
-    """One thing that a check found; ``waived`` is the reason why the publisher accepts it, or ""."""
-
-    check: str
-    severity: str
-    subject: str
-    text: str
-    remedy: str
-    waived: str = ""
-
-
-class Context(NamedTuple):
-    """What the checks know beside the repository itself.
-
-    ``offered`` are the kernels that some given repository offers, empty when none is known.
-    ``now`` is ISO 8601 UTC. ``rpms`` holds (state, detail) by location where RPM files were read.
-    ``supported`` are support ends by kernel release, from the settings.
-    """
-
-    now: str
-    offered: frozenset[Kernel] = frozenset()
-    rpms: dict[str, tuple[str, str]] = {}
-    supported: dict[str, str] = {}
-    published: Record | None = None
+from .catalogue import CATALOGUE
+from .context import SEVERITIES, Context, Finding, Raised, Waiver
 
 
 def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:
@@ -72,7 +44,7 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
     )
 
 
-def _all(view: View, context: Context) -> Iterator[tuple[str, str, dict[str, object]]]:
+def _all(view: View, context: Context) -> Iterator[Raised]:
     yield from metadata.check(view, context)
     yield from advisories.check(view, context)
     yield from patches.check(view, context)

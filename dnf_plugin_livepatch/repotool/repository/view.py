@@ -13,6 +13,9 @@ from ...base.model import Nevra
 from ...base.names import ARCHES
 from ...formats.repository_record import Record
 
+#: The severities of advisories that dnf knows, least first.
+SEVERITIES = ("Low", "Moderate", "Important", "Critical")
+
 #: One kernel: its release, and the architecture, which not every release tells.
 Kernel = tuple[str, str]
 
