@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..formats.manifest import CVE, RELEASE
-from . import moving, plan, publish, settings
+from . import moving, plan, publish, settings, transaction
 from .errors import ToolError
 from .lint import run
 from .lint.context import SEVERITIES, Context, Finding
@@ -181,11 +181,11 @@ def _settings(options: argparse.Namespace) -> settings.Settings:
     return found
 
 
-def _job(options: argparse.Namespace) -> publish.Job:
-    return publish.Job(_settings(options), now(), options.wait, options.dry_run)
+def _job(options: argparse.Namespace) -> transaction.Job:
+    return transaction.Job(_settings(options), now(), options.wait, options.dry_run)
 
 
-def _changed(options: argparse.Namespace, outcomes: Sequence[publish.Outcome]) -> int:
+def _changed(options: argparse.Namespace, outcomes: Sequence[transaction.Outcome]) -> int:
     if options.json:
         _print_json(
             {
@@ -350,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()  # one short run over many small objects, hardly any of them in a cycle
     try:
         return _DO[options.verb](options)
-    except publish.LintRefused as error:
+    except transaction.LintRefused as error:
         sys.stderr.write(run.as_text(error.findings))
         return _failed(options, error, FOUND)
     except ToolError as error:

@@ -33,6 +33,8 @@ PACKAGES = "Packages"
 LIST = "packages.list"
 LOCK = ".livepatch-repo.lock"
 MIRRORS = "mirrorlist"
+# Folders of a repository that are repositories of their own, for source packages and debugging data.
+SOURCE, DEBUG = "source", "debug"
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
 _STAMP = "%Y%m%dT%H%M%S"
