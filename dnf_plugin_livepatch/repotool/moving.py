@@ -185,10 +185,11 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
         if any(package.nevra in touched for package in group)
         and all(withdrawn(record, kernel[0], package) for package in group)
     ]
-    check = "kernel-all-withdrawn"
-    _, text, remedy = CATALOGUE[check]
+    name = "kernel-all-withdrawn"
+    check = CATALOGUE[name]
     return tuple(
-        Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy) for kernel in bare
+        Finding(name, "warning", kernel[0], check.text.format(where=aside(kernel)), check.remedy)
+        for kernel in bare
     )
 
 

@@ -9,11 +9,114 @@ from ...base import names
 from ...formats import repository_record
 from ..repository.kernels import looks_patched
 from ..repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
-from .context import Context, Raised
+from .context import Check, Context, Raised
 
 _OWN = "livepatch(kernel-uname-r:"
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
 _KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
+_REBUILD = "Build the package again with livepatch-rpm."
+
+CHECKS = {
+    "patch-name": Check(
+        "error",
+        "It looks like a live patch, but hosts will not take it for one: {why}.",
+        "Hosts match a live patch to their kernel by name and Provides. If both disagree, none takes "
+        "the package.",
+        "Make name and Provides tell the same kernel.",
+    ),
+    "patch-arch": Check(
+        "error",
+        "It is built for {arch} and claims to patch {release}.",
+        "The package cannot be installed on the hosts that run the kernel it names.",
+        _REBUILD,
+    ),
+    "patch-installonly": Check(
+        "error",
+        "It provides {capability}: every version would stay installed instead of being upgraded.",
+        "Old versions pile up on hosts, and it is left to chance which one is loaded.",
+        _REBUILD,
+    ),
+    "patch-provides-kernel": Check(
+        "error",
+        "It provides {capability}: the package manager takes it for a kernel.",
+        "It could satisfy the need for a kernel, be kept as one, or be removed as an old one.",
+        _REBUILD,
+    ),
+    "patch-without-kernel": Check(
+        "warning",
+        "It does not require kernel-uname-r of {release}: it stays when its kernel goes.",
+        "It stays behind on hosts when the kernel that it patches is removed.",
+        _REBUILD,
+    ),
+    "patch-without-supplements": Check(
+        "note",
+        "It does not supplement its kernel: installed as a dependency, autoremove takes it away.",
+        "The protection can disappear in a clean-up that nobody connects with live patches.",
+        _REBUILD,
+    ),
+    "patch-order": Check(
+        "error",
+        "It was built before {other}, which has a lower version: hosts would go back.",
+        "Hosts that compare packages of different names go by the build time. They would replace the "
+        "newer patch.",
+        "Build it again with --issued, or SOURCE_DATE_EPOCH, no earlier than that of {other}.",
+    ),
+    "patch-kernel-not-offered": Check(
+        "warning",
+        "No given repository offers kernel {release}.",
+        "No host can have the kernel, unless it comes from a repository that was not given here.",
+        "Check the release, or give the kernels' repository with --kernels-from.",
+    ),
+    "patch-rivals": Check(
+        "error",
+        "{other} patches {release} too: two packages of which only one can be in force.",
+        "Each replaces the other in the kernel. It is left to chance which CVEs are closed.",
+        "Keep one line of packages for a kernel.",
+    ),
+    "module-duplicate": Check(
+        "error",
+        "{module} is in {other} too: the kernel refuses to load a second module of that name.",
+        "An update cannot load the new module until the old one is out of the kernel: hosts are "
+        "unprotected in between.",
+        "Put the version into the module's name, as livepatch-rpm does.",
+    ),
+    "module-path": Check(
+        "warning",
+        "{path} is outside /usr/lib/modules/{release}/livepatch: SELinux may deny loading it.",
+        "A policy that denies loading leaves the package installed and the kernel unpatched.",
+        _REBUILD,
+    ),
+    "manifest-missing": Check(
+        "warning",
+        "It carries no manifest: hosts cannot verify that it is in force.",
+        "Hosts can load the module, but cannot compare its build id with the one that was meant.",
+        _REBUILD,
+    ),
+    "kernel-without-patch": Check(
+        "warning",
+        "It is supported until {end} and offered{where}, but no live patch is published for it.",
+        "Its users expect fixes without a reboot, and are told of none.",
+        "Publish one, or an empty 0-0 subscription until there is something to fix.",
+    ),
+    "kernel-all-withdrawn": Check(
+        "error",
+        "Every live patch of this kernel{where} is withdrawn.",
+        "Hosts with this kernel have no live patch to go to: their CVEs are open until they reboot.",
+        "Publish a better one soon.",
+    ),
+    "support-ended": Check(
+        "warning",
+        "Its support ended {end}, and {nevra} was issued after that.",
+        "Users are told that this kernel gets no more live patches, while it still does.",
+        "Correct the end of support, or tell users of this kernel to boot a later one.",
+    ),
+    "support-end-unknown": Check(
+        "note",
+        "Nothing says until when this kernel gets live patches.",
+        "Hosts cannot warn their users in time to plan a reboot.",
+        "Set support_end for it in the settings.",
+    ),
+}
 
 
 def check(view: View, context: Context) -> Iterator[Raised]:

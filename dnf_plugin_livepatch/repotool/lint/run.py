@@ -18,7 +18,7 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
     """Every finding, worst first; a waived one keeps its place with its reason."""
     found = []
     for raised in _all(view, context):
-        severity, text, remedy = CATALOGUE[raised[0]]
+        check = CATALOGUE[raised[0]]
         facts = {name: _plain(value) for name, value in raised[2].items()}
         reason = next(
             (
@@ -30,15 +30,19 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
         )
         found.append(
             Finding(
-                raised[0], severity, _plain(raised[1]), text.format(**facts), remedy.format(**facts), reason
+                raised[0],
+                check.severity,
+                _plain(raised[1]),
+                check.text.format(**facts),
+                check.remedy.format(**facts),
+                reason,
             )
         )
     for waiver in waivers:
         if not any(item.waived and item.check == waiver.check for item in found):
-            severity, text, remedy = CATALOGUE["waiver-unused"]
-            found.append(
-                Finding("waiver-unused", severity, waiver.subject, text.format(check=waiver.check), remedy)
-            )
+            check = CATALOGUE["waiver-unused"]
+            text = check.text.format(check=waiver.check)
+            found.append(Finding("waiver-unused", check.severity, waiver.subject, text, check.remedy))
     return sorted(
         set(found), key=lambda item: (SEVERITIES.index(item.severity), item.check, item.subject, item.text)
     )
