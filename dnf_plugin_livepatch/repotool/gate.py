@@ -16,9 +16,9 @@ from .transaction import Job, LintRefused, Next, State
 
 
 def check(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[Finding, ...]:
-    """What lint finds in the touched packages, others of their names, and their advisories.
+    """The new findings of lint in the touched packages, others of their names, and their advisories.
 
-    Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
+    Faults that were there before are left out: an old fault must not keep a fix away. Raises LintRefused.
     """
     names = {package.name for package in touched}
     before = _lint(state.packages, state.advisories, state.record, state.record, names, job)

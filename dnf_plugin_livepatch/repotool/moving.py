@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""promote, withdraw and prune: what happens to packages that are published already."""
+"""promote, withdraw and prune: changes to packages that are published already."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Pa
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Outcome]:
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
 
-    What was withdrawn stays behind, since hosts without the plugin would take it, but its withdrawal comes
-    along for a target that has it already. ``{arch}`` in both is each architecture that ``source`` has.
+    Withdrawn live patches stay behind, because hosts without the plugin would take them. For a target that
+    has such a patch already, the withdrawal comes along. ``{arch}`` is each architecture of ``source``.
     """
     steps = [step for place, goal in places_of(source, target) for step in _promotions(place, goal, globs)]
     if not steps:
@@ -65,7 +65,7 @@ def _promotions(source: str, target: str, globs: Sequence[str]) -> list[tuple[st
 
 
 def _withdrawn(record: Record) -> set[str]:
-    """The NEVRAs of what was taken back for any kernel."""
+    """The NEVRAs that are withdrawn for any kernel."""
     notes = (item for note in record.kernels.values() for item in note.patches.items())
     return {nevra for nevra, patch in notes if patch.withdrawn}
 
@@ -108,9 +108,9 @@ class _Promotion(NamedTuple):
 
 
 def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> Record:
-    """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own.
+    """The record with the notes of ``nevras`` from ``source``, and with the rollout of the target.
 
-    So do the withdrawals of all that is noted already.
+    Patches that have a note already get the withdrawals of ``source``.
     """
     kernels = dict(record.kernels)
     for release, note in source.kernels.items():
@@ -174,7 +174,7 @@ class _Withdrawal(NamedTuple):
 def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[Finding, ...]:
     """The kernels of ``chosen`` of which ``record`` leaves no live patch, as findings.
 
-    Warnings, whatever lint calls them: to take a bad patch back is right even where no other is there.
+    They are warnings, whatever lint calls them: a bad patch must be withdrawn even if no other is left.
     """
     views = tuple(metadata.package_view(package) for package in state.packages.values())
     groups = by_kernel(tuple(view for view in views if view.kind == "patch"))

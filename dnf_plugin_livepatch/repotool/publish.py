@@ -34,9 +34,10 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> li
 
 
 def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) -> None:
-    """Raise ToolError for a glob of ``file`` that fits no live patch given, there, or once there.
+    """Refuse a glob in the advisory file that matches no live patch, given now or published now or earlier.
 
-    An entry passed over would leave the advisory with another id, and ids stay for good.
+    An entry that is passed over would leave the advisory with another id, and ids never change.
+    Raises ToolError.
     """
     views = map(metadata.package_view, packages)
     known = [view.nevra for view in views if view.kind == "patch"]
@@ -55,7 +56,7 @@ def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) 
 def parts_of(
     root: str, items: Sequence[tuple[str, cr.Package]]
 ) -> list[tuple[str, list[tuple[str, cr.Package]]]]:
-    """Where each incoming (path, package) belongs: sources and debugging data first, then the rest.
+    """The repository of each incoming (path, package): sources and debugging data first, then the rest.
 
     ``{arch}`` in ``root`` is each package's architecture; noarch and source packages go to all.
     """
@@ -101,7 +102,7 @@ class _Addition(NamedTuple):
             for item in view.packages
         }
         steps = settings.rollout if self.file.rollout is None else self.file.rollout
-        # Each repository tells of the kernels that its hosts may run; those of sources have no hosts.
+        # The record is about the kernels of the hosts that use the repository. Sources have no hosts.
         arches = {package.arch for _, package in self.group if not _place(package)}
         texts = {
             release: text

@@ -67,7 +67,7 @@ class KernelPage(NamedTuple):
     reason: str
 
     def count(self, state: str) -> int:
-        """How many CVEs are in ``state``."""
+        """The number of CVEs in ``state``."""
         return sum(1 for cell in self.cells if cell.state == state)
 
 
@@ -94,7 +94,7 @@ class PatchPage(NamedTuple):
 
 
 class CvePage(NamedTuple):
-    """One CVE over all kernels; the severity is that of the advisory that tells it."""
+    """One CVE over all kernels; the severity is the highest of its advisories."""
 
     id: str
     severity: str
@@ -103,7 +103,7 @@ class CvePage(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether some kernel has it open."""
+        """Whether the CVE is open on any kernel."""
         return any(cell.state == OPEN for cell in self.cells)
 
 
@@ -270,7 +270,7 @@ def _patch(
 def _issued(
     notes: Sequence[PatchNote], advisories: Sequence[Advisory], manifests: Sequence[Manifest]
 ) -> str:
-    """When a live patch was issued: as the record says, else its advisories, else its manifests."""
+    """The issue date of a live patch: from the record, else its advisories, else its manifests."""
     for dates in (
         [note.issued for note in notes],
         [advisory.issued or advisory.updated for advisory in advisories],

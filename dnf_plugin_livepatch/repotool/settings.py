@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a publisher sets: livepatch-repo.yml, and advisory.yml for the texts of one publish."""
+"""The publisher's files: livepatch-repo.yml, and advisory.yml for the texts of one publish."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _ADVISORY_FILE: dict[str, yamlfile.Check] = {
 
 
 class KernelText(NamedTuple):
-    """What the publisher says of a kernel release."""
+    """The publisher's notes on a kernel release."""
 
     support_end: str = ""
     unfixable: tuple[Unfixable, ...] = ()
@@ -111,14 +111,14 @@ class Settings(NamedTuple):
     waivers: tuple[Waiver, ...] = ()
 
     def serving(self, root: str) -> Settings:
-        """With a base_dir: where none is set, base_url is the address of ``root``, up to an {arch} in it."""
+        """The settings with a base_dir: by default ``root``, or the folder above its {arch}."""
         if self.base_dir:
             return self
         before, arch, _ = root.partition("{arch}")
         return self._replace(base_dir=os.path.abspath(os.path.dirname(before + "_") if arch else root))
 
     def address(self, folder: str) -> str:
-        """Where clients find ``folder``; "" where that is not said, or where it lies outside of base_dir."""
+        """The address of ``folder`` for clients; "" without a base_url, or outside of base_dir."""
         inside = os.path.relpath(folder, self.base_dir or folder)
         if not self.base_url or inside.split(os.sep)[0] == os.pardir:
             return ""

@@ -23,7 +23,7 @@ from .settings import Settings
 
 
 class Outcome(NamedTuple):
-    """What one repository became, or would become (``dry_run``)."""
+    """The changes to one repository, made or only tried (``dry_run``)."""
 
     repository: str
     dry_run: bool
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 class Job(NamedTuple):
-    """How to work: ``wait`` seconds for the lock, ``now`` ISO 8601 UTC."""
+    """The circumstances of a change: ``wait`` is in seconds for the lock, ``now`` is ISO 8601 UTC."""
 
     settings: Settings
     now: str
@@ -58,12 +58,12 @@ class Job(NamedTuple):
     dry_run: bool = False
 
     def on(self, root: str) -> Job:
-        """The job for the repository that the caller calls ``root``."""
+        """The job with addresses for the repository ``root``."""
         return self._replace(settings=self.settings.serving(root))
 
 
 class State(NamedTuple):
-    """What is published now, in createrepo_c's objects by package digest, and its record."""
+    """The published content: createrepo_c's objects by package digest, advisories, and the record."""
 
     packages: dict[str, cr.Package]
     advisories: list[metadata.Update]
@@ -72,9 +72,9 @@ class State(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What is to be published. ``files`` are (source, location, digest) of RPMs to place.
+    """The content to publish. ``files`` are (source, location, digest) of RPMs to place.
 
-    ``findings`` are what lint has to say of the change, nothing that forbids it.
+    ``findings`` are those of lint that do not forbid the change.
     """
 
     packages: dict[str, cr.Package]
@@ -97,7 +97,7 @@ def nevra_of(package: cr.Package) -> Nevra:
 
 
 def load(store: Store) -> State:
-    """What ``store`` publishes; nothing for a new one. Raises ToolError."""
+    """The content that ``store`` publishes; empty for a new store. Raises ToolError."""
     if not store.exists():
         return State({}, [], Record(), [])
     loaded = metadata.load(store.repodata, own=True)
@@ -168,7 +168,7 @@ def admit(
 
 
 def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
-    """What the step from ``state`` to ``new`` changes."""
+    """The changes from ``state`` to ``new``."""
     texts = {update.id: update.text for update in state.advisories}
     return Outcome(
         store.root,
@@ -227,7 +227,7 @@ def _size(store: Store, location: str) -> int:
 
 
 def _verify(store: Store, generation: str, state: State, new: Next, record: str, settings: Settings) -> None:
-    """Every file is there, and dnf reads all that is new as it is meant."""
+    """Check that every file is there, and that dnf reads all new content as meant. Raises ToolError."""
     for package in new.packages.values():
         if not package.location_base and _size(store, package.location_href) != package.size_package:
             raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
@@ -244,7 +244,7 @@ def _verify(store: Store, generation: str, state: State, new: Next, record: str,
 
 
 def _offered(patch: repository_record.PatchNote, now: str) -> str:
-    """To what share of the hosts a live patch is offered, now and later; "" for all of them at once."""
+    """The share of the hosts that a live patch is offered to, now and later; "" for all hosts at once."""
     if not patch.rollout:
         return ""
     later = (f"{step.percent}% from {step.since}" for step in patch.rollout if step.since > now)
@@ -252,7 +252,7 @@ def _offered(patch: repository_record.PatchNote, now: str) -> str:
 
 
 def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
-    """What changed in the record, one line each; rollouts as they stand at ``now``."""
+    """The changes of the record, one line each; rollouts as they are at ``now``."""
     found = []
     for release, note in sorted(new.kernels.items()):
         before = old.kernels.get(release, repository_record.KernelNote())

@@ -22,7 +22,7 @@ CATALOGUE: dict[str, Check] = {
 
 
 def explain(name: str) -> dict[str, str]:
-    """What a finding of the check ``name`` means, why it matters and what to do, for ``--explain``.
+    """The meaning of a finding of the check ``name``, why it matters and what to do, for ``--explain``.
 
     Facts of a single finding are named in angle brackets.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every check gets, and what it gives back. Pure."""
+"""The arguments and the results of every check. Pure."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ CHECKS = {
     "kernel-without-patch": Check(
         "warning",
         "It is supported until {end} and offered{where}, but no live patch is published for it.",
-        "Its users expect fixes without a reboot, and are told of none.",
+        "Its users expect fixes without a reboot, and get none.",
         "Publish one, or an empty 0-0 subscription until there is something to fix.",
     ),
     "kernel-all-withdrawn": Check(
@@ -142,7 +142,7 @@ def check(view: View, context: Context) -> Iterator[Raised]:
 
 
 def _uncovered(view: View, context: Context) -> Iterator[Raised]:
-    """Offered kernels that the settings or the record call supported, with no live patch and no 0-0."""
+    """Offered and supported kernels with neither a live patch nor a 0-0 subscription."""
     covered = set(by_kernel(view.packages))
     for kernel in sorted(context.offered - covered):
         end = max(_recorded_end(view, kernel[0]), context.supported.get(kernel[0], ""))
@@ -187,7 +187,7 @@ def _offered(release: str, arch: str, offered: frozenset[Kernel]) -> bool:
 
 
 def _own(package: Package, release: str) -> Iterator[Raised]:
-    """What holds for packages by our own convention only: vendors have folders of their own."""
+    """Checks of our own naming convention: vendors have other folders."""
     for path in package.modules:
         if not any(path.startswith(f"/usr/lib/modules/{one}/livepatch/") for one in package.kernels):
             yield "module-path", str(package.nevra), {"path": path, "release": release}

@@ -15,7 +15,7 @@ from .context import SEVERITIES, Context, Finding, Raised, Waiver
 
 
 def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:
-    """Every finding, worst first; a waived one keeps its place with its reason."""
+    """Every finding, worst first; a waived finding keeps its place and has the reason."""
     found = []
     for raised in _all(view, context):
         check = CATALOGUE[raised[0]]
@@ -70,7 +70,7 @@ def exit_code(findings: Iterable[Finding], fail_on: str) -> int:
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """For people; one remedy a check, under its first finding's group."""
+    """The findings for people: a line each, with the remedy or the reason of the waiver below."""
     lines: list[str] = []
     for item in findings:
         word = f"waived {item.severity}" if item.waived else item.severity
@@ -82,7 +82,7 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 
 def as_json(view: View, findings: Sequence[Finding]) -> str:
-    """For programs."""
+    """The findings for programs."""
     return (
         json.dumps(
             {
@@ -99,7 +99,7 @@ def as_json(view: View, findings: Sequence[Finding]) -> str:
 
 
 def as_junit(view: View, findings: Sequence[Finding]) -> str:
-    """For CI systems: one test case a check, failing with what it found."""
+    """The findings for CI systems: one test case a check, which fails with its findings."""
     by_check: dict[str, list[Finding]] = {}
     for item in findings:
         by_check.setdefault(item.check, []).append(item)
