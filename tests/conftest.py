@@ -8,6 +8,7 @@ for all tests together.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`livepatch-repo`: from live-patch RPMs to a signed, verified repository."""
+"""The livepatch-repo command: from live-patch RPMs to a signed, verified, published repository."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Advisories and the livepatch record for packages that are about to be published.
 
-An advisory is made from the manifests inside the RPMs, an optional advisory.yml wins over them. Its
-CVE list is the whole list that the (cumulative) patch closes, since dnf reads the advisory of the
-newest build only. Ids and issue dates never change once published, and a live patch never suggests a
-reboot, which is what it spares.
+An advisory is made from the manifests inside the RPMs; an optional advisory.yml wins over them. The
+advisory lists every CVE that the (cumulative) patch closes, because dnf reads the advisory of the
+newest build only. Ids and issue dates never change once published. An advisory of a live patch never
+suggests a reboot.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..base.model import Manifest, Nevra, Unfixable
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from .errors import ToolError
 from .repository.metadata import Update, advisory_view, issued_of, update_of
-from .repository.view import Advisory, Package, cve_order
-from .settings import SEVERITIES, AdvisoryFile, KernelText, Settings
+from .repository.view import SEVERITIES, Advisory, Package, cve_order
+from .settings import AdvisoryFile, KernelText, Settings
 
 _WORDS = {
     "critical": "Critical",
@@ -50,7 +50,7 @@ _ATTRIBUTES = (
     "solution",
 )
 _CVE_URL = "https://www.cve.org/CVERecord?id="
-# How the texts that are made here begin; any other text of a published advisory is somebody's own.
+# The beginnings of the texts that are made here. Any other text of a published advisory is the publisher's.
 _MADE = {
     "title": re.compile(r"Live patch for kernel (\S+(?:, \S+)*)\Z"),
     "summary": re.compile(r"Closes \d+ CVE\(s\) of the running kernel without a reboot\.\Z"),
@@ -71,7 +71,7 @@ class Incoming(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What an advisory is to say, and in ``old`` what it says already where it is published."""
+    """The content of an advisory before it is written; ``old`` is the published advisory of that id."""
 
     id: str
     entry: Mapping[str, Any]
@@ -79,12 +79,12 @@ class Draft(NamedTuple):
     old: Advisory | None = None
 
     def made(self, name: str) -> str:
-        """The published text ``name`` if it was made here, else ""."""
+        """The published text ``name`` if this tool made it, else ""."""
         text = str(getattr(self.old, name, ""))
         return text if _MADE[name].match(text) else ""
 
     def text(self, name: str) -> str:
-        """What advisory.yml gives as ``name``, or gave when this was published; "" for neither."""
+        """The text ``name`` of advisory.yml, now or at the time of the first publish; "" for neither."""
         own = "" if self.made(name) else str(getattr(self.old, name, ""))
         return str(self.entry.get(name) or own)
 
@@ -99,7 +99,7 @@ def _full(text: str) -> str:
 
 
 def severity_word(word: str) -> str:
-    """``word`` in dnf's words, "" for none. Raises ValueError for one that has no equal."""
+    """The severity ``word`` in dnf's words, "" for none. Raises ValueError for a word without an equal."""
     if not word or word.lower() == "none":
         return ""
     return _WORDS[word.lower()] if word.lower() in _WORDS else _unknown(word)
@@ -247,8 +247,8 @@ def merge(
 ) -> tuple[list[Update], list[str], list[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
-    An advisory that is published keeps its id, type, issue date and packages, and of the rest what
-    the draft does not say anew; its texts tell of the old packages too. Raises ToolError.
+    A published advisory keeps its id, type, issue date and packages. It also keeps whatever the draft
+    leaves empty. Its texts cover the old packages too. Raises ToolError.
     """
     result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
     added, changed = [], []
@@ -287,7 +287,7 @@ def merge(
 
 
 def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRecord:
-    """``update`` listing only the packages in ``names``; the same object when that is all of them."""
+    """``update`` with only the packages in ``names``; the same object if these are all of its packages."""
     items = [item for collection in update.collections for item in collection.packages]
     kept = [
         item
@@ -315,9 +315,9 @@ def note(
     told_of: Mapping[str, tuple[str, str]],
     now: str,
 ) -> Record:
-    """The record with the live patches of ``items`` in it and what ``texts`` say of kernels.
+    """The record with a note of each live patch in ``items``, and with the ``texts`` about kernels.
 
-    ``told_of`` gives issue date and advisory by NEVRA text; a patch that is noted already keeps its own.
+    ``told_of`` holds issue date and advisory by NEVRA text. A patch that has a note already keeps it.
     """
     kernels = dict(record.kernels)
     for item in items:

@@ -1,38 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""promote, withdraw and prune: what happens to packages that are published already."""
+"""promote, withdraw and prune: changes to packages that are published already."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Callable
+from typing import NamedTuple
 
 import createrepo_c as cr
 
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
-from . import advisories, retention
+from . import advisories, gate, retention
 from .errors import ToolError
-from .lint import run
 from .lint.catalogue import CATALOGUE
-from .publish import (
-    DEBUG,
-    SOURCE,
-    Decide,
-    Job,
-    Next,
-    Outcome,
-    State,
-    admit,
-    change,
-    change_all,
-    gate,
-    load,
-    nevra_of,
-)
+from .lint.context import Finding
 from .repository import metadata
-from .repository.store import Store, places_of
+from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, aside, by_kernel, withdrawn
+from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load, nevra_of
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
@@ -43,16 +29,16 @@ def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Pa
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Outcome]:
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
 
-    What was withdrawn stays behind, since hosts without the plugin would take it, but its withdrawal comes
-    along for a target that has it already. ``{arch}`` in both is each architecture that ``source`` has.
+    Withdrawn live patches stay behind, because hosts without the plugin would take them. For a target that
+    has such a patch already, the withdrawal comes along. ``{arch}`` is each architecture of ``source``.
     """
-    steps = [step for place, goal in places_of(source, target) for step in _promotion(place, goal, globs)]
+    steps = [step for place, goal in places_of(source, target) for step in _promotions(place, goal, globs)]
     if not steps:
         raise ToolError("no-match", what=" ".join(globs), repo=source)
     return change_all(steps, job.on(target))
 
 
-def _promotion(source: str, target: str, globs: Sequence[str]) -> list[tuple[str, Callable[[Job], Decide]]]:
+def _promotions(source: str, target: str, globs: Sequence[str]) -> list[tuple[str, Change]]:
     """The steps that promote what fits from one repository to another; none where nothing does."""
     published = load(Store(source))
     chosen = matching(published.packages.values(), globs)
@@ -61,10 +47,7 @@ def _promotion(source: str, target: str, globs: Sequence[str]) -> list[tuple[str
         return []
     origins = {package.rpm_sourcerpm for package in good}
     wanted = {package.pkgId for package in good}
-    steps: list[tuple[str, Callable[[Job], Decide]]] = []
-
-    def taking(state: State, group: list[tuple[str, cr.Package]]) -> Callable[[Job], Decide]:
-        return lambda how: lambda _store, there: _take(there, state, group, how)
+    steps: list[tuple[str, Change]] = []
 
     for place in (SOURCE, DEBUG, ""):
         start = Store(os.path.join(source, place) if place else source)
@@ -77,12 +60,12 @@ def _promotion(source: str, target: str, globs: Sequence[str]) -> list[tuple[str
             if (package.pkgId in wanted if not place else _origin(package) in origins)
         ]
         if group or not place:
-            steps.append((os.path.join(target, place) if place else target, taking(state, group)))
+            steps.append((os.path.join(target, place) if place else target, _Promotion(state, tuple(group))))
     return steps
 
 
 def _withdrawn(record: Record) -> set[str]:
-    """The NEVRAs of what was taken back for any kernel."""
+    """The NEVRAs that are withdrawn for any kernel."""
     notes = (item for note in record.kernels.values() for item in note.patches.items())
     return {nevra for nevra, patch in notes if patch.withdrawn}
 
@@ -92,35 +75,42 @@ def _origin(package: cr.Package) -> str:
     return str(package.rpm_sourcerpm or package.location_href.rsplit("/", 1)[-1])
 
 
-def _take(there: State, state: State, group: list[tuple[str, cr.Package]], job: Job) -> Next:
-    packages = dict(there.packages)
-    files = admit(packages, group)
-    names = {nevra_of(package) for package in packages.values()}
-    old = {update.id: place for place, update in enumerate(there.advisories)}
-    updates = list(there.advisories)
-    wanted = {nevra_of(package) for _, package in group}
-    for update in state.advisories:
-        if not update.mentions({nevra.name for nevra in wanted}):
-            continue
-        whole = update.record()
-        if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
-            continue
-        fitting = advisories.restricted(whole, names)
-        if fitting is not whole:
-            update = metadata.update_of(fitting)
-        if update.id in old:
-            updates[old[update.id]] = update
-        else:
-            updates.append(update)
-    record = _note_taken(there.record, state.record, {str(nevra) for nevra in wanted}, job)
-    new = Next(packages, updates, record, files)
-    return new._replace(findings=gate(there, new, [package for _, package in group], job))
+class _Promotion(NamedTuple):
+    """Packages of the repository ``origin``, as (file, package), with all that it notes of them."""
+
+    origin: State
+    group: tuple[tuple[str, cr.Package], ...]
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content and the packages of ``group``. Raises ToolError."""
+        packages = dict(state.packages)
+        files = admit(packages, self.group)
+        names = {nevra_of(package) for package in packages.values()}
+        old = {update.id: place for place, update in enumerate(state.advisories)}
+        updates = list(state.advisories)
+        wanted = {nevra_of(package) for _, package in self.group}
+        for update in self.origin.advisories:
+            if not update.mentions({nevra.name for nevra in wanted}):
+                continue
+            whole = update.record()
+            if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
+                continue
+            fitting = advisories.restricted(whole, names)
+            if fitting is not whole:
+                update = metadata.update_of(fitting)
+            if update.id in old:
+                updates[old[update.id]] = update
+            else:
+                updates.append(update)
+        record = _note_taken(state.record, self.origin.record, {str(nevra) for nevra in wanted}, job)
+        new = Next(packages, updates, record, files)
+        return new._replace(findings=gate.check(state, new, [package for _, package in self.group], job))
 
 
 def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> Record:
-    """The notes of ``nevras`` come along: issue dates as they are, a rollout of the target's own.
+    """The record with the notes of ``nevras`` from ``source``, and with the rollout of the target.
 
-    So do the withdrawals of all that is noted already.
+    Patches that have a note already get the withdrawals of ``source``.
     """
     kernels = dict(record.kernels)
     for release, note in source.kernels.items():
@@ -147,35 +137,44 @@ def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> R
 
 
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:
-    """Mark live patches as taken back: hosts stop adding them. Packages and advisories stay."""
+    """Mark live patches as withdrawn: hosts stop adding them. Packages and advisories stay."""
+    step = _Withdrawal(tuple(globs), reason)
+    places = [place for (place,) in places_of(root) if step.fitting(load(Store(place)))]
+    if not places:
+        raise ToolError("no-match", what=" ".join(globs), repo=root)
+    return [change(place, job.on(root), step) for place in places]
 
-    def fitting(state: State) -> list[Package]:
-        views = map(metadata.package_view, matching(state.packages.values(), globs))
+
+class _Withdrawal(NamedTuple):
+    """The withdrawal of the live patches that fit ``globs``."""
+
+    globs: tuple[str, ...]
+    reason: str
+
+    def fitting(self, state: State) -> list[Package]:
+        """The published live patches that fit."""
+        views = map(metadata.package_view, matching(state.packages.values(), self.globs))
         return [package for package in views if package.kind == "patch"]
 
-    def decide(_store: Store, state: State) -> Next:
-        chosen = fitting(state)
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content with a withdrawal in each note of a live patch that fits."""
+        chosen = self.fitting(state)
         kernels = dict(state.record.kernels)
         for package in chosen:
             for release in package.kernels:
                 note = kernels.get(release, repository_record.KernelNote())
                 patch = note.patches.get(str(package.nevra), PatchNote())
                 if patch.withdrawn is None:
-                    patch = patch._replace(withdrawn=Withdrawn(job.now, reason))
+                    patch = patch._replace(withdrawn=Withdrawn(job.now, self.reason))
                 kernels[release] = note._replace(patches={**note.patches, str(package.nevra): patch})
         record = Record(job.now, kernels)
         return Next(state.packages, state.advisories, record, findings=_left_without(state, record, chosen))
 
-    places = [place for (place,) in places_of(root) if fitting(load(Store(place)))]
-    if not places:
-        raise ToolError("no-match", what=" ".join(globs), repo=root)
-    return [change(place, job.on(root), decide) for place in places]
 
-
-def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[run.Finding, ...]:
+def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[Finding, ...]:
     """The kernels of ``chosen`` of which ``record`` leaves no live patch, as findings.
 
-    Warnings, whatever lint calls them: to take a bad patch back is right even where no other is there.
+    They are warnings, whatever lint calls them: a bad patch must be withdrawn even if no other is left.
     """
     views = tuple(metadata.package_view(package) for package in state.packages.values())
     groups = by_kernel(tuple(view for view in views if view.kind == "patch"))
@@ -186,45 +185,63 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
         if any(package.nevra in touched for package in group)
         and all(withdrawn(record, kernel[0], package) for package in group)
     ]
-    check = "kernel-all-withdrawn"
-    _, text, remedy = CATALOGUE[check]
+    name = "kernel-all-withdrawn"
+    check = CATALOGUE[name]
     return tuple(
-        run.Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy) for kernel in bare
+        Finding(name, "warning", kernel[0], check.text.format(where=aside(kernel)), check.remedy)
+        for kernel in bare
     )
 
 
 def prune(root: str, keep: int, job: Job) -> list[Outcome]:
-    """Take live patches out that later ones replace; the files go when no generation lists them."""
+    """Drop live patches that later ones replace; their files go when no generation lists them."""
     return [outcome for (place,) in places_of(root) for outcome in _prune(place, keep, job.on(root))]
 
 
 def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
-    gone: set[str] = set()
+    """Prune one repository, and then the sources and debugging data of what it dropped."""
+    patches = _PruneOfPatches(keep)
+    found = [change(root, job, patches)]
+    companions = _PruneOfCompanions(frozenset(patches.sources))
+    places = [os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
+    return found + [change(place, job, companions) for place in places if Store(place).exists()]
 
-    def decide(store: Store, state: State) -> Next:
+
+class _PruneOfPatches:
+    """Drops live patches that later ones replace; ``sources`` are then the source packages of no other."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self.sources: set[str] = set()
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content without what is replaced."""
         views = {key: metadata.package_view(package) for key, package in state.packages.items()}
-        if store.root == os.path.abspath(root):
-            drop = {
-                key
-                for key, view in views.items()
-                if view in retention.droppable(tuple(views.values()), state.record, keep)
-            }
-            stay = {view.source for key, view in views.items() if key not in drop}
-            gone.update(views[key].source for key in drop if views[key].source not in stay)
-        else:
-            drop = {
-                key
-                for key, view in views.items()
-                if (view.source or view.location.rsplit("/", 1)[-1]) in gone
-            }
-        names = {str(views[key].nevra) for key in drop}
-        kernels = {
-            release: note._replace(patches={n: p for n, p in note.patches.items() if n not in names})
-            for release, note in state.record.kernels.items()
-        }
-        record = Record(job.now, kernels) if drop else state.record
-        rest = {key: package for key, package in state.packages.items() if key not in drop}
-        return Next(rest, state.advisories, record)
+        replaced = set(retention.droppable(tuple(views.values()), state.record, self._keep))
+        drop = {key for key, view in views.items() if view in replaced}
+        used = {view.source for key, view in views.items() if key not in drop}
+        self.sources = {views[key].source for key in drop} - used
+        return _without(state, drop, job)
 
-    places = [root, os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
-    return [change(place, job, decide) for place in places if place == root or Store(place).exists()]
+
+class _PruneOfCompanions(NamedTuple):
+    """Drops the source packages ``sources`` and the debugging data built from them."""
+
+    sources: frozenset[str]
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content without what belongs to ``sources``."""
+        drop = {key for key, package in state.packages.items() if _origin(package) in self.sources}
+        return _without(state, drop, job)
+
+
+def _without(state: State, drop: set[str], job: Job) -> Next:
+    """The content of ``state`` without the packages ``drop``, in the record too."""
+    names = {str(nevra_of(state.packages[key])) for key in drop}
+    kernels = {
+        release: note._replace(patches={n: p for n, p in note.patches.items() if n not in names})
+        for release, note in state.record.kernels.items()
+    }
+    record = Record(job.now, kernels) if drop else state.record
+    rest = {key: package for key, package in state.packages.items() if key not in drop}
+    return Next(rest, state.advisories, record)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which of a fleet's kernels the repository covers, by what, and what is missing. Pure."""
+"""A fleet's kernels: which live patch the repository has for each, and what is missing. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .repository.view import (
 class Row(NamedTuple):
     """One kernel: ``patch`` is the NEVRA that hosts would get, "" for none.
 
-    ``arch`` is the patch's architecture: a release that does not tell it may have a row for each.
+    ``arch`` is the patch's architecture: a release that does not contain one may have a row for each.
 
-    ``missing`` are the CVEs asked for that it does not close, ``unfixable`` those of them that only a
-    reboot closes. ``supported`` is yes, no or unknown. ``gap`` says in words what is wrong, "" for nothing.
+    ``missing`` are the CVEs asked for that the patch does not close. ``unfixable`` are those of them that
+    only a reboot closes. ``supported`` is yes, no or unknown. ``gap`` names the fault, "" for none.
     """
 
     kernel: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the report tells: kernels, CVEs and patches of a repository, joined. Reads RPMs, writes nothing."""
+"""The content of the report: kernels, CVEs and live patches of a repository. Reads RPMs, writes nothing."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..base import model
-from ..base.model import Nevra, Unfixable
+from ..base.model import Manifest, Nevra, Unfixable
 from ..exposure import compute
+from ..exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
 from ..formats import repository_record
+from ..formats.repository_record import PatchNote
 from .errors import ToolError
+from .host_exposure import HostExposures
 from .repository import metadata, rpms
-from .repository.kernels import offered
 from .repository.view import (
     Advisory,
     Kernel,
     Package,
     View,
     advisories_by_package,
-    arch_of,
     arches_by_release,
     by_kernel,
     closed_by,
-    compare_evr,
     cve_order,
     standing,
 )
 from .settings import Settings
 
-LIVE, REBOOT, OPEN, UNKNOWN = "live", "reboot", "open", ""
-
 
 class Cell(NamedTuple):
-    """One CVE on the kernel of that name.
+    """One CVE on the kernel of that name, in the words of 'livepatch status'.
 
-    ``state`` is live, reboot, open, or "" for what is not known to concern it.
+    ``by`` is the NEVRA of the live patch that closes it. ``updated`` is when its advisory was last changed.
     """
 
     cve: str
@@ -45,6 +43,9 @@ class Cell(NamedTuple):
     by: str = ""
     reason: str = ""
     fixed_in: str = ""
+    advisory: str = ""
+    severity: str = ""
+    updated: str = ""
 
 
 class KernelPage(NamedTuple):
@@ -66,7 +67,7 @@ class KernelPage(NamedTuple):
     reason: str
 
     def count(self, state: str) -> int:
-        """How many CVEs are in ``state``."""
+        """The number of CVEs in ``state``."""
         return sum(1 for cell in self.cells if cell.state == state)
 
 
@@ -93,7 +94,7 @@ class PatchPage(NamedTuple):
 
 
 class CvePage(NamedTuple):
-    """One CVE over all kernels; the severity is that of the advisory that tells it."""
+    """One CVE over all kernels; the severity is the highest of its advisories."""
 
     id: str
     severity: str
@@ -102,7 +103,7 @@ class CvePage(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether some kernel has it open."""
+        """Whether the CVE is open on any kernel."""
         return any(cell.state == OPEN for cell in self.cells)
 
 
@@ -120,10 +121,10 @@ class Site(NamedTuple):
 
 def build(view: View, others: Sequence[View], settings: Settings, now: str) -> Site:
     """Join the repository with those that offer its kernels."""
-    told, groups = advisories_by_package(view), by_kernel(view.patches)
+    groups = by_kernel(view.patches)
     sources = (view, *others)
-    kernels = _kernel_packages(sources)
-    arches = arches_by_release([*groups, *kernels])
+    exposures = HostExposures(sources)
+    arches = arches_by_release([*groups, *exposures.kernels])
     for release in (*(view.record.kernels if view.record else ()), *settings.kernels):
         arches.setdefault(release, [""])
     names = {
@@ -131,22 +132,27 @@ def build(view: View, others: Sequence[View], settings: Settings, now: str) -> S
         for release, found in arches.items()
         for arch in found
     }
-    advisories = [advisory for source in sources for advisory in map(_model, source.advisories)]
-    named: dict[str, list[model.Advisory]] = {}
-    for advisory in advisories:
-        for name in {package.name for package in advisory.packages}:
-            named.setdefault(name, []).append(advisory)
     states = _signatures(view, settings)
+    told = advisories_by_package(view)
+    manifests = {package.nevra: _manifests(view, package) for package in view.patches}
     places: dict[Nevra, list[str]] = {}
     for kernel, group in sorted(groups.items()):
         for package in group:
             places.setdefault(package.nevra, []).append(names[kernel])
     patches = tuple(
-        _patch(view, package, tuple(places[package.nevra]), told, states, now)
+        _patch(
+            view,
+            package,
+            tuple(places[package.nevra]),
+            manifests[package.nevra],
+            told.get(package.nevra, ()),
+            states.get(package.location),
+            now,
+        )
         for package in sorted(view.patches, key=lambda one: (one.kernels, _order(one.nevra)), reverse=True)
     )
     pages = tuple(
-        _kernel(view, kernel, names[kernel], groups, told, kernels.get(kernel), named, settings, now)
+        _kernel(view, kernel, names[kernel], groups.get(kernel, []), manifests, exposures, settings, now)
         for kernel in sorted(names, key=lambda one: (_release_order(one[0]), one[1]), reverse=True)
     )
     place = settings.base_url or (view.where if not view.root else "")
@@ -163,77 +169,53 @@ def _release_order(text: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
-def _kernel_packages(views: Sequence[View]) -> dict[Kernel, Nevra]:
-    """The package to judge each offered kernel by: the one whose name advisories use most plainly."""
-    found: dict[Kernel, Nevra] = {}
-    for view in views:
-        for package in view.packages:
-            for release in () if package.kind else offered(package.provides):
-                kernel = release, arch_of(release) or package.nevra.arch
-                old = found.get(kernel)
-                if old is None or len(package.nevra.name) < len(old.name):
-                    found[kernel] = package.nevra
-    return found
-
-
-def _model(advisory: Advisory) -> model.Advisory:
-    return model.Advisory(
-        advisory.id,
-        advisory.type,
-        advisory.severity,
-        advisory.issued,
-        advisory.updated,
-        advisory.cves,
-        tuple(item.nevra._replace(epoch=item.nevra.epoch or "0") for item in advisory.packages),
-    )
-
-
-def _evr_compare(first: str, second: str) -> int:
-    def split(evr: str) -> Nevra:
-        epoch, colon, rest = evr.partition(":")
-        version, _, release = (rest if colon else evr).partition("-")
-        return Nevra("", epoch if colon else "0", version, release, "")
-
-    return compare_evr(split(first), split(second))
+def _manifests(view: View, package: Package) -> tuple[Manifest, ...] | None:
+    """The manifests inside a package file; None where there is no file, or none that can be used."""
+    if not view.root or not any(path.startswith("/usr/share/livepatch/") for path in package.files):
+        return None
+    try:
+        return rpms.manifests(os.path.join(view.root, metadata.safe(package.location)), package.files)
+    except ToolError:
+        return None
 
 
 def _kernel(
     view: View,
     kernel: Kernel,
     name: str,
-    groups: Mapping[Kernel, list[Package]],
-    told: Mapping[Nevra, list[Advisory]],
-    nevra: Nevra | None,
-    named: dict[str, list[model.Advisory]],
+    group: list[Package],
+    manifests: Mapping[Nevra, tuple[Manifest, ...] | None],
+    exposures: HostExposures,
     settings: Settings,
     now: str,
 ) -> KernelPage:
     release, arch = kernel
-    group = groups.get(kernel, [])
     note = (view.record.kernels.get(release) if view.record else None) or repository_record.KernelNote()
     good = standing(view, release, group)
     newest = good[0] if good else None
-    closes = closed_by(newest, told) if newest else ()
-    reasons = {item.cve: item.reason for item in note.unfixable}
-    debt: dict[str, str] = {}
-    quality, reason = compute.UNKNOWN, "no repository of its kernel package is known here"
-    if nevra is not None:
-        rows, quality, reason = compute.debt(nevra, named.get(nevra.name, ()), _evr_compare)
-        debt = {row.cve: row.fixed_in for row in rows}
-    cells = []
-    for cve in sorted({*closes, *reasons, *debt}, key=cve_order):
-        state = LIVE if cve in closes else REBOOT if cve in reasons else OPEN
-        cells.append(
-            Cell(
-                cve,
-                name,
-                state,
-                str(newest.nevra) if newest and state == LIVE else "",
-                reasons.get(cve, "") if state == REBOOT else "",
-                debt.get(cve, ""),
-            )
+    inside = [
+        manifest
+        for manifest in (manifests[newest.nevra] or () if newest else ())
+        if manifest.kernel_release == release
+    ]
+    exposure = exposures.of(kernel, group, newest, inside, note)
+    cells = (
+        Cell(
+            row.cve,
+            name,
+            row.state,
+            row.by,
+            row.reason,
+            row.fixed_in,
+            row.advisory,
+            row.severity,
+            row.updated,
         )
-    end = note.support_end or (settings.kernels[release].support_end if release in settings.kernels else "")
+        for row in sorted(exposure.rows, key=lambda row: cve_order(row.cve))
+    )
+    end = note.support_end or max((manifest.support_end for manifest in inside), default="")
+    if not end and release in settings.kernels:
+        end = settings.kernels[release].support_end
     issued = sorted(patch.issued for patch in note.patches.values() if patch.issued)
     return KernelPage(
         name,
@@ -245,8 +227,8 @@ def _kernel(
         tuple(str(package.nevra) for package in group),
         str(newest.nevra) if newest else "",
         tuple(cells),
-        quality,
-        reason,
+        exposure.quality,
+        exposure.reason,
     )
 
 
@@ -254,8 +236,9 @@ def _patch(
     view: View,
     package: Package,
     kernels: tuple[str, ...],
-    told: Mapping[Nevra, list[Advisory]],
-    states: dict[str, tuple[str, str]],
+    manifests: tuple[Manifest, ...] | None,
+    advisories: Sequence[Advisory],
+    signature: tuple[str, str] | None,
     now: str,
 ) -> PatchPage:
     notes = [
@@ -265,31 +248,38 @@ def _patch(
         for note in [view.record.kernels[release].patches.get(str(package.nevra))]
         if note is not None
     ]
-    manifests = None
-    if view.root and any(path.startswith("/usr/share/livepatch/") for path in package.files):
-        try:
-            manifests = rpms.manifests(
-                os.path.join(view.root, metadata.safe(package.location)), package.files
-            )
-        except ToolError:
-            manifests = None
     back = [note.withdrawn for note in notes if note.withdrawn]
     return PatchPage(
         nevra=str(package.nevra),
         location=package.location,
         size=package.size,
         kernels=kernels,
-        issued=min((note.issued for note in notes if note.issued), default=""),
+        issued=_issued(notes, advisories, manifests or ()),
         percent=min((repository_record.share(note, now) for note in notes), default=100),
         withdrawn=back[0].reason if back else "",
-        cves=closed_by(package, told),
-        advisories=tuple(advisory.id for advisory in told.get(package.nevra, ())),
+        cves=closed_by(package, {package.nevra: list(advisories)}),
+        advisories=tuple(advisory.id for advisory in advisories),
         modules=package.modules,
         functions=None if manifests is None else tuple(sorted({f for m in manifests for f in m.functions})),
         unfixable=tuple(sorted({u for m in manifests or () for u in m.unfixable})),
-        signature=states.get(package.location),
+        signature=signature,
         checksum=package.checksum,
     )
+
+
+def _issued(
+    notes: Sequence[PatchNote], advisories: Sequence[Advisory], manifests: Sequence[Manifest]
+) -> str:
+    """The issue date of a live patch: from the record, else its advisories, else its manifests."""
+    for dates in (
+        [note.issued for note in notes],
+        [advisory.issued or advisory.updated for advisory in advisories],
+        [manifest.issued for manifest in manifests],
+    ):
+        found = [date for date in dates if date]
+        if found:
+            return min(found)
+    return ""
 
 
 def _signatures(view: View, settings: Settings) -> dict[str, tuple[str, str]]:
@@ -332,7 +322,7 @@ def as_data(site: Site) -> dict[str, object]:
             {
                 **page._asdict(),
                 "cells": [cell._asdict() for cell in page.cells],
-                "counts": {state: page.count(state) for state in (LIVE, REBOOT, OPEN)},
+                "counts": {state: page.count(state) for state in (CLOSED_LIVE, REBOOT_ONLY, OPEN)},
             }
             for page in site.kernels
         ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches a repository may let go of. Pure."""
+"""The live patches that a repository may drop. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .repository.view import Capability, Package, by_kernel, withdrawn
 
 
 def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple[Package, ...]:
-    """The live patches that nobody needs any more, in the order given.
+    """The live patches that no host needs any more, in the order given.
 
     For each kernel the newest ``keep`` stay, and always the newest, the newest that is not withdrawn
     (hosts go back to it), and any that another package requires. A package for several kernels stays
@@ -35,5 +35,5 @@ def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple
 
 
 def _meets(nevra: Nevra, wanted: Capability) -> bool:
-    """Whether a package is what ``wanted`` names; a version or release that it leaves out is any."""
+    """Whether a package meets ``wanted``; without a version or release, every one meets it."""
     return wanted.version in ("", nevra.version) and wanted.release in ("", nevra.release)

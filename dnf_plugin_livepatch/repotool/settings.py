@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a publisher sets: livepatch-repo.yml, and advisory.yml for the texts of one publish."""
+"""The publisher's files: livepatch-repo.yml, and advisory.yml for the texts of one publish."""
 
 from __future__ import annotations
 
@@ -10,77 +10,81 @@ from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
 from ..formats.manifest import CVE, RELEASE
-from . import yamlfile as y
+from . import yamlfile
 from .errors import ToolError
+from .lint.context import Waiver
 from .repository.metadata import COMPRESSIONS
+from .repository.view import SEVERITIES
 
-SEVERITIES = ("Low", "Moderate", "Important", "Critical")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~+-]{1,127}\Z")
 _CHECK = re.compile(r"[a-z][a-z0-9-]{2,60}\Z")
 _REFERENCES = ("bugzilla", "cve", "other", "self", "vendor")
-_UNFIXABLE = y.record({"cve": y.pattern(CVE, "a CVE identifier"), "reason": y.text(1000)}, ("cve", "reason"))
-_KERNEL = y.record({"support_end": y.time, "unfixable": y.listing(_UNFIXABLE)})
-_STEP = y.record({"after": y.span, "percent": y.number(0, 100)}, ("after", "percent"))
-_WAIVER = y.record(
-    {"check": y.pattern(_CHECK, "the id of a check"), "subject": y.text(500), "reason": y.text(1000)},
+_UNFIXABLE = yamlfile.record(
+    {"cve": yamlfile.pattern(CVE, "a CVE identifier"), "reason": yamlfile.text(1000)}, ("cve", "reason")
+)
+_KERNEL = yamlfile.record({"support_end": yamlfile.time, "unfixable": yamlfile.listing(_UNFIXABLE)})
+_STEP = yamlfile.record({"after": yamlfile.span, "percent": yamlfile.number(0, 100)}, ("after", "percent"))
+_WAIVER = yamlfile.record(
+    {
+        "check": yamlfile.pattern(_CHECK, "the id of a check"),
+        "subject": yamlfile.text(500),
+        "reason": yamlfile.text(1000),
+    },
     ("check", "reason"),
 )
-_KEYS: dict[str, y.Check] = {
-    "sign_with": y.text(),
-    "gpg_home": y.text(1000),
-    "keys": y.listing(y.text(1000), 100),
-    "compression": y.choice(*COMPRESSIONS),
-    "grace": y.span,
-    "keep": y.number(1, 10000),
-    "advisory_prefix": y.pattern(_ID, "letters, digits and . _ : ~ + -"),
-    "from": y.text(),
-    "rights": y.text(1000, True),
-    "base_url": y.text(1000),
-    "base_dir": y.text(1000),
-    "title": y.text(),
-    "kernels_from": y.listing(y.text(1000), 100),
-    "kernels": y.table(RELEASE, _KERNEL),
-    "rollout": y.listing(_STEP, 100),
-    "waive": y.listing(_WAIVER),
+_KEYS: dict[str, yamlfile.Check] = {
+    "sign_with": yamlfile.text(),
+    "gpg_home": yamlfile.text(1000),
+    "keys": yamlfile.listing(yamlfile.text(1000), 100),
+    "compression": yamlfile.choice(*COMPRESSIONS),
+    "grace": yamlfile.span,
+    "keep": yamlfile.number(1, 10000),
+    "advisory_prefix": yamlfile.pattern(_ID, "letters, digits and . _ : ~ + -"),
+    "from": yamlfile.text(),
+    "rights": yamlfile.text(1000, True),
+    "base_url": yamlfile.text(1000),
+    "base_dir": yamlfile.text(1000),
+    "title": yamlfile.text(),
+    "kernels_from": yamlfile.listing(yamlfile.text(1000), 100),
+    "kernels": yamlfile.table(RELEASE, _KERNEL),
+    "rollout": yamlfile.listing(_STEP, 100),
+    "waive": yamlfile.listing(_WAIVER),
 }
-_REFERENCE = y.record(
-    {"type": y.choice(*_REFERENCES), "id": y.text(), "href": y.text(1000), "title": y.text(500)},
+_REFERENCE = yamlfile.record(
+    {
+        "type": yamlfile.choice(*_REFERENCES),
+        "id": yamlfile.text(),
+        "href": yamlfile.text(1000),
+        "title": yamlfile.text(500),
+    },
     ("type", "id", "href"),
 )
-_ADVISORY = y.record(
+_ADVISORY = yamlfile.record(
     {
-        "id": y.pattern(_ID, "an advisory id"),
-        "packages": y.listing(y.text(500)),
-        "title": y.text(500),
-        "severity": y.choice(*SEVERITIES),
-        "type": y.choice("security", "bugfix", "enhancement"),
-        "summary": y.text(4000, True),
-        "description": y.text(20000, True),
-        "solution": y.text(4000, True),
-        "issued": y.time,
-        "rights": y.text(1000, True),
-        "cves": y.listing(y.pattern(CVE, "a CVE identifier")),
-        "references": y.listing(_REFERENCE),
+        "id": yamlfile.pattern(_ID, "an advisory id"),
+        "packages": yamlfile.listing(yamlfile.text(500)),
+        "title": yamlfile.text(500),
+        "severity": yamlfile.choice(*SEVERITIES),
+        "type": yamlfile.choice("security", "bugfix", "enhancement"),
+        "summary": yamlfile.text(4000, True),
+        "description": yamlfile.text(20000, True),
+        "solution": yamlfile.text(4000, True),
+        "issued": yamlfile.time,
+        "rights": yamlfile.text(1000, True),
+        "cves": yamlfile.listing(yamlfile.pattern(CVE, "a CVE identifier")),
+        "references": yamlfile.listing(_REFERENCE),
     }
 )
-_ADVISORY_FILE: dict[str, y.Check] = {
-    "schema": y.number(1, 1),
-    "advisories": y.listing(_ADVISORY),
-    "kernels": y.table(RELEASE, _KERNEL),
-    "rollout": y.listing(_STEP, 100),
+_ADVISORY_FILE: dict[str, yamlfile.Check] = {
+    "schema": yamlfile.number(1, 1),
+    "advisories": yamlfile.listing(_ADVISORY),
+    "kernels": yamlfile.table(RELEASE, _KERNEL),
+    "rollout": yamlfile.listing(_STEP, 100),
 }
-
-
-class Waiver(NamedTuple):
-    """A finding that the publisher accepts: a check, a glob over subjects, and why."""
-
-    check: str
-    subject: str
-    reason: str
 
 
 class KernelText(NamedTuple):
-    """What the publisher says of a kernel release."""
+    """The publisher's notes on a kernel release."""
 
     support_end: str = ""
     unfixable: tuple[Unfixable, ...] = ()
@@ -107,14 +111,14 @@ class Settings(NamedTuple):
     waivers: tuple[Waiver, ...] = ()
 
     def serving(self, root: str) -> Settings:
-        """With a base_dir: where none is set, base_url is the address of ``root``, up to an {arch} in it."""
+        """The settings with a base_dir: by default ``root``, or the folder above its {arch}."""
         if self.base_dir:
             return self
         before, arch, _ = root.partition("{arch}")
         return self._replace(base_dir=os.path.abspath(os.path.dirname(before + "_") if arch else root))
 
     def address(self, folder: str) -> str:
-        """Where clients find ``folder``; "" where that is not said, or where it lies outside of base_dir."""
+        """The address of ``folder`` for clients; "" without a base_url, or outside of base_dir."""
         inside = os.path.relpath(folder, self.base_dir or folder)
         if not self.base_url or inside.split(os.sep)[0] == os.pardir:
             return ""
@@ -148,8 +152,8 @@ def _steps(data: list[Mapping[str, int]]) -> tuple[tuple[int, int], ...]:
 def read(path: str) -> Settings:
     """The settings in ``path``; its relative paths are below its folder. Raises ToolError."""
     try:
-        data = y.mapping(y.load(path), "settings", _KEYS)
-    except y.Fault as fault:
+        data = yamlfile.mapping(yamlfile.load(path), "settings", _KEYS)
+    except yamlfile.Fault as fault:
         raise ToolError("settings-fault", file=path, fault=fault) from None
     below = os.path.dirname(os.path.abspath(path))
     waivers = [
@@ -175,10 +179,10 @@ def read(path: str) -> Settings:
 def read_advisories(path: str) -> AdvisoryFile:
     """The advisory.yml in ``path``. Raises ToolError."""
     try:
-        data = y.mapping(y.load(path), "advisory file", _ADVISORY_FILE)
+        data = yamlfile.mapping(yamlfile.load(path), "advisory file", _ADVISORY_FILE)
         if "schema" not in data:
-            raise y.Fault("schema: 1 is missing")
-    except y.Fault as fault:
+            raise yamlfile.Fault("schema: 1 is missing")
+    except yamlfile.Fault as fault:
         raise ToolError("advisory-fault", file=path, fault=fault) from None
     return AdvisoryFile(
         tuple(data.get("advisories", [])),

@@ -16,7 +16,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class Fault(ValueError):
-    """What is wrong and where; the caller adds the file's name."""
+    """A fault in a file, with its place; the caller adds the name of the file."""
 
 
 def load(path: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import publish, settings
+from dnf_plugin_livepatch.repotool import publish, settings, transaction
 from dnf_plugin_livepatch.repotool.errors import ToolError
-from dnf_plugin_livepatch.repotool.publish import nevra_of
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
+from dnf_plugin_livepatch.repotool.transaction import nevra_of
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
 
@@ -31,7 +31,7 @@ def job_for(key, **more):
     chosen = settings.Settings(
         keys=(str(key.public),), sign_with=key.name, gpg_home=str(key.home), grace=more.pop("grace", 0)
     )
-    return publish.Job(chosen, "2026-11-22T22:00:00Z", **more)
+    return transaction.Job(chosen, "2026-11-22T22:00:00Z", **more)
 
 
 def in_child(work):

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """lint: a good repository that it says nothing of, and for each check one that only differs in its fault."""
 
+import inspect
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from dnf_plugin_livepatch.repotool import settings
+from dnf_plugin_livepatch.repotool import cli, settings
 from dnf_plugin_livepatch.repotool.errors import ToolError
-from dnf_plugin_livepatch.repotool.lint import run
-from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE, SEVERITIES
+from dnf_plugin_livepatch.repotool.lint import advisories, catalogue, context, metadata, patches, run
+from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.lint.context import SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
@@ -61,7 +63,7 @@ def test_a_repository_with_one_fault_is_found_out(made, check, change, subject):
     found = [item for item in made.lint() if item.check == check]
     assert found, "not found"
     assert subject is None or found[0].subject == subject
-    assert all(item.severity == CATALOGUE[check][0] and item.text and item.remedy for item in found)
+    assert all(item.severity == CATALOGUE[check].severity and item.text and item.remedy for item in found)
     assert "{" not in found[0].text + found[0].remedy
 
 
@@ -159,7 +161,7 @@ def test_a_note_fails_only_when_asked(made, limit, code):
 
 def test_a_waiver_needs_a_reason_and_is_shown(made, tmp_path):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="High")
-    made.settings = settings.Settings(waivers=(settings.Waiver("advisory-severity", "EX-*", "legacy feed"),))
+    made.settings = settings.Settings(waivers=(context.Waiver("advisory-severity", "EX-*", "legacy feed"),))
     (found,) = [item for item in made.lint() if item.check == "advisory-severity"]
     assert found.waived == "legacy feed" and not [e for e in run.errors([found])]
     assert "waived error: EX-2" in run.as_text([found]) and "legacy feed" in run.as_text([found])
@@ -199,7 +201,55 @@ def test_hostile_metadata_is_an_error_not_a_crash(made):
         assert done.returncode in (1, 3) and "Traceback" not in done.stderr
 
 
-def test_texts_are_sentences_with_a_remedy():
-    for check, (severity, text, remedy) in CATALOGUE.items():
-        assert severity in SEVERITIES and text[0].isupper() | text.startswith(("{", "repomd"))
-        assert remedy and remedy[0].isupper() | remedy.startswith("'"), check
+def test_texts_are_sentences_with_a_reason_and_a_remedy():
+    for name, check in CATALOGUE.items():
+        assert check.severity in SEVERITIES
+        assert check.text[0].isupper() | check.text.startswith(("{", "repomd")), name
+        assert check.why[0].isupper() | check.why.startswith("dnf"), name
+        assert check.why.endswith("."), name
+        assert check.remedy and check.remedy[0].isupper() | check.remedy.startswith("'"), name
+        assert "{" not in check.why, name
+
+
+@pytest.mark.parametrize("module", [metadata, advisories, patches])
+def test_rows_stand_next_to_their_checks(module):
+    code = inspect.getsource(module)
+    assert [name for name in module.CHECKS if code.count(f'"{name}"') < 2] == []
+
+
+# ---- --explain
+
+
+def test_each_finding_is_explained(capsys):
+    for name, check in CATALOGUE.items():
+        assert cli.main(["lint", "--explain", name]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith(f"{name}: {check.severity}\n\nMeaning: ") and "{" not in told
+        assert f"\nWhy: {check.why}\n" in told and "\nRemedy: " in told
+        assert cli.main(["lint", "--json", "--explain", name]) == 0
+        assert json.loads(capsys.readouterr().out) == {"schema": 1, **catalogue.explain(name)}
+
+
+def test_facts_of_one_finding_are_named_in_an_explanation():
+    assert catalogue.explain("patch-order")["meaning"].startswith("It was built before <other>, which")
+    assert "<where>" not in catalogue.explain("kernel-all-withdrawn")["meaning"]
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ([], "REPO or --explain ID is needed"),
+        (["--explain", "patch-ordre"], "there is no check 'patch-ordre'; near: patch-order"),
+        (["--explain", "zzz"], "there is no check 'zzz'"),
+    ],
+)
+def test_what_cannot_be_explained_is_wrong_usage(argv, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["lint", *argv])
+    assert caught.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_the_shell_completes_every_check():
+    text = (support.ROOT / "completion" / "livepatch-repo").read_text()
+    offered = text.split("local checks='")[1].split("'")[0].split()
+    assert offered == sorted(CATALOGUE)

@@ -74,7 +74,11 @@ def test_without_a_rollout_none_is_told(repo, key, second):
 def commands(text):
     """The livepatch-repo commands in ``text``, as argument lists without what the shell reads."""
     found = re.findall(r"livepatch-repo(?: +(?:'[^'\n]*'|[^\s'`|&>]+))+", text)
-    return [argv for argv in (shlex.split(line)[1:] for line in found) if argv[0] in cli._VERBS]
+    return [
+        argv
+        for argv in (shlex.split(line)[1:] for line in found)
+        if argv[0] in {verb.name for verb in cli.VERBS}
+    ]
 
 
 PLACES = {

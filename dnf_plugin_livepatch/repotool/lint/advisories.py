@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ...base.model import Nevra
 from ...formats.manifest import CVE
 from ..repository.view import (
+    SEVERITIES,
     Advisory,
     ListedPackage,
     Package,
@@ -18,14 +18,133 @@ from ..repository.view import (
     compare_evr,
     newest_first,
 )
-from ..settings import SEVERITIES
-from .metadata import Raised
-
-if TYPE_CHECKING:
-    from .run import Context
+from .context import Check, Context, Raised
 
 _TYPES = ("security", "bugfix", "enhancement", "newpackage")
 _REFERENCES = ("self", "cve", "bugzilla", "other", "vendor")
+_CORRECT = "Correct the advisory; 'livepatch-repo publish' writes it from the package's manifest."
+
+CHECKS = {
+    "advisory-without-id": Check(
+        "error",
+        "An advisory ({title}) has no id.",
+        "dnf, the record and scanners name advisories by id. One without an id cannot be asked for or "
+        "counted.",
+        _CORRECT,
+    ),
+    "advisory-duplicate-id": Check(
+        "error",
+        "{count} advisories have this id; dnf mixes them.",
+        "A host may count the CVEs of one for the packages of the other, and call a CVE closed that is "
+        "open.",
+        "Give each advisory an id of its own.",
+    ),
+    "advisory-type": Check(
+        "error",
+        "The type {type} is none that dnf knows.",
+        "Hosts cannot tell whether a security fix is meant: 'dnf upgrade --security' passes over it.",
+        "Use security, bugfix, enhancement or newpackage.",
+    ),
+    "advisory-severity": Check(
+        "error",
+        "The severity {severity} is none of dnf's words: --sec-severity never finds it.",
+        "Filters by severity, and rules that hold a kernel update back, compare these words.",
+        "Use Critical, Important, Moderate or Low, spelled so.",
+    ),
+    "advisory-reference-without-id": Check(
+        "error",
+        "A reference of type {type} has no id: 'dnf upgrade --cve' crashes on every client.",
+        "One such reference stops every use of --cve on a host, for the advisories of all other "
+        "repositories too.",
+        _CORRECT,
+    ),
+    "advisory-reference-without-href": Check(
+        "warning",
+        "The reference {id} has no address.",
+        "People who are asked to approve an update cannot follow it to its source.",
+        _CORRECT,
+    ),
+    "advisory-reference-type": Check(
+        "error",
+        "The reference type {type} of {id} is unknown to dnf.",
+        "Hosts and scanners find CVEs by the type of the reference, so that this one may be lost.",
+        "Use cve, bugzilla, self, vendor or other.",
+    ),
+    "advisory-cve-id": Check(
+        "error",
+        "{id} is no CVE identifier; scanners and --cve never match it.",
+        "The CVE counts as open everywhere, although the patch closes it.",
+        "Write CVE-YEAR-NUMBER.",
+    ),
+    "advisory-without-issued": Check(
+        "warning",
+        "It has no issue date: hosts cannot tell how old the fix is.",
+        "Hosts tell how long a CVE has been open, and may wait some days before they take a patch. "
+        "Both need the date.",
+        _CORRECT,
+    ),
+    "advisory-date": Check(
+        "warning",
+        "Its dates cannot be right: issued {issued}, updated {updated}.",
+        "Hosts that wait some days after the issue date would take the patch too early or too late.",
+        "An advisory is issued in the past and updated no earlier.",
+    ),
+    "advisory-empty": Check(
+        "warning",
+        "It is a security advisory that lists no package.",
+        "No host can tell whether it is concerned, or which package closes the CVEs.",
+        _CORRECT,
+    ),
+    "advisory-without-cve": Check(
+        "warning",
+        "It is a security advisory of a live patch and names no CVE.",
+        "Hosts call a CVE closed only if an advisory or the package names it.",
+        "List every CVE that the patch closes, not only the new ones.",
+    ),
+    "advisory-package-missing": Check(
+        "error",
+        "It lists {nevra}, which is not in the repository.",
+        "dnf matches advisories to packages by their full name. With a slip in it the fix counts for "
+        "nobody.",
+        "Publish the package, or correct name, epoch, version, release and arch to what the RPM says.",
+    ),
+    "advisory-package-superseded": Check(
+        "note",
+        "It lists {nevra}, of which only later builds are here.",
+        "Hosts that still have the old build keep learning what it closes.",
+        "Nothing to do: that is what a prune leaves.",
+    ),
+    "advisory-package-differs": Check(
+        "error",
+        "It lists {nevra} with {what} {listed}; the package has {have}.",
+        "The advisory is about another build than the one that hosts get.",
+        _CORRECT,
+    ),
+    "advisory-reboot": Check(
+        "error",
+        "It suggests a reboot for a live patch: 'dnf needs-restarting' then asks for what the patch spares.",
+        "Hosts would reboot for the very update that was made to avoid a reboot.",
+        "Never set reboot_suggested on a live patch.",
+    ),
+    "advisory-cve-lost": Check(
+        "error",
+        "{older} closes {cves}, this newer build's advisory does not say so.",
+        "dnf reads the advisory of the newest build only. A CVE that it does not list counts as open again.",
+        "List all CVEs of a cumulative patch in each advisory, or put the lost fix back.",
+    ),
+    "advisory-cve-unlisted": Check(
+        "warning",
+        "The package says it closes {cves}, its advisory does not.",
+        "Scanners and 'dnf upgrade --cve' read advisories, not packages. They call these CVEs open.",
+        _CORRECT,
+    ),
+    "patch-without-advisory": Check(
+        "error",
+        "No advisory lists this live patch: 'dnf upgrade --security' never takes it.",
+        "Hosts that take security updates only never get the live patch.",
+        _CORRECT,
+    ),
+}
 
 
 def check(view: View, context: Context) -> Iterator[Raised]:

@@ -4,14 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..repository.view import Package, View
+from .context import Check, Context, Raised
 
-if TYPE_CHECKING:
-    from .run import Context
-
-Raised = tuple[str, str, dict[str, object]]
 _SIGNATURE = {
     "missing": "metadata-unsigned",
     "bad": "metadata-signature-stale",
@@ -24,6 +20,145 @@ _RPM = {
     "unsigned": "package-unsigned",
     "unknown-key": "package-key-unknown",
     "bad": "package-signature-bad",
+}
+_RESIGN = "Publish again with 'livepatch-repo publish', which signs after every change."
+
+CHECKS = {
+    "metadata-unsigned": Check(
+        "error",
+        "repomd.xml is not signed: clients with repo_gpgcheck=1 refuse it.",
+        "Without a signature anybody between the server and a host can hide a fix, or claim that a CVE "
+        "is closed.",
+        _RESIGN,
+    ),
+    "metadata-signature-stale": Check(
+        "error",
+        "repomd.xml.asc signs another repomd.xml: clients with repo_gpgcheck=1 refuse it.",
+        "The signature no longer proves anything about the file beside it, so that no careful client "
+        "reads the repository.",
+        _RESIGN,
+    ),
+    "metadata-key-unknown": Check(
+        "error",
+        "repomd.xml is signed with a key that is not among the given ones.",
+        "Hosts trust the keys that they were given. They refuse metadata signed with any other.",
+        "Sign with the key that clients have, or give that key with --key.",
+    ),
+    "metadata-file-missing": Check(
+        "error",
+        "{type}: {location} is listed in repomd.xml but cannot be had.",
+        "A client that needs the file stops reading the repository, and its hosts get no fix.",
+        "Copy the metadata files before repomd.xml, and all of them.",
+    ),
+    "metadata-file-differs": Check(
+        "error",
+        "{type}: {location} is not the file that repomd.xml describes.",
+        "Clients compare the digest. The file was changed after repomd.xml was written, or cut short "
+        "on its way.",
+        "Never change a metadata file by hand; publish again.",
+    ),
+    "metadata-weak-digest": Check(
+        "warning",
+        "{type} is described by a {kind} digest only.",
+        "Two different files with the same MD5 or SHA-1 digest can be made on purpose. Some systems "
+        "refuse both digests.",
+        "Use SHA-256, as livepatch-repo does.",
+    ),
+    "metadata-name-mutable": Check(
+        "warning",
+        "{type}: the name {location} does not change with its content; caches mix old and new.",
+        "A proxy may serve the old file with the new repomd.xml. The host then sees a damaged repository.",
+        "Use names with the digest in them, as livepatch-repo does.",
+    ),
+    "metadata-parser": Check(
+        "warning",
+        "The metadata has something that the parser does not know: {text}",
+        "Whatever the parser passes over is lost to every host: an advisory, a package of it, or a CVE.",
+        "Keep to the common elements; what is private to one vendor is invisible to stock tools.",
+    ),
+    "updateinfo-lost": Check(
+        "error",
+        "There are {count} live patches but no updateinfo: no host learns what they close.",
+        "Without advisories hosts know neither which CVEs a live patch closes nor that 'dnf upgrade "
+        "--security' needs it.",
+        "'createrepo_c --update' drops updateinfo; publish with livepatch-repo, or add --keep-all-metadata.",
+    ),
+    "record-missing": Check(
+        "note",
+        "There is no livepatch record: support ends, withdrawals and rollouts are unknown to hosts.",
+        "Hosts then cannot warn before support ends, and a patch cannot be withdrawn or offered to a "
+        "part of them first.",
+        "Publish with livepatch-repo, which writes it.",
+    ),
+    "record-invalid": Check(
+        "error",
+        "The livepatch record cannot be used: {fault}",
+        "Hosts ignore a record that they cannot read, and with it every withdrawal in it.",
+        _RESIGN,
+    ),
+    "record-patch-unknown": Check(
+        "warning",
+        "The record speaks of {nevra}, which is not in the repository.",
+        "A slip in a name leaves a withdrawal or a rollout without effect, and nothing else shows that.",
+        "Harmless after a prune; otherwise publish the package or correct the record.",
+    ),
+    "record-issued-changed": Check(
+        "error",
+        "The issue date of {nevra} was {before} and is now {after}.",
+        "A host that waits some days after the issue date before it takes a patch would wait again, or "
+        "not at all.",
+        "Issue dates are immutable: minimum ages on hosts count from them. Restore the first one.",
+    ),
+    "package-missing": Check(
+        "error",
+        "The metadata lists {location}, which is not there.",
+        "Hosts fail in the middle of 'dnf upgrade', when the package is downloaded.",
+        "Copy the file back, or publish again.",
+    ),
+    "package-size": Check(
+        "error",
+        "{location} has {have} bytes, the metadata says {want}.",
+        "The file was cut short or replaced. Hosts refuse it after the download.",
+        "Publish it again.",
+    ),
+    "package-digest": Check(
+        "error",
+        "The contents of {location} differ from the metadata.",
+        "Hosts refuse the file after the download. Caches and mirrors keep serving either content "
+        "under one name.",
+        "Somebody changed or re-signed it in place; raise the release and publish that.",
+    ),
+    "package-unsigned": Check(
+        "error",
+        "It carries no signature ({detail}).",
+        "A live patch is code for the kernel. Hosts with gpgcheck=1 refuse it without a signature.",
+        "Sign it with 'rpmsign --addsign' and publish that.",
+    ),
+    "package-key-unknown": Check(
+        "error",
+        "It is {detail}.",
+        "Hosts trust the keys that they were given. They refuse a package signed with any other.",
+        "Sign it with the key that clients have, or give that key with --key.",
+    ),
+    "package-signature-bad": Check(
+        "error",
+        "Its signature or digest is wrong: {detail}",
+        "The package is damaged or was changed after it was signed. Hosts refuse it.",
+        "Build, sign and publish again.",
+    ),
+    "package-duplicate": Check(
+        "error",
+        "It is listed {count} times with different contents; clients take either.",
+        "Two hosts with the same version installed may run different code, and no report can tell them "
+        "apart.",
+        "Raise the release of one of them.",
+    ),
+    "package-location": Check(
+        "error",
+        "Its location {location} leads out of the repository.",
+        "A client may read, and a mirror may write, a file outside of the repository.",
+        "Publish it with livepatch-repo.",
+    ),
 }
 
 

@@ -4,20 +4,119 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from ...base import names as releases
+from ...base import names
 from ...formats import repository_record
 from ..repository.kernels import looks_patched
 from ..repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
-from .metadata import Raised
-
-if TYPE_CHECKING:
-    from .run import Context
+from .context import Check, Context, Raised
 
 _OWN = "livepatch(kernel-uname-r:"
 _INSTALLONLY = ("installonlypkg(kernel)", "installonlypkg(kernel-module)", "multiversion(kernel)")
 _KERNEL = ("kernel", "kernel-core", "kernel-uname-r", "kernel-core-uname-r", "kernel-modules")
+_REBUILD = "Build the package again with livepatch-rpm."
+
+CHECKS = {
+    "patch-name": Check(
+        "error",
+        "It looks like a live patch, but hosts will not take it for one: {why}.",
+        "Hosts match a live patch to their kernel by name and Provides. If both disagree, none takes "
+        "the package.",
+        "Make name and Provides tell the same kernel.",
+    ),
+    "patch-arch": Check(
+        "error",
+        "It is built for {arch} and claims to patch {release}.",
+        "The package cannot be installed on the hosts that run the kernel it names.",
+        _REBUILD,
+    ),
+    "patch-installonly": Check(
+        "error",
+        "It provides {capability}: every version would stay installed instead of being upgraded.",
+        "Old versions pile up on hosts, and it is left to chance which one is loaded.",
+        _REBUILD,
+    ),
+    "patch-provides-kernel": Check(
+        "error",
+        "It provides {capability}: the package manager takes it for a kernel.",
+        "It could satisfy the need for a kernel, be kept as one, or be removed as an old one.",
+        _REBUILD,
+    ),
+    "patch-without-kernel": Check(
+        "warning",
+        "It does not require kernel-uname-r of {release}: it stays when its kernel goes.",
+        "It stays behind on hosts when the kernel that it patches is removed.",
+        _REBUILD,
+    ),
+    "patch-without-supplements": Check(
+        "note",
+        "It does not supplement its kernel: installed as a dependency, autoremove takes it away.",
+        "The protection can disappear in a clean-up that nobody connects with live patches.",
+        _REBUILD,
+    ),
+    "patch-order": Check(
+        "error",
+        "It was built before {other}, which has a lower version: hosts would go back.",
+        "Hosts that compare packages of different names go by the build time. They would replace the "
+        "newer patch.",
+        "Build it again with --issued, or SOURCE_DATE_EPOCH, no earlier than that of {other}.",
+    ),
+    "patch-kernel-not-offered": Check(
+        "warning",
+        "No given repository offers kernel {release}.",
+        "No host can have the kernel, unless it comes from a repository that was not given here.",
+        "Check the release, or give the kernels' repository with --kernels-from.",
+    ),
+    "patch-rivals": Check(
+        "error",
+        "{other} patches {release} too: two packages of which only one can be in force.",
+        "Each replaces the other in the kernel. It is left to chance which CVEs are closed.",
+        "Keep one line of packages for a kernel.",
+    ),
+    "module-duplicate": Check(
+        "error",
+        "{module} is in {other} too: the kernel refuses to load a second module of that name.",
+        "An update cannot load the new module until the old one is out of the kernel: hosts are "
+        "unprotected in between.",
+        "Put the version into the module's name, as livepatch-rpm does.",
+    ),
+    "module-path": Check(
+        "warning",
+        "{path} is outside /usr/lib/modules/{release}/livepatch: SELinux may deny loading it.",
+        "A policy that denies loading leaves the package installed and the kernel unpatched.",
+        _REBUILD,
+    ),
+    "manifest-missing": Check(
+        "warning",
+        "It carries no manifest: hosts cannot verify that it is in force.",
+        "Hosts can load the module, but cannot compare its build id with the one that was meant.",
+        _REBUILD,
+    ),
+    "kernel-without-patch": Check(
+        "warning",
+        "It is supported until {end} and offered{where}, but no live patch is published for it.",
+        "Its users expect fixes without a reboot, and get none.",
+        "Publish one, or an empty 0-0 subscription until there is something to fix.",
+    ),
+    "kernel-all-withdrawn": Check(
+        "error",
+        "Every live patch of this kernel{where} is withdrawn.",
+        "Hosts with this kernel have no live patch to go to: their CVEs are open until they reboot.",
+        "Publish a better one soon.",
+    ),
+    "support-ended": Check(
+        "warning",
+        "Its support ended {end}, and {nevra} was issued after that.",
+        "Users are told that this kernel gets no more live patches, while it still does.",
+        "Correct the end of support, or tell users of this kernel to boot a later one.",
+    ),
+    "support-end-unknown": Check(
+        "note",
+        "Nothing says until when this kernel gets live patches.",
+        "Hosts cannot warn their users in time to plan a reboot.",
+        "Set support_end for it in the settings.",
+    ),
+}
 
 
 def check(view: View, context: Context) -> Iterator[Raised]:
@@ -43,7 +142,7 @@ def check(view: View, context: Context) -> Iterator[Raised]:
 
 
 def _uncovered(view: View, context: Context) -> Iterator[Raised]:
-    """Offered kernels that the settings or the record call supported, with no live patch and no 0-0."""
+    """Offered and supported kernels with neither a live patch nor a 0-0 subscription."""
     covered = set(by_kernel(view.packages))
     for kernel in sorted(context.offered - covered):
         end = max(_recorded_end(view, kernel[0]), context.supported.get(kernel[0], ""))
@@ -67,8 +166,8 @@ def _package(package: Package, context: Context) -> Iterator[Raised]:
     required = {str(capability) for capability in package.requires}
     own = any(capability.name.startswith(_OWN) for capability in package.provides)
     for release in package.kernels:
-        form = f"kernel-uname-r = {releases.capability_version(release)}"
-        if releases.capability_version(release) and len(package.kernels) == 1 and form not in required:
+        form = f"kernel-uname-r = {names.capability_version(release)}"
+        if names.capability_version(release) and len(package.kernels) == 1 and form not in required:
             yield "patch-without-kernel", name, {"release": release}
         if own:
             yield from _own(package, release)
@@ -88,7 +187,7 @@ def _offered(release: str, arch: str, offered: frozenset[Kernel]) -> bool:
 
 
 def _own(package: Package, release: str) -> Iterator[Raised]:
-    """What holds for packages by our own convention only: vendors have folders of their own."""
+    """Checks of our own naming convention: vendors have other folders."""
     for path in package.modules:
         if not any(path.startswith(f"/usr/lib/modules/{one}/livepatch/") for one in package.kernels):
             yield "module-path", str(package.nevra), {"path": path, "release": release}
@@ -96,9 +195,9 @@ def _own(package: Package, release: str) -> Iterator[Raised]:
 
 def _order(release: str, group: list[Package]) -> Iterator[Raised]:
     """``group`` is newest first by version."""
-    names = sorted({package.nevra.name for package in group})
-    for other in names[1:]:
-        yield "patch-rivals", names[0], {"other": other, "release": release}
+    lines = sorted({package.nevra.name for package in group})
+    for other in lines[1:]:
+        yield "patch-rivals", lines[0], {"other": other, "release": release}
     for newer, older in zip(group, group[1:]):
         if newer.nevra.name == older.nevra.name and 0 < newer.build_time < older.build_time:
             yield "patch-order", str(newer.nevra), {"other": str(older.nevra)}

@@ -6,47 +6,19 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from ...formats.repository_record import Record
-from ..repository.view import Kernel, View
-from ..settings import Waiver
+from ..repository.view import View
 from . import advisories, metadata, patches
-from .catalogue import CATALOGUE, SEVERITIES
-
-
-class Finding(NamedTuple):
-    """One thing that a check found; ``waived`` is the reason why the publisher accepts it, or ""."""
-
-    check: str
-    severity: str
-    subject: str
-    text: str
-    remedy: str
-    waived: str = ""
-
-
-class Context(NamedTuple):
-    """What the checks know beside the repository itself.
-
-    ``offered`` are the kernels that some given repository offers, empty when none is known.
-    ``now`` is ISO 8601 UTC. ``rpms`` holds (state, detail) by location where RPM files were read.
-    ``supported`` are support ends by kernel release, from the settings.
-    """
-
-    now: str
-    offered: frozenset[Kernel] = frozenset()
-    rpms: dict[str, tuple[str, str]] = {}
-    supported: dict[str, str] = {}
-    published: Record | None = None
+from .catalogue import CATALOGUE
+from .context import SEVERITIES, Context, Finding, Raised, Waiver
 
 
 def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:
-    """Every finding, worst first; a waived one keeps its place with its reason."""
+    """Every finding, worst first; a waived finding keeps its place and has the reason."""
     found = []
     for raised in _all(view, context):
-        severity, text, remedy = CATALOGUE[raised[0]]
+        check = CATALOGUE[raised[0]]
         facts = {name: _plain(value) for name, value in raised[2].items()}
         reason = next(
             (
@@ -58,21 +30,25 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
         )
         found.append(
             Finding(
-                raised[0], severity, _plain(raised[1]), text.format(**facts), remedy.format(**facts), reason
+                raised[0],
+                check.severity,
+                _plain(raised[1]),
+                check.text.format(**facts),
+                check.remedy.format(**facts),
+                reason,
             )
         )
     for waiver in waivers:
         if not any(item.waived and item.check == waiver.check for item in found):
-            severity, text, remedy = CATALOGUE["waiver-unused"]
-            found.append(
-                Finding("waiver-unused", severity, waiver.subject, text.format(check=waiver.check), remedy)
-            )
+            check = CATALOGUE["waiver-unused"]
+            text = check.text.format(check=waiver.check)
+            found.append(Finding("waiver-unused", check.severity, waiver.subject, text, check.remedy))
     return sorted(
         set(found), key=lambda item: (SEVERITIES.index(item.severity), item.check, item.subject, item.text)
     )
 
 
-def _all(view: View, context: Context) -> Iterator[tuple[str, str, dict[str, object]]]:
+def _all(view: View, context: Context) -> Iterator[Raised]:
     yield from metadata.check(view, context)
     yield from advisories.check(view, context)
     yield from patches.check(view, context)
@@ -94,7 +70,7 @@ def exit_code(findings: Iterable[Finding], fail_on: str) -> int:
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """For people; one remedy a check, under its first finding's group."""
+    """The findings for people: a line each, with the remedy or the reason of the waiver below."""
     lines: list[str] = []
     for item in findings:
         word = f"waived {item.severity}" if item.waived else item.severity
@@ -106,7 +82,7 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 
 def as_json(view: View, findings: Sequence[Finding]) -> str:
-    """For programs."""
+    """The findings for programs."""
     return (
         json.dumps(
             {
@@ -123,7 +99,7 @@ def as_json(view: View, findings: Sequence[Finding]) -> str:
 
 
 def as_junit(view: View, findings: Sequence[Finding]) -> str:
-    """For CI systems: one test case a check, failing with what it found."""
+    """The findings for CI systems: one test case a check, which fails with its findings."""
     by_check: dict[str, list[Finding]] = {}
     for item in findings:
         by_check.setdefault(item.check, []).append(item)

@@ -23,7 +23,7 @@ def check(
 ) -> None:
     """Read the repository in ``folder`` as dnf does with repo_gpgcheck=1. Raises ToolError.
 
-    Every one of ``packages`` must be offered, with advisories that tell ``cves``, and the livepatch
+    Every one of ``packages`` must be offered, with advisories that list ``cves``, and the livepatch
     record must come back as ``record``.
     """
     import dnf
@@ -44,8 +44,8 @@ def check(
         repo.skip_if_unavailable = False
         try:
             repo.load()
-            # What base.fill_sack() does with it, but for file lists and a cache to be thrown away, which
-            # would cost half as much again. DNF itself reaches libdnf's object no other way.
+            # base.fill_sack() does the same, and also reads file lists and writes a cache, which would
+            # cost half as much again. DNF itself reaches libdnf's object in the same way.
             sack = hawkey.Sack(cachedir=conf.cachedir, arch=conf.substitutions["arch"], make_cache_dir=True)
             sack.load_repo(repo._repo, load_updateinfo=True)
             told = repo.get_metadata_content(LIVEPATCH)
@@ -72,4 +72,4 @@ def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Itera
             raise ToolError("client-refused", reason=f"{nevra} is not offered")
         missing: tuple[str, ...] = tuple(sorted(set(cves.get(nevra, ())) - found[nevra]))
         if missing:
-            raise ToolError("client-refused", reason=f"no advisory of {nevra} tells {missing[0]}")
+            raise ToolError("client-refused", reason=f"no advisory of {nevra} lists {missing[0]}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which kernel releases a package of the metadata patches or offers.
+"""The kernel releases that a package of the metadata patches or offers.
 
-The rules are the host's own (``profiles.py``), so that a publisher sees what hosts will see.
+The rules are the host's own (``vendors/profiles.py``), so that a publisher sees what hosts will see.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def patched(
     """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
-    # Those of CVEs tell no kernel, and are most of what a cumulative patch provides.
+    # Capabilities of CVEs name no kernel, and a cumulative patch has many of them.
     telling = [str(item) for item in provides if not item.name.startswith("livepatch-cve(")]
     found = profiles.match_all(nevra, telling, map(str, requires), _profiles())
     if found[0].kind not in ("patch", "empty"):
@@ -41,7 +41,7 @@ def patched(
 def looks_patched(nevra: Nevra, provides: Iterable[Capability]) -> bool:
     """Whether the name alone, or the capabilities alone, would make a live patch of the package.
 
-    Of one that ``patched`` calls none, this tells that its parts disagree.
+    For a package that ``patched`` does not take for a live patch, its parts disagree.
     """
     if nevra.arch in ("src", "nosrc") or nevra.name.endswith(("-debuginfo", "-debugsource")):
         return False

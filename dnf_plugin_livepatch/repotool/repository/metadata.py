@@ -38,11 +38,11 @@ class Update(NamedTuple):
     text: str
 
     def mentions(self, names: Iterable[str]) -> bool:
-        """Whether it may list a package of one of ``names``."""
+        """Whether the advisory may list a package of one of ``names``."""
         return any(f'name="{name}"' in self.text for name in names)
 
     def record(self) -> cr.UpdateRecord:
-        """It as createrepo_c's object."""
+        """The advisory as createrepo_c's object."""
         found = cr.UpdateInfo()
         with tempfile.NamedTemporaryFile("w", suffix=".xml", encoding="utf-8") as file:
             file.write(f"<updates>{self.text}</updates>")
@@ -57,9 +57,9 @@ def update_of(record: cr.UpdateRecord) -> Update:
 
 
 def updates_of(text: str) -> list[Update] | None:
-    """The advisories of an updateinfo that we wrote; None when it does not look like one.
+    """The advisories of an updateinfo that this tool wrote; None if another tool wrote it.
 
-    There everything is escaped, so that the end of an element is only ever written as one.
+    This tool escapes everything, so that the text of an end tag is always an end tag.
     """
     parts = text.split("</update>")
     found = []
@@ -131,8 +131,8 @@ def safe(location: str) -> str:
 def load(repodata: str, own: bool = False) -> Loaded:
     """Everything in a repodata folder. Raises ToolError.
 
-    ``own`` tells that it is to be published again: then its advisories come as ``updates``, kept byte
-    for byte, and are parsed only where we did not write them ourselves.
+    With ``own`` the repository is to be published again. Its advisories then come as ``updates``, kept
+    byte for byte, and are parsed only if another tool wrote them.
     """
     repomd = repomd_of(repodata)
     found = {

@@ -29,7 +29,7 @@ _SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
 def read(path: str, location: str) -> cr.Package:
     """The metadata of one RPM file, to be published at ``location``. Raises ToolError."""
     try:
-        with open(path, "rb"):  # the reason of a failure is the system's; createrepo_c's is any old errno
+        with open(path, "rb"):  # fails with the system's reason; createrepo_c reports a stale errno
             pass
         with quiet():
             return cr.package_from_rpm(path, checksum_type=cr.SHA256, location_href=location)
@@ -43,7 +43,7 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str
     """By path: (state, detail) of each RPM under the public key files ``keys``.
 
     ``state`` is ``good``, ``unsigned`` (digests alone, which rpmkeys calls OK), ``unknown-key`` or
-    ``bad``. ``detail`` is the key id, or what rpm said.
+    ``bad``. ``detail`` is the key id, or rpm's own message.
     """
     found: dict[str, tuple[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:

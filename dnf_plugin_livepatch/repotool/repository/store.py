@@ -33,6 +33,8 @@ PACKAGES = "Packages"
 LIST = "packages.list"
 LOCK = ".livepatch-repo.lock"
 MIRRORS = "mirrorlist"
+# Folders of a repository that are repositories of their own, for source packages and debugging data.
+SOURCE, DEBUG = "source", "debug"
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
 _STAMP = "%Y%m%dT%H%M%S"
@@ -59,7 +61,7 @@ def sync_tree(folder: str) -> None:
 
 
 def location_of(path: str, checksum: str) -> str:
-    """Where an RPM of these contents lies below the repository: a name that never means another file."""
+    """The path of an RPM below the repository; it contains the digest and never means another file."""
     return f"{PACKAGES}/{checksum[:16]}/{os.path.basename(path)}"
 
 
@@ -113,13 +115,13 @@ class Store:
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
     def required(self) -> Store:
-        """Itself. Raises ToolError where nothing is published yet."""
+        """The store itself. Raises ToolError if nothing is published yet."""
         if not self.exists():
             raise ToolError("no-repository", where=self.root, reason="no repodata/repomd.xml")
         return self
 
     def begin(self) -> str:
-        """A new, empty generation, not seen by anybody yet; its path."""
+        """The path of a new, empty generation that no client sees yet."""
         path = os.path.join(self._generations, f"{_stamp(time.time())}-{os.getpid()}{_UNFINISHED}")
         os.makedirs(os.path.join(path, "repodata"))
         return path
@@ -170,7 +172,7 @@ class Store:
         for old in [os.path.join(path, "repodata") for path in self._kept(grace)] or [self.repodata]:
             if not os.path.isfile(os.path.join(old, "repomd.xml")):
                 continue
-            # Its own files only: what it kept for the generation before it has had its time.
+            # Only the files of the generation itself: those of its predecessor have served their time.
             for location in (safe(record.location_href or "") for record in repomd_of(old).records):
                 name = os.path.basename(location)
                 source, target = os.path.join(old, name), os.path.join(repodata, name)
@@ -201,7 +203,7 @@ class Store:
             self._mirrors(generation, base_url)
 
     def _mirrors(self, generation: str, base_url: str) -> None:
-        """One file that names the generation: clients that start here read one generation only."""
+        """Write the file that names the generation: clients that start there read one generation only."""
         new = self.at(MIRRORS + ".new")
         with open(new, "w", encoding="utf-8") as file:
             file.write(f"{base_url.rstrip('/')}/{GENERATIONS}/{os.path.basename(generation)}/\n")
@@ -238,7 +240,7 @@ class Store:
         current = self._current()
         if current not in names:
             return []
-        names = names[: names.index(current) + 1]  # those behind it were never switched to
+        names = names[: names.index(current) + 1]  # later ones were never published
         return [
             os.path.join(self._generations, name)
             for name, successor in zip(names, [*names[1:], ""])
@@ -305,7 +307,7 @@ def _stamp(seconds: float) -> str:
 
 
 def _age(name: str) -> float:
-    """Seconds since the generation ``name`` began; 0 for a name that tells no time."""
+    """Seconds since the generation ``name`` began; 0 for a name without a time."""
     try:
         return time.time() - calendar.timegm(time.strptime(name.split(".", 1)[0], _STAMP))
     except ValueError:

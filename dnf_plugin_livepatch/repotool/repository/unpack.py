@@ -18,7 +18,7 @@ from ..errors import ToolError
 
 LIMIT = 1 << 30
 _BLOCK = 1 << 20
-# A .zst may begin with a frame to be skipped, and what createrepo_c reads as .xz with no magic at all.
+# A .zst may begin with a frame to be skipped. createrepo_c goes by the name of a file, not by its magic.
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 
 

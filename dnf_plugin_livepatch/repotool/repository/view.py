@@ -13,7 +13,10 @@ from ...base.model import Nevra
 from ...base.names import ARCHES
 from ...formats.repository_record import Record
 
-#: One kernel: its release, and the architecture, which not every release tells.
+#: The severities of advisories that dnf knows, least first.
+SEVERITIES = ("Low", "Moderate", "Important", "Critical")
+
+#: One kernel: its release, and its architecture, which not every release contains.
 Kernel = tuple[str, str]
 
 
@@ -130,7 +133,7 @@ class View(NamedTuple):
     """One repository. ``root`` is its folder ("" for one read over http).
 
     ``signature``: good, missing, bad, unknown-key or unchecked (no keys given). ``record_fault``
-    tells why the livepatch record cannot be used, ``warnings`` what the parser stumbled over.
+    is why the livepatch record cannot be used, ``warnings`` are the parser's own.
     """
 
     where: str
@@ -175,7 +178,7 @@ def arch_of(release: str) -> str:
 
 
 def aside(kernel: Kernel) -> str:
-    """The architecture as a text adds it to a release that does not tell it, with a blank before it."""
+    """The architecture as a text adds it to a release that does not contain it, with a blank before it."""
     release, arch = kernel
     return "" if arch_of(release) or arch in ("", "noarch") else f" on {arch}"
 
@@ -209,7 +212,7 @@ def by_kernel(packages: Iterable[Package]) -> dict[Kernel, list[Package]]:
 
 
 def withdrawn(record: Record | None, release: str, package: Package) -> bool:
-    """Whether the record says that ``package`` was taken back for ``release``."""
+    """Whether ``package`` was withdrawn for ``release``."""
     note = record.kernels.get(release) if record else None
     patch = note.patches.get(str(package.nevra)) if note else None
     return patch is not None and patch.withdrawn is not None

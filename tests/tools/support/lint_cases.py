@@ -10,7 +10,7 @@ import createrepo_c as cr
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import settings
-from dnf_plugin_livepatch.repotool.lint import run as lint
+from dnf_plugin_livepatch.repotool.lint import context, run
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL
@@ -156,8 +156,8 @@ class Repo:
     def lint(self):
         self.write()
         view = reading.read(str(self.folder), self.settings.keys)
-        context = {"offered": reading.kernels_offered([view]), **self.context}
-        return lint.run(view, lint.Context(support.NOW, **context), self.settings.waivers)
+        facts = {"offered": reading.kernels_offered([view]), **self.context}
+        return run.run(view, context.Context(support.NOW, **facts), self.settings.waivers)
 
 
 def rewrite(repodata, change, kind="updateinfo"):
@@ -497,4 +497,4 @@ def _(made):
 
 @bad("waiver-unused")
 def _(made):
-    made.settings = settings.Settings(waivers=(settings.Waiver("patch-arch", "*", "not today"),))
+    made.settings = settings.Settings(waivers=(context.Waiver("patch-arch", "*", "not today"),))

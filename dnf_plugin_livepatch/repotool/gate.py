@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The gate before a publish: lint of the part of the repository that a change touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import createrepo_c as cr
+
+from ..formats.repository_record import Record
+from .lint import run
+from .lint.context import Context, Finding
+from .repository import metadata
+from .repository.view import MetadataFile, View
+from .transaction import Job, LintRefused, Next, State
+
+
+def check(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[Finding, ...]:
+    """The new findings of lint in the touched packages, others of their names, and their advisories.
+
+    Faults that were there before are left out: an old fault must not keep a fix away. Raises LintRefused.
+    """
+    names = {package.name for package in touched}
+    before = _lint(state.packages, state.advisories, state.record, state.record, names, job)
+    after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
+    known = {(item.check, item.subject) for item in before}
+    found = tuple(item for item in after if (item.check, item.subject) not in known)
+    if run.errors(found) and not job.dry_run:
+        raise LintRefused(found)
+    return found
+
+
+def _lint(
+    packages: dict[str, cr.Package],
+    updates: Iterable[metadata.Update],
+    record: Record,
+    published: Record,
+    names: set[str],
+    job: Job,
+) -> list[Finding]:
+    views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
+    ids = {view.nevra for view in views}
+    kernels = {release for view in views for release in view.kernels}
+    naming = (metadata.advisory_view(update.record()) for update in updates if update.mentions(names))
+    part = Record(record.generated, {key: note for key, note in record.kernels.items() if key in kernels})
+    view = View(
+        "publish",
+        "",
+        views,
+        tuple(advisory for advisory in naming if any(item.nevra in ids for item in advisory.packages)),
+        (MetadataFile("updateinfo", "updateinfo", "updateinfo", "sha256"),),
+        part,
+    )
+    ends = {release: text.support_end for release, text in job.settings.kernels.items() if text.support_end}
+    found = run.run(view, Context(job.now, supported=ends, published=published), job.settings.waivers)
+    return [item for item in found if item.check not in ("waiver-unused", "record-patch-unknown")]

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The transaction of a repository: read it, decide, write a generation, verify it, and switch to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import createrepo_c as cr
+
+from ..base.model import Nevra
+from ..formats import repository_record
+from ..formats.repository_record import Record
+from . import advisories
+from .errors import ToolError
+from .lint import run
+from .lint.context import Finding
+from .repository import client, metadata, signing
+from .repository.store import Store, location_of
+from .settings import Settings
+
+
+class Outcome(NamedTuple):
+    """The changes to one repository, made or only tried (``dry_run``)."""
+
+    repository: str
+    dry_run: bool
+    packages_added: tuple[str, ...] = ()
+    packages_removed: tuple[str, ...] = ()
+    advisories_added: tuple[str, ...] = ()
+    advisories_changed: tuple[str, ...] = ()
+    record_changed: tuple[str, ...] = ()
+    generation: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing to do."""
+        return not any(
+            (
+                self.packages_added,
+                self.packages_removed,
+                self.advisories_added,
+                self.advisories_changed,
+                self.record_changed,
+            )
+        )
+
+
+class Job(NamedTuple):
+    """The circumstances of a change: ``wait`` is in seconds for the lock, ``now`` is ISO 8601 UTC."""
+
+    settings: Settings
+    now: str
+    wait: float = 60.0
+    dry_run: bool = False
+
+    def on(self, root: str) -> Job:
+        """The job with addresses for the repository ``root``."""
+        return self._replace(settings=self.settings.serving(root))
+
+
+class State(NamedTuple):
+    """The published content: createrepo_c's objects by package digest, advisories, and the record."""
+
+    packages: dict[str, cr.Package]
+    advisories: list[metadata.Update]
+    record: Record
+    carried: list[tuple[str, str]]
+
+
+class Next(NamedTuple):
+    """The content to publish. ``files`` are (source, location, digest) of RPMs to place.
+
+    ``findings`` are those of lint that do not forbid the change.
+    """
+
+    packages: dict[str, cr.Package]
+    advisories: list[metadata.Update]
+    record: Record
+    files: Sequence[tuple[str, str, str]] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Change(Protocol):
+    """A decision about the content of one repository."""
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The content to publish, given what is published now. Raises ToolError."""
+
+
+def nevra_of(package: cr.Package) -> Nevra:
+    """The NEVRA of a package of the metadata."""
+    return Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
+
+
+def load(store: Store) -> State:
+    """The content that ``store`` publishes; empty for a new store. Raises ToolError."""
+    if not store.exists():
+        return State({}, [], Record(), [])
+    loaded = metadata.load(store.repodata, own=True)
+    try:
+        record = repository_record.parse(loaded.record) if loaded.record else Record()
+    except repository_record.RecordError as error:
+        raise ToolError(
+            "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
+        ) from None
+    return State(loaded.packages, loaded.updates, record, metadata.carried(store.repodata, loaded.repomd))
+
+
+def change(root: str, job: Job, step: Change) -> Outcome:
+    """Let ``step`` decide under the lock, and publish its decision unless that changes nothing."""
+    store = Store(root)
+    try:
+        with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
+            if not job.dry_run:
+                store.sweep(job.settings.grace)
+            state = load(store)
+            new = step.decide(state, job)
+            outcome = _outcome(store, state, new, job)
+            if job.dry_run or (outcome.nothing and store.exists()):
+                return outcome
+            return outcome._replace(generation=_release(store, state, new, job))
+    except OSError as error:
+        raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
+    except cr.CreaterepoCError as error:
+        raise ToolError("disk", reason=f"createrepo_c: {error}") from None
+
+
+def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:
+    """Change several repositories in order; none of them when lint refuses any."""
+    if len(steps) > 1 and not job.dry_run:
+        for place, step in steps:
+            found = change(place, job._replace(dry_run=True), step).findings
+            if run.errors(found):
+                raise LintRefused(found)
+    return [change(place, job, step) for place, step in steps]
+
+
+class LintRefused(ToolError):
+    """lint found errors in what was to be published; ``findings`` are all of them."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("lint-refused", count=len(run.errors(findings)))
+        self.findings = findings
+
+
+def admit(
+    packages: dict[str, cr.Package], group: Iterable[tuple[str, cr.Package]]
+) -> list[tuple[str, str, str]]:
+    """Add the packages of ``group``, which come as (file, package), and return the files to place.
+
+    Raises ToolError when one of them has another content under a name that is published already.
+    """
+    known = {nevra_of(package): key for key, package in packages.items()}
+    files = []
+    for path, package in group:
+        nevra = nevra_of(package)
+        if known.setdefault(nevra, package.pkgId) != package.pkgId:
+            raise ToolError("rpm-replaced", nevra=nevra)
+        if package.pkgId not in packages:
+            package.location_href = location_of(path, package.pkgId)
+            files.append((path, package.location_href, package.pkgId))
+            packages[package.pkgId] = package
+    return files
+
+
+def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
+    """The changes from ``state`` to ``new``."""
+    texts = {update.id: update.text for update in state.advisories}
+    return Outcome(
+        store.root,
+        job.dry_run,
+        _names(package for key, package in new.packages.items() if key not in state.packages),
+        _names(package for key, package in state.packages.items() if key not in new.packages),
+        tuple(update.id for update in new.advisories if update.id not in texts),
+        tuple(update.id for update in new.advisories if texts.get(update.id, update.text) != update.text),
+        differences(state.record, new.record, job.now),
+        findings=new.findings,
+    )
+
+
+def _names(packages: Iterable[cr.Package]) -> tuple[str, ...]:
+    return tuple(sorted(str(nevra_of(package)) for package in packages))
+
+
+def _release(store: Store, state: State, new: Next, job: Job) -> str:
+    settings = job.settings
+    if not settings.keys:
+        raise ToolError("no-keys")
+    generation = store.begin()
+    done = False
+    try:
+        store.list_packages(generation, (package.location_href for package in new.packages.values()))
+        for source, location, checksum in new.files:
+            store.place(source, location, checksum)
+        repodata = os.path.join(generation, "repodata")
+        text = repository_record.dump(new.record)
+        metadata.write(
+            repodata,
+            new.packages.values(),
+            new.advisories,
+            text,
+            state.carried,
+            settings.compression,
+            int(advisories.moment(job.now).timestamp()),
+        )
+        signing.sign(repodata, settings.sign_with, settings.gpg_home)
+        store.link_old(generation, settings.grace)
+        _verify(store, generation, state, new, text, settings)
+        store.switch(store.seal(generation), settings.address(store.root))
+        done = True
+    finally:
+        with contextlib.nullcontext() if done else contextlib.suppress(OSError):
+            store.sweep(settings.grace)
+    return os.path.basename(os.path.dirname(os.path.realpath(store.repodata)))
+
+
+def _size(store: Store, location: str) -> int:
+    """The size of a file of the repository, -1 for none."""
+    try:
+        return os.stat(store.at(metadata.safe(location))).st_size
+    except OSError:
+        return -1
+
+
+def _verify(store: Store, generation: str, state: State, new: Next, record: str, settings: Settings) -> None:
+    """Check that every file is there, and that dnf reads all new content as meant. Raises ToolError."""
+    for package in new.packages.values():
+        if not package.location_base and _size(store, package.location_href) != package.size_package:
+            raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
+    fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
+    told: dict[Nevra, list[str]] = {}
+    before = {update.id: update.text for update in state.advisories}
+    for update in new.advisories:
+        if before.get(update.id) != update.text:
+            view = metadata.advisory_view(update.record())
+            for item in view.packages:
+                told.setdefault(item.nevra, []).extend(view.cves)
+    wanted = {nevra: told[nevra] for nevra in fresh if nevra in told and nevra.arch not in ("src", "nosrc")}
+    client.check(generation, settings.keys, fresh, wanted, record)
+
+
+def _offered(patch: repository_record.PatchNote, now: str) -> str:
+    """The share of the hosts that a live patch is offered to, now and later; "" for all hosts at once."""
+    if not patch.rollout:
+        return ""
+    later = (f"{step.percent}% from {step.since}" for step in patch.rollout if step.since > now)
+    return ", " + ", ".join([f"offered to {repository_record.share(patch, now)}% now", *later])
+
+
+def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
+    """The changes of the record, one line each; rollouts as they are at ``now``."""
+    found = []
+    for release, note in sorted(new.kernels.items()):
+        before = old.kernels.get(release, repository_record.KernelNote())
+        if note.support_end != before.support_end:
+            found.append(f"{release}: support ends {note.support_end}")
+        if note.unfixable != before.unfixable:
+            found.append(f"{release}: {len(note.unfixable)} CVE(s) that no live patch closes")
+        for nevra, patch in sorted(note.patches.items()):
+            was = before.patches.get(nevra)
+            if patch.withdrawn and not (was and was.withdrawn):
+                found.append(f"{nevra}: withdrawn, {patch.withdrawn.reason}")
+            elif was is None:
+                found.append(f"{nevra}: issued {patch.issued}{_offered(patch, now)}")
+    gone = [
+        n
+        for r, note in old.kernels.items()
+        for n in note.patches
+        if r not in new.kernels or n not in new.kernels[r].patches
+    ]
+    return (*found, *(f"{nevra}: no longer noted" for nevra in sorted(gone)))
