@@ -81,7 +81,12 @@ def rpm(patch: Patch) -> str:
             elif name.endswith(".src.rpm"):
                 os.unlink(path)
 
-    tool = sorted(glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", "rpmtool", "*.py")))
+    package = os.path.join(ROOT, "dnf_plugin_livepatch")
+    tool = sorted(
+        path
+        for folder in ("rpmtool", "toolkit")
+        for path in glob.glob(os.path.join(package, folder, "**", "*.py"), recursive=True)
+    )
     key = digest(
         build,
         repr(patch),

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..formats.manifest import CVE, RELEASE
+from ..toolkit.errors import Finding, ToolError
 from . import moving, plan, publish, settings
-from .errors import ToolError
 from .lint import run
 from .lint.catalogue import SEVERITIES
 from .repository import reading
@@ -256,7 +256,7 @@ def _kernels_from(found: settings.Settings) -> list[View]:
         raise ToolError("kernels-unreadable", reason=error.text) from None
 
 
-def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[run.Finding]]:
+def _lint(options: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[Finding]]:
     found = _settings(options)
     view = reading.read(where, found.keys)
     others = _kernels_from(found)

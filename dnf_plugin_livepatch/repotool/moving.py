@@ -11,9 +11,8 @@ import createrepo_c as cr
 
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
+from ..toolkit.errors import Finding, ToolError
 from . import advisories, retention
-from .errors import ToolError
-from .lint import run
 from .lint.catalogue import CATALOGUE
 from .publish import (
     DEBUG,
@@ -172,7 +171,7 @@ def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Out
     return [change(place, job.on(root), decide) for place in places]
 
 
-def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[run.Finding, ...]:
+def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tuple[Finding, ...]:
     """The kernels of ``chosen`` of which ``record`` leaves no live patch, as findings.
 
     Warnings, whatever lint calls them: to take a bad patch back is right even where no other is there.
@@ -189,7 +188,7 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
     check = "kernel-all-withdrawn"
     _, text, remedy = CATALOGUE[check]
     return tuple(
-        run.Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy) for kernel in bare
+        Finding(check, "warning", kernel[0], text.format(where=aside(kernel)), remedy) for kernel in bare
     )
 
 

@@ -14,9 +14,9 @@ from ..base.model import Nevra
 from ..base.names import ARCHES
 from ..formats import repository_record
 from ..formats.repository_record import Record
+from ..toolkit.errors import Finding, ToolError
 from . import advisories
 from .advisories import Incoming
-from .errors import ToolError
 from .lint import run
 from .repository import client, metadata, reading, rpms, signing
 from .repository.store import Store, location_of
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     advisories_changed: tuple[str, ...] = ()
     record_changed: tuple[str, ...] = ()
     generation: str = ""
-    findings: tuple[run.Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -85,7 +85,7 @@ class Next(NamedTuple):
     advisories: list[metadata.Update]
     record: Record
     files: Sequence[tuple[str, str, str]] = ()
-    findings: tuple[run.Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 Decide = Callable[[Store, State], Next]
@@ -325,7 +325,7 @@ def admit(
     return files
 
 
-def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[run.Finding, ...]:
+def gate(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[Finding, ...]:
     """What lint finds in the touched packages, others of their names, and their advisories.
 
     Only what was not wrong before: an old fault must not keep a fix away. Raises LintRefused.
@@ -347,7 +347,7 @@ def _lint(
     published: Record,
     names: set[str],
     job: Job,
-) -> list[run.Finding]:
+) -> list[Finding]:
     views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
     ids = {view.nevra for view in views}
     kernels = {release for view in views for release in view.kernels}
@@ -369,9 +369,8 @@ def _lint(
 class LintRefused(ToolError):
     """lint found errors in what was to be published; ``findings`` are all of them."""
 
-    def __init__(self, findings: tuple[run.Finding, ...]) -> None:
-        super().__init__("lint-refused", count=len(run.errors(findings)))
-        self.findings = findings
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("lint-refused", findings, count=len(run.errors(findings)))
 
 
 def _offered(patch: repository_record.PatchNote, now: str) -> str:

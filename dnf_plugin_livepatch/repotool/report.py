@@ -11,7 +11,7 @@ from ..base import model
 from ..base.model import Nevra, Unfixable
 from ..exposure import compute
 from ..formats import repository_record
-from .errors import ToolError
+from ..toolkit.errors import ToolError
 from .repository import metadata, rpms
 from .repository.kernels import offered
 from .repository.view import (

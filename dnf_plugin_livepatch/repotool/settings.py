@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
 from ..formats.manifest import CVE, RELEASE
+from ..toolkit.errors import ToolError
 from . import yamlfile as y
-from .errors import ToolError
 from .repository.metadata import COMPRESSIONS
 
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from .checks import LINT, Finding, ToolError, refuse
+from ..toolkit.errors import Finding, ToolError, refuse
 from .options import parser
+from .readers.lint_checks import LINT, finding_facts
 
 DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
 _USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")
@@ -27,8 +28,8 @@ def _emit(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
 
 def _say(findings: Sequence[Finding]) -> None:
     for item in findings:
-        reason = f" (overridden: {item.overridden})" if item.overridden else ""
-        print(f"{item.severity}: {item.text} [{item.id}]{reason}", file=sys.stderr)
+        reason = f" (overridden: {item.waived})" if item.waived else ""
+        print(f"{item.severity}: {item.text} [{item.check}]{reason}", file=sys.stderr)
         if item.severity == "error":
             print(f"  {item.remedy}", file=sys.stderr)
 
@@ -37,7 +38,8 @@ class Work:
     """A private folder that is gone afterwards, whatever happens; a log that somebody needs outlives it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from .run import Runner, Steps
+        from ..toolkit.programs import Runner
+        from ..toolkit.progress import Steps
 
         self.keep = getattr(args, "keep_work", False)
         folder = os.path.realpath(getattr(args, "work", "") or tempfile.gettempdir())
@@ -158,7 +160,7 @@ def _build(args: argparse.Namespace) -> int:
             "modules": [item.module for item in stage.manifests],
             "cves": list(plan.recipe.cves),
             "kernel_release": plan.recipe.kernel_release,
-            "findings": [item._asdict() for item in stage.findings],
+            "findings": [finding_facts(item) for item in stage.findings],
         }
         _emit(args, facts, f"{rpm}\n{srpm}")
     return DONE
@@ -246,8 +248,8 @@ def _lint(args: argparse.Namespace) -> int:
     judged = lint.apply(found, overrides)
     _emit(
         args,
-        {"findings": [item._asdict() for item in judged]},
-        "\n".join(f"{item.severity}: {item.text} [{item.id}]" for item in judged) or "no findings",
+        {"findings": [finding_facts(item) for item in judged]},
+        "\n".join(f"{item.severity}: {item.text} [{item.check}]" for item in judged) or "no findings",
     )
     return LINT_ERRORS if any(item.severity == "error" for item in judged) else DONE
 
@@ -327,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ToolError as error:
-        findings = getattr(error, "findings", ())
+        findings = error.findings
         _say(findings if not args.json else ())
         if args.json:
             print(
@@ -335,7 +337,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     {
                         "schema": 1,
                         "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
-                        "findings": [item._asdict() for item in findings],
+                        "findings": [finding_facts(item) for item in findings],
                     },
                     indent=1,
                 )

@@ -8,11 +8,12 @@ from typing import Any
 
 from ..base.model import Manifest
 from ..formats import manifest
-from .checks import Finding, finding, refuse
+from ..toolkit.errors import Finding, refuse
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint, module_name_of
 from .package import previous
 from .readers.elf import Elf, parse_module, signature
+from .readers.lint_checks import finding, finding_facts
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
 from .readers.source import digest
@@ -38,13 +39,13 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
             try:
                 said = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))
             except manifest.ManifestError as error:
-                refuse("rpm-unreadable", path=path, why=f"its manifest {name}: {error}")
+                refuse("rpm-unreadable", file=path, reason=f"its manifest {name}: {error}")
             told[said.module] = said
     return found[:MAX_MODULES], told
 
 
 def _finding(item: Finding) -> dict[str, str]:
-    return {key: value for key, value in item._asdict().items() if value}
+    return {key: value for key, value in finding_facts(item).items() if value}
 
 
 def _against(elf: Elf, data: bytes, said: Manifest | None) -> list[Finding]:
@@ -67,7 +68,7 @@ def module_facts(name: str, data: bytes, said: Manifest | None, target: Target) 
     taken = said.replace if said is not None else None
     found, findings = lint(module, elf, target, Wanted(replace=taken))
     overridden = {check for check, _ in said.overrides} if said is not None else set()
-    findings = [item for item in findings + _against(elf, data, said) if item.id not in overridden]
+    findings = [item for item in findings + _against(elf, data, said) if item.check not in overridden]
     return {
         "module": module,
         "kernel_release": info.get("vermagic", "").split(" ")[0],

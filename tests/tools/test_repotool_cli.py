@@ -10,9 +10,9 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
-from dnf_plugin_livepatch.repotool.errors import TEXTS
 from dnf_plugin_livepatch.repotool.repository import reading
 from dnf_plugin_livepatch.repotool.settings import Settings
+from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_REPO
 
 NONE = "no-repository"
 
@@ -101,7 +101,7 @@ def test_a_missing_module_of_python_is_named(repo, tmp_path):
 
 
 def test_each_error_has_a_remedy():
-    assert all(text and remedy.endswith(".") for text, remedy in TEXTS.values())
+    assert all(text and remedy.endswith(".") for text, remedy in LIVEPATCH_REPO.values())
 
 
 @pytest.mark.parametrize(

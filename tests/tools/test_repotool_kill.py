@@ -15,10 +15,10 @@ from repo_support import KERNEL, signing, tool
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import publish, settings
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.publish import nevra_of
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 NAME = support.patch_name(KERNEL)
 MOST = 400

@@ -11,10 +11,10 @@ from lint_cases import BAD, Repo, advisory, listed
 from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import settings
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.lint import run
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE, SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
 

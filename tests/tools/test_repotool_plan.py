@@ -17,8 +17,8 @@ from repo_support import KERNEL, tool
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import plan, retention, settings
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 SCHEMA = json.loads((support.ROOT / "docs/schemas/advisory.schema.json").read_text())
 NAME = support.patch_name(KERNEL)

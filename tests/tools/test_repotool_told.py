@@ -11,8 +11,9 @@ import pytest
 import repo_support as support
 from repo_support import KERNEL, signing, tool
 
-from dnf_plugin_livepatch.repotool import cli, errors
+from dnf_plugin_livepatch.repotool import cli
 from dnf_plugin_livepatch.repotool.repository import metadata
+from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_REPO
 
 NAME = support.patch_name(KERNEL)
 V1, V2 = f"{NAME}-1-1.el9_4.x86_64", f"{NAME}-1-2.el9_4.x86_64"
@@ -80,7 +81,7 @@ def commands(text):
 PLACES = {
     "docs": (support.ROOT / "docs/publishers.md").read_text(),
     "man": (support.ROOT / "man/livepatch-repo.1").read_text().split(".SH EXAMPLES")[1].replace("\\-", "-"),
-    "remedies": "\n".join(remedy for _, remedy in errors.TEXTS.values()),
+    "remedies": "\n".join(remedy for _, remedy in LIVEPATCH_REPO.values()),
 }
 
 

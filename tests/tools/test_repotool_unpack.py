@@ -11,8 +11,8 @@ from lint_cases import Repo
 from repo_support import KERNEL, Server, tool
 
 from dnf_plugin_livepatch.repotool import cli
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import reading, unpack
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 TEXT = b"<a>text</a>\n" * 300000  # more than one block
 

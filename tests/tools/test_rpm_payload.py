@@ -6,8 +6,8 @@ import io
 import pytest
 
 from dnf_plugin_livepatch.repotool.repository import rpms
-from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.readers import rpm_file
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 NAME = "./usr/share/livepatch/6.1.0-1.x86_64/kp.json"
 FIELDS = {"mode": 1, "size": 6, "length": 11}

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rpmtool_support import headers, run, source, tool
 
-from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.kernel import kernelsource
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.module import engines
@@ -24,7 +23,8 @@ from dnf_plugin_livepatch.rpmtool.options import parser
 from dnf_plugin_livepatch.rpmtool.package import collect
 from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
-from dnf_plugin_livepatch.rpmtool.run import Runner
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.programs import Runner
 
 BODY = "--- a/net/x.c\n+++ b/net/x.c\n@@ -1,3 +1,3 @@ int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n"
 

@@ -10,21 +10,11 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from ...formats.repository_record import Record
+from ...toolkit.errors import Finding
 from ..repository.view import Kernel, View
 from ..settings import Waiver
 from . import advisories, metadata, patches
 from .catalogue import CATALOGUE, SEVERITIES
-
-
-class Finding(NamedTuple):
-    """One thing that a check found; ``waived`` is the reason why the publisher accepts it, or ""."""
-
-    check: str
-    severity: str
-    subject: str
-    text: str
-    remedy: str
-    waived: str = ""
 
 
 class Context(NamedTuple):

@@ -14,8 +14,8 @@ import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
-from ..errors import ToolError
-from ..run import run
+from ...toolkit.errors import ToolError
+from ...toolkit.programs import run
 from .metadata import quiet
 
 MAX_MANIFESTS = 64

@@ -12,9 +12,9 @@ import os
 import re
 import shutil
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Runner, need
 from ..readers.rpm_file import extract
-from ..run import Runner, need
 from . import target
 
 
@@ -41,7 +41,7 @@ def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target
     _succeed(runner, ["rpm", *define, *base, "-i", os.path.abspath(args.kernel_srpm)])
     specs = glob.glob(os.path.join(top, "SPECS", "*.spec"))
     if len(specs) != 1:
-        refuse("rpm-unreadable", path=args.kernel_srpm, why=f"it holds {len(specs)} spec files")
+        refuse("rpm-unreadable", file=args.kernel_srpm, reason=f"it holds {len(specs)} spec files")
     _succeed(runner, ["rpmbuild", "-bp", "--nodeps", *define, *specs])
     tree = _tree(os.path.join(top, "BUILD"), args.kernel_srpm)
     config = args.config or _config(tree, os.path.join(top, "SOURCES"), release)
@@ -77,7 +77,7 @@ def _tree(build: str, srpm: str) -> str:
         elif folder.count(os.sep) - build.count(os.sep) > 3:
             folders[:] = []
     if len(found) != 1:
-        refuse("rpm-unreadable", path=srpm, why=f"{len(found)} kernel source trees come out of its %prep")
+        refuse("rpm-unreadable", file=srpm, reason=f"{len(found)} kernel source trees come out of its %prep")
     return found[0]
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ...base.paths import Paths
 from ...formats.manifest import MODULE, RELEASE
+from ...toolkit.errors import refuse
 from ...vendors.profiles import find, load, package_name
-from ..checks import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
 
 _RPM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")

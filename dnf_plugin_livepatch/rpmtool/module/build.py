@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from ...base.model import Manifest
 from ...formats.manifest import dump
-from ..checks import Finding, ToolError, finding, refuse
+from ...toolkit.errors import Finding, ToolError
+from ...toolkit.programs import Runner
 from ..kernel.target import Target, module_name
 from ..readers.diffs import judge, read_diff
 from ..readers.elf import parse_module, read_module
 from ..readers.klp_module import Patched
+from ..readers.lint_checks import finding
 from ..readers.recipe import Recipe
 from ..readers.source import digest
-from ..run import Runner
 from . import engines
 from .lint import Wanted, apply, function_names, lint, module_name_of, together
 from .sign import Key, sign_module
@@ -46,21 +47,10 @@ class Stage(NamedTuple):
 _WHOLE = ("replace-several", "base-functions-lost", "base-cves-claimed", "no-cve")
 
 
-class LintError(ToolError):
-    """The module has lint errors: no package is made. ``findings`` are all of them."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        try:
-            refuse("lint-errors", count=sum(1 for item in findings if item.severity == "error"))
-        except ToolError as error:
-            super().__init__(error.id, error.text, error.remedy)
-        self.findings = list(findings)
-
-
 def make(
     recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner
 ) -> Stage:
-    """Build, sign, lint and describe the modules of ``recipe``. Raises ToolError, LintError."""
+    """Build, sign, lint and describe the modules of ``recipe``. Raises ToolError."""
     folder = os.path.join(work, "stage")
     os.makedirs(folder)
     os.environ["SOURCE_DATE_EPOCH"] = str(recipe.epoch)
@@ -81,7 +71,8 @@ def make(
         patched.append((recipe.modules[number], what))
     found = apply([*found, *apply(_whole(recipe, patched, order.base), recipe.overrides)], ())
     if any(item.severity == "error" for item in found):
-        raise LintError(found)
+        errors = [item for item in found if item.severity == "error"]
+        raise ToolError("lint-errors", found, count=len(errors))
     for manifest in manifests:
         assert manifest is not None
         with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
@@ -147,7 +138,7 @@ def inspect_module(
     judged = apply(findings, recipe.overrides)
     if any(item.severity == "error" for item in judged):
         return None, found, judged
-    used = {*_WHOLE, *(item.id for item in judged if item.overridden)}
+    used = {*_WHOLE, *(item.check for item in judged if item.waived)}
     # One package carries one set of fixes: each of its modules names them all.
     manifest = Manifest(
         module=name,

@@ -14,10 +14,10 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Outcome, Runner, first_error, need
 from ..kernel.target import Target
 from ..readers.diffs import read_diff
-from ..run import Outcome, Runner, first_error, need
 
 ENGINES = ("kbuild", "kpatch-build", "klp-build")
 PROGRAMS = {

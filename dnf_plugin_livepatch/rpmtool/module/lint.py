@@ -10,10 +10,11 @@ from typing import Callable, NamedTuple
 
 from ...base.model import Function
 from ...formats.manifest import MODULE
-from ..checks import Finding, finding
+from ...toolkit.errors import Finding
 from ..kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 from ..readers import klp_module
 from ..readers.elf import Elf, signature
+from ..readers.lint_checks import finding
 from ..readers.recipe import Override
 
 
@@ -223,8 +224,8 @@ def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> list[Fi
     """``findings`` with the builder's severities; errors first, otherwise in order."""
     chosen: dict[str, Override] = {item.check: item for item in overrides}
     judged = [
-        item._replace(severity=chosen[item.id].severity, overridden=chosen[item.id].reason)
-        if item.id in chosen
+        item._replace(severity=chosen[item.check].severity, waived=chosen[item.check].reason)
+        if item.check in chosen
         else item
         for item in findings
     ]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from ..kernel import target
 from ..module import build, engines
 from ..readers import source

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from ...base.model import Manifest
 from ...base.names import capability_version, own_capability
 from ...base.paths import Paths
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Runner, need
 from ...vendors.profiles import GENERIC, load, match
-from ..checks import refuse
 from ..readers.recipe import Recipe, dump
 from ..readers.rpm_file import read_header
-from ..run import Runner, need
 
 _INSTALLED = "/usr/share/dnf-plugin-livepatch/livepatch-module.spec.in"
 _HINT = "Install rpm-build (the package rpm on Debian)."

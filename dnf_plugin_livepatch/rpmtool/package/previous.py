@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from ..readers import recipe as recipes
 from ..readers import source
 from ..readers.recipe import Recipe

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .recipe import merge
 
 MAX_DIFF = 16 << 20

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 
 MAX_MODULE = 256 << 20
 MAX_ITEMS = 4_000_000

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from ...base.model import Unfixable
 from ...formats.manifest import CVE, MODULE, RELEASE
-from ..checks import LINT, SEVERITIES, refuse
+from ...toolkit.errors import SEVERITIES, refuse
+from .lint_checks import LINT
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20

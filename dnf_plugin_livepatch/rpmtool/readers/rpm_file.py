@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple
 import rpm
 
 from ...base.model import Nevra
-from ..checks import refuse
-from ..run import need
+from ...toolkit.errors import refuse
+from ...toolkit.programs import need
 
 MAX_RPM = 1 << 30
 MAX_PAYLOAD = 512 << 20
@@ -58,15 +58,15 @@ def raw_header(path: str) -> Any:
     """librpm's header object of the file at ``path``. Raises ToolError ``rpm-unreadable``."""
     try:
         if os.path.getsize(path) > MAX_RPM:
-            refuse("rpm-unreadable", path=path, why="larger than 1 GiB")
+            refuse("rpm-unreadable", file=path, reason="larger than 1 GiB")
         with open(path, "rb") as file:
             transaction = rpm.TransactionSet()
             transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS)
             return transaction.hdrFromFdno(file.fileno())
     except OSError as error:
-        refuse("rpm-unreadable", path=path, why=error.strerror or "unreadable")
+        refuse("rpm-unreadable", file=path, reason=error.strerror or "unreadable")
     except rpm.error as error:
-        refuse("rpm-unreadable", path=path, why=str(error) or "no RPM header")
+        refuse("rpm-unreadable", file=path, reason=str(error) or "no RPM header")
 
 
 def read_header(path: str) -> Header:
@@ -121,7 +121,7 @@ def payload(path: str) -> dict[str, bytes]:
     for name, size, stream in members(path):
         left -= size
         if left < 0 or len(found) >= MAX_FILES:
-            refuse("rpm-unreadable", path=path, why="its payload is larger than a live patch can be")
+            refuse("rpm-unreadable", file=path, reason="its payload is larger than a live patch can be")
         found[name] = _exactly(stream, size, path)
     return found
 
@@ -159,7 +159,7 @@ def members(path: str) -> Iterator[tuple[str, int, IO[bytes]]]:
 def _exactly(stream: IO[bytes], size: int, path: str) -> bytes:
     data = stream.read(size)
     if len(data) != size:
-        refuse("rpm-unreadable", path=path, why="its payload is cut")
+        refuse("rpm-unreadable", file=path, reason="its payload is cut")
     return data
 
 
@@ -179,10 +179,10 @@ def _cpio(stream: IO[bytes], path: str) -> Iterator[tuple[str, int, Any]]:
     while True:
         head = _exactly(stream, 110, path)
         if not _MEMBER.fullmatch(head):
-            refuse("rpm-unreadable", path=path, why="its payload is broken")
+            refuse("rpm-unreadable", file=path, reason="its payload is broken")
         mode, size, length = (int(head[i : i + 8], 16) for i in (14, 54, 94))
         if not 0 < length <= 4096:
-            refuse("rpm-unreadable", path=path, why="its payload is broken")
+            refuse("rpm-unreadable", file=path, reason="its payload is broken")
         name = _exactly(stream, length, path)[:-1].decode("utf-8", "replace")
         _exactly(stream, -(110 + length) % 4, path)
         if name == "TRAILER!!!":
@@ -192,5 +192,5 @@ def _cpio(stream: IO[bytes], path: str) -> Iterator[tuple[str, int, Any]]:
             yield (name[1:] if name.startswith("./") else name), size, part
         while part.left:
             if not part.read(1 << 20):
-                refuse("rpm-unreadable", path=path, why="its payload is cut")
+                refuse("rpm-unreadable", file=path, reason="its payload is cut")
         _exactly(stream, -size % 4, path)

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .diffs import read_diff
 from .recipe import PLAIN, Input
 

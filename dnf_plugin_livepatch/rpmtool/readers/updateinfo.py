@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 from xml.parsers import expat
 
 from ...formats.manifest import CVE
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .recipe import merge
 
 MAX_BYTES = 1 << 30
