@@ -64,7 +64,7 @@ def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Outcome(NamedTuple):
-    """How a child ended: its exit status, the last lines it printed (both streams), its first error."""
+    """The end of a child: its exit status, the last lines of its output, and the first error in it."""
 
     status: int
     tail: list[str]
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The line that says why: the first error, else the last line with 'error' in it, else the last."""
+        """The line with the reason: the first error, else the last line with 'error', else the last."""
         if self.first:
             return self.first
         wrong = [line for line in self.tail if "error" in line.lower()]

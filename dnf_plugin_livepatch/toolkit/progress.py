@@ -25,7 +25,7 @@ class Steps:
             self._live.start()
 
     def step(self, title: str) -> None:
-        """A new step begins."""
+        """Begin the step ``title``, and print that."""
         self._title = title
         if self._live is not None:
             self._live.console.print(title, highlight=False, markup=False)
@@ -34,7 +34,7 @@ class Steps:
             print(title, file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
-        """The child of this step printed ``text``."""
+        """Show ``text``, the last line of this step's child, on a terminal."""
         if self._live is not None:
             from rich.text import Text
 
@@ -43,7 +43,7 @@ class Steps:
             self._live.update(Text(f"{self._title} ({seconds:.0f} s) {clean[:90]}"))
 
     def close(self) -> None:
-        """The work is over, in whatever way."""
+        """End the live display, however the work ended."""
         if self._live is not None:
             self._live.stop()
             self._live = None

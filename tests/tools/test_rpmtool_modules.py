@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rpmtool_support import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
+from dnf_plugin_livepatch.rpmtool.kernel.names import module_name_of
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
-from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint, module_name_of
+from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.readers.lint_checks import LINT

@@ -42,7 +42,7 @@ class Input(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What to build. ``kind``: diff, source (klp C code), module (prebuilt) or empty.
+    """All that decides a package. ``kind``: diff, source (klp C code), module (prebuilt) or empty.
 
     ``epoch`` is SOURCE_DATE_EPOCH in seconds. ``modules`` are the module names in load order.
     ``cves`` are all that the package fixes; ``inputs`` are in the order of application.
