@@ -107,7 +107,7 @@ def here(*names: str) -> list[str]:
 
 def program(tool: str) -> list[str]:
     """Paths of the sources of ``tool`` (rpmtool or repotool) and of the rooms that it imports."""
-    rooms = (tool, "base", "formats", "vendors")
+    rooms = (tool, "toolkit", "base", "formats", "vendors")
     found = [
         glob.glob(os.path.join(ROOT, "dnf_plugin_livepatch", room, "**", "*.py"), recursive=True)
         for room in rooms

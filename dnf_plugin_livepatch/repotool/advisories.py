@@ -19,7 +19,7 @@ import createrepo_c as cr
 
 from ..base.model import Manifest, Nevra, Unfixable
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
-from .errors import ToolError
+from ..toolkit.errors import ToolError
 from .repository.metadata import Update, advisory_view, issued_of, update_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
 from .settings import AdvisoryFile, KernelText, Settings

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 
 from ..formats.manifest import CVE, RELEASE
+from ..toolkit.errors import Finding, ToolError
 from . import moving, options, plan, publish, settings, transaction
-from .errors import ToolError
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
-from .lint.context import Context, Finding
+from .lint.context import Context
 from .options import CONFIG, Verb
 from .repository import reading
 from .repository.view import View

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import createrepo_c as cr
 
 from ..formats.repository_record import Record
+from ..toolkit.errors import Finding
 from .lint import run
-from .lint.context import Context, Finding
+from .lint.context import Context
 from .repository import metadata
 from .repository.view import MetadataFile, View
 from .transaction import Job, LintRefused, Next, State

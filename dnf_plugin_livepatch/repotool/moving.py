@@ -11,10 +11,9 @@ import createrepo_c as cr
 
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
+from ..toolkit.errors import Finding, ToolError
 from . import advisories, gate, retention
-from .errors import ToolError
 from .lint.catalogue import CATALOGUE
-from .lint.context import Finding
 from .repository import metadata
 from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, aside, by_kernel, withdrawn

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Callable, NamedTuple
 
 from .. import __version__
-from .lint.context import SEVERITIES
+from ..toolkit.errors import SEVERITIES
 from .repository.metadata import COMPRESSIONS
 
 CONFIG = "livepatch-repo.yml"

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import createrepo_c as cr
 
 from ..base.names import ARCHES
+from ..toolkit.errors import ToolError
 from . import advisories, gate
 from .advisories import Incoming
-from .errors import ToolError
 from .repository import metadata, reading, rpms
 from .repository.store import DEBUG, SOURCE, Store
 from .repository.view import arch_of

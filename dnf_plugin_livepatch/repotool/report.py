@@ -13,7 +13,7 @@ from ..exposure import compute
 from ..exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote
-from .errors import ToolError
+from ..toolkit.errors import ToolError
 from .host_exposure import HostExposures
 from .repository import metadata, rpms
 from .repository.view import (

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
 from ..formats.manifest import CVE, RELEASE
+from ..toolkit.errors import ToolError
 from . import yamlfile
-from .errors import ToolError
 from .lint.context import Waiver
 from .repository.metadata import COMPRESSIONS
 from .repository.view import SEVERITIES

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jinja2
 
-from .errors import ToolError
+from ..toolkit.errors import ToolError
 from .report import KernelPage, Site, as_data
 
 MATRIX_KERNELS = 24

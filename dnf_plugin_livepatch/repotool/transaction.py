@@ -13,10 +13,9 @@ import createrepo_c as cr
 from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import Record
+from ..toolkit.errors import Finding, ToolError
 from . import advisories
-from .errors import ToolError
 from .lint import run
-from .lint.context import Finding
 from .repository import client, metadata, signing
 from .repository.store import Store, location_of
 from .settings import Settings

@@ -9,13 +9,24 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from .checks import LINT, Finding, ToolError, refuse
-from .options import parser
+from ..toolkit.errors import Finding, ToolError, refuse
+from . import options
+from .kernel.names import module_name_of
+from .options import Verb, kernel_files, request
+
+if TYPE_CHECKING:
+    # A verb imports what it needs when it runs: librpm alone doubles the time of `livepatch-rpm --help`.
+    from .kernel.target import KernelFiles, Target
+    from .module.build import Order, Stage
+    from .module.sign import Key
+    from .package.collect import Plan
+    from .readers.recipe import Recipe
+    from .work import Work
+from .readers.lint_checks import LINT, finding_facts
 
 DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
 _USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")
@@ -27,79 +38,33 @@ def _emit(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
 
 def _say(findings: Sequence[Finding]) -> None:
     for item in findings:
-        reason = f" (overridden: {item.overridden})" if item.overridden else ""
-        print(f"{item.severity}: {item.text} [{item.id}]{reason}", file=sys.stderr)
+        reason = f" (overridden: {item.waived})" if item.waived else ""
+        print(f"{item.severity}: {item.text} [{item.check}]{reason}", file=sys.stderr)
         if item.severity == "error":
             print(f"  {item.remedy}", file=sys.stderr)
 
 
-class Work:
-    """A private folder that is gone afterwards, whatever happens; a log that somebody needs outlives it."""
+def _work(args: argparse.Namespace) -> Work:
+    """The Work of a verb; only those that build have options for it."""
+    from .work import Work
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        from .run import Runner, Steps
-
-        self.keep = getattr(args, "keep_work", False)
-        folder = os.path.realpath(getattr(args, "work", "") or tempfile.gettempdir())
-        if not os.path.isdir(folder):
-            refuse("input-missing", path=folder)
-        self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=folder)
-        os.chmod(self.path, 0o755)
-        log = getattr(args, "log", "") or os.path.join(self.path, "build.log")
-        self.steps = Steps(quiet=args.json or getattr(args, "quiet", False))
-        self.runner = Runner(os.path.abspath(log), self.steps)
-        self.log_kept = bool(getattr(args, "log", ""))
-
-    def __enter__(self) -> Work:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.steps.close()
-        log = self.runner.log
-        if (
-            isinstance(error, ToolError)
-            and not self.log_kept
-            and log in error.remedy
-            and os.path.isfile(log)
-        ):
-            # The refusal names the log, so it has to stay where it is said to be.
-            handle, kept = tempfile.mkstemp(prefix="livepatch-rpm-", suffix=".log")
-            os.close(handle)
-            shutil.copyfile(log, kept)
-            error.remedy = error.remedy.replace(log, kept)
-        if not self.keep:
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def keep_log(self, rpm: str) -> str:
-        """Where the full log is from now on: where --log says, or beside the published ``rpm``."""
-        if self.log_kept:
-            return self.runner.log
-        kept = rpm[: -len(".rpm")] + ".log"
-        part = f"{kept}.{os.getpid()}.part"
-        shutil.copyfile(self.runner.log, part)
-        os.replace(part, kept)
-        return kept
-
-
-def _locate(args: argparse.Namespace, work: Work | None) -> Any:
-    from .kernel import target
-
-    if getattr(args, "kernel_srpm", ""):
-        from .kernel import kernelsource
-
-        assert work is not None
-        return kernelsource.unpack(args, work.path, work.runner)
-    return target.locate(
-        args.kernel,
-        args.kernel_devel,
-        getattr(args, "source_tree", ""),
-        args.vmlinux,
-        getattr(args, "config", ""),
-        getattr(args, "kernel_build_id", ""),
+    return Work(
+        getattr(args, "work", ""),
+        getattr(args, "log", ""),
+        getattr(args, "keep_work", False),
+        args.json or getattr(args, "quiet", False),
     )
 
 
-def _key(args: argparse.Namespace) -> Any:
+def _locate(files: KernelFiles, work: Work | None = None) -> Target:
+    from .kernel import kernelsource, target
+
+    if files.source_rpm and work is not None:
+        return kernelsource.unpack(files, work.path, work.runner)
+    return target.locate(files)
+
+
+def _key(args: argparse.Namespace) -> Key | None:
     from .module.sign import Key, check_key
 
     if not args.module_key:
@@ -109,26 +74,25 @@ def _key(args: argparse.Namespace) -> Any:
     return key
 
 
-def _order(args: argparse.Namespace, taken: Any, base: Any = None) -> Any:
+def _order(args: argparse.Namespace, taken: tuple[tuple[str, str], ...], base: Recipe | None) -> Order:
     from .module.build import Order
 
-    return Order(args.jobs, tuple(args.engine_option), _key(args), tuple(taken), args.allow_data, base)
+    return Order(args.jobs, tuple(args.engine_option), _key(args), taken, args.allow_data, base)
 
 
 def _build(args: argparse.Namespace) -> int:
     from .module import build, sign
-    from .module.lint import function_names
-    from .package import collect, make, previous
+    from .package import collect, previous
 
     _key(args)
     if args.stage and os.path.exists(args.stage):
         refuse("output-exists", path=args.stage)
-    with Work(args) as work:
+    with _work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
         base = previous.read(args.base) if args.base else None
-        goal = _locate(args, work)
-        plan = collect.plan(args, goal, base, work.path)
+        target = _locate(kernel_files(args), work)
+        plan = collect.plan(request(args), target, base, work.path)
         order = _order(args, plan.taken, base.recipe if base is not None else None)
         stage = build.make(plan.recipe, plan.paths, plan.target, order, work.path, work.runner)
         if args.stage:
@@ -136,126 +100,139 @@ def _build(args: argparse.Namespace) -> int:
             work.steps.close()
             _say(stage.findings if not args.json else ())
             _emit(args, {"stage": args.stage, "modules": list(plan.recipe.modules)}, args.stage)
-            return DONE
-        work.steps.step("Packaging")
-        files = make.Files(plan.sources, stage.folder)
-        patched = {name for item in stage.manifests for name in function_names(item.functions)}
-        recipe = plan.recipe._replace(functions=tuple(sorted(patched)))
-        made = make.build(recipe, stage.manifests, files, work.path, work.runner, args.vendor)
-        if args.rpm_key:
-            for path in made:
-                work.steps.step(f"Signing {os.path.basename(path)}")
-                sign.sign_rpm(path, args.rpm_key, work.runner)
-        rpm, srpm = make.publish(made, args.output)
-        log = work.keep_log(rpm)
-        work.steps.step(f"The full log is {log}")
-        work.steps.close()
-        _say(stage.findings if not args.json else ())
-        facts = {
-            "rpm": rpm,
-            "srpm": srpm,
-            "log": log,
-            "modules": [item.module for item in stage.manifests],
-            "cves": list(plan.recipe.cves),
-            "kernel_release": plan.recipe.kernel_release,
-            "findings": [item._asdict() for item in stage.findings],
-        }
-        _emit(args, facts, f"{rpm}\n{srpm}")
+        else:
+            _package(args, plan, stage, work)
     return DONE
+
+
+def _package(args: argparse.Namespace, plan: Plan, stage: Stage, work: Work) -> None:
+    """Make, sign and publish the packages of ``plan`` from the modules in ``stage``."""
+    from .module.lint import function_names
+    from .package import make
+
+    work.steps.step("Packaging")
+    patched = {name for item in stage.manifests for name in function_names(item.functions)}
+    recipe = plan.recipe._replace(functions=tuple(sorted(patched)))
+    files = make.Files(plan.sources, stage.folder)
+    made = make.build(recipe, stage.manifests, files, work.path, work.runner, args.vendor)
+    rpm, srpm = _published(args, made, work)
+    log = work.keep_log(rpm)
+    work.steps.step(f"The full log is {log}")
+    work.steps.close()
+    _say(stage.findings if not args.json else ())
+    facts = {
+        "rpm": rpm,
+        "srpm": srpm,
+        "log": log,
+        "modules": [item.module for item in stage.manifests],
+        "cves": list(recipe.cves),
+        "kernel_release": recipe.kernel_release,
+        "findings": [finding_facts(item) for item in stage.findings],
+    }
+    _emit(args, facts, f"{rpm}\n{srpm}")
+
+
+def _published(args: argparse.Namespace, made: Sequence[str], work: Work) -> list[str]:
+    """The paths of the packages ``made``, signed where a key is given, in the output folder."""
+    from .module import sign
+    from .package import make
+
+    for path in made if args.rpm_key else ():
+        work.steps.step(f"Signing {os.path.basename(path)}")
+        sign.sign_rpm(path, args.rpm_key, work.runner)
+    return make.publish(made, args.output)
 
 
 def _empty(args: argparse.Namespace) -> int:
     from .kernel.target import locate
     from .module import sign
     from .package import collect, make
+    from .package.request import Request
 
     if not args.kernel and not args.kernel_devel:
         refuse("kernel-unknown")
-    with Work(args) as work:
+    with _work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
-        recipe = collect.empty(args, locate(args.kernel, args.kernel_devel, "", "", "", "").release)
+        asked = Request(dist=args.dist, profile=args.profile, issued=args.issued)
+        recipe = collect.empty(asked, locate(kernel_files(args)).release, args.arch)
         made = make.build(recipe, (), make.Files((), ""), work.path, work.runner, args.vendor)
-        if args.rpm_key:
-            for path in made:
-                sign.sign_rpm(path, args.rpm_key, work.runner)
-        rpm, srpm = make.publish(made, args.output)
+        rpm, srpm = _published(args, made, work)
         facts = {"rpm": rpm, "srpm": srpm, "kernel_release": recipe.kernel_release}
         _emit(args, facts, f"{rpm}\n{srpm}")
     return DONE
 
 
 def _stage(args: argparse.Namespace) -> int:
-    """What a source RPM's %build calls: its recipe again, on the build farm's own kernel files."""
-    from .kernel.target import locate
+    """Make a recipe's modules again: a source RPM's %build calls this, on the build farm's kernel files."""
+    from .kernel.target import KernelFiles
     from .module import build
-    from .package import previous as base
+    from .package import previous
 
-    recipe = base.from_folder(args.recipe)
+    recipe = previous.from_folder(args.recipe)
     folder = os.path.dirname(os.path.abspath(args.recipe))
     if os.path.exists(args.output):
         refuse("output-exists", path=args.output)
-    with Work(args) as work:
-        release = recipe.kernel_release
+    with _work(args) as work:
+        files, release = kernel_files(args), recipe.kernel_release
         if recipe.kind == "source":
-            goal = locate(release, args.kernel_devel or release, "", args.vmlinux, "", "")
+            files = KernelFiles(release, files.devel or release, vmlinux=files.vmlinux)
         else:
-            args.kernel = args.kernel or release
-            goal = _locate(args, work)
-        paths = base.paths_of(recipe, folder, work.path)
-        stage = build.make(recipe, paths, goal, _order(args, ()), work.path, work.runner)
+            files = files._replace(release=files.release or release)
+        target = _locate(files, work)
+        paths = previous.paths_of(recipe, folder, work.path)
+        stage = build.make(recipe, paths, target, _order(args, (), None), work.path, work.runner)
         shutil.copytree(stage.folder, args.output)
         _say(stage.findings)
     return DONE
 
 
 def _lint(args: argparse.Namespace) -> int:
+    if args.list:
+        return _list(args)
     from . import show
     from .module import lint
     from .readers.elf import parse_module
     from .readers.recipe import override
 
-    if args.list:
-        rows = {
-            key: {"severity": check.severity, "text": check.text, "remedy": check.remedy}
-            for key, check in sorted(LINT.items())
-        }
-        _emit(
-            args,
-            {"checks": rows},
-            "\n".join(f"{key:<24} {row['severity']:<8} {row['text']}" for key, row in rows.items()),
-        )
-        return DONE
     if not args.files:
         refuse("usage", what="lint: name the .ko or .rpm files to check.")
-    goal = _locate(args, None)
+    target = _locate(kernel_files(args))
     wanted = lint.Wanted(args.replace, tuple(args.depends))
     overrides = [override(text) for text in args.override]
     found: list[Finding] = []
     for path in args.files:
-        files, _told = show.modules_of(path)
+        files, _manifests = show.modules_of(path)
         if not files:
             refuse("rpm-no-patch", path=path)
         patched = []
         for name, data in files:
-            module = lint.module_name_of(name)
-            what, results = lint.lint(module, parse_module(name, data), goal, wanted)
+            module = module_name_of(name)
+            what, results = lint.lint(module, parse_module(name, data), target, wanted)
             patched.append((module, what))
             found += results
         found += lint.together(patched)
     judged = lint.apply(found, overrides)
     _emit(
         args,
-        {"findings": [item._asdict() for item in judged]},
-        "\n".join(f"{item.severity}: {item.text} [{item.id}]" for item in judged) or "no findings",
+        {"findings": [finding_facts(item) for item in judged]},
+        "\n".join(f"{item.severity}: {item.text} [{item.check}]" for item in judged) or "no findings",
     )
     return LINT_ERRORS if any(item.severity == "error" for item in judged) else DONE
+
+
+def _list(args: argparse.Namespace) -> int:
+    """Print every check of the lint."""
+    rows = {key: check._asdict() for key, check in sorted(LINT.items())}
+    lines = [f"{key:<24} {row['severity']:<8} {row['text']}" for key, row in rows.items()]
+    _emit(args, {"checks": rows}, "\n".join(lines))
+    return DONE
 
 
 def _inspect(args: argparse.Namespace) -> int:
     from . import show
 
-    found = show.facts(args.file, _locate(args, None))
+    found = show.facts(args.file, _locate(kernel_files(args)))
     _emit(args, found, show.text(found))
     return DONE
 
@@ -279,7 +256,7 @@ def _sign(args: argparse.Namespace) -> int:
             "usage", what="sign: give --rpm-key for packages, or --module-key and --module-cert for modules."
         )
     key = _key(args)
-    with Work(args) as work:
+    with _work(args) as work:
         for path in args.files:
             if not os.path.isfile(path):
                 refuse("input-missing", path=path)
@@ -291,8 +268,8 @@ def _sign(args: argparse.Namespace) -> int:
                 if key is None:
                     refuse("usage", what=f"sign: {path} needs --module-key.")
                 release = read_module(path).modinfo().get("vermagic", "").split(" ")[0]
-                goal = _locate(args, work) if args.kernel_devel else Target(release)
-                sign.sign_module(path, key, goal, work.runner)
+                target = _locate(kernel_files(args)) if args.kernel_devel else Target(release)
+                sign.sign_module(path, key, target, work.runner)
         _emit(
             args,
             {"signed": list(args.files)},
@@ -301,15 +278,34 @@ def _sign(args: argparse.Namespace) -> int:
     return DONE
 
 
-_VERBS = {
-    "build": _build,
-    "empty": _empty,
-    "stage": _stage,
-    "lint": _lint,
-    "inspect": _inspect,
-    "diff": _diff,
-    "sign": _sign,
-}
+VERBS = (
+    Verb(
+        "build",
+        "make RPM and source RPM from diffs, klp C source or finished modules",
+        options.build,
+        _build,
+    ),
+    Verb(
+        "empty", "make the 0-0 package that subscribes a kernel to its live patches", options.empty, _empty
+    ),
+    Verb(
+        "stage", "build the modules of an unpacked source RPM (its %%build does this)", options.stage, _stage
+    ),
+    Verb("lint", "check modules, or the modules in packages", options.lint, _lint),
+    Verb(
+        "inspect",
+        "tell what a package or module patches, for which kernel, signatures and lint",
+        options.inspect,
+        _inspect,
+    ),
+    Verb("diff", "tell what changed from one package or module to another", options.diff, _diff),
+    Verb("sign", "sign packages or modules in place, and verify the signatures", options.sign, _sign),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    return options.parser(__version__, VERBS)
 
 
 def _interrupted(number: int, frame: object) -> None:
@@ -318,40 +314,39 @@ def _interrupted(number: int, frame: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `livepatch-rpm` with ``argv``; returns the exit status."""
-    args = parser(__version__).parse_args(argv)
-    findings: Sequence[Finding] = ()
+    args = parser().parse_args(argv)
     try:
         # A build farm ends a job by SIGTERM: engine and work folder are to end with it.
         signal.signal(signal.SIGTERM, _interrupted)
-        status = _VERBS[args.verb](args)
+        status: int = args.run(args)
         sys.stdout.flush()
         return status
     except ToolError as error:
-        findings = getattr(error, "findings", ())
-        _say(findings if not args.json else ())
-        if args.json:
-            print(
-                json.dumps(
-                    {
-                        "schema": 1,
-                        "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
-                        "findings": [item._asdict() for item in findings],
-                    },
-                    indent=1,
-                )
-            )
-        else:
-            print(f"livepatch-rpm: {error.text} [{error.id}]\n  {error.remedy}", file=sys.stderr)
-        if error.id == "lint-errors":
-            return LINT_ERRORS
-        return USAGE if error.id in _USAGE_IDS else FAILED
+        return _failed(args, error)
     except BrokenPipeError:
-        # The reader went away, as `livepatch-rpm lint --list | head` does; nothing is left to say.
+        # The reader went away, as `livepatch-rpm lint --list | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         print("livepatch-rpm: interrupted; nothing was published", file=sys.stderr)
         return 130
+
+
+def _failed(args: argparse.Namespace, error: ToolError) -> int:
+    """Print ``error`` with its findings; returns the exit status for it."""
+    if args.json:
+        told = {
+            "schema": 1,
+            "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
+            "findings": [finding_facts(item) for item in error.findings],
+        }
+        print(json.dumps(told, indent=1))
+    else:
+        _say(error.findings)
+        print(f"livepatch-rpm: {error.text} [{error.id}]\n  {error.remedy}", file=sys.stderr)
+    if error.id == "lint-errors":
+        return LINT_ERRORS
+    return USAGE if error.id in _USAGE_IDS else FAILED
 
 
 if __name__ == "__main__":

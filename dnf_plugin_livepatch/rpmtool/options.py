@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line of `livepatch-rpm`. Pure."""
+"""The options of `livepatch-rpm`, and the plain tuples that the rooms below get of them. Pure."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
+
+from .kernel.target import KernelFiles
+from .package.request import Request
 
 #: The severities of an advisory, as DNF knows them.
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
+
+
+class Verb(NamedTuple):
+    """One verb: ``arguments`` adds its options to a parser, ``run`` does the work, returning exit status."""
+
+    name: str
+    help: str
+    arguments: Callable[[Any], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def _texts(add: Any, *rows: tuple[str, str, str]) -> None:
@@ -124,33 +137,17 @@ def _replace(verb: Any) -> None:
     )
 
 
-def parser(version: str) -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
-    top = argparse.ArgumentParser(
-        prog="livepatch-rpm",
-        description="From a source diff or a module to a linted, signed live-patch RPM.",
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"livepatch-rpm {version}")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def verb(name: str, text: str) -> Any:
-        sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
-        sub.add_argument("--json", action="store_true", help="print JSON (schema 1) and nothing else")
-        return sub
-
-    build = verb("build", "make RPM and source RPM from diffs, klp C source or finished modules")
-    build.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="diffs in order, a .c file or folder, or .ko files"
-    )
-    _kernel(build.add_argument, True)
-    _engine(build.add_argument)
-    _naming(build.add_argument)
-    _checks(build.add_argument)
-    _replace(build)
-    _module_key(build.add_argument)
-    _rpm_key(build.add_argument)
-    add = build.add_argument
+def build(verb: Any) -> None:
+    """The arguments of `build`."""
+    add = verb.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="diffs in order, a .c file or folder, or .ko files")
+    _kernel(add, True)
+    _engine(add)
+    _naming(add)
+    _checks(add)
+    _replace(verb)
+    _module_key(add)
+    _rpm_key(add)
     add("--name", default="", help="the module's name (default: from the source, or kernel and version)")
     add(
         "--patch-version", default="", help="the package's version (default: 1, or one more than the base's)"
@@ -173,42 +170,112 @@ def parser(version: str) -> argparse.ArgumentParser:
     add("--severity", default="", choices=SEVERITIES, help="the advisory's severity")
     add("--quiet", "-q", action="store_true", help="no progress")
 
-    empty = verb("empty", "make the 0-0 package that subscribes a kernel to its live patches")
-    empty.add_argument("--kernel", default="", metavar="RELEASE", help="the kernel's release")
-    empty.add_argument("--kernel-devel", default="", metavar="DIR|RELEASE", help="its development files")
-    empty.add_argument("--arch", default="", help="the package's architecture (default: this machine's)")
-    _naming(empty.add_argument)
-    _rpm_key(empty.add_argument)
 
-    stage = verb("stage", "build the modules of an unpacked source RPM (its %%build does this)")
-    stage.add_argument("--recipe", required=True, metavar="FILE", help="livepatch.json beside the sources")
-    stage.add_argument(
-        "--output", required=True, metavar="DIR", help="a new folder for modules and manifests"
+def empty(verb: Any) -> None:
+    """The arguments of `empty`."""
+    add = verb.add_argument
+    add("--kernel", default="", metavar="RELEASE", help="the kernel's release")
+    add("--kernel-devel", default="", metavar="DIR|RELEASE", help="its development files")
+    add("--arch", default="", help="the package's architecture (default: this machine's)")
+    _naming(add)
+    _rpm_key(add)
+
+
+def stage(verb: Any) -> None:
+    """The arguments of `stage`."""
+    add = verb.add_argument
+    add("--recipe", required=True, metavar="FILE", help="livepatch.json beside the sources")
+    add("--output", required=True, metavar="DIR", help="a new folder for modules and manifests")
+    _kernel(add, True)
+    _engine(add)
+    _module_key(add)
+
+
+def lint(verb: Any) -> None:
+    """The arguments of `lint`."""
+    add = verb.add_argument
+    add("files", nargs="*", metavar="FILE", help=".ko or .rpm")
+    add("--list", action="store_true", help="list all checks")
+    _kernel(add, False)
+    _checks(add)
+    _replace(verb)
+
+
+def inspect(verb: Any) -> None:
+    """The arguments of `inspect`."""
+    add = verb.add_argument
+    add("file", metavar="FILE", help=".rpm or .ko")
+    _kernel(add, False)
+
+
+def diff(verb: Any) -> None:
+    """The arguments of `diff`."""
+    add = verb.add_argument
+    add("old", metavar="OLD")
+    add("new", metavar="NEW")
+
+
+def sign(verb: Any) -> None:
+    """The arguments of `sign`."""
+    add = verb.add_argument
+    add("files", nargs="+", metavar="FILE", help=".rpm or .ko")
+    add("--kernel", default="", help=argparse.SUPPRESS)
+    add("--vmlinux", default="", help=argparse.SUPPRESS)
+    add("--kernel-devel", default="", metavar="DIR|RELEASE", help="where sign-file is")
+    _module_key(add)
+    _rpm_key(add)
+
+
+def parser(version: str, verbs: Sequence[Verb]) -> argparse.ArgumentParser:
+    """The parser of the whole command line. Its result has the verb's function as ``run``."""
+    top = argparse.ArgumentParser(
+        prog="livepatch-rpm",
+        description="From a source diff or a module to a linted, signed live-patch RPM.",
+        allow_abbrev=False,
     )
-    _kernel(stage.add_argument, True)
-    _engine(stage.add_argument)
-    _module_key(stage.add_argument)
-
-    lint = verb("lint", "check modules, or the modules in packages")
-    lint.add_argument("files", nargs="*", metavar="FILE", help=".ko or .rpm")
-    lint.add_argument("--list", action="store_true", help="list all checks")
-    _kernel(lint.add_argument, False)
-    _checks(lint.add_argument)
-    _replace(lint)
-
-    inspect = verb("inspect", "tell what a package or module patches, for which kernel, signatures and lint")
-    inspect.add_argument("file", metavar="FILE", help=".rpm or .ko")
-    _kernel(inspect.add_argument, False)
-
-    diff = verb("diff", "tell what changed from one package or module to another")
-    diff.add_argument("old", metavar="OLD")
-    diff.add_argument("new", metavar="NEW")
-
-    sign = verb("sign", "sign packages or modules in place, and verify the signatures")
-    sign.add_argument("files", nargs="+", metavar="FILE", help=".rpm or .ko")
-    sign.add_argument("--kernel", default="", help=argparse.SUPPRESS)
-    sign.add_argument("--vmlinux", default="", help=argparse.SUPPRESS)
-    sign.add_argument("--kernel-devel", default="", metavar="DIR|RELEASE", help="where sign-file is")
-    _module_key(sign.add_argument)
-    _rpm_key(sign.add_argument)
+    top.add_argument("--version", action="version", version=f"livepatch-rpm {version}")
+    choices = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in verbs:
+        sub = choices.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
+        sub.add_argument("--json", action="store_true", help="print JSON (schema 1) and nothing else")
+        sub.set_defaults(run=verb.run)
+        verb.arguments(sub)
     return top
+
+
+def kernel_files(args: argparse.Namespace) -> KernelFiles:
+    """The kernel and its files that ``args`` name; not every verb has an option for each."""
+    return KernelFiles(
+        release=args.kernel,
+        devel=args.kernel_devel,
+        tree=getattr(args, "source_tree", ""),
+        vmlinux=getattr(args, "vmlinux", ""),
+        config=getattr(args, "config", ""),
+        build_id=getattr(args, "kernel_build_id", ""),
+        source_rpm=getattr(args, "kernel_srpm", ""),
+        debuginfo=getattr(args, "debuginfo", ""),
+    )
+
+
+def request(args: argparse.Namespace) -> Request:
+    """The package that the ``args`` of `build` ask for."""
+    return Request(
+        inputs=tuple(args.inputs),
+        module=args.name,
+        version=args.patch_version,
+        release=args.patch_release,
+        dist=args.dist,
+        profile=args.profile,
+        engine=args.engine,
+        replace=args.replace,
+        depends=tuple(args.depends),
+        overrides=tuple(args.override),
+        cves=tuple(args.cve),
+        unfixable=tuple(args.unfixable),
+        dropped=tuple(args.allow_drop),
+        advisory=args.advisory,
+        updateinfo=args.updateinfo,
+        severity=args.severity,
+        issued=args.issued,
+        support_end=args.support_end,
+    )

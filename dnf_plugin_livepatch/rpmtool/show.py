@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`inspect` and `diff`: what a live-patch RPM or module is, as data that text and JSON both print."""
+"""The verbs `inspect` and `diff`: facts of a live-patch RPM or module, for both text and JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from ..base.model import Manifest
 from ..formats import manifest
-from .checks import Finding, finding, refuse
+from ..toolkit.errors import Finding, refuse
+from .kernel.names import module_name_of
 from .kernel.target import Target
-from .module.lint import Wanted, function_names, lint, module_name_of
+from .module.lint import Wanted, function_names, lint
 from .package import previous
 from .readers.elf import Elf, parse_module, signature
+from .readers.lint_checks import finding, finding_facts
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
 from .readers.source import digest
@@ -30,44 +32,44 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
         magic = file.read(4)
         if magic != b"\xed\xab\xee\xdb":
             return [(os.path.basename(path), magic + file.read())], {}
-    found, told = [], {}
+    found, manifests = [], {}
     for name, data in sorted(payload(path).items()):
         if name.endswith(".ko"):
             found.append((name, data))
         elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):
             try:
-                said = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))
+                packaged = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))
             except manifest.ManifestError as error:
-                refuse("rpm-unreadable", path=path, why=f"its manifest {name}: {error}")
-            told[said.module] = said
-    return found[:MAX_MODULES], told
+                refuse("rpm-unreadable", file=path, reason=f"its manifest {name}: {error}")
+            manifests[packaged.module] = packaged
+    return found[:MAX_MODULES], manifests
 
 
 def _finding(item: Finding) -> dict[str, str]:
-    return {key: value for key, value in item._asdict().items() if value}
+    return {key: value for key, value in finding_facts(item).items() if value}
 
 
-def _against(elf: Elf, data: bytes, said: Manifest | None) -> list[Finding]:
-    """Where the manifest and its module disagree."""
-    if said is None:
+def _against(elf: Elf, data: bytes, packaged: Manifest | None) -> list[Finding]:
+    """A finding for each fact in which the manifest and its module differ."""
+    if packaged is None:
         return []
-    pairs = (("build id", said.build_id, elf.build_id()), ("sha256", said.sha256, digest(data)))
+    pairs = (("build id", packaged.build_id, elf.build_id()), ("sha256", packaged.sha256, digest(data)))
     return [
-        finding("manifest-mismatch", module=said.module, what=what, found=found, wanted=wanted)
+        finding("manifest-mismatch", module=packaged.module, what=what, found=found, wanted=wanted)
         for what, wanted, found in pairs
         if wanted and wanted != found
     ]
 
 
-def module_facts(name: str, data: bytes, said: Manifest | None, target: Target) -> dict[str, Any]:
+def module_facts(name: str, data: bytes, packaged: Manifest | None, target: Target) -> dict[str, Any]:
     """One module: identity, what it patches, its signature, its lint. Raises ToolError."""
     elf = parse_module(name, data)
     info = elf.modinfo()
     module = module_name_of(name)
-    taken = said.replace if said is not None else None
+    taken = packaged.replace if packaged is not None else None
     found, findings = lint(module, elf, target, Wanted(replace=taken))
-    overridden = {check for check, _ in said.overrides} if said is not None else set()
-    findings = [item for item in findings + _against(elf, data, said) if item.id not in overridden]
+    overridden = {check for check, _ in packaged.overrides} if packaged is not None else set()
+    findings = [item for item in findings + _against(elf, data, packaged) if item.check not in overridden]
     return {
         "module": module,
         "kernel_release": info.get("vermagic", "").split(" ")[0],
@@ -80,13 +82,13 @@ def module_facts(name: str, data: bytes, said: Manifest | None, target: Target) 
         "functions": function_names(found.functions),
         "signature": signature(data),
         "lint": [_finding(item) for item in findings],
-        "overrides": [list(item) for item in said.overrides] if said is not None else [],
+        "overrides": [list(item) for item in packaged.overrides] if packaged is not None else [],
     }
 
 
 def facts(path: str, target: Target) -> dict[str, Any]:
     """Everything about the RPM or module ``path``. Raises ToolError."""
-    files, told = modules_of(path)
+    files, manifests = modules_of(path)
     result: dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
     with open(path, "rb") as file:
         is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
@@ -106,7 +108,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
             "build_time": header.build_time,
             "subscribes": (header.nevra.version, header.nevra.release.split(".")[0]) == ("0", "0"),
         }
-    every = list(told.values())
+    every = list(manifests.values())
     result["cves"] = list(merge([item.cves for item in every]))
     result["unfixable"] = {item.cve: item.reason for entry in every for item in entry.unfixable}
     result["advisory"] = next((item.advisory for item in every if item.advisory), "")
@@ -117,13 +119,13 @@ def facts(path: str, target: Target) -> dict[str, Any]:
     if recipe is not None:
         result.update(_of_source(recipe))
     result["modules"] = [
-        module_facts(name, data, told.get(module_name_of(name)), target) for name, data in files
+        module_facts(name, data, manifests.get(module_name_of(name)), target) for name, data in files
     ]
     return result
 
 
 def _of_source(recipe: Recipe) -> dict[str, Any]:
-    """What the source RPM of ``recipe`` tells of the package that is built from it."""
+    """The facts in a source RPM's ``recipe`` about the package that is built from it."""
     return {
         "cves": list(recipe.cves),
         "unfixable": {item.cve: item.reason for item in recipe.unfixable},
@@ -186,7 +188,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What ``new`` has and ``old`` has not, and the other way round, per kind of fact."""
+    """The facts that only ``new`` has, and those that only ``old`` has, by kind of fact."""
 
     def functions(side: dict[str, Any]) -> list[str]:
         return sorted({name for module in side["modules"] for name in module["functions"]})

@@ -14,7 +14,7 @@ from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.cli import main as host_cli
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.repotool import cli as repotool_cli
-from dnf_plugin_livepatch.rpmtool import options as rpmtool_options
+from dnf_plugin_livepatch.rpmtool import cli as rpmtool_cli
 from tests.packaging.support import tree
 
 FILES = tree.tracked()
@@ -191,7 +191,7 @@ def options(parser):
 
 PROGRAMS = {
     "livepatch": ("man/livepatch.8", host_cli.parser),
-    "livepatch-rpm": ("man/livepatch-rpm.1", lambda: rpmtool_options.parser("")),
+    "livepatch-rpm": ("man/livepatch-rpm.1", rpmtool_cli.parser),
     "livepatch-repo": ("man/livepatch-repo.1", repotool_cli._parser),
 }
 

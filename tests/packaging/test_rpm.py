@@ -142,6 +142,7 @@ def test_every_module_of_the_source_is_packaged(headers):
                 "/usr/bin/livepatch-repo",
                 PACKAGE + "/rpmtool/cli.py",
                 PACKAGE + "/repotool/cli.py",
+                PACKAGE + "/toolkit/errors.py",
             ],
         ),
     ],

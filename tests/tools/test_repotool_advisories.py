@@ -7,10 +7,10 @@ import pytest
 from dnf_plugin_livepatch.base.model import Manifest, Nevra, Unfixable
 from dnf_plugin_livepatch.repotool import advisories
 from dnf_plugin_livepatch.repotool.advisories import Draft, Incoming
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import metadata
 from dnf_plugin_livepatch.repotool.repository.view import Package
 from dnf_plugin_livepatch.repotool.settings import Settings
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 
 A, B = "5.14.0-427.13.1.el9_4.x86_64", "5.14.0-427.16.1.el9_4.x86_64"
 FIRST, LATER = "2026-11-20T10:00:00Z", "2026-11-22T10:00:00Z"

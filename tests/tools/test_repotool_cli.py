@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from dnf_plugin_livepatch.repotool.errors import TEXTS
 from dnf_plugin_livepatch.repotool.repository import reading
 from dnf_plugin_livepatch.repotool.settings import Settings
+from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_REPO
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
 
@@ -101,7 +101,7 @@ def test_a_missing_module_of_python_is_named(repo, tmp_path):
 
 
 def test_each_error_has_a_remedy():
-    assert all(text and remedy.endswith(".") for text, remedy in TEXTS.values())
+    assert all(text and remedy.endswith(".") for text, remedy in LIVEPATCH_REPO.values())
 
 
 @pytest.mark.parametrize(

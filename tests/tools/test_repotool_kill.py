@@ -13,10 +13,10 @@ import pytest
 
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import publish, settings, transaction
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
 from dnf_plugin_livepatch.repotool.transaction import nevra_of
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
 

@@ -9,11 +9,10 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from dnf_plugin_livepatch.repotool import cli, settings
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.lint import advisories, catalogue, context, metadata, patches, run
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
-from dnf_plugin_livepatch.repotool.lint.context import SEVERITIES
 from dnf_plugin_livepatch.repotool.repository import signing
+from dnf_plugin_livepatch.toolkit.errors import SEVERITIES, ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
 from tests.tools.support.repositories import KERNEL, Server, tool

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import plan, retention, settings
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import Repo, package
 from tests.tools.support.repositories import KERNEL, tool

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from dnf_plugin_livepatch.repotool import cli, errors
+from dnf_plugin_livepatch.repotool import cli
 from dnf_plugin_livepatch.repotool.repository import metadata
+from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_REPO
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
 
@@ -84,7 +85,7 @@ def commands(text):
 PLACES = {
     "docs": (support.ROOT / "docs/how-to/publishers.md").read_text(),
     "man": (support.ROOT / "man/livepatch-repo.1").read_text().split(".SH EXAMPLES")[1].replace("\\-", "-"),
-    "remedies": "\n".join(remedy for _, remedy in errors.TEXTS.values()),
+    "remedies": "\n".join(remedy for _, remedy in LIVEPATCH_REPO.values()),
 }
 
 

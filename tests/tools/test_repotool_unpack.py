@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from dnf_plugin_livepatch.repotool import cli
-from dnf_plugin_livepatch.repotool.errors import ToolError
 from dnf_plugin_livepatch.repotool.repository import reading, unpack
+from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support.lint_cases import Repo
 from tests.tools.support.repositories import KERNEL, Server, tool
 

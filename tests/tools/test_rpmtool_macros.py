@@ -11,7 +11,7 @@ import pytest
 
 from dnf_plugin_livepatch.base.names import capability_version
 from dnf_plugin_livepatch.formats.manifest import parse
-from dnf_plugin_livepatch.rpmtool.kernel.target import package_of
+from dnf_plugin_livepatch.rpmtool.kernel.names import package_of
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
 from tests.tools.support.rpm_sources import TREE, headers, kernel, run, source, tool
 

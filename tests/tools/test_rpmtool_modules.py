@@ -14,14 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function, Unfixable
-from dnf_plugin_livepatch.rpmtool.checks import LINT, REFUSALS, ToolError
+from dnf_plugin_livepatch.rpmtool.kernel.names import module_name_of
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.module import build
-from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint, module_name_of
+from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.readers.klp_module import Patched
+from dnf_plugin_livepatch.rpmtool.readers.lint_checks import LINT
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe, override
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_RPM
 from tests.tools.support.rpm_sources import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 WANTED = Wanted(True)
@@ -56,7 +59,7 @@ def module(path):
 def ids(data, name="livepatch_test", wanted=WANTED, target=None):
     """The ids of the lint findings for a module's bytes."""
     target = Target(kernel().release, headers()) if target is None else target
-    return {item.id for item in lint(name, parse_module(name, data), target, wanted)[1]}
+    return {item.check for item in lint(name, parse_module(name, data), target, wanted)[1]}
 
 
 def test_good_module_has_no_errors(module):
@@ -65,7 +68,7 @@ def test_good_module_has_no_errors(module):
     )
     assert [f.name for f in found.functions] == ["cmdline_proc_show"]
     assert (found.shape, found.replace) == ("static", True)
-    assert {item.id for item in findings if item.severity == "error"} == set()
+    assert {item.check for item in findings if item.severity == "error"} == set()
 
 
 @pytest.mark.parametrize(
@@ -194,8 +197,8 @@ def test_signature_states(module):
 def test_override_changes_severity_and_keeps_the_reason(module):
     _found, findings = lint("livepatch_test", parse_module("m", module), Target("9.9.9"), Wanted(True))
     judged = apply(findings, (override("vermagic-mismatch=note:a test"),))
-    item = next(item for item in judged if item.id == "vermagic-mismatch")
-    assert (item.severity, item.overridden) == ("note", "a test")
+    item = next(item for item in judged if item.check == "vermagic-mismatch")
+    assert (item.severity, item.waived) == ("note", "a test")
 
 
 def test_lint_verb_lists_and_judges(path, tmp_path):
@@ -219,9 +222,10 @@ def test_list_may_be_cut_by_its_reader(tmp_path):
 
 
 def test_every_message_has_a_remedy_and_fills_in():
-    assert not set(LINT) & set(REFUSALS)
-    for check in (*LINT.values(), *REFUSALS.values()):
-        assert check.severity in ("error", "warning", "note") and check.text and check.remedy
+    assert not set(LINT) & set(LIVEPATCH_RPM)
+    assert {check.severity for check in LINT.values()} <= {"error", "warning", "note"}
+    for check in (*LINT.values(), *LIVEPATCH_RPM.values()):
+        assert check.text and check.remedy
 
 
 @pytest.mark.parametrize("cut", [0, 3, 64, 4000, 0.3, 0.6, 0.9])

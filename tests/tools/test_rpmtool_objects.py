@@ -35,7 +35,7 @@ def path(tmp_path_factory):
 def targets(path, **given):
     elf = parse_module("m", path.read_bytes())
     found = lint("livepatch_test", elf, Target(kernel().release, **given), Wanted(True))[1]
-    return [(item.id, item.text) for item in found if item.id.startswith("target")]
+    return [(item.check, item.text) for item in found if item.check.startswith("target")]
 
 
 def kernel_module(place, code, release=""):

@@ -8,11 +8,11 @@ import shutil
 
 import pytest
 
-from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.module.sign import verify_module, verify_rpm
 from dnf_plugin_livepatch.rpmtool.readers.elf import signature
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
-from dnf_plugin_livepatch.rpmtool.run import Runner
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.programs import Runner
 from tests.tools.support.rpm_sources import headers, kernel, run, source, tool
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import glob
 import gzip
 import io
@@ -15,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.kernel import kernelsource
-from dnf_plugin_livepatch.rpmtool.kernel.target import Target
+from dnf_plugin_livepatch.rpmtool.kernel.target import KernelFiles, Target
 from dnf_plugin_livepatch.rpmtool.module import engines
-from dnf_plugin_livepatch.rpmtool.options import parser
 from dnf_plugin_livepatch.rpmtool.package import collect
+from dnf_plugin_livepatch.rpmtool.package.request import Request
 from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
-from dnf_plugin_livepatch.rpmtool.run import Runner
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.programs import Runner
 from tests.tools.support.rpm_sources import headers, run, source, tool
 
 BODY = "--- a/net/x.c\n+++ b/net/x.c\n@@ -1,3 +1,3 @@ int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n"
@@ -158,15 +157,10 @@ def debuginfo(folder, release):
     return glob.glob(f"{folder}/dtop/RPMS/*/*.rpm")[0]
 
 
-def options(**given):
-    names = ("kernel", "vmlinux", "config", "kernel_build_id", "kernel_srpm", "debuginfo")
-    return argparse.Namespace(**{**dict.fromkeys(names, ""), **given})
-
-
 def test_kernel_source_and_debuginfo_rpms(tmp_path):
     release = "6.12.1-7.lp.x86_64"
-    args = options(kernel_srpm=kernel_srpm(tmp_path), debuginfo=debuginfo(tmp_path, release))
-    found = kernelsource.unpack(args, str(tmp_path / "work"), Runner(str(tmp_path / "log")))
+    files = KernelFiles(source_rpm=kernel_srpm(tmp_path), debuginfo=debuginfo(tmp_path, release))
+    found = kernelsource.unpack(files, str(tmp_path / "work"), Runner(str(tmp_path / "log")))
     assert found.release == release and found.build_id == "1234567890abcdef1234"
     assert os.path.basename(found.tree) == "linux-6.12.1-7.lp.x86_64"
     config = open(found.config, encoding="ascii").read()
@@ -180,14 +174,14 @@ def test_kernel_rpms_that_do_not_fit(tmp_path):
     srpm = kernel_srpm(tmp_path)
     runner = Runner(str(tmp_path / "log"))
     cases = (
-        (options(kernel_srpm=srpm), "usage"),
-        (options(kernel_srpm=srpm, debuginfo=srpm), "vmlinux-mismatch"),
-        (options(kernel_srpm=srpm, debuginfo=debuginfo(tmp_path, "5.14.0-1.x86_64")), "release-mismatch"),
-        (options(kernel_srpm=str(tmp_path / "none"), debuginfo=srpm), "input-missing"),
+        (KernelFiles(source_rpm=srpm), "usage"),
+        (KernelFiles(source_rpm=srpm, debuginfo=srpm), "vmlinux-mismatch"),
+        (KernelFiles(source_rpm=srpm, debuginfo=debuginfo(tmp_path, "5.14.0-1.x86_64")), "release-mismatch"),
+        (KernelFiles(source_rpm=str(tmp_path / "none"), debuginfo=srpm), "input-missing"),
     )
-    for number, (args, expected) in enumerate(cases):
+    for number, (files, expected) in enumerate(cases):
         with pytest.raises(ToolError) as caught:
-            kernelsource.unpack(args, str(tmp_path / f"work{number}"), runner)
+            kernelsource.unpack(files, str(tmp_path / f"work{number}"), runner)
         assert caught.value.id == expected
 
 
@@ -278,11 +272,10 @@ def test_updateinfo_in_another_encoding_is_read(tmp_path):
 )
 def test_the_date_of_a_diff_is_the_same_wherever_it_is_read(zone, date, issued, tmp_path, monkeypatch):
     (tmp_path / "a.patch").write_text(f"Subject: fix\nDate: {date}\n\n{BODY}")
-    options = parser("1").parse_args(["build", str(tmp_path / "a.patch")])
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        assert collect._facts(options, [str(tmp_path / "a.patch")], (), None)["issued"] == issued
+        assert collect._facts(Request(), [str(tmp_path / "a.patch")], (), None).issued == issued
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -9,11 +9,11 @@ import os
 import pytest
 
 from dnf_plugin_livepatch.formats.manifest import parse
-from dnf_plugin_livepatch.rpmtool.checks import ToolError
 from dnf_plugin_livepatch.rpmtool.package import make
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload
-from dnf_plugin_livepatch.rpmtool.run import Outcome, first_error
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.programs import Outcome, first_error
 from tests.tools.support.rpm_sources import headers, kernel, run, source, tool
 
 

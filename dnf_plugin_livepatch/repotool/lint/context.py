@@ -8,9 +8,6 @@ from typing import NamedTuple
 from ...formats.repository_record import Record
 from ..repository.view import Kernel
 
-#: Severities of findings, worst first.
-SEVERITIES = ("error", "warning", "note")
-
 #: A fault as a check raises it: the id of the check, the subject, and the facts for the check's texts.
 Raised = tuple[str, str, dict[str, object]]
 
@@ -29,17 +26,6 @@ class Check(NamedTuple):
     text: str
     why: str
     remedy: str
-
-
-class Finding(NamedTuple):
-    """One fault that a check found; ``waived`` is the reason why the publisher accepts it, or ""."""
-
-    check: str
-    severity: str
-    subject: str
-    text: str
-    remedy: str
-    waived: str = ""
 
 
 class Waiver(NamedTuple):

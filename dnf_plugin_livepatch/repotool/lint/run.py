@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from ...toolkit.errors import SEVERITIES, Finding
 from ..repository.view import View
 from . import advisories, metadata, patches
 from .catalogue import CATALOGUE
-from .context import SEVERITIES, Context, Finding, Raised, Waiver
+from .context import Context, Raised, Waiver
 
 
 def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:

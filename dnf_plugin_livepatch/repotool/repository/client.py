@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...base.model import Nevra
-from ..errors import ToolError
+from ...toolkit.errors import ToolError
 from .metadata import LIVEPATCH
 
 REPO = "livepatch-repo-check"

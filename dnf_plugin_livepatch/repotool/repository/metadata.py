@@ -19,7 +19,7 @@ from xml.sax.saxutils import unescape
 import createrepo_c as cr
 
 from ...base.model import Nevra
-from ..errors import ToolError
+from ...toolkit.errors import ToolError
 from . import kernels, unpack
 from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference
 

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 
 from ...formats import repository_record
-from ..errors import ToolError
+from ...toolkit.errors import ToolError
 from . import metadata, rpms, signing, unpack
 from .kernels import offered
 from .view import Kernel, View, arch_of

@@ -5,24 +5,21 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from typing import IO
 
 import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
-from ..errors import ToolError
-from ..run import run
+from ...toolkit.errors import ToolError
+from ...toolkit.programs import run
+from ...toolkit.rpm_payload import exactly, members
 from .metadata import quiet
 
 MAX_MANIFESTS = 64
 MAX_MEMBERS = 100000
 _MANIFEST = re.compile(r"(?:\./|/)?usr/share/livepatch/([^/]+)/([^/]+)\.json\Z")
-# Eight hex digits in each field: int() alone would take a sign, and so a size below zero.
-_MEMBER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 _SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
 
 
@@ -121,50 +118,15 @@ def manifests(path: str, files: Iterable[str]) -> tuple[Manifest, ...]:
 
 def _extract(path: str, count: int) -> dict[str, bytes]:
     """The contents of the manifests in the payload; stops after ``count``."""
-    try:
-        child = subprocess.Popen(["rpm2cpio", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise ToolError("tool-missing", program="rpm2cpio") from None
-    try:
-        assert child.stdout is not None
-        return _cpio(child.stdout, count)
-    except (ValueError, EOFError) as error:
-        raise ToolError("rpm-unreadable", file=path, reason=f"payload: {error}") from None
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def _cpio(stream: IO[bytes], count: int) -> dict[str, bytes]:
-    """Members of a `newc` archive that are manifests."""
     found: dict[str, bytes] = {}
-    for _ in range(MAX_MEMBERS):
-        head = _exactly(stream, 110)
-        if not _MEMBER.fullmatch(head):
-            raise ValueError("not a cpio archive")
-        mode, size, name_size = (int(head[at : at + 8], 16) for at in (14, 54, 94))
-        if not 0 < name_size <= 4096:
-            raise ValueError("a member's name is too long")
-        name = _exactly(stream, name_size + (-(110 + name_size) % 4))[: name_size - 1].decode(
-            "utf-8", "replace"
-        )
-        if name == "TRAILER!!!":
+    for number, member in enumerate(members(path)):
+        if number >= MAX_MEMBERS:
             break
-        padded = size + (-size % 4)
-        if _MANIFEST.match(name) and mode & 0o170000 == 0o100000 and size:
-            if size > MAX_BYTES:
-                raise ValueError(f"{name} is larger than {MAX_BYTES} bytes")
-            found[name] = _exactly(stream, padded)[:size]
+        if _MANIFEST.match(member.name) and member.size:
+            if member.size > MAX_BYTES:
+                reason = f"{member.name} is larger than {MAX_BYTES} bytes"
+                raise ToolError("rpm-unreadable", file=path, reason=reason)
+            found[member.name] = exactly(member.part, member.size, path)
             if len(found) == count:
                 break
-        else:
-            while padded > 0:
-                padded -= len(_exactly(stream, min(padded, 1 << 20)))
     return found
-
-
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise EOFError("it ends early")
-    return data

@@ -7,11 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterable
 
-from ..errors import ToolError
-from ..run import run
+from ...toolkit.errors import ToolError
+from ...toolkit.programs import run
 
 SIGNATURE = "repomd.xml.asc"
 KEY = "repomd.xml.key"
+_HINT = "Name it with --sign-with or 'sign_with'."
 
 
 def _gpg(home: str) -> list[str]:
@@ -21,10 +22,10 @@ def _gpg(home: str) -> list[str]:
 def sign(repodata: str, key: str, home: str) -> None:
     """Write repomd.xml.asc with ``key``, and the public key beside it, as SUSE's clients look for it."""
     if not key:
-        raise ToolError("key-missing", reason="none is named")
+        raise ToolError("key-missing", what="No signing key", why="none is named", hint=_HINT)
     public = run([*_gpg(home), "--armor", "--export", key]).stdout
     if not public:
-        raise ToolError("key-missing", reason=f"gpg knows no key {key!r}")
+        raise ToolError("key-missing", what="No signing key", why=f"gpg knows no key {key!r}", hint=_HINT)
     with open(os.path.join(repodata, KEY), "wb") as file:
         file.write(public)
     run(

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ...base.names import ARCHES
-from ..errors import ToolError
+from ...toolkit.errors import ToolError
 from .metadata import digest, repomd_of, safe
 
 GENERATIONS = "generations"

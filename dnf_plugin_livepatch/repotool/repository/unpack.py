@@ -14,7 +14,7 @@ from typing import Any
 
 import rpm
 
-from ..errors import ToolError
+from ...toolkit.errors import ToolError
 
 LIMIT = 1 << 30
 _BLOCK = 1 << 20

@@ -6,50 +6,64 @@ The source RPM's %prep runs: it is as much trusted as the kernel that it makes.
 
 from __future__ import annotations
 
-import argparse
 import glob
 import os
 import re
 import shutil
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Runner, need
+from ..readers.elf import read_vmlinux
 from ..readers.rpm_file import extract
-from ..run import Runner, need
-from . import target
+from .target import KernelFiles, Target, locate
 
 
-def unpack(args: argparse.Namespace, work: str, runner: Runner) -> target.Target:
-    """The Target in --kernel-srpm and --debuginfo or --vmlinux, below ``work``. Raises ToolError."""
-    for path in (args.kernel_srpm, args.debuginfo):
+def unpack(files: KernelFiles, work: str, runner: Runner) -> Target:
+    """The Target in the source RPM and the debuginfo RPM or vmlinux of ``files``, below ``work``.
+
+    Raises ToolError.
+    """
+    for path in (files.source_rpm, files.debuginfo):
         if path and not os.path.isfile(path):
             refuse("input-missing", path=path)
     need("rpmbuild", "Install rpm-build (the package rpm on Debian).")
     top = os.path.join(work, "kernel")
     os.makedirs(os.path.join(top, "BUILD"))
-    vmlinux = args.vmlinux
-    if args.debuginfo:
-        runner.steps.step(f"Unpacking {os.path.basename(args.debuginfo)}")
-        vmlinux = os.path.join(top, "vmlinux")
-        if not extract(args.debuginfo, "vmlinux", vmlinux):
-            refuse("vmlinux-mismatch", path=args.debuginfo, why="it holds no vmlinux")
-    if not vmlinux:
-        refuse("usage", what="--kernel-srpm needs --debuginfo or --vmlinux.")
-    release = args.kernel or banner(vmlinux)
-    runner.steps.step(f"Unpacking {os.path.basename(args.kernel_srpm)}")
+    vmlinux = _vmlinux(files, top, runner)
+    release = files.release or banner(vmlinux)
+    tree = _prepared(files.source_rpm, top, runner)
+    given = files.config or _config(tree, os.path.join(top, "SOURCES"), release)
+    config = os.path.join(tree, ".config")
+    if os.path.abspath(given) != config:
+        shutil.copyfile(given, config)
+    _name(tree, release, runner)
+    return locate(KernelFiles(release, "", tree, vmlinux, config, files.build_id))
+
+
+def _vmlinux(files: KernelFiles, top: str, runner: Runner) -> str:
+    """The vmlinux of the debuginfo RPM, unpacked below ``top``, else the one that was given."""
+    if not files.debuginfo:
+        if not files.vmlinux:
+            refuse("usage", what="--kernel-srpm needs --debuginfo or --vmlinux.")
+        return files.vmlinux
+    runner.steps.step(f"Unpacking {os.path.basename(files.debuginfo)}")
+    vmlinux = os.path.join(top, "vmlinux")
+    if not extract(files.debuginfo, "vmlinux", vmlinux):
+        refuse("vmlinux-mismatch", path=files.debuginfo, why="it holds no vmlinux")
+    return vmlinux
+
+
+def _prepared(source_rpm: str, top: str, runner: Runner) -> str:
+    """The source tree that the %prep of ``source_rpm`` makes below ``top``."""
+    runner.steps.step(f"Unpacking {os.path.basename(source_rpm)}")
     define = ["--define", f"_topdir {top}"]
     base = ["--dbpath", os.path.join(top, "db")]
-    _succeed(runner, ["rpm", *define, *base, "-i", os.path.abspath(args.kernel_srpm)])
+    _succeed(runner, ["rpm", *define, *base, "-i", os.path.abspath(source_rpm)])
     specs = glob.glob(os.path.join(top, "SPECS", "*.spec"))
     if len(specs) != 1:
-        refuse("rpm-unreadable", path=args.kernel_srpm, why=f"it holds {len(specs)} spec files")
+        refuse("rpm-unreadable", file=source_rpm, reason=f"it holds {len(specs)} spec files")
     _succeed(runner, ["rpmbuild", "-bp", "--nodeps", *define, *specs])
-    tree = _tree(os.path.join(top, "BUILD"), args.kernel_srpm)
-    config = args.config or _config(tree, os.path.join(top, "SOURCES"), release)
-    goal = os.path.join(tree, ".config")
-    if os.path.abspath(config) != goal:
-        shutil.copyfile(config, goal)
-    _name(tree, release, runner)
-    return target.locate(release, "", tree, vmlinux, goal, args.kernel_build_id)
+    return _tree(os.path.join(top, "BUILD"), source_rpm)
 
 
 def _succeed(runner: Runner, argv: list[str]) -> None:
@@ -59,9 +73,7 @@ def _succeed(runner: Runner, argv: list[str]) -> None:
 
 
 def banner(vmlinux: str) -> str:
-    """The release that the kernel image itself tells. Raises ToolError ``vmlinux-mismatch``."""
-    from ..readers.elf import read_vmlinux
-
+    """The release in the banner of the kernel image. Raises ToolError ``vmlinux-mismatch``."""
     match = re.search(rb"Linux version ([A-Za-z0-9._+~^-]{3,128}) \(", read_vmlinux(vmlinux).data)
     if match is None:
         refuse("vmlinux-mismatch", path=vmlinux, why="it names no release")
@@ -77,7 +89,7 @@ def _tree(build: str, srpm: str) -> str:
         elif folder.count(os.sep) - build.count(os.sep) > 3:
             folders[:] = []
     if len(found) != 1:
-        refuse("rpm-unreadable", path=srpm, why=f"{len(found)} kernel source trees come out of its %prep")
+        refuse("rpm-unreadable", file=srpm, reason=f"{len(found)} kernel source trees come out of its %prep")
     return found[0]
 
 
@@ -101,7 +113,7 @@ def _config(tree: str, sources: str, release: str) -> str:
 
 
 def _name(tree: str, release: str, runner: Runner) -> None:
-    """Make the tree call itself ``release``: a vendor's spec does that only while building."""
+    """Give the tree the name ``release``: a vendor's spec does so only in its %build."""
     outcome = runner.run(["make", "-s", "-C", tree, "kernelversion"])
     version = outcome.tail[-1].strip() if outcome.tail and not outcome.status else ""
     if not version or not release.startswith(version):

@@ -8,17 +8,29 @@ import os
 import re
 from typing import NamedTuple
 
-from ...base.paths import Paths
-from ...formats.manifest import MODULE, RELEASE
-from ...vendors.profiles import find, load, package_name
-from ..checks import refuse
+from ...formats.manifest import RELEASE
+from ...toolkit.errors import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
 
-_RPM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
+
+class KernelFiles(NamedTuple):
+    """The kernel and its files as the builder names them, each "" where not given.
+
+    ``devel`` is a folder or a release; ``source_rpm`` and ``debuginfo`` stand for ``tree`` and ``vmlinux``.
+    """
+
+    release: str = ""
+    devel: str = ""
+    tree: str = ""
+    vmlinux: str = ""
+    config: str = ""
+    build_id: str = ""
+    source_rpm: str = ""
+    debuginfo: str = ""
 
 
 class Target(NamedTuple):
-    """Where the kernel's files are; "" for what was not given. ``devel`` is a folder for ``make M=``."""
+    """A kernel's release and files, "" for each not given. ``devel`` is a folder for ``make M=``."""
 
     release: str
     devel: str = ""
@@ -38,10 +50,10 @@ class Target(NamedTuple):
 
 
 def release_of(folder: str) -> str:
-    """The release that the kernel build folder ``folder`` says, "" when it says none.
+    """The release in the files of the kernel build folder ``folder``, "" when none is there.
 
     utsrelease.h is what vermagic and ``uname -r`` are made from; kernel.release holds another one
-    where the distribution numbers its kernels by itself, as Debian's 6.1.0-NN does.
+    where the distribution has numbers of its own, as Debian's 6.1.0-NN.
     """
     for name in ("include/generated/utsrelease.h", "include/config/kernel.release"):
         try:
@@ -65,16 +77,16 @@ def devel_folder(wanted: str) -> str:
     refuse("kernel-devel-missing", path=wanted, what="the folder")
 
 
-def locate(kernel: str, devel: str, tree: str, vmlinux: str, config: str, build_id: str) -> Target:
-    """The Target that the options name, each "" where not given. Raises ToolError.
+def locate(files: KernelFiles) -> Target:
+    """The Target that ``files`` lead to, without its RPMs. Raises ToolError.
 
-    Without any of them the release is "", to be taken from the module itself or the running kernel.
+    Where ``files`` are all "", so is the release, to be taken from the module or the running kernel.
     """
-    folder = devel_folder(devel) if devel else ""
-    release = kernel
-    if kernel and not (RELEASE.match(kernel) and re.match(r"[0-9]+\.[0-9]", kernel)):
-        refuse("metadata-invalid", what=f"--kernel {kernel[:60]}: no kernel release as uname -r prints it")
-    for place in (folder, tree):
+    folder = devel_folder(files.devel) if files.devel else ""
+    release = files.release
+    if release and not (RELEASE.match(release) and re.match(r"[0-9]+\.[0-9]", release)):
+        refuse("metadata-invalid", what=f"--kernel {release[:60]}: no kernel release as uname -r prints it")
+    for place in (folder, files.tree):
         if not place:
             continue
         found = release_of(place)
@@ -83,15 +95,13 @@ def locate(kernel: str, devel: str, tree: str, vmlinux: str, config: str, build_
         if release and found and found != release:
             refuse("release-mismatch", wanted=release, where=place, found=found)
         release = release or found
-    if vmlinux:
-        build_id = check_vmlinux(vmlinux, release, build_id)
     return Target(
         release,
         folder,
-        tree and os.path.abspath(tree),
-        vmlinux and os.path.abspath(vmlinux),
-        config and os.path.abspath(config),
-        build_id,
+        files.tree and os.path.abspath(files.tree),
+        files.vmlinux and os.path.abspath(files.vmlinux),
+        files.config and os.path.abspath(files.config),
+        check_vmlinux(files.vmlinux, release, files.build_id) if files.vmlinux else files.build_id,
     )
 
 
@@ -169,37 +179,6 @@ def module_functions(path: str, release: str) -> dict[str, list[str]]:
     return found
 
 
-def package_of(release: str, profile: str) -> str:
-    """The package name for ``release`` as the vendor ``profile`` names its own. Raises ToolError.
-
-    Where that vendor has no name for such a release (Debian's, say, or a flavour), a name that no
-    vendor's rule reads: what the package provides tells which kernel it is for.
-    """
-    profiles, _faults = load(Paths().profile_dirs)
-    try:
-        name = package_name(release, find(profiles, profile))
-    except KeyError:
-        known = ", ".join(item.name for item in profiles if item.names)
-        refuse("metadata-invalid", what=f"--profile {profile[:40]}: known are {known or 'none'}")
-    name = name or "klp-patch-" + re.sub(r"[^A-Za-z0-9-]", "_", release)
-    if not _RPM_NAME.match(name):
-        refuse("metadata-invalid", what=f"--kernel {release[:60]}: makes no package name")
-    return name
-
-
-def module_name(text: str) -> str:
-    """``text`` as the name of a module, dashes as underscores, as the kernel does. Raises ToolError."""
-    name = text.replace("-", "_")
-    if not MODULE.match(name):
-        refuse("name-unfit", name=text[:80])
-    return name
-
-
-def default_module(release: str, version: str, number: str) -> str:
-    """A module name that tells kernel and patch version. Raises ToolError when it is too long."""
-    return module_name(re.sub(r"[^A-Za-z0-9]", "_", f"livepatch_{release}_{version}_{number}"))
-
-
 class Kernel:
     """The patched kernel's functions, from its vmlinux: where each is, and whether ftrace reaches it."""
 
@@ -226,5 +205,5 @@ def _traced(elf: Elf, start: int, stop: int) -> list[int]:
     raw = elf.bytes_of(section)[start - section.address : stop - section.address]
     order = "little" if elf.order == "<" else "big"
     found = [int.from_bytes(raw[i : i + 8], order) for i in range(0, len(raw) - 7, 8)]  # type: ignore[arg-type]
-    # Relocatable images of some machines hold zeroes here until they boot: that tells nothing.
+    # Relocatable images of some machines hold zeroes here until they boot.
     return sorted(found) if found and min(found) > 0 else []

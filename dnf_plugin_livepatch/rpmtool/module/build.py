@@ -10,21 +10,23 @@ from typing import NamedTuple
 
 from ...base.model import Manifest
 from ...formats.manifest import dump
-from ..checks import Finding, ToolError, finding, refuse
-from ..kernel.target import Target, module_name
+from ...toolkit.errors import Finding, ToolError
+from ...toolkit.programs import Runner
+from ..kernel.names import module_name_of
+from ..kernel.target import Target
 from ..readers.diffs import judge, read_diff
-from ..readers.elf import parse_module, read_module
+from ..readers.elf import parse_module
 from ..readers.klp_module import Patched
+from ..readers.lint_checks import finding
 from ..readers.recipe import Recipe
 from ..readers.source import digest
-from ..run import Runner
 from . import engines
-from .lint import Wanted, apply, function_names, lint, module_name_of, together
+from .lint import Wanted, apply, function_names, lint, together
 from .sign import Key, sign_module
 
 
 class Order(NamedTuple):
-    """How to build: parallel jobs, extra engine options, the signing key, names that are taken, the base."""
+    """The circumstances of a build: jobs, engine options, signing key, names that are taken, the base."""
 
     jobs: int
     options: tuple[str, ...] = ()
@@ -46,42 +48,31 @@ class Stage(NamedTuple):
 _WHOLE = ("replace-several", "base-functions-lost", "base-cves-claimed", "no-cve")
 
 
-class LintError(ToolError):
-    """The module has lint errors: no package is made. ``findings`` are all of them."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        try:
-            refuse("lint-errors", count=sum(1 for item in findings if item.severity == "error"))
-        except ToolError as error:
-            super().__init__(error.id, error.text, error.remedy)
-        self.findings = list(findings)
-
-
 def make(
     recipe: Recipe, paths: Sequence[str], target: Target, order: Order, work: str, runner: Runner
 ) -> Stage:
-    """Build, sign, lint and describe the modules of ``recipe``. Raises ToolError, LintError."""
+    """Build, sign, lint and describe the modules of ``recipe``. Raises ToolError."""
     folder = os.path.join(work, "stage")
     os.makedirs(folder)
-    os.environ["SOURCE_DATE_EPOCH"] = str(recipe.epoch)
     built = _built(recipe, paths, target, order, work, runner)
     found: list[Finding] = []
     manifests = []
     patched: list[tuple[str, Patched]] = []
     for number, path in enumerate(built):
-        goal = os.path.join(folder, recipe.modules[number] + ".ko")
-        shutil.copyfile(path, goal)
+        staged = os.path.join(folder, recipe.modules[number] + ".ko")
+        shutil.copyfile(path, staged)
         if order.key is not None:
-            runner.steps.step(f"Signing {os.path.basename(goal)}")
-            sign_module(goal, order.key, target, runner)
-        runner.steps.step(f"Checking {os.path.basename(goal)}")
-        manifest, what, findings = inspect_module(goal, recipe, number, target, order)
+            runner.steps.step(f"Signing {os.path.basename(staged)}")
+            sign_module(staged, order.key, target, runner)
+        runner.steps.step(f"Checking {os.path.basename(staged)}")
+        manifest, what, findings = inspect_module(staged, recipe, number, target, order)
         found += findings
         manifests.append(manifest)
         patched.append((recipe.modules[number], what))
     found = apply([*found, *apply(_whole(recipe, patched, order.base), recipe.overrides)], ())
     if any(item.severity == "error" for item in found):
-        raise LintError(found)
+        errors = [item for item in found if item.severity == "error"]
+        raise ToolError("lint-errors", found, count=len(errors))
     for manifest in manifests:
         assert manifest is not None
         with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
@@ -90,13 +81,13 @@ def make(
 
 
 def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe | None) -> list[Finding]:
-    """What there is to say of the package's modules and facts together, and beside those of its base."""
+    """The findings about the package as a whole, and about what it loses against its base."""
     found = together(patched)
     if not recipe.cves:
         found.append(finding("no-cve"))
     if base is None or recipe.kind == "diff":
         return found
-    # Diffs of the base are built in again; of a module or source nobody but its maker knows.
+    # The base's diffs are built in again. Whether a module or source holds its fixes, only its maker knows.
     claimed = [item for item in base.cves if item in recipe.cves]
     if claimed:
         found.append(finding("base-cves-claimed", cves=", ".join(claimed)))
@@ -125,6 +116,7 @@ def _built(
         target,
         os.path.join(work, "engine"),
         order.jobs,
+        recipe.epoch,
         recipe.replace,
         tuple(paths) if recipe.kind == "diff" else (),
         paths[0] if recipe.kind == "source" else "",
@@ -147,7 +139,7 @@ def inspect_module(
     judged = apply(findings, recipe.overrides)
     if any(item.severity == "error" for item in judged):
         return None, found, judged
-    used = {*_WHOLE, *(item.id for item in judged if item.overridden)}
+    used = {*_WHOLE, *(item.check for item in judged if item.waived)}
     # One package carries one set of fixes: each of its modules names them all.
     manifest = Manifest(
         module=name,
@@ -169,13 +161,3 @@ def inspect_module(
         overrides=tuple((o.check, f"{o.severity}: {o.reason}") for o in recipe.overrides if o.check in used),
     )
     return manifest, found, judged
-
-
-def facts(paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Module name -> (kernel release, machine) of each finished module. Raises ToolError."""
-    found: dict[str, tuple[str, str]] = {}
-    for path in paths:
-        elf = read_module(path)
-        name = module_name(module_name_of(path))
-        found[name] = (elf.modinfo().get("vermagic", "").split(" ")[0], elf.machine)
-    return found

@@ -14,12 +14,11 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Outcome, Runner, first_error, need
 from ..kernel.target import Target
 from ..readers.diffs import read_diff
-from ..run import Outcome, Runner, first_error, need
 
-ENGINES = ("kbuild", "kpatch-build", "klp-build")
 PROGRAMS = {
     "kbuild": ("make", "gcc"),
     "kpatch-build": ("kpatch-build",),
@@ -35,12 +34,16 @@ _OBJECT = re.compile(r"^\s*obj-m\s*[:+]?=\s*(.+)$", re.MULTILINE)
 
 
 class Job(NamedTuple):
-    """One module to build in the empty folder ``work``: from ``diffs``, or from ``source``."""
+    """One module to build in the empty folder ``work``: from ``diffs``, or from ``source``.
+
+    ``epoch`` is SOURCE_DATE_EPOCH, the time that stands for the present.
+    """
 
     module: str
     target: Target
     work: str
     jobs: int
+    epoch: int
     replace: bool = True
     diffs: tuple[str, ...] = ()
     source: str = ""
@@ -83,7 +86,7 @@ def present(engine: str, target: Target) -> None:
 
 
 def run(engine: str, job: Job, runner: Runner) -> str:
-    """Build and return the path of the .ko. Raises ToolError; the log tells everything."""
+    """Build and return the path of the .ko. Raises ToolError; the log has the details."""
     return {"kbuild": kbuild, "kpatch-build": kpatch_build, "klp-build": klp_build}[engine](job, runner)
 
 
@@ -100,10 +103,10 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
     # On copies of the files that they touch: the tree itself belongs to the builder.
     for diff in diffs:
         for file in read_diff(diff).files:
-            goal, origin = os.path.join(work, file.name), os.path.join(tree, file.name)
-            if os.path.isfile(origin) and not os.path.exists(goal):
-                os.makedirs(os.path.dirname(goal), exist_ok=True)
-                shutil.copyfile(origin, goal)
+            copy, origin = os.path.join(work, file.name), os.path.join(tree, file.name)
+            if os.path.isfile(origin) and not os.path.exists(copy):
+                os.makedirs(os.path.dirname(copy), exist_ok=True)
+                shutil.copyfile(origin, copy)
     os.makedirs(work, exist_ok=True)
     for diff in diffs:
         outcome = runner.run([patch, "-p1", "-N", "--batch", "-F0", "-i", diff], cwd=work)
@@ -111,10 +114,9 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
             refuse("diff-no-apply", path=diff, why=outcome.last)
 
 
-def _environment(tree: str, work: str) -> dict[str, str]:
-    """What keeps time, user, host and the folders of the build out of the module's bytes."""
-    stamp = os.environ.get("SOURCE_DATE_EPOCH", "0")
-    # kpatch-build finds ccache by itself; klp-build's make finds these wrappers of gcc.
+def _environment(tree: str, work: str, epoch: int) -> dict[str, str]:
+    """The variables that keep time, user, host and folders of the build out of the module's bytes."""
+    # kpatch-build looks for ccache; klp-build's make finds these wrappers of gcc.
     wrappers = [path for path in ("/usr/lib64/ccache", "/usr/lib/ccache") if os.path.isdir(path)]
     tree = os.path.realpath(tree)
     return {
@@ -122,7 +124,8 @@ def _environment(tree: str, work: str) -> dict[str, str]:
         # An unpacked source RPM and kpatch-build's own C source lie in another folder each time, and debug
         # information names it; the build id covers that. ccache knows the option and looks past the folder.
         "KCPPFLAGS": f"-ffile-prefix-map={tree}=/usr/src/linux -ffile-prefix-map={work}=/usr/src/livepatch",
-        "KBUILD_BUILD_TIMESTAMP": f"@{stamp}",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "KBUILD_BUILD_TIMESTAMP": f"@{epoch}",
         "KBUILD_BUILD_USER": "livepatch",
         "KBUILD_BUILD_HOST": "livepatch",
     }
@@ -157,7 +160,7 @@ def kbuild(job: Job, runner: Runner) -> str:
         with open(os.path.join(folder, "Kbuild"), "w", encoding="ascii") as file:
             file.write(f"obj-m := {job.module}.o\n")
             if inner != job.module:
-                # kbuild makes NAME.o from NAME.c unless NAME-y tells the parts.
+                # kbuild makes NAME.o from NAME.c unless NAME-y names the parts.
                 file.write(f"{job.module}-y := " + " ".join(f"{name}.o" for name in sources) + "\n")
     argv = [
         "make",
@@ -167,7 +170,11 @@ def kbuild(job: Job, runner: Runner) -> str:
         f"-j{job.jobs}",
         "modules",
     ]
-    env = {key: value for key, value in _environment(job.target.devel, folder).items() if key != "PATH"}
+    env = {
+        key: value
+        for key, value in _environment(job.target.devel, folder, job.epoch).items()
+        if key != "PATH"
+    }
     _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
 
@@ -207,7 +214,7 @@ def kpatch_build(job: Job, runner: Runner) -> str:
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")
     os.makedirs(cache)
-    outcome = runner.run(argv, env={**_environment(target.tree, job.work), "CACHEDIR": cache})
+    outcome = runner.run(argv, env={**_environment(target.tree, job.work, job.epoch), "CACHEDIR": cache})
     if outcome.status and os.path.isfile(os.path.join(cache, "build.log")):
         with open(os.path.join(cache, "build.log"), encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
@@ -225,7 +232,7 @@ def klp_build(job: Job, runner: Runner) -> str:
     argv = [os.path.join(job.target.tree, "scripts/livepatch/klp-build"), "-j", str(job.jobs), "-o", out]
     argv += [] if job.replace else ["--no-replace"]
     argv += [*job.options, *job.diffs]
-    env = _environment(job.target.tree, job.work)
+    env = _environment(job.target.tree, job.work, job.epoch)
     _failed("klp-build", runner.run(argv, cwd=job.target.tree, env=env), runner)
     return _result([out] if os.path.isfile(out) else [], job.module, "klp-build", runner)
 

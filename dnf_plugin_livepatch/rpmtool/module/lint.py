@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The checks of one live-patch module: what a host, or its kernel, would otherwise find out."""
+"""The checks of one live-patch module, for faults that a host or its kernel would find only later."""
 
 from __future__ import annotations
 
 import bisect
-import os
 from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
 from ...base.model import Function
 from ...formats.manifest import MODULE
-from ..checks import Finding, finding
+from ...toolkit.errors import Finding
 from ..kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 from ..readers import klp_module
 from ..readers.elf import Elf, signature
+from ..readers.lint_checks import finding
 from ..readers.recipe import Override
 
 
 class Wanted(NamedTuple):
-    """What the builder expects of the module. ``replace`` None: either; ``taken``: name -> its owner."""
+    """The builder's expectations of a module. ``replace`` None: either; ``taken``: name -> its owner."""
 
     replace: bool | None = None
     depends: tuple[str, ...] = ()
@@ -39,12 +39,6 @@ class Subject(NamedTuple):
 def function_names(functions: Iterable[Function]) -> list[str]:
     """``functions`` as OBJECT:NAME, with the position where it matters, sorted."""
     return sorted(f"{f.object}:{f.name}" + (f",{f.sympos}" if f.sympos else "") for f in functions)
-
-
-def module_name_of(path: str) -> str:
-    """The kernel's name for the module file at ``path``."""
-    stem = os.path.basename(path)
-    return (stem[:-3] if stem.endswith(".ko") else stem).replace("-", "_")
 
 
 def _identity(item: Subject) -> Iterable[Finding]:
@@ -167,7 +161,7 @@ def _in_module(item: Subject, functions: Sequence[Function]) -> Iterable[Finding
 
 
 def _count(module: str, name: str, sympos: int, count: int) -> list[Finding]:
-    """What is wrong with a function that its object has ``count`` times."""
+    """The fault, if any, of a patched function that its object has ``count`` times."""
     if not count or sympos > count:
         return [finding("target-missing", module=module, function=name)]
     if count > 1 and not sympos:
@@ -207,14 +201,14 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
 
 
 def lint(name: str, elf: Elf, target: Target, wanted: Wanted) -> tuple[klp_module.Patched, list[Finding]]:
-    """What the module ``elf``, to be loaded as ``name``, patches, and everything wrong with it."""
+    """The functions that the module ``elf`` patches, and all findings about loading it as ``name``."""
     found = klp_module.patched(elf)
     item = Subject(name, elf, found, target, wanted)
     return found, [result for check in _CHECKS for result in check(item)]
 
 
 def together(modules: Sequence[tuple[str, klp_module.Patched]]) -> list[Finding]:
-    """What is wrong with the (name, what it patches) of one package's modules as a whole."""
+    """The findings about one package's ``modules``, (name, what it patches), as a whole."""
     replacing = [name for name, found in modules if found.replace]
     return [finding("replace-several", modules=", ".join(replacing))] if len(replacing) > 1 else []
 
@@ -223,8 +217,8 @@ def apply(findings: Sequence[Finding], overrides: Sequence[Override]) -> list[Fi
     """``findings`` with the builder's severities; errors first, otherwise in order."""
     chosen: dict[str, Override] = {item.check: item for item in overrides}
     judged = [
-        item._replace(severity=chosen[item.id].severity, overridden=chosen[item.id].reason)
-        if item.id in chosen
+        item._replace(severity=chosen[item.check].severity, waived=chosen[item.check].reason)
+        if item.check in chosen
         else item
         for item in findings
     ]

@@ -13,11 +13,11 @@ import shutil
 import tempfile
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Runner, need
 from ..kernel.target import Target
 from ..readers.elf import signature, unsigned
 from ..readers.rpm_file import read_header
-from ..run import Runner, need
 
 HASHES = ("sha256", "sha384", "sha512")
 _GOOD = re.compile(r"Header .*Signature.*: OK\s*\Z")

@@ -13,18 +13,18 @@ from typing import NamedTuple
 from ...base.model import Manifest
 from ...base.names import capability_version, own_capability
 from ...base.paths import Paths
+from ...toolkit.errors import refuse
+from ...toolkit.programs import Runner, need
 from ...vendors.profiles import GENERIC, load, match
-from ..checks import refuse
 from ..readers.recipe import Recipe, dump
 from ..readers.rpm_file import read_header
-from ..run import Runner, need
 
 _INSTALLED = "/usr/share/dnf-plugin-livepatch/livepatch-module.spec.in"
 _HINT = "Install rpm-build (the package rpm on Debian)."
 
 
 class Files(NamedTuple):
-    """What the package is made of: source files beside the recipe, and the folder of staged modules."""
+    """The contents of a package: source files beside the recipe, and the folder of staged modules."""
 
     sources: tuple[str, ...]
     stage: str
@@ -44,7 +44,7 @@ def _plain(text: str) -> str:
 
 
 def describe(recipe: Recipe, manifests: Sequence[Manifest]) -> str:
-    """The %description: what is closed, what cannot be, what is patched."""
+    """The %description: CVEs that are fixed, those that cannot be, and the functions that are patched."""
     if recipe.kind == "empty":
         return (
             f"Subscribes the kernel {recipe.kernel_release} to its live patches.\n"
@@ -72,7 +72,7 @@ def _changes(recipe: Recipe) -> list[str]:
 
 
 def spec(recipe: Recipe, manifests: Sequence[Manifest], sources: Sequence[str], vendor: str) -> str:
-    """The text of the spec file. Pure but for reading the template."""
+    """The text of the spec file, from the template."""
     from jinja2 import Environment, StrictUndefined
 
     with open(template_path(), encoding="utf-8") as file:
@@ -152,7 +152,7 @@ def build(
 
 
 def check(path: str, recipe: Recipe) -> None:
-    """Raise ToolError unless hosts will see in the RPM at ``path`` what ``recipe`` says it is."""
+    """Raise ToolError unless hosts will take the RPM at ``path`` for the live patch of ``recipe``."""
     header = read_header(path)
     profiles, _faults = load(Paths().profile_dirs)
     found = match(header.nevra, header.provides, header.requires, profiles)
@@ -165,17 +165,17 @@ def check(path: str, recipe: Recipe) -> None:
 def publish(paths: Sequence[str], output: str) -> list[str]:
     """Put files into ``output``, each by rename; an existing one must be equal. Raises ToolError."""
     os.makedirs(output, exist_ok=True)
-    goals = [os.path.join(output, os.path.basename(path)) for path in paths]
-    for path, goal in zip(paths, goals):
-        if os.path.exists(goal) and _bytes(goal) != _bytes(path):
-            refuse("output-exists", path=goal)
-    for path, goal in zip(paths, goals):
-        part = f"{goal}.{os.getpid()}.part"
+    published = [os.path.join(output, os.path.basename(path)) for path in paths]
+    for path, place in zip(paths, published):
+        if os.path.exists(place) and _bytes(place) != _bytes(path):
+            refuse("output-exists", path=place)
+    for path, place in zip(paths, published):
+        part = f"{place}.{os.getpid()}.part"
         shutil.copyfile(path, part)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(part, goal)
-    return goals
+        os.replace(part, place)
+    return published
 
 
 def _bytes(path: str) -> bytes:

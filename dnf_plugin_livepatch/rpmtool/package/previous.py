@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from ..checks import refuse
-from ..readers import recipe as recipes
+from ...toolkit.errors import refuse
 from ..readers import source
-from ..readers.recipe import Recipe
+from ..readers.recipe import MAX_BYTES, Recipe, parse
 from ..readers.rpm_file import payload, read_header
-from .collect import Base
+
+
+class Base(NamedTuple):
+    """The previous package: its recipe, and its sources as (name, content)."""
+
+    path: str
+    recipe: Recipe
+    sources: tuple[tuple[str, bytes], ...]
 
 
 def read(path: str) -> Base:
@@ -23,7 +30,7 @@ def read(path: str) -> Base:
     names = {os.path.basename(name): data for name, data in files.items()}
     if "livepatch.json" not in names:
         refuse("base-unfit", path=path, why="it holds no livepatch.json")
-    found = recipes.parse(names["livepatch.json"].decode("utf-8", "replace"), path)
+    found = parse(names["livepatch.json"].decode("utf-8", "replace"), path)
     return Base(path, found, tuple(sorted(names.items())))
 
 
@@ -31,14 +38,14 @@ def from_folder(path: str) -> Recipe:
     """The Recipe in the file ``path`` of an unpacked source RPM. Raises ToolError."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(recipes.MAX_BYTES)
+            text = file.read(MAX_BYTES)
     except OSError as error:
         refuse("base-unfit", path=path, why=error.strerror or "unreadable")
-    return recipes.parse(text, path)
+    return parse(text, path)
 
 
 def paths_of(recipe: Recipe, folder: str, work: str) -> tuple[str, ...]:
-    """What the engine needs from the sources in ``folder``, digests checked. Raises ToolError."""
+    """The paths of the engine's inputs in ``folder``, their digests checked. Raises ToolError."""
     if recipe.kind == "source":
         with open(os.path.join(folder, source.TARBALL), "rb") as file:
             source.unpack(file.read(source.MAX_SOURCE + 1), os.path.join(work, "source"), folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Source diffs: what their headers say, which files and functions they touch, and what cannot be live.
+"""Source diffs: their headers, the files and functions that they touch, and what cannot be patched live.
 
 The judgement is by the text of the diff, before minutes of building: assembly, init code, and data
 whose new form running code would not have. It errs to the side of the engines, which know more: only
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .recipe import merge
 
 MAX_DIFF = 16 << 20
@@ -178,7 +178,7 @@ def judge(diff: Diff, path: str, allow_data: bool = False) -> None:
 
 
 def _effect(hunk: Hunk) -> Iterator[bool]:
-    """Whether each kind of changed line differs by more than white space and comments."""
+    """For the added lines and for the removed ones: do they differ by more than white space and comments?"""
     for sign, other in (("+", "-"), ("-", "+")):
         mine = "".join("".join(_strip(line).split()) for line in hunk.lines if line[:1] == sign)
         theirs = "".join("".join(_strip(line).split()) for line in hunk.lines if line[:1] == other)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an ELF file of the kernel says: sections, symbols, relocations, modinfo, build id.
+"""An ELF file of the kernel: sections, symbols, relocations, modinfo, build id.
 
 pyelftools reads the headers; symbol and relocation tables, which are long in a vmlinux, are unpacked
 here in one go. Every file is hostile until read: each offset is checked against the file's size, and
@@ -15,13 +15,13 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 
 MAX_MODULE = 256 << 20
 MAX_ITEMS = 4_000_000
 MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_PPC64": "ppc64le", "EM_S390": "s390x"}
 SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED, SHF_RELA_LIVEPATCH = 0x2, 0x4, 0x800, 0x00100000
-SHN_UNDEF, SHN_LIVEPATCH = 0, 0xFF20
+SHN_LIVEPATCH = 0xFF20
 SIGNATURE_MAGIC = b"~Module signature appended~\n"
 Data = Union[bytes, mmap.mmap]
 

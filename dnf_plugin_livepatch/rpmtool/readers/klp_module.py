@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which functions of which objects a live-patch module replaces, read from its data and relocations.
+"""The functions that a live-patch module replaces, read from its data and relocations.
 
 Three shapes are understood, on all machines with 64-bit pointers:
 
@@ -9,7 +9,7 @@ Three shapes are understood, on all machines with 64-bit pointers:
 * kpatch-build's ``.kpatch.funcs`` section.
 * klp-build's ``.init.klp_objects`` and ``.init.klp_funcs`` sections (kernel 6.19 and later).
 
-Modules that fill in klp structures by code of their own are not understood: they patch "nothing".
+No patched function is found in modules that fill in klp structures by code of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Place = tuple[int, int]
 
 
 class Patched(NamedTuple):
-    """What was found: ``shape`` is static, kpatch-build, klp-build or "" (nothing found).
+    """The functions that a module replaces. ``shape``: static, kpatch-build, klp-build, or "" for none.
 
     ``replace`` is None where code sets it.
     """
@@ -43,7 +43,7 @@ class Patched(NamedTuple):
 
 
 class _Pointers:
-    """Where the pointers in a module's data lead: (section, offset) -> (section, offset)."""
+    """The pointers in a module's data and their targets: (section, offset) -> (section, offset)."""
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
@@ -71,7 +71,7 @@ class _Pointers:
         return self.elf.string(self.elf.sections[target[0]], target[1])
 
     def is_code(self, place: Place) -> bool:
-        """Whether the pointer at ``place`` leads into code."""
+        """True when the pointer at ``place`` leads into code."""
         target = self.to.get(place)
         return target is not None and bool(self.elf.sections[target[0]].flags & SHF_EXECINSTR)
 
@@ -82,7 +82,7 @@ class _Pointers:
         return int.from_bytes(raw, "little" if self.elf.order == "<" else "big")
 
     def end(self, place: Place) -> int:
-        """Where the variable that begins at ``place`` ends: by its symbol, else with its section."""
+        """The end of the variable that begins at ``place``: by its symbol, else that of its section."""
         for symbol in self.elf.symbols:
             if symbol.section == place[0] and symbol.value == place[1] and symbol.size:
                 return symbol.value + symbol.size
@@ -161,7 +161,7 @@ def patched(elf: Elf) -> Patched:
 
 
 def relocation_faults(elf: Elf) -> list[str]:
-    """What is wrong with the late (.klp) relocations and symbols of ``elf``, in words."""
+    """The faults of the late (.klp) relocations and symbols of ``elf``, in words."""
     faults = []
     for section in elf.sections:
         marked = bool(section.flags & SHF_RELA_LIVEPATCH)

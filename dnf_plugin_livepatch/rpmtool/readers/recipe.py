@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from ...base.model import Unfixable
 from ...formats.manifest import CVE, MODULE, RELEASE
-from ..checks import LINT, SEVERITIES, refuse
+from ...toolkit.errors import SEVERITIES, refuse
+from .lint_checks import LINT
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
@@ -41,7 +42,7 @@ class Input(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What to build. ``kind``: diff, source (klp C code), module (prebuilt) or empty.
+    """All that decides a package. ``kind``: diff, source (klp C code), module (prebuilt) or empty.
 
     ``epoch`` is SOURCE_DATE_EPOCH in seconds. ``modules`` are the module names in load order.
     ``cves`` are all that the package fixes; ``inputs`` are in the order of application.

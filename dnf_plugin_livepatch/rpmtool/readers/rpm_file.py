@@ -1,34 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An RPM file read by librpm: its header, its signatures and its payload, all taken as hostile."""
+"""The header, signatures and payload of an RPM file. Hostile until checked."""
 
 from __future__ import annotations
 
 import os
-import re
-import stat
-import subprocess
-from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import rpm
 
 from ...base.model import Nevra
-from ..checks import refuse
-from ..run import need
+from ...toolkit.errors import refuse
+from ...toolkit.rpm_payload import exactly, members
 
 MAX_RPM = 1 << 30
 MAX_PAYLOAD = 512 << 20
 MAX_FILES = 4096
 # The header's own OpenPGP signatures; digests and the legacy ones over the payload prove nothing.
 _SIGNATURES = ("DSAHEADER", "RSAHEADER", "OPENPGP")
-# Eight hex digits in each field: int() alone would take a sign, and so a size below zero.
-_MEMBER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 
 
 class Header(NamedTuple):
-    """What an RPM says of itself. Capabilities are written as ``NAME`` or ``NAME = VERSION``.
+    """The facts in an RPM's header. Capabilities are written as ``NAME`` or ``NAME = VERSION``.
 
-    ``signed`` tells whether a real OpenPGP header signature is there; it verifies nothing.
+    ``signed`` is true when an OpenPGP signature of the header is there; nobody has verified it yet.
     """
 
     nevra: Nevra
@@ -58,15 +52,15 @@ def raw_header(path: str) -> Any:
     """librpm's header object of the file at ``path``. Raises ToolError ``rpm-unreadable``."""
     try:
         if os.path.getsize(path) > MAX_RPM:
-            refuse("rpm-unreadable", path=path, why="larger than 1 GiB")
+            refuse("rpm-unreadable", file=path, reason="larger than 1 GiB")
         with open(path, "rb") as file:
             transaction = rpm.TransactionSet()
             transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS)
             return transaction.hdrFromFdno(file.fileno())
     except OSError as error:
-        refuse("rpm-unreadable", path=path, why=error.strerror or "unreadable")
+        refuse("rpm-unreadable", file=path, reason=error.strerror or "unreadable")
     except rpm.error as error:
-        refuse("rpm-unreadable", path=path, why=str(error) or "no RPM header")
+        refuse("rpm-unreadable", file=path, reason=str(error) or "no RPM header")
 
 
 def read_header(path: str) -> Header:
@@ -121,76 +115,19 @@ def payload(path: str) -> dict[str, bytes]:
     for name, size, stream in members(path):
         left -= size
         if left < 0 or len(found) >= MAX_FILES:
-            refuse("rpm-unreadable", path=path, why="its payload is larger than a live patch can be")
-        found[name] = _exactly(stream, size, path)
+            refuse("rpm-unreadable", file=path, reason="its payload is larger than a live patch can be")
+        found[name] = exactly(stream, size, path)
     return found
 
 
-def extract(path: str, wanted: str, goal: str) -> bool:
-    """Copy the first file of the RPM ``path`` whose basename is ``wanted`` to ``goal``. Raises ToolError."""
+def extract(path: str, wanted: str, copy: str) -> bool:
+    """Copy the first file of the RPM ``path`` whose basename is ``wanted`` to ``copy``. Raises ToolError."""
     for name, size, stream in members(path):
         if os.path.basename(name) == wanted:
-            with open(goal, "wb") as file:
+            with open(copy, "wb") as file:
                 while size:
-                    part = _exactly(stream, min(size, 1 << 20), path)
+                    part = exactly(stream, min(size, 1 << 20), path)
                     file.write(part)
                     size -= len(part)
             return True
     return False
-
-
-def members(path: str) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """(path, size, stream) of each regular file in the RPM at ``path``, in payload order. Raises ToolError.
-
-    What the caller leaves unread of a file is skipped.
-    """
-    child = subprocess.Popen(
-        [need("rpm2cpio", "Install rpm."), path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert child.stdout is not None
-    try:
-        yield from _cpio(child.stdout, path)
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
-
-
-def _exactly(stream: IO[bytes], size: int, path: str) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        refuse("rpm-unreadable", path=path, why="its payload is cut")
-    return data
-
-
-class _Part:
-    """The next ``size`` bytes of a stream, counted."""
-
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        self.stream, self.left = stream, size
-
-    def read(self, size: int) -> bytes:
-        data = self.stream.read(min(size, self.left))
-        self.left -= len(data)
-        return data
-
-
-def _cpio(stream: IO[bytes], path: str) -> Iterator[tuple[str, int, Any]]:
-    while True:
-        head = _exactly(stream, 110, path)
-        if not _MEMBER.fullmatch(head):
-            refuse("rpm-unreadable", path=path, why="its payload is broken")
-        mode, size, length = (int(head[i : i + 8], 16) for i in (14, 54, 94))
-        if not 0 < length <= 4096:
-            refuse("rpm-unreadable", path=path, why="its payload is broken")
-        name = _exactly(stream, length, path)[:-1].decode("utf-8", "replace")
-        _exactly(stream, -(110 + length) % 4, path)
-        if name == "TRAILER!!!":
-            return
-        part = _Part(stream, size)
-        if stat.S_ISREG(mode):
-            yield (name[1:] if name.startswith("./") else name), size, part
-        while part.left:
-            if not part.read(1 << 20):
-                refuse("rpm-unreadable", path=path, why="its payload is cut")
-        _exactly(stream, -size % 4, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the builder handed in: diffs, live-patch C source or finished modules; and tarballs of source."""
+"""The inputs of a package: diffs, live-patch C source or finished modules; and tarballs of source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .diffs import read_diff
 from .recipe import PLAIN, Input
 
@@ -127,11 +127,11 @@ def unpack(data: bytes, folder: str, path: str) -> None:
                 unsafe = info.name.startswith("/") or any(part in ("", ".", "..") for part in parts)
                 if not info.isreg() or unsafe or total > MAX_SOURCE or count > MAX_SOURCE_FILES:
                     refuse("base-unfit", path=path, why=f"its source holds {info.name[:80]}")
-                goal = os.path.join(folder, *parts)
-                os.makedirs(os.path.dirname(goal), exist_ok=True)
+                copy = os.path.join(folder, *parts)
+                os.makedirs(os.path.dirname(copy), exist_ok=True)
                 member = archive.extractfile(info)
                 assert member is not None
-                with open(goal, "xb") as file:
+                with open(copy, "xb") as file:
                     file.write(member.read())
     except (tarfile.TarError, OSError, EOFError) as error:
         refuse("base-unfit", path=path, why=f"its source is broken: {str(error)[:80]}")
@@ -140,9 +140,9 @@ def unpack(data: bytes, folder: str, path: str) -> None:
 def put(files: Sequence[tuple[str, bytes]], folder: str) -> None:
     """Write ``files`` below ``folder``."""
     for name, data in files:
-        goal = os.path.join(folder, name)
-        os.makedirs(os.path.dirname(goal), exist_ok=True)
-        with open(goal, "wb") as file:
+        copy = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        with open(copy, "wb") as file:
             file.write(data)
 
 

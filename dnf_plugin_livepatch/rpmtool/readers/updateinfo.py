@@ -7,12 +7,12 @@ import bz2
 import gzip
 import lzma
 import re
-import xml.etree.ElementTree as ElementTree
 from typing import IO, NamedTuple
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 from ...formats.manifest import CVE
-from ..checks import refuse
+from ...toolkit.errors import refuse
 from .recipe import merge
 
 MAX_BYTES = 1 << 30
@@ -20,7 +20,7 @@ _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}:[0-9]
 
 
 class Feed(NamedTuple):
-    """What the vendor says of one advisory; ``issued`` as the manifest writes times."""
+    """The vendor's facts about one advisory; ``issued`` is in the form of the manifest."""
 
     cves: tuple[str, ...]
     severity: str

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Child processes of the tool: live progress for a person, everything in the log, nothing by a shell."""
+"""Other programs: argument lists, never a shell; a clean locale; one kind of error.
+
+``run`` is for short programs, whose output the caller reads. A ``Runner`` is for long ones: a person sees
+their progress, and a log keeps all that they print.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,59 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .checks import refuse
+from .errors import ToolError, refuse
+from .progress import Steps
 
+#: Seconds after which ``run`` gives a program up.
+TIMEOUT = 600.0
 #: Seconds that an interrupted child has for taking its changes back.
 GRACE = 30
 # Later ones follow from the first; make's own last word names none of them.
 _ERROR = re.compile(r"\berror: |\bERROR: |multiple definition|undefined reference")
 
 
+def need(program: str, hint: str) -> str:
+    """The path of ``program``. Raises ToolError ``program-missing`` with the install ``hint``."""
+    found = shutil.which(program)
+    if found is None:
+        refuse("program-missing", program=program, hint=hint)
+    return found
+
+
+def run(
+    argv: Sequence[str], stdin: bytes | None = None, check: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``argv`` to its end; with ``check`` a non-zero exit is a ToolError that quotes stderr."""
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            timeout=TIMEOUT,
+            env=_environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ToolError("tool-missing", program=argv[0]) from None
+    except subprocess.TimeoutExpired:
+        raise ToolError("tool-failed", program=argv[0], reason=f"no end after {TIMEOUT:.0f} s") from None
+    if check and done.returncode != 0:
+        reason = done.stderr.decode("utf-8", "replace").strip() or f"exit status {done.returncode}"
+        raise ToolError("tool-failed", program=argv[0], reason=reason[-500:])
+    return done
+
+
+def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every child: that of the tool, with English messages, and ``more``."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", **(more or {})}
+
+
 class Outcome(NamedTuple):
-    """How a child ended: its exit status, the last lines it printed (both streams), its first error."""
+    """The end of a child: its exit status, the last lines of its output, and the first error in it."""
 
     status: int
     tail: list[str]
@@ -31,7 +72,7 @@ class Outcome(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The line that says why: the first error, else the last line with 'error' in it, else the last."""
+        """The line with the reason: the first error, else the last line with 'error', else the last."""
         if self.first:
             return self.first
         wrong = [line for line in self.tail if "error" in line.lower()]
@@ -43,48 +84,6 @@ def first_error(lines: Iterable[str]) -> str:
     return next((line.strip()[:500] for line in lines if _ERROR.search(line)), "")
 
 
-class Steps:
-    """Tells a person where the work is: one line a step, and on a terminal the child's last line."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self._live = None
-        self._title = ""
-        self._started = time.monotonic()
-        if not quiet and sys.stderr.isatty():
-            try:
-                from rich.console import Console
-                from rich.status import Status
-            except ImportError:
-                return
-            self._live = Status("", console=Console(stderr=True))
-            self._live.start()
-
-    def step(self, title: str) -> None:
-        """A new step begins."""
-        self._title = title
-        if self._live is not None:
-            self._live.console.print(title, highlight=False, markup=False)
-            self._live.update(title)
-        elif not self.quiet:
-            print(title, file=sys.stderr, flush=True)
-
-    def line(self, text: str) -> None:
-        """The child of this step printed ``text``."""
-        if self._live is not None:
-            from rich.text import Text
-
-            seconds = time.monotonic() - self._started
-            clean = "".join(c for c in text.strip() if c.isprintable())
-            self._live.update(Text(f"{self._title} ({seconds:.0f} s) {clean[:90]}"))
-
-    def close(self) -> None:
-        """The work is over, in whatever way."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-
 class Runner:
     """Runs children in order, all their output into one log file."""
 
@@ -93,7 +92,7 @@ class Runner:
         self.steps = steps or Steps(quiet=True)
 
     def run(self, argv: Sequence[str], cwd: str | None = None, env: dict[str, str] | None = None) -> Outcome:
-        """Run ``argv`` with ``env`` on top of ours; never raises for what the child does."""
+        """Run ``argv`` with ``env`` added to the environment; never raises for a failure of the child."""
         tail: deque[str] = deque(maxlen=40)
         first = ""
         with open(self.log, "a", 1, encoding="utf-8", errors="replace") as log:
@@ -103,7 +102,7 @@ class Runner:
                 child = subprocess.Popen(
                     list(argv),
                     cwd=cwd,
-                    env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+                    env=_environment(env),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -137,11 +136,3 @@ def _end(child: subprocess.Popen[str]) -> None:
             child.wait(GRACE)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
-
-
-def need(program: str, hint: str) -> str:
-    """The path of ``program``. Raises ToolError ``program-missing`` with the install ``hint``."""
-    found = shutil.which(program)
-    if found is None:
-        refuse("program-missing", program=program, hint=hint)
-    return found

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The progress of a long work, for the person at the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Steps:
+    """Tells a person where the work is: one line a step, and on a terminal the child's last line."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._live = None
+        self._title = ""
+        self._started = time.monotonic()
+        if not quiet and sys.stderr.isatty():
+            try:
+                from rich.console import Console
+                from rich.status import Status
+            except ImportError:
+                return
+            self._live = Status("", console=Console(stderr=True))
+            self._live.start()
+
+    def step(self, title: str) -> None:
+        """Begin the step ``title``, and print that."""
+        self._title = title
+        if self._live is not None:
+            self._live.console.print(title, highlight=False, markup=False)
+            self._live.update(title)
+        elif not self.quiet:
+            print(title, file=sys.stderr, flush=True)
+
+    def line(self, text: str) -> None:
+        """Show ``text``, the last line of this step's child, on a terminal."""
+        if self._live is not None:
+            from rich.text import Text
+
+            seconds = time.monotonic() - self._started
+            clean = "".join(c for c in text.strip() if c.isprintable())
+            self._live.update(Text(f"{self._title} ({seconds:.0f} s) {clean[:90]}"))
+
+    def close(self) -> None:
+        """End the live display, however the work ended."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
