@@ -51,3 +51,31 @@ def test_incomplete_advisories_are_said_to_be_so() -> None:
 def test_the_prompt_claims_nothing_when_nothing_is_known() -> None:
     lines = prompt((), (), inputs=compute.unknown("R", "no updateinfo"))
     assert lines[1:] == ["  CVEs open     : unknown, no updateinfo"]
+
+
+def closed(*severities: str) -> str:
+    """The line of what is closed now, for one CVE of each of ``severities``."""
+    debt = tuple(Debt(f"CVE-2026-100{n}", "A", word, "5-11.el9_4") for n, word in enumerate(severities))
+    lines = prompt((), tuple(row.cve for row in debt), inputs=INPUTS._replace(debt=debt))
+    return next(line for line in lines if "Closed now" in line)
+
+
+def test_cves_are_named_by_severity_and_then_by_number() -> None:
+    found = closed("Low", "Critical", "", "Critical")
+    named = "CVE-2026-1001 (Critical), CVE-2026-1003 (Critical), CVE-2026-1000 (Low), CVE-2026-1002"
+    assert found == f"  Closed now    : 4: {named}"
+
+
+def test_of_more_than_four_cves_the_rest_is_a_number() -> None:
+    named = "CVE-2026-1000, CVE-2026-1001, CVE-2026-1002, CVE-2026-1003"
+    assert closed(*[""] * 6) == f"  Closed now    : 6: {named} and 2 more"
+
+
+def test_nothing_closed_is_a_zero() -> None:
+    assert closed() == "  Closed now    : 0"
+
+
+def test_rows_without_exact_metadata_are_shown_all_the_same() -> None:
+    lines = prompt((), (), inputs=INPUTS._replace(quality=compute.UNKNOWN, reason="too old"))
+    assert "  Left open     : 3: CVE-2026-1000, CVE-2026-1001, CVE-2026-1002" in lines
+    assert "  Not complete  : too old" in lines
