@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How sure the exposure is: old or incomplete advisories, and the end of live patches for a kernel."""
+"""Advisories that are old or incomplete, and the end of the live patches for a kernel."""
 
 from __future__ import annotations
 
