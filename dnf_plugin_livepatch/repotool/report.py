@@ -70,6 +70,13 @@ class KernelPage(NamedTuple):
         """The number of CVEs in ``state``."""
         return sum(1 for cell in self.cells if cell.state == state)
 
+    def number(self, state: str) -> str:
+        """That number as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
+        found = self.count(state)
+        if self.quality == compute.EXACT or state == CLOSED_LIVE:
+            return str(found)
+        return f"at least {found}" if found else "unknown"
+
 
 class PatchPage(NamedTuple):
     """One live-patch package, for kernels as their pages name them.

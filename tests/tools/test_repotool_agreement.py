@@ -4,6 +4,7 @@
 import datetime
 import re
 import shutil
+import types
 
 import dnf
 import hawkey
@@ -15,6 +16,7 @@ from repo_support import KERNEL
 from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
+from dnf_plugin_livepatch.host.report import text
 from dnf_plugin_livepatch.repotool import report, settings
 from dnf_plugin_livepatch.repotool.repository import metadata, reading, rpms
 
@@ -59,8 +61,8 @@ def on_host(folder, running, patch, manifests=()):
         repo = base.repos.add_new_repo("here", conf, baseurl=[folder.as_uri()])
         repo.add_metadata_type_to_download("livepatch")
         base.fill_sack(load_system_repo=False)
-        text = repo.get_metadata_content("livepatch")
-        record = repository_record.parse(text) if text else repository_record.Record()
+        content = repo.get_metadata_content("livepatch")
+        record = repository_record.parse(content) if content else repository_record.Record()
         query = base.sack.query()
         kernels = [item for item in query if item.name in ("kernel-core", "kernel")]
         main = min((item for item in kernels if item.evr == running), key=lambda item: -len(item.name))
@@ -183,6 +185,10 @@ def assert_agreement(page, exposure):
         cell = told[row.cve]
         for name in ("state", "advisory", "severity", "fixed_in", "reason", "updated"):
             assert getattr(cell, name) == getattr(row, name), f"{row.cve}: {name}"
+    for state in (compute.OPEN, compute.REBOOT_ONLY):
+        rows = [row for row in exposure.rows if row.state == state]
+        status = types.SimpleNamespace(exposure=exposure, rows=lambda _, rows=rows: rows)
+        assert page.number(state) == text.count(status, state)
     assert {cell.state for cell in page.cells if not cell.advisory} <= {compute.CLOSED_LIVE}
 
 

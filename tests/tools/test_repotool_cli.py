@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the command says and leaves when it cannot work, addresses that it writes, and what promote takes."""
+"""Failures of the command and the state they leave, the addresses that it writes, and promote."""
 
 import json
 import socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""lint: a good repository that it says nothing of, and for each check one that only differs in its fault."""
+"""lint: a good repository without findings, for each check one that differs in one fault, and --explain."""
 
 import inspect
 import json
@@ -127,7 +127,7 @@ def test_package_signatures_are_judged(tmp_path, key, stranger, first, how, chec
 
 
 def test_a_lost_updateinfo_and_a_stale_signature_after_createrepo_c_update(repo, key):
-    """What `createrepo_c --update` really does to a repository that was fine."""
+    """The effect of a real `createrepo_c --update` on a good repository."""
     flat = repo.parent / "flat"
     shutil.copytree(repo, flat, symlinks=False, ignore=shutil.ignore_patterns("generations"))
     # From 1.0 on it keeps other metadata unless told otherwise.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a publisher is told before it counts: entries that fit nothing, rollouts, kernels left alone."""
+"""Warnings in time for the publisher: entries that fit nothing, rollouts, kernels left without a patch."""
 
 import calendar
 import json
