@@ -115,6 +115,7 @@ def test_kernel_leaves_with_its_patch(built, tmp_path):
     assert root.rpm("-qa", "*patch*") == ""
 
 
+@pytest.mark.slow
 def test_same_inputs_make_the_same_bytes(tmp_path):
     made = []
     for number, zone in enumerate(("UTC", "Asia/Tokyo")):
@@ -229,6 +230,7 @@ def test_other_vendors_names(profile, release, name, tmp_path):
     assert read_header(result.json["rpm"]).nevra.name == name
 
 
+@pytest.mark.slow
 def test_next_package_carries_the_cves_and_raises_the_version(built, tmp_path):
     path = source(tmp_path, name="livepatch_test_2", text="again")
     argv = [
@@ -267,6 +269,7 @@ def test_next_package_carries_the_cves_and_raises_the_version(built, tmp_path):
     assert "No longer fixes CVE-2026-10001: fix was wrong" in changes
 
 
+@pytest.mark.slow
 def test_override_lands_in_the_manifest(tmp_path):
     path = source(tmp_path, replace="false")
     argv = ["build", "--json", "--kernel-devel", headers(), "-o", str(tmp_path / "out"), path]
@@ -281,6 +284,7 @@ def test_override_lands_in_the_manifest(tmp_path):
     assert tool(*argv, "--no-replace", "-o", str(tmp_path / "asked")).status == 0
 
 
+@pytest.mark.slow
 def test_published_file_never_changes(built, tmp_path):
     out = str(tmp_path / "out")
     argv = ["build", "--json", "--kernel-devel", headers(), "-o", out]
