@@ -9,9 +9,6 @@ import types
 import dnf
 import hawkey
 import pytest
-import repo_support as support
-from lint_cases import NAME, V1, V2, Repo, advisory, kernel_package, listed, package, reference
-from repo_support import KERNEL
 
 from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.exposure import compute
@@ -19,6 +16,19 @@ from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.host.report import text
 from dnf_plugin_livepatch.repotool import report, settings
 from dnf_plugin_livepatch.repotool.repository import metadata, reading, rpms
+from tests.tools.support import repositories as support
+from tests.tools.support.lint_cases import (
+    NAME,
+    V1,
+    V2,
+    Repo,
+    advisory,
+    kernel_package,
+    listed,
+    package,
+    reference,
+)
+from tests.tools.support.repositories import KERNEL
 
 LATER, LATEST = "5.14.0-427.22.1.el9_4.x86_64", "5.14.0-503.11.1.el9_5.x86_64"
 ISSUED, UPDATED = datetime.datetime(2026, 10, 1), datetime.datetime(2026, 10, 9)

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 
 import pytest
-import tutorial
 
+from tests.vm.support import tutorial
 from vm.common import ROOT
 
 
