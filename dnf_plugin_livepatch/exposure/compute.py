@@ -16,6 +16,7 @@ from functools import cmp_to_key
 from typing import Callable, NamedTuple
 
 from ..base.model import Advisory, CveState, Debt, Exposure, InForce, Nevra, Unfixable
+from ..base.names import evr_of, release_of
 
 #: Compares two ``[epoch:]version-release`` texts as rpm does: negative, zero or positive.
 Compare = Callable[[str, str], int]
@@ -284,12 +285,6 @@ def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unf
     return Exposure(inputs.quality, inputs.reason, inputs.as_of, tuple(rows))
 
 
-def evr_of(nevra: str) -> str:
-    """The ``[epoch:]version-release`` in the text of a NEVRA; "" when it is none."""
-    parts = nevra.rpartition(".")[0].rsplit("-", 2)
-    return f"{parts[1]}-{parts[2]}" if len(parts) == 3 else ""
-
-
 def effective(inputs: Inputs, exposure: Exposure) -> str:
     """The kernel release whose security level the running kernel has reached.
 
@@ -307,18 +302,6 @@ def effective(inputs: Inputs, exposure: Exposure) -> str:
             break
         reached = row.fixed_in
     return release_of(reached, inputs.kernel_release, running) if reached else inputs.kernel_release
-
-
-def release_of(evr: str, like: str, like_evr: str) -> str:
-    """The ``uname -r`` of the kernel build ``evr``, formed as ``like`` is from its own ``like_evr``.
-
-    SUSE's releases leave out the last number of the package's release, a rebuild count.
-    """
-    new, old = evr.rpartition(":")[2], like_evr.rpartition(":")[2]
-    if like.startswith(old):
-        return new + like[len(old) :]
-    old = old.rpartition(".")[0]
-    return new.rpartition(".")[0] + like[len(old) :] if old and like.startswith(old) else new
 
 
 def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> list[CveState]:

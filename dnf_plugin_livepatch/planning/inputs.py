@@ -17,17 +17,16 @@ from typing import Any
 
 import hawkey
 
+from ..base import times
 from ..base.model import Advisory, Kernel, Nevra, Unfixable
-from ..base.names import kernel_packages
+from ..base.names import CVE, kernel_packages, release_of, split_evr
 from ..base.paths import Paths
 from ..dnf4 import brake, quiet_runs
 from ..dnf4 import packages as goal
 from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..formats import repository_record
-from ..formats.manifest import CVE
 from ..vendors import profiles
-from . import withheld
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
 MAX_OTHERS = 2
@@ -79,7 +78,7 @@ def read(
     window = _window(base, kernel, siblings[0].buildtime, known)
     found = []
     family = [main, *_followers(main, builds, compare)]
-    names = {nevra: compute.release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    names = {nevra: release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
     if notes is None:
         notes = brake.read(base, trusted, tuple(names.values()))[0]
     for nevra, release in names.items():
@@ -176,9 +175,7 @@ def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") 
 
 
 def _nevra(name: str, evr: str, arch: str) -> Nevra:
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).rpartition("-")
-    return Nevra(name, epoch if colon else "0", version, release, arch)
+    return Nevra(name, *split_evr(evr), arch)
 
 
 def _cves(references: Iterable[Any]) -> list[str]:
@@ -279,4 +276,4 @@ def _window(base: Any, kernel: Kernel, built: int, known: Sequence[Any]) -> str:
     days = {profile.name: profile.support_days for profile in known if profile.support_days}
     packages = goal._known(base, kernel.release, kernel.build_id, known) if days and built else ()
     longest = max((days.get(found.profile, 0) for _, found in packages), default=0)
-    return withheld.moment(built + longest * 86400.0)[:10] if longest else ""
+    return times.moment(built + longest * 86400.0)[:10] if longest else ""

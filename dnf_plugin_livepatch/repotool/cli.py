@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..formats.manifest import CVE, RELEASE
+from ..base.names import CVE, RELEASE
 from . import moving, plan, publish, settings
 from .errors import ToolError
 from .lint import run

@@ -11,7 +11,7 @@ from collections.abc import Container
 from typing import Any
 
 from ..base.model import Advisory, Nevra
-from ..formats.manifest import CVE
+from ..base.names import CVE
 
 MAX_TEXT = 256 << 20
 MAX_ROWS = 4096

@@ -13,6 +13,8 @@ import os
 import time
 from typing import Any, Callable
 
+from ...base import times
+
 SCHEMA = 1
 MAX_BYTES = 4 << 20
 
@@ -33,7 +35,7 @@ def step(what: str) -> None:
 
 def now() -> str:
     """The time in the project's form, UTC to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return times.moment(time.time())
 
 
 def read_bytes(path: str, limit: int) -> bytes:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...base import times
 from ...base.model import CveState
+from ...base.names import split_nevra
 from ...exposure import compute
 from ...exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
 from . import text as views
@@ -35,15 +37,9 @@ def _metric(name: str, text: str, rows: Sequence[tuple[Labels, float]]) -> list[
 
 
 def _seconds(moment: str) -> float:
-    """An ISO 8601 date or UTC time as seconds since the epoch; NaN for none."""
-    import calendar
-    import time
-
-    try:
-        whole = moment if "T" in moment else moment + "T00:00:00Z"
-        return float(calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return float("nan")
+    """A moment or a date as seconds since the epoch; NaN for none."""
+    found = times.parse(moment)
+    return float("nan") if found is None else float(found)
 
 
 def not_known(report: Report) -> bool:
@@ -180,13 +176,12 @@ def _quote(text: str) -> str:
 
 def purl(report: Report, distribution: str) -> str:
     """The package URL of the running kernel's package, or of the bare release when none owns it."""
-    parts = report.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)
-    if len(parts) != 3:
+    package = split_nevra(report.inputs.kernel_package)
+    if package is None:
         return f"pkg:generic/linux-kernel@{_quote(report.kernel.release)}"
-    name, version, release = parts
-    epoch, colon, version = version.rpartition(":")
-    tail = f"?arch={_quote(report.kernel.arch)}" + (f"&epoch={_quote(epoch)}" if colon else "")
-    return f"pkg:rpm/{_quote(distribution)}/{_quote(name)}@{_quote(version)}-{_quote(release)}{tail}"
+    build = f"{_quote(package.name)}@{_quote(package.version)}-{_quote(package.release)}"
+    epoch = f"&epoch={_quote(package.epoch)}" if package.epoch != "0" else ""
+    return f"pkg:rpm/{_quote(distribution)}/{build}?arch={_quote(report.kernel.arch)}{epoch}"
 
 
 def _statement(row: CveState, product: str, patches: dict[str, str], report: Report) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Mapping, Sequence
 
+from ...base import times
 from ..files.journal import Entry
 
 #: Why a module was taken out, as reconcile notes it, in words.
@@ -33,12 +32,8 @@ def exposed_seconds(entry: Entry, issued: Mapping[str, str]) -> int:
     days = sorted(issued[cve] for cve in cves if issued.get(cve)) if isinstance(cves, tuple) else []
     noted = entry.facts.get("issued") or entry.facts.get("exposed_since")
     start = str(noted or (days[0] if days else ""))
-    try:
-        form = "%Y-%m-%dT%H:%M:%SZ" if "T" in start else "%Y-%m-%d"
-        since = calendar.timegm(time.strptime(start, form))
-        return max(calendar.timegm(time.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ")) - since, 0)
-    except ValueError:
-        return -1
+    since, loaded = times.parse(start), times.parse(entry.time)
+    return -1 if since is None or loaded is None else max(loaded - since, 0)
 
 
 def _exposed(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[int]:

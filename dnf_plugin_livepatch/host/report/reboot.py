@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base.model import CveState
+from ...base.names import evr_of
 from ...base.paths import Paths
-from ...exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
+from ...exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare
 from ..files import atomic
 from .status import OTHER_BUILD, Report
 

@@ -13,6 +13,7 @@ from typing import (
     NamedTuple,
 )
 
+from ...base import times
 from ...base.config import Config
 from ...base.model import (
     CveState,
@@ -311,7 +312,7 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     inputs, why = advisories.load(paths, release)
     if inputs is None:
         return compute.unknown(release, why)
-    oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - settings.cache_max_age))
+    oldest = times.moment(time.time() - settings.cache_max_age)
     return compute.aged(inputs, now, oldest)
 
 
@@ -466,7 +467,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
     end = support_end(inputs, stock.patches)
-    days = support.days_between(now, end) if end else None
+    days = times.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:

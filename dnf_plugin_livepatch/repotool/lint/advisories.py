@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...base.model import Nevra
-from ...formats.manifest import CVE
+from ...base.names import CVE
 from ..repository.view import (
     Advisory,
     ListedPackage,

@@ -31,7 +31,7 @@ def patched(
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
     # Those of CVEs tell no kernel, and are most of what a cumulative patch provides.
-    telling = [str(item) for item in provides if not item.name.startswith("livepatch-cve(")]
+    telling = [str(item) for item in provides if not names.declared_cve(item.name)]
     found = profiles.match_all(nevra, telling, map(str, requires), _profiles())
     if found[0].kind not in ("patch", "empty"):
         return "", (), found[0].why

@@ -8,8 +8,8 @@ import os
 import re
 from typing import NamedTuple
 
+from ...base.names import MODULE, RELEASE
 from ...base.paths import Paths
-from ...formats.manifest import MODULE, RELEASE
 from ...vendors.profiles import find, load, package_name
 from ..checks import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
-from ...formats.manifest import CVE
+from ...base.names import CVE
 from ..checks import refuse
 from .recipe import merge
 
