@@ -111,6 +111,7 @@ def load(data: dict[str, Any]) -> ReconcileResult:
                 _text(row.get("severity")),
                 _text(row.get("text")),
                 _text(row.get("remedy", "")),
+                _text(row.get("subject", "")),
             )
             for row in _rows(data, "problems")
         ),
