@@ -149,13 +149,15 @@ class Kernel(NamedTuple):
 class Problem(NamedTuple):
     """One thing that is not as it should be; the texts come from ``messages.py`` by ``id``.
 
-    ``severity`` is ``error``, ``warning`` or ``note``.
+    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the problem
+    is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
     """
 
     id: str
     severity: str
     text: str
     remedy: str = ""
+    subject: str = ""
 
 
 class Action(NamedTuple):

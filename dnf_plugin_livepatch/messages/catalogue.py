@@ -228,7 +228,10 @@ CATALOGUE.update({identifier: Message(*row) for identifier, row in LOADING.items
 
 
 def problem(identifier: str, **facts: object) -> Problem:
-    """The Problem for a catalogue entry, its texts filled with ``facts`` made printable."""
+    """The Problem for a catalogue entry, its texts filled with ``facts`` made printable.
+
+    Its subject is the fact ``nevra``, or else the fact ``module``.
+    """
     message = CATALOGUE[identifier]
     clean = {
         name: "".join(c if c.isprintable() else "?" for c in str(value)[:500])
@@ -239,6 +242,7 @@ def problem(identifier: str, **facts: object) -> Problem:
         message.severity,
         message.text.format(**clean),
         message.remedy.format(**clean),
+        clean.get("nevra") or clean.get("module", ""),
     )
 
 

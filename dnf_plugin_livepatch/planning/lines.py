@@ -101,8 +101,7 @@ class Waiting:
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:
     """Is the patch in force with all its parts? Reconcile says so of one that is not."""
-    said = catalogue.CATALOGUE["module-not-in-force"].text.partition("{instead}")[0].format(nevra=nevra)
-    partly = any(p.id == "module-not-in-force" and p.text.startswith(said) for p in result.problems)
+    partly = any(p.id == "module-not-in-force" and p.subject == nevra for p in result.problems)
     return not partly and any(patch.nevra == nevra for patch in result.in_force)
 
 

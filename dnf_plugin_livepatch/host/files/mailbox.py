@@ -74,7 +74,7 @@ def _action(data: dict[str, Any]) -> Action:
 
 def _problem(data: dict[str, Any]) -> Problem:
     identifier, severity, text = (_text(data, key) for key in ("id", "severity", "text"))
-    return Problem(identifier, severity, text, _text(data, "remedy", ""))
+    return Problem(identifier, severity, text, _text(data, "remedy", ""), _text(data, "subject", ""))
 
 
 def load(data: dict[str, Any]) -> ReconcileResult:
