@@ -18,13 +18,14 @@ from typing import Any
 import hawkey
 
 from ..base import times
-from ..base.model import Advisory, Kernel, Nevra, Unfixable
+from ..base.model import Advisory, Compare, Kernel, Nevra, Unfixable
 from ..base.names import CVE, kernel_packages, release_of, split_evr
 from ..base.paths import Paths
 from ..dnf4 import brake, quiet_runs
 from ..dnf4 import packages as goal
 from ..exposure import compute
 from ..exposure.compute import Inputs
+from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
 from ..vendors import profiles
 
@@ -82,7 +83,7 @@ def read(
     if notes is None:
         notes = brake.read(base, trusted, tuple(names.values()))[0]
     for nevra, release in names.items():
-        debt, quality, reason = compute.debt(nevra, rows, compare, newest, locked)
+        debt, quality, reason = debt_of(nevra, rows, compare, newest, locked)
         support_end, unfixable = _notes(notes.get(release, ()))
         found.append(
             Inputs(
@@ -97,7 +98,6 @@ def read(
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
-                newest_kernel=newest,
             )
         )
     return tuple(found)
@@ -209,7 +209,7 @@ def _builds(base: Any, main: Nevra) -> list[str]:
     return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
 
 
-def _followers(main: Nevra, builds: Sequence[str], compare: compute.Compare) -> list[Nevra]:
+def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:
     newer = [evr for evr in builds if compare(evr, main.evr) > 0]
     return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
 
@@ -232,7 +232,7 @@ def _cover(
                 rows.append(row)
     rows += _hot(base, packages, known)
     nevras = {goal.nevra_of(package) for package in packages}
-    return compute.coverage(rows, by_name, nevras, base.sack.evr_cmp)
+    return coverage(rows, by_name, nevras, base.sack.evr_cmp)
 
 
 def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advisory]:

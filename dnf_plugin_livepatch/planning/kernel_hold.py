@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..base import times
-from ..base.model import CveState, Exposure
-from ..exposure.compute import CLOSED_LIVE, EXACT, Compare, Inputs, rank
+from ..base.model import CLOSED_LIVE, EXACT, Compare, CveState, Exposure
+from ..exposure.compute import Inputs
+from ..exposure.debt import rank
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 

@@ -19,7 +19,7 @@ from typing import (
 )
 
 from ..base import config, names, times
-from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
+from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
 from ..dnf4 import asked, brake, packages
 from ..exposure import compute, support
@@ -201,7 +201,7 @@ class Session:
                 self.voice.tell(catalogue.not_in_force(name, self.in_force) for name in absent)
                 self.expected = tuple(absent)
         rows = self.exposure(self.in_force).rows
-        still = sum(1 for row in rows if row.state != compute.CLOSED_LIVE)
+        still = sum(1 for row in rows if row.state != CLOSED_LIVE)
         found = survey.surveys(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         if self.config.kernels == "installed":
             for other in packages.next_kernels(self.base, release, package):
@@ -245,9 +245,9 @@ class Session:
         cves = self.cves(package)
         if running:
             exposure = self.exposure(self.in_force)
-            if cves & {row.cve for row in exposure.rows if row.state != compute.CLOSED_LIVE}:
+            if cves & {row.cve for row in exposure.rows if row.state != CLOSED_LIVE}:
                 return True
-            if exposure.quality == compute.EXACT:
+            if exposure.quality == EXACT:
                 return False
             cves -= {row.cve for row in exposure.rows}
             cves -= {cve for patch in self.in_force for cve in patch.cves}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..base import model
 from ..base.model import Nevra, Unfixable
-from ..exposure import compute
+from ..exposure.debt import debt_of, rank
 from ..formats import repository_record
 from .errors import ToolError
 from .repository import metadata, rpms
@@ -216,9 +216,9 @@ def _kernel(
     closes = closed_by(newest, told) if newest else ()
     reasons = {item.cve: item.reason for item in note.unfixable}
     debt: dict[str, str] = {}
-    quality, reason = compute.UNKNOWN, "no repository of its kernel package is known here"
+    quality, reason = model.UNKNOWN, "no repository of its kernel package is known here"
     if nevra is not None:
-        rows, quality, reason = compute.debt(nevra, named.get(nevra.name, ()), _evr_compare)
+        rows, quality, reason = debt_of(nevra, named.get(nevra.name, ()), _evr_compare)
         debt = {row.cve: row.fixed_in for row in rows}
     cells = []
     for cve in sorted({*closes, *reasons, *debt}, key=cve_order):
@@ -317,7 +317,7 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, 
     found = []
     for cve in sorted(cells, key=cve_order, reverse=True):
         told = naming.get(cve, [])
-        worst = max((advisory.severity for advisory in told), key=compute.rank, default="")
+        worst = max((advisory.severity for advisory in told), key=rank, default="")
         found.append(CvePage(cve, worst, tuple(sorted({one.id for one in told})), tuple(cells[cve])))
     return tuple(found)
 

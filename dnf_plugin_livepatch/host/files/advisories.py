@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...base import fields
-from ...base.model import Debt, Unfixable
+from ...base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Debt, Unfixable
 from ...base.paths import Paths
-from ...exposure.compute import EXACT, LOWER_BOUND, UNKNOWN, Inputs
+from ...exposure.compute import Inputs
 from . import atomic
 
+SCHEMA = 2
 MAX_BYTES = 8 << 20
 MAX_KERNELS = 16
 MAX_ITEMS = 20000
@@ -39,7 +40,8 @@ def _debt(data: dict[str, Any]) -> Debt:
         fields.text(data, "advisory", default=""),
         fields.text(data, "severity", default=""),
         fields.text(data, "fixed_in", fields.EVR),
-        fields.text(data, "issued", fields.DATE, ""),
+        fields.text(data, "dated", fields.DATE, ""),
+        fields.choice(data, "date_kind", ("", ISSUED, UPDATED)),
     )
 
 
@@ -68,7 +70,6 @@ def _inputs(data: dict[str, Any]) -> Inputs:
         cover=fields.each(data, "cover", _cover, MAX_ITEMS, []),
         unfixable=fields.each(data, "unfixable", _unfixable, MAX_ITEMS, []),
         support_end=fields.text(data, "support_end", fields.DATE, ""),
-        newest_kernel=fields.text(data, "newest_kernel", fields.EVR, ""),
         window_end=fields.text(data, "window_end", fields.DATE, ""),
     )
 
@@ -83,7 +84,7 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     import json
 
     # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
-    text = json.dumps({"schema": atomic.SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
+    text = json.dumps({"schema": SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
         atomic.write_bytes(paths.exposure, text.encode("ascii"))
     except OSError:
@@ -94,7 +95,7 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """The cached inputs for the kernel ``release``, or None and why there are none."""
     try:
-        data = atomic.read_json(paths.exposure, MAX_BYTES)
+        data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
         kernels = parse(data) if data is not None else ()
     except atomic.Broken as error:
         return None, str(error)

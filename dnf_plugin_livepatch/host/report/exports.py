@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base import times
-from ...base.model import CveState
+from ...base.model import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, CveState
 from ...base.names import split_nevra
-from ...exposure import compute
-from ...exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from ...exposure.debt import rank
 from . import text as views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report
 
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
-QUALITIES = (compute.EXACT, compute.LOWER_BOUND, compute.UNKNOWN)
+QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
 Labels = Sequence[tuple[str, str]]
 
 
@@ -49,12 +48,12 @@ def not_known(report: Report) -> bool:
     """
     quality = report.exposure.quality
     opened = report.rows(OPEN) or report.rows(REBOOT_ONLY)
-    return quality == compute.UNKNOWN or (quality != compute.EXACT and not opened)
+    return quality == UNKNOWN or (quality != EXACT and not opened)
 
 
 def _counts(report: Report) -> list[tuple[Labels, float]]:
     """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
-    exact = report.exposure.quality == compute.EXACT
+    exact = report.exposure.quality == EXACT
     rows: list[tuple[Labels, float]] = []
     for state in CVE_STATES:
         number = len(report.rows(state))
@@ -122,10 +121,10 @@ def metrics(report: Report, advice: Advice) -> str:
 def check(report: Report, advice: Advice) -> tuple[int, str]:
     """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
     opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
-    worst = max((compute.rank(row.severity) for row in opened), default=0)
+    worst = max((rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
-    if report.state == "failed" or worst == compute.rank("Critical"):
+    if report.state == "failed" or worst == rank("Critical"):
         code = 2
     elif report.state == "unknown" or not_known(report):
         code = 3
@@ -139,7 +138,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         *_words(report),
     ]
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
-    if report.exposure.quality != compute.EXACT:
+    if report.exposure.quality != EXACT:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
     if report.days_left is not None:
@@ -154,7 +153,7 @@ def _words(report: Report) -> list[str]:
 
 
 def _told(report: Report) -> list[str]:
-    exact = report.exposure.quality == compute.EXACT
+    exact = report.exposure.quality == EXACT
     return [state for state in CVE_STATES if exact or report.rows(state)]
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...base.model import CveState
+from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, CveState
 from ...base.names import evr_of
 from ...base.paths import Paths
-from ...exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare
 from ..files import atomic
 from .status import OTHER_BUILD, Report
 

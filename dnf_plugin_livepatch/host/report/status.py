@@ -16,6 +16,9 @@ from typing import (
 from ...base import times
 from ...base.config import Config
 from ...base.model import (
+    CLOSED_LIVE,
+    EXACT,
+    UNKNOWN,
     CveState,
     Exposure,
     InForce,
@@ -30,6 +33,7 @@ from ...base.model import (
 from ...base.paths import Paths
 from ...exposure import compute, support
 from ...exposure.compute import Inputs
+from ...exposure.debt import rank
 from ...messages import catalogue
 
 if TYPE_CHECKING:
@@ -100,7 +104,7 @@ class Report(NamedTuple):
     def rows(self, state: str) -> tuple[CveState, ...]:
         """The CVEs in ``state``, worst severity first."""
         found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
-        return tuple(sorted(found, key=lambda row: (-compute.rank(row.severity), row.cve)))
+        return tuple(sorted(found, key=lambda row: (-rank(row.severity), row.cve)))
 
 
 class Guarded(NamedTuple):
@@ -255,7 +259,7 @@ def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> tuple[CveState, ...]
     """What the patches in force close although no advisory above the running kernel lists it."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
-    return tuple(CveState(cve, compute.CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
+    return tuple(CveState(cve, CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
 
 
 def judge(
@@ -282,11 +286,11 @@ def judge(
         return "unknown"
     if not kernel.livepatch:
         return "unsupported"
-    if not installed_known or exposure.quality == compute.UNKNOWN:
+    if not installed_known or exposure.quality == UNKNOWN:
         return "unknown"
-    if "warning" in severities or any(row.state != compute.CLOSED_LIVE for row in exposure.rows):
+    if "warning" in severities or any(row.state != CLOSED_LIVE for row in exposure.rows):
         return "attention"
-    return "ok" if exposure.quality == compute.EXACT else "unknown"
+    return "ok" if exposure.quality == EXACT else "unknown"
 
 
 def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
