@@ -14,11 +14,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
 
 from . import names, times
+from .typed import TYPE_CHECKING, NamedTuple
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+
+
 _ABSENT = object()
 MAX_ITEMS = 4096
 

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from ..base import fields
 from ..base.fields import Form
 from ..base.model import Function, Manifest, Unfixable
+from ..base.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20

@@ -22,11 +22,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from ..base import fields
 from ..base.fields import Form
 from ..base.model import Unfixable
+from ..base.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 SCHEMA = 1
 MAX_BYTES = 32 << 20

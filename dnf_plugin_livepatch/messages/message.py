@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ..base.typed import NamedTuple
 
 
 class Message(NamedTuple):
