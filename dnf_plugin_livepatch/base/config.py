@@ -8,7 +8,11 @@ same file. A bad value falls back to its default and is reported; it never raise
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from .typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Callable
+
 
 MAX_BYTES = 65536
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

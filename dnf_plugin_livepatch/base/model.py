@@ -10,7 +10,16 @@ durations are float seconds; CVE identifiers are upper case.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple
+
+# The states of a CVE, and how much is known of them all.
+OPEN, CLOSED_LIVE, REBOOT_ONLY = "open", "closed-live", "reboot-only"
+EXACT, LOWER_BOUND, UNKNOWN = "exact", "lower-bound", "unknown"
+# The dates that an advisory may be known by.
+ISSUED, UPDATED = "issued", "updated"
+
+#: Compares two ``[epoch:]version-release`` texts as rpm does: negative, zero or positive.
+Compare = Callable[[str, str], int]
 
 
 class Nevra(NamedTuple):
@@ -149,13 +158,15 @@ class Kernel(NamedTuple):
 class Problem(NamedTuple):
     """One thing that is not as it should be; the texts come from ``messages.py`` by ``id``.
 
-    ``severity`` is ``error``, ``warning`` or ``note``.
+    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
+    problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
     """
 
     id: str
     severity: str
     text: str
     remedy: str = ""
+    subject: str = ""
 
 
 class Action(NamedTuple):
@@ -225,21 +236,23 @@ class Debt(NamedTuple):
     """One CVE that the running kernel has and a later kernel of the same lineage fixes.
 
     ``fixed_in`` is the EVR of the first kernel that fixes it; ``advisory`` and ``severity`` are
-    that advisory's.
+    that advisory's. ``dated`` is the advisory's date ("" for unknown), and ``date_kind`` tells which one:
+    ``issued`` or ``updated``. libdnf reports only the later of both, which counts as ``updated``.
     """
 
     cve: str
     advisory: str
     severity: str
     fixed_in: str
-    issued: str = ""
+    dated: str = ""
+    date_kind: str = ""
 
 
 class CveState(NamedTuple):
     """One row of the exposure: ``state`` is ``open``, ``closed-live`` or ``reboot-only``.
 
-    ``by`` is the module that closes it; ``reason`` tells why only a reboot does. ``updated`` is when the
-    advisory was last changed, or issued if it never was: libdnf tells but the later of both dates.
+    ``by`` is the module that closes it; ``reason`` tells why only a reboot does. ``dated`` and ``date_kind``
+    are the advisory's, as in ``Debt``.
     """
 
     cve: str
@@ -249,7 +262,8 @@ class CveState(NamedTuple):
     fixed_in: str = ""
     by: str = ""
     reason: str = ""
-    updated: str = ""
+    dated: str = ""
+    date_kind: str = ""
 
 
 class Exposure(NamedTuple):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel releases, kernel packages and RPM capabilities: one form turned into another. Pure.
+"""Names of packages, kernels, capabilities and CVEs: checked, taken apart, put together. Pure.
 
 The facts come from the vendors' own packages: Red Hat, its rebuilds, Oracle and ELRepo append the
 architecture to version-release; flavours follow it with a plus sign, and a dash inside the flavour
@@ -26,6 +26,13 @@ ARCHES = (
     "armv7hl",
 )
 MAX_NEVRA = 512
+# What a name must look like before anybody acts on it.
+CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
+MODULE = re.compile(r"[A-Za-z0-9_]{1,55}\Z")
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}\Z")
+NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
+EVR = re.compile(r"(?:[0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,128}-[A-Za-z0-9._+~^]{1,128}\Z")
+CVE_CAPABILITY = "livepatch-cve("
 _PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")
 _EPOCH = re.compile(r"[0-9]{1,10}\Z")
 _RPM_ARCH = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
@@ -94,15 +101,6 @@ def own_capability(release: str) -> str:
     return f"livepatch(kernel-uname-r:{release})"
 
 
-def capability_forms(release: str) -> tuple[str, ...]:
-    """The forms of one kernel release as RPM capabilities; the first is our own and always there."""
-    version = capability_version(release)
-    forms = [own_capability(release)]
-    if version:
-        forms += [f"kernel-uname-r = {version}", f"kpatch-patch = {version}", f"livepatch = {version}"]
-    return tuple(forms)
-
-
 def kernel_release(nevra: Nevra) -> str:
     """The ``uname -r`` of the kernel in the package ``nevra``, "" where its name does not tell."""
     name, version, release, arch = nevra.name, nevra.version, nevra.release, nevra.arch
@@ -153,3 +151,54 @@ def kernel_packages(release: str) -> tuple[str, ...]:
         variant = "rt" + ("-" + variant if variant else "")
     middle = "-" + variant if variant else ""
     return (f"kernel{middle}-core", f"kernel{middle}")
+
+
+def split_evr(evr: str) -> tuple[str, str, str]:
+    """Epoch ("0" where there is none), version and release of ``[epoch:]version-release``."""
+    epoch, colon, rest = evr.partition(":")
+    version, _, release = (rest if colon else evr).rpartition("-")
+    return epoch if colon else "0", version, release
+
+
+def split_nevra(text: str) -> Nevra | None:
+    """The parts of what ``str(Nevra)`` wrote, unchecked; None for any other text."""
+    stem, _, arch = text.rpartition(".")
+    parts = stem.rsplit("-", 2)
+    return Nevra(parts[0], *split_evr(f"{parts[1]}-{parts[2]}"), arch) if len(parts) == 3 else None
+
+
+def name_of(nevra: str) -> str:
+    """The package name in the text of a NEVRA; "" when it is none."""
+    found = split_nevra(nevra)
+    return "" if found is None else found.name
+
+
+def evr_of(nevra: str) -> str:
+    """The ``[epoch:]version-release`` in the text of a NEVRA; "" when it is none."""
+    parts = nevra.rpartition(".")[0].rsplit("-", 2)
+    return f"{parts[1]}-{parts[2]}" if len(parts) == 3 else ""
+
+
+def release_of(evr: str, like: str, like_evr: str) -> str:
+    """The ``uname -r`` of the kernel build ``evr``, formed as ``like`` is from its own ``like_evr``.
+
+    SUSE's releases leave out the last number of the package's release, which counts rebuilds.
+    """
+    new, old = evr.rpartition(":")[2], like_evr.rpartition(":")[2]
+    if like.startswith(old):
+        return new + like[len(old) :]
+    old = old.rpartition(".")[0]
+    return new.rpartition(".")[0] + like[len(old) :] if old and like.startswith(old) else new
+
+
+def cve_capability(cve: str) -> str:
+    """The capability by which a package says that it closes ``cve``."""
+    return f"{CVE_CAPABILITY}{cve})"
+
+
+def declared_cve(capability: str) -> str:
+    """The CVE that a capability says is closed, with or without a version; "" for any other capability."""
+    if not capability.startswith(CVE_CAPABILITY):
+        return ""
+    cve = capability[len(CVE_CAPABILITY) :].partition(")")[0]
+    return cve if CVE.match(cve) else ""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..base import times
 from ..base.model import Problem
 from ..base.names import kernel_release
 from ..base.paths import Paths
@@ -44,7 +45,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     session.voice.tell(problems)
     settings = session.config
     machine_id = atomic.read_text(session.paths.at("/etc/machine-id"), 64)
-    host = withheld.Host(machine_id, withheld.moment(time.time()), settings.min_age, settings.cutoff)
+    host = withheld.Host(machine_id, times.moment(time.time()), settings.min_age, settings.cutoff)
     found = judge(
         session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs, exact
     )
@@ -157,4 +158,4 @@ def _issued(package: Any, note: repository_record.PatchNote) -> str:
     if note.issued:
         return note.issued
     dates = [_date(advisory) for advisory in package.get_advisories(hawkey.EQ)]
-    return min(filter(None, dates), default="") or withheld.moment(float(package.buildtime))
+    return min(filter(None, dates), default="") or times.moment(float(package.buildtime))

@@ -12,11 +12,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..base import times
 from ..base.names import kernel_packages
 from ..host.files import journal, notices
 from ..host.report import status
 from ..messages import catalogue
-from ..planning import kernel_hold, withheld
+from ..planning import kernel_hold
 from . import packages as goal
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _hold(session: Session, kernels: list[Any], allow_erasing: bool) -> tuple[no
     seen = session.look_at_kernel()
     nevra = goal.nevra_of(kernels[0])
     inputs, settings = session.inputs, session.config
-    now = withheld.moment(time.time())
+    now = times.moment(time.time())
     good = (status.IN_FORCE, status.SUBSCRIPTION)
     patches = tuple(dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package))
     known = dict(notices.read(session.paths).withdrawn)

@@ -17,7 +17,7 @@ from typing import (
 )
 
 from ..base.model import Nevra
-from ..base.names import capability_version, kernel_packages, kernel_release, release_of_capability
+from ..base.names import capability_version, kernel_packages, kernel_release, name_of, release_of_capability
 from ..planning import withheld
 from ..vendors import profiles as rules
 
@@ -273,7 +273,7 @@ def hide(base: Any, nevras: Iterable[str], exact: Sequence[str] = ()) -> None:
     ``exact`` names with their version, and those that are installed: without their copy in a repository
     distro-sync would go back behind them, and reinstall would not find them."""
     wanted = set(nevras)
-    names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
+    names = sorted(set(map(name_of, wanted)))
     wanted -= {str(nevra_of(package)) for package in base.sack.query().installed().filterm(name=names)}
     offered = base.sack.query().available().filterm(name=names)
     hidden = [

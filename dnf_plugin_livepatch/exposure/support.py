@@ -3,26 +3,16 @@
 
 from __future__ import annotations
 
+from ..base import times
 from ..base.model import Problem
 from ..messages import catalogue
 
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
     """The warning that live patches for kernel ``release`` end at ``end`` ("" for unknown), if it is due."""
-    days = days_between(now, end) if end else None
+    days = times.days_between(now, end) if end else None
     if days is None or days > warn_days:
         return None
     if days < 0:
         return catalogue.problem("support-ended", release=release, end=end[:10])
     return catalogue.problem("support-ends", release=release, end=end[:10], days=days)
-
-
-def days_between(now: str, end: str) -> int | None:
-    """Whole days from ``now`` to ``end`` (ISO 8601 dates or times); None when ``end`` is no date."""
-    import datetime
-
-    try:
-        first = datetime.date.fromisoformat(now[:10])
-        return (datetime.date.fromisoformat(end[:10]) - first).days
-    except ValueError:
-        return None

@@ -10,121 +10,81 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
+from ..base import fields
+from ..base.fields import Form
 from ..base.model import Function, Manifest, Unfixable
+from ..base.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
-MAX_ITEMS = 4096
-MODULE = re.compile(r"[A-Za-z0-9_]{1,55}\Z")
-RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}\Z")
-CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
-_SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
-_OBJECT = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
-_HEX = re.compile(r"(?:[0-9a-f]{2}){8,64}\Z")
-_SRCVERSION = re.compile(r"[0-9A-F]{1,64}\Z")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?\Z")
+_TEXT = Form("a printable text of at most 1000 characters", None, 1000)
+_ADVISORY = Form("the id of an advisory of at most 200 characters", None, 200)
+_SEVERITY = Form("a severity of at most 40 characters", None, 40)
+_SYMBOL = Form("the name of a function", re.compile(r"[A-Za-z0-9_.$]{1,511}\Z"))
+_OBJECT = Form("vmlinux or the name of a module", re.compile(r"[A-Za-z0-9_-]{1,63}\Z"))
+_HEX = Form("16 to 128 hexadecimal digits, two a byte", re.compile(r"(?:[0-9a-f]{2}){8,64}\Z"))
+_SRCVERSION = Form("1 to 64 hexadecimal digits in upper case", re.compile(r"[0-9A-F]{1,64}\Z"))
+_TIME = Form(
+    fields.DATE.expected, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?\Z")
+)
 
 
 class ManifestError(ValueError):
     """The text is no manifest that may be acted on; str() says which field and why."""
 
 
-def _string(data: dict[str, Any], key: str, pattern: re.Pattern[str], required: bool) -> str:
-    value = data.get(key)
-    if value in (None, ""):
-        if required:
-            raise ManifestError(f"{key} is missing")
-        return ""
-    if not isinstance(value, str) or not pattern.match(value):
-        raise ManifestError(f"{key} is not acceptable: {str(value)[:60]!r}")
-    return value
+def _function(data: dict[str, Any]) -> Function:
+    return Function(
+        fields.text(data, "object", _OBJECT),
+        fields.text(data, "name", _SYMBOL),
+        fields.whole(data, "sympos", 65535, 0),
+    )
 
 
-def _text(value: object, where: str, limit: int = 1000) -> str:
-    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        raise ManifestError(f"{where} is not a printable text of at most {limit} characters")
-    return value
+def _patch(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "name", _TEXT, empty=True), fields.text(data, "sha256", _TEXT, empty=True)
 
 
-def _list(data: dict[str, Any], key: str) -> list[Any]:
-    value = data.get(key, [])
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise ManifestError(f"{key} is not a list of at most {MAX_ITEMS} items")
-    return value
+def _override(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "check", _TEXT, empty=True), fields.text(data, "reason", _TEXT, empty=True)
 
 
-def _pairs(data: dict[str, Any], key: str, first: str, second: str) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for item in _list(data, key):
-        if not isinstance(item, dict):
-            raise ManifestError(f"{key} holds something that is not an object")
-        pairs.append((_text(item.get(first), f"{key}.{first}"), _text(item.get(second), f"{key}.{second}")))
-    return tuple(pairs)
-
-
-def _cve(value: object, where: str) -> str:
-    if not isinstance(value, str) or not CVE.match(value):
-        raise ManifestError(f"{where}: {str(value)[:40]!r} is no CVE identifier")
-    return value
-
-
-def _function(item: object) -> Function:
-    if not isinstance(item, dict):
-        raise ManifestError("functions holds something that is not an object")
-    sympos = item.get("sympos", 0)
-    if not isinstance(sympos, int) or isinstance(sympos, bool) or not 0 <= sympos < 65536:
-        raise ManifestError("functions.sympos is no small number")
-    try:
-        return Function(_string(item, "object", _OBJECT, True), _string(item, "name", _SYMBOL, True), sympos)
-    except ManifestError as error:
-        raise ManifestError(f"functions.{error}") from None
-
-
-def _flag(data: dict[str, Any], key: str, default: bool) -> bool:
-    value = data.get(key, default)
-    if not isinstance(value, bool):
-        raise ManifestError(f"{key} is neither true nor false")
-    return value
+def _unfixable(data: dict[str, Any]) -> Unfixable:
+    return Unfixable(fields.text(data, "cve", fields.CVE), fields.text(data, "reason", _TEXT, empty=True))
 
 
 def parse(text: str) -> Manifest:
     """The Manifest in ``text``. Raises ManifestError, never anything else."""
-    if len(text) > MAX_BYTES:
-        raise ManifestError(f"larger than {MAX_BYTES} characters")
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"not JSON: {str(error)[:80]}") from None
-    if not isinstance(data, dict):
-        raise ManifestError("not a JSON object")
-    if not isinstance(data.get("schema"), int) or not 1 <= data["schema"] <= SCHEMA:
-        raise ManifestError(f"schema {str(data.get('schema'))[:20]} is not known, up to {SCHEMA} is")
-    order = data.get("order", 0)
-    if not isinstance(order, int) or isinstance(order, bool) or not 0 <= order < MAX_ITEMS:
-        raise ManifestError("order is no small number")
+        return _manifest(fields.document(text, MAX_BYTES, SCHEMA))
+    except fields.FieldError as error:
+        raise ManifestError(str(error)) from None
+
+
+def _manifest(data: dict[str, Any]) -> Manifest:
     return Manifest(
-        module=_string(data, "module", MODULE, True),
-        kernel_release=_string(data, "kernel_release", RELEASE, True),
-        build_id=_string(data, "build_id", _HEX, True),
-        sha256=_string(data, "sha256", _HEX, False),
-        srcversion=_string(data, "srcversion", _SRCVERSION, False),
-        kernel_build_id=_string(data, "kernel_build_id", _HEX, False),
-        replace=_flag(data, "replace", True),
-        order=order,
-        functions=tuple(_function(item) for item in _list(data, "functions")),
-        patches=_pairs(data, "patches", "name", "sha256"),
-        cves=tuple(_cve(item, "cves") for item in _list(data, "cves")),
-        unfixable=tuple(
-            Unfixable(_cve(cve, "unfixable"), reason)
-            for cve, reason in _pairs(data, "unfixable", "cve", "reason")
-        ),
-        advisory=_text(data.get("advisory") or "", "advisory", 200),
-        severity=_text(data.get("severity") or "", "severity", 40),
-        issued=_string(data, "issued", _TIME, False),
-        support_end=_string(data, "support_end", _TIME, False),
-        overrides=_pairs(data, "overrides", "check", "reason"),
+        module=fields.text(data, "module", fields.MODULE),
+        kernel_release=fields.text(data, "kernel_release", fields.RELEASE),
+        build_id=fields.text(data, "build_id", _HEX),
+        sha256=fields.maybe(data, "sha256", _HEX),
+        srcversion=fields.maybe(data, "srcversion", _SRCVERSION),
+        kernel_build_id=fields.maybe(data, "kernel_build_id", _HEX),
+        replace=fields.flag(data, "replace", True),
+        order=fields.whole(data, "order", fields.MAX_ITEMS - 1, 0),
+        functions=fields.each(data, "functions", _function, default=[]),
+        patches=fields.each(data, "patches", _patch, default=[]),
+        cves=fields.texts(data, "cves", fields.CVE, default=[]),
+        unfixable=fields.each(data, "unfixable", _unfixable, default=[]),
+        advisory=fields.maybe(data, "advisory", _ADVISORY),
+        severity=fields.maybe(data, "severity", _SEVERITY),
+        issued=fields.maybe(data, "issued", _TIME),
+        support_end=fields.maybe(data, "support_end", _TIME),
+        overrides=fields.each(data, "overrides", _override, default=[]),
     )
 
 

@@ -7,10 +7,8 @@ close and why, when a patch was issued, to what share of the hosts it is offered
 patches were withdrawn. ``livepatch-repo`` writes it, the DNF plugin reads it:
 
     text = repo.get_metadata_content("livepatch")      # "" where the repository has none
-    note = record.parse(text, release).kernels.get(release)
-    if note is not None:
-        patch = note.patches.get(str(nevra))           # str(model.Nevra), epoch left out when 0
-        if patch is not None and not record.offered(patch, machine_id, now): ...
+    note = parse(text, release).kernels.get(release)   # None where it says nothing of this kernel
+    patch = note.patches.get(str(nevra))               # by str(model.Nevra), epoch left out when 0
 
 Whatever the record leaves out is unknown, never bad. The text comes from a network: it is bounded,
 names and times must match a pattern, unknown keys are ignored (a later schema may add some), a higher
@@ -24,19 +22,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
+from ..base import fields
+from ..base.fields import Form
 from ..base.model import Unfixable
-from .manifest import CVE, RELEASE
+from ..base.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 SCHEMA = 1
 MAX_BYTES = 32 << 20
 MAX_KERNELS = 20000
-MAX_ITEMS = 4096
-NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
-_STAMP = re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")
-_DATE = re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]\Z")
 ADVISORY = re.compile(r"[!-~]{1,200}\Z")
+_ADVISORY = Form("the id of an advisory", ADVISORY)
+_REASON = Form("a printable text of 1 to 1000 characters", None, 1000)
 
 
 class RecordError(ValueError):
@@ -111,14 +112,6 @@ def bucket(machine_id: str, fix: str) -> int:
     return int.from_bytes(digest[:8], "big") % 100
 
 
-def offered(patch: PatchNote, nevra: str, machine_id: str, now: str) -> bool:
-    """Whether the host with ``machine_id`` may take ``patch`` now: not withdrawn, and its turn."""
-    if patch.withdrawn is not None:
-        return False
-    percent = share(patch, now)
-    return percent >= 100 or bucket(machine_id, patch.advisory or nevra) < percent
-
-
 def supported(note: KernelNote, now: str) -> bool | None:
     """Whether live patches are still made for the kernel at ``now``; None where nothing is said."""
     if not note.support_end:
@@ -126,108 +119,47 @@ def supported(note: KernelNote, now: str) -> bool | None:
     return now[: len(note.support_end)] <= note.support_end
 
 
-def _object(value: object, where: str, limit: int) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > limit:
-        raise RecordError(f"{where} is no object of at most {limit} entries")
-    return value
+def _unfixable(data: dict[str, Any]) -> Unfixable:
+    return Unfixable(fields.text(data, "cve", fields.CVE), fields.text(data, "reason", _REASON))
 
 
-def _list(value: object, where: str) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise RecordError(f"{where} is no list of at most {MAX_ITEMS} items")
-    return value
+def _step(data: dict[str, Any]) -> Step:
+    return Step(fields.text(data, "since", fields.MOMENT), fields.whole(data, "percent", 100))
 
 
-def _time(value: object, where: str, date: bool = False) -> str:
-    if value in (None, ""):
-        return ""
-    if isinstance(value, str) and (_STAMP.match(value) or (date and _DATE.match(value))):
-        return value
-    raise RecordError(f"{where} is no time in UTC: {str(value)[:40]!r}")
+def _withdrawn(data: dict[str, Any]) -> Withdrawn:
+    return Withdrawn(fields.text(data, "since", fields.MOMENT), fields.text(data, "reason", _REASON))
 
 
-def _moment(value: object, where: str) -> str:
-    text = _time(value, where)
-    if not text:
-        raise RecordError(f"{where} is missing")
-    return text
-
-
-def _reason(value: object, where: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 1000 or not value.isprintable():
-        raise RecordError(f"{where} is no printable text of 1 to 1000 characters")
-    return value
-
-
-def _unfixable(value: object) -> Unfixable:
-    item = _object(value, "unfixable", MAX_ITEMS)
-    cve = item.get("cve")
-    if not isinstance(cve, str) or not CVE.match(cve):
-        raise RecordError(f"unfixable: {str(cve)[:40]!r} is no CVE identifier")
-    return Unfixable(cve, _reason(item.get("reason"), "unfixable.reason"))
-
-
-def _step(value: object) -> Step:
-    item = _object(value, "rollout", MAX_ITEMS)
-    percent = item.get("percent")
-    if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
-        raise RecordError(f"rollout.percent is not 0 to 100: {str(percent)[:20]!r}")
-    return Step(_moment(item.get("since"), "rollout.since"), percent)
-
-
-def _patch(value: object) -> PatchNote:
-    data = _object(value, "patches", MAX_ITEMS)
-    withdrawn = None
-    if data.get("withdrawn") is not None:
-        item = _object(data["withdrawn"], "withdrawn", MAX_ITEMS)
-        withdrawn = Withdrawn(
-            _moment(item.get("since"), "withdrawn.since"), _reason(item.get("reason"), "withdrawn.reason")
-        )
-    advisory = data.get("advisory", "")
-    if not isinstance(advisory, str) or (advisory and not ADVISORY.match(advisory)):
-        raise RecordError(f"advisory is no id: {str(advisory)[:40]!r}")
+def _patch(data: dict[str, Any]) -> PatchNote:
+    back = data.get("withdrawn") is not None
     return PatchNote(
-        issued=_time(data.get("issued"), "issued"),
-        rollout=tuple(sorted(_step(item) for item in _list(data.get("rollout", []), "rollout"))),
-        withdrawn=withdrawn,
-        advisory=advisory,
+        issued=fields.maybe(data, "issued", fields.MOMENT),
+        rollout=tuple(sorted(fields.each(data, "rollout", _step, default=[]))),
+        withdrawn=fields.inside(data, "withdrawn", _withdrawn) if back else None,
+        advisory=fields.text(data, "advisory", _ADVISORY, ""),
     )
 
 
-def _kernel(value: object) -> KernelNote:
-    data = _object(value, "kernels", MAX_ITEMS)
-    patches = {}
-    for nevra, note in _object(data.get("patches", {}), "patches", MAX_ITEMS).items():
-        if not NEVRA.match(nevra):
-            raise RecordError(f"patches: {nevra[:60]!r} is no package")
-        patches[nevra] = _patch(note)
+def _kernel(data: dict[str, Any]) -> KernelNote:
     return KernelNote(
-        support_end=_time(data.get("support_end"), "support_end", date=True),
-        unfixable=tuple(_unfixable(item) for item in _list(data.get("unfixable", []), "unfixable")),
-        patches=patches,
+        support_end=fields.maybe(data, "support_end", fields.DATE),
+        unfixable=fields.each(data, "unfixable", _unfixable, default=[]),
+        patches=fields.mapping(data, "patches", fields.NEVRA, _patch, default={}),
     )
 
 
 def parse(text: str, *releases: str) -> Record:
     """The Record in ``text``; with ``releases`` only those kernels' parts. Raises RecordError only."""
-    if len(text) > MAX_BYTES:
-        raise RecordError(f"larger than {MAX_BYTES} characters")
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"not JSON: {str(error)[:80]}") from None
-    data = _object(data, "the record", MAX_ITEMS)
-    schema = data.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
-        raise RecordError(f"schema {str(schema)[:20]} is not known, up to {SCHEMA} is")
-    kernels = {}
-    for name, value in _object(data.get("kernels", {}), "kernels", MAX_KERNELS).items():
-        if releases and name not in releases:
-            continue
-        if not RELEASE.match(name):
-            raise RecordError(f"kernels: {name[:60]!r} is no kernel release")
-        kernels[name] = _kernel(value)
-    return Record(_time(data.get("generated"), "generated"), kernels)
+        data = fields.document(text, MAX_BYTES, SCHEMA)
+        kernels = fields.object_of(data, "kernels", MAX_KERNELS, {})
+        if releases:
+            kernels = {name: kernels[name] for name in releases if name in kernels}
+        found = fields.mapping({"kernels": kernels}, "kernels", fields.RELEASE, _kernel, MAX_KERNELS)
+        return Record(fields.maybe(data, "generated", fields.MOMENT), found)
+    except fields.FieldError as error:
+        raise RecordError(str(error)) from None
 
 
 def _patch_data(note: PatchNote) -> dict[str, Any]:

@@ -17,17 +17,17 @@ from typing import Any
 
 import hawkey
 
-from ..base.model import Advisory, Kernel, Nevra, Unfixable
-from ..base.names import kernel_packages
+from ..base import times
+from ..base.model import Advisory, Compare, Kernel, Nevra, Unfixable
+from ..base.names import CVE, kernel_packages, release_of, split_evr
 from ..base.paths import Paths
 from ..dnf4 import brake, quiet_runs
 from ..dnf4 import packages as goal
 from ..exposure import compute
 from ..exposure.compute import Inputs
+from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
-from ..formats.manifest import CVE
 from ..vendors import profiles
-from . import withheld
 
 #: Kernels that are remembered beside the running one: those it may be followed by.
 MAX_OTHERS = 2
@@ -79,11 +79,11 @@ def read(
     window = _window(base, kernel, siblings[0].buildtime, known)
     found = []
     family = [main, *_followers(main, builds, compare)]
-    names = {nevra: compute.release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    names = {nevra: release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
     if notes is None:
         notes = brake.read(base, trusted, tuple(names.values()))[0]
     for nevra, release in names.items():
-        debt, quality, reason = compute.debt(nevra, rows, compare, newest, locked)
+        debt, quality, reason = debt_of(nevra, rows, compare, newest, locked)
         support_end, unfixable = _notes(notes.get(release, ()))
         found.append(
             Inputs(
@@ -98,7 +98,6 @@ def read(
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
-                newest_kernel=newest,
             )
         )
     return tuple(found)
@@ -176,9 +175,7 @@ def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") 
 
 
 def _nevra(name: str, evr: str, arch: str) -> Nevra:
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).rpartition("-")
-    return Nevra(name, epoch if colon else "0", version, release, arch)
+    return Nevra(name, *split_evr(evr), arch)
 
 
 def _cves(references: Iterable[Any]) -> list[str]:
@@ -212,7 +209,7 @@ def _builds(base: Any, main: Nevra) -> list[str]:
     return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
 
 
-def _followers(main: Nevra, builds: Sequence[str], compare: compute.Compare) -> list[Nevra]:
+def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:
     newer = [evr for evr in builds if compare(evr, main.evr) > 0]
     return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
 
@@ -235,7 +232,7 @@ def _cover(
                 rows.append(row)
     rows += _hot(base, packages, known)
     nevras = {goal.nevra_of(package) for package in packages}
-    return compute.coverage(rows, by_name, nevras, base.sack.evr_cmp)
+    return coverage(rows, by_name, nevras, base.sack.evr_cmp)
 
 
 def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advisory]:
@@ -279,4 +276,4 @@ def _window(base: Any, kernel: Kernel, built: int, known: Sequence[Any]) -> str:
     days = {profile.name: profile.support_days for profile in known if profile.support_days}
     packages = goal._known(base, kernel.release, kernel.build_id, known) if days and built else ()
     longest = max((days.get(found.profile, 0) for _, found in packages), default=0)
-    return withheld.moment(built + longest * 86400.0)[:10] if longest else ""
+    return times.moment(built + longest * 86400.0)[:10] if longest else ""

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..base.model import CveState, Exposure
-from ..exposure import support
-from ..exposure.compute import CLOSED_LIVE, EXACT, Compare, Inputs, rank
+from ..base import times
+from ..base.model import CLOSED_LIVE, EXACT, Compare, CveState, Exposure
+from ..exposure.compute import Inputs
+from ..exposure.debt import rank
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 
@@ -94,7 +95,7 @@ def _doubt(situation: Situation) -> str:
     if situation.exposure.quality != EXACT:
         return f"what it fixes is not fully known ({situation.exposure.reason})"
     end = situation.support_end
-    days = support.days_between(situation.now, end) if end else None
+    days = times.days_between(situation.now, end) if end else None
     if days is not None and days <= situation.eol_warn_days:
         return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
     return ""

@@ -14,8 +14,20 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
-from ..base.model import CveState, Exposure, InForce, Problem, ReconcileResult
+from ..base.model import (
+    CLOSED_LIVE,
+    EXACT,
+    OPEN,
+    REBOOT_ONLY,
+    Compare,
+    CveState,
+    Exposure,
+    InForce,
+    Problem,
+    ReconcileResult,
+)
 from ..exposure import compute
+from ..exposure.debt import rank
 from ..messages import catalogue
 
 LOG = logging.getLogger("dnf.plugin")
@@ -65,7 +77,7 @@ def line(problem: Problem) -> Line:
 def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     if not rows:
         return []
-    ordered = sorted(rows, key=lambda row: (-compute.rank(row.severity), row.cve))
+    ordered = sorted(rows, key=lambda row: (-rank(row.severity), row.cve))
     named = [f"{row.cve} ({row.severity})" if row.severity else row.cve for row in ordered[:most]]
     if len(rows) > most:
         named.append(f"and {len(rows) - most} more, see 'livepatch cves'")
@@ -101,8 +113,7 @@ class Waiting:
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:
     """Is the patch in force with all its parts? Reconcile says so of one that is not."""
-    said = catalogue.CATALOGUE["module-not-in-force"].text.partition("{instead}")[0].format(nevra=nevra)
-    partly = any(p.id == "module-not-in-force" and p.text.startswith(said) for p in result.problems)
+    partly = any(p.id == "module-not-in-force" and p.subject == nevra for p in result.problems)
     return not partly and any(patch.nevra == nevra for patch in result.in_force)
 
 
@@ -112,7 +123,7 @@ def closing(
     before: Exposure,
     after: Exposure,
     kernel_evr: str,
-    compare: compute.Compare,
+    compare: Compare,
 ) -> tuple[list[Line], bool]:
     """What to say when loading is over, and whether all that is ``expected`` (NEVRAs) is in force.
 
@@ -146,25 +157,25 @@ def _outcome(
     before: Exposure,
     after: Exposure,
     kernel_evr: str,
-    compare: compute.Compare,
+    compare: Compare,
 ) -> list[str]:
     """The lines with the CVEs: closed now by ``parts``, and what is left."""
-    done = {row.cve for row in before.rows if row.state == compute.CLOSED_LIVE}
+    done = {row.cve for row in before.rows if row.state == CLOSED_LIVE}
     told = {row.cve for row in after.rows}
-    closed = [row for row in after.rows if row.state == compute.CLOSED_LIVE and row.cve not in done]
+    closed = [row for row in after.rows if row.state == CLOSED_LIVE and row.cve not in done]
     declared = sorted({cve for patch in parts for cve in patch.cves})
-    if after.quality != compute.EXACT:
-        closed += [CveState(cve, compute.CLOSED_LIVE) for cve in declared if cve not in told]
+    if after.quality != EXACT:
+        closed += [CveState(cve, CLOSED_LIVE) for cve in declared if cve not in told]
     boot = compute.closed_by_boot(after, kernel_evr, compare)
     left = [row for row in after.rows if row not in boot]
-    still = [row for row in left if row.state == compute.OPEN]
-    never = [row for row in left if row.state == compute.REBOOT_ONLY]
+    still = [row for row in left if row.state == OPEN]
+    never = [row for row in left if row.state == REBOOT_ONLY]
     texts = [
         *_cves("CVEs closed now", closed, len(closed)),
         *_cves(f"CVEs open until a reboot into kernel {kernel_evr}", boot, _MOST),
         *_cves("CVEs still open", still, _MOST),
         *_cves("CVEs that only a newer kernel closes", never, _MOST),
     ]
-    if after.quality != compute.EXACT:
+    if after.quality != EXACT:
         texts.append(f"  There may be more open: {after.reason}")
     return texts

@@ -18,8 +18,8 @@ from typing import (
     TypeVar,
 )
 
-from ..base import config
-from ..base.model import Exposure, InForce, ReconcileResult, Unfixable
+from ..base import config, names, times
+from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, ReconcileResult, Unfixable
 from ..base.paths import Paths
 from ..dnf4 import asked, brake, packages
 from ..exposure import compute, support
@@ -33,7 +33,6 @@ from .survey import Survey
 if TYPE_CHECKING:
     from ..host.report import status
 
-_CVE = "livepatch-cve("
 _T = TypeVar("_T")
 
 
@@ -165,7 +164,7 @@ class Session:
                 facts = {"nevra": nevra, "why": withdrawn[nevra]}
                 self.voice.tell([catalogue.problem("withdrawn-in-force", **facts)])
         end = self.support_end or self.inputs.support_end or self.inputs.window_end
-        now = withheld.moment(time.time())
+        now = times.moment(time.time())
         due = support.warning(self.kernel.release, end, now, self.config.eol_warn_days)
         self.voice.tell([due] if due is not None else [])
 
@@ -202,7 +201,7 @@ class Session:
                 self.voice.tell(catalogue.not_in_force(name, self.in_force) for name in absent)
                 self.expected = tuple(absent)
         rows = self.exposure(self.in_force).rows
-        still = sum(1 for row in rows if row.state != compute.CLOSED_LIVE)
+        still = sum(1 for row in rows if row.state != CLOSED_LIVE)
         found = survey.surveys(self.base, release, True, self.profiles, trusted, judge, build_id, still)
         if self.config.kernels == "installed":
             for other in packages.next_kernels(self.base, release, package):
@@ -229,7 +228,7 @@ class Session:
 
     def cves(self, package: Any) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
-        declared = {text[len(_CVE) : -1] for text in map(str, package.provides) if text.startswith(_CVE)}
+        declared = set(filter(None, map(names.declared_cve, map(str, package.provides))))
         return declared or set(dict(self.inputs.cover).get(str(packages.nevra_of(package)), ()))
 
     def _new_advisories(self, package: Any, has: Any) -> list[Any]:
@@ -246,9 +245,9 @@ class Session:
         cves = self.cves(package)
         if running:
             exposure = self.exposure(self.in_force)
-            if cves & {row.cve for row in exposure.rows if row.state != compute.CLOSED_LIVE}:
+            if cves & {row.cve for row in exposure.rows if row.state != CLOSED_LIVE}:
                 return True
-            if exposure.quality == compute.EXACT:
+            if exposure.quality == EXACT:
                 return False
             cves -= {row.cve for row in exposure.rows}
             cves -= {cve for patch in self.in_force for cve in patch.cves}
@@ -291,8 +290,8 @@ class Session:
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
-        name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
-        running = newest = compute.evr_of(self.inputs.kernel_package)
+        name = names.name_of(self.inputs.kernel_package)
+        running = newest = names.evr_of(self.inputs.kernel_package)
         for package in (
             *self.base.sack.query().installed().filterm(name=name),
             *packages.incoming(self.base),

@@ -13,6 +13,7 @@ import fnmatch
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..base import times
 from ..base.model import Nevra, Problem
 from ..formats import repository_record
 from ..messages import catalogue
@@ -37,27 +38,6 @@ class Brake(NamedTuple):
     problem: Problem
 
 
-def moment(seconds: float) -> str:
-    """``seconds`` since the epoch as text; "" for none."""
-    import time
-
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds > 0 else ""
-    except (OverflowError, OSError, ValueError):
-        return ""
-
-
-def later(text: str, seconds: int) -> str:
-    """The time ``seconds`` after ``text`` (a date or a time); "" when that is no time."""
-    import datetime
-
-    try:
-        start = datetime.datetime.fromisoformat(text[:19])
-        return (start + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):
-        return ""
-
-
 def turn(note: repository_record.PatchNote, nevra: str, host: Host) -> str:
     """When the roll-out reaches this host: "" now or before, ``never`` when no step so far says so."""
     percent = repository_record.share(note, host.now)
@@ -78,7 +58,7 @@ def judge(nevra: str, note: repository_record.PatchNote, issued: str, host: Host
         facts = {"nevra": nevra, "issued": issued[:10], "cutoff": host.cutoff}
         return Brake(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
     waits = []
-    due = later(issued, host.min_age) if host.min_age and issued else ""
+    due = times.later(issued, host.min_age) if host.min_age and issued else ""
     if due > host.now:
         waits.append((due, AGE, f"it was issued on {issued[:10]} and min_age is not over"))
     start = turn(note, nevra, host)

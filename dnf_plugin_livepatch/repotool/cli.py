@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..formats.manifest import CVE, RELEASE
+from ..base.names import CVE, RELEASE
 from ..toolkit.errors import Finding, ToolError
 from . import moving, options, plan, publish, settings, transaction
 from .lint import run

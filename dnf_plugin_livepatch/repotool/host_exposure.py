@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from ..base import model
 from ..base.model import CveState, Exposure, InForce, Manifest, Nevra
-from ..base.names import kernel_packages
+from ..base.names import CVE, kernel_packages
 from ..exposure import compute
-from ..formats.manifest import CVE
+from ..exposure.debt import coverage, debt_of
 from ..formats.repository_record import KernelNote
 from .repository.kernels import offered
 from .repository.view import Advisory, Kernel, Package, View, arch_of, compare_evr
@@ -70,9 +70,9 @@ class HostExposures:
         rows = {row.cve: row for row in exposure.rows}
         for patch in in_force:
             for cve in patch.cves or dict(inputs.cover).get(patch.nevra, ()):
-                rows.setdefault(cve, CveState(cve, compute.CLOSED_LIVE, by=patch.module))
-        for item in (*unfixable, *note.unfixable) if exposure.quality == compute.UNKNOWN else ():
-            rows.setdefault(item.cve, CveState(item.cve, compute.REBOOT_ONLY, reason=item.reason))
+                rows.setdefault(cve, CveState(cve, model.CLOSED_LIVE, by=patch.module))
+        for item in (*unfixable, *note.unfixable) if exposure.quality == model.UNKNOWN else ():
+            rows.setdefault(item.cve, CveState(item.cve, model.REBOOT_ONLY, reason=item.reason))
         return exposure._replace(rows=tuple(rows.values()))
 
     def _inputs(self, kernel: Kernel, patches: Sequence[Package], note: KernelNote) -> compute.Inputs:
@@ -80,14 +80,14 @@ class HostExposures:
         names = {nevra.name for nevra in builds}
         rows = [row for name in sorted(names) for row in self._advisories.get(name, ())]
         inputs = compute.unknown(kernel[0], "no repository of its kernel package is known here")._replace(
-            cover=compute.coverage(rows, names, builds, compare), unfixable=note.unfixable
+            cover=coverage(rows, names, builds, compare), unfixable=note.unfixable
         )
         family = self._family(kernel)
         if not family:
             return inputs
         main = family[0]
         newest = max(self._builds[main.name, main.arch], key=_evr_key)
-        debt, quality, reason = compute.debt(main, self._told_of(family), compare, newest.evr)
+        debt, quality, reason = debt_of(main, self._told_of(family), compare, newest.evr)
         return inputs._replace(kernel_package=str(main), debt=debt, quality=quality, reason=reason)
 
     def _family(self, kernel: Kernel) -> list[Nevra]:

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..base import model
-from ..base.model import Manifest, Nevra, Unfixable
-from ..exposure import compute
-from ..exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, Manifest, Nevra, Unfixable
+from ..exposure.debt import rank
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote
 from ..toolkit.errors import ToolError
@@ -73,7 +72,7 @@ class KernelPage(NamedTuple):
     def number(self, state: str) -> str:
         """That number as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
         found = self.count(state)
-        if self.quality == compute.EXACT or state == CLOSED_LIVE:
+        if self.quality == model.EXACT or state == CLOSED_LIVE:
             return str(found)
         return f"at least {found}" if found else "unknown"
 
@@ -216,7 +215,7 @@ def _kernel(
             row.fixed_in,
             row.advisory,
             row.severity,
-            row.updated,
+            row.dated,
         )
         for row in sorted(exposure.rows, key=lambda row: cve_order(row.cve))
     )
@@ -314,7 +313,7 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, 
     found = []
     for cve in sorted(cells, key=cve_order, reverse=True):
         told = naming.get(cve, [])
-        worst = max((advisory.severity for advisory in told), key=compute.rank, default="")
+        worst = max((advisory.severity for advisory in told), key=rank, default="")
         found.append(CvePage(cve, worst, tuple(sorted({one.id for one in told})), tuple(cells[cve])))
     return tuple(found)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
-from ..formats.manifest import CVE, RELEASE
+from ..base.names import CVE, RELEASE
 from ..toolkit.errors import ToolError
 from . import yamlfile
 from .lint.context import Waiver

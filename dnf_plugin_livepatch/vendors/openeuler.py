@@ -8,10 +8,14 @@ The text is hostile: it is bounded, and one that declares entities is not read a
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
 
 from ..base.model import Advisory, Nevra
-from ..formats.manifest import CVE
+from ..base.names import CVE
+from ..base.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 MAX_TEXT = 256 << 20
 MAX_ROWS = 4096

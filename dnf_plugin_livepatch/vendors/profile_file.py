@@ -7,9 +7,12 @@ again adds one more value. A ``#`` or ``;`` starts a comment only at the start o
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
-
+from ..base.typed import TYPE_CHECKING, NamedTuple
 from . import templates
+
+if TYPE_CHECKING:
+    from typing import Callable
+
 
 MAX_VALUE = 256
 MAX_VALUES = 32

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from ..base.model import Nevra
 from ..base.names import ARCHES, capability_version, own_capability, release_of_capability
+from ..base.typed import NamedTuple
 from . import templates
 from .profile_file import Client, Profile, ProfileError, parse
 

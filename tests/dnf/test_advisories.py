@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dnf_plugin_livepatch.base.model import Kernel
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, REBOOT_ONLY, UNKNOWN, Kernel
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.files import advisories
@@ -92,9 +92,10 @@ def test_every_kernel_family(machine: Machine, family: str) -> None:
     )
     found = inputs.inputs(machine.base(), running(family))
     assert [row.cve for row in found.debt] == ["CVE-2026-2000", "CVE-2026-2001"]
-    assert {(row.advisory, row.severity) for row in found.debt} == {("A-2", "Important")}
-    assert (found.quality, found.kernel_package) == (compute.EXACT, str(of(family, 0)))
-    assert found.newest_kernel == f"{of(family, 1).version}-{of(family, 1).release}"
+    assert {(row.advisory, row.severity, row.date_kind) for row in found.debt} == {
+        ("A-2", "Important", "updated")
+    }
+    assert (found.quality, found.kernel_package) == (EXACT, str(of(family, 0)))
     assert found.repositories[0][0] == "repo0" and found.as_of
 
 
@@ -107,14 +108,14 @@ def test_the_kernel_that_may_be_booted_next_is_known_too(machine: Machine) -> No
         "5.14.0-20.el9_4.x86_64+rt",
     )
     assert [row.cve for row in first.debt] == ["CVE-2026-2000"], "also when the newer one is installed"
-    assert (second.debt, second.quality) == ((), compute.EXACT)
+    assert (second.debt, second.quality) == ((), EXACT)
 
 
 def test_an_advisory_that_lists_only_the_meta_package_counts(machine: Machine) -> None:
     machine.install(of("core", 0), *STRAYS)
     machine.repo([of("core", 1), OTHER_FIX], [own("core"), Update("A-2", (OTHER_FIX,), ("CVE-2026-2000",))])
     found = inputs.inputs(machine.base(), running("core"))
-    assert [row.cve for row in found.debt] == ["CVE-2026-2000"] and found.quality == compute.EXACT
+    assert [row.cve for row in found.debt] == ["CVE-2026-2000"] and found.quality == EXACT
 
 
 def test_copies_in_two_repositories_are_one_advisory(machine: Machine) -> None:
@@ -138,14 +139,14 @@ def test_nothing_known_is_never_zero(machine: Machine) -> None:
     subprocess.run(["createrepo_c", "--quiet", path], check=True, capture_output=True)
     machine.repos.append(("bare", path))
     stream = inputs.inputs(machine.base(), kernel)
-    assert (stream.quality, stream.debt) == (compute.UNKNOWN, ()) and "updateinfo" in stream.reason
+    assert (stream.quality, stream.debt) == (UNKNOWN, ()) and "updateinfo" in stream.reason
 
 
 def test_pruned_and_locked_repositories(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], [fix("core", "CVE-2026-2000")])
     pruned = inputs.inputs(machine.base(), running("core"))
-    assert pruned.quality == compute.LOWER_BOUND and "earlier ones may be missing" in pruned.reason
+    assert pruned.quality == LOWER_BOUND and "earlier ones may be missing" in pruned.reason
     locked = inputs.inputs(machine.base(releasever="2023.8.20250721"), running("core"))
     assert "locked to release 2023.8.20250721" in locked.reason
 
@@ -153,10 +154,10 @@ def test_pruned_and_locked_repositories(machine: Machine) -> None:
 def test_a_pinned_minor_release_proves_nothing(machine: Machine) -> None:
     machine.install(of("core", 0), DISTRO)
     machine.repo([of("core", 0)], [own("core")])
-    assert inputs.inputs(machine.base(releasever="9"), running("core")).quality == compute.EXACT
+    assert inputs.inputs(machine.base(releasever="9"), running("core")).quality == EXACT
     pinned = inputs.inputs(machine.base(releasever="9.4"), running("core"))
     assert (pinned.quality, pinned.reason) == (
-        compute.UNKNOWN,
+        UNKNOWN,
         "the repositories are locked to release 9.4",
     )
 
@@ -164,14 +165,14 @@ def test_a_pinned_minor_release_proves_nothing(machine: Machine) -> None:
 def test_a_distribution_that_counts_so_itself_is_not_pinned(machine: Machine) -> None:
     machine.install(of("core", 0), LEAP)
     machine.repo([of("core", 0)], [own("core")])
-    assert inputs.inputs(machine.base(releasever="15.6"), running("core")).quality == compute.EXACT
+    assert inputs.inputs(machine.base(releasever="15.6"), running("core")).quality == EXACT
 
 
 def test_a_newer_kernel_without_an_advisory(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], [own("core")])
     found = inputs.inputs(machine.base(), running("core"))
-    assert found.quality == compute.UNKNOWN and "5.14.0-20.el9_4 has no advisory" in found.reason
+    assert found.quality == UNKNOWN and "5.14.0-20.el9_4 has no advisory" in found.reason
 
 
 REFERENCES = """
@@ -229,7 +230,7 @@ def test_strange_dates_and_titles(machine: Machine, text: str) -> None:
 def test_an_advisory_without_packages_or_with_broken_ones(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], text=raw("", body='<package name="kernel-core" arch="x86_64"/><package/>'))
-    assert inputs.inputs(machine.base(), running("core")).quality == compute.UNKNOWN
+    assert inputs.inputs(machine.base(), running("core")).quality == UNKNOWN
 
 
 def test_what_live_patches_cover(machine: Machine) -> None:
@@ -259,7 +260,7 @@ def test_the_livepatch_record(machine: Machine, tmp_path: Any) -> None:
     found = inputs.inputs(base, running("core"))
     assert found.support_end == "2027-01-31"
     (row,) = compute.compute(found, ()).rows
-    assert (row.state, row.reason) == (compute.REBOOT_ONLY, "changes a struct")
+    assert (row.state, row.reason) == (REBOOT_ONLY, "changes a struct")
     assert inputs.inputs(base, running("core"), frozenset()).support_end == ""
 
 
@@ -279,6 +280,6 @@ def test_ten_thousand_advisories(machine: Machine, tmp_path: Any) -> None:
     ]
     machine.repo([of("core", 1)], text=head + "".join(bodies) + tail)
     found = inputs.inputs(machine.base(), running("core"))
-    assert len(found.debt) == 10000 and found.quality == compute.LOWER_BOUND
+    assert len(found.debt) == 10000 and found.quality == LOWER_BOUND
     assert advisories.save(Paths(str(tmp_path)), found)
     assert advisories.load(Paths(str(tmp_path)), found.kernel_release) == (found, "")

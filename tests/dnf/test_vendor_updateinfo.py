@@ -21,7 +21,7 @@ import pytest
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
 from dnf_plugin_livepatch.dnf4 import packages as goal
-from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.debt import lineage
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.planning import inputs
 from tests.dnf.support import rpms
@@ -115,7 +115,7 @@ def open_cves(running: Nevra, rows: list[Advisory]) -> set[str]:
         for package in row.packages:
             if compare(package.evr, running.evr) > 0:
                 above.update(row.cves if row.type in ("security", "unknown") else ())
-            elif compute.lineage(package.evr) == compute.lineage(running.evr):
+            elif lineage(package.evr) == lineage(running.evr):
                 below.update(row.cves)
     return above - below
 

@@ -12,6 +12,7 @@ import pytest
 
 from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.debt import coverage, debt_of
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.host.report import text
 from dnf_plugin_livepatch.repotool import report, settings
@@ -82,14 +83,14 @@ def on_host(folder, running, patch, manifests=()):
             for told in item.get_advisories(every):
                 rows[told.id] = translated(told, main.name)
         newest = max((item for item in kernels if item.name == main.name), key=lambda item: item)
-        debt, quality, reason = compute.debt(nevra(main), rows.values(), base.sack.evr_cmp, newest.evr)
+        debt, quality, reason = debt_of(nevra(main), rows.values(), base.sack.evr_cmp, newest.evr)
         builds = [nevra(item) for item in query if item.name == NAME]
         inputs = compute.Inputs(
             KERNEL,
             quality=quality,
             reason=reason,
             debt=debt,
-            cover=compute.coverage(rows.values(), [NAME], builds, base.sack.evr_cmp),
+            cover=coverage(rows.values(), [NAME], builds, base.sack.evr_cmp),
             unfixable=record.kernels[KERNEL].unfixable if KERNEL in record.kernels else (),
         )
         cves = tuple(cve for manifest in manifests for cve in manifest.cves)
@@ -195,11 +196,11 @@ def assert_agreement(page, exposure):
         cell = told[row.cve]
         for name in ("state", "advisory", "severity", "fixed_in", "reason", "updated"):
             assert getattr(cell, name) == getattr(row, name), f"{row.cve}: {name}"
-    for state in (compute.OPEN, compute.REBOOT_ONLY):
+    for state in (model.OPEN, model.REBOOT_ONLY):
         rows = [row for row in exposure.rows if row.state == state]
         status = types.SimpleNamespace(exposure=exposure, rows=lambda _, rows=rows: rows)
         assert page.number(state) == text.count(status, state)
-    assert {cell.state for cell in page.cells if not cell.advisory} <= {compute.CLOSED_LIVE}
+    assert {cell.state for cell in page.cells if not cell.advisory} <= {model.CLOSED_LIVE}
 
 
 @pytest.mark.parametrize("change", [lambda made: None, *CHANGES])
@@ -216,9 +217,9 @@ def test_the_states_differ_where_they_should(made):
     made.write()
     cells = {cell.cve: cell for cell in page_of(made).cells}
     assert {cve: cell.state for cve, cell in cells.items()} == {
-        FIRST: compute.CLOSED_LIVE,
-        SECOND: compute.OPEN,
-        THIRD: compute.REBOOT_ONLY,
+        FIRST: model.CLOSED_LIVE,
+        SECOND: model.OPEN,
+        THIRD: model.REBOOT_ONLY,
     }
     assert cells[THIRD].reason == UNFIXABLE["reason"] and cells[FIRST].by == V2
     assert cells[SECOND].updated == "2026-10-09T00:00:00Z"
@@ -239,7 +240,7 @@ def test_without_a_record_the_manifest_in_the_package_counts_as_on_the_host(made
     inside = rpms.manifests(str(rpm), metadata.package_view(built).files)
     assert page.newest == f"{NAME}-1-3.el9_4.x86_64" and page.support_end == "2027-05-01"
     assert_agreement(page, on_host(made.folder, "5.14.0-427.13.1.el9_4", page.newest, inside))
-    assert {cell.cve: cell.state for cell in page.cells}[THIRD] == compute.REBOOT_ONLY
+    assert {cell.cve: cell.state for cell in page.cells}[THIRD] == model.REBOOT_ONLY
     site = report.build(reading.read(str(made.folder), ()), (), settings.Settings(), support.NOW)
     dates = {patch.nevra: patch.issued for patch in site.patches}
     assert dates[page.newest] == "2026-11-20T10:00:00Z" and dates[V2] == "2026-11-01T00:00:00Z"

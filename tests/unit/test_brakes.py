@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base import times
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.exposure import support
 from dnf_plugin_livepatch.formats.repository_record import PatchNote, Step, Withdrawn, bucket
@@ -153,5 +154,5 @@ def test_support_warns_in_time(end: str, identifier: str) -> None:
 
 
 def test_moments() -> None:
-    assert withheld.moment(0) == "" and withheld.moment(1e18) == ""
-    assert withheld.moment(86400) == "1970-01-02T00:00:00Z"
+    assert times.moment(0) == "" and times.moment(1e18) == ""
+    assert times.moment(86400) == "1970-01-02T00:00:00Z"

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.base.model import Debt, Unfixable
+from dnf_plugin_livepatch.base.fields import FieldError
+from dnf_plugin_livepatch.base.model import EXACT, Debt, Unfixable
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
+from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.host.files import advisories
 
 FULL = Inputs(
@@ -25,11 +26,10 @@ FULL = Inputs(
     "",
     "2026-11-22T00:00:00Z",
     (("baseos", "1700000000"),),
-    (Debt("CVE-2026-1000", "A-1", "Important", "1:6.12.2-1", "2026-11-01"),),
+    (Debt("CVE-2026-1000", "A-1", "Important", "1:6.12.2-1", "2026-11-01", "updated"),),
     (("lp-1-1.x86_64", ("CVE-2026-1000",)),),
     (Unfixable("CVE-2026-2000", "changes a struct"),),
     "2027-01-01",
-    "6.12.9-1",
 )
 OTHER = Inputs("6.12.9-1.x86_64", reason="not looked at")
 
@@ -59,6 +59,18 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert found is None and "larger" in why
 
 
+def test_a_cache_of_the_earlier_schema_is_not_believed(tmp_path: Path) -> None:
+    """Schema 1 said "issued" of a date that was the advisory's last update."""
+    paths = Paths(str(tmp_path))
+    assert advisories.save(paths, FULL)
+    with open(paths.exposure, encoding="utf-8") as file:
+        data = json.load(file)
+    with open(paths.exposure, "w", encoding="utf-8") as file:
+        json.dump({**data, "schema": 1}, file)
+    found, why = advisories.load(paths, FULL.kernel_release)
+    assert found is None and "schema 1 is not known, 2 is" in why
+
+
 SPOILED = [
     ("kernel_release", "../../etc"), ("kernel_release", ""), ("kernel_release", None), ("quality", "fine"),
     ("quality", None), ("as_of", "yesterday"), ("as_of", 7), ("reason", "\x1b[31m"),
@@ -68,7 +80,15 @@ SPOILED = [
     ("cover", [{"nevra": "lp-1-1.x86_64", "cves": "CVE-2026-1000"}]),
     ("cover", [{"nevra": "../x", "cves": []}]),
     ("cover", [{"nevra": "lp-1-1.x86_64", "cves": [["CVE-2026-1000"]]}]),
-    ("unfixable", [{"cve": "x", "reason": ""}]), ("support_end", "soon"), ("newest_kernel", "no evr at all"),
+    ("unfixable", [{"cve": "x", "reason": ""}]), ("support_end", "soon"),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "newest", "date_kind": ""}]),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "../1-1", "date_kind": ""}]),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "1-1", "date_kind": "issued", "dated": "lately"}]),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "1-1", "date_kind": "issued", "dated": "2026-11-01T0"}]),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "1-1", "date_kind": "", "severity": "\x1b[31m"}]),
+    ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "1-1", "date_kind": "guessed"}]),
+    ("cover", [{"nevra": "lp-1-1.x86_64", "cves": ["CVE-2026-1000", "CVE-26-1"]}]),
+    ("support_end", "2026-11-01T00:00:00"), ("window_end", "2026-22-01"),
     ("repositories", [{"id": 1, "revision": ""}]), ("kernel_package", "a b"),
 ]  # fmt: skip
 
@@ -94,12 +114,12 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_nothing_but_cache_errors_comes_of_any_json(value: Any) -> None:
+def test_nothing_but_field_errors_comes_of_any_json(value: Any) -> None:
     entry = advisories.dump(FULL)["kernels"][0]
     for data in ({"kernels": value}, {"kernels": [value]}, {"kernels": [{**entry, "debt": value}]}):
         try:
             advisories.parse(data)
-        except advisories.CacheError:
+        except FieldError:
             pass
 
 
@@ -107,7 +127,7 @@ def test_nothing_but_cache_errors_comes_of_any_json(value: Any) -> None:
 def test_whatever_is_believed_is_typed(key: str, value: Any) -> None:
     try:
         (found,) = advisories.parse({"kernels": [{**advisories.dump(FULL)["kernels"][0], key: value}]})
-    except advisories.CacheError:
+    except FieldError:
         return
     assert advisories.parse(advisories.dump(found)) == (found,)
     assert all(isinstance(row, Debt) for row in found.debt)

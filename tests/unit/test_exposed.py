@@ -30,7 +30,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
 def dated(*dates: str) -> tuple[Debt, ...]:
     """CVE-2026-1000, CVE-2026-2000, … with the dates of their advisories."""
     rows = debt(*((1000 * (place + 1), "Important") for place in range(len(dates))))
-    return tuple(row._replace(issued=date) for row, date in zip(rows, dates))
+    return tuple(row._replace(dated=date, date_kind="updated") for row, date in zip(rows, dates))
 
 
 def vendors(host: Telling, version: str) -> InstalledPatch:

@@ -12,18 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.base.model import Advisory, Debt, InForce, Nevra, Unfixable
-from dnf_plugin_livepatch.base.names import parse_nevra
-from dnf_plugin_livepatch.exposure import compute
-from dnf_plugin_livepatch.exposure.compute import (
+from dnf_plugin_livepatch.base.model import (
     CLOSED_LIVE,
     EXACT,
     LOWER_BOUND,
     OPEN,
     REBOOT_ONLY,
     UNKNOWN,
-    Inputs,
+    Advisory,
+    Debt,
+    InForce,
+    Nevra,
+    Unfixable,
 )
+from dnf_plugin_livepatch.base.names import parse_nevra
+from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.compute import Inputs
+from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge
 from dnf_plugin_livepatch.host.packages.evr import compare
 
 Record = Callable[[str, object], None]
@@ -98,7 +103,7 @@ def test_every_real_kernel_has_the_exposure_that_the_naive_implementation_comput
     rows = real()
     total = 0
     for running in [row.packages[0] for row in rows]:
-        debt, quality, reason = compute.debt(running, rows, compare)
+        debt, quality, reason = debt_of(running, rows, compare)
         assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
         assert (quality, reason) == (EXACT, "")
         total += len(debt)
@@ -132,7 +137,7 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
     kernels = open_cves = 0
     for rows in families.values():
         for running in sorted({package for row in rows for package in row.packages}):
-            debt, quality, _ = compute.debt(running, rows, compare)
+            debt, quality, _ = debt_of(running, rows, compare)
             assert {row.cve: row.fixed_in for row in debt} == naive(running.evr, as_rows(rows))
             quiet = [row for row in rows if row.type == "security" and not row.cves]
             silent = [package for row in quiet for package in row.packages]
@@ -149,16 +154,16 @@ def test_over_a_folder_of_vendor_rows(record_property: Record) -> None:
 def test_a_security_advisory_that_names_no_cve_is_not_taken_for_none() -> None:
     """CentOS 6 has only such: without a CVE nobody can say whether it is closed."""
     rows = [advisory("A10", "5.14.0-10.el9_4"), advisory("A20", "5.14.0-20.el9_4")]
-    assert compute.debt(kernel("5.14.0-10.el9_4"), rows, compare) == (
+    assert debt_of(kernel("5.14.0-10.el9_4"), rows, compare) == (
         (),
         UNKNOWN,
         "security advisory A20 names no CVE",
     )
     rows.append(advisory("A30", "5.14.0-30.el9_4", "CVE-2026-2000"))
-    assert compute.debt(kernel("5.14.0-10.el9_4"), rows, compare)[1] == LOWER_BOUND
-    assert compute.debt(kernel("5.14.0-20.el9_4"), rows, compare)[1] == EXACT, "it is not above"
+    assert debt_of(kernel("5.14.0-10.el9_4"), rows, compare)[1] == LOWER_BOUND
+    assert debt_of(kernel("5.14.0-20.el9_4"), rows, compare)[1] == EXACT, "it is not above"
     fixes = [advisory("B20", "5.14.0-20.el9_4", kind="bugfix"), *rows[::2]]
-    assert compute.debt(kernel("5.14.0-10.el9_4"), fixes, compare)[1] == EXACT
+    assert debt_of(kernel("5.14.0-10.el9_4"), fixes, compare)[1] == EXACT
 
 
 # --- the lineage rule, by its traps ---
@@ -168,12 +173,12 @@ EIGHT = advisory("ALSA-2026:19568", "5.14.0-687.10.1.el9_8", "CVE-2025-39766", "
 
 
 def test_a_cve_listed_again_in_the_next_minor_release_is_not_owed_twice() -> None:
-    rows, quality, _ = compute.debt(kernel("5.14.0-611.49.1.el9_7"), [SEVEN, EIGHT], compare)
+    rows, quality, _ = debt_of(kernel("5.14.0-611.49.1.el9_7"), [SEVEN, EIGHT], compare)
     assert [row.cve for row in rows] == ["CVE-2026-43284"] and quality == EXACT
 
 
 def test_a_fix_in_the_older_minor_release_does_not_help_the_newer_one() -> None:
-    rows, _, _ = compute.debt(kernel("5.14.0-687.5.1.el9_8"), [SEVEN, EIGHT], compare)
+    rows, _, _ = debt_of(kernel("5.14.0-687.5.1.el9_8"), [SEVEN, EIGHT], compare)
     assert [(row.cve, row.advisory) for row in rows] == [
         ("CVE-2025-39766", "ALSA-2026:19568"),
         ("CVE-2026-43284", "ALSA-2026:19568"),
@@ -195,7 +200,7 @@ def test_a_fix_in_the_older_minor_release_does_not_help_the_newer_one() -> None:
     ],
 )
 def test_lineage_of_real_builds(evr: str, tag: str) -> None:
-    assert compute.lineage(evr) == tag
+    assert lineage(evr) == tag
 
 
 def test_the_fix_between_counts_when_the_newest_advisory_is_a_bugfix() -> None:
@@ -204,7 +209,7 @@ def test_the_fix_between_counts_when_the_newest_advisory_is_a_bugfix() -> None:
         advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000"),
         advisory("A40", "5.14.0-40.el9_4", kind="bugfix"),
     ]
-    debt, quality, _ = compute.debt(kernel("5.14.0-10.el9_4"), rows, compare, newest="5.14.0-40.el9_4")
+    debt, quality, _ = debt_of(kernel("5.14.0-10.el9_4"), rows, compare, newest="5.14.0-40.el9_4")
     assert [row.cve for row in debt] == ["CVE-2026-2000"] and quality == EXACT
 
 
@@ -222,12 +227,12 @@ def test_flavours_and_architectures_do_not_mix() -> None:
             (parse_nevra("kernel-rt-core-5.14.0-20.el9_4.aarch64"),),
         ),
     ]
-    assert compute.debt(kernel("5.14.0-10.el9_4", "kernel-rt-core"), rows, compare)[0] == ()
+    assert debt_of(kernel("5.14.0-10.el9_4", "kernel-rt-core"), rows, compare)[0] == ()
 
 
 def test_an_advisory_without_a_type_that_lists_cves_counts() -> None:
     rows = [advisory("A10", "5-10.el9"), advisory("A20", "5-20.el9", "CVE-2026-2000", kind="unknown")]
-    assert [row.cve for row in compute.debt(kernel("5-10.el9"), rows, compare)[0]] == ["CVE-2026-2000"]
+    assert [row.cve for row in debt_of(kernel("5-10.el9"), rows, compare)[0]] == ["CVE-2026-2000"]
 
 
 # --- how sure ---
@@ -252,7 +257,7 @@ def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
         "locked": ([own, newer], "5.14.0-20.el9_4", "2023.8.20250721", LOWER_BOUND),
     }
     for name, (rows, newest, locked, expected) in cases.items():
-        debt, quality, reason = compute.debt(running, rows, compare, newest, locked)
+        debt, quality, reason = debt_of(running, rows, compare, newest, locked)
         assert quality == expected, name
         assert bool(reason) == (quality != EXACT), name
         assert quality == EXACT or quality == (LOWER_BOUND if debt else UNKNOWN), name
@@ -284,15 +289,15 @@ def test_a_stale_cache_is_unknown_but_keeps_its_rows() -> None:
 def test_copies_of_one_advisory_in_two_repositories_are_one() -> None:
     base = advisory("A20", "5-20.el9", "CVE-2026-2000", severity="Moderate")
     extras = advisory("A20", "5-20.el9", "CVE-2026-2001", severity="Important", name="kernel-rt")
-    both = compute.merge([base, extras])
-    assert both == compute.merge([extras, base]) and len(both) == 1
+    both = merge([base, extras])
+    assert both == merge([extras, base]) and len(both) == 1
     assert both[0].cves == ("CVE-2026-2000", "CVE-2026-2001") and both[0].severity == "Important"
 
 
 def test_different_updates_under_one_id_stay_apart() -> None:
     """SUSE once used the id ``kernel`` for three updates: merged, the first would seem to fix all CVEs."""
     rows = [advisory("kernel", f"5-{n}.el9", f"CVE-2026-{n}000") for n in (1, 2, 3)]
-    debt, quality, _ = compute.debt(kernel("5-1.el9"), rows, compare)
+    debt, quality, _ = debt_of(kernel("5-1.el9"), rows, compare)
     assert {row.cve: row.fixed_in for row in debt} == {
         "CVE-2026-2000": "5-2.el9",
         "CVE-2026-3000": "5-3.el9",
@@ -309,7 +314,7 @@ def test_a_cumulative_patch_covers_the_advisories_of_its_earlier_builds() -> Non
         advisory("RHSA-2023:1008", "1-2.el9_1", "CVE-2022-3564", "CVE-2022-4378", name=name),
         advisory("RHSA-2023:1471", "1-3.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name),
     ]
-    cover = dict(compute.coverage(rows, [name], [kernel("1-10.el9_1", name)], compare))
+    cover = dict(coverage(rows, [name], [kernel("1-10.el9_1", name)], compare))
     assert cover[f"{name}-1-2.el9_1.x86_64"] == ("CVE-2022-3564", "CVE-2022-4378")
     assert len(cover[f"{name}-1-3.el9_1.x86_64"]) == 4
     assert len(cover[f"{name}-1-10.el9_1.x86_64"]) == 4, "1-10 is newer than 1-3, as rpm compares"
@@ -318,7 +323,7 @@ def test_a_cumulative_patch_covers_the_advisories_of_its_earlier_builds() -> Non
 def test_a_live_patch_is_not_the_whole_kernel_update() -> None:
     """RHSA-2023:1470 fixes three CVEs, the live patch RHSA-2023:1471 two of them."""
     name = "kpatch-patch-5_14_0-162_18_1"
-    debt, _, _ = compute.debt(
+    debt, _, _ = debt_of(
         kernel("5.14.0-162.18.1.el9_1"),
         [
             advisory("RHSA-2023:0951", "5.14.0-162.18.1.el9_1", "CVE-2022-2873"),
@@ -329,7 +334,7 @@ def test_a_live_patch_is_not_the_whole_kernel_update() -> None:
         compare,
     )
     patches = [advisory("RHSA-2023:1471", "1-1.el9_1", "CVE-2022-4744", "CVE-2023-0266", name=name)]
-    inputs = Inputs("R", quality=EXACT, debt=debt, cover=compute.coverage(patches, [name], [], compare))
+    inputs = Inputs("R", quality=EXACT, debt=debt, cover=coverage(patches, [name], [], compare))
     found = compute.compute(inputs, [InForce("kpatch_x", f"{name}-1-1.el9_1.x86_64")])
     assert {row.cve: row.state for row in found.rows} == {
         "CVE-2022-4269": OPEN,
@@ -382,13 +387,13 @@ def test_the_order_of_advisories_never_matters(running: str, rows: list[Advisory
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     split = [*shuffled[::2], *shuffled]  # the same advisories again, as a second repository would offer them
-    first = compute.debt(kernel(running), rows, compare)
-    assert first == compute.debt(kernel(running), split, compare)
+    first = debt_of(kernel(running), rows, compare)
+    assert first == debt_of(kernel(running), split, compare)
 
 
 @given(builds, st.lists(advisories, max_size=8, unique_by=lambda row: row.id))
 def test_any_debt_is_the_naive_one(running: str, rows: list[Advisory]) -> None:
-    debt, _, _ = compute.debt(kernel(running), rows, compare)
+    debt, _, _ = debt_of(kernel(running), rows, compare)
     assert {row.cve: row.fixed_in for row in debt} == naive(running, as_rows(rows))
     evrs = [row.fixed_in for row in debt]
     assert all(compare(one, other) <= 0 for one, other in zip(evrs, evrs[1:]))
@@ -400,7 +405,7 @@ def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record)
     @settings(max_examples=300)
     @given(st.lists(advisories, max_size=8), patches, unfixables)
     def partition(rows: list[Advisory], loaded: list[InForce], never: list[Unfixable]) -> None:
-        debt, _, _ = compute.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+        debt, _, _ = debt_of(kernel("5.14.0-1.el9_4"), rows, compare)
         found = compute.compute(made(debt), loaded, never)
         assert [row.cve for row in found.rows] == [row.cve for row in debt]
         assert sum(map(found.count, total)) == len(debt)
@@ -418,7 +423,7 @@ def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record)
 def test_what_is_closed_only_grows_with_the_patches(
     rows: list[Advisory], loaded: list[InForce], more: list[InForce], never: list[Unfixable]
 ) -> None:
-    debt, _, _ = compute.debt(kernel("5.14.0-1.el9_4"), rows, compare)
+    debt, _, _ = debt_of(kernel("5.14.0-1.el9_4"), rows, compare)
 
     def closed(patches: list[InForce]) -> set[str]:
         found = compute.compute(made(debt), patches, never)
@@ -459,8 +464,29 @@ def test_an_update_with_one_open_cve_is_not_reached_and_other_lineages_do_not_co
 
 def test_each_cve_has_the_date_of_its_advisory() -> None:
     inputs, patches = chain("co")
-    dated = inputs._replace(debt=tuple(row._replace(issued="2026-11-01") for row in inputs.debt))
-    assert [row.updated for row in compute.compute(dated, patches).rows] == ["2026-11-01"] * 2
+    dated = inputs._replace(
+        debt=tuple(row._replace(dated="2026-11-01", date_kind="issued") for row in inputs.debt)
+    )
+    assert [(row.dated, row.date_kind) for row in compute.compute(dated, patches).rows] == [
+        ("2026-11-01", "issued")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    "issued, updated, dated, kind",
+    [
+        ("2026-11-01", "2026-11-20", "2026-11-01", "issued"),
+        ("2026-11-01", "", "2026-11-01", "issued"),
+        ("", "2026-11-20", "2026-11-20", "updated"),
+        ("", "", "", ""),
+    ],
+)
+def test_a_cve_is_dated_by_the_issue_or_else_by_the_update_and_says_which(
+    issued: str, updated: str, dated: str, kind: str
+) -> None:
+    advisory = Advisory("A", "security", "", issued, updated, ("CVE-2026-1000",), (kernel("5-12.el9_4"),))
+    (row,), _, _ = debt_of(kernel("5-11.el9_4"), [advisory], compare)
+    assert (row.dated, row.date_kind) == (dated, kind)
 
 
 @pytest.mark.parametrize(
@@ -484,4 +510,4 @@ def test_each_cve_has_the_date_of_its_advisory() -> None:
 def test_releases_are_formed_as_the_vendor_forms_them(
     evr: str, like: str, like_evr: str, release: str
 ) -> None:
-    assert compute.release_of(evr, like, like_evr) == release
+    assert release_of(evr, like, like_evr) == release

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.exposure import compute, support
 
 NOW, OLDEST = "2026-11-22T12:00:00Z", "2026-11-15T12:00:00Z"
-FRESH = compute.Inputs("R", quality=compute.EXACT, as_of=NOW)
+FRESH = compute.Inputs("R", quality=model.EXACT, as_of=NOW)
 
 
 def stale(when: str) -> str:
@@ -31,7 +32,7 @@ def test_advisories_of_the_last_days_count(as_of: str) -> None:
 )
 def test_older_and_later_ones_do_not(as_of: str, reason: str) -> None:
     found = compute.aged(FRESH._replace(as_of=as_of), NOW, OLDEST)
-    assert (found.quality, found.reason) == (compute.UNKNOWN, reason)
+    assert (found.quality, found.reason) == (model.UNKNOWN, reason)
 
 
 def test_an_earlier_reason_is_kept() -> None:
@@ -50,7 +51,7 @@ def test_repositories_that_were_left_out_are_named_after_an_earlier_reason(befor
 
 def test_an_unknown_exposure_names_kernel_and_reason() -> None:
     found = compute.unknown("5.14.0", "no updateinfo")
-    assert found == compute.Inputs("5.14.0", quality=compute.UNKNOWN, reason="no updateinfo")
+    assert found == compute.Inputs("5.14.0", quality=model.UNKNOWN, reason="no updateinfo")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def test_block_refuses_what_is_no_package(paths, name):
 
 
 # The table of docs/explanation/state-machine.md. Its columns: evidence of an oops in the patch; an orderly
-# shutdown; no shutdown and never good before; no shutdown and good before. A pair: the first crash, and each later one.
+# shutdown; no shutdown and never good before; no shutdown and good before. A pair: the first
+# crash, and each later one.
 AFTER_BOOT = {
     "loading": ("blocked", "idle", ("blocked", "blocked"), ("idle", "blocked")),
     "settling": ("blocked", "idle", ("idle", "blocked"), ("idle", "idle")),

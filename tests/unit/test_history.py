@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base.model import ISSUED, UPDATED, Debt
 from dnf_plugin_livepatch.host.files.journal import Entry
 from dnf_plugin_livepatch.host.report import history
 
@@ -58,22 +60,42 @@ def test_exposure_is_told_once_for_a_patch_and_not_for_what_failed() -> None:
 
 
 def test_the_oldest_advisory_counts_where_the_patch_says_no_date() -> None:
-    issued = {
-        "CVE-2026-1": "2026-11-19",
-        "CVE-2026-2": "2026-11-20",
-        "CVE-2026-9": "2020-01-01",
-        "CVE-2026-3": "",
-    }
+    rows = (
+        Debt("CVE-2026-1", "A", "", "1-1", "2026-11-19", ISSUED),
+        Debt("CVE-2026-2", "A", "", "1-1", "2026-11-20", ISSUED),
+        Debt("CVE-2026-9", "A", "", "1-1", "2020-01-01", UPDATED),
+        Debt("CVE-2026-3", "A", "", "1-1"),
+    )
+    debt = {row.cve: row for row in rows}
     load = entry("replace", outcome="done", cves=("CVE-2026-2", "CVE-2026-1", "CVE-2026-3"))
-    assert history.exposed_seconds(load, issued) == 86400 + 6 * 3600
-    assert history.exposed_seconds(load, {}) == -1
+    assert history.exposed(load, debt) == (86400 + 6 * 3600, False)
+    assert history.exposed(load, {}) is None
+
+
+@pytest.mark.parametrize(
+    "kind, words", [(ISSUED, "exposed for 30 h since"), (UPDATED, "exposed for at least 30 h")]
+)
+def test_an_update_of_the_advisory_makes_the_exposure_a_lower_bound(kind: str, words: str) -> None:
+    """libdnf reports only the later date: the advisory may have been issued long before."""
+    load = entry("load", outcome="done", cves=("CVE-2026-1", "CVE-2026-2"))
+    debt = {
+        "CVE-2026-1": Debt("CVE-2026-1", "A", "", "1-1", "2026-11-19", ISSUED),
+        "CVE-2026-2": Debt("CVE-2026-2", "B", "", "1-1", "2026-11-20", kind),
+    }
+    assert history.exposed(load, debt) == (86400 + 6 * 3600, kind == UPDATED)
+    (row,) = history.as_json([load], debt)
+    assert row["exposed_at_least"] is (kind == UPDATED)
+    assert words in history.rows([load], debt)[0][-1]
+    noted = entry("load", outcome="done", exposed_since="2026-11-19", exposed_since_kind=kind)
+    assert words in history.rows([noted], {})[0][-1]
 
 
 def test_what_was_noted_with_the_load_counts_before_what_is_known_now() -> None:
     facts = {"outcome": "done", "cves": ("CVE-2026-1",), "exposed_since": "2026-11-19"}
-    assert history.exposed_seconds(entry("load", **facts), {"CVE-2026-1": "2026-11-01"}) == 86400 + 6 * 3600
+    older = {"CVE-2026-1": Debt("CVE-2026-1", "A", "", "1-1", "2026-11-01", ISSUED)}
+    assert history.exposed(entry("load", **facts), older) == (86400 + 6 * 3600, True)
     facts["issued"] = "2026-11-20"
-    assert history.exposed_seconds(entry("load", **facts), {}) == 6 * 3600, "the patch's own word is first"
+    assert history.exposed(entry("load", **facts), {}) == (6 * 3600, False), "the patch's own word is first"
 
 
 def test_spans() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.base.model import Debt, InForce
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, UNKNOWN, Debt, InForce
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.planning import kernel_hold
@@ -28,7 +28,7 @@ def compare(one: str, other: str) -> int:
     return int(one[2:]) - int(other[2:])
 
 
-def situation(closed: tuple[str, ...] = CVES, quality: str = compute.EXACT, **more: object) -> Situation:
+def situation(closed: tuple[str, ...] = CVES, quality: str = EXACT, **more: object) -> Situation:
     inputs = Inputs("5-10", "kernel-5-10.x86_64", quality, "why not", debt=DEBT)
     in_force = (InForce("lp", PATCH, closed),) if closed else ()
     told = compute.compute(inputs, in_force)
@@ -52,8 +52,8 @@ def test_covered_is_held_with_its_proof() -> None:
         (situation(in_force=()), "no live patch is in force"),
         (situation(absent=("lp-2-1.x86_64",)), "lp-2-1.x86_64 is not in force"),
         (situation(withdrawn=(PATCH,)), "was withdrawn"),
-        (situation(quality=compute.UNKNOWN), "not fully known (why not)"),
-        (situation(quality=compute.LOWER_BOUND), "not fully known (why not)"),
+        (situation(quality=UNKNOWN), "not fully known (why not)"),
+        (situation(quality=LOWER_BOUND), "not fully known (why not)"),
         (situation(support_end="2026-12-06"), "end on 2026-12-06"),
         (situation(support_end="2026-11-01"), "end on 2026-11-01"),
         (situation(policy="install"), "kernel_update = install"),
@@ -95,7 +95,7 @@ def test_hold_below(below: str, closed: tuple[str, ...], hold: bool) -> None:
 def test_hold_holds_whatever_is_known_and_says_what_stays_open() -> None:
     verdict = decide(situation(CVES[:1], policy="hold", absent=("x",)))
     assert verdict.hold and "it would close 2 CVEs" in verdict.why
-    assert "not fully known" in decide(situation((), compute.UNKNOWN, policy="hold")).why
+    assert "not fully known" in decide(situation((), UNKNOWN, policy="hold")).why
 
 
 @given(st.sets(st.sampled_from(CVES)), st.sampled_from(["", "Low", "Moderate", "Important", "Critical"]))

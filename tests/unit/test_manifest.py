@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 from dnf_plugin_livepatch.formats import manifest
 
@@ -67,7 +68,7 @@ def test_unknown_keys_are_ignored_and_most_are_optional():
         ("functions", ["f"]),
         ("cves", ["CVE-1"]),
         ("cves", [7]),
-        ("cves", ["CVE-2026-1234"] * (manifest.MAX_ITEMS + 1)),
+        ("cves", ["CVE-2026-1234"] * (fields.MAX_ITEMS + 1)),
         ("unfixable", [{"cve": "CVE-2026-1234", "reason": "esc\u001b[0m"}]),
         ("issued", "yesterday"),
         ("advisory", "a" * 201),

@@ -5,7 +5,8 @@ import string
 import pytest
 
 from dnf_plugin_livepatch.base.model import InForce
-from dnf_plugin_livepatch.messages import catalogue
+from dnf_plugin_livepatch.messages import catalogue, loading, planning, reconcile, status
+from dnf_plugin_livepatch.messages.message import count
 
 
 @pytest.mark.parametrize("identifier", sorted(catalogue.CATALOGUE))
@@ -18,6 +19,20 @@ def test_every_message_is_fit_to_be_read(identifier):
     facts = [name for _, name, _, _ in string.Formatter().parse(message.text + message.remedy) if name]
     built = catalogue.problem(identifier, **{name: "x" for name in facts})
     assert "{" not in built.text + built.remedy
+
+
+@pytest.mark.parametrize("number, words", [(0, "0 CVEs stay"), (1, "1 CVE stays"), (2, "2 CVEs stay")])
+def test_a_number_goes_with_its_noun(number, words):
+    assert words in catalogue.problem("patch-absent", release="5", count=number).text
+    days = catalogue.problem("support-ends", release="5", end="2026-11-22", days=number).text
+    assert days.endswith(f"in {number} {'day' if number == 1 else 'days'}.")
+    assert count(number, "CVE") == words.rpartition(" ")[0]
+
+
+def test_the_catalogue_is_every_topic_and_no_id_is_in_two():
+    topics = (planning.PLANNING, status.STATUS, reconcile.RECONCILE, loading.LOADING)
+    assert sum(map(len, topics)) == len(catalogue.CATALOGUE)
+    assert all(topic.items() <= catalogue.CATALOGUE.items() for topic in topics)
 
 
 def test_facts_from_outside_cannot_write_to_the_terminal():

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.base.model import Debt, InForce
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.packages.evr import compare
 
 DEBT = tuple(Debt(f"CVE-2026-100{n}", "A", "", f"5-{11 + n}.el9_4") for n in range(3))
-INPUTS = compute.Inputs("5-10.el9_4.x86_64", "kernel-core-5-10.el9_4.x86_64", compute.EXACT, debt=DEBT)
+INPUTS = compute.Inputs("5-10.el9_4.x86_64", "kernel-core-5-10.el9_4.x86_64", model.EXACT, debt=DEBT)
 CLOSED, COMING = ("CVE-2026-1000",), ("CVE-2026-1000", "CVE-2026-1001")
 
 
@@ -44,7 +45,7 @@ def test_without_a_patch_in_force_nothing_was_closed_before() -> None:
 
 
 def test_incomplete_advisories_are_said_to_be_so() -> None:
-    partial = INPUTS._replace(quality=compute.LOWER_BOUND, reason="no updateinfo in base")
+    partial = INPUTS._replace(quality=model.LOWER_BOUND, reason="no updateinfo in base")
     assert "  Not complete  : no updateinfo in base" in prompt((), COMING, inputs=partial)
 
 
@@ -76,6 +77,6 @@ def test_nothing_closed_is_a_zero() -> None:
 
 
 def test_rows_without_exact_metadata_are_shown_all_the_same() -> None:
-    lines = prompt((), (), inputs=INPUTS._replace(quality=compute.UNKNOWN, reason="too old"))
+    lines = prompt((), (), inputs=INPUTS._replace(quality=model.UNKNOWN, reason="too old"))
     assert "  Left open     : 3: CVE-2026-1000, CVE-2026-1001, CVE-2026-1002" in lines
     assert "  Not complete  : too old" in lines

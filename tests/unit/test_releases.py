@@ -74,13 +74,12 @@ def test_no_text_makes_the_parser_raise_anything_else(text):
     ],
 )
 def test_a_release_with_two_dashes_exists_only_in_parentheses(release, forms):
-    found = releases.capability_forms(release)
-    assert found[0] == f"livepatch(kernel-uname-r:{release})"
-    names = ("kernel-uname-r", "kpatch-patch", "livepatch")
-    assert found[1:] == tuple(f"{name} {form}" for form in forms for name in names)
-    for capability in found[1:]:
-        version = capability.partition(" = ")[2]
-        assert version.count("-") <= 1 and releases.release_of_capability(version) == release
+    assert releases.own_capability(release) == f"livepatch(kernel-uname-r:{release})"
+    version = releases.capability_version(release)
+    assert forms == ((f"= {version}",) if version else ())
+    assert version.count("-") <= 1 and releases.release_of_capability(version) == (
+        release if version else ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,4 +136,36 @@ def test_what_is_no_kernel_tells_no_release(nevra):
 @given(st.text(max_size=120))
 def test_no_release_makes_it_raise(text):
     assert isinstance(releases.kernel_packages(text), tuple)
-    assert releases.capability_forms(text)
+    assert releases.own_capability(text)
+
+
+@pytest.mark.parametrize(
+    "text, name, evr, parts",
+    [
+        ("kernel-core-5.14.0-1.el9.x86_64", "kernel-core", "5.14.0-1.el9", ("0", "5.14.0", "1.el9")),
+        ("grub2-1:2.06-7.el9.noarch", "grub2", "1:2.06-7.el9", ("1", "2.06", "7.el9")),
+        ("nothing", "", "", None),
+        ("", "", "", None),
+        ("a-b.c", "", "", None),
+    ],
+)
+def test_a_package_is_taken_apart_in_one_place(text, name, evr, parts):
+    assert (releases.name_of(text), releases.evr_of(text)) == (name, evr)
+    found = releases.split_nevra(text)
+    assert (found and found[1:4]) == parts and (found is None or str(found) == text)
+    assert parts is None or releases.split_evr(evr) == parts
+
+
+@pytest.mark.parametrize(
+    "capability, cve",
+    [
+        ("livepatch-cve(CVE-2026-1000)", "CVE-2026-1000"),
+        ("livepatch-cve(CVE-2026-1000) = 1-1", "CVE-2026-1000"),
+        ("livepatch-cve(CVE-26-1)", ""),
+        ("livepatch-cve(", ""),
+        ("kpatch-patch = 5", ""),
+    ],
+)
+def test_a_capability_declares_a_cve(capability, cve):
+    assert releases.declared_cve(capability) == cve
+    assert not cve or capability.startswith(releases.cve_capability(cve))

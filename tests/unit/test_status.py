@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import InForce, InstalledPatch, ReconcileResult, Unfixable
+from dnf_plugin_livepatch.base.model import (
+    CLOSED_LIVE,
+    OPEN,
+    REBOOT_ONLY,
+    UNKNOWN,
+    InForce,
+    InstalledPatch,
+    ReconcileResult,
+    Unfixable,
+)
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.files import atomic as state
@@ -35,13 +44,13 @@ def gather(host: Telling, settings: Config = Config()) -> status.Report:  # noqa
 
 def counts(report: status.Report) -> tuple[int, int, int]:
     return tuple(  # type: ignore[return-value]
-        report.exposure.count(name) for name in (compute.OPEN, compute.CLOSED_LIVE, compute.REBOOT_ONLY)
+        report.exposure.count(name) for name in (OPEN, CLOSED_LIVE, REBOOT_ONLY)
     )
 
 
 def test_a_host_of_which_nothing_is_known_says_so(host: Telling) -> None:
     report = gather(host)
-    assert report.state == "unknown" and report.exposure.quality == compute.UNKNOWN
+    assert report.state == "unknown" and report.exposure.quality == UNKNOWN
     assert "no dnf run" in report.exposure.reason
 
 
@@ -67,7 +76,7 @@ def test_before_and_after_the_load(host: Telling) -> None:
     assert (after.state, counts(after)) == ("attention", (0, 1, 1))
     (row,) = after.patches
     assert row.in_force and row.owner == "livepatch" and row.enabled and row.transition is False
-    assert after.rows(compute.REBOOT_ONLY)[0].reason == "changes a struct"
+    assert after.rows(REBOOT_ONLY)[0].reason == "changes a struct"
 
 
 def test_all_closed_is_ok(host: Telling) -> None:
@@ -300,7 +309,7 @@ def test_hostile_state_files_never_make_it_look_safe(host: Telling, name: str, t
         file.write(text)
     report = gather(host)
     if name == "exposure":
-        assert report.exposure.quality == compute.UNKNOWN and report.state == "unknown"
+        assert report.exposure.quality == UNKNOWN and report.state == "unknown"
     else:
         assert counts(report) == (1, 0, 0) and report.state in ("attention", "unknown")
 

@@ -204,11 +204,14 @@ def test_counts_claim_nothing_that_is_not_known(host: Telling) -> None:
 
 
 def test_the_table_of_cves_has_the_dates_where_there_is_room(host: Telling) -> None:
-    dated = tuple(row._replace(issued="2026-11-01T08:00:00Z") for row in debt((1000, "Low"), (2000, "High")))
+    dated = tuple(
+        row._replace(dated="2026-11-01T08:00:00Z", date_kind="updated")
+        for row in debt((1000, "Low"), (2000, "High"))
+    )
     host.know(debt=(*dated, Debt("CVE-2026-3000", "A-3", "", "6.12.9-1")))
     report = status.gather(host.paths, Config())
     head, *rows, last = views.cves_text(report, False)
-    assert "UPDATED" in head and [row[head.index("UPDATED") :][:12].strip() for row in (*rows, last)] == [
+    assert "DATED" in head and [row[head.index("DATED") :][:12].strip() for row in (*rows, last)] == [
         "2026-11-01",
         "2026-11-01",
         "-",
@@ -216,7 +219,7 @@ def test_the_table_of_cves_has_the_dates_where_there_is_room(host: Telling) -> N
     widest = max(map(len, (head, *rows, last)))
     assert views.cves_text(report, False, widest) == [head, *rows, last]
     narrow = views.cves_text(report, False, widest - 1)
-    assert "UPDATED" not in narrow[0] and "2026-11-01" not in "\n".join(narrow)
+    assert "DATED" not in narrow[0] and "2026-11-01" not in "\n".join(narrow)
 
 
 LOADED = LoadedPatch(

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
 from ...base.model import Problem
-from ...base.names import own_capability, parse_nevra
+from ...base.names import RELEASE, own_capability, parse_nevra
 from ...base.paths import Paths
-from ...formats import manifest
 from ...messages import catalogue
 from ...vendors import profiles
 
@@ -148,7 +147,7 @@ def match(context: Context) -> int:
 
 def _names(release: str, rules: Iterable[profiles.Profile], as_json: bool) -> int:
     """The package name of each profile for the kernel ``release``."""
-    if not manifest.RELEASE.match(release):
+    if not RELEASE.match(release):
         print(f"livepatch: {release[:80]!a} is no kernel release as 'uname -r' prints it", file=sys.stderr)
         return 2
     own = own_capability(release)

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ...exposure.compute import CLOSED_LIVE
+from ...base.model import CLOSED_LIVE
 from ..packages.evr import compare
 from ..report import reboot, status
 from ..report import text as views
@@ -100,12 +100,12 @@ def history(context: Context) -> int:
 
     entries = journal.read(context.paths)
     inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
-    issued = {row.cve: row.issued for row in inputs.debt} if inputs is not None else {}
+    debt = {row.cve: row for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
-        context.json({"entries": table.as_json(entries, issued)})
+        context.json({"entries": table.as_json(entries, debt)})
         return 0
     head = ("TIME", "BOOT", "EVENT", "PATCH", "TOOK", "MORE")
-    rows = table.rows(entries, issued)
+    rows = table.rows(entries, debt)
     context.lines(views.table(head, rows) if rows else ["No live patch was ever loaded here."])
     return 0
 

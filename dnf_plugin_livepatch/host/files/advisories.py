@@ -7,26 +7,18 @@ hostile when read: bounded, every field checked, and a file with one bad field i
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from ...base.model import Debt, Unfixable
+from ...base import fields
+from ...base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Debt, Unfixable
 from ...base.paths import Paths
-from ...exposure.compute import EXACT, LOWER_BOUND, UNKNOWN, Inputs
-from ...formats.manifest import CVE, RELEASE
+from ...exposure.compute import Inputs
 from . import atomic
 
+SCHEMA = 2
 MAX_BYTES = 8 << 20
 MAX_KERNELS = 16
 MAX_ITEMS = 20000
-_STAMP = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")
-_DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9](?:T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z)?\Z")
-_EVR = re.compile(r"(?:[0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,128}-[A-Za-z0-9._+~^]{1,128}\Z")
-_NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
-
-
-class CacheError(ValueError):
-    """The text is no cache that may be believed; str() says why."""
 
 
 def dump(*kernels: Inputs) -> dict[str, Any]:
@@ -42,77 +34,49 @@ def dump(*kernels: Inputs) -> dict[str, Any]:
     return {"kernels": entries}
 
 
-def _text(data: dict[str, Any], key: str, pattern: re.Pattern[str] | None = None) -> str:
-    value = data.get(key, "")
-    if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
-        raise CacheError(f"{key} is no short printable text")
-    if value and pattern is not None and not pattern.match(value):
-        raise CacheError(f"{key} is not acceptable: {value[:60]!r}")
-    return value
+def _debt(data: dict[str, Any]) -> Debt:
+    return Debt(
+        fields.text(data, "cve", fields.CVE),
+        fields.text(data, "advisory", default=""),
+        fields.text(data, "severity", default=""),
+        fields.text(data, "fixed_in", fields.EVR),
+        fields.text(data, "dated", fields.DATE, ""),
+        fields.choice(data, "date_kind", ("", ISSUED, UPDATED)),
+    )
 
 
-def _required(data: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-    value = _text(data, key, pattern)
-    if not value:
-        raise CacheError(f"{key} is missing")
-    return value
+def _cover(data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    nevra = fields.text(data, "nevra", fields.NEVRA)
+    return nevra, fields.texts(data, "cves", fields.CVE, MAX_ITEMS, [])
 
 
-def _objects(data: dict[str, Any], key: str, most: int = MAX_ITEMS) -> list[dict[str, Any]]:
-    value = data.get(key, [])
-    if not isinstance(value, list) or len(value) > most:
-        raise CacheError(f"{key} is no list of at most {most} items")
-    if not all(isinstance(item, dict) for item in value):
-        raise CacheError(f"{key} holds something that is not an object")
-    return value
+def _repository(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "id", default=""), fields.text(data, "revision", default="")
 
 
-def _cves(data: dict[str, Any]) -> tuple[str, ...]:
-    value = data.get("cves", [])
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise CacheError("cves is no list")
-    if not all(isinstance(cve, str) and CVE.match(cve) for cve in value):
-        raise CacheError("cves holds something that is no CVE identifier")
-    return tuple(value)
+def _unfixable(data: dict[str, Any]) -> Unfixable:
+    return Unfixable(fields.text(data, "cve", fields.CVE), fields.text(data, "reason", default=""))
 
 
 def _inputs(data: dict[str, Any]) -> Inputs:
-    quality = data.get("quality")
-    if quality not in (EXACT, LOWER_BOUND, UNKNOWN):
-        raise CacheError("quality is none of exact, lower-bound, unknown")
     return Inputs(
-        kernel_release=_required(data, "kernel_release", RELEASE),
-        kernel_package=_text(data, "kernel_package", _NEVRA),
-        quality=str(quality),
-        reason=_text(data, "reason"),
-        as_of=_text(data, "as_of", _STAMP),
-        repositories=tuple(
-            (_text(item, "id"), _text(item, "revision")) for item in _objects(data, "repositories")
-        ),
-        debt=tuple(
-            Debt(
-                _required(item, "cve", CVE),
-                _text(item, "advisory"),
-                _text(item, "severity"),
-                _required(item, "fixed_in", _EVR),
-                _text(item, "issued", _DATE),
-            )
-            for item in _objects(data, "debt")
-        ),
-        cover=tuple((_required(item, "nevra", _NEVRA), _cves(item)) for item in _objects(data, "cover")),
-        unfixable=tuple(
-            Unfixable(_required(item, "cve", CVE), _text(item, "reason"))
-            for item in _objects(data, "unfixable")
-        ),
-        support_end=_text(data, "support_end", _DATE),
-        newest_kernel=_text(data, "newest_kernel", _EVR),
-        window_end=_text(data, "window_end", _DATE),
+        kernel_release=fields.text(data, "kernel_release", fields.RELEASE),
+        kernel_package=fields.text(data, "kernel_package", fields.NEVRA, ""),
+        quality=fields.choice(data, "quality", (EXACT, LOWER_BOUND, UNKNOWN)),
+        reason=fields.text(data, "reason", default=""),
+        as_of=fields.text(data, "as_of", fields.MOMENT, ""),
+        repositories=fields.each(data, "repositories", _repository, MAX_ITEMS, []),
+        debt=fields.each(data, "debt", _debt, MAX_ITEMS, []),
+        cover=fields.each(data, "cover", _cover, MAX_ITEMS, []),
+        unfixable=fields.each(data, "unfixable", _unfixable, MAX_ITEMS, []),
+        support_end=fields.text(data, "support_end", fields.DATE, ""),
+        window_end=fields.text(data, "window_end", fields.DATE, ""),
     )
 
 
 def parse(data: dict[str, Any]) -> tuple[Inputs, ...]:
-    """The inputs in the cache's JSON object, one for each kernel. Raises CacheError only."""
-    return tuple(_inputs(item) for item in _objects(data, "kernels", MAX_KERNELS))
+    """The inputs in the cache's JSON object, one for each kernel. Raises FieldError only."""
+    return fields.each(data, "kernels", _inputs, MAX_KERNELS, [])
 
 
 def save(paths: Paths, *kernels: Inputs) -> bool:
@@ -120,7 +84,7 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     import json
 
     # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
-    text = json.dumps({"schema": atomic.SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
+    text = json.dumps({"schema": SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
         atomic.write_bytes(paths.exposure, text.encode("ascii"))
     except OSError:
@@ -131,11 +95,11 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """The cached inputs for the kernel ``release``, or None and why there are none."""
     try:
-        data = atomic.read_json(paths.exposure, MAX_BYTES)
+        data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
         kernels = parse(data) if data is not None else ()
     except atomic.Broken as error:
         return None, str(error)
-    except CacheError as error:
+    except fields.FieldError as error:
         return None, f"{paths.exposure} cannot be believed: {error}"
     for inputs in kernels:
         if inputs.kernel_release == release:

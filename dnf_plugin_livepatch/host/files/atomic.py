@@ -13,6 +13,8 @@ import os
 import time
 from typing import Any, Callable
 
+from ...base import times
+
 SCHEMA = 1
 MAX_BYTES = 4 << 20
 
@@ -33,7 +35,7 @@ def step(what: str) -> None:
 
 def now() -> str:
     """The time in the project's form, UTC to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return times.moment(time.time())
 
 
 def read_bytes(path: str, limit: int) -> bytes:
@@ -62,8 +64,13 @@ def read_text(path: str, limit: int = 65536) -> str:
     return read_bytes(path, limit).decode("utf-8", "replace").strip()
 
 
-def read_json(path: str, limit: int = MAX_BYTES) -> dict[str, Any] | None:
-    """The object in ``path``, or None when there is no such file. Raises Broken for anything else."""
+def read_json(
+    path: str, limit: int = MAX_BYTES, newest: int = SCHEMA, oldest: int = 1
+) -> dict[str, Any] | None:
+    """The object in ``path``, or None when there is no such file. Raises Broken for anything else.
+
+    Its schema number is from ``oldest`` to ``newest``.
+    """
     try:
         size = os.stat(path).st_size
     except FileNotFoundError:
@@ -79,8 +86,9 @@ def read_json(path: str, limit: int = MAX_BYTES) -> dict[str, Any] | None:
     if not isinstance(data, dict):
         raise Broken(f"{path}: not a JSON object")
     schema = data.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
-        raise Broken(f"{path}: schema {str(schema)[:20]} is not known, up to {SCHEMA} is")
+    if not isinstance(schema, int) or isinstance(schema, bool) or not oldest <= schema <= newest:
+        known = f"{oldest} to {newest} are" if oldest < newest else f"{newest} is"
+        raise Broken(f"{path}: schema {str(schema)[:20]} is not known, {known}")
     return data
 
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from ...base import fields
+from ...base.names import NEVRA
 from ...base.paths import Paths
-from ...formats.manifest import CVE, MODULE, RELEASE
 from . import atomic as state
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
-MAX_ITEMS = 4096
 STRIKES = 2
-NEVRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]{2,511}\Z")
-_HEX = re.compile(r"[0-9a-f]{16,128}\Z")
 _T = TypeVar("_T")
 
 
@@ -95,60 +92,49 @@ class Guard:
         return self.held.get(nevra, "-") in ("", boot_id)
 
 
-def _text(value: object, pattern: re.Pattern[str] | None = None, limit: int = 2000) -> str:
-    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        raise state.Broken("guard.json holds a text that is none")
-    if pattern is not None and value and not pattern.match(value):
-        raise state.Broken(f"guard.json: {value[:60]!r} is not acceptable")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
-        raise state.Broken("guard.json holds a number that is none")
-    return float(value)
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise state.Broken("guard.json holds a list that is none")
-    return value
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > MAX_ITEMS:
-        raise state.Broken("guard.json holds an object that is none")
-    return value
-
-
-def _record(value: object) -> Record:
-    data = _object(value)
-    if data.get("state") not in STATES:
-        raise state.Broken("guard.json holds a state that is none")
-    texts = {name: _text(data.get(name, "")) for name in ("boot_id", "since", "reason", "by", "retry_at")}
+def _record(data: dict[str, Any]) -> Record:
     return Record(
-        state=str(data["state"]),
-        uptime=_number(data.get("uptime", 0)),
-        began=_number(data.get("began", data.get("uptime", 0))),
-        modules=tuple(_text(item, MODULE) for item in _list(data.get("modules", []))),
-        strikes=int(_number(data.get("strikes", 0))),
-        tries=int(_number(data.get("tries", 0))),
+        state=fields.choice(data, "state", STATES),
+        boot_id=fields.text(data, "boot_id", default=""),
+        since=fields.text(data, "since", default=""),
+        uptime=_number(data, "uptime"),
+        began=_number(data, "began" if "began" in data else "uptime"),
+        modules=fields.texts(data, "modules", fields.MODULE, default=[]),
+        strikes=int(_number(data, "strikes")),
+        reason=fields.text(data, "reason", default=""),
+        by=fields.text(data, "by", default=""),
+        tries=int(_number(data, "tries")),
+        retry_at=fields.text(data, "retry_at", default=""),
         proved=data.get("proved") is True,
         asked=data.get("asked") is True,
-        taint=int(_number(data.get("taint", 0))),
-        **texts,
+        taint=int(_number(data, "taint")),
     )
 
 
-def _kept(value: object) -> Kept:
-    data = _object(value)
-    pairs = []
-    for item in _list(data.get("modules", [])):
-        if not isinstance(item, list) or len(item) != 2 or not item[0] or not item[1]:
-            raise state.Broken("guard.json: a kept module is no pair")
-        pairs.append((_text(item[0], MODULE), _text(item[1], _HEX)))
-    cves = tuple(_text(item, CVE) for item in _list(data.get("cves", [])))
-    return Kept(_text(data.get("nevra"), NEVRA), _text(data.get("release"), RELEASE), tuple(pairs), cves)
+def _number(data: dict[str, Any], key: str) -> float:
+    return fields.number(data, key, below=1e12, default=0)
+
+
+def _owned(data: dict[str, Any]) -> Owned:
+    return Owned(
+        fields.text(data, "nevra", fields.NEVRA, empty=True),
+        fields.text(data, "build_id", fields.HEX, empty=True),
+        fields.text(data, "boot_id", empty=True),
+        int(_number(data, "place")),
+    )
+
+
+def _copy(pair: list[Any]) -> tuple[str, str]:
+    return fields.text(pair, 0, fields.MODULE), fields.text(pair, 1, fields.HEX)
+
+
+def _kept(data: dict[str, Any]) -> Kept:
+    return Kept(
+        fields.text(data, "nevra", fields.NEVRA, empty=True),
+        fields.text(data, "release", fields.RELEASE, empty=True),
+        fields.rows(data, "modules", _copy, 2, default=[]),
+        fields.texts(data, "cves", fields.CVE, default=[]),
+    )
 
 
 def read(paths: Paths) -> Guard:
@@ -157,20 +143,16 @@ def read(paths: Paths) -> Guard:
     guard = Guard()
     if data is None:
         return guard
-    for nevra, value in _object(data.get("records", {})).items():
-        guard.records[_text(nevra, NEVRA)] = _record(value)
-    for key, owned in (("owned", guard.owned), ("clients", guard.clients)):
-        for module, value in _object(data.get(key, {})).items():
-            item = _object(value)
-            owned[_text(module, MODULE)] = Owned(
-                _text(item.get("nevra"), NEVRA),
-                _text(item.get("build_id"), _HEX),
-                _text(item.get("boot_id")),
-                int(_number(item.get("place", 0))),
-            )
-    for nevra, until in _object(data.get("held", {})).items():
-        guard.held[_text(nevra, NEVRA)] = _text(until)
-    guard.kept = [_kept(value) for value in _list(data.get("kept", []))]
+    try:
+        guard.records = fields.mapping(data, "records", fields.NEVRA, _record, default={})
+        guard.owned = fields.mapping(data, "owned", fields.MODULE, _owned, default={})
+        guard.clients = fields.mapping(data, "clients", fields.MODULE, _owned, default={})
+        held = fields.object_of(data, "held", default={})
+        for nevra in held:
+            guard.held[fields.check(nevra, fields.NEVRA)] = fields.text(held, nevra, empty=True)
+        guard.kept = list(fields.each(data, "kept", _kept, default=[]))
+    except fields.FieldError as error:
+        raise state.Broken(f"guard.json: {error}") from None
     return guard
 
 

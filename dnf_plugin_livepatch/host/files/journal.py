@@ -12,6 +12,7 @@ import json
 import os
 from typing import NamedTuple, Union
 
+from ...base.names import split_nevra
 from ...base.paths import Paths
 from ..kernel.running import boot_id
 from . import atomic
@@ -167,9 +168,9 @@ def transaction_of(paths: Paths, nevra: str) -> int:
     import sqlite3
 
     path = paths.at("/var/lib/dnf/history.sqlite")
-    if not nevra or not os.path.exists(path):
+    package = split_nevra(nevra)
+    if package is None or not os.path.exists(path):
         return 0
-    name, version, release = (nevra.rpartition(".")[0].rsplit("-", 2) + ["", ""])[:3]
     query = (
         "select max(trans_item.trans_id) from rpm join trans_item on trans_item.item_id = rpm.item_id"
         " where rpm.name = ? and rpm.version = ? and rpm.release = ?"
@@ -177,7 +178,7 @@ def transaction_of(paths: Paths, nevra: str) -> int:
     try:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)
         try:
-            row = database.execute(query, (name, version.rpartition(":")[2], release)).fetchone()
+            row = database.execute(query, (package.name, package.version, package.release)).fetchone()
         finally:
             database.close()
     except sqlite3.Error:

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Callable
 
+from ...base import fields
 from ...base.config import Config
 from ...base.model import Action, InForce, Problem, ReconcileResult
 from ...base.paths import Paths
@@ -21,6 +22,7 @@ UNIT = "livepatch-reconcile.service"
 # How often a start may be refused, and the seconds before the next one.
 MAX_REFUSALS = 3
 PAUSE = 0.5
+_TEXT, _BELOW = 4000, 1e9
 Progress = Callable[[str], None]
 
 
@@ -58,71 +60,47 @@ def bound(config: Config) -> float:
         return longest
 
 
-def _text(value: object, limit: int = 4000) -> str:
-    if not isinstance(value, str) or len(value) > limit:
-        raise atomic.Broken("result.json holds a text that is none")
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
+def _text(data: dict[str, Any], key: str, default: str | None = None) -> str:
+    return fields.shown(data, key, _TEXT, default)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise atomic.Broken("result.json holds a number that is none")
-    return float(value)
+def _in_force(data: dict[str, Any]) -> InForce:
+    listed = fields.items(data, "cves", default=[])
+    try:
+        cves = tuple([fields.shown(listed, place, _TEXT) for place in range(len(listed))])
+    except fields.FieldError as error:
+        raise error.within("cves") from None
+    seconds = fields.number(data, "seconds", _BELOW, 0)
+    return InForce(_text(data, "module"), _text(data, "nevra"), cves, seconds)
 
 
-def _rows(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    rows = data.get(name, [])
-    if not isinstance(rows, list) or len(rows) > 4096 or not all(isinstance(row, dict) for row in rows):
-        raise atomic.Broken(f"result.json: {name} is no list of objects")
-    return rows
+def _action(data: dict[str, Any]) -> Action:
+    verb, module, nevra, outcome = (_text(data, key) for key in ("verb", "module", "nevra", "outcome"))
+    return Action(verb, module, nevra, outcome, fields.number(data, "seconds", _BELOW, 0))
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > 4096:
-        raise atomic.Broken("result.json: cves is no list")
-    return tuple(_text(item) for item in value)
+def _problem(data: dict[str, Any]) -> Problem:
+    identifier, severity, text = (_text(data, key) for key in ("id", "severity", "text"))
+    return Problem(identifier, severity, text, _text(data, "remedy", ""), _text(data, "subject", ""))
 
 
 def load(data: dict[str, Any]) -> ReconcileResult:
     """The result in ``data``. Raises Broken unless every field is what it should be."""
-    if not isinstance(data.get("ok"), bool):
-        raise atomic.Broken("result.json: ok is neither true nor false")
-    heads = {
-        name: _text(data.get(name, ""))
-        for name in ("stamp", "boot_id", "finished", "kernel_release", "desired", "skipped")
-    }
-    return ReconcileResult(
-        ok=data["ok"],
-        in_force=tuple(
-            InForce(
-                _text(row.get("module")),
-                _text(row.get("nevra")),
-                _texts(row.get("cves", [])),
-                _number(row.get("seconds", 0)),
-            )
-            for row in _rows(data, "in_force")
-        ),
-        actions=tuple(
-            Action(
-                _text(row.get("verb")),
-                _text(row.get("module")),
-                _text(row.get("nevra")),
-                _text(row.get("outcome")),
-                _number(row.get("seconds", 0)),
-            )
-            for row in _rows(data, "actions")
-        ),
-        problems=tuple(
-            Problem(
-                _text(row.get("id")),
-                _text(row.get("severity")),
-                _text(row.get("text")),
-                _text(row.get("remedy", "")),
-            )
-            for row in _rows(data, "problems")
-        ),
-        **heads,
-    )
+    try:
+        return ReconcileResult(
+            stamp=_text(data, "stamp", ""),
+            boot_id=_text(data, "boot_id", ""),
+            finished=_text(data, "finished", ""),
+            kernel_release=_text(data, "kernel_release", ""),
+            ok=fields.flag(data, "ok"),
+            desired=_text(data, "desired", ""),
+            in_force=fields.each(data, "in_force", _in_force, default=[]),
+            actions=fields.each(data, "actions", _action, default=[]),
+            problems=fields.each(data, "problems", _problem, default=[]),
+            skipped=_text(data, "skipped", ""),
+        )
+    except fields.FieldError as error:
+        raise atomic.Broken(f"result.json: {error}") from None
 
 
 def read_result(paths: Paths) -> ReconcileResult | None:

@@ -8,16 +8,13 @@ every field checked, and a file with one bad field says nothing.
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
+from ...base import fields
 from ...base.paths import Paths
-from ...formats.manifest import CVE
 from . import atomic
-from .guard_file import NEVRA
 
 MAX_BYTES = 1 << 20
-MAX_ITEMS = 4096
 
 
 class Hold(NamedTuple):
@@ -43,46 +40,32 @@ class Notices(NamedTuple):
     hold: Hold | None = None
 
 
-def _text(value: object, pattern: re.Pattern[str] | None = None) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isprintable():
-        raise atomic.Broken("notices.json holds a text that is none")
-    if pattern is not None and not pattern.match(value):
-        raise atomic.Broken(f"notices.json: {value[:60]!r} is not acceptable")
-    return value
+def _withdrawn(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "nevra", fields.NEVRA), fields.text(data, "reason")
 
 
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise atomic.Broken("notices.json holds a list that is none")
-    return value
-
-
-def _hold(data: object) -> Hold:
-    if not isinstance(data, dict):
-        raise atomic.Broken("notices.json: hold is no object")
-    closed, left = (
-        tuple(_text(item, CVE) for item in _list(data.get(key, []))) for key in ("closed", "left")
-    )
+def _hold(data: dict[str, Any]) -> Hold:
     return Hold(
-        _text(data.get("release")),
-        _text(data.get("name"), NEVRA),
-        _text(data.get("kernel"), NEVRA),
-        _text(data.get("since")),
-        _text(data.get("why")),
-        closed,
-        left,
+        fields.text(data, "release"),
+        fields.text(data, "name", fields.NEVRA),
+        fields.text(data, "kernel", fields.NEVRA),
+        fields.text(data, "since"),
+        fields.text(data, "why"),
+        fields.texts(data, "closed", fields.CVE, default=[]),
+        fields.texts(data, "left", fields.CVE, default=[]),
     )
 
 
 def parse(data: dict[str, Any]) -> Notices:
     """The notices in the file's JSON object. Raises Broken only."""
-    pairs = []
-    for item in _list(data.get("withdrawn", [])):
-        if not isinstance(item, dict):
-            raise atomic.Broken("notices.json: withdrawn holds no object")
-        pairs.append((_text(item.get("nevra"), NEVRA), _text(item.get("reason"))))
-    hold = data.get("hold")
-    return Notices(tuple(sorted(pairs)), _hold(hold) if hold is not None else None)
+    try:
+        withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
+        hold = None
+        if data.get("hold") is not None:
+            hold = fields.inside(data, "hold", _hold)
+    except fields.FieldError as error:
+        raise atomic.Broken(f"notices.json: {error}") from None
+    return Notices(tuple(sorted(withdrawn)), hold)
 
 
 def read(paths: Paths) -> Notices:
@@ -96,11 +79,11 @@ def read(paths: Paths) -> Notices:
 
 def dump(notices: Notices) -> dict[str, Any]:
     """The file's JSON object for ``notices``."""
-    rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[:MAX_ITEMS]]
+    rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[: fields.MAX_ITEMS]]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows}
     if hold is not None:
-        closed, left = list(hold.closed[:MAX_ITEMS]), list(hold.left[:MAX_ITEMS])
+        closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}
     return data
 

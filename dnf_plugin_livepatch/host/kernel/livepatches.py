@@ -10,8 +10,8 @@ import os
 import sys
 
 from ...base.model import Function, LoadedPatch
+from ...base.names import MODULE
 from ...base.paths import Paths
-from ...formats.manifest import MODULE
 from ..files.atomic import read_bytes, read_text
 from .module_file import note_build_id
 

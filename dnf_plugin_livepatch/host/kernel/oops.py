@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ...base import times
 from ...base.paths import Paths
 from ..files.atomic import read_bytes
 
@@ -119,12 +119,7 @@ def _journald(paths: Paths, boot_id: str) -> str:
 
 
 def _seconds(stamp: str) -> float:
-    import calendar
-
-    try:
-        return float(calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return 0.0
+    return float(times.parse(stamp) or 0)
 
 
 def of_past_boot(paths: Paths, record: Record) -> str:

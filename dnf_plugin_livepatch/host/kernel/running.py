@@ -9,8 +9,8 @@ import sys
 import time
 
 from ...base.model import Kernel
+from ...base.names import RELEASE
 from ...base.paths import Paths
-from ...formats.manifest import RELEASE
 from ..files.atomic import read_bytes, read_text
 from .module_file import note_build_id
 

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-
-def _split(evr: str) -> tuple[str, str, str]:
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).rpartition("-")
-    return epoch if colon else "0", version, release
+from ...base.names import split_evr
 
 
 def compare(one: str, other: str) -> int:
@@ -16,4 +12,4 @@ def compare(one: str, other: str) -> int:
         return 0
     import rpm
 
-    return int(rpm.labelCompare(_split(one), _split(other)))
+    return int(rpm.labelCompare(split_evr(one), split_evr(other)))

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ...base import names
 from ...base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ...base.paths import Paths
 from ...formats import manifest
@@ -26,7 +27,6 @@ _FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 _SIGNER = "unsigned"
 for _tag in ("SIGPGP", "SIGGPG", "DSAHEADER", "RSAHEADER"):
     _SIGNER = f"%|{_tag}?{{%{{{_tag}:pgpsig}}}}:{{{_SIGNER}}}|"
-_CVE_CAPABILITY = "livepatch-cve("
 
 
 class Installed(NamedTuple):
@@ -84,10 +84,10 @@ def _nevra(header: Any) -> Nevra:
 
 
 def _capabilities(header: Any, kind: str) -> list[str]:
-    names, flags, versions = (header[kind + suffix] for suffix in ("name", "flags", "version"))
+    called, flags, versions = (header[kind + suffix] for suffix in ("name", "flags", "version"))
     signs = {8: "=", 2: "<", 4: ">", 10: "<=", 12: ">="}
     found = []
-    for name, flag, version in zip(names, flags, versions):
+    for name, flag, version in zip(called, flags, versions):
         found.append(f"{name} {signs.get(flag & 14, '=')} {version}" if version else name)
     return found
 
@@ -138,15 +138,15 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[st
 def _modules(
     paths: Paths, header: Any, folders: Sequence[str], release: str, faults: list[str]
 ) -> tuple[InstalledModule, ...]:
-    names = list(header["filenames"])
-    digests = list(header["filedigests"]) if header["filedigestalgo"] == _SHA256 else [""] * len(names)
-    manifests = _manifests(paths, release, names, faults)
+    listed = list(header["filenames"])
+    digests = list(header["filedigests"]) if header["filedigestalgo"] == _SHA256 else [""] * len(listed)
+    manifests = _manifests(paths, release, listed, faults)
     places = {_below(folder) for folder in folders}
     modules: list[InstalledModule] = []
-    for path, digest in zip(names, digests):
+    for path, digest in zip(listed, digests):
         if path.endswith(".ko") and _below(os.path.dirname(path)) in places and len(modules) < MAX_MODULES:
             name = os.path.basename(path)[:-3].replace("-", "_")
-            if manifest.MODULE.match(name):
+            if names.MODULE.match(name):
                 modules.append(InstalledModule(name, paths.at(path), digest, manifests.get(name)))
             else:
                 faults.append(f"{path}: no name of a module")
@@ -167,9 +167,7 @@ def _patch(
     folders = (Paths().module_dir(release), *directories(profile, release, build_id))
     modules = _modules(paths, header, folders, release, faults)
     cves = [cve for module in modules if module.manifest for cve in module.manifest.cves]
-    for capability in provides:
-        if capability.startswith(_CVE_CAPABILITY):
-            cves.append(capability[len(_CVE_CAPABILITY) :].partition(")")[0])
+    cves += filter(None, map(names.declared_cve, provides))
     unfixable: list[Unfixable] = [
         u for module in modules if module.manifest for u in module.manifest.unfixable
     ]
@@ -187,7 +185,7 @@ def _patch(
         kind="empty" if hollow else found.kind,
         loader=profile.loader,
         modules=modules,
-        cves=tuple(dict.fromkeys(cve for cve in cves if manifest.CVE.match(cve))),
+        cves=tuple(dict.fromkeys(cve for cve in cves if names.CVE.match(cve))),
         unfixable=tuple(unfixable),
         install_time=int(header["installtime"] or 0),
         build_time=int(header["buildtime"] or 0),
@@ -205,8 +203,8 @@ def _find(paths: Paths, nevra: str) -> Any:
     try:
         ts = rpm.TransactionSet(paths.root)
         ts.setVSFlags(-1)
-        name = nevra.rpartition(".")[0].rpartition("-")[0].rpartition("-")[0]
-        found = next((header for header in ts.dbMatch("name", name) if str(_nevra(header)) == nevra), None)
+        headers = ts.dbMatch("name", names.name_of(nevra))
+        found = next((header for header in headers if str(_nevra(header)) == nevra), None)
         ts.closeDB()
         return found
     except (rpm.error, OSError, ValueError, KeyError, TypeError, SystemError) as error:

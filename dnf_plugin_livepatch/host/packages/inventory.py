@@ -12,6 +12,7 @@ import os
 from typing import Any, NamedTuple
 
 from ... import __version__
+from ...base import fields
 from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ...base.paths import Paths
 from ...formats import manifest
@@ -21,7 +22,8 @@ from ..reconcile import unchanged
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
 CORE = ("dbus", "dbus-broker", "dbus-daemon", "glibc", "linux-firmware", "microcode_ctl", "systemd")
-MAX_ITEMS = 4096
+_LINE = fields.Form("a printable text of at most 4096 characters", None, 4096)
+_MOST = (1 << 53) - 1
 
 
 class Inventory(NamedTuple):
@@ -177,56 +179,54 @@ def _dump(found: Inventory) -> dict[str, Any]:
     return {"patches": patches, "kernels": found.kernels, "core": found.core, "database": found.database}
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 4096 or not value.isprintable():
-        raise ValueError("no printable text")
-    return value
-
-
-def _items(value: object) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise ValueError("no list")
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
-        raise ValueError("no number")
-    return value
-
-
 def _patch(data: dict[str, Any]) -> InstalledPatch:
-    name, epoch, version, release, arch = (_text(part) for part in _items(data["nevra"]))
+    name, epoch, version, release, arch = _texts(fields.row(data, "nevra", 5), 5)
     return InstalledPatch(
         nevra=Nevra(name, epoch, version, release, arch),
-        profile=_text(data["profile"]),
-        kernel_release=_text(data["kernel_release"]),
-        kind=_text(data["kind"]),
-        loader=_text(data["loader"]),
-        modules=tuple(_module(item) for item in _items(data["modules"])),
-        cves=tuple(_text(cve) for cve in _items(data["cves"])),
-        unfixable=tuple(Unfixable(_text(cve), _text(why)) for cve, why in _items(data["unfixable"])),
-        install_time=_number(data["install_time"]),
-        build_time=_number(data["build_time"]),
+        profile=_text(data, "profile"),
+        kernel_release=_text(data, "kernel_release"),
+        kind=_text(data, "kind"),
+        loader=_text(data, "loader"),
+        modules=fields.each(data, "modules", _module),
+        cves=fields.texts(data, "cves", _LINE),
+        unfixable=fields.rows(data, "unfixable", lambda row: Unfixable(*_texts(row, 2)), 2),
+        install_time=fields.whole(data, "install_time", _MOST),
+        build_time=fields.whole(data, "build_time", _MOST),
     )
+
+
+def _text(data: Any, key: str | int) -> str:
+    return fields.text(data, key, _LINE, empty=True)
+
+
+def _texts(row: list[Any], count: int) -> list[str]:
+    return [_text(row, place) for place in range(count)]
 
 
 def _module(data: dict[str, Any]) -> InstalledModule:
-    told: str | None = data["manifest"]
+    told: str | None = data.get("manifest")
     return InstalledModule(
-        _text(data["name"]),
-        _text(data["path"]),
-        _text(data["digest"]),
+        _text(data, "name"),
+        _text(data, "path"),
+        _text(data, "digest"),
         None if told is None else manifest.parse(told),
-        _text(data.get("build_id", "")),
+        fields.text(data, "build_id", _LINE, ""),
     )
+
+
+def _kernel(row: list[Any]) -> tuple[str, str]:
+    return _text(row, 0), _text(row, 1)
+
+
+def _core(row: list[Any]) -> tuple[str, int]:
+    return _text(row, 0), fields.whole(row, 1, _MOST)
 
 
 def _load(data: dict[str, Any]) -> Inventory:
     return Inventory(
-        patches=tuple(_patch(item) for item in _items(data["patches"])),
+        patches=fields.each(data, "patches", _patch),
         healthy=True,
-        kernels=tuple((_text(name), _text(evr)) for name, evr in _items(data["kernels"])),
-        core=tuple((_text(name), _number(when)) for name, when in _items(data["core"])),
-        database=_text(data["database"]),
+        kernels=fields.rows(data, "kernels", _kernel, 2),
+        core=fields.rows(data, "core", _core, 2),
+        database=_text(data, "database"),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...base.model import Action, InForce, Kernel
+from ...base.model import ISSUED, UPDATED, Action, InForce, Kernel
 from ...base.paths import Paths
 from ...vendors.profile_file import Profile
 from ..clients import client
@@ -22,7 +22,8 @@ def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) ->
 
 def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, object]:
     """``cves`` that the patches ``loaded`` close by their own word or else the advisories' (the cache), and
-    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before.
+    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before;
+    ``exposed_since_kind`` is ``issued`` only where each of these advisories is known by that date.
 
     Whatever is not known is left out; an unreadable cache is no fault here.
     """
@@ -33,8 +34,10 @@ def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, 
     before = last.in_force if last is not None and last.boot_id == kernel.boot_id else ()
     new = closed - _closed(before, cover)
     debt = inputs.debt if inputs is not None else ()
-    dates = [row.issued for row in debt if row.issued and row.cve in new]
-    return {"cves": tuple(sorted(closed)), "exposed_since": min(dates, default="")}
+    rows = [row for row in debt if row.dated and row.cve in new]
+    since = min((row.dated for row in rows), default="")
+    kind = "" if not rows else ISSUED if all(row.date_kind == ISSUED for row in rows) else UPDATED
+    return {"cves": tuple(sorted(closed)), "exposed_since": since, "exposed_since_kind": kind}
 
 
 def by_client(

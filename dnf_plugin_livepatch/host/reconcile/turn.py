@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from ...base import times
 from ...base.config import Config
 from ...base.model import Action, InForce, InstalledModule, Kernel, Problem
 from ...base.paths import Paths
@@ -304,7 +305,7 @@ def _settled(
         run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
         stuck = result.problem is not None and result.problem.id == "transition-stuck"
         run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
+        when = times.moment(time.time() + pause)
         tries = record.tries + 1
         bookkeeping.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
         run.retry_in = pause

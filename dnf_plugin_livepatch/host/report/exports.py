@@ -6,16 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...base.model import CveState
-from ...exposure import compute
-from ...exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
+from ...base import times
+from ...base.model import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, CveState
+from ...base.names import split_nevra
+from ...exposure.debt import rank
 from . import text as views
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import SUBSCRIPTION, Report
 
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
-QUALITIES = (compute.EXACT, compute.LOWER_BOUND, compute.UNKNOWN)
+QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
 Labels = Sequence[tuple[str, str]]
 
 
@@ -35,15 +36,9 @@ def _metric(name: str, text: str, rows: Sequence[tuple[Labels, float]]) -> list[
 
 
 def _seconds(moment: str) -> float:
-    """An ISO 8601 date or UTC time as seconds since the epoch; NaN for none."""
-    import calendar
-    import time
-
-    try:
-        whole = moment if "T" in moment else moment + "T00:00:00Z"
-        return float(calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return float("nan")
+    """A moment or a date as seconds since the epoch; NaN for none."""
+    found = times.parse(moment)
+    return float("nan") if found is None else float(found)
 
 
 def not_known(report: Report) -> bool:
@@ -53,12 +48,12 @@ def not_known(report: Report) -> bool:
     """
     quality = report.exposure.quality
     opened = report.rows(OPEN) or report.rows(REBOOT_ONLY)
-    return quality == compute.UNKNOWN or (quality != compute.EXACT and not opened)
+    return quality == UNKNOWN or (quality != EXACT and not opened)
 
 
 def _counts(report: Report) -> list[tuple[Labels, float]]:
     """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
-    exact = report.exposure.quality == compute.EXACT
+    exact = report.exposure.quality == EXACT
     rows: list[tuple[Labels, float]] = []
     for state in CVE_STATES:
         number = len(report.rows(state))
@@ -126,10 +121,10 @@ def metrics(report: Report, advice: Advice) -> str:
 def check(report: Report, advice: Advice) -> tuple[int, str]:
     """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
     opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
-    worst = max((compute.rank(row.severity) for row in opened), default=0)
+    worst = max((rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
-    if report.state == "failed" or worst == compute.rank("Critical"):
+    if report.state == "failed" or worst == rank("Critical"):
         code = 2
     elif report.state == "unknown" or not_known(report):
         code = 3
@@ -143,7 +138,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         *_words(report),
     ]
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
-    if report.exposure.quality != compute.EXACT:
+    if report.exposure.quality != EXACT:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
     if report.days_left is not None:
@@ -158,7 +153,7 @@ def _words(report: Report) -> list[str]:
 
 
 def _told(report: Report) -> list[str]:
-    exact = report.exposure.quality == compute.EXACT
+    exact = report.exposure.quality == EXACT
     return [state for state in CVE_STATES if exact or report.rows(state)]
 
 
@@ -180,13 +175,12 @@ def _quote(text: str) -> str:
 
 def purl(report: Report, distribution: str) -> str:
     """The package URL of the running kernel's package, or of the bare release when none owns it."""
-    parts = report.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)
-    if len(parts) != 3:
+    package = split_nevra(report.inputs.kernel_package)
+    if package is None:
         return f"pkg:generic/linux-kernel@{_quote(report.kernel.release)}"
-    name, version, release = parts
-    epoch, colon, version = version.rpartition(":")
-    tail = f"?arch={_quote(report.kernel.arch)}" + (f"&epoch={_quote(epoch)}" if colon else "")
-    return f"pkg:rpm/{_quote(distribution)}/{_quote(name)}@{_quote(version)}-{_quote(release)}{tail}"
+    build = f"{_quote(package.name)}@{_quote(package.version)}-{_quote(package.release)}"
+    epoch = f"&epoch={_quote(package.epoch)}" if package.epoch != "0" else ""
+    return f"pkg:rpm/{_quote(distribution)}/{build}?arch={_quote(report.kernel.arch)}{epoch}"
 
 
 def _statement(row: CveState, product: str, patches: dict[str, str], report: Report) -> dict[str, Any]:

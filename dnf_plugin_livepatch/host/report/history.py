@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from ...base import times
+from ...base.model import ISSUED, Debt
 from ..files.journal import Entry
 
 #: Why a module was taken out, as reconcile notes it, in words.
@@ -20,39 +21,52 @@ _CAUSES = {
 _CVES_SHOWN = 3
 
 
-def exposed_seconds(entry: Entry, issued: Mapping[str, str]) -> int:
-    """From the day the advisory of a loaded patch was issued until it was in force; -1 where that is not
-    known, and for what put nothing new in force.
+class Exposed(NamedTuple):
+    """How many seconds a host was exposed; ``at_least`` where only the advisory's last update is known."""
 
-    The patch's own date counts, else what was noted with the load. ``issued`` is when the advisory of each
-    CVE was issued, for what was loaded before any dnf run had read it.
+    seconds: int
+    at_least: bool
+
+
+def exposed(entry: Entry, debt: Mapping[str, Debt]) -> Exposed | None:
+    """How long the host was exposed, from the day of the advisory until the loaded patch was in force; None
+    where that is not known, and for what put nothing new in force.
+
+    The patch's own date counts, else what was noted with the load, else the dates in ``debt``, by CVE, for
+    what was loaded before any dnf run had read the advisories.
     """
     if entry.event not in ("load", "replace") or entry.facts.get("outcome") != "done":
-        return -1
+        return None
     cves = entry.facts.get("cves")
-    days = sorted(issued[cve] for cve in cves if issued.get(cve)) if isinstance(cves, tuple) else []
-    noted = entry.facts.get("issued") or entry.facts.get("exposed_since")
-    start = str(noted or (days[0] if days else ""))
-    try:
-        form = "%Y-%m-%dT%H:%M:%SZ" if "T" in start else "%Y-%m-%d"
-        since = calendar.timegm(time.strptime(start, form))
-        return max(calendar.timegm(time.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ")) - since, 0)
-    except ValueError:
-        return -1
+    rows = [debt[cve] for cve in cves if cve in debt and debt[cve].dated] if isinstance(cves, tuple) else []
+    if entry.facts.get("issued"):
+        start, at_least = str(entry.facts["issued"]), False
+    elif entry.facts.get("exposed_since"):
+        start, at_least = str(entry.facts["exposed_since"]), entry.facts.get("exposed_since_kind") != ISSUED
+    else:
+        start, at_least = _oldest(rows)
+    since, loaded = times.parse(start), times.parse(entry.time)
+    return None if since is None or loaded is None else Exposed(max(loaded - since, 0), at_least)
 
 
-def _exposed(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[int]:
-    """``exposed_seconds`` of each entry, told once for a patch: when it comes again after a reboot, the host
-    was not exposed to what it closes all the time between."""
+def _oldest(rows: Sequence[Debt]) -> tuple[str, bool]:
+    """The oldest date of ``rows``, and whether an advisory of them may have been issued before it."""
+    dates = [row.dated for row in rows if row.dated]
+    return min(dates, default=""), any(row.date_kind != ISSUED for row in rows if row.dated)
+
+
+def _exposed(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[Exposed | None]:
+    """``exposed`` of each entry, given once for a patch: when it is loaded again after a reboot, the host
+    was not exposed to the CVEs that it closes all the time between."""
     seen = set()
-    found = []
+    rows = []
     for entry in entries:
         key = (entry.facts.get("nevra"), entry.facts.get("module"))
-        seconds = -1 if key in seen else exposed_seconds(entry, issued)
-        if seconds >= 0:
+        found = None if key in seen else exposed(entry, debt)
+        if found is not None:
             seen.add(key)
-        found.append(seconds)
-    return found
+        rows.append(found)
+    return rows
 
 
 def span(seconds: int) -> str:
@@ -63,19 +77,20 @@ def span(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def as_json(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[dict[str, object]]:
-    """Every fact of every entry; ``exposed_seconds`` where it is known."""
+def as_json(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[dict[str, object]]:
+    """Every fact of every entry; ``exposed_seconds`` and ``exposed_at_least`` where they are known."""
     rows: list[dict[str, object]] = []
-    for entry, exposed in zip(entries, _exposed(entries, issued)):
+    for entry, open_for in zip(entries, _exposed(entries, debt)):
         row: dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}
         row["boot_id"] = entry.boot_id
-        if exposed >= 0:
-            row["exposed_seconds"] = exposed
+        row.pop("exposed_since_kind", None)
+        if open_for is not None:
+            row.update(exposed_seconds=open_for.seconds, exposed_at_least=open_for.at_least)
         rows.append(row)
     return rows
 
 
-def _more(entry: Entry, exposed: int) -> str:
+def _more(entry: Entry, open_for: Exposed | None) -> str:
     facts = entry.facts
     words = []
     if facts.get("outcome") not in (None, "", "done"):
@@ -86,20 +101,22 @@ def _more(entry: Entry, exposed: int) -> str:
     if isinstance(cves, tuple) and cves and entry.event in ("load", "replace"):
         more = f" and {len(cves) - _CVES_SHOWN} more" if len(cves) > _CVES_SHOWN else ""
         words.append("closes " + " ".join(cves[:_CVES_SHOWN]) + more)
-    if exposed >= 0:
-        words.append(f"exposed for {span(exposed)} since {facts.get('advisory') or 'the advisory'}")
+    if open_for is not None:
+        least = "at least " if open_for.at_least else ""
+        since = facts.get("advisory") or "the advisory"
+        words.append(f"exposed for {least}{span(open_for.seconds)} since {since}")
     if facts.get("dnf_history"):
         words.append(f"dnf history {facts['dnf_history']}")
     return ", ".join(words)
 
 
-def rows(entries: Sequence[Entry], issued: Mapping[str, str]) -> list[tuple[str, ...]]:
+def rows(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[tuple[str, ...]]:
     """The cells of the table, one line an entry: time, boot, event, patch, seconds it took, what else."""
     found: list[tuple[str, ...]] = []
-    for entry, exposed in zip(entries, _exposed(entries, issued)):
+    for entry, open_for in zip(entries, _exposed(entries, debt)):
         facts = entry.facts
         about = str(facts.get("nevra") or facts.get("module") or "-")
         took = facts.get("seconds")
         spent = f"{took:.1f} s" if isinstance(took, (int, float)) and took else "-"
-        found.append((entry.time, entry.boot_id[:8], entry.event, about, spent, _more(entry, exposed)))
+        found.append((entry.time, entry.boot_id[:8], entry.event, about, spent, _more(entry, open_for)))
     return found

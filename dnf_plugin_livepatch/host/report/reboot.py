@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...base.model import CveState
+from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, CveState
+from ...base.names import evr_of
 from ...base.paths import Paths
-from ...exposure.compute import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, evr_of
+from ...messages.message import count
 from ..files import atomic
 from .status import OTHER_BUILD, Report
 
@@ -62,7 +63,7 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     helped = [row.cve for row in unclosed if row.cve in fixed]
     reasons: list[str] = []
     if helped:
-        reasons.append(f"{_cves(len(helped))} closed by the installed kernel {newer}")
+        reasons.append(f"{count(len(helped), 'kernel CVE')} closed by the installed kernel {newer}")
     patch = stuck(report)
     reasons += patch
     reasons += [f"{name} was updated after the boot" for name in updated]
@@ -78,7 +79,8 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     if unclosed:
         return Advice(
             NOT_NEEDED,
-            f"would close nothing yet: {_cves(len(unclosed))} open, and no installed kernel fixes them;"
+            f"would close nothing yet: {count(len(unclosed), 'kernel CVE')} open, and no"
+            f" installed kernel fixes {'it' if len(unclosed) == 1 else 'them'};"
             " run 'dnf upgrade'",
         )
     if newer and known:
@@ -89,10 +91,6 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
             NOT_NEEDED, f"not needed for CVEs: kernel {newer} is installed, and what it fixes is closed live"
         )
     return Advice(NOT_NEEDED, "not needed" + (f" for CVEs{known}" if known else ""))
-
-
-def _cves(number: int) -> str:
-    return f"{number} kernel CVE" + ("s" if number != 1 else "")
 
 
 def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:

@@ -13,8 +13,12 @@ from typing import (
     NamedTuple,
 )
 
+from ...base import times
 from ...base.config import Config
 from ...base.model import (
+    CLOSED_LIVE,
+    EXACT,
+    UNKNOWN,
     CveState,
     Exposure,
     InForce,
@@ -29,6 +33,7 @@ from ...base.model import (
 from ...base.paths import Paths
 from ...exposure import compute, support
 from ...exposure.compute import Inputs
+from ...exposure.debt import rank
 from ...messages import catalogue
 
 if TYPE_CHECKING:
@@ -99,7 +104,7 @@ class Report(NamedTuple):
     def rows(self, state: str) -> tuple[CveState, ...]:
         """The CVEs in ``state``, worst severity first."""
         found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
-        return tuple(sorted(found, key=lambda row: (-compute.rank(row.severity), row.cve)))
+        return tuple(sorted(found, key=lambda row: (-rank(row.severity), row.cve)))
 
 
 class Guarded(NamedTuple):
@@ -254,7 +259,7 @@ def beyond(exposure: Exposure, rows: Iterable[PatchRow]) -> tuple[CveState, ...]
     """What the patches in force close although no advisory above the running kernel lists it."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
-    return tuple(CveState(cve, compute.CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
+    return tuple(CveState(cve, CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
 
 
 def judge(
@@ -281,11 +286,11 @@ def judge(
         return "unknown"
     if not kernel.livepatch:
         return "unsupported"
-    if not installed_known or exposure.quality == compute.UNKNOWN:
+    if not installed_known or exposure.quality == UNKNOWN:
         return "unknown"
-    if "warning" in severities or any(row.state != compute.CLOSED_LIVE for row in exposure.rows):
+    if "warning" in severities or any(row.state != CLOSED_LIVE for row in exposure.rows):
         return "attention"
-    return "ok" if exposure.quality == compute.EXACT else "unknown"
+    return "ok" if exposure.quality == EXACT else "unknown"
 
 
 def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
@@ -311,7 +316,7 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     inputs, why = advisories.load(paths, release)
     if inputs is None:
         return compute.unknown(release, why)
-    oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - settings.cache_max_age))
+    oldest = times.moment(time.time() - settings.cache_max_age)
     return compute.aged(inputs, now, oldest)
 
 
@@ -466,7 +471,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
     end = support_end(inputs, stock.patches)
-    days = support.days_between(now, end) if end else None
+    days = times.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:

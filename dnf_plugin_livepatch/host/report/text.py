@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...base.model import CveState, LoadedPatch
-from ...exposure import compute
+from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
 from . import status
 from .reboot import Advice, stuck
 from .status import TRANSITION, Report
@@ -51,7 +50,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def count(report: Report, state: str) -> str:
     """The number of CVEs in ``state`` as honest as the data is: ``3``, ``at least 3``, ``unknown``."""
     number = len(report.rows(state))
-    if report.exposure.quality == compute.EXACT or state == compute.CLOSED_LIVE:
+    if report.exposure.quality == EXACT or state == CLOSED_LIVE:
         return str(number)
     return f"at least {number}" if number else "unknown"
 
@@ -77,9 +76,9 @@ def next_action(report: Report, advice: Advice) -> str:
         return f"livepatch doctor    (nothing is loaded: {report.skipped})"
     if status.BLOCKED in states:
         return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
-    if any(row.state != compute.CLOSED_LIVE for row in report.exposure.rows):
+    if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
         return "dnf upgrade"
-    if report.exposure.quality == compute.UNKNOWN:
+    if report.exposure.quality == UNKNOWN:
         return "dnf livepatch update --check    (reads the advisories)"
     return "systemctl reboot" if advice.code == 101 else ""
 
@@ -114,16 +113,16 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
     for title, state in (
-        ("Closed live", compute.CLOSED_LIVE),
-        ("Open", compute.OPEN),
-        ("Reboot only", compute.REBOOT_ONLY),
+        ("Closed live", CLOSED_LIVE),
+        ("Open", OPEN),
+        ("Reboot only", REBOOT_ONLY),
     ):
         rows = report.rows(state)
-        code = "31" if rows and state == compute.OPEN else ""
+        code = "31" if rows and state == OPEN else ""
         lines.append(f"{title:<15}: " + paint(count(report, state), code, colour))
-        if state != compute.CLOSED_LIVE:
+        if state != CLOSED_LIVE:
             lines.extend(_cve_lines(rows))
-    if report.exposure.quality != compute.EXACT:
+    if report.exposure.quality != EXACT:
         lines.append(f"Not complete   : {report.exposure.reason}")
     lines.append(f"Reboot         : {'not known' if advice.code == 102 else advice.text}")
     for problem in report.problems:
@@ -141,7 +140,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
 def _state(report: Report) -> str:
     if report.state != "attention":
         return _STATES[report.state]
-    number = len(report.rows(compute.OPEN)) + len(report.rows(compute.REBOOT_ONLY))
+    number = len(report.rows(OPEN)) + len(report.rows(REBOOT_ONLY))
     if not number:
         return "ATTENTION: see the warnings below"
     return f"ATTENTION: {number} known CVE{'' if number == 1 else 's'} of the running kernel not closed"
@@ -167,9 +166,9 @@ def exposure_json(report: Report) -> dict[str, Any]:
         "quality": report.exposure.quality,
         "reason": report.exposure.reason,
         "as_of": report.exposure.as_of,
-        "open": [_cve(row) for row in report.rows(compute.OPEN)],
-        "closed_live": [_cve(row) for row in report.rows(compute.CLOSED_LIVE)],
-        "reboot_only": [_cve(row) for row in report.rows(compute.REBOOT_ONLY)],
+        "open": [_cve(row) for row in report.rows(OPEN)],
+        "closed_live": [_cve(row) for row in report.rows(CLOSED_LIVE)],
+        "reboot_only": [_cve(row) for row in report.rows(REBOOT_ONLY)],
     }
 
 
@@ -211,16 +210,16 @@ def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
 
     The column of the dates is left out where the table would be wider than ``width``, if that is not 0.
     """
-    order = (compute.OPEN, compute.REBOOT_ONLY, compute.CLOSED_LIVE)
+    order = (OPEN, REBOOT_ONLY, CLOSED_LIVE)
     rows = [row for state in order for row in report.rows(state)]
-    exact = report.exposure.quality == compute.EXACT
+    exact = report.exposure.quality == EXACT
     lines: list[str] = []
     if rows:
-        names = ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "UPDATED", "BY")
+        names = ("CVE", "SEVERITY", "STATE", "FIXED IN", "ADVISORY", "DATED", "BY")
         cells = [
             (
                 *(word or "-" for word in (r.cve, r.severity, r.state, r.fixed_in, r.advisory)),
-                r.updated[:10] or "-",
+                r.dated[:10] or "-",
                 r.by or r.reason,
             )
             for r in rows
@@ -228,7 +227,7 @@ def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
         head, *body_lines = table(names, cells)
         if width and max(map(len, (head, *body_lines))) > width:
             head, *body_lines = table(*_without(5, names, cells))
-        codes = ["31" if row.state == compute.OPEN else "" for row in rows]
+        codes = ["31" if row.state == OPEN else "" for row in rows]
         lines = [head, *(paint(line, code, colour) for line, code in zip(body_lines, codes))]
     elif exact:
         lines = ["No CVE of the running kernel is known."]

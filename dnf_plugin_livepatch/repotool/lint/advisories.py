@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...base.model import Nevra
-from ...formats.manifest import CVE
+from ...base.names import CVE
 from ..repository.view import (
     SEVERITIES,
     Advisory,

@@ -30,8 +30,8 @@ def patched(
     """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
-    # Capabilities of CVEs name no kernel, and a cumulative patch has many of them.
-    telling = [str(item) for item in provides if not item.name.startswith("livepatch-cve(")]
+    # Those of CVEs tell no kernel, and are most of what a cumulative patch provides.
+    telling = [str(item) for item in provides if not names.declared_cve(item.name)]
     found = profiles.match_all(nevra, telling, map(str, requires), _profiles())
     if found[0].kind not in ("patch", "empty"):
         return "", (), found[0].why

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import rpm
 
 from ...base.model import Nevra
-from ...base.names import ARCHES
+from ...base.names import ARCHES, declared_cve
 from ...formats.repository_record import Record
 
 #: The severities of advisories that dnf knows, least first.
@@ -67,8 +67,8 @@ class Package(NamedTuple):
     @property
     def own_cves(self) -> tuple[str, ...]:
         """The CVEs of its ``livepatch-cve(...)`` capabilities."""
-        found = (cap.name[14:-1] for cap in self.provides if cap.name.startswith("livepatch-cve("))
-        return tuple(sorted(set(found)))
+        found = (declared_cve(cap.name) for cap in self.provides)
+        return tuple(sorted({*found} - {""}))
 
     @property
     def modules(self) -> tuple[str, ...]:

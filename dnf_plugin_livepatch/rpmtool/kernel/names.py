@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import re
 
+from ...base.names import MODULE
 from ...base.paths import Paths
-from ...formats.manifest import MODULE
 from ...toolkit.errors import refuse
 from ...vendors.profiles import find, load, package_name
 

@@ -8,7 +8,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ...formats.manifest import RELEASE
+from ...base.names import RELEASE
 from ...toolkit.errors import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
 

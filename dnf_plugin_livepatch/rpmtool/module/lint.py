@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Callable, NamedTuple
 
 from ...base.model import Function
-from ...formats.manifest import MODULE
+from ...base.names import MODULE
 from ...toolkit.errors import Finding
 from ..kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 from ..readers import klp_module

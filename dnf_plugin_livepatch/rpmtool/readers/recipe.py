@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...base.model import Unfixable
-from ...formats.manifest import CVE, MODULE, RELEASE
+from ...base.names import CVE, MODULE, RELEASE
 from ...toolkit.errors import SEVERITIES, refuse
 from .lint_checks import LINT
 

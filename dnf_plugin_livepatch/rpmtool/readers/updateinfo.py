@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from ...formats.manifest import CVE
+from ...base.names import CVE
 from ...toolkit.errors import refuse
 from .recipe import merge
 

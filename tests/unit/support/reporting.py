@@ -7,8 +7,8 @@ import os
 import time
 from typing import Any
 
-from dnf_plugin_livepatch.base.model import Debt, InstalledPatch, Unfixable
-from dnf_plugin_livepatch.exposure.compute import EXACT, Inputs
+from dnf_plugin_livepatch.base.model import EXACT, Debt, InstalledPatch, Unfixable
+from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.host.files import advisories, guard_file
 from dnf_plugin_livepatch.host.packages import inventory
 from tests.unit.support.fakehost import RELEASE, Host
@@ -29,7 +29,7 @@ def debt(*rows: tuple[int, str]) -> tuple[Debt, ...]:
 
 
 def inputs(*rows: tuple[int, str], **more: Any) -> Inputs:
-    known: dict[str, Any] = {"quality": EXACT, "as_of": stamp(60), "newest_kernel": "6.12.9-1"}
+    known: dict[str, Any] = {"quality": EXACT, "as_of": stamp(60)}
     return Inputs(RELEASE, PACKAGE, **{**known, "debt": debt(*rows), **more})
 
 

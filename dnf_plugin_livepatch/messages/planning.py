@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Messages of the plugin inside DNF: why a live patch is added, kept out or not there. Pure."""
+
+from __future__ import annotations
+
+from .message import Message
+
+PLANNING: dict[str, Message] = {
+    "plugin-fault": Message(
+        "warning",
+        "The livepatch plugin could not finish ({what}: {error}); dnf goes on without it.",
+        "The whole trace is in dnf's log file (/var/log/dnf.log); please report it.",
+    ),
+    "patch-offered": Message(
+        "note",
+        "Live patch {nevra} is offered by repository {repo}; mode = report, so it is not added.",
+        "Set mode = load in livepatch.conf to have it installed and loaded by dnf upgrade.",
+    ),
+    "patch-no-place": Message(
+        "note",
+        "Live patch {nevra} is not added: {why}.",
+        "",
+    ),
+    "patch-wrong": Message(
+        "warning",
+        "Package {nevra} calls itself a live patch but is not added: {why}.",
+        "Report it to whoever runs its repository.",
+    ),
+    "patch-untrusted": Message(
+        "warning",
+        "Live patch {nevra} is not added: repository {repo} is not one that kernels come from.",
+        "To take live patches from there, add {repo} to repos = in livepatch.conf.",
+    ),
+    "patch-no-gpgcheck": Message(
+        "warning",
+        "Live patch {nevra} is not added: gpgcheck is off for repository {repo}.",
+        "Set gpgcheck=1 and gpgkey= for that repository.",
+    ),
+    "patch-excluded": Message(
+        "warning",
+        "Live patch {nevra} is not added: DNF's configuration excludes it.",
+        "See exclude= and versionlock; 'dnf livepatch list --available' shows what is offered.",
+    ),
+    "patch-waits": Message(
+        "note",
+        "Live patch {nevra} is not added before {until}: {why}.",
+        "To have it now, name it with its version: 'dnf install {nevra}'.",
+    ),
+    "patch-cut-off": Message(
+        "note",
+        "Live patch {nevra} is not added: it was issued on {issued}, after cutoff = {cutoff}.",
+        "Move cutoff in livepatch.conf, or name the patch with its version to have it now.",
+    ),
+    "patch-withdrawn": Message(
+        "warning",
+        "Live patch {nevra} is not added: its publisher withdrew it on {since} ({why}).",
+        "Wait for the next one.",
+    ),
+    "patch-kept-out": Message(
+        "warning",
+        "Live patch {nevra} is not added: it is blocked on this host ({why}).",
+        "'livepatch unblock {nevra}' allows it again.",
+    ),
+    "withdrawn-in-force": Message(
+        "warning",
+        "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
+        "Upgrade to a newer one, or take it out with 'livepatch unload'; see on_withdrawn = in "
+        "livepatch.conf.",
+    ),
+    "record-broken": Message(
+        "warning",
+        "The livepatch record of repository {repo} cannot be used ({why}); what it would say is unknown.",
+        "Report it to whoever runs the repository.",
+    ),
+    "kernel-held": Message(
+        "note",
+        "Kernel update held: {kernel}, because {why}.",
+        "'dnf upgrade {name}' installs it anyway.",
+    ),
+    "kernel-not-held": Message(
+        "note",
+        "Kernel update {kernel} is not held: {why}.",
+        "",
+    ),
+    "patch-absent": Message(
+        "note",
+        "No repository offers a live patch for the running kernel {release}: "
+        "{count:CVE stays|CVEs stay} open.",
+        "Only a reboot into a newer kernel, or a live patch published later, closes what stays open.",
+    ),
+    "patch-overlaps": Message(
+        "warning",
+        "Live patch {nevra} is not added: it and {other} close some of the same CVEs.",
+        "To have it in its place, remove {other} first.",
+    ),
+    "patch-unresolvable": Message(
+        "warning",
+        "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",
+        "Run 'dnf install {nevra}' to see what DNF says of it.",
+    ),
+    "patch-older": Message(
+        "warning",
+        "Live patch {nevra} is added because the newer {newer} cannot be installed: {why}.",
+        "Run 'dnf install {newer}' to see what DNF says of it.",
+    ),
+    "patch-removed": Message(
+        "note",
+        "Live patch {nevra} is removed; the next 'dnf upgrade' adds it again.",
+        "To keep it away, run 'livepatch block {nevra}' or name it in excludepkgs= of dnf.conf.",
+    ),
+    "load-interrupted": Message(
+        "warning",
+        "Interrupted while waiting. The packages are installed; loading the live patch goes on.",
+        "Run 'livepatch status' to see how it ended.",
+    ),
+    "load-unanswered": Message(
+        "error",
+        "Live patch {nevra} is installed, but nothing has answered whether it is in force.",
+        "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
+    ),
+    "load-skipped": Message(
+        "note",
+        "Live patch {nevra} is installed and not loaded: {why}.",
+        "Run 'livepatch reconcile' where the kernel is meant to be patched.",
+    ),
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Messages of a reconcile as a whole: its records, the guard, which patches it leaves alone. Pure."""
+
+from __future__ import annotations
+
+from .message import Message
+
+RECONCILE: dict[str, Message] = {
+    "need-root": Message(
+        "error",
+        "Changing the kernel's live patches needs root ({why}).",
+        "Run it with sudo; 'livepatch status' works without.",
+    ),
+    "reconcile-running": Message(
+        "error",
+        "Another reconcile has been running for {seconds} s; nothing was done.",
+        "Run 'systemctl status livepatch-reconcile' to see what it waits for.",
+    ),
+    "state-unwritable": Message(
+        "error",
+        "Nothing was loaded, because the record of it could not be written: {why}.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
+        "reconcile'.",
+    ),
+    "record-unwritable": Message(
+        "error",
+        "The changes could not be recorded: {why}. 'livepatch status' shows what is in force.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
+        "reconcile'.",
+    ),
+    "guard-broken": Message(
+        "error",
+        "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",
+        "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+    ),
+    "journal-unwritable": Message(
+        "warning",
+        "The change was made but could not be added to the history: {why}.",
+        "Free disk space below /var/lib/livepatch.",
+    ),
+    "manifest-unusable": Message(
+        "warning",
+        "The manifest {fault}; what the patch closes is unknown.",
+        "Reinstall the package, or report it to whoever built it.",
+    ),
+    "rpmdb-unreadable": Message(
+        "error",
+        "It is unknown which live patches are installed: {why}. Patches in force stay in force.",
+        "Run 'rpmdb --verifydb'; 'rpmdb --rebuilddb' repairs the database.",
+    ),
+    "patch-unrecognised": Message(
+        "error",
+        "Package {nevra} is installed, but no profile calls it a live patch any more; it stays in force.",
+        "Run 'livepatch doctor' for faults in the profiles.",
+    ),
+    "rpm-busy": Message(
+        "warning",
+        "No live patch is unloaded yet: an RPM transaction is running.",
+        "It is looked at again in a minute, and after the transaction.",
+    ),
+    "rpm-under-way": Message(
+        "error",
+        "No live patch is loaded or unloaded yet: an RPM transaction has been running for {seconds} s.",
+        "It is tried again in a minute, and after the transaction; 'ps -e' shows whether one hangs.",
+    ),
+    "patch-reverted": Message(
+        "warning",
+        "Live patch {nevra} is kept out of force, as its publisher has withdrawn it: {why}.",
+        "Run 'dnf upgrade' for a newer one; on_withdrawn = warn would leave it in force.",
+    ),
+    "patch-blocked": Message(
+        "error",
+        "Live patch {nevra} is blocked and not loaded: {why}.",
+        "Install a newer patch; 'livepatch unblock' tries this one again, 'livepatch block' accepts "
+        "the state.",
+    ),
+    "patch-blocked-by-admin": Message(
+        "warning",
+        "Live patch {nevra} is blocked by the administrator: {why}.",
+        "Run 'livepatch unblock {nevra}' to have it loaded again.",
+    ),
+    "patch-unloaded": Message(
+        "warning",
+        "Live patch {nevra} is installed and was unloaded by the administrator.",
+        "Run 'livepatch unblock {nevra}' to have it loaded again.",
+    ),
+    "patch-without-module": Message(
+        "error",
+        "Package {nevra} holds no module for kernel {release}.",
+        "Report it to whoever built the package.",
+    ),
+    "kept-in-force": Message(
+        "warning",
+        "The copy of live patch {nevra} is used, because what is installed is not fit to be loaded.",
+        "Install a newer patch when there is one.",
+    ),
+    "not-kept": Message(
+        "warning",
+        "No copy of live patch {nevra} could be kept: {why}.",
+        "If its package is replaced by a bad one, no older patch can be put in force at boot.",
+    ),
+    "foreign-patch": Message(
+        "error",
+        "Live patch {nevra} is not loaded: it would put {module} out of force, which others loaded.",
+        "Unload {module} with the program that loaded it, then run 'livepatch reconcile'.",
+    ),
+    "rival-product": Message(
+        "error",
+        "No live patch is loaded: {rival} patches this kernel already.",
+        "Use one live-patching product a host; remove the other and reboot.",
+    ),
+    "kpatch-dnf-on": Message(
+        "warning",
+        "The kpatch plugin of DNF adds live patches too (autoupdate in /etc/dnf/plugins/kpatch.conf).",
+        "Set autoupdate = False there; this plugin does its work for the running kernel too.",
+    ),
+    "host-ostree": Message(
+        "note",
+        "This host is image-based: a live patch added to it is gone after the next image update.",
+        "Put the live-patch package into the image as well.",
+    ),
+    "health-check-failed": Message(
+        "error",
+        "A health check failed with live patch {nevra}: {why}. {then}.",
+        "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries it again.",
+    ),
+    "oops-while-loading": Message(
+        "error",
+        "The kernel had an oops in live patch {nevra} as soon as it was loaded: {why}. {then}.",
+        "Report it to whoever made the patch, with the output of dmesg.",
+    ),
+}

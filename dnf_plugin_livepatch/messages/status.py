@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Messages of the commands that report: configuration, profiles, clients, support, exposure. Pure."""
+
+from __future__ import annotations
+
+from .message import Message
+
+STATUS: dict[str, Message] = {
+    "config-fault": Message(
+        "warning",
+        "livepatch.conf: {fault}",
+        "Correct the line; livepatch.conf(5) lists the keys and their values.",
+    ),
+    "module-not-in-force": Message(
+        "error",
+        "Live patch {nevra} is installed but not in force: {instead}.",
+        "Run 'livepatch status' for the reason and 'livepatch reconcile' to try again.",
+    ),
+    "inventory-unknown": Message(
+        "warning",
+        "The installed packages are not known: {why}.",
+        "Run 'rpm -qa' as root to see what is wrong with the rpm database.",
+    ),
+    "guard-unknown": Message(
+        "warning",
+        "Which live patches are blocked or held is not known: {why}.",
+        "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+    ),
+    "no-place-to-load": Message(
+        "warning",
+        "No live patch is loaded here: {why}.",
+        "Nothing to do where that is meant to be so.",
+    ),
+    "loading-off": Message(
+        "warning",
+        "Installed live patches are not loaded here: {why}.",
+        "To have them loaded, change that setting and run 'livepatch reconcile'.",
+    ),
+    "vex-empty": Message(
+        "error",
+        "There is no OpenVEX document to give: {why}.",
+        "OpenVEX needs at least one statement; run 'dnf upgrade' to have the advisories read.",
+    ),
+    "no-such-package": Message(
+        "error",
+        "Nothing is changed: {why}.",
+        "'livepatch list' and 'dnf livepatch list --available' show the packages; give the name as it is"
+        " printed there.",
+    ),
+    "support-ends": Message(
+        "warning",
+        "Live patches for kernel {release} end on {end}, in {days:day|days}.",
+        "Run 'dnf upgrade' and plan a reboot into the newer kernel before that day.",
+    ),
+    "support-ended": Message(
+        "warning",
+        "Live patches for kernel {release} ended on {end}: new CVEs are closed only by a reboot.",
+        "Run 'dnf upgrade' and reboot into the newer kernel.",
+    ),
+    "profile-fault": Message(
+        "error",
+        "{fault}",
+        "Correct or remove the file; livepatch-profiles(5) describes the format.",
+    ),
+    "client-absent": Message(
+        "error",
+        "Live patch {nevra} is installed, but {client}, which loads it, is not there.",
+        "{remedy} Then run 'livepatch reconcile'.",
+    ),
+    "client-failed": Message(
+        "error",
+        "Live patch {nevra} is installed but not in force: {why}.",
+        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+    ),
+    "client-left": Message(
+        "error",
+        "Live patch {nevra} is not to be in force any more, but still is: {why}.",
+        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+    ),
+    "profile-writable": Message(
+        "warning",
+        "{file} can be written by others than root, and it decides which packages may patch the kernel.",
+        "chown root:root and chmod 0644 the file.",
+    ),
+    "profile-generic": Message(
+        "warning",
+        "Profile {name} is missing or emptied: packages that tell their kernel by capability are ignored.",
+        "Reinstall livepatch-runtime, or remove /etc/livepatch/profiles.d/livepatch.conf.",
+    ),
+}
