@@ -149,8 +149,8 @@ class Kernel(NamedTuple):
 class Problem(NamedTuple):
     """One thing that is not as it should be; the texts come from ``messages.py`` by ``id``.
 
-    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the problem
-    is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
+    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
+    problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
     """
 
     id: str
@@ -211,7 +211,7 @@ class Advisory(NamedTuple):
 
     ``type``: security, bugfix, enhancement, newpackage, unknown. ``severity`` is the advisory's
     own word ("" when it has none); it belongs to the advisory, not to a CVE.
-    ``packages`` are the NEVRAs it lists.
+    ``packages`` are the NEVRAs it lists, ``bugs`` the ids of the bugs that it refers to.
     """
 
     id: str
@@ -221,6 +221,7 @@ class Advisory(NamedTuple):
     updated: str
     cves: tuple[str, ...]
     packages: tuple[Nevra, ...] = ()
+    bugs: tuple[str, ...] = ()
 
 
 class Debt(NamedTuple):
