@@ -24,7 +24,7 @@ class Faults:
         """Has everything gone well so far?"""
         return not self._said
 
-    def attempt(self, what: str, default: _T, function: Callable[[], _T], /) -> _T:
+    def attempt(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
         """The answer of ``function``; ``default``, should it fail in any way."""
         try:
             return function()

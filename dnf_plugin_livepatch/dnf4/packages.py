@@ -215,7 +215,7 @@ class Questions:
         """A repository's updateinfo as text."""
         return str(self.base.repos[repository].get_metadata_content("updateinfo"))
 
-    def compare(self, one: str, other: str, /) -> int:
+    def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
         return int(self.base.sack.evr_cmp(one, other))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.model import Advisory, Problem
 from ..base.names import kernel_packages, kernel_release
@@ -15,8 +15,11 @@ from ..vendors import profiles
 from ..vendors.profiles import Match
 from .interface import Host, Package, PackageManager, Repository
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
 #: What the records say: kernel release -> one note of each repository that speaks of it.
-Notes = Mapping[str, Sequence[repository_record.KernelNote]]
+Notes: TypeAlias = "Mapping[str, Sequence[repository_record.KernelNote]]"
 #: Names of live-patch packages whose advisories are read.
 MAX_NAMES = 64
 

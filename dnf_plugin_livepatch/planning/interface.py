@@ -8,7 +8,7 @@ hawkey or libdnf crosses this line, so that a table of tuples can stand for a pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from ..base.config import Config
 from ..base.model import Advisory, InForce, Kernel, Nevra, Problem, ReconcileResult, Unfixable
@@ -17,11 +17,16 @@ from ..vendors.profiles import Lookup, Profile
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from typing_extensions import TypeAlias
+else:
+    Protocol = object  # Python 3.6 has none
 
 NONE, ALL, NAMED = "none", "all", "named"
 
 #: The name and the repository of each package that a live patch may bring along: a vendor's client.
-Helpers = frozenset[tuple[str, str]]
+Helpers: TypeAlias = "frozenset[tuple[str, str]]"
 #: Writes the progress of a wait for a person to see.
 Progress = Callable[[str], None]
 #: Says a text and yields how progress is shown, None where nobody watches.
@@ -32,7 +37,7 @@ _T = TypeVar("_T")
 class Attempt(Protocol):
     """Runs a part of the planning softly: an exception is told once, and ``default`` is the answer."""
 
-    def __call__(self, what: str, default: _T, function: Callable[[], _T], /) -> _T:
+    def __call__(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
         """The answer of ``function``, or ``default`` when it raises."""
 
 
@@ -158,7 +163,7 @@ class PackageManager(Protocol):
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches."""
 
-    def compare(self, one: str, other: str, /) -> int:
+    def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..base.model import CveState, Exposure, InForce, Problem, ReconcileResult
 from ..exposure import compute
 from ..messages import catalogue
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
@@ -20,7 +24,7 @@ _MOST = 20
 ONCE = ("patch-absent",)
 #: Errors that say nothing of a single patch.
 _ASIDE = ("profile-fault",)
-Line = tuple[int, str]
+Line: TypeAlias = "tuple[int, str]"
 
 
 def line(problem: Problem) -> Line:

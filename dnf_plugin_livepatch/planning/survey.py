@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..base.model import Nevra
 from ..base.names import kernel_packages, kernel_release, release_of_capability
@@ -19,8 +19,11 @@ from .facts import Facts, Known
 from .interface import Helpers, Package
 from .policy import Candidate, Target
 
-Family = tuple[str, ...]
-Cves = Callable[[Package], set[str]]
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+Family: TypeAlias = "tuple[str, ...]"
+Cves = Callable[[Package], "set[str]"]
 
 
 class Survey(NamedTuple):
