@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user asked DNF for, read from the command line or, for API users, from the calls made.
+"""The user's request to DNF, read from the command line or, for API users, from the calls made.
 
 DNF tells plugins neither. With a command line the command object is asked; dnf-automatic, Ansible and
 other users of the API have none, so that ``Watch`` notes their calls of the public marking methods.
@@ -59,7 +59,7 @@ def aside(base: Any) -> str:
 
 
 def dry(base: Any) -> bool:
-    """Is this run meant to leave the host as it is? DNF runs the hooks all the same with nothing to do."""
+    """Is this run meant to leave the host as it is? DNF runs the hooks in a dry run, too."""
     conf = base.conf
     return bool(aside(base) or conf.downloadonly or conf.assumeno)
 

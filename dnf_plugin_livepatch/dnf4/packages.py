@@ -152,7 +152,7 @@ class Questions:
         return self._packages(found)
 
     def incoming(self, prefix: str) -> Sequence[Package]:
-        """What the transaction installs, of the packages whose name begins with ``prefix``."""
+        """The packages that the transaction installs and whose name begins with ``prefix``."""
         coming = [package for package in incoming(self.base) if package.name.startswith(prefix)]
         return [one._replace(incoming=True) for one in self._packages(coming)]
 

@@ -34,7 +34,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @classmethod
     def read_config(cls, conf: Any) -> Any:
-        """What DNF wants to know of livepatch.conf: ``enabled``.
+        """The one key of livepatch.conf that DNF wants to know: ``enabled``.
 
         DNF's own reader ends every dnf command at a line that it does not understand.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to say when a transaction takes a live patch of the running kernel off the host."""
+"""The hint when a transaction takes a live patch of the running kernel off the host."""
 
 from __future__ import annotations
 

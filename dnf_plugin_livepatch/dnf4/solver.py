@@ -72,7 +72,7 @@ class Dnf(Questions):
             self.base.sack.remove_excludes(chosen)
 
     def hide(self, nevras: Iterable[str]) -> None:
-        """Exclude these builds, so that DNF's own upgrade does not take them, but for the installed ones.
+        """Exclude these builds, so that DNF's own upgrade does not take them, except the installed ones.
 
         Without the copy of an installed one in a repository distro-sync would go back behind it, and
         reinstall would not find it.
@@ -133,7 +133,7 @@ class Dnf(Questions):
         )
 
     def _upgrade(self) -> dict[str, frozenset[str]] | None:
-        """What a bare upgrade would do, on a goal of its own; None when it cannot be resolved."""
+        """The outcome of a bare upgrade, on a goal of its own; None when it cannot be resolved."""
         import dnf.goal
 
         base = self.base

@@ -70,7 +70,7 @@ class Choosing:
         self.notes.append(catalogue.problem("patch-unresolvable", nevra=newest, why=reason))
 
     def _suppose(self, survey: Survey) -> None:
-        """Where nothing may be added, count what would be: later surveys are told beside it."""
+        """Where nothing may be added, count what would be: later surveys are judged beside it."""
         verdict = policy.decide(Situation(self.asked, survey.target, "load", self.settings.when))
         if verdict.take:
             self._join(survey, survey.packages[str(verdict.take[0].nevra)])
@@ -79,7 +79,7 @@ class Choosing:
 def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Sequence[str]) -> tuple[str, ...]:
     """The live patches of the running kernel that have to be in force in the end.
 
-    What was found missing ``before`` stays one of them, unless something takes its place: of what is chosen
+    A patch that was missing ``before`` stays one of them, unless another takes its place: of those chosen
     together, only the newest can be in force.
     """
     coming: list[str] = []

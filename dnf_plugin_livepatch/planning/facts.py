@@ -18,7 +18,7 @@ from .interface import Host, Package, PackageManager, Repository
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
 
-#: What the records say: kernel release -> one note of each repository that speaks of it.
+#: Kernel release -> one note of each repository that speaks of it.
 Notes: TypeAlias = "Mapping[str, Sequence[repository_record.KernelNote]]"
 #: Names of live-patch packages whose advisories are read.
 MAX_NAMES = 64
@@ -32,7 +32,7 @@ class Known(NamedTuple):
 
 
 class Facts:
-    """What the package manager and the host say, each asked when it is first needed.
+    """The answers of the package manager and the host, each asked for when it is first needed.
 
     ``problems`` collects what is wrong with the repositories' records.
     """
@@ -56,7 +56,7 @@ class Facts:
 
     @property
     def running(self) -> Package | None:
-        """The installed package of the running kernel, or None: then nothing of ours is to be done."""
+        """The installed package of the running kernel, or None: then there is nothing to plan."""
         if not self._running:
             self._running.append(self.manager.running_kernel(self.host.kernel.release))
         return self._running[0]
@@ -127,7 +127,7 @@ class Facts:
         return self._look(release)[0]
 
     def known(self, release: str) -> tuple[Known, ...]:
-        """What is for this kernel, or claims to be and is no live patch; the look-up finds too much."""
+        """The packages for this kernel, and those that claim to be and are no live patch."""
         return self._look(release)[1]
 
     def _look(self, release: str) -> tuple[Sequence[Package], tuple[Known, ...]]:
@@ -169,7 +169,7 @@ class Facts:
         ]
 
     def notes(self, releases: Sequence[str]) -> Notes:
-        """What the records of the trusted repositories say of the kernels ``releases``."""
+        """The notes of the trusted repositories' records on the kernels ``releases``."""
         wanted = [release for release in releases if release not in self._notes]
         if wanted:
             self._notes.update((release, []) for release in wanted)
@@ -188,7 +188,7 @@ class Facts:
             self._notes.setdefault(release, []).append(note)
 
     def newer(self, one: Package, other: Package) -> int:
-        """Which build is newer. Between names there is no order of EVRs; there the build time decides."""
+        """The order in age of two builds. Between names EVRs have no order, and the build time decides."""
         if (one.nevra.name, one.nevra.arch) == (other.nevra.name, other.nevra.arch):
             return self.manager.compare(one.nevra.evr, other.nevra.evr)
         return (one.build_time > other.build_time) - (one.build_time < other.build_time)

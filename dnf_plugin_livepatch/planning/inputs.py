@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the repositories say about a kernel: advisories, records and profiles into ``Inputs``. Pure."""
+"""The repositories' knowledge of a kernel: advisories, records and profiles into ``Inputs``. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_OTHERS = 2
 
 
 def read(facts: Facts) -> tuple[Inputs, ...]:
-    """What the repositories say about the running kernel and the newer ones that may be booted next."""
+    """The inputs for the running kernel and for the newer ones that may be booted next."""
     kernel, running, compare = facts.host.kernel, facts.running, facts.manager.compare
     if running is None:
         return (compute.unknown(kernel.release, "no installed package owns the running kernel"),)
@@ -116,7 +116,7 @@ def build(name: str, evr: str, arch: str) -> Nevra:
 
 
 def _cover(facts: Facts, release: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Which CVEs each build of each live-patch package for ``release`` closes, by its advisories."""
+    """The CVEs that each build of each live-patch package for ``release`` closes, by its advisories."""
     packages = [row.package for row in facts.known(release) if row.match.kind != "not-a-live-patch"]
     if not packages:
         return ()
@@ -138,9 +138,9 @@ def _hot(facts: Facts, packages: Iterable[Package]) -> list[Advisory]:
     return rows
 
 
-def _notes(told: Iterable[repository_record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
-    """End of support and unfixable CVEs from what the repositories' records say of one kernel."""
-    notes = list(told)
+def _notes(rows: Iterable[repository_record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
+    """End of support and unfixable CVEs of one kernel, by the repositories' records."""
+    notes = list(rows)
     unfixable = (item for note in notes for item in note.unfixable)
     return max((note.support_end for note in notes), default=""), tuple(dict.fromkeys(unfixable))
 

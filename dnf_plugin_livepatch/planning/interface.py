@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What planning asks of a package manager and of the host, and the plan that it gives back. Pure.
+"""The questions of planning to a package manager and to the host, and its plan. Pure.
 
 An adapter (``dnf4/``) translates its own objects into these tuples and carries a ``Plan`` out. No object of
 hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
@@ -60,7 +60,7 @@ class Package(NamedTuple):
 
     @property
     def here(self) -> bool:
-        """Will the host have this build without us?"""
+        """Will the host have this build without planning?"""
         return self.installed or self.incoming
 
 
@@ -80,7 +80,7 @@ class Repository(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What the user asked the package manager for.
+    """The user's request to the package manager.
 
     ``kind`` is none (no upgrade, or no place for live patches: ``why`` tells which), all or named.
     ``filters`` are the advisory filters in effect, by hawkey's names without modifiers (``advisory``,
@@ -143,7 +143,7 @@ class PackageManager(Protocol):
         """The packages on offer that came out of the same source RPMs, ``packages`` included."""
 
     def incoming(self, prefix: str) -> Sequence[Package]:
-        """What the transaction installs, of the packages whose name begins with ``prefix``."""
+        """The packages that the transaction installs and whose name begins with ``prefix``."""
 
     def provides(self, package: Package) -> Iterable[str]:
         """The capabilities of a package, one after the other."""
@@ -173,7 +173,7 @@ class PackageManager(Protocol):
         """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""
 
     def hide(self, nevras: Iterable[str]) -> None:
-        """Hide these builds from the solver, but for those that are installed."""
+        """Hide these builds from the solver, except those that are installed."""
 
     def add(self, packages: Sequence[Package]) -> str:
         """Add ``packages`` and resolve again. A failure's reason; the transaction is the user's own then."""
@@ -292,7 +292,7 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How loading ended: the lines (log level, text) for the user, and whether all expected is in force."""
+    """The end of loading: lines (log level, text) for the user, and whether all expected is in force."""
 
     lines: tuple[tuple[int, str], ...] = ()
     good: bool = True

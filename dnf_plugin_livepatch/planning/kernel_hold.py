@@ -24,7 +24,9 @@ INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 
 
 class Situation(NamedTuple):
-    """What the decision depends on. ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
+    """All that the decision depends on.
+
+    ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
 
     ``kernel`` is the EVR of the newest kernel offered. ``in_force`` are the packages of the live patches in
     force, ``absent`` those that should be and are not, ``withdrawn`` those in force that were withdrawn.

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
-#: Messages that need not be said again for as long as nothing changes.
+#: Messages that need not be repeated for as long as nothing changes.
 ONCE = ("patch-absent",)
-#: Errors that say nothing of a single patch.
+#: Errors that are about no single patch.
 _ASIDE = ("profile-fault",)
 Line: TypeAlias = "tuple[int, str]"
 
@@ -46,7 +46,7 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
 
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:
-    """Is the patch in force with all its parts? Reconcile says so of one that is not."""
+    """Is the patch in force with all its parts? Reconcile reports each one that is not."""
     partly = any(p.id == "module-not-in-force" and p.subject == nevra for p in result.problems)
     return not partly and any(patch.nevra == nevra for patch in result.in_force)
 
@@ -59,7 +59,7 @@ def closing(
     kernel_evr: str,
     compare: compute.Compare,
 ) -> tuple[list[Line], bool]:
-    """What to say when loading is over, and whether all that is ``expected`` (NEVRAs) is in force.
+    """The lines for the end of loading, and whether all that is ``expected`` (NEVRAs) is in force.
 
     ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
     ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.

@@ -238,7 +238,7 @@ class Planner:
         self.patched = self.host.patched(self.inputs.cover)
 
     def _now(self, result: ReconcileResult) -> tuple[InForce, ...]:
-        """What is in force now. A vendor's client tells what its patches close, not the advisories."""
+        """The patches in force now, with the CVEs that a vendor's client knows them to close."""
         seen = self.host.patched(self.inputs.cover, result)
         self.patched = self.patched._replace(unfixable=seen.unfixable)
         return seen.in_force

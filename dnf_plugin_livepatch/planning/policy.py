@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which candidates to add for one kernel, and what to say about the rest. Pure.
+"""The candidates to add for one kernel, and the notes on the rest. Pure.
 
 ``decide()`` answers with a verdict that can only ever add live-patch packages for a kernel that is
 installed or being installed: it has no words for removing, replacing or holding back anything else.

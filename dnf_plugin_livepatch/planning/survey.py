@@ -30,7 +30,7 @@ class Survey(NamedTuple):
     """One choice for one kernel: the target for the policy, and the packages behind its NEVRAs.
 
     ``has`` is the package behind ``target.has``; ``planned`` is True when it is in the user's transaction
-    rather than installed already. ``single`` tells the patches of one name from the cumulative ones.
+    rather than installed already. ``single`` marks the patches of one name, which are not cumulative.
     ``families`` and ``helpers`` are by NEVRA; helpers are the (name, repository) pairs that the package
     may bring along.
     """
@@ -50,7 +50,7 @@ class Survey(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """What is known of a package beyond its own metadata; see ``policy.Candidate``.
+    """Judgements on a package that its own metadata does not hold; see ``policy.Candidate``.
 
     ``secures`` is also given whether the package's kernel runs, ``passes`` the patch that the host has.
     """
@@ -69,7 +69,7 @@ class Beside(NamedTuple):
 
 
 class _Scene(NamedTuple):
-    """What all surveys of one kernel share."""
+    """The common ground of all surveys of one kernel."""
 
     facts: Facts
     release: str
@@ -81,7 +81,7 @@ class _Scene(NamedTuple):
         return next((profile for profile in self.facts.host.profiles if profile.name == name), None)
 
     def family(self, name: str) -> Family:
-        """What tells the profiles of one vendor from those of others."""
+        """The mark that distinguishes the profiles of one vendor from those of others."""
         rule = self.rule(name)
         if rule is None or rule.client is None or not rule.client.apply:
             return (name,)
@@ -278,7 +278,7 @@ def fitting(
 
 
 def _clash(package: Package, family: Family, single: bool, other: Beside, cves: Cves) -> str:
-    """How ``package`` and ``other`` are in each other's way, "" when they are not.
+    """The way in which ``package`` and ``other`` exclude each other, "" when they do not.
 
     The CVEs tell; where those of one are not known, a cumulative patch holds whatever was built before it.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches this host does not take yet, or not at all, and why. Pure.
+"""The live patches that this host does not take yet, or not at all, and why. Pure.
 
 Four causes, each from a record of a trusted repository or from livepatch.conf: the publisher withdrew the
 patch, its roll-out has not reached this host, it is younger than ``min_age``, it was issued after
@@ -23,7 +23,7 @@ WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 
 
 class Limits(NamedTuple):
-    """What of this host decides; ``min_age`` (seconds) and ``cutoff`` are livepatch.conf's."""
+    """The host's own part in the decision; ``min_age`` (seconds) and ``cutoff`` are livepatch.conf's."""
 
     machine_id: str
     now: str
