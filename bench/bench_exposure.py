@@ -45,12 +45,17 @@ class Exposure(dnf.Plugin):
     def resolved(self):
         sys.path.insert(0, {source!r})
         from dnf_plugin_livepatch.exposure import compute as exposure
-        from dnf_plugin_livepatch.planning import inputs as advisories
+        from dnf_plugin_livepatch.planning import inputs
+        from dnf_plugin_livepatch.planning.facts import Facts
         from dnf_plugin_livepatch.base.model import Kernel
         from dnf_plugin_livepatch.base.paths import Paths
+        from dnf_plugin_livepatch.dnf4.solver import Dnf
         from dnf_plugin_livepatch.host.files import advisories as cache
+        from dnf_plugin_livepatch.host.for_planning import Machine
 
-        found = advisories.read(self.base, Kernel("{running}.x86_64", "x86_64"))
+        host = Machine()
+        host.kernel = Kernel("{running}.x86_64", "x86_64")
+        found = inputs.read(Facts(Dnf(self.base), host))
         assert len(found[0].debt) == 1197, len(found[0].debt)
         exposure.compute(found[0], ())
         assert cache.save(Paths({folder!r} + "/host"), *found)

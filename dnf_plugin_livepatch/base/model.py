@@ -220,7 +220,7 @@ class Advisory(NamedTuple):
 
     ``type``: security, bugfix, enhancement, newpackage, unknown. ``severity`` is the advisory's
     own word ("" when it has none); it belongs to the advisory, not to a CVE.
-    ``packages`` are the NEVRAs it lists.
+    ``packages`` are the NEVRAs it lists, ``bugs`` the ids of the bugs that it refers to.
     """
 
     id: str
@@ -230,6 +230,7 @@ class Advisory(NamedTuple):
     updated: str
     cves: tuple[str, ...]
     packages: tuple[Nevra, ...] = ()
+    bugs: tuple[str, ...] = ()
 
 
 class Debt(NamedTuple):

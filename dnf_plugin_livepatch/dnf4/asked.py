@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user asked DNF for, read from the command line or, for API users, from the calls made.
+"""The user's request to DNF, read from the command line or, for API users, from the calls made.
 
 DNF tells plugins neither. With a command line the command object is asked; dnf-automatic, Ansible and
 other users of the API have none, so that ``Watch`` notes their calls of the public marking methods.
@@ -7,13 +7,13 @@ other users of the API have none, so that ``Watch`` notes their calls of the pub
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable
 from typing import Any, Callable
 
-from ..base.model import Nevra
-from ..planning.policy import ALL, NAMED, NONE, Request
+from ..planning.interface import ALL, NAMED, NONE, Asked
 from . import UPGRADES
+
+#: The options that name advisories, and hawkey's names for these filters.
+_BY_NAME = {"advisory": "advisory", "cves": "advisory_cve", "bugzilla": "advisory_bug"}
 
 
 class Watch:
@@ -59,43 +59,56 @@ def aside(base: Any) -> str:
 
 
 def dry(base: Any) -> bool:
-    """Is this run meant to leave the host as it is? DNF runs the hooks all the same with nothing to do."""
+    """Is this run meant to leave the host as it is? DNF runs the hooks in a dry run, too."""
     conf = base.conf
     return bool(aside(base) or conf.downloadonly or conf.assumeno)
 
 
-def read(base: Any, cli: Any, watch: Watch | None) -> tuple[Request, tuple[str, ...]]:
-    """The request and the package specs it names."""
+def read(base: Any, cli: Any, watch: Watch | None) -> Asked:
+    """The request behind a resolved transaction."""
     why = aside(base)
     if why:
-        return Request(NONE, why), ()
+        return Asked(NONE, why)
     command = getattr(cli, "command", None)
     if command is not None:
         name = command.aliases[0]
         if name not in UPGRADES:
-            return Request(NONE, f"'{name}' is no upgrade"), ()
-        opts = command.opts
-        specs = [*(opts.pkg_specs or ()), *(opts.filenames or ()), *("@" + g for g in opts.grp_specs or ())]
+            return Asked(NONE, f"'{name}' is no upgrade")
+        specs = _specs(command.opts)
         kind = NAMED if specs else ALL
     elif watch is not None and (watch.everything or watch.specs):
         specs, kind = watch.specs, ALL if watch.everything else NAMED
     else:
-        return Request(NONE, "no upgrade was asked for"), ()
+        return Asked(NONE, "no upgrade was asked for")
     limits = filters(base, getattr(command, "opts", None))
     opaque = bool(getattr(base, "_update_security_filters", ()))
     security = opaque or "security" in limits.get("advisory_type", ())
-    return Request(kind, "", security, security or bool(limits)), tuple(specs)
+    return Asked(kind, "", tuple(specs), limits, security)
 
 
-def bare(cli: Any) -> bool:
-    """Is this the command to upgrade everything, with nothing asked for by name?"""
+def _specs(opts: Any) -> list[str]:
+    return [*(opts.pkg_specs or ()), *(opts.filenames or ()), *("@" + g for g in opts.grp_specs or ())]
+
+
+def early(cli: Any, newest: bool) -> Asked:
+    """The request as far as it is known before DNF resolves; ``newest``: the command takes what is newest.
+
+    DNF puts its advisory filters in place later; the options that name advisories tell by then.
+    """
     command = getattr(cli, "command", None)
-    if command is None or command.aliases[0] not in UPGRADES:
-        return False
-    return not any(
-        getattr(command.opts, name, None)
-        for name in ("pkg_specs", "filenames", "grp_specs", "advisory", "cves", "bugzilla")
-    )
+    opts = getattr(command, "opts", None)
+    if command is None:
+        return Asked(NONE, "what is asked for is not known yet")
+    if command.aliases[0] not in UPGRADES:
+        specs = tuple(getattr(opts, "pkg_specs", None) or ())
+        return Asked(NONE, f"'{command.aliases[0]}' is no upgrade", specs, exact=not newest)
+    limits = {
+        name: frozenset(map(str, getattr(opts, option)))
+        for option, name in _BY_NAME.items()
+        if getattr(opts, option, None)
+    }
+    specs = tuple(_specs(opts))
+    return Asked(NAMED if specs else ALL, "", specs, limits)
 
 
 _FILTERS = (
@@ -103,7 +116,7 @@ _FILTERS = (
 )  # fmt: skip
 
 
-def filters(base: Any, opts: Any = None) -> dict[str, set[str]]:
+def filters(base: Any, opts: Any = None) -> dict[str, frozenset[str]]:
     """The advisory filters in effect: hawkey's filter name without its modifiers -> values.
 
     DNF has no public way to ask for them. Should it keep them elsewhere one day, any filter among the
@@ -112,47 +125,9 @@ def filters(base: Any, opts: Any = None) -> dict[str, set[str]]:
     options = getattr(base, "_update_security_options", None)
     if options is None:
         limited = any(getattr(opts, name, None) for name in _FILTERS)
-        return {"advisory_type": {"security"}} if limited else {}
-    result: dict[str, set[str]] = {}
+        return {"advisory_type": frozenset({"security"})} if limited else {}
+    result: dict[str, frozenset[str]] = {}
     for key, values in options.items():
-        result.setdefault(key.partition("__")[0], set()).update(str(value) for value in values)
+        name = key.partition("__")[0]
+        result[name] = result.get(name, frozenset()) | frozenset(str(value) for value in values)
     return result
-
-
-def names(specs: Iterable[str], nevra: Nevra) -> bool:
-    """Did the user name this package, by name, with version, or by a pattern?"""
-    forms = (
-        nevra.name,
-        f"{nevra.name}.{nevra.arch}",
-        f"{nevra.name}-{nevra.evr}",
-        str(nevra),
-    )
-    return any(fnmatch.fnmatchcase(form, spec) for spec in specs for form in forms)
-
-
-def passes(base: Any, advisories: Iterable[Any]) -> bool:
-    """Does one of these hawkey advisories pass the filters in effect, "security" left aside?
-
-    Being a security update is judged by the CVEs that are open, not by the advisory's word for itself.
-    """
-    import hawkey
-
-    kinds = {
-        hawkey.ADVISORY_SECURITY: "security",
-        hawkey.ADVISORY_BUGFIX: "bugfix",
-        hawkey.ADVISORY_ENHANCEMENT: "enhancement",
-        hawkey.ADVISORY_NEWPACKAGE: "newpackage",
-    }
-    references = {hawkey.REFERENCE_CVE: "advisory_cve", hawkey.REFERENCE_BUGZILLA: "advisory_bug"}
-    limits = filters(base)
-    limits.setdefault("advisory_type", set()).discard("security")
-    for advisory in advisories:
-        facts = {
-            ("advisory_type", kinds.get(advisory.type, "")),
-            ("advisory", advisory.id or ""),
-            ("advisory_severity", advisory.severity or ""),
-            *((references.get(ref.type, ""), ref.id or "") for ref in advisory.references),
-        }
-        if any(value and value in limits.get(key, ()) for key, value in facts):
-            return True
-    return False

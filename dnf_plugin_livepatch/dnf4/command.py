@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnf.cli import CliError, commands
 
 from . import EXIT_NOT_IN_FORCE
+
+if TYPE_CHECKING:
+    from ..planning.interface import Plan
+    from .run import Run
 
 EXIT_OFFERED = 100
 #: What ``list --available`` calls a patch that is kept out.
@@ -38,7 +42,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def __init__(self, cli: Any) -> None:
         super().__init__(cli)
-        self._session: Any | None = None
+        self._run: Run | None = None
 
     @property
     def _updates(self) -> bool:
@@ -83,28 +87,23 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             self._host()
 
     def _host(self) -> None:
-        from ..host.cli import main as cli
+        from ..host.cli import main
 
         argv = [self.opts.verb, *self.opts.arguments] + (["--json"] if self.opts.json else [])
         try:
-            code = cli.main(argv)
+            code = main.main(argv)
         except SystemExit as usage:  # argparse has said what is wrong
             code = usage.code if isinstance(usage.code, int) else 1
         self.cli.demands.success_exit_status = code
 
-    def _resolved(self) -> Any:
-        from ..planning.planner import of
+    def _plan(self, prompt: bool) -> tuple[Run, Plan]:
+        """Plan as for a bare upgrade, for nothing but the live patch of the running kernel."""
+        from ..planning.interface import ALL, Asked
+        from .run import of
 
-        session = of(self.base)
-        session.config = session.config._replace(kernels="running")
-        self.base.resolve(self.cli.demands.allow_erasing)
-        return session
-
-    def _plan(self, session: Any, prompt: bool) -> None:
-        """As a bare upgrade would ask, for nothing but the live patch."""
-        from ..planning import policy
-
-        session.plan(policy.Request(policy.ALL), (), self.cli.demands.allow_erasing, prompt)
+        run, allow_erasing = of(self.base), self.cli.demands.allow_erasing
+        self.base.resolve(allow_erasing)
+        return run, run.bring_in(Asked(ALL, running_only=True), allow_erasing, prompt)
 
     def _update(self) -> None:
         from . import asked
@@ -114,30 +113,28 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             logging.getLogger("dnf.plugin").info("livepatch: No live patch is looked for: %s.", why)
             self.base.resolve(self.cli.demands.allow_erasing)
             return
-        session = self._session = self._resolved()
-        self._plan(session, prompt=True)
+        self._run = self._plan(prompt=True)[0]
 
     def run_resolved(self) -> None:
         """Import what loading needs before the transaction may replace it."""
-        if self._session is not None:
-            self._session.prepare()
+        if self._run is not None:
+            self._run.host.prepare()
 
     def run_transaction(self) -> None:
         """Load what was installed, or was installed before and is not in force."""
         from . import asked
 
-        session = self._session
-        if session is None or asked.dry(self.base):
+        run = self._run
+        if run is None or asked.dry(self.base):
             return
-        if not self.base.transaction and session.reverts:
-            session.soft("taking back what was withdrawn", None, session.revert)
-        if not session.load(self.cli) and session.config.on_failure == "error":
+        if not self.base.transaction and run.planner.reverts:
+            run.take_back()
+        if not run.after(self.cli) and run.host.settings.on_failure == "error":
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
 
     def _check(self) -> None:
-        session = self._resolved()
-        self._plan(session, prompt=False)
-        release, offered = session.kernel.release, sorted(session.added)
+        run, _ = self._plan(prompt=False)
+        release, offered = run.host.kernel.release, sorted(run.planner.added)
         if self.opts.json:
             print(json.dumps({"schema": 1, "kernel_release": release, "offered": offered}))
         else:
@@ -146,16 +143,14 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             self.cli.demands.success_exit_status = EXIT_OFFERED
 
     def _list(self) -> None:
-        from ..planning.planner import of
-        from . import packages
+        from .run import of
 
-        session = of(self.base)
-        release, build_id = session.kernel.release, session.kernel.build_id
-        offers = packages.offers(self.base, release, session.profiles, session.blocked(), build_id)
-        causes = {nevra: found.cause for nevra, found in session.braked.items()}
+        run = of(self.base)
+        release = run.host.kernel.release
+        causes = {nevra: found.cause for nevra, found in run.planner.withheld.items()}
         rows: list[dict[str, str]] = [
             {**offer._asdict(), "state": _STATES.get(causes.get(offer.package, ""), offer.state)}
-            for offer in offers
+            for offer in run.planner.offers()
         ]
         if self.opts.json:
             print(json.dumps({"schema": 1, "kernel_release": release, "patches": rows}, indent=1))

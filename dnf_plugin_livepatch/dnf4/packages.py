@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""DNF's sack and goal: find live patches, try one on a copy of the goal, add it softly.
+"""DNF's sack and repositories as plain tuples: the questions of ``planning.interface.PackageManager``.
 
-Softly: a trial solve on a copy comes first, and only a result that is the user's own transaction plus
-exactly the wanted packages is committed. Everything here may raise; the plugin catches.
+Cheap by asking libsolv for the advisories of one package name instead of walking all of them. Of an
+advisory's two dates, issued and updated, hawkey knows only the later. Broken references (no id, another
+type, no CVE in it) are passed over one by one.
 """
 
 from __future__ import annotations
 
-import copy
-import fnmatch
-import functools
+import os
+import re
+import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import (
-    Any,
-    NamedTuple,
-)
+from typing import Any
 
-from ..base.model import Nevra
-from ..base.names import capability_version, kernel_packages, kernel_release, name_of, release_of_capability
-from ..planning import withheld
-from ..vendors import profiles as rules
+import hawkey
 
-Helpers = frozenset[tuple[str, str]]
-_LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
+from ..base.model import Advisory, Nevra
+from ..base.names import CVE, capability_version, kernel_packages, kernel_release
+from ..planning.inputs import build
+from ..planning.interface import Package, Repository
+from ..vendors.profiles import Lookup
+from .quiet_runs import revision
+
+_ALL = hawkey.EQ | hawkey.GT | hawkey.LT
+_TYPES = {
+    hawkey.ADVISORY_SECURITY: "security",
+    hawkey.ADVISORY_BUGFIX: "bugfix",
+    hawkey.ADVISORY_ENHANCEMENT: "enhancement",
+    hawkey.ADVISORY_NEWPACKAGE: "newpackage",
+}
+_MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
+# Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
+_DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
 
 
 def nevra_of(package: Any) -> Nevra:
@@ -30,256 +40,257 @@ def nevra_of(package: Any) -> Nevra:
     return Nevra(package.name, str(package.epoch), package.version, package.release, package.arch)
 
 
-def running_package(base: Any, release: str) -> Any:
-    """The installed package of the running kernel, or None: then nothing of ours is to be done.
+def incoming(base: Any) -> Iterator[Any]:
+    """The packages that the transaction installs; a "reason change" item has no package (KeyError)."""
+    import dnf.transaction
 
-    libdnf goes by the owner of the boot image, which may be any sub-package. Where it finds none, name and
-    version tell, and last the capability, which costs more to ask for.
-    """
-    package = base.sack.get_running_kernel()
-    if package is not None:
-        return package
-    names = kernel_packages(release)
-    installed = base.sack.query().installed()
-    named = [p for p in installed.filter(name=list(names)) if kernel_release(nevra_of(p)) == release]
-    if named:
-        return min(named, key=lambda package: names.index(package.name))
-    version = capability_version(release)
-    owners = _provided(installed, [f"kernel-uname-r = {version}"] if version else [])
-    return owners[0] if owners else None
+    for item in base.transaction or ():
+        if item.action in dnf.transaction.FORWARD_ACTIONS:
+            try:
+                yield item.pkg
+            except KeyError:
+                continue
+
+
+def patch_of(package: Any) -> Package:
+    """A hawkey package that may be a live patch, with its capabilities."""
+    provides, requires = map(str, package.provides), map(str, package.requires)
+    return _plain(package)._replace(provides=tuple(provides), requires=tuple(requires))
+
+
+def _plain(package: Any) -> Package:
+    installed = bool(package.installed)
+    repo = "" if installed else str(package.reponame)
+    return Package(nevra_of(package), repo, installed, build_time=int(package.buildtime))
+
+
+class Questions:
+    """The questions to one ``dnf.Base``. ``behind`` finds the hawkey package of what was answered."""
+
+    def __init__(self, base: Any) -> None:
+        self.base = base
+        self._behind: dict[tuple[Nevra, str], Any] = {}
+
+    def behind(self, package: Package) -> Any:
+        """The hawkey package behind an answer."""
+        return self._behind[package.nevra, package.repo]
+
+    def _known(self, package: Any, found: Package) -> Package:
+        self._behind[found.nevra, found.repo] = package
+        return found
+
+    def _packages(self, query: Iterable[Any]) -> list[Package]:
+        return [self._known(package, _plain(package)) for package in query]
+
+    @property
+    def pinned(self) -> str:
+        """The release that the repositories are pinned to, "" where they follow the distribution."""
+        release = str(self.base.conf.substitutions.get("releasever") or "")
+        if _DATED.match(release):
+            return release
+        if not _MINOR.match(release):
+            return ""
+        import dnf.rpm
+
+        # Some distributions count so by themselves; a pin is what the installed one, 9, does not say: 9.4.
+        own = str(dnf.rpm.detect_releasever(self.base.conf.installroot) or "")
+        return release if own and release.startswith(own + ".") else ""
+
+    @property
+    def busy(self) -> bool:
+        """Does the transaction change anything?"""
+        return bool(self.base.transaction)
+
+    def running_kernel(self, release: str) -> Package | None:
+        """The installed package that owns the running kernel.
+
+        libdnf goes by the owner of the boot image, which may be any sub-package. Where it finds none, name
+        and version tell, and last the capability, which costs more to ask for.
+        """
+        package = self.base.sack.get_running_kernel()
+        if package is None:
+            names = kernel_packages(release)
+            installed = self.base.sack.query().installed()
+            named = [p for p in installed.filter(name=list(names)) if kernel_release(nevra_of(p)) == release]
+            version = capability_version(release)
+            owners = named or _provided(installed, [f"kernel-uname-r = {version}"] if version else [])
+            if not owners:
+                return None
+            package = min(named, key=lambda one: names.index(one.name)) if named else owners[0]
+        return self._known(package, _plain(package))
+
+    def origin(self, package: Package) -> str:
+        """The id of the repository that an installed package came from, "" where DNF does not know it."""
+        return self.base.history.repo(self.behind(package)) or ""
+
+    def offered_by(self, package: Package) -> frozenset[str]:
+        """The ids of the repositories that offer this very build."""
+        nevra = package.nevra
+        facts = {"name": nevra.name, "evr": nevra.evr, "arch": nevra.arch}
+        return frozenset(one.reponame for one in self.base.sack.query().available().filterm(**facts))
+
+    def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+        """All installed builds of the kernel packages ``names``, and the newest one of each on offer."""
+        query = self.base.sack.query().filterm(name=list(names), arch=arch)
+        return self._packages([*query.installed(), *query.available().latest()])
+
+    def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
+        """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
+        query = self.base.sack.query().available().filterm(name=list(names), arch=arch)
+        return self._packages(package for package in query if self.compare(package.evr, evr) > 0)
+
+    def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
+        """The packages on offer that came out of the same source RPMs, ``packages`` included."""
+        found: dict[Any, None] = {}
+        kernels = [self.behind(package) for package in packages]
+        for evr, source in sorted({(package.evr, package.sourcerpm or "") for package in kernels}):
+            query = self.base.sack.query().available().filterm(evr=evr)
+            for package in query.filterm(sourcerpm=source) if source else ():
+                found[package] = None
+        found.update(dict.fromkeys(kernels))
+        return self._packages(found)
+
+    def incoming(self, prefix: str) -> Sequence[Package]:
+        """The packages that the transaction installs and whose name begins with ``prefix``."""
+        coming = [package for package in incoming(self.base) if package.name.startswith(prefix)]
+        return [one._replace(incoming=True) for one in self._packages(coming)]
+
+    def provides(self, package: Package) -> Iterator[str]:
+        """The capabilities of a package, one after the other."""
+        return map(str, self.behind(package).provides)
+
+    def live_patches(self, lookup: Lookup) -> Sequence[Package]:
+        """Every build, installed or offered, excluded or not, that ``lookup`` finds."""
+        everything = self.base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+        query = _provided(everything, lookup.provides)
+        for key, values in (
+            ("name", lookup.names),
+            ("name__glob", lookup.name_globs),
+            ("provides__glob", lookup.provides_globs),
+        ):
+            if values:
+                query = query.union(everything.filter(**{key: list(values)}))
+        packages = list(query)
+        if not packages:
+            return []
+        visible = set(self.base.sack.query().available().filterm(pkg=packages))
+        coming = {str(package) for package in incoming(self.base)}
+        return [
+            self._known(package, patch_of(package))._replace(
+                incoming=str(package) in coming, visible=bool(package.installed) or package in visible
+            )
+            for package in packages
+        ]
+
+    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
+        """The advisories that list any build of one of these packages' name and architecture."""
+        wanted = {(package.nevra.name, package.nevra.arch) for package in packages}
+        first = {(package.nevra.name, package.nevra.arch): package for package in packages}
+        found: dict[Advisory, None] = {}
+        for package in first.values():
+            rows = (_advisory(one, wanted) for one in self.behind(package).get_advisories(_ALL))
+            found.update((row, None) for row in rows if row is not None)
+        return list(found)
+
+    def repositories(self) -> Sequence[Repository]:
+        """The enabled repositories and those left out of this run only, by id."""
+        import dnf.conf
+
+        found = []
+        for repo in sorted(self.base.repos.values(), key=lambda item: str(item.id)):
+            if repo.enabled:
+                found.append(_repository(repo))
+                continue
+            priority = getattr(repo, "_get_priority", lambda option: None)("enabled")
+            if priority is None or priority >= dnf.conf.PRIO_COMMANDLINE:
+                found.append(Repository(str(repo.id), left_out=True))
+        return found
+
+    def record(self, repository: str) -> str:
+        """The text of a repository's ``livepatch`` record."""
+        return str(self.base.repos[repository].get_metadata_content("livepatch"))
+
+    def updateinfo(self, repository: str) -> str:
+        """A repository's updateinfo as text."""
+        return str(self.base.repos[repository].get_metadata_content("updateinfo"))
+
+    def compare(self, one: str, other: str) -> int:
+        """The order of two ``[epoch:]version-release``."""
+        return int(self.base.sack.evr_cmp(one, other))
 
 
 def _provided(query: Any, capabilities: Sequence[str]) -> Any:
     """Those of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
 
-    For the first capability with a version libsolv makes its table of all versioned ones anew (pool_rel2id),
-    which a whole distribution makes a tenth of a dnf run. A name that nothing provides is known without it.
+    The first capability with a version makes libsolv rebuild its table of all versioned ones (pool_rel2id),
+    which takes a tenth of a dnf run with a whole distribution. Asking for the bare name first avoids that
+    where nothing provides it.
     """
     likely = [text for text in capabilities if query.filter(provides=text.partition(" ")[0])]
     return query.filter(provides=likely) if likely else query.filter(empty=True)
 
 
-def trusted_repos(base: Any, kernel: Any, named: Sequence[str]) -> frozenset[str]:
-    """The enabled repositories that live patches may come from.
-
-    The one that the running kernel came from and those that ``repos =`` names. Where DNF does not know
-    it, or it is gone (an installer's medium, an image build), and no ``repos =`` says which instead, those
-    that offer this very build: its name alone anybody can use.
-    """
-    enabled = {repo.id for repo in base.repos.iter_enabled()}
-    chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
-    origin = base.history.repo(kernel) or ""
-    if origin in enabled:
-        return frozenset(chosen | {origin})
-    if named:
-        return frozenset(chosen)
-    build = {"name": kernel.name, "evr": kernel.evr, "arch": kernel.arch}
-    offers = base.sack.query().available().filterm(**build)
-    return frozenset(package.reponame for package in offers)
-
-
-def incoming(base: Any) -> list[Any]:
-    """The packages that the transaction installs; a "reason change" item has no package (KeyError)."""
-    import dnf.transaction
-
-    packages = []
-    for item in base.transaction or ():
-        if item.action in dnf.transaction.FORWARD_ACTIONS:
-            try:
-                packages.append(item.pkg)
-            except KeyError:
-                continue
-    return packages
-
-
-def next_kernels(base: Any, running: str, kernel: Any) -> tuple[str, ...]:
-    """The releases of the kernels that may be booted next: those that the user's transaction installs.
-
-    Where it installs none, the newest installed one, if it is newer than the running ``kernel``.
-    """
-    coming = [package for package in incoming(base) if package.name.startswith("kernel")]
-    found = [release for release in map(_release, coming) if release not in ("", running)]
-    if not found:
-        names = kernel_packages(running) or (kernel.name,)
-        here = base.sack.query().installed().filterm(name=names, arch=kernel.arch)
-        newest = max(here, key=_order, default=kernel)
-        found = [_release(newest)] if newest.evr_cmp(kernel) > 0 else []
-    return tuple(dict.fromkeys(release for release in found if release))
-
-
-def _release(package: Any) -> str:
-    """``uname -r`` of the kernel in ``package``, "" when it is none."""
-    for capability in map(str, package.provides):
-        if capability.startswith("kernel-uname-r = "):
-            return release_of_capability(capability.partition(" = ")[2])
-    return kernel_release(nevra_of(package))
-
-
-def _look(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Any:
-    """Every package, installed or offered, excluded or not, that may patch this kernel."""
-    import hawkey
-
-    found = rules.lookup(release, profiles, build_id)
-    everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
-    query = _provided(everything, found.provides)
-    for key, values in (
-        ("name", found.names),
-        ("name__glob", found.name_globs),
-        ("provides__glob", found.provides_globs),
-    ):
-        if values:
-            query = query.union(everything.filter(**{key: list(values)}))
-    return query
-
-
-def _newer(one: Any, other: Any) -> int:
-    """Which build is newer. Between names there is no EVR order; there the build time decides."""
-    if one.name == other.name and one.arch == other.arch:
-        return int(one.evr_cmp(other))
-    return int(one.buildtime > other.buildtime) - int(one.buildtime < other.buildtime)
-
-
-_order = functools.cmp_to_key(_newer)
-
-
-def _known(base: Any, release: str, build_id: str, profiles: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """(package, match) of what is for this kernel, or claims to be and is no live patch."""
-    for package in _look(base, release, build_id, profiles):
-        kinds = rules.match_all(
-            nevra_of(package), map(str, package.provides), map(str, package.requires), profiles
-        )
-        found = next((kind for kind in kinds if rules.fits(kind, release, build_id)), kinds[0])
-        if found.kind == "not-a-live-patch" or rules.fits(found, release, build_id):
-            yield package, found
-
-
-def _visible(base: Any, offered: Sequence[tuple[Any, Any]]) -> set[Any]:
-    """Those that no exclude of the configuration hides."""
-    return set(base.sack.query().available().filterm(pkg=[package for package, _ in offered]))
-
-
-class Offer(NamedTuple):
-    """One row of ``dnf livepatch list --available``: ``state`` is installed, offered, blocked, excluded."""
-
-    package: str
-    kind: str
-    repo: str
-    state: str
-    profile: str
-
-
-def offers(
-    base: Any, release: str, profiles: Sequence[Any], blocked: Container[str], build_id: str = ""
-) -> list[Offer]:
-    """The live patches that the repositories have for kernel ``release``, newest first."""
-    rows = [row for row in _known(base, release, build_id, profiles) if row[1].kind != "not-a-live-patch"]
-    here = {str(package) for package, _ in rows if package.installed}
-    rows = [row for row in rows if not row[0].installed]
-    rows.sort(key=lambda row: _order(row[0]), reverse=True)
-    visible = _visible(base, rows)
-    result = []
-    for package, found in rows:
-        nevra = str(nevra_of(package))
-        state = "offered" if package in visible else "excluded"
-        if str(package) in here:
-            state = "installed"
-        if nevra in blocked:
-            state = "blocked"
-        result.append(Offer(nevra, found.kind, package.reponame, state, found.profile))
-    return result
-
-
-def installed_patches(base: Any, release: str, profiles: Sequence[Any], build_id: str = "") -> bool:
-    """Is anything installed that may be a live patch for this kernel?"""
-    return bool(_look(base, release, build_id, profiles).installed())
-
-
-def _outcome(goal: Any) -> dict[str, frozenset[str]]:
-    return {name: frozenset(map(str, getattr(goal, f"list_{name}")())) for name in _LISTS}
-
-
-def _select(base: Any, package: Any) -> Any:
-    import dnf.selector
-
-    selector = dnf.selector.Selector(base.sack)
-    selector.set(pkg=base.sack.query().filterm(pkg=[package]))
-    return selector
-
-
-def _solve(base: Any, packages: Iterable[Any], allow_erasing: bool, optional: bool) -> tuple[Any, bool]:
-    goal = copy.deepcopy(base.goal)
-    for package in packages:
-        goal.install(select=_select(base, package), optional=optional)
-    solved = goal.run(
-        allow_uninstall=allow_erasing,
-        force_best=base.conf.best,
-        ignore_weak_deps=not base.conf.install_weak_deps,
+def _repository(repo: Any) -> Repository:
+    advisories = bool(repo.get_metadata_path("updateinfo"))
+    read_at = 0.0
+    if advisories:
+        try:
+            # dnf sets this file's time whenever it has made sure that the copy is current.
+            read_at = os.stat(repo.get_metadata_path("primary")).st_mtime
+        except OSError:
+            read_at = 0.0
+    return Repository(
+        str(repo.id),
+        bool(repo.gpgcheck),
+        has_advisories=advisories,
+        has_record=bool(repo.get_metadata_path("livepatch")),
+        revision=revision(repo) if advisories else "",
+        read_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(read_at)),
     )
-    return goal, bool(solved)
 
 
-def trial(base: Any, packages: Sequence[Any], allow_erasing: bool, helpers: Helpers = frozenset()) -> str:
-    """Why adding ``packages`` would not leave the user's transaction as it is; "" when it would.
-
-    What is among ``helpers`` may come along.
-    """
-    before = _outcome(base.goal)
-    goal, solved = _solve(base, packages, allow_erasing, optional=True)
-    if solved:
-        after = _outcome(goal)
-        added = (after["installs"] | after["upgrades"]) - (before["installs"] | before["upgrades"])
-        wanted = {str(package) for package in packages}
-        arriving = (*goal.list_installs(), *goal.list_upgrades())
-        added -= {str(p) for p in arriving if (p.name, p.reponame) in helpers} - wanted
-        same = all(before[name] == after[name] for name in _LISTS[2:])
-        kept = before["installs"] <= after["installs"] and before["upgrades"] <= after["upgrades"]
-        if same and kept and added == wanted:
-            return ""
-        extra = sorted((added - wanted) | (after["erasures"] - before["erasures"]))
-        if extra:
-            return f"it would also change {', '.join(extra[:3])}"
-        if not added and not (same and kept):
-            return "it would change other packages"
-    goal, solved = _solve(base, packages, allow_erasing, optional=False)
-    if solved:
-        return "it does not fit the rest of this transaction"
-    problems = [str(rule).strip() for rules_of in goal.problem_rules() for rule in rules_of]
-    told = [text for text in problems if text != "conflicting requests"] or problems
-    return told[0] if told else "its dependencies cannot be met"
+def _advisory(advisory: Any, wanted: Container[tuple[str, str]]) -> Advisory | None:
+    """An advisory with those of its packages whose name and architecture are ``wanted``, if any are."""
+    packages = {
+        build(package.name, str(package.evr), package.arch)
+        for package in advisory.packages
+        if (package.name, package.arch) in wanted and package.evr
+    }
+    if not packages or not advisory.id:
+        return None
+    references = advisory.references
+    return Advisory(
+        id=_clean(advisory.id),
+        type=_TYPES.get(advisory.type, "unknown"),
+        severity=_clean(advisory.severity),
+        issued="",
+        updated=_date(advisory),
+        cves=tuple(_cves(references)),
+        packages=tuple(sorted(packages)),
+        bugs=tuple(
+            str(item.id) for item in references if item.type == hawkey.REFERENCE_BUGZILLA and item.id
+        ),
+    )
 
 
-def commit(base: Any, packages: Sequence[Any], allow_erasing: bool) -> str:
-    """Add ``packages`` to the goal and resolve again; why it failed, "" when it did not.
+def _cves(references: Iterable[Any]) -> list[str]:
+    # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
+    found = {str(reference.id or "").strip().upper() for reference in references}
+    return sorted(identifier for identifier in found if CVE.match(identifier))
 
-    A job cannot be taken back from a goal, and a copy of a goal lacks what DNF keeps in it. So the packages
-    are excluded after a failure: an optional job for a package that is not there has no effect.
-    """
-    import dnf.exceptions
 
-    for package in packages:
-        base.goal.install(select=_select(base, package), optional=True)
+def _clean(text: object) -> str:
+    found = str(text or "")
+    if not found.isprintable():
+        found = "".join(c if c.isprintable() else " " for c in found)
+    return found[:200].strip()
+
+
+def _date(advisory: Any) -> str:
     try:
-        base.resolve(allow_erasing)
-    except dnf.exceptions.Error as error:
-        base.sack.add_excludes(base.sack.query().filterm(pkg=list(packages)))
-        base.history.close()
-        base.resolve(allow_erasing)
-        return str(error)
-    return ""
-
-
-def hide(base: Any, nevras: Iterable[str], exact: Sequence[str] = ()) -> None:
-    """Exclude these builds, so that DNF's own upgrade does not take them, but for those that a spec in
-    ``exact`` names with their version, and those that are installed: without their copy in a repository
-    distro-sync would go back behind them, and reinstall would not find them."""
-    wanted = set(nevras)
-    names = sorted(set(map(name_of, wanted)))
-    wanted -= {str(nevra_of(package)) for package in base.sack.query().installed().filterm(name=names)}
-    offered = base.sack.query().available().filterm(name=names)
-    hidden = [
-        package
-        for package in offered
-        if str(nevra_of(package)) in wanted and not withheld.versioned(exact, nevra_of(package))
-    ]
-    if hidden:
-        base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))
+        moment = advisory.updated
+    except (OverflowError, ValueError, OSError):  # newer hawkeys raise for a date that no clock can show
+        return ""
+    if moment is None or not 1970 < moment.year < 10000:
+        return ""
+    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The DNF plugin: hooks, and nothing but hooks. ``session.py`` does the work.
+"""The DNF plugin: hooks, and nothing but hooks. ``run.py`` does the work.
 
 No exception leaves a hook undecided. DNF would let its own Error end the user's transaction and print
 the trace of any other; here each becomes one warning line, with the trace in dnf's log file.
@@ -9,11 +9,10 @@ Every dnf command pays for what is imported here, so that the hooks import what 
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import dnf
 import dnf.transaction
@@ -21,23 +20,11 @@ import libdnf
 
 from ..base.paths import Paths
 from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
+from .faults import soft
 
 if TYPE_CHECKING:
-    from ..planning.planner import Session
     from .asked import Watch
-
-
-def soft(hook: Callable[[LivepatchPlugin], None]) -> Callable[[LivepatchPlugin], None]:
-    """Turn whatever ``hook`` raises into one warning line."""
-
-    @functools.wraps(hook)
-    def run(self: LivepatchPlugin) -> None:
-        try:
-            hook(self)
-        except Exception as error:  # any: a plugin that adds must not take away
-            self.complain(hook.__name__.strip("_"), error)
-
-    return run
+    from .run import Run
 
 
 class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
@@ -47,7 +34,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @classmethod
     def read_config(cls, conf: Any) -> Any:
-        """What DNF wants to know of livepatch.conf: ``enabled``.
+        """The one key of livepatch.conf that DNF wants to know: ``enabled``.
 
         DNF's own reader ends every dnf command at a line that it does not understand.
         """
@@ -60,29 +47,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def __init__(self, base: Any, cli: Any) -> None:
         super().__init__(base, cli)
-        self._complaints: set[str] = set()
-        self._session: Session | None = None
+        self._run: Run | None = None
         self._watch: Watch | None = None
         self._resolving = False
         self._seen = ""
-        self._parting: Sequence[str] = ()
+        self._hints: Sequence[str] = ()
         self._register()
-
-    def complain(self, what: str, error: Exception) -> None:
-        """Say once in one line that ``what`` failed, whatever else may be broken too."""
-        told = f"{type(error).__name__}: {error}"
-        log = logging.getLogger("dnf.plugin")
-        log.debug("livepatch: %s", what, exc_info=error)
-        if told in self._complaints:
-            return
-        self._complaints.add(told)
-        try:
-            from ..messages import catalogue
-            from ..planning import lines
-
-            log.warning("%s", lines.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
-        except Exception:
-            log.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
 
     @soft
     def _register(self) -> None:
@@ -113,46 +83,43 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         What another command than an upgrade names with its version is the user's own decision.
         """
         if self._renewed():
-            self._session, self._seen = None, ""
+            self._run, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
-        if os.path.exists(Paths().guard):
-            from ..host.files import guard_file
-
-            blocked = guard_file.blocked(Paths())
-            if blocked:
-                from . import packages
-
-                packages.hide(self.base, blocked, () if self._upgrades() else self._specs())
         from ..base import config
+        from . import asked
 
-        settings = config.read(Paths().config)[0]
+        paths = Paths()
+        wish = asked.early(self.cli, self._upgrades())
+        settings = config.read(paths.config)[0]
+        limited = bool(settings.min_age or settings.cutoff)
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
-        if records or settings.min_age or settings.cutoff:
-            self._brake(bool(settings.min_age or settings.cutoff))
-        if settings.kernel_update != "install" or self._held():
-            from . import asked
+        holds = wish.bare and (settings.kernel_update != "install" or self._held())
+        seen, free = "", not (records or limited)
+        if records and not limited:
+            from . import quiet_runs
 
-            if asked.bare(self.cli):
-                self._hold(self.cli.demands.allow_erasing)
-
-    def _brake(self, limited: bool) -> None:
-        """Hide what is not to be taken yet; ``limited`` says that livepatch.conf has limits of its own."""
-        from . import quiet_runs
-
-        seen = quiet_runs.take(self.base, Paths())
-        if not limited and quiet_runs.same(Paths(), seen, quiet_runs.UNBRAKED):
-            self._seen = seen
+            seen = quiet_runs.take(self.base, paths)
+            free = quiet_runs.same(paths, seen, quiet_runs.FREE)
+            self._seen = seen if free else ""
+        if free and not holds and not self._blocked():
             return
-        from ..planning.planner import of
-        from . import brake
+        from .run import of
 
-        session = of(self.base)
-        specs, exact = self._specs(), not self._upgrades()
-        what = "looking for patches to keep out"
-        good = session.soft(what, False, lambda: brake.apply(session, specs, exact))
-        if good and not limited:
-            quiet_runs.save(Paths(), seen, quiet_runs.UNBRAKED)
+        allow_erasing = self.cli is not None and self.cli.demands.allow_erasing
+        plan = of(self.base).keep_out(wish, allow_erasing, free)
+        if plan.free and seen and not free:
+            from . import quiet_runs
+
+            quiet_runs.save(paths, seen, quiet_runs.FREE)
+
+    def _blocked(self) -> bool:
+        """Is any live patch blocked on this host?"""
+        if not os.path.exists(Paths().guard):
+            return False
+        from ..host import for_planning
+
+        return bool(for_planning.blocked(Paths()))
 
     def _resolves(self) -> bool:
         """Does this command look at what the repositories offer in order to take it?"""
@@ -172,16 +139,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         command = getattr(self.cli, "command", None)
         return command is None or command.aliases[0] in (*UPGRADES, "distro-sync", "livepatch")
 
-    def _specs(self) -> Sequence[str]:
-        opts = getattr(getattr(self.cli, "command", None), "opts", None)
-        return getattr(opts, "pkg_specs", None) or ()
-
     def _renewed(self) -> bool:
         """Did an API user fill a new sack? What was found out about the last one is forgotten."""
-        known = getattr(self.base, "_livepatch_session", None)
+        known = getattr(self.base, "_livepatch_run", None)
         if known is None or known.sack is self.base.sack:
             return False
-        del self.base._livepatch_session
+        del self.base._livepatch_run
         return True
 
     @soft
@@ -191,22 +154,18 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         settings = config.read(Paths().config)[0]
         if self.base.conf.installroot == "/" and (settings.kernel_update != "install" or self._held()):
-            self._hold(False)
+            from ..planning.interface import ALL, Asked
+            from .run import of
+
+            of(self.base).keep_out(Asked(ALL), False, bool(self._seen))
 
     def _held(self) -> bool:
         """Did an earlier run hold a kernel, which is to be said to be over when the setting is gone?"""
         if not os.path.exists(Paths().notices):
             return False
-        from ..host.files import notices
+        from ..host import for_planning
 
-        return notices.read(Paths()).hold is not None
-
-    def _hold(self, allow_erasing: bool) -> None:
-        from ..planning.planner import of
-        from . import hold
-
-        session = of(self.base)
-        session.soft("looking at the kernel update", None, lambda: hold.apply(session, allow_erasing))
+        return for_planning.holds(Paths())
 
     @soft
     def resolved(self) -> None:
@@ -221,62 +180,62 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             seen = self._seen or quiet_runs.take(self.base, Paths())
             if quiet_runs.same(Paths(), seen, quiet_runs.QUIET):
                 return
-        from ..planning.policy import ALL, NONE
+        from ..planning.interface import ALL, NONE
         from . import asked
 
-        wish, specs = asked.read(self.base, self.cli, self._watch)
+        wish = asked.read(self.base, self.cli, self._watch)
         if wish.kind == NONE:
             logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
             return
-        from ..planning.planner import of
+        from .run import of
 
-        session = self._session = of(self.base)
+        run = self._run = of(self.base)
         allow_erasing = self._watch.allow_erasing if self._watch else self.cli.demands.allow_erasing
         self._resolving = True
         try:
-            session.plan(wish, specs, allow_erasing, prompt=command is not None)
+            plan = run.bring_in(wish, allow_erasing, prompt=command is not None)
         finally:
             self._resolving = False
-        if not self.base.transaction and session.reverts and not asked.dry(self.base):
+        if not self.base.transaction and run.planner.reverts and not asked.dry(self.base):
             # With nothing to do DNF ends here, and no other hook runs.
-            session.soft("taking back what was withdrawn", None, session.revert)
-        if seen and session.quiet and wish.kind == ALL and not wish.filtered:
+            run.take_back()
+        if seen and plan.quiet and wish.kind == ALL and not wish.filtered:
             quiet_runs.save(Paths(), seen, quiet_runs.QUIET)
 
     @soft
     def pre_transaction(self) -> None:
         """Import now what is needed later: this transaction may replace the plugin's own files."""
-        self._part()
-        session = self._session or getattr(self.base, "_livepatch_session", None)
-        if session is not None and (session.expected or session.reverts):
-            session.prepare()
+        self._look_at_removals()
+        run = self._run or getattr(self.base, "_livepatch_run", None)
+        if run is not None and run.pending:
+            run.host.prepare()
 
     @soft
-    def _part(self) -> None:
+    def _look_at_removals(self) -> None:
         """Find out whether a command takes a live patch away; nothing is looked at where none removes."""
         command = getattr(self.cli, "command", None)
         removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
         if command is not None and removed:
             from . import removal
 
-            self._parting = removal.lines(self.base, removed)
+            self._hints = removal.hints(self.base, removed)
 
     @soft
     def transaction(self) -> None:
         """Have the patch loaded and verified; the exit status tells when it is not in force."""
-        for text in self._parting:
+        for text in self._hints:
             logging.getLogger("dnf.plugin").info("%s", text)
-        session = self._session or getattr(self.base, "_livepatch_session", None)
-        if session is None or not (session.expected or session.reverts):
+        run = self._run or getattr(self.base, "_livepatch_run", None)
+        if run is None or not run.pending:
             return
         from . import asked
 
         if asked.dry(self.base):
             return
-        good = self._session is None or self._session.load(self.cli)
-        if session.reverts:
-            session.soft("taking back what was withdrawn", None, session.revert)
+        good = self._run is None or self._run.after(self.cli)
+        if run.planner.reverts:
+            run.take_back()
         if good:
             return
-        if session.config.on_failure == "error" and self.cli is not None:
+        if run.host.settings.on_failure == "error" and self.cli is not None:
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE

@@ -13,9 +13,10 @@ import time
 from typing import Any
 
 from ..base.paths import Paths
+from ..host import for_planning
 
 #: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
-QUIET, UNBRAKED = "quiet", "unbraked"
+QUIET, FREE = "quiet", "free"
 #: Seconds after which the advisories are read again although no repository changed.
 _FRESH = 6 * 3600
 
@@ -24,10 +25,7 @@ def take(base: Any, paths: Paths) -> str:
     """A text that changes with everything that an answer depends on; "" when that cannot be told."""
     import rpm
 
-    from ..host.kernel import running
-    from ..host.reconcile import unchanged
-
-    parts = [unchanged.take(paths, running.running(paths), rpm.expandMacro("%_dbpath"))]
+    parts = [for_planning.fingerprint(paths, rpm.expandMacro("%_dbpath"))]
     for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
         stamp = revision(repo)
         if not stamp:
@@ -49,23 +47,19 @@ def same(paths: Paths, now: str, what: str) -> bool:
 
     The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
     """
-    from ..host.files import atomic
-
     try:
         if not now or not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
             return False
     except OSError:
         return False
-    return atomic.read_text(paths.memo(what), 1 << 20) == now.strip()
+    return for_planning.recall(paths, what) == now.strip()
 
 
 def save(paths: Paths, now: str, what: str) -> None:
     """Remember ``what`` for ``now``; where that cannot be written, the next run looks again."""
-    from ..host.files import atomic
-
     if not now:
         return
     try:
-        atomic.write_bytes(paths.memo(what), now.strip().encode("utf-8", "surrogateescape"))
+        for_planning.remember(paths, what, now.strip())
     except OSError:
         return

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches join a transaction; knows no package manager and no host."""
+"""The decision which live patches join a transaction; knows no package manager and no host."""

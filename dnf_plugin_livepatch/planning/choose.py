@@ -3,26 +3,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from ..dnf4 import packages
+from ..base.config import Config
+from ..base.model import Problem
 from ..messages import catalogue
 from . import policy
-from .survey import Beside, Survey, fitting
-
-if TYPE_CHECKING:
-    from .planner import Session
+from .interface import Asked, Helpers, Package, PackageManager
+from .policy import Candidate, Situation
+from .survey import Beside, Cves, Survey, fitting
 
 
 class Choosing:
-    """What is chosen so far; ``commit`` puts it into the transaction."""
+    """The packages chosen so far, and the notes. ``cannot`` is why nothing can be loaded here."""
 
-    def __init__(self, session: Session, wish: policy.Request, allow_erasing: bool) -> None:
-        self.session = session
-        self.wish = wish
-        self.allow_erasing = allow_erasing
-        self.chosen: list[Any] = []
-        self._allowed: packages.Helpers = frozenset()
+    def __init__(
+        self, asked: Asked, settings: Config, cannot: str, manager: PackageManager, cves: Cves
+    ) -> None:
+        self.asked = asked
+        self.settings = settings
+        self.cannot = cannot
+        self.manager = manager
+        self.cves = cves
+        self.chosen: list[Package] = []
+        self.notes: list[Problem] = []
+        self._allowed: Helpers = frozenset()
         self._beside: dict[str, list[Beside]] = {}
 
     def note(self, survey: Survey) -> None:
@@ -31,61 +36,62 @@ class Choosing:
             self._join(survey, survey.has)
 
     def take(self, survey: Survey) -> None:
-        """Let the policy decide on ``survey``, say why not, choose the newest candidate that resolves."""
-        session = self.session
-        survey, clashes = fitting(survey, self._beside.get(survey.target.release, ()), session.cves)
-        session.voice.tell(
-            catalogue.problem("patch-overlaps", nevra=nevra, other=other) for nevra, other in clashes
-        )
-        mode, cannot = session.config.mode, session.cannot
-        situation = policy.Situation(self.wish, mode, session.config.when, (survey.target,), cannot)
-        plan = policy.decide(situation)
-        session.voice.tell(plan.notes)
-        if plan.choices:
-            self._choose(survey, plan.choices[0])
+        """Let the policy decide on ``survey``, note why not, choose the newest candidate that resolves."""
+        survey, clashes = fitting(survey, self._beside.get(survey.target.release, ()), self.cves)
+        for nevra, other in clashes:
+            self.notes.append(catalogue.problem("patch-overlaps", nevra=nevra, other=other))
+        mode, when = self.settings.mode, self.settings.when
+        verdict = policy.decide(Situation(self.asked, survey.target, mode, when, self.cannot))
+        self.notes += verdict.notes
+        if verdict.take:
+            self._choose(survey, verdict.take)
         else:
             self._suppose(survey)
 
-    def commit(self) -> list[Any]:
-        """Add what was chosen; the packages that are in the transaction now."""
-        session = self.session
-        if not self.chosen:
-            return []
-        why = packages.commit(session.base, self.chosen, self.allow_erasing)
-        if why:
-            first = packages.nevra_of(self.chosen[0])
-            session.voice.tell([catalogue.problem("patch-unresolvable", nevra=first, why=why)])
-            return []
-        session.added |= {str(packages.nevra_of(package)) for package in self.chosen}
-        return self.chosen
-
-    def _join(self, survey: Survey, package: Any) -> None:
-        family = survey.families[str(packages.nevra_of(package))]
+    def _join(self, survey: Survey, package: Package) -> None:
         beside = self._beside.setdefault(survey.target.release, [])
-        beside.append(Beside(package, family, survey.single))
+        beside.append(Beside(package, survey.families[str(package.nevra)], survey.single))
 
-    def _choose(self, survey: Survey, choice: policy.Choice) -> None:
-        tell = self.session.voice.tell
-        newest, reason = choice.candidates[0].nevra, ""
-        for candidate in choice.candidates:
+    def _choose(self, survey: Survey, candidates: Sequence[Candidate]) -> None:
+        newest, reason = candidates[0].nevra, ""
+        for candidate in candidates:
             package = survey.packages[str(candidate.nevra)]
             along = self._allowed | survey.helpers[str(candidate.nevra)]
-            why = packages.trial(self.session.base, [*self.chosen, package], self.allow_erasing, along)
+            why = self.manager.why_not_with([*self.chosen, package], along)
             if not why:
                 self._allowed = along
                 self.chosen.append(package)
                 self._join(survey, package)
                 if reason:
                     facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}
-                    tell([catalogue.problem("patch-older", **facts)])
+                    self.notes.append(catalogue.problem("patch-older", **facts))
                 return
             reason = reason or why
-        tell([catalogue.problem("patch-unresolvable", nevra=newest, why=reason)])
+        self.notes.append(catalogue.problem("patch-unresolvable", nevra=newest, why=reason))
 
     def _suppose(self, survey: Survey) -> None:
-        """Where nothing may be added, count what would be: only that is to be told."""
-        plan = policy.decide(
-            policy.Situation(self.wish, "load", self.session.config.when, (survey.target,), "")
-        )
-        if plan.choices:
-            self._join(survey, survey.packages[str(plan.choices[0].candidates[0].nevra)])
+        """Where nothing may be added, count what would be: later surveys are judged beside it."""
+        verdict = policy.decide(Situation(self.asked, survey.target, "load", self.settings.when))
+        if verdict.take:
+            self._join(survey, survey.packages[str(verdict.take[0].nevra)])
+
+
+def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Sequence[str]) -> tuple[str, ...]:
+    """The live patches of the running kernel that have to be in force in the end.
+
+    A patch that was missing ``before`` stays one of them, unless another takes its place: of those chosen
+    together, only the newest can be in force.
+    """
+    coming: list[str] = []
+    kept: set[str] = set()
+    names = [str(package.nevra) for package in chosen]
+    for one in surveys:
+        new = [name for name in names if name in one.packages]
+        old = str(one.target.has or "")
+        coming += new or ([old] if one.planned else [])
+        if not new and not one.planned:
+            kept.add(old)
+    missing = [name for name in before if name in kept]
+    if not coming and not missing:
+        missing = list(before[:1])
+    return tuple(dict.fromkeys([*coming, *missing]))

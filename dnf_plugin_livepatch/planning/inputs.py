@@ -1,89 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the repositories' advisories say about a kernel: hawkey's objects into ``exposure.Inputs``.
-
-Cheap by asking libsolv for the advisories of one package name instead of walking all of them.
-Of an advisory's two dates, issued and updated, hawkey knows only the later, so that one is told as what it
-is. Broken references (no id, another type, no CVE in it) are passed over one by one.
-"""
+"""The repositories' knowledge of a kernel: advisories, records and profiles into ``Inputs``. Pure."""
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
-from typing import Any
-
-import hawkey
 
 from ..base import times
-from ..base.model import Advisory, Compare, Kernel, Nevra, Unfixable
-from ..base.names import CVE, kernel_packages, release_of, split_evr
-from ..base.paths import Paths
-from ..dnf4 import brake, quiet_runs
-from ..dnf4 import packages as goal
+from ..base.model import Advisory, Compare, Nevra, Unfixable
+from ..base.names import release_of
 from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
-from ..vendors import profiles
+from ..vendors import openeuler, profiles
+from .facts import Facts
+from .interface import Package
 
-#: Kernels that are remembered beside the running one: those it may be followed by.
+#: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2
-MAX_NAMES = 64
-_ALL = hawkey.EQ | hawkey.GT | hawkey.LT
-_TYPES = {
-    hawkey.ADVISORY_SECURITY: "security",
-    hawkey.ADVISORY_BUGFIX: "bugfix",
-    hawkey.ADVISORY_ENHANCEMENT: "enhancement",
-    hawkey.ADVISORY_NEWPACKAGE: "newpackage",
-}
-_MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
-# Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
-_DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
 
 
-def inputs(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> Inputs:
-    """What the repositories say about the running ``kernel``; the first of ``read()``."""
-    return read(base, kernel, trusted)[0]
-
-
-def read(
-    base: Any,
-    kernel: Kernel,
-    trusted: frozenset[str] | None = None,
-    notes: brake.Notes | None = None,
-) -> tuple[Inputs, ...]:
-    """What the repositories say about ``kernel`` and those newer ones that may be booted next.
-
-    ``trusted`` are the repositories whose ``livepatch`` record is believed, None for all enabled;
-    ``notes`` is what those said, if it was read already.
-    """
-    running = goal.running_package(base, kernel.release)
+def read(facts: Facts) -> tuple[Inputs, ...]:
+    """The inputs for the running kernel and for the newer ones that may be booted next."""
+    kernel, running, compare = facts.host.kernel, facts.running, facts.manager.compare
     if running is None:
         return (compute.unknown(kernel.release, "no installed package owns the running kernel"),)
-    told, as_of = _repositories(base)
-    if not told:
+    sources = [repo for repo in facts.repositories if repo.has_advisories and not repo.left_out]
+    if not sources:
         reason = "no enabled repository carries advisories (updateinfo)"
-        return (Inputs(kernel.release, str(goal.nevra_of(running)), reason=reason),)
-    known = profiles.load(Paths().profile_dirs)[0]
-    # libdnf names any sub-package that owns a file of the kernel, such as kernel-modules-core.
-    siblings = _siblings(base, running, kernel.release)
-    main = goal.nevra_of(siblings[0])
-    rows = _family_advisories(siblings, main)
-    compare = base.sack.evr_cmp
-    builds = _builds(base, main)
+        return (Inputs(kernel.release, str(running.nevra), reason=reason),)
+    siblings = _siblings(facts, running)
+    main = siblings[0].nevra
+    rows = family_advisories(facts, siblings)
+    builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
-    locked = _locked(base)
-    window = _window(base, kernel, siblings[0].buildtime, known)
-    found = []
+    window = _window(facts, siblings[0].build_time)
     family = [main, *_followers(main, builds, compare)]
     names = {nevra: release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
-    if notes is None:
-        notes = brake.read(base, trusted, tuple(names.values()))[0]
+    notes = facts.notes(tuple(names.values()))
+    found = []
     for nevra, release in names.items():
-        debt, quality, reason = debt_of(nevra, rows, compare, newest, locked)
+        debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned)
         support_end, unfixable = _notes(notes.get(release, ()))
         found.append(
             Inputs(
@@ -91,10 +49,10 @@ def read(
                 kernel_package=str(nevra),
                 quality=quality,
                 reason=reason,
-                as_of=as_of,
-                repositories=told,
+                as_of=min(repo.read_at for repo in sources),
+                repositories=tuple((repo.id, repo.revision) for repo in sources),
                 debt=debt,
-                cover=_cover(base, release, kernel.build_id if nevra == main else "", known),
+                cover=_cover(facts, release),
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
@@ -103,177 +61,97 @@ def read(
     return tuple(found)
 
 
-def _repositories(base: Any) -> tuple[tuple[tuple[str, str], ...], str]:
-    """(id, revision) of each enabled repository with advisories, and when the oldest was read."""
-    told: list[tuple[str, str]] = []
-    times: list[float] = []
-    for repo in sorted(base.repos.iter_enabled(), key=lambda item: str(item.id)):
-        if not repo.get_metadata_path("updateinfo"):
-            continue
-        told.append((str(repo.id), quiet_runs.revision(repo)))
-        try:
-            # dnf sets this file's time whenever it has made sure that the copy is current.
-            times.append(os.stat(repo.get_metadata_path("primary")).st_mtime)
-        except OSError:
-            times.append(0.0)
-    oldest = time.gmtime(min(times)) if times else None
-    return tuple(told), time.strftime("%Y-%m-%dT%H:%M:%SZ", oldest) if oldest else ""
+def left_out(facts: Facts, known: Sequence[str] | None) -> tuple[str, ...]:
+    """The repositories left out of this run only, as by ``--repo=`` or because they did not answer.
+
+    Only those that had advisories when all were ``known``; where that was never looked at, any.
+    """
+    names = (repo.id for repo in facts.repositories if repo.left_out)
+    return tuple(sorted(name for name in names if known is None or name in known))
 
 
-def _locked(base: Any) -> str:
-    """The release that the repositories are pinned to, "" where they follow the distribution."""
-    release = str(base.conf.substitutions.get("releasever") or "")
-    if _DATED.match(release):
-        return release
-    if not _MINOR.match(release):
-        return ""
-    import dnf.rpm
+def _siblings(facts: Facts, running: Package) -> list[Package]:
+    """Installed packages of the running build by which advisories may name it, most telling first.
 
-    # Some distributions count so by themselves; a pin is what the installed one, 9, does not say: 9.4.
-    own = str(dnf.rpm.detect_releasever(base.conf.installroot) or "")
-    return release if own and release.startswith(own + ".") else ""
+    The package manager names any sub-package that owns a file of the kernel, such as kernel-modules-core.
+    """
+    names, mine = facts.kernel_names(), running.nevra
+    found = [one for one in facts.kernels() if one.installed and one.nevra.evr == mine.evr]
+    return sorted(found, key=lambda one: names.index(one.nevra.name)) or [running]
 
 
-def _siblings(base: Any, running: Any, release: str) -> list[Any]:
-    """Installed packages of the running build by which advisories may name it, most telling first."""
-    names = [*kernel_packages(release), running.name]
-    query = base.sack.query().installed().filterm(name=names, evr=running.evr, arch=running.arch)
-    return sorted(query, key=lambda package: names.index(package.name)) or [running]
-
-
-def _family_advisories(siblings: Sequence[Any], main: Nevra) -> list[Advisory]:
+def family_advisories(facts: Facts, siblings: Sequence[Package]) -> list[Advisory]:
     """Advisories for any build of the running kernel's package, under whichever of its names.
 
-    Some vendors list ``kernel-core``, some only ``kernel``: both are one build, told under ``main``'s name.
+    Some vendors list ``kernel-core``, some only ``kernel``: both are one build, which goes by the name of
+    the first of ``siblings``.
     """
-    names = {package.name for package in siblings}
-    rows = (
-        _advisory(advisory, names, main.arch, main.name)
-        for package in siblings
-        for advisory in package.get_advisories(_ALL)
-    )
-    return [row for row in rows if row is not None]
+    name = siblings[0].nevra.name
+    found = []
+    for row in facts.manager.advisories(siblings):
+        packages = {build._replace(name=name) for build in row.packages}
+        found.append(row._replace(packages=tuple(sorted(packages))))
+    return found
 
 
-def _advisory(advisory: Any, names: Iterable[str], arch: str, rename: str = "") -> Advisory | None:
-    packages = {
-        _nevra(rename or package.name, str(package.evr), arch)
-        for package in advisory.packages
-        if package.name in names and package.arch == arch and package.evr
-    }
-    if not packages or not advisory.id:
-        return None
-    return Advisory(
-        id=_clean(advisory.id),
-        type=_TYPES.get(advisory.type, "unknown"),
-        severity=_clean(advisory.severity),
-        issued="",
-        updated=_date(advisory),
-        cves=tuple(_cves(advisory.references)),
-        packages=tuple(sorted(packages)),
-    )
-
-
-def _nevra(name: str, evr: str, arch: str) -> Nevra:
-    return Nevra(name, *split_evr(evr), arch)
-
-
-def _cves(references: Iterable[Any]) -> list[str]:
-    # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
-    told = {str(reference.id or "").strip().upper() for reference in references}
-    return sorted(identifier for identifier in told if CVE.match(identifier))
-
-
-def _clean(text: object) -> str:
-    told = str(text or "")
-    if not told.isprintable():
-        told = "".join(c if c.isprintable() else " " for c in told)
-    return told[:200].strip()
-
-
-def _date(advisory: Any) -> str:
-    try:
-        moment = advisory.updated
-    except (OverflowError, ValueError, OSError):  # newer hawkeys raise for a date that no clock can show
-        return ""
-    if moment is None or not 1970 < moment.year < 10000:
-        return ""
-    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"
-
-
-def _builds(base: Any, main: Nevra) -> list[str]:
-    """EVRs of the running kernel's package that may be booted: the newest offered, and all installed."""
-    query = base.sack.query().filterm(name=main.name, arch=main.arch)
-    packages = {*query.latest(), *query.installed()}
-    evrs = {Nevra("", str(p.epoch), p.version, p.release, "").evr for p in packages}
-    return sorted(evrs, key=cmp_to_key(base.sack.evr_cmp), reverse=True)
+def _builds(facts: Facts, main: Nevra) -> list[str]:
+    """EVRs of the running kernel's package that may be booted: all installed, and the newest of all."""
+    order = cmp_to_key(facts.manager.compare)
+    mine = [one for one in facts.kernels() if one.nevra.name == main.name]
+    evrs = {one.nevra.evr for one in mine if one.installed}
+    if mine:
+        evrs.add(max((one.nevra.evr for one in mine), key=order))
+    return sorted(evrs, key=order, reverse=True)
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:
-    newer = [evr for evr in builds if compare(evr, main.evr) > 0]
-    return [_nevra(main.name, evr, main.arch) for evr in newer[:MAX_OTHERS]]
+    newer = [evr for evr in builds if compare(evr, main.evr) > 0][:MAX_OTHERS]
+    return [build(main.name, evr, main.arch) for evr in newer]
 
 
-def _cover(
-    base: Any, release: str, build_id: str, known: Sequence[Any]
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Which CVEs each build of each live-patch package for ``release`` closes, by its advisories."""
-    packages = [
-        package
-        for package in goal._look(base, release, build_id, known)
-        if _is_patch(package, release, build_id, known)
-    ]
-    by_name = {package.name: package for package in packages}
+def build(name: str, evr: str, arch: str) -> Nevra:
+    """The NEVRA of the build ``[epoch:]version-release`` of a package."""
+    epoch, colon, rest = evr.partition(":")
+    version, _, release = (rest if colon else evr).rpartition("-")
+    return Nevra(name, epoch if colon else "0", version, release, arch)
+
+
+def _cover(facts: Facts, release: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The CVEs that each build of each live-patch package for ``release`` closes, by its advisories."""
+    packages = [row.package for row in facts.known(release) if row.match.kind != "not-a-live-patch"]
+    if not packages:
+        return ()
+    rows = [*facts.advisories(packages), *_hot(facts, packages)]
+    nevras = {package.nevra for package in packages}
+    return coverage(rows, {nevra.name for nevra in nevras}, nevras, facts.manager.compare)
+
+
+def _hot(facts: Facts, packages: Iterable[Package]) -> list[Advisory]:
+    """openEuler's advisories of hot patches, which solvers do not read; only read where there are such."""
+    wanted = [profile for profile in facts.host.profiles if "hot-updateinfo" in profile.cves]
+    names = {
+        package.nevra.name for package in packages if profiles.match(package.nevra, (), (), wanted).profile
+    }
     rows: list[Advisory] = []
-    for name, package in sorted(by_name.items())[:MAX_NAMES]:
-        for advisory in package.get_advisories(_ALL):
-            row = _advisory(advisory, (name,), package.arch)
-            if row is not None:
-                rows.append(row)
-    rows += _hot(base, packages, known)
-    nevras = {goal.nevra_of(package) for package in packages}
-    return coverage(rows, by_name, nevras, base.sack.evr_cmp)
-
-
-def _hot(base: Any, packages: Iterable[Any], known: Sequence[Any]) -> list[Advisory]:
-    """openEuler's advisories of hot patches, which libdnf does not see; only read where there are such."""
-    wanted = [profile for profile in known if "hot-updateinfo" in profile.cves]
-    ours = [
-        package for package in packages if profiles.match(goal.nevra_of(package), (), (), wanted).profile
-    ]
-    if not ours:
-        return []
-    from ..vendors import openeuler
-
-    names = {package.name for package in ours}
-    rows: list[Advisory] = []
-    for repo in base.repos.iter_enabled():
-        if repo.get_metadata_path("updateinfo"):
-            rows += openeuler.advisories(str(repo.get_metadata_content("updateinfo")), names)
+    for repo in facts.repositories if names else ():
+        if repo.has_advisories and not repo.left_out:
+            rows += openeuler.advisories(facts.manager.updateinfo(repo.id), names)
     return rows
 
 
-def _is_patch(package: Any, release: str, build_id: str, known: Sequence[Any]) -> bool:
-    """Whether ``package`` patches this kernel by the profiles' rules; the look-up finds too much."""
-    found = profiles.match_all(
-        goal.nevra_of(package), map(str, package.provides), map(str, package.requires), known
-    )
-    return any(profiles.fits(item, release, build_id) for item in found)
-
-
-def _notes(told: Iterable[repository_record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
-    """End of support and unfixable CVEs from what the repositories' records say of one kernel."""
-    notes = list(told)
+def _notes(rows: Iterable[repository_record.KernelNote]) -> tuple[str, tuple[Unfixable, ...]]:
+    """End of support and unfixable CVEs of one kernel, by the repositories' records."""
+    notes = list(rows)
     unfixable = (item for note in notes for item in note.unfixable)
     return max((note.support_end for note in notes), default=""), tuple(dict.fromkeys(unfixable))
 
 
-def _window(base: Any, kernel: Kernel, built: int, known: Sequence[Any]) -> str:
+def _window(facts: Facts, built: int) -> str:
     """The end of the vendor's support window of the running kernel, by its profile; "" where none is said.
 
     The profile is that of the live patches for this kernel; the window begins when the kernel was built.
     """
-    days = {profile.name: profile.support_days for profile in known if profile.support_days}
-    packages = goal._known(base, kernel.release, kernel.build_id, known) if days and built else ()
-    longest = max((days.get(found.profile, 0) for _, found in packages), default=0)
+    days = {rule.name: rule.support_days for rule in facts.host.profiles if rule.support_days}
+    rows = facts.known(facts.host.kernel.release) if days and built else ()
+    longest = max((days.get(row.match.profile, 0) for row in rows), default=0)
     return times.moment(built + longest * 86400.0)[:10] if longest else ""

@@ -3,25 +3,31 @@
 
 ``hold-when-covered`` holds only what is proved: the exposure is exact, everything installed to patch the
 running kernel is in force, and each CVE that the update fixes is closed live or of a severity below
-``hold_below``. Whatever is not known lets the kernel in. The proof is judged anew in every dnf run,
-so that the hold ends by itself when one of its conditions does.
+``hold_below``. Whatever is not known lets the kernel in. The proof is judged anew in every dnf run, so
+that a hold ends as soon as one of its conditions does. All packages of one kernel build are held together.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..base import times
-from ..base.model import CLOSED_LIVE, EXACT, Compare, CveState, Exposure
+from ..base.model import CLOSED_LIVE, EXACT, Compare, CveState, Exposure, Problem
 from ..exposure.compute import Inputs
 from ..exposure.debt import rank
+from ..messages import catalogue
+from .facts import Facts
+from .interface import Hold, Package, Patched
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 
 
 class Situation(NamedTuple):
-    """What the decision depends on. ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
+    """All that the decision depends on.
+
+    ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
 
     ``kernel`` is the EVR of the newest kernel offered. ``in_force`` are the packages of the live patches in
     force, ``absent`` those that should be and are not, ``withdrawn`` those in force that were withdrawn.
@@ -99,3 +105,58 @@ def _doubt(situation: Situation) -> str:
     if days is not None and days <= situation.eol_warn_days:
         return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
     return ""
+
+
+def offered(facts: Facts) -> list[Package]:
+    """The kernels on offer that are newer than each installed one of this kind, newest first."""
+    running, compare = facts.running, facts.manager.compare
+    if running is None:
+        return []
+    builds = [one.nevra.evr for one in facts.kernels() if one.installed]
+    newest = max([running.nevra.evr, *builds], key=functools.cmp_to_key(compare))
+    found = list(facts.manager.newer_kernels(facts.kernel_names(), running.nevra.arch, newest))
+    found.sort(key=functools.cmp_to_key(facts.newer), reverse=True)
+    return found
+
+
+def hold(
+    facts: Facts, kernels: Sequence[Package], inputs: Inputs, patched: Patched, exposure: Exposure
+) -> tuple[Hold | None, Sequence[Package], Problem, str]:
+    """The hold of the ``kernels`` on offer (newest first) and all that is to be hidden for it, or None.
+
+    The problem tells the user that the kernel is held, or that it is not; last comes the reason.
+    """
+    host, manager = facts.host, facts.manager
+    nevra, settings, known = kernels[0].nevra, host.settings, host.withdrawn()
+    situation = Situation(
+        policy=settings.kernel_update,
+        kernel=nevra.evr,
+        inputs=inputs,
+        exposure=exposure,
+        in_force=patched.packages,
+        absent=patched.absent,
+        withdrawn=tuple(name for name in patched.packages if name in known),
+        support_end=inputs.support_end or patched.support_end or inputs.window_end,
+        now=host.now,
+        hold_below=settings.hold_below,
+        eol_warn_days=settings.eol_warn_days,
+    )
+    verdict = decide(situation, manager.compare)
+    members: Sequence[Package] = ()
+    why = "" if verdict.hold else verdict.why
+    if not why:
+        members = manager.built_with(kernels)
+        why = manager.why_not_without(members)
+    if why:
+        return None, (), catalogue.problem("kernel-not-held", kernel=nevra.evr, why=why), why
+    found = Hold(
+        host.kernel.release,
+        nevra.name,
+        nevra.evr,
+        situation.now,
+        verdict.why,
+        verdict.closed,
+        verdict.left,
+    )
+    facts_of = {"kernel": nevra.evr, "name": nevra.name, "why": verdict.why}
+    return found, members, catalogue.problem("kernel-held", **facts_of), verdict.why

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lines that dnf's user reads: notes while planning, the outcome after the transaction.
+"""The lines that the user reads: notes while planning, the outcome after the transaction. Pure.
 
-Everything goes through DNF's loggers, never to stdout directly: `-q`, log files and the JSON of
-API users depend on it.
+A line is a text and the level at which the package manager's logger is to have it.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import textwrap
-import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..base.model import (
     CLOSED_LIVE,
@@ -30,42 +27,16 @@ from ..exposure import compute
 from ..exposure.debt import rank
 from ..messages import catalogue
 
-LOG = logging.getLogger("dnf.plugin")
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
-#: Messages that need not be said again for as long as nothing changes.
-_ONCE = ("patch-absent",)
-#: Errors that say nothing of a single patch.
+#: Messages that need not be repeated for as long as nothing changes.
+ONCE = ("patch-absent",)
+#: Errors that are about no single patch.
 _ASIDE = ("profile-fault",)
-Line = tuple[int, str]
-
-
-class Voice:
-    """Says each thing once in a dnf run, however often DNF resolves."""
-
-    def __init__(self) -> None:
-        self._said: set[str] = set()
-        self._once: set[str] = set()
-
-    @property
-    def silent(self) -> bool:
-        """Was nothing said yet that the next run has to say again?"""
-        return self._said <= self._once
-
-    def tell(self, problems: Iterable[Problem]) -> None:
-        """Log each of ``problems`` in one line, with its remedy."""
-        for problem in problems:
-            said = line(problem)
-            if problem.id in _ONCE:
-                self._once.add(said[1])
-            self.lines([said])
-
-    def lines(self, lines: Iterable[Line]) -> None:
-        """Log ``lines`` unless they were logged before."""
-        for level, text in lines:
-            if text not in self._said:
-                self._said.add(text)
-                LOG.log(level, "%s", text)
+Line: TypeAlias = "tuple[int, str]"
 
 
 def line(problem: Problem) -> Line:
@@ -86,33 +57,8 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     )
 
 
-class Waiting:
-    """On a terminal of a person, one line with the seconds waited, written over and over and then gone."""
-
-    def __init__(self, cli: Any) -> None:
-        command = getattr(cli, "command", None)
-        self.shown = bool(command is not None and cli.base.conf.debuglevel > 0 and sys.stderr.isatty())
-        self._start = time.monotonic()
-
-    def __enter__(self) -> Callable[[str], None] | None:
-        return self._tell if self.shown else None
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            self._write("")
-
-    def _tell(self, text: str) -> None:
-        self._write(f"{text}, {time.monotonic() - self._start:.0f} s")
-
-    def _write(self, text: str) -> None:
-        try:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        except OSError:  # a terminal that has gone away is no failure to load
-            self.shown = False
-
-
 def _whole(result: ReconcileResult, nevra: str) -> bool:
-    """Is the patch in force with all its parts? Reconcile says so of one that is not."""
+    """Is the patch in force with all its parts? Reconcile reports each one that is not."""
     partly = any(p.id == "module-not-in-force" and p.subject == nevra for p in result.problems)
     return not partly and any(patch.nevra == nevra for patch in result.in_force)
 
@@ -125,7 +71,7 @@ def closing(
     kernel_evr: str,
     compare: Compare,
 ) -> tuple[list[Line], bool]:
-    """What to say when loading is over, and whether all that is ``expected`` (NEVRAs) is in force.
+    """The lines for the end of loading, and whether all that is ``expected`` (NEVRAs) is in force.
 
     ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
     ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.

@@ -1,33 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to add to the user's transaction, and what to say about the rest. Pure.
+"""The candidates to add for one kernel, and the notes on the rest. Pure.
 
-The adapter (``dnf4/packages.py``) describes the situation; ``decide()`` answers with a plan. The plan can
-only ever add live-patch packages for kernels that are installed or being installed: it has no
-words for removing, replacing or holding back anything else.
+``decide()`` answers with a verdict that can only ever add live-patch packages for a kernel that is
+installed or being installed: it has no words for removing, replacing or holding back anything else.
 """
 
 from __future__ import annotations
 
+import fnmatch
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ..base.model import Nevra, Problem
+from ..base.model import Advisory, Nevra, Problem
 from ..messages import catalogue
-
-NONE, ALL, NAMED = "none", "all", "named"
-
-
-class Request(NamedTuple):
-    """What the user asked DNF for.
-
-    ``kind``: ``none`` (not an upgrade, or no place for us: ``why`` says which), ``all`` (bare
-    upgrade) or ``named`` (upgrade of given packages). ``security`` is True when the upgrade is limited
-    to security updates, ``filtered`` when it is limited by any advisory filter, that one included.
-    """
-
-    kind: str
-    why: str = ""
-    security: bool = False
-    filtered: bool = False
+from .interface import ALL, NONE, Asked
 
 
 class Candidate(NamedTuple):
@@ -55,8 +41,8 @@ class Target(NamedTuple):
 
     ``candidates`` come newest first. ``has`` is the live patch the host will have for this kernel without
     us (installed, or in the user's transaction already). ``excluded`` is a newer one that the
-    configuration hides; ``brake`` says so where it is this project that hides it. ``open_cves`` is how many
-    CVEs of this kernel are known to be open.
+    configuration hides; ``withheld`` says why where it is this project that hides it. ``open_cves`` is how
+    many CVEs of this kernel are known to be open.
     """
 
     release: str
@@ -65,7 +51,7 @@ class Target(NamedTuple):
     has: Nevra | None = None
     excluded: Nevra | None = None
     open_cves: int = 0
-    brake: Problem | None = None
+    withheld: Problem | None = None
 
 
 class Situation(NamedTuple):
@@ -74,79 +60,69 @@ class Situation(NamedTuple):
     ``cannot`` is why nothing can be loaded into the running kernel here, "" when it can.
     """
 
-    request: Request
+    asked: Asked
+    target: Target
     mode: str = "load"
     when: str = "security"
-    targets: tuple[Target, ...] = ()
     cannot: str = ""
 
 
-class Choice(NamedTuple):
-    """For kernel ``release``: add the first of ``candidates`` that resolves."""
+class Verdict(NamedTuple):
+    """Add the first of ``take`` that resolves, and tell the user ``notes``."""
 
-    release: str
-    candidates: tuple[Candidate, ...]
-
-
-class Plan(NamedTuple):
-    """Packages to add, and what to tell the user."""
-
-    choices: tuple[Choice, ...] = ()
+    take: tuple[Candidate, ...] = ()
     notes: tuple[Problem, ...] = ()
 
 
-def wanted(candidate: Candidate, request: Request, when: str) -> bool:
+def wanted(candidate: Candidate, asked: Asked, when: str) -> bool:
     """Does this request of the user take ``candidate`` along?"""
-    if request.kind == NONE:
+    if asked.kind == NONE:
         return False
-    if request.filtered:
-        if not (candidate.passes or (request.security and candidate.secures)):
+    if asked.filtered:
+        if not (candidate.passes or (asked.security and candidate.secures)):
             return False
-    if request.kind == ALL or candidate.named:
+    if asked.kind == ALL or candidate.named:
         return True
     return when == "always" or (when == "security" and candidate.secures)
 
 
-def decide(situation: Situation) -> Plan:
-    """The plan for ``situation``. With ``mode = report`` it adds nothing and says what it would have."""
-    if situation.request.kind == NONE:
-        return Plan()
-    choices: list[Choice] = []
-    notes: list[Problem] = []
-    for target in situation.targets:
-        choice, said = _for_target(target, situation)
-        notes.extend(said)
-        if choice is None:
-            continue
-        first = choice.candidates[0]
-        if target.running and situation.cannot:
-            notes.append(catalogue.problem("patch-no-place", nevra=first.nevra, why=situation.cannot))
-        elif situation.mode == "report":
-            notes.append(catalogue.problem("patch-offered", nevra=first.nevra, repo=first.repo))
-        else:
-            choices.append(choice)
-    return Plan(tuple(choices), tuple(notes))
+def decide(situation: Situation) -> Verdict:
+    """The verdict on ``situation``. With ``mode = report`` it takes nothing and says what it would have."""
+    if situation.asked.kind == NONE:
+        return Verdict()
+    target = situation.target
+    usable, notes = _judge(target, situation)
+    if not usable:
+        return Verdict((), tuple(notes))
+    first = usable[0]
+    if target.running and situation.cannot:
+        notes.append(catalogue.problem("patch-no-place", nevra=first.nevra, why=situation.cannot))
+    elif situation.mode == "report":
+        notes.append(catalogue.problem("patch-offered", nevra=first.nevra, repo=first.repo))
+    else:
+        return Verdict(tuple(usable), tuple(notes))
+    return Verdict((), tuple(notes))
 
 
-def _for_target(target: Target, situation: Situation) -> tuple[Choice | None, list[Problem]]:
-    """The choice for one kernel, and at most one note: the newest thing that stands in the way."""
+def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[Problem]]:
+    """The candidates that may be added, and at most one note: the newest thing that stands in the way."""
     usable: list[Candidate] = []
     note: Problem | None = None
     for candidate in target.candidates:
-        if candidate.kind == "empty" or not wanted(candidate, situation.request, situation.when):
+        if candidate.kind == "empty" or not wanted(candidate, situation.asked, situation.when):
             continue
         refusal = _refusal(candidate)
         if refusal is None:
             usable.append(candidate)
         elif note is None and not usable:
             note = refusal
-    if note is None and target.brake is not None:
-        note = target.brake
+    if note is None and target.withheld is not None:
+        note = target.withheld
     if note is None and target.excluded is not None and not usable:
         note = catalogue.problem("patch-excluded", nevra=target.excluded)
     if note is None and not usable and _bare(target, situation):
         note = catalogue.problem("patch-absent", release=target.release, count=target.open_cves)
-    return (Choice(target.release, tuple(usable)) if usable else None), [note] if note else []
+    return usable, [note] if note else []
 
 
 def _refusal(candidate: Candidate) -> Problem | None:
@@ -166,6 +142,35 @@ def _bare(target: Target, situation: Situation) -> bool:
         and target.has is None
         and not any(candidate.kind != "empty" for candidate in target.candidates)
         and target.open_cves > 0
-        and situation.request.kind == ALL
+        and situation.asked.kind == ALL
         and not situation.cannot
     )
+
+
+def names(specs: Iterable[str], nevra: Nevra) -> bool:
+    """Did the user name this package, by name, with version, or by a pattern?"""
+    forms = (
+        nevra.name,
+        f"{nevra.name}.{nevra.arch}",
+        f"{nevra.name}-{nevra.evr}",
+        str(nevra),
+    )
+    return any(fnmatch.fnmatchcase(form, spec) for spec in specs for form in forms)
+
+
+def passes(filters: Mapping[str, frozenset[str]], advisories: Iterable[Advisory]) -> bool:
+    """Does one of these advisories pass the filters in effect, "security" left aside?
+
+    Whether a patch is a security update is judged by the CVEs that are open, not by the advisory's own word.
+    """
+    for advisory in advisories:
+        facts = {
+            ("advisory_type", "" if advisory.type == "security" else advisory.type),
+            ("advisory", advisory.id),
+            ("advisory_severity", advisory.severity),
+            *(("advisory_cve", cve) for cve in advisory.cves),
+            *(("advisory_bug", bug) for bug in advisory.bugs),
+        }
+        if any(value and value in filters.get(key, ()) for key, value in facts):
+            return True
+    return False

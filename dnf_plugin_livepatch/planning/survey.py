@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The live patches of one kernel, sorted into what is chosen together: a survey for each choice.
+"""The live patches of one kernel, sorted into what is chosen together: a survey for each choice. Pure.
 
 Of cumulative patches a host has one, whatever their names. Of a profile with ``cumulative = no`` each name
 is a patch of its own, which stands beside the others. Profiles that share one client are of one family;
@@ -8,30 +8,36 @@ a host's patches are all of one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..base.model import Nevra
-from ..dnf4 import packages as goal
-from ..dnf4.packages import Helpers, nevra_of
+from ..base.names import kernel_packages, kernel_release, release_of_capability
+from ..vendors.profiles import Profile
+from .facts import Facts, Known
+from .interface import Helpers, Package
 from .policy import Candidate, Target
 
-Family = tuple[str, ...]
-Row = tuple[Any, Any]
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+Family: TypeAlias = "tuple[str, ...]"
+Cves = Callable[[Package], "set[str]"]
 
 
 class Survey(NamedTuple):
     """One choice for one kernel: the target for the policy, and the packages behind its NEVRAs.
 
     ``has`` is the package behind ``target.has``; ``planned`` is True when it is in the user's transaction
-    rather than installed already. ``single`` tells the patches of one name from the cumulative ones.
+    rather than installed already. ``single`` marks the patches of one name, which are not cumulative.
     ``families`` and ``helpers`` are by NEVRA; helpers are the (name, repository) pairs that the package
     may bring along.
     """
 
     target: Target
-    packages: dict[str, Any]
-    has: Any
+    packages: dict[str, Package]
+    has: Package | None
     planned: bool
     single: bool
     families: dict[str, Family]
@@ -44,76 +50,119 @@ class Survey(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """What the plugin knows of a package beyond its metadata; see ``policy.Candidate``.
+    """Judgements on a package that its own metadata does not hold; see ``policy.Candidate``.
 
-    Each takes a hawkey package, ``secures`` whether its kernel runs too.
+    ``secures`` is also given whether the package's kernel runs, ``passes`` the patch that the host has.
     """
 
-    secures: Callable[[Any, bool], bool]
-    passes: Callable[[Any, Any | None], bool]
+    secures: Callable[[Package, bool], bool]
+    passes: Callable[[Package, Package | None], bool]
     named: Callable[[Nevra], bool]
 
 
 class Beside(NamedTuple):
     """A patch that the host has, gets or would get: what others have to go along with."""
 
-    package: Any
+    package: Package
     family: Family
     single: bool
 
 
 class _Scene(NamedTuple):
-    """What all surveys of one kernel share."""
+    """The common ground of all surveys of one kernel."""
 
-    base: Any
+    facts: Facts
     release: str
     running: bool
-    profiles: Sequence[Any]
-    trusted: frozenset[str]
     judge: Judge
-    coming: frozenset[str]
 
-    def here(self, package: Any) -> bool:
-        """Does or will the host have this very package without us?"""
-        return bool(package.installed) or str(package) in self.coming
-
-    def rule(self, name: str) -> Any:
+    def rule(self, name: str) -> Profile | None:
         """The profile called ``name``; None for that of what is no live patch."""
-        return next((profile for profile in self.profiles if profile.name == name), None)
+        return next((profile for profile in self.facts.host.profiles if profile.name == name), None)
 
     def family(self, name: str) -> Family:
-        """What tells the profiles of one vendor from those of others."""
+        """The mark that distinguishes the profiles of one vendor from those of others."""
         rule = self.rule(name)
         if rule is None or rule.client is None or not rule.client.apply:
             return (name,)
         return tuple(word for argv in rule.client.apply for word in argv)
 
+    def verified(self, package: Package) -> bool:
+        """Does ``package`` come from a trusted repository whose packages are verified?"""
+        return package.repo in self.facts.trusted and self.facts.verified(package.repo)
 
-def surveys(
-    base: Any,
-    release: str,
-    running: bool,
-    profiles: Sequence[Any],
-    trusted: frozenset[str],
-    judge: Judge,
-    build_id: str = "",
-    open_cves: int = 0,
-) -> list[Survey]:
+
+def next_kernels(facts: Facts) -> tuple[str, ...]:
+    """The releases of the kernels that may be booted next: those that the user's transaction installs.
+
+    Where it installs none, the newest installed one, if it is newer than the running one.
+    """
+    kernel, running = facts.running, facts.host.kernel.release
+    if kernel is None:
+        return ()
+    coming = facts.manager.incoming("kernel")
+    found = [release for release in (_release(facts, one) for one in coming) if release not in ("", running)]
+    if not found:
+        names = kernel_packages(running) or (kernel.nevra.name,)
+        here = [one for one in facts.kernels() if one.installed and one.nevra.name in names]
+        newest = max(here, key=functools.cmp_to_key(facts.newer), default=kernel)
+        newer = facts.manager.compare(newest.nevra.evr, kernel.nevra.evr) > 0
+        found = [_release(facts, newest)] if newer else []
+    return tuple(dict.fromkeys(release for release in found if release))
+
+
+def _release(facts: Facts, package: Package) -> str:
+    """``uname -r`` of the kernel in ``package``, "" when it is none."""
+    for capability in facts.manager.provides(package):
+        if capability.startswith("kernel-uname-r = "):
+            return release_of_capability(capability.partition(" = ")[2])
+    return kernel_release(package.nevra)
+
+
+class Offer(NamedTuple):
+    """One row of ``dnf livepatch list --available``: ``state`` is installed, offered, blocked, excluded."""
+
+    package: str
+    kind: str
+    repo: str
+    state: str
+    profile: str
+
+
+def offers(facts: Facts) -> list[Offer]:
+    """The live patches that the repositories have for the running kernel, newest first."""
+    rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
+    here = {row.package.nevra for row in rows if row.package.installed}
+    rows = [row for row in rows if not row.package.installed]
+    order = functools.cmp_to_key(facts.newer)
+    rows.sort(key=lambda row: order(row.package), reverse=True)
+    blocked = facts.host.blocked()
+    result = []
+    for package, found in rows:
+        state = "offered" if package.visible else "excluded"
+        if package.nevra in here:
+            state = "installed"
+        if str(package.nevra) in blocked:
+            state = "blocked"
+        result.append(Offer(str(package.nevra), found.kind, package.repo, state, found.profile))
+    return result
+
+
+def surveys(facts: Facts, release: str, judge: Judge, open_cves: int = 0) -> list[Survey]:
     """The live patches for kernel ``release``: what the host has or will have, and what is newer.
 
     In the order in which they are to be chosen: the newest first, but the cumulative ones of a family before
     its single ones. There is always one at least.
     """
-    coming = frozenset(str(package) for package in goal.incoming(base))
-    scene = _Scene(base, release, running, profiles, trusted, judge, coming)
-    groups: dict[str, list[Row]] = {"": []}
+    scene = _Scene(facts, release, release == facts.host.kernel.release, judge)
+    groups: dict[str, list[Known]] = {"": []}
     owners: set[Family] = set()
-    for package, found in goal._known(base, release, build_id, profiles):
-        rule = scene.rule(found.profile)
-        group = "" if rule is None or rule.cumulative else package.name
-        groups.setdefault(group, []).append((package, found))
-        if found.kind == "patch" and scene.here(package):
-            owners.add(scene.family(found.profile))
+    for row in facts.known(release):
+        rule = scene.rule(row.match.profile)
+        group = "" if rule is None or rule.cumulative else row.package.nevra.name
+        groups.setdefault(group, []).append(row)
+        if row.match.kind == "patch" and row.package.here:
+            owners.add(scene.family(row.match.profile))
     found_all = {name: _survey(scene, rows, owners, name) for name, rows in groups.items()}
     main = found_all.pop("")
     singles = [survey for survey in found_all.values() if not survey.empty]
@@ -131,93 +180,88 @@ def surveys(
     return [*first, main, *(single for single in singles if single not in first)]
 
 
-def _newest(survey: Survey) -> Any:
-    """What sorts surveys by their newest package."""
+def _newest(survey: Survey) -> int:
+    """The build time of the newest package of a survey, by which surveys are sorted."""
     packages = [*survey.packages.values(), *([survey.has] if survey.has is not None else [])]
-    return max((package.buildtime for package in packages), default=0)
+    return max((package.build_time for package in packages), default=0)
 
 
-def _survey(scene: _Scene, rows: Iterable[Row], owners: set[Family], name: str) -> Survey:
-    base = scene.base
-    has: Any = None
-    excluded: Any = None
+def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str) -> Survey:
+    newer = scene.facts.newer
+    has: Package | None = None
+    excluded: Nevra | None = None
     planned = False
     families: dict[str, Family] = {}
-    offered: list[Row] = []
+    offered: list[Known] = []
     for package, found in rows:
-        if not scene.here(package):
-            offered.append((package, found))
+        if not package.here:
+            offered.append(Known(package, found))
         elif found.kind == "patch":
             planned = planned or not package.installed
-            if has is None or goal._newer(package, has) > 0:
+            if has is None or newer(package, has) > 0:
                 has, owners = package, {scene.family(found.profile)} if not name else owners
-                families[str(nevra_of(package))] = scene.family(found.profile)
-    visible = goal._visible(base, offered)
+                families[str(package.nevra)] = scene.family(found.profile)
+    order = functools.cmp_to_key(newer)
     # Of the copies of one build, the one that may be taken comes first.
-    offered.sort(key=lambda row: (not _verified(base, row[0], scene.trusted), row[0].reponame))
-    offered.sort(key=lambda row: goal._order(row[0]), reverse=True)
+    offered.sort(key=lambda row: (not scene.verified(row.package), row.package.repo))
+    offered.sort(key=lambda row: order(row.package), reverse=True)
     candidates: list[Candidate] = []
-    packages: dict[str, Any] = {}
+    packages: dict[str, Package] = {}
     helpers: dict[str, Helpers] = {}
     for package, found in offered:
-        if planned or (has is not None and goal._newer(package, has) <= 0):
+        if planned or (has is not None and newer(package, has) <= 0):
             continue
         family = scene.family(found.profile)
         if owners and found.profile and family not in owners:
             continue
-        nevra = nevra_of(package)
-        if package not in visible:
+        if not package.visible:
             if found.kind == "patch" and excluded is None and not candidates:
-                excluded = nevra
+                excluded = package.nevra
             continue
-        if str(nevra) in packages:
+        nevra = str(package.nevra)
+        if nevra in packages:
             continue
-        candidates.append(_candidate(scene, package, found, has))
-        packages[str(nevra)] = package
-        families[str(nevra)] = family
-        helpers[str(nevra)] = _helpers(scene, found.profile)
-    owned = nevra_of(has) if has is not None else None
+        candidates.append(_candidate(scene, Known(package, found), has))
+        packages[nevra] = package
+        families[nevra] = family
+        helpers[nevra] = _helpers(scene, found.profile)
+    owned = has.nevra if has is not None else None
     target = Target(scene.release, scene.running, tuple(candidates), owned, excluded)
     return Survey(target, packages, has, planned, bool(name), families, helpers)
 
 
-def _verified(base: Any, package: Any, trusted: frozenset[str]) -> bool:
-    """Does ``package`` come from a trusted repository whose packages are verified?"""
-    repo = base.repos.get(package.reponame)
-    return package.reponame in trusted and bool(repo is not None and repo.gpgcheck)
-
-
 def _helpers(scene: _Scene, owner: str) -> Helpers:
-    rule = scene.rule(owner)
-    enabled = scene.base.repos.iter_enabled()
-    sources = [repo.id for repo in enabled if repo.id in scene.trusted and repo.gpgcheck]
+    rule, facts = scene.rule(owner), scene.facts
+    sources = [repo.id for repo in facts.repositories if repo.id in facts.trusted and repo.gpgcheck]
     return frozenset((name, source) for name in (rule.runtime if rule else ()) for source in sources)
 
 
-def _candidate(scene: _Scene, package: Any, found: Any, has: Any) -> Candidate:
-    nevra = nevra_of(package)
-    repo = scene.base.repos.get(package.reponame)
+def _candidate(scene: _Scene, row: Known, has: Package | None) -> Candidate:
+    package, found = row
     return Candidate(
-        nevra,
-        package.reponame,
+        package.nevra,
+        package.repo,
         found.kind,
-        package.reponame in scene.trusted,
-        bool(repo is not None and repo.gpgcheck),
+        package.repo in scene.facts.trusted,
+        scene.facts.verified(package.repo),
         scene.judge.secures(package, scene.running),
         scene.judge.passes(package, has),
-        scene.judge.named(nevra),
+        scene.judge.named(package.nevra),
         "" if found.kind != "not-a-live-patch" else found.why,
     )
 
 
+_WITHIN, _OVERLAP = "within", "overlap"
+
+
 def fitting(
-    survey: Survey, others: Sequence[Beside], cves: Callable[[Any], set[str]]
+    survey: Survey, others: Sequence[Beside], cves: Cves
 ) -> tuple[Survey, list[tuple[Nevra, Nevra]]]:
     """``survey`` without the candidates that cannot stand beside ``others``, which the host has or gets.
 
-    What is in force already within another patch is left out in silence; so is another vendor's. The rest
-    comes as pairs: a candidate, and the patch it has fixes in common with. A client refuses the second one
-    of such two, since both patch the same functions.
+    A candidate that is in force already within another patch is left out in silence; so is another
+    vendor's. The rest comes as pairs: a candidate, and the patch that it has fixes in common with. A
+    client refuses the second one of such two, since both patch the same functions.
     """
     if survey.has is not None or not others:
         return survey, []
@@ -225,23 +269,18 @@ def fitting(
     clashes: list[tuple[Nevra, Nevra]] = []
     for candidate in survey.target.candidates:
         key = str(candidate.nevra)
-        said = [_clash(survey.packages[key], survey.families[key], survey.single, o, cves) for o in others]
-        if not any(said):
+        found = [_clash(survey.packages[key], survey.families[key], survey.single, o, cves) for o in others]
+        if not any(found):
             kept.append(candidate)
-        elif _OVERLAP in said and _WITHIN not in said:
-            clashes.append((candidate.nevra, nevra_of(others[said.index(_OVERLAP)].package)))
+        elif _OVERLAP in found and _WITHIN not in found:
+            clashes.append((candidate.nevra, others[found.index(_OVERLAP)].package.nevra))
     return survey._replace(target=survey.target._replace(candidates=tuple(kept))), clashes
 
 
-_WITHIN, _OVERLAP = "within", "overlap"
+def _clash(package: Package, family: Family, single: bool, other: Beside, cves: Cves) -> str:
+    """The way in which ``package`` and ``other`` exclude each other, "" when they do not.
 
-
-def _clash(
-    package: Any, family: Family, single: bool, other: Beside, cves: Callable[[Any], set[str]]
-) -> str:
-    """How ``package`` and ``other`` are in each other's way, "" when they are not.
-
-    The CVEs tell; where those of one are not known, what was built before a cumulative patch is in it.
+    The CVEs tell; where those of one are not known, a cumulative patch holds whatever was built before it.
     """
     if family == ("",):
         return ""
@@ -253,6 +292,6 @@ def _clash(
     if mine and theirs:
         return "" if not mine & theirs else _WITHIN if single and mine <= theirs else _OVERLAP
     one, whole = (package, other.package) if single else (other.package, package)
-    if one.buildtime > whole.buildtime:
+    if one.build_time > whole.build_time:
         return ""
     return _WITHIN if single else _OVERLAP

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches this host does not take yet, or not at all, and why. Pure.
+"""The live patches that this host does not take yet, or not at all, and why. Pure.
 
-Four brakes, each from what a trusted repository or livepatch.conf says: a patch that its publisher
-withdrew, one whose roll-out has not reached this host, one younger than ``min_age``, one issued after
+Four causes, each from a record of a trusted repository or from livepatch.conf: the publisher withdrew the
+patch, its roll-out has not reached this host, it is younger than ``min_age``, it was issued after
 ``cutoff``. A patch that the user names with its version passes all but the first. All times are ISO 8601
 in UTC, where text order is time order.
 """
@@ -10,19 +10,21 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..base import times
 from ..base.model import Nevra, Problem
 from ..formats import repository_record
 from ..messages import catalogue
+from .facts import Facts, Notes
+from .interface import Asked, Package
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 
 
-class Host(NamedTuple):
-    """What of this host the brakes depend on; ``min_age`` (seconds) and ``cutoff`` are livepatch.conf's."""
+class Limits(NamedTuple):
+    """The host's own part in the decision; ``min_age`` (seconds) and ``cutoff`` are livepatch.conf's."""
 
     machine_id: str
     now: str
@@ -30,7 +32,7 @@ class Host(NamedTuple):
     cutoff: str = ""
 
 
-class Brake(NamedTuple):
+class Withheld(NamedTuple):
     """One patch that is kept out: ``cause`` is one of the words above, ``problem`` tells the user."""
 
     nevra: str
@@ -38,38 +40,38 @@ class Brake(NamedTuple):
     problem: Problem
 
 
-def turn(note: repository_record.PatchNote, nevra: str, host: Host) -> str:
+def rollout_start(note: repository_record.PatchNote, nevra: str, limits: Limits) -> str:
     """When the roll-out reaches this host: "" now or before, ``never`` when no step so far says so."""
-    percent = repository_record.share(note, host.now)
+    percent = repository_record.share(note, limits.now)
     if percent >= 100:
         return ""
-    place = repository_record.bucket(host.machine_id, note.advisory or nevra)
+    place = repository_record.bucket(limits.machine_id, note.advisory or nevra)
     if place < percent:
         return ""
     return next((step.since for step in note.rollout if step.percent > place), "never")
 
 
-def judge(nevra: str, note: repository_record.PatchNote, issued: str, host: Host) -> Brake | None:
+def judge(nevra: str, note: repository_record.PatchNote, issued: str, limits: Limits) -> Withheld | None:
     """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not."""
     if note.withdrawn is not None:
         facts = {"nevra": nevra, "since": note.withdrawn.since[:10], "why": note.withdrawn.reason}
-        return Brake(nevra, WITHDRAWN, catalogue.problem("patch-withdrawn", **facts))
-    if host.cutoff and issued[:10] > host.cutoff:
-        facts = {"nevra": nevra, "issued": issued[:10], "cutoff": host.cutoff}
-        return Brake(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
+        return Withheld(nevra, WITHDRAWN, catalogue.problem("patch-withdrawn", **facts))
+    if limits.cutoff and issued[:10] > limits.cutoff:
+        facts = {"nevra": nevra, "issued": issued[:10], "cutoff": limits.cutoff}
+        return Withheld(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
     waits = []
-    due = times.later(issued, host.min_age) if host.min_age and issued else ""
-    if due > host.now:
+    due = times.later(issued, limits.min_age) if limits.min_age and issued else ""
+    if due > limits.now:
         waits.append((due, AGE, f"it was issued on {issued[:10]} and min_age is not over"))
-    start = turn(note, nevra, host)
+    start = rollout_start(note, nevra, limits)
     if start:
-        share = repository_record.share(note, host.now)
+        share = repository_record.share(note, limits.now)
         waits.append((start, ROLLOUT, f"its roll-out has reached {share} % of the hosts, not this one"))
     if not waits:
         return None
     until, cause, why = max(waits)  # letters sort after digits: "never" is the latest
     until = "its publisher says so" if until == "never" else until
-    return Brake(nevra, cause, catalogue.problem("patch-waits", nevra=nevra, until=until, why=why))
+    return Withheld(nevra, cause, catalogue.problem("patch-waits", nevra=nevra, until=until, why=why))
 
 
 def versioned(specs: Iterable[str], nevra: Nevra) -> bool:
@@ -81,3 +83,70 @@ def versioned(specs: Iterable[str], nevra: Nevra) -> bool:
         if spec.startswith(nevra.name + "-")
         for form in forms
     )
+
+
+def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, Withheld]:
+    """The live patches of the kernels ``releases`` on offer that are kept out, by NEVRA.
+
+    A patch that the specs name with its version is let in, but a withdrawn one only by a command that takes
+    exactly what it names.
+    """
+    host, found = facts.host, {}
+    settings, notes = host.settings, facts.notes(releases)
+    limits = Limits(host.machine_id, host.now, settings.min_age, settings.cutoff)
+    limited = bool(limits.min_age or limits.cutoff)
+    for release in releases:
+        if not (limited or _interesting(notes, release)):
+            continue
+        for package, match in facts.known(release):
+            if package.installed or match.kind != "patch":
+                continue
+            nevra = str(package.nevra)
+            note = patch_note(notes, release, nevra)
+            verdict = judge(nevra, note, _issued(facts, package, note) if limited else "", limits)
+            named = versioned(asked.specs, package.nevra)
+            if verdict is not None and (not named or (verdict.cause == WITHDRAWN and not asked.exact)):
+                found[nevra] = verdict
+    return found
+
+
+def patch_note(notes: Notes, release: str, nevra: str) -> repository_record.PatchNote:
+    """The note of one patch; a withdrawal by one repository outweighs what others say."""
+    found = [note.patches[nevra] for note in notes.get(release, ()) if nevra in note.patches]
+    return next(
+        (note for note in found if note.withdrawn), found[0] if found else repository_record.PatchNote()
+    )
+
+
+def withdrawn(notes: Notes) -> dict[str, str]:
+    """NEVRA -> reason of every patch that was withdrawn, "" for those that stand."""
+    found: dict[str, str] = {}
+    for rows in notes.values():
+        for note in rows:
+            for nevra, patch in note.patches.items():
+                if patch.withdrawn is not None:
+                    found[nevra] = patch.withdrawn.reason
+                else:
+                    found.setdefault(nevra, "")
+    return found
+
+
+def free(notes: Notes, releases: Sequence[str]) -> bool:
+    """Does no record keep a patch of these kernels out, now or at any other time?"""
+    return not any(_interesting(notes, release) for release in releases)
+
+
+def _interesting(notes: Notes, release: str) -> bool:
+    return any(
+        patch.withdrawn is not None or patch.rollout
+        for note in notes.get(release, ())
+        for patch in note.patches.values()
+    )
+
+
+def _issued(facts: Facts, package: Package, note: repository_record.PatchNote) -> str:
+    """When the patch was issued: by its record, by the first advisory that lists it, by its build time."""
+    if note.issued:
+        return note.issued
+    dates = [row.issued or row.updated for row in facts.listed(package, older=False)]
+    return min(filter(None, dates), default="") or times.moment(package.build_time)

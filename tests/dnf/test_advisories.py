@@ -20,6 +20,7 @@ from dnf_plugin_livepatch.planning import inputs
 from tests.dnf.support import rpms
 from tests.dnf.support.installroot import Machine
 from tests.dnf.support.lab import Update
+from tests.dnf.support.reading import facts, inputs_of
 from tests.dnf.support.rpms import Rpm
 
 # name of the package that runs, version, releases of the running and the fixed build, uname -r suffix
@@ -90,7 +91,7 @@ def test_every_kernel_family(machine: Machine, family: str) -> None:
             fix(other, "CVE-2026-9999", identifier="B"),
         ],
     )
-    found = inputs.inputs(machine.base(), running(family))
+    found = inputs_of(machine.base(), running(family))
     assert [row.cve for row in found.debt] == ["CVE-2026-2000", "CVE-2026-2001"]
     assert {(row.advisory, row.severity, row.date_kind) for row in found.debt} == {
         ("A-2", "Important", "updated")
@@ -102,7 +103,7 @@ def test_every_kernel_family(machine: Machine, family: str) -> None:
 def test_the_kernel_that_may_be_booted_next_is_known_too(machine: Machine) -> None:
     machine.install(of("rt", 0), of("rt", 1))
     machine.repo([of("rt", 1)], [own("rt"), fix("rt", "CVE-2026-2000")])
-    first, second = inputs.read(machine.base(), running("rt"))
+    first, second = inputs.read(facts(machine.base(), running("rt")))
     assert (first.kernel_release, second.kernel_release) == (
         "5.14.0-10.el9_4.x86_64+rt",
         "5.14.0-20.el9_4.x86_64+rt",
@@ -114,7 +115,7 @@ def test_the_kernel_that_may_be_booted_next_is_known_too(machine: Machine) -> No
 def test_an_advisory_that_lists_only_the_meta_package_counts(machine: Machine) -> None:
     machine.install(of("core", 0), *STRAYS)
     machine.repo([of("core", 1), OTHER_FIX], [own("core"), Update("A-2", (OTHER_FIX,), ("CVE-2026-2000",))])
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert [row.cve for row in found.debt] == ["CVE-2026-2000"] and found.quality == EXACT
 
 
@@ -122,7 +123,7 @@ def test_copies_in_two_repositories_are_one_advisory(machine: Machine) -> None:
     machine.install(of("core", 0))
     for cve in ("CVE-2026-2000", "CVE-2026-2001"):
         machine.repo([of("core", 1)], [own("core"), fix("core", cve)])
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert [(row.cve, row.advisory) for row in found.debt] == [
         ("CVE-2026-2000", "A-2"),
         ("CVE-2026-2001", "A-2"),
@@ -131,31 +132,31 @@ def test_copies_in_two_repositories_are_one_advisory(machine: Machine) -> None:
 
 def test_nothing_known_is_never_zero(machine: Machine) -> None:
     kernel = running("core")
-    assert inputs.inputs(machine.base(), kernel).reason == "no installed package owns the running kernel"
+    assert inputs_of(machine.base(), kernel).reason == "no installed package owns the running kernel"
     machine.install(of("core", 0))
-    assert "updateinfo" in inputs.inputs(machine.base(), kernel).reason
+    assert "updateinfo" in inputs_of(machine.base(), kernel).reason
     path = f"{machine.folder}/bare"
     os.makedirs(path)
     subprocess.run(["createrepo_c", "--quiet", path], check=True, capture_output=True)
     machine.repos.append(("bare", path))
-    stream = inputs.inputs(machine.base(), kernel)
+    stream = inputs_of(machine.base(), kernel)
     assert (stream.quality, stream.debt) == (UNKNOWN, ()) and "updateinfo" in stream.reason
 
 
 def test_pruned_and_locked_repositories(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], [fix("core", "CVE-2026-2000")])
-    pruned = inputs.inputs(machine.base(), running("core"))
+    pruned = inputs_of(machine.base(), running("core"))
     assert pruned.quality == LOWER_BOUND and "earlier ones may be missing" in pruned.reason
-    locked = inputs.inputs(machine.base(releasever="2023.8.20250721"), running("core"))
+    locked = inputs_of(machine.base(releasever="2023.8.20250721"), running("core"))
     assert "locked to release 2023.8.20250721" in locked.reason
 
 
 def test_a_pinned_minor_release_proves_nothing(machine: Machine) -> None:
     machine.install(of("core", 0), DISTRO)
     machine.repo([of("core", 0)], [own("core")])
-    assert inputs.inputs(machine.base(releasever="9"), running("core")).quality == EXACT
-    pinned = inputs.inputs(machine.base(releasever="9.4"), running("core"))
+    assert inputs_of(machine.base(releasever="9"), running("core")).quality == EXACT
+    pinned = inputs_of(machine.base(releasever="9.4"), running("core"))
     assert (pinned.quality, pinned.reason) == (
         UNKNOWN,
         "the repositories are locked to release 9.4",
@@ -165,13 +166,13 @@ def test_a_pinned_minor_release_proves_nothing(machine: Machine) -> None:
 def test_a_distribution_that_counts_so_itself_is_not_pinned(machine: Machine) -> None:
     machine.install(of("core", 0), LEAP)
     machine.repo([of("core", 0)], [own("core")])
-    assert inputs.inputs(machine.base(releasever="15.6"), running("core")).quality == EXACT
+    assert inputs_of(machine.base(releasever="15.6"), running("core")).quality == EXACT
 
 
 def test_a_newer_kernel_without_an_advisory(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], [own("core")])
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert found.quality == UNKNOWN and "5.14.0-20.el9_4 has no advisory" in found.reason
 
 
@@ -205,7 +206,7 @@ def raw(references: str, kind: str = "security", date: str = "2026-11-01 00:00:0
 def test_broken_references_and_types(machine: Machine, kind: str) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], text=raw(REFERENCES, kind))
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert [row.cve for row in found.debt] == [f"CVE-2026-200{n}" for n in range(4)]
 
 
@@ -222,7 +223,7 @@ def test_broken_references_and_types(machine: Machine, kind: str) -> None:
 def test_strange_dates_and_titles(machine: Machine, text: str) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], text=text)
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert [row.cve for row in found.debt] == ["CVE-2026-2000"]
     assert advisories.parse(advisories.dump(found)) == (found,), "what is read can be remembered"
 
@@ -230,7 +231,7 @@ def test_strange_dates_and_titles(machine: Machine, text: str) -> None:
 def test_an_advisory_without_packages_or_with_broken_ones(machine: Machine) -> None:
     machine.install(of("core", 0))
     machine.repo([of("core", 1)], text=raw("", body='<package name="kernel-core" arch="x86_64"/><package/>'))
-    assert inputs.inputs(machine.base(), running("core")).quality == UNKNOWN
+    assert inputs_of(machine.base(), running("core")).quality == UNKNOWN
 
 
 def test_what_live_patches_cover(machine: Machine) -> None:
@@ -239,7 +240,7 @@ def test_what_live_patches_cover(machine: Machine) -> None:
         PATCHES,
         [Update("L-1", (PATCHES[0],), ("CVE-2026-2000",)), Update("L-2", (PATCHES[1],), ("CVE-2026-2001",))],
     )
-    found = inputs.inputs(machine.base(), Kernel(rpms.release(10), "x86_64"))
+    found = inputs_of(machine.base(), Kernel(rpms.release(10), "x86_64"))
     assert dict(found.cover) == {
         str(PATCHES[0]): ("CVE-2026-2000",),
         str(PATCHES[1]): ("CVE-2026-2000", "CVE-2026-2001"),
@@ -257,11 +258,11 @@ def test_the_livepatch_record(machine: Machine, tmp_path: Any) -> None:
     command = ["modifyrepo_c", "--mdtype=livepatch", str(tmp_path / "livepatch.json.gz"), path + "/repodata"]
     subprocess.run(command, check=True, capture_output=True)
     base = machine.base()
-    found = inputs.inputs(base, running("core"))
+    found = inputs_of(base, running("core"))
     assert found.support_end == "2027-01-31"
     (row,) = compute.compute(found, ()).rows
     assert (row.state, row.reason) == (REBOOT_ONLY, "changes a struct")
-    assert inputs.inputs(base, running("core"), frozenset()).support_end == ""
+    assert inputs_of(base, running("core"), frozenset()).support_end == ""
 
 
 def test_ten_thousand_advisories(machine: Machine, tmp_path: Any) -> None:
@@ -279,7 +280,7 @@ def test_ten_thousand_advisories(machine: Machine, tmp_path: Any) -> None:
         for n in range(10000)
     ]
     machine.repo([of("core", 1)], text=head + "".join(bodies) + tail)
-    found = inputs.inputs(machine.base(), running("core"))
+    found = inputs_of(machine.base(), running("core"))
     assert len(found.debt) == 10000 and found.quality == LOWER_BOUND
     assert advisories.save(Paths(str(tmp_path)), found)
     assert advisories.load(Paths(str(tmp_path)), found.kernel_release) == (found, "")

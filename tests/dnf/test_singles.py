@@ -12,7 +12,8 @@ import shutil
 import pytest
 
 from dnf_plugin_livepatch.base.model import Nevra
-from dnf_plugin_livepatch.planning.planner import Session
+from dnf_plugin_livepatch.planning import choose
+from dnf_plugin_livepatch.planning.interface import Package
 from dnf_plugin_livepatch.planning.policy import Target
 from dnf_plugin_livepatch.planning.survey import Survey
 from tests.dnf.support import vendors
@@ -176,12 +177,10 @@ def test_one_that_is_refused_shows_in_the_exit_status(hot):
 def test_of_cumulative_patches_that_are_missing_only_the_newest_is_waited_for(coming, expected):
     """Two vendors' packages for one kernel, say: never both are in force."""
     old, new, newer = (Nevra(name, "0", "1", "1", "x86_64") for name in ("old", "new", "newer"))
-    packages = {str(newer): newer}
-    one = Survey(Target("6.6.0", True, has=new), packages, new, False, False, {}, {})
-    session = Session.__new__(Session)
-    session.expected = (str(old), str(new))
-    session._expect([one], [newer] if coming else [])
-    assert session.expected == (f"{expected}-1-1.x86_64",)
+    has, build = Package(new, installed=True), Package(newer)
+    one = Survey(Target("6.6.0", True, has=new), {str(newer): build}, has, False, False, {}, {})
+    found = choose.expected([one], [build] if coming else [], (str(old), str(new)))
+    assert found == (f"{expected}-1-1.x86_64",)
 
 
 def test_excluded_one_is_told_and_the_others_are_added(hot):

@@ -20,12 +20,12 @@ import pytest
 
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.base.names import kernel_packages, kernel_release
-from dnf_plugin_livepatch.dnf4 import packages as goal
 from dnf_plugin_livepatch.exposure.debt import lineage
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.planning import inputs
 from tests.dnf.support import rpms
 from tests.dnf.support.installroot import Machine
+from tests.dnf.support.reading import facts, inputs_of
 
 TABLE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
 IMAGES = ("kernel", "kernel-core", "kernel-default", "kernel-debug", "kernel-pae", "kernel-rt", "kernel-xen")
@@ -145,14 +145,15 @@ def test_dnf_finds_what_the_file_says(tmp_path: Any, record_property: Callable[[
         machine.install(kernels[running])
         machine.repo((), text=text)
         base = machine.base()
-        (package,) = base.sack.query().installed().filter(name=running.name)
-        found = inputs._family_advisories([package], running)
+        asked = facts(base, Kernel(kernel_release(running), rpms.ARCH, "", "", True))
+        (package,) = asked.manager.kernels([running.name], running.arch)
+        found = [row._replace(bugs=()) for row in inputs.family_advisories(asked, [package])]
         assert sorted(found) == sorted(rows), source
         advisories_read += len(rows)
         release = kernel_release(running)
         if running.name in kernel_packages(release):  # some have a version that no uname -r shows
-            assert goal.running_package(base, release) is not None, (source, release)
-            debt = inputs.inputs(base, Kernel(release, rpms.ARCH, "", "", True)).debt
+            assert asked.running is not None, (source, release)
+            debt = inputs_of(base, Kernel(release, rpms.ARCH, "", "", True)).debt
             assert {row.cve for row in debt} == open_cves(running, rows), source
             cves += len(debt)
             judged += 1

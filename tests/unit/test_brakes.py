@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Brakes of one host: who takes which live patch, and when."""
+"""Patches that one host keeps out: who takes which live patch, and when."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.exposure import support
 from dnf_plugin_livepatch.formats.repository_record import PatchNote, Step, Withdrawn, bucket
 from dnf_plugin_livepatch.planning import withheld
-from dnf_plugin_livepatch.planning.withheld import Host
+from dnf_plugin_livepatch.planning.withheld import Limits
 
 PATCH = "kpatch-patch-5_14_0-10-1-2.el9.x86_64"
 NEVRA = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
 NOW = "2026-11-22T12:00:00Z"
 PLAIN = PatchNote()
-HOST = Host("0123456789abcdef0123456789abcdef", NOW)
+HOST = Limits("0123456789abcdef0123456789abcdef", NOW)
 DAY = 86400
 IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
-def cause(note: PatchNote = PLAIN, issued: str = "2026-11-20", host: Host = HOST) -> str:
-    found = withheld.judge(PATCH, note, issued, host)
+def cause(note: PatchNote = PLAIN, issued: str = "2026-11-20", limits: Limits = HOST) -> str:
+    found = withheld.judge(PATCH, note, issued, limits)
     return found.cause if found is not None else ""
 
 
-def text(note: PatchNote, issued: str, host: Host) -> str:
-    found = withheld.judge(PATCH, note, issued, host)
+def text(note: PatchNote, issued: str, limits: Limits) -> str:
+    found = withheld.judge(PATCH, note, issued, limits)
     assert found is not None
     return found.problem.text
 
 
-def test_without_any_brake_everything_is_taken() -> None:
+def test_without_any_cause_everything_is_taken() -> None:
     assert cause() == "" and cause(issued="") == "" and cause(issued="9999-01-01") == ""
 
 
@@ -52,7 +52,7 @@ def test_without_any_brake_everything_is_taken() -> None:
     ],
 )
 def test_min_age(issued: str, age: int, waits: bool) -> None:
-    assert cause(issued=issued, host=HOST._replace(min_age=age)) == (withheld.AGE if waits else "")
+    assert cause(issued=issued, limits=HOST._replace(min_age=age)) == (withheld.AGE if waits else "")
 
 
 def test_the_note_says_until_when() -> None:
@@ -68,12 +68,12 @@ def test_the_note_says_until_when() -> None:
     [("2026-11-01", ""), ("2026-11-01T23:59:59Z", ""), ("2026-11-02", "cutoff"), ("", "")],
 )
 def test_cutoff_includes_its_day(issued: str, expected: str) -> None:
-    assert cause(issued=issued, host=HOST._replace(cutoff="2026-11-01")) == expected
+    assert cause(issued=issued, limits=HOST._replace(cutoff="2026-11-01")) == expected
 
 
 def test_withdrawn_comes_before_all_others() -> None:
     note = PatchNote(rollout=(Step("2020-01-01T00:00:00Z", 0),), withdrawn=Withdrawn(NOW, "oops in x"))
-    assert cause(note, host=HOST._replace(cutoff="2000-01-01")) == withheld.WITHDRAWN
+    assert cause(note, limits=HOST._replace(cutoff="2000-01-01")) == withheld.WITHDRAWN
     assert "oops in x" in text(note, "", HOST)
 
 
@@ -84,7 +84,7 @@ def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: list[tuple[in
     note, seen, told = PatchNote(rollout=rollout), False, ""
     for day in range(1, 30):
         now = f"2026-11-{day:02}T00:00:00Z"
-        when = withheld.turn(note, PATCH, Host(machine, now))
+        when = withheld.rollout_start(note, PATCH, Limits(machine, now))
         assert not (seen and when), "a host that was in is out again"
         seen = seen or not when
         if told and told != "never":
@@ -96,7 +96,7 @@ def test_who_is_in_stays_in_and_until_is_kept(machine: str, steps: list[tuple[in
 def test_more_percent_never_take_a_host_out(machine: str, one: int, other: int) -> None:
     def waits(percent: int) -> bool:
         note = PatchNote(rollout=(Step("2026-01-01T00:00:00Z", percent),))
-        return bool(withheld.turn(note, PATCH, Host(machine, NOW)))
+        return bool(withheld.rollout_start(note, PATCH, Limits(machine, NOW)))
 
     assert waits(max(one, other)) <= waits(min(one, other))
     assert waits(0) and not waits(100)
@@ -118,9 +118,9 @@ def test_another_build_for_an_advisory_comes_to_the_same_hosts_first(machine: st
     step = (Step("2026-01-01T00:00:00Z", percent),)
     named = PatchNote(rollout=step, advisory="FIX-2026:1")
     builds = (PATCH, PATCH + "x", "b-1-1.y")
-    waits = {bool(withheld.turn(named, nevra, Host(machine, NOW))) for nevra in builds}
+    waits = {bool(withheld.rollout_start(named, nevra, Limits(machine, NOW))) for nevra in builds}
     assert waits == {bucket(machine, "FIX-2026:1") >= percent}
-    alone = bool(withheld.turn(PatchNote(rollout=step), PATCH, Host(machine, NOW)))
+    alone = bool(withheld.rollout_start(PatchNote(rollout=step), PATCH, Limits(machine, NOW)))
     assert alone == (bucket(machine, PATCH) >= percent)
 
 

@@ -9,29 +9,28 @@ from typing import Any
 import pytest
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.dnf4 import asked as request
-from dnf_plugin_livepatch.dnf4 import quiet_runs
+from dnf_plugin_livepatch.dnf4 import asked, quiet_runs
 
 
-def asked(base: Any, **opts: Any) -> Any:
+def request(base: Any, **opts: Any) -> Any:
     base.conf = SimpleNamespace(installroot="/", tsflags=[])
     named = {"pkg_specs": [], "filenames": [], "grp_specs": [], **opts}
     command = SimpleNamespace(aliases=("upgrade",), opts=SimpleNamespace(**named))
-    return request.read(base, SimpleNamespace(command=command), None)[0]
+    return asked.read(base, SimpleNamespace(command=command), None)
 
 
 @pytest.mark.parametrize(
     ("opts", "limited"), [({}, False), ({"security": True}, True), ({"cves": ["CVE-2026-0001"]}, True)]
 )
 def test_unknown_filters_count_as_security_only(opts, limited):
-    wish = asked(SimpleNamespace(), **opts)
+    wish = request(SimpleNamespace(), **opts)
     assert (wish.kind, wish.security, wish.filtered) == ("all", limited, limited)
 
 
 def test_known_filters_win():
     options = {"advisory_type__eq": {"bugfix"}}
     base = SimpleNamespace(_update_security_filters=[], _update_security_options=options)
-    wish = asked(base, security=True)
+    wish = request(base, security=True)
     assert (wish.security, wish.filtered) == (False, True)
 
 

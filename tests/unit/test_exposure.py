@@ -25,7 +25,7 @@ from dnf_plugin_livepatch.base.model import (
     Nevra,
     Unfixable,
 )
-from dnf_plugin_livepatch.base.names import parse_nevra
+from dnf_plugin_livepatch.base.names import parse_nevra, release_of
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge

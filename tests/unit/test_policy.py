@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.planning import policy
-from dnf_plugin_livepatch.planning.policy import Candidate, Request, Situation, Target
+from dnf_plugin_livepatch.planning.interface import ALL, NAMED, NONE, Asked
+from dnf_plugin_livepatch.planning.policy import Candidate, Situation, Target
 
 PATCH = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
 EMPTY = PATCH._replace(version="0", release="0")
@@ -44,83 +45,73 @@ targets = st.builds(
     st.integers(0, 9),
 )
 requests = st.builds(
-    Request,
-    st.sampled_from([policy.NONE, policy.ALL, policy.NAMED]),
+    Asked,
+    st.sampled_from([NONE, ALL, NAMED]),
     st.just(""),
+    st.just(()),
+    st.sampled_from([{}, {"advisory": frozenset({"A-1"})}]),
     st.booleans(),
-    st.booleans(),
-).map(lambda wish: wish._replace(filtered=wish.filtered or wish.security))
+)
 situations = st.builds(
     Situation,
     requests,
+    targets,
     st.sampled_from(["load", "install-only", "report"]),
     st.sampled_from(["security", "always", "named"]),
-    st.lists(targets, max_size=3).map(tuple),
     st.sampled_from(["", "this is a container"]),
 )
 
 
 @given(situations)
-def test_the_plan_adds_only_what_may_be_added(situation):
-    plan = policy.decide(situation)
-    offered = {(t.release, c) for t in situation.targets for c in t.candidates}
-    for choice in plan.choices:
-        assert choice.candidates, "an empty choice says nothing"
-        for candidate in choice.candidates:
-            assert (choice.release, candidate) in offered
-            assert candidate.kind == "patch" and candidate.trusted and candidate.gpgcheck
-            assert not candidate.wrong
+def test_the_verdict_adds_only_what_may_be_added(situation):
+    for candidate in policy.decide(situation).take:
+        assert candidate in situation.target.candidates
+        assert candidate.kind == "patch" and candidate.trusted and candidate.gpgcheck
+        assert not candidate.wrong
 
 
 @given(situations)
 def test_nothing_is_added_where_nothing_may_be(situation):
-    plan = policy.decide(situation)
-    if situation.request.kind == policy.NONE:
-        assert plan == policy.Plan()
-    if situation.mode == "report":
-        assert not plan.choices
-    running = {t.release for t in situation.targets if not t.running}
-    if situation.cannot:
-        assert {choice.release for choice in plan.choices} <= running
+    verdict = policy.decide(situation)
+    if situation.asked.kind == NONE:
+        assert verdict == policy.Verdict()
+    if situation.mode == "report" or (situation.cannot and situation.target.running):
+        assert not verdict.take
 
 
 @given(situations)
-def test_at_most_one_line_and_one_choice_for_each_kernel(situation):
-    plan = policy.decide(situation)
-    assert len(plan.choices) <= len(situation.targets)
-    assert len(plan.notes) <= 2 * len(situation.targets)
-    if not any(t.candidates for t in situation.targets):
-        assert not plan.choices
+def test_at_most_two_lines_for_each_kernel(situation):
+    verdict = policy.decide(situation)
+    assert len(verdict.notes) <= 2
+    if not situation.target.candidates:
+        assert not verdict.take
 
 
 @given(situations)
 def test_newest_first(situation):
-    for choice, target in zip(policy.decide(situation).choices, situation.targets):
-        if choice.release == target.release and len(situation.targets) == 1:
-            order = [target.candidates.index(candidate) for candidate in choice.candidates]
-            assert order == sorted(order)
+    candidates = situation.target.candidates
+    order = [candidates.index(candidate) for candidate in policy.decide(situation).take]
+    assert order == sorted(order)
 
 
 @given(situations, candidates)
 def test_a_filter_never_adds_more(situation, candidate):
-    wish = situation.request
-    free = wish._replace(security=False, filtered=False)
-    if policy.wanted(candidate, wish, situation.when):
+    free = situation.asked._replace(security=False, filters={})
+    if policy.wanted(candidate, situation.asked, situation.when):
         assert policy.wanted(candidate, free, situation.when)
 
 
 @given(candidates, requests)
-def test_when_orders_its_words(candidate, wish):
-    taken = [policy.wanted(candidate, wish, when) for when in ("named", "security", "always")]
+def test_when_orders_its_words(candidate, asked):
+    taken = [policy.wanted(candidate, asked, when) for when in ("named", "security", "always")]
     assert taken == sorted(taken)
 
 
 def situation(*found: Candidate, **facts: object) -> Situation:
-    wish = facts.pop("request", Request(policy.ALL))
     target = Target("5.14.0-10.el9.x86_64", True, found)._replace(
         **{key: facts.pop(key) for key in ("has", "excluded", "open_cves") if key in facts}
     )
-    return Situation(wish, targets=(target,), **facts)  # type: ignore[arg-type]
+    return Situation(Asked(ALL), target, **facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -142,14 +133,14 @@ def situation(*found: Candidate, **facts: object) -> Situation:
     ],
 )
 def test_each_reason_has_its_line(case, note):
-    plan = policy.decide(case)
-    assert [problem.id for problem in plan.notes] == ([note] if note else [])
-    good = any(candidate.kind == "patch" for candidate in case.targets[0].candidates)
-    assert bool(plan.choices) == (good and note is None)
+    verdict = policy.decide(case)
+    assert [problem.id for problem in verdict.notes] == ([note] if note else [])
+    good = any(candidate.kind == "patch" for candidate in case.target.candidates)
+    assert bool(verdict.take) == (good and note is None)
 
 
 def test_an_untrusted_newer_one_does_not_hide_the_trusted_older_one():
     older = PATCH._replace(release="1.el9")
-    plan = policy.decide(situation(Candidate(PATCH, "copr", trusted=False), Candidate(older, "base")))
-    assert [candidate.nevra for candidate in plan.choices[0].candidates] == [older]
-    assert [problem.id for problem in plan.notes] == ["patch-untrusted"]
+    verdict = policy.decide(situation(Candidate(PATCH, "copr", trusted=False), Candidate(older, "base")))
+    assert [candidate.nevra for candidate in verdict.take] == [older]
+    assert [problem.id for problem in verdict.notes] == ["patch-untrusted"]

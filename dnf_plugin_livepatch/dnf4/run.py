@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One dnf run: the planner between DNF and this machine, shared by the hooks and `dnf livepatch update`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import libdnf
+
+from ..host.for_planning import Machine
+from ..planning.interface import Asked, Plan
+from ..planning.planner import Planner
+from . import faults
+from .packages import nevra_of
+from .solver import Dnf
+from .voice import LOG, Voice, Waiting
+
+
+class Run:
+    """State of one ``dnf.Base`` and its sack."""
+
+    def __init__(self, base: Any) -> None:
+        self.base = base
+        self.sack = base.sack
+        self.host = Machine()
+        self.manager = Dnf(base)
+        self.voice = Voice()
+        self.planner = Planner(self.manager, self.host, faults.of(base).attempt)
+
+    @property
+    def pending(self) -> bool:
+        """Is anything to be done once the transaction is over?"""
+        return bool(self.planner.expected or self.planner.reverts)
+
+    def keep_out(self, asked: Asked, allow_erasing: bool, free: bool) -> Plan:
+        """Hide what is not to be taken, and say what is to be said of it."""
+        self.manager.allow_erasing = allow_erasing
+        plan = self.planner.keep_out(asked, free)
+        self.voice.say(plan.notes)
+        return plan
+
+    def bring_in(self, asked: Asked, allow_erasing: bool, prompt: bool) -> Plan:
+        """Add to the resolved transaction what belongs to it, and say the rest."""
+        self.manager.allow_erasing = allow_erasing
+        plan = self.planner.bring_in(asked)
+        if self.planner.facts.running is None:
+            LOG.debug("livepatch: no package owns the running kernel %s", self.host.kernel.release)
+        self.voice.say(plan.notes)
+        if prompt:
+            self.voice.lines((logging.INFO, text) for text in plan.prompt)
+        return plan._replace(quiet=plan.quiet and faults.of(self.base).none)
+
+    def after(self, cli: Any) -> bool:
+        """Have the patches loaded and say how it went; False if one is not in force."""
+        ended = self.planner.after(self._failed(), functools.partial(Waiting, cli))
+        Voice().lines(ended.lines)
+        return ended.good
+
+    def take_back(self) -> None:
+        """Have what was withdrawn taken out of force, without waiting for it."""
+        faults.of(self.base).attempt("taking back what was withdrawn", None, self.planner.take_back)
+
+    def _failed(self) -> frozenset[str]:
+        """The packages that the rpm transaction failed to install."""
+        failed: set[str] = set()
+        for item in self.base.transaction or ():
+            if item.state == libdnf.transaction.TransactionItemState_ERROR:
+                try:
+                    failed.add(str(nevra_of(item.pkg)))
+                except KeyError:
+                    continue
+        return frozenset(failed)
+
+
+def of(base: Any) -> Run:
+    """The one run of ``base``: what a hook found out is there for the next one and for the command."""
+    found = getattr(base, "_livepatch_run", None)
+    if not isinstance(found, Run):
+        found = base._livepatch_run = Run(base)
+    return found

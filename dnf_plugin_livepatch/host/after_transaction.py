@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All that is needed of the host once a transaction is over; imported as a whole before it.
+
+The transaction may replace this very package, and the standard library, on disk. So that no import is left
+for later, this module imports at its own top what the modules below import when they need it.
+"""
+
+from __future__ import annotations
+
+import calendar  # noqa: F401
+import hashlib  # noqa: F401
+import selectors  # noqa: F401
+import sqlite3  # noqa: F401
+import subprocess  # noqa: F401
+
+from ..base.model import ReconcileResult
+from ..base.paths import Paths
+from .clients import client, patches  # noqa: F401
+from .files import advisories, atomic, guard_file, mailbox, notices  # noqa: F401
+from .kernel import livepatches  # noqa: F401
+from .packages import evr, installed, inventory, vendor_cves  # noqa: F401
+from .reconcile import timers
+from .report import status  # noqa: F401
+
+
+def ask(paths: Paths, timeout: float, progress: mailbox.Progress | None) -> ReconcileResult | None:
+    """Ask for a reconcile and wait for its answer, at most ``timeout`` seconds; None when none came."""
+    return mailbox.ask(paths, timeout, progress)
+
+
+def ask_only(paths: Paths) -> None:
+    """Ask for a reconcile without waiting for it."""
+    mailbox.request(paths)
+    timers.now(paths)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine as planning sees it: read before the transaction, written to and asked after it.
+
+A dnf run with nothing to do pays for what is imported here, so that methods import what they need;
+``prepare`` imports the rest in one go before a transaction changes files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..base.model import Kernel, ReconcileResult
+from ..base.paths import Paths
+
+if TYPE_CHECKING:
+    from ..exposure.compute import Inputs
+    from ..planning.interface import Hold, Patched, Progress
+    from ..vendors.profiles import Profile
+    from .files import notices
+
+
+def running(paths: Paths) -> Kernel:
+    """The running kernel."""
+    from .kernel import running
+
+    return running.running(paths)
+
+
+def blocked(paths: Paths) -> Mapping[str, str]:
+    """NEVRA and reason of the live patches that shall not be loaded here."""
+    if not os.path.exists(paths.guard):
+        return {}
+    from .files import guard_file
+
+    return guard_file.blocked(paths)
+
+
+def holds(paths: Paths) -> bool:
+    """Did an earlier run hold a kernel update?"""
+    if not os.path.exists(paths.notices):
+        return False
+    from .files import notices
+
+    return notices.read(paths).hold is not None
+
+
+def fingerprint(paths: Paths, database: str) -> str:
+    """A text that changes with the kernel, our files, and the rpm database in the folder ``database``."""
+    from .reconcile import unchanged
+
+    return unchanged.take(paths, running(paths), database)
+
+
+def recall(paths: Paths, what: str) -> str:
+    """The text that was remembered as ``what`` in this boot, "" for none."""
+    from .files import atomic
+
+    return atomic.read_text(paths.memo(what), 1 << 20)
+
+
+def remember(paths: Paths, what: str, text: str) -> None:
+    """Remember ``text`` as ``what`` for this boot. Raises OSError."""
+    from .files import atomic
+
+    atomic.write_bytes(paths.memo(what), text.encode("utf-8", "surrogateescape"))
+
+
+class Machine:
+    """This machine; an implementation of ``planning.interface.Host``."""
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        from ..base import config
+        from ..vendors import profiles
+        from .kernel import running
+
+        self.paths = paths = paths or Paths()
+        self.settings, faults = config.read(paths.config)
+        rules, more = profiles.load(paths.profile_dirs)
+        self.profiles: Sequence[Profile] = rules
+        self.faults: Sequence[str] = (*faults, *more)
+        self.kernel = running.running(paths)
+        self.cannot = running.environment(paths) or running.rival(paths)
+        self.root = os.geteuid() == 0
+
+    @property
+    def machine_id(self) -> str:
+        """The host's own id."""
+        from .files import atomic
+
+        return atomic.read_text(self.paths.at("/etc/machine-id"), 64)
+
+    @property
+    def now(self) -> str:
+        """The time, ISO 8601 in UTC."""
+        from .files import atomic
+
+        return atomic.now()
+
+    @property
+    def bound(self) -> float:
+        """Seconds within which a reconcile answers."""
+        from .files import mailbox
+
+        return mailbox.bound(self.settings)
+
+    @property
+    def loaded(self) -> bool:
+        """Does the kernel list any live patch?"""
+        try:
+            return bool(os.listdir(self.paths.klp))
+        except OSError:
+            return False
+
+    def patched(
+        self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
+    ) -> Patched:
+        """Look at the live patches of this host."""
+        from ..exposure import compute
+        from ..planning.interface import Patched
+        from .report import status
+
+        gone = self.settings.on_withdrawn == "revert"
+        seen = status.look(self.paths, self.kernel, cover, result, gone)
+        good = (status.IN_FORCE, status.SUBSCRIPTION)
+        packages = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package)
+        absent = [row.package for row in seen.rows if row.installed and row.state not in good]
+        ends = status.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
+        unfixable = status.unfixable(seen.stock.patches)
+        return Patched(seen.in_force, tuple(packages), seen.missing, tuple(absent), unfixable, ends)
+
+    def blocked(self) -> Mapping[str, str]:
+        """NEVRA and reason of the live patches that shall not be loaded here."""
+        return blocked(self.paths)
+
+    def withdrawn(self) -> Mapping[str, str]:
+        """NEVRA and reason of what is known to be withdrawn by its publisher."""
+        from .files import notices
+
+        return dict(notices.read(self.paths).withdrawn)
+
+    def held(self) -> Hold | None:
+        """The kernel update that an earlier run held."""
+        if not holds(self.paths):
+            return None
+        from ..planning import interface
+        from .files import notices
+
+        hold = notices.read(self.paths).hold
+        return interface.Hold(*hold) if hold is not None else None
+
+    def known_repositories(self) -> Sequence[str] | None:
+        """The repositories whose advisories an earlier run read; None where there was no such run."""
+        from .files import advisories
+
+        known = advisories.load(self.paths, self.kernel.release)[0]
+        return [name for name, _ in known.repositories] if known is not None else None
+
+    def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
+        """Write down what the repositories say of the kernels."""
+        from .files import advisories
+
+        if self.root:
+            advisories.save(self.paths, *inputs)
+
+    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
+        """Write down which patches are withdrawn. What no record speaks of now stays as it was known."""
+        from .files import notices
+
+        if not self.root:
+            return
+        before = notices.read(self.paths)
+        kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in said]
+        news = [(nevra, reason) for nevra, reason in said.items() if reason]
+        notices.save(self.paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
+
+    def remember_hold(self, hold: Hold | None, why: str) -> None:
+        """Write down the kernel update that is held, or that none is held any more, and why."""
+        from .files import notices
+
+        if not self.root:
+            return
+        before = notices.read(self.paths)
+        old, new = before.hold, notices.Hold(*hold) if hold is not None else None
+        if new and old and (old.release, old.kernel) == (new.release, new.kernel):
+            new = new._replace(since=old.since)
+        if notices.save(self.paths, before._replace(hold=new)):
+            self._history(old, new, why)
+
+    def _history(self, old: notices.Hold | None, new: notices.Hold | None, why: str) -> None:
+        """Have history tell which kernel is held from now on or no longer, and the proof or the reason."""
+        from .files import journal
+
+        if new is not None and (old is None or (old.kernel, old.why) != (new.kernel, new.why)):
+            facts = {"nevra": f"{new.name}-{new.kernel}", "reason": new.why, "cves": new.closed}
+            journal.remember(self.paths, "hold", kernel=new.release, **facts)
+        if new is None and old is not None:
+            facts = {"nevra": f"{old.name}-{old.kernel}", "reason": why}
+            journal.remember(self.paths, "release", kernel=old.release, **facts)
+
+    def prepare(self) -> None:
+        """Import now all that is needed after the transaction, which may replace it on disk."""
+        from . import after_transaction  # noqa: F401
+
+    def take_back(self) -> None:
+        """Have reconcile take out of force what was withdrawn, without waiting for it."""
+        from . import after_transaction
+
+        after_transaction.ask_only(self.paths)
+
+    def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
+        """Have the kernel follow the packages. None: no answer within ``wait`` seconds. Raises OSError."""
+        from . import after_transaction
+
+        return after_transaction.ask(self.paths, wait, progress)

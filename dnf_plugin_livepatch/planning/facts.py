@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The facts of one run: each question is put to the package manager once, however many ask. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.model import Advisory, Problem
+from ..base.names import kernel_packages, kernel_release
+from ..formats import repository_record
+from ..messages import catalogue
+from ..vendors import profiles
+from ..vendors.profiles import Match
+from .interface import Host, Package, PackageManager, Repository
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+#: Kernel release -> one note of each repository that speaks of it.
+Notes: TypeAlias = "Mapping[str, Sequence[repository_record.KernelNote]]"
+#: Names of live-patch packages whose advisories are read.
+MAX_NAMES = 64
+
+
+class Known(NamedTuple):
+    """A package that is for a kernel, or claims to be and is no live patch, and how that is known."""
+
+    package: Package
+    match: Match
+
+
+class Facts:
+    """The answers of the package manager and the host, each asked for when it is first needed.
+
+    ``problems`` collects what is wrong with the repositories' records.
+    """
+
+    def __init__(self, manager: PackageManager, host: Host) -> None:
+        self.manager = manager
+        self.host = host
+        self.problems: list[Problem] = []
+        self._notes: dict[str, list[repository_record.KernelNote]] = {}
+        self._running: list[Package | None] = []
+        self._repositories: Sequence[Repository] | None = None
+        self._trusted: frozenset[str] | None = None
+        self._kernels: Sequence[Package] | None = None
+        self._found: dict[str, tuple[Sequence[Package], tuple[Known, ...]]] = {}
+        self._advisories: dict[tuple[str, str], tuple[Advisory, ...]] = {}
+
+    def refresh(self) -> None:
+        """Forget what a resolve or an act may have changed: who comes along, and who is visible."""
+        self._found = {}
+        self._kernels = None
+
+    @property
+    def running(self) -> Package | None:
+        """The installed package of the running kernel, or None: then there is nothing to plan."""
+        if not self._running:
+            self._running.append(self.manager.running_kernel(self.host.kernel.release))
+        return self._running[0]
+
+    @property
+    def repositories(self) -> Sequence[Repository]:
+        """The repositories that are enabled, and those left out of this run only."""
+        if self._repositories is None:
+            self._repositories = self.manager.repositories()
+        return self._repositories
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """The enabled repositories that live patches may come from.
+
+        The one that the running kernel came from and those that ``repos =`` names. Where that origin is
+        not known, or is gone (an installer's medium, an image build), and no ``repos =`` says which
+        instead, those that offer this very build: its name alone anybody can use.
+        """
+        if self._trusted is None:
+            self._trusted = self._trust()
+        return self._trusted
+
+    def _trust(self) -> frozenset[str]:
+        kernel, named = self.running, self.host.settings.repos
+        if kernel is None:
+            return frozenset()
+        enabled = {repo.id for repo in self.repositories if not repo.left_out}
+        chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
+        origin = self.manager.origin(kernel)
+        if origin in enabled:
+            return frozenset(chosen | {origin})
+        if named:
+            return frozenset(chosen)
+        return self.manager.offered_by(kernel)
+
+    def verified(self, repository: str) -> bool:
+        """Does this repository have its packages' signatures checked?"""
+        return any(repo.id == repository and repo.gpgcheck for repo in self.repositories)
+
+    def kernels(self) -> Sequence[Package]:
+        """The running kernel's packages under all names: installed builds, and the newest on offer."""
+        if self._kernels is None:
+            names = self.kernel_names()
+            arch = self.running.nevra.arch if self.running is not None else ""
+            self._kernels = self.manager.kernels(names, arch) if names else ()
+        return self._kernels
+
+    def kernel_names(self) -> tuple[str, ...]:
+        """Names that the running kernel's package may have, most telling first."""
+        if self.running is None:
+            return ()
+        names = (*kernel_packages(self.host.kernel.release), self.running.nevra.name)
+        return tuple(dict.fromkeys(names))
+
+    def releases(self) -> tuple[str, ...]:
+        """The releases of the running kernel, of the other installed ones, and of the newest on offer."""
+        name = self.running.nevra.name if self.running is not None else ""
+        found = {kernel_release(one.nevra) for one in self.kernels() if one.nevra.name == name}
+        return tuple(sorted({self.host.kernel.release, *found} - {""}))
+
+    def build_id(self, release: str) -> str:
+        """The build id of the kernel ``release``, which is known of the running one only."""
+        return self.host.kernel.build_id if release == self.host.kernel.release else ""
+
+    def look(self, release: str) -> Sequence[Package]:
+        """Every package, installed or offered, hidden or not, that may patch this kernel."""
+        return self._look(release)[0]
+
+    def known(self, release: str) -> tuple[Known, ...]:
+        """The packages for this kernel, and those that claim to be and are no live patch."""
+        return self._look(release)[1]
+
+    def _look(self, release: str) -> tuple[Sequence[Package], tuple[Known, ...]]:
+        if release not in self._found:
+            rules, build_id = self.host.profiles, self.build_id(release)
+            packages = self.manager.live_patches(profiles.lookup(release, rules, build_id))
+            rows = []
+            for package in packages:
+                kinds = profiles.match_all(package.nevra, package.provides, package.requires, rules)
+                found = next((kind for kind in kinds if profiles.fits(kind, release, build_id)), kinds[0])
+                if found.kind == "not-a-live-patch" or profiles.fits(found, release, build_id):
+                    rows.append(Known(package, found))
+            self._found[release] = packages, tuple(rows)
+        return self._found[release]
+
+    def advisories(self, packages: Sequence[Package]) -> tuple[Advisory, ...]:
+        """The advisories that list any build of these live patches' names."""
+        first = {(one.nevra.name, one.nevra.arch): one for one in packages}
+        unread = [one for key, one in sorted(first.items()) if key not in self._advisories][:MAX_NAMES]
+        if unread:
+            keys = [(one.nevra.name, one.nevra.arch) for one in unread]
+            rows: dict[tuple[str, str], list[Advisory]] = {key: [] for key in keys}
+            for row in self.manager.advisories(unread):
+                for key in {(build.name, build.arch) for build in row.packages}:
+                    if key in rows:
+                        rows[key].append(row)
+            self._advisories.update((key, tuple(found)) for key, found in rows.items())
+        return tuple(dict.fromkeys(row for key in sorted(first) for row in self._advisories.get(key, ())))
+
+    def listed(self, package: Package, older: bool) -> list[Advisory]:
+        """The advisories that list this very build, with ``older`` also those that list an earlier one."""
+        compare = self.manager.compare
+        return [
+            row
+            for row in self.advisories([package])
+            for build in row.packages
+            if (build.name, build.arch) == (package.nevra.name, package.nevra.arch)
+            and (build.evr == package.nevra.evr or (older and compare(build.evr, package.nevra.evr) <= 0))
+        ]
+
+    def notes(self, releases: Sequence[str]) -> Notes:
+        """The notes of the trusted repositories' records on the kernels ``releases``."""
+        wanted = [release for release in releases if release not in self._notes]
+        if wanted:
+            self._notes.update((release, []) for release in wanted)
+            for repo in self.repositories:
+                if repo.has_record and not repo.left_out and repo.id in self.trusted:
+                    self._read_record(repo.id, wanted)
+        return self._notes
+
+    def _read_record(self, repository: str, wanted: Sequence[str]) -> None:
+        try:
+            said = repository_record.parse(self.manager.record(repository), *wanted)
+        except (repository_record.RecordError, UnicodeError, OSError, MemoryError) as error:
+            self.problems.append(catalogue.problem("record-broken", repo=repository, why=error))
+            return
+        for release, note in said.kernels.items():
+            self._notes.setdefault(release, []).append(note)
+
+    def newer(self, one: Package, other: Package) -> int:
+        """The order in age of two builds. Between names EVRs have no order, and the build time decides."""
+        if (one.nevra.name, one.nevra.arch) == (other.nevra.name, other.nevra.arch):
+            return self.manager.compare(one.nevra.evr, other.nevra.evr)
+        return (one.build_time > other.build_time) - (one.build_time < other.build_time)

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The questions of planning to a package manager and to the host, and its plan. Pure.
+
+An adapter (``dnf4/``) translates its own objects into these tuples and carries a ``Plan`` out. No object of
+hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
+
+from ..base.config import Config
+from ..base.model import Advisory, InForce, Kernel, Nevra, Problem, ReconcileResult, Unfixable
+from ..exposure.compute import Inputs
+from ..vendors.profiles import Lookup, Profile
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from typing_extensions import TypeAlias
+else:
+    Protocol = object  # Python 3.6 has none
+
+NONE, ALL, NAMED = "none", "all", "named"
+
+#: The name and the repository of each package that a live patch may bring along: a vendor's client.
+Helpers: TypeAlias = "frozenset[tuple[str, str]]"
+#: Writes the progress of a wait for a person to see.
+Progress = Callable[[str], None]
+#: Says a text and yields how progress is shown, None where nobody watches.
+Waiting = Callable[[str], "AbstractContextManager[Progress | None]"]
+_T = TypeVar("_T")
+
+
+class Attempt(Protocol):
+    """Runs a part of the planning softly: an exception is told once, and ``default`` is the answer."""
+
+    def __call__(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
+        """The answer of ``function``, or ``default`` when it raises."""
+
+
+class Package(NamedTuple):
+    """One build of a package.
+
+    ``repo`` is "" for what is installed. ``incoming``: the user's own transaction installs this build.
+    ``visible``: no exclude of the configuration hides it. ``provides`` and ``requires`` are filled in for
+    live patches only; a kernel may have thousands of them.
+    """
+
+    nevra: Nevra
+    repo: str = ""
+    installed: bool = False
+    incoming: bool = False
+    visible: bool = True
+    build_time: int = 0
+    provides: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+    @property
+    def here(self) -> bool:
+        """Will the host have this build without planning?"""
+        return self.installed or self.incoming
+
+
+class Repository(NamedTuple):
+    """One repository that is enabled, or was left out of this run only (``--repo=``, no answer).
+
+    ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
+    """
+
+    id: str
+    gpgcheck: bool = True
+    left_out: bool = False
+    has_advisories: bool = False
+    has_record: bool = False
+    revision: str = ""
+    read_at: str = ""
+
+
+class Asked(NamedTuple):
+    """The user's request to the package manager.
+
+    ``kind`` is none (no upgrade, or no place for live patches: ``why`` tells which), all or named.
+    ``filters`` are the advisory filters in effect, by hawkey's names without modifiers (``advisory``,
+    ``advisory_bug``, ``advisory_cve``, ``advisory_severity``, ``advisory_type``). ``security``: only
+    security updates are wanted. ``exact``: the command takes the builds that its specs name, rather than
+    the newest ones. ``running_only``: no other kernel than the running one is to be patched.
+    """
+
+    kind: str
+    why: str = ""
+    specs: tuple[str, ...] = ()
+    filters: Mapping[str, frozenset[str]] = {}
+    security: bool = False
+    exact: bool = False
+    running_only: bool = False
+
+    @property
+    def filtered(self) -> bool:
+        """Is the upgrade limited by any advisory filter?"""
+        return self.security or bool(self.filters)
+
+    @property
+    def bare(self) -> bool:
+        """Is everything to be upgraded, with no package, advisory, CVE or bug named?"""
+        return self.kind == ALL and not any(
+            self.filters.get(key) for key in ("advisory", "advisory_cve", "advisory_bug")
+        )
+
+
+class PackageManager(Protocol):
+    """Questions, each asked at most once between two changes; two trials, a solver run each; two acts."""
+
+    #: False where a plugin cannot add packages: then the plan is only told.
+    can_add: bool
+
+    @property
+    def pinned(self) -> str:
+        """The release that the repositories are pinned to; "" where they follow the distribution."""
+
+    @property
+    def busy(self) -> bool:
+        """Does the transaction change anything?"""
+
+    def running_kernel(self, release: str) -> Package | None:
+        """The installed package that owns the running kernel."""
+
+    def origin(self, package: Package) -> str:
+        """The id of the repository that an installed package came from, "" where that is not known."""
+
+    def offered_by(self, package: Package) -> frozenset[str]:
+        """The ids of the repositories that offer this very build."""
+
+    def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+        """All installed builds of the kernel packages ``names``, and the newest one of each on offer."""
+
+    def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
+        """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
+
+    def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
+        """The packages on offer that came out of the same source RPMs, ``packages`` included."""
+
+    def incoming(self, prefix: str) -> Sequence[Package]:
+        """The packages that the transaction installs and whose name begins with ``prefix``."""
+
+    def provides(self, package: Package) -> Iterable[str]:
+        """The capabilities of a package, one after the other."""
+
+    def live_patches(self, lookup: Lookup) -> Sequence[Package]:
+        """Every build, installed or offered, hidden or not, that ``lookup`` finds."""
+
+    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
+        """The advisories that list any build of one of these packages' name and architecture."""
+
+    def repositories(self) -> Sequence[Repository]:
+        """The repositories, by id."""
+
+    def record(self, repository: str) -> str:
+        """The text of a repository's ``livepatch`` record. Raises whatever reading it may raise."""
+
+    def updateinfo(self, repository: str) -> str:
+        """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches."""
+
+    def compare(self, one: str, other: str) -> int:
+        """The order of two ``[epoch:]version-release``."""
+
+    def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
+        """Why the user's transaction with exactly ``add`` and some of ``along`` is none; "" when it is."""
+
+    def why_not_without(self, out: Sequence[Package]) -> str:
+        """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""
+
+    def hide(self, nevras: Iterable[str]) -> None:
+        """Hide these builds from the solver, except those that are installed."""
+
+    def add(self, packages: Sequence[Package]) -> str:
+        """Add ``packages`` and resolve again. A failure's reason; the transaction is the user's own then."""
+
+
+class Patched(NamedTuple):
+    """The live patches of this host now, by what is installed and what the kernel says.
+
+    ``packages`` are the packages in force. ``missing`` are installed, wanted and not in force; ``absent``
+    are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
+    what the installed packages say of the running kernel.
+    """
+
+    in_force: tuple[InForce, ...] = ()
+    packages: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    unfixable: tuple[Unfixable, ...] = ()
+    support_end: str = ""
+
+
+class Hold(NamedTuple):
+    """A kernel update that is kept out, for the running kernel ``release``.
+
+    ``kernel`` is its EVR, ``name`` its package, ``since`` when it was first held. ``closed`` are the CVEs
+    of the update that were closed live then, ``left`` those that were not.
+    """
+
+    release: str
+    name: str
+    kernel: str
+    since: str
+    why: str
+    closed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+class Host(Protocol):
+    """The machine: asked before the transaction, written to as root, and asked to reconcile after it."""
+
+    kernel: Kernel
+    settings: Config
+    profiles: Sequence[Profile]
+    #: What was not understood in livepatch.conf and the profiles.
+    faults: Sequence[str]
+    #: Why nothing can be loaded here, "" when it can.
+    cannot: str
+    #: May this run change the host?
+    root: bool
+
+    @property
+    def machine_id(self) -> str:
+        """The host's own id, which decides its place in a roll-out."""
+
+    @property
+    def now(self) -> str:
+        """The time, ISO 8601 in UTC."""
+
+    @property
+    def bound(self) -> float:
+        """Seconds within which a reconcile answers."""
+
+    @property
+    def loaded(self) -> bool:
+        """Does the kernel list any live patch?"""
+
+    def patched(
+        self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
+    ) -> Patched:
+        """Look at the live patches. ``cover`` is that of ``Inputs``, ``result`` reconcile's answer."""
+
+    def blocked(self) -> Mapping[str, str]:
+        """NEVRA and reason of what shall not be loaded here."""
+
+    def withdrawn(self) -> Mapping[str, str]:
+        """NEVRA and reason of what is known to be withdrawn by its publisher."""
+
+    def held(self) -> Hold | None:
+        """The kernel update that an earlier run held."""
+
+    def known_repositories(self) -> Sequence[str] | None:
+        """The repositories whose advisories an earlier run read; None where there was no such run."""
+
+    def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
+        """Write down what the repositories say of the kernels; nothing where this run may not write."""
+
+    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
+        """Write down which patches are withdrawn, "" being the reason of those that stand."""
+
+    def remember_hold(self, hold: Hold | None, why: str) -> None:
+        """Write down the kernel update that is held, or that none is held any more, and why."""
+
+    def take_back(self) -> None:
+        """Have reconcile take out of force what was withdrawn, without waiting for it."""
+
+    def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
+        """Have the kernel follow the packages. None: no answer within ``wait`` seconds. Raises OSError."""
+
+
+class Plan(NamedTuple):
+    """The decision of one door, carried out by the package manager's two acts.
+
+    ``hidden`` and ``added`` are what was hidden from and added to the transaction. ``expect`` have to be in
+    force when the transaction is over. ``notes`` are for the user; ``prompt`` is shown before the package
+    manager asks. ``quiet``: nothing to add, to load or to say, so that the next run may skip planning for as
+    long as nothing changes. ``free``: no repository's record keeps a patch out, now or later.
+    """
+
+    hidden: tuple[str, ...] = ()
+    added: tuple[Package, ...] = ()
+    expect: tuple[str, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    prompt: tuple[str, ...] = ()
+    quiet: bool = False
+    free: bool = False
+
+
+class Ended(NamedTuple):
+    """The end of loading: lines (log level, text) for the user, and whether all expected is in force."""
+
+    lines: tuple[tuple[int, str], ...] = ()
+    good: bool = True

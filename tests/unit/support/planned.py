@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A list of packages that stands for a package manager, and a few values that stand for a host.
+
+Nothing is read or started; ``planning.interface`` says what the methods are for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult
+from dnf_plugin_livepatch.exposure.compute import Inputs
+from dnf_plugin_livepatch.planning.interface import (
+    Asked,
+    Helpers,
+    Hold,
+    Package,
+    Patched,
+    Plan,
+    Progress,
+    Repository,
+)
+from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.vendors import profiles
+from dnf_plugin_livepatch.vendors.profiles import Lookup
+
+_T = TypeVar("_T")
+RELEASE = "5.14.0-10.el9.x86_64"
+NOW = "2026-11-22T12:00:00Z"
+CVE = "CVE-2026-2000"
+TREE = os.path.join(os.path.dirname(__file__), "..", "..", "profiles")
+GENERIC = [rule for rule in profiles.load([TREE])[0] if rule.name == profiles.GENERIC]
+
+
+def kernel(build: int, **facts: Any) -> Package:
+    return Package(Nevra("kernel-core", "0", "5.14.0", f"{build}.el9", "x86_64"), **facts)
+
+
+def patch(version: str, *cves: str, **facts: Any) -> Package:
+    provides = (f"livepatch(kernel-uname-r:{RELEASE})", *(f"livepatch-cve({cve})" for cve in cves))
+    nevra = Nevra("kpatch-patch-5_14_0-10", "0", "1", f"{version}.el9", "x86_64")
+    return Package(nevra, build_time=int(version), provides=provides, **facts)
+
+
+def advisory(build: int, *cves: str) -> Advisory:
+    return Advisory(f"A-{build}", "security", "Important", "", "2026-11-01", cves, (kernel(build).nevra,))
+
+
+RUNS, NEXT = kernel(10, installed=True), kernel(20, repo="base")
+ADVISORIES = (advisory(10, "CVE-2025-1000"), advisory(20, CVE))
+OLD = patch("1", installed=True)
+NEW = patch("2", CVE, repo="base")
+
+
+class Manager:
+    """A package manager of a few packages; ``asked`` counts the questions."""
+
+    can_add = True
+    pinned = ""
+
+    def __init__(self, *packages: Package, repos: Sequence[Repository] = (), record: str = "") -> None:
+        self.packages = list(packages)
+        self.repos = list(repos) or [Repository("base", has_advisories=True, read_at=NOW)]
+        self.text = record
+        self.rows: Sequence[Advisory] = ADVISORIES
+        self.asked: Counter[str] = Counter()
+        self.hidden: set[str] = set()
+        self.added: list[Package] = []
+        self.trial, self.without, self.refused = "", "", ""
+
+    def _ask(self, question: str) -> None:
+        self.asked[question] += 1
+
+    def _named(self, names: Sequence[str], arch: str) -> list[Package]:
+        offered = [one for one in self.packages if one.installed or str(one.nevra) not in self.hidden]
+        return [one for one in offered if one.nevra.name in names and one.nevra.arch == arch]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.added)
+
+    def running_kernel(self, release: str) -> Package | None:
+        self._ask("running_kernel")
+        return next((one for one in self.packages if one == RUNS), None)
+
+    def origin(self, package: Package) -> str:
+        self._ask("origin")
+        return "base"
+
+    def offered_by(self, package: Package) -> frozenset[str]:
+        return frozenset(one.repo for one in self.packages if one.nevra == package.nevra and one.repo)
+
+    def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+        return self._named(names, arch)
+
+    def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
+        return [one for one in self._named(names, arch) if self.compare(one.nevra.evr, evr) > 0]
+
+    def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
+        return packages
+
+    def incoming(self, prefix: str) -> Sequence[Package]:
+        return [one for one in self.packages if one.incoming and one.nevra.name.startswith(prefix)]
+
+    def provides(self, package: Package) -> Iterable[str]:
+        return package.provides
+
+    def live_patches(self, lookup: Lookup) -> Sequence[Package]:
+        self._ask("live_patches " + lookup.provides[0])
+        return [
+            one._replace(visible=one.installed or str(one.nevra) not in self.hidden)
+            for one in self.packages
+            if set(one.provides) & set(lookup.provides)
+        ]
+
+    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
+        self._ask("advisories of " + packages[0].nevra.name)
+        keys = {(one.nevra.name, one.nevra.arch) for one in packages}
+        return [row for row in self.rows if keys & {(build.name, build.arch) for build in row.packages}]
+
+    def repositories(self) -> Sequence[Repository]:
+        self._ask("repositories")
+        return self.repos
+
+    def record(self, repository: str) -> str:
+        self._ask("record")
+        return self.text
+
+    def updateinfo(self, repository: str) -> str:
+        raise AssertionError("only openEuler's is read as text")
+
+    def compare(self, one: str, other: str) -> int:
+        first, second = (int(evr.rpartition("-")[2].partition(".")[0]) for evr in (one, other))
+        return first - second
+
+    def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
+        return self.trial if str(add[-1].nevra) == str(NEW.nevra) else ""
+
+    def why_not_without(self, out: Sequence[Package]) -> str:
+        return self.without
+
+    def hide(self, nevras: Iterable[str]) -> None:
+        self.hidden |= set(nevras)
+
+    def add(self, packages: Sequence[Package]) -> str:
+        self.added += [] if self.refused else packages
+        return self.refused
+
+
+class Machine:
+    """A host; what it is told to remember stands in ``remembered``."""
+
+    machine_id = "0123456789abcdef0123456789abcdef"
+    now = NOW
+    bound = 60.0
+    faults: Sequence[str] = ()
+    root = True
+
+    def __init__(self, settings: Config = Config(), cannot: str = "", seen: Patched = Patched()) -> None:  # noqa: B008
+        self.kernel = Kernel(RELEASE, "x86_64")
+        self.settings = settings
+        self.profiles = GENERIC
+        self.cannot = cannot
+        self.seen = seen
+        self.away: dict[str, str] = {}
+        self.gone: dict[str, str] = {}
+        self.before: Hold | None = None
+        self.answer: ReconcileResult | None | BaseException = None
+        self.remembered: dict[str, Any] = {}
+        self.looks = 0
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self.seen.in_force)
+
+    def patched(
+        self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
+    ) -> Patched:
+        self.looks += 1
+        return self.seen if result is None else self.seen._replace(in_force=result.in_force)
+
+    def blocked(self) -> Mapping[str, str]:
+        return self.away
+
+    def withdrawn(self) -> Mapping[str, str]:
+        return self.gone
+
+    def held(self) -> Hold | None:
+        return self.before
+
+    def known_repositories(self) -> Sequence[str] | None:
+        return None
+
+    def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
+        self.remembered["inputs"] = inputs
+
+    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
+        self.remembered["withdrawn"] = said
+
+    def remember_hold(self, hold: Hold | None, why: str) -> None:
+        self.remembered["hold"] = hold, why
+
+    def take_back(self) -> None:
+        self.remembered["taken back"] = True
+
+    def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def hard(what: str, default: _T, function: Callable[[], _T]) -> _T:
+    """A fault in planning is a fault of the test."""
+    return function()
+
+
+class Faults:
+    """Softness as an adapter has it."""
+
+    def __init__(self) -> None:
+        self.met: list[str] = []
+
+    def attempt(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
+        try:
+            return function()
+        except RuntimeError:
+            self.met.append(what)
+            return default
+
+
+def ids(plan: Plan) -> list[str]:
+    return [note.id for note in plan.notes]
+
+
+def both(planner: Planner, asked: Asked) -> tuple[Plan, Plan]:
+    return planner.keep_out(asked), planner.bring_in(asked)
