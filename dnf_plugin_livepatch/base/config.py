@@ -20,7 +20,7 @@ _SEVERITIES = ("", "Low", "Moderate", "Important", "Critical")
 
 
 class Config(NamedTuple):
-    """The configuration; livepatch.conf(5) tells what each key means. Durations are in seconds."""
+    """The configuration; livepatch.conf(5) explains each key. Durations are in seconds."""
 
     enabled: bool = True
     mode: str = "load"

@@ -57,7 +57,7 @@ class Unfixable(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What one module of a live-patch package says of itself (``manifest.py`` reads and writes it).
+    """A live-patch package's description of one module; ``formats/manifest.py`` reads and writes it.
 
     ``build_id`` is the hexadecimal ELF build id of the module, ``kernel_build_id`` that of the
     kernel it is for (``/sys/kernel/notes``). ``order`` is the place in a set of modules that one
@@ -108,7 +108,7 @@ class InstalledPatch(NamedTuple):
 
     ``kind`` is ``patch`` or ``empty`` (a 0-0 subscription package, which patches nothing).
     ``loader`` is ``kernel`` or the name of the profile's external client.
-    ``modules`` is in load order. ``install_time`` is RPM's INSTALLTIME, ``build_time`` its BUILDTIME.
+    ``modules`` is in load order. ``build_time`` is RPM's BUILDTIME.
     ``scriptlet`` is the profile's: the package or its vendor's service loads the modules too.
     """
 
@@ -120,7 +120,6 @@ class InstalledPatch(NamedTuple):
     modules: tuple[InstalledModule, ...]
     cves: tuple[str, ...] = ()
     unfixable: tuple[Unfixable, ...] = ()
-    install_time: int = 0
     build_time: int = 0
     scriptlet: bool = False
 
@@ -131,7 +130,7 @@ class LoadedPatch(NamedTuple):
     ``enabled`` and ``transition`` are the sysfs values. ``build_id`` is read from
     ``notes/.note.gnu.build-id`` ("" when unreadable), ``srcversion`` where the kernel has it.
     ``functions`` are the ``OBJECT/FUNCTION,sympos`` folders; ``patched_objects`` those objects
-    whose ``patched`` attribute says 1. ``stack_order`` is 0 where the kernel does not tell (before 6.14).
+    whose ``patched`` attribute says 1. ``stack_order`` is 0 where the kernel has no such file (before 6.14).
     """
 
     module: str
@@ -156,7 +155,7 @@ class Kernel(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is not as it should be; the texts come from ``messages.py`` by ``id``.
+    """One thing that is not as it should be; ``messages`` has its texts by ``id``.
 
     ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
     problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
@@ -184,7 +183,7 @@ class Action(NamedTuple):
 
 
 class InForce(NamedTuple):
-    """A patch verified in force: enabled, no transition, build id as its package says.
+    """A patch verified in force: enabled, no transition, with the build id of its package.
 
     ``nevra`` is "" for a patch that others loaded. ``seconds`` is the transition's duration when
     this run made it, else 0.
@@ -197,7 +196,7 @@ class InForce(NamedTuple):
 
 
 class ReconcileResult(NamedTuple):
-    """What one reconcile run found, did and left. Written to ``/run/livepatch/result.json``.
+    """The result of one reconcile run, as it is written to ``/run/livepatch/result.json``.
 
     ``stamp`` is the request stamp it answered. ``ok`` is False when an installed, wanted patch is
     not in force. ``desired`` is the NEVRA that should be in force ("" for none).
@@ -237,7 +236,7 @@ class Debt(NamedTuple):
     """One CVE that the running kernel has and a later kernel of the same lineage fixes.
 
     ``fixed_in`` is the EVR of the first kernel that fixes it; ``advisory`` and ``severity`` are
-    that advisory's. ``dated`` is the advisory's date ("" for unknown), and ``date_kind`` tells which one:
+    that advisory's. ``dated`` is the advisory's date ("" for unknown), and ``date_kind`` names it:
     ``issued`` or ``updated``. libdnf reports only the later of both, which counts as ``updated``.
     """
 
@@ -252,7 +251,7 @@ class Debt(NamedTuple):
 class CveState(NamedTuple):
     """One row of the exposure: ``state`` is ``open``, ``closed-live`` or ``reboot-only``.
 
-    ``by`` is the module that closes it; ``reason`` tells why only a reboot does. ``dated`` and ``date_kind``
+    ``by`` is the module that closes it; ``reason`` is why only a reboot does. ``dated`` and ``date_kind``
     are the advisory's, as in ``Debt``.
     """
 
@@ -278,7 +277,3 @@ class Exposure(NamedTuple):
     reason: str
     as_of: str
     rows: tuple[CveState, ...] = ()
-
-    def count(self, state: str) -> int:
-        """How many CVEs are in ``state``."""
-        return sum(1 for row in self.rows if row.state == state)

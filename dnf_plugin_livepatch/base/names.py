@@ -97,12 +97,12 @@ def release_of_capability(version: str) -> str:
 
 
 def own_capability(release: str) -> str:
-    """The capability by which any package says that it patches the kernel ``release``."""
+    """The capability of every package that patches the kernel ``release``."""
     return f"livepatch(kernel-uname-r:{release})"
 
 
 def kernel_release(nevra: Nevra) -> str:
-    """The ``uname -r`` of the kernel in the package ``nevra``, "" where its name does not tell."""
+    """The ``uname -r`` of the kernel in the package ``nevra``, "" where its name does not show it."""
     name, version, release, arch = nevra.name, nevra.version, nevra.release, nevra.arch
     if not (name == "kernel" or re.match(r"kernel(?:-|[0-9]+\.[0-9]+\Z)", name)) or arch not in ARCHES:
         return ""
@@ -192,12 +192,12 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
 
 
 def cve_capability(cve: str) -> str:
-    """The capability by which a package says that it closes ``cve``."""
+    """The capability of a package that closes ``cve``."""
     return f"{CVE_CAPABILITY}{cve})"
 
 
 def declared_cve(capability: str) -> str:
-    """The CVE that a capability says is closed, with or without a version; "" for any other capability."""
+    """The CVE in a ``livepatch-cve(CVE)`` capability, with or without a version; "" for any other."""
     if not capability.startswith(CVE_CAPABILITY):
         return ""
     cve = capability[len(CVE_CAPABILITY) :].partition(")")[0]

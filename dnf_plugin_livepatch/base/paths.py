@@ -60,7 +60,7 @@ class Paths(NamedTuple):
 
     @property
     def notices(self) -> str:
-        """What dnf runs found that reconcile and status act on: withdrawn patches, a held kernel."""
+        """Findings of dnf runs that reconcile and status act on: withdrawn patches, a held kernel."""
         return self.state_dir + "/notices.json"
 
     @property
@@ -85,7 +85,7 @@ class Paths(NamedTuple):
 
     @property
     def inventory(self) -> str:
-        """What the rpm database held when reconcile last ran, for readers that shall be quick."""
+        """The inventory that reconcile last took of the rpm database, for readers that have to be quick."""
         return self.run_dir + "/inventory.json"
 
     @property
@@ -94,7 +94,7 @@ class Paths(NamedTuple):
         return self.run_dir + "/booting"
 
     def memo(self, what: str) -> str:
-        """What a dnf run of this boot remembers for the next, ``what`` naming the kind."""
+        """The note that a dnf run of this boot leaves for the next; ``what`` names its kind."""
         return f"{self.run_dir}/dnf-{what}"
 
     @property

@@ -3,7 +3,7 @@
 
 Two steps. ``debt.debt_of()`` turns advisories into what the running kernel lacks, by lineage (see its
 docstring); a dnf run does that and caches the result as ``Inputs``. ``compute()`` joins the inputs
-with the patches that are in force right now. Everything that tells (status, prompt, metrics, exit
+with the patches that are in force right now. Everything that reports (status, prompt, metrics, exit
 codes) reads the one ``Exposure`` that comes out.
 
 A severity belongs to an advisory, not to a CVE: each row carries that of the advisory with the first fix.
@@ -33,13 +33,13 @@ from .debt import lineage, rank
 
 
 class Inputs(NamedTuple):
-    """What the repositories say about one kernel; the live half is added by ``compute()``.
+    """The facts about one kernel from the repositories; the live half is added by ``compute()``.
 
     ``kernel_package`` is the NEVRA of the package the kernel came from. ``as_of`` is when the
     oldest of the repositories was last synchronised, ``repositories`` are (id, revision) pairs.
     ``debt`` ascends by ``fixed_in``. ``cover`` holds, for each build of a live-patch package for this
-    kernel, the CVEs that its own and all earlier advisories list. ``support_end`` is what the
-    publisher says, ``window_end`` what follows from the vendor's usual support window.
+    kernel, the CVEs that its own and all earlier advisories list. ``support_end`` is the
+    publisher's date, ``window_end`` what follows from the vendor's usual support window.
     """
 
     kernel_release: str
@@ -88,7 +88,7 @@ def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unf
     """The exposure of the running kernel with the patches ``in_force``.
 
     A patch closes what it declares (``InForce.cves``), or else what the vendor's advisories list for its
-    NEVRA. ``unfixable`` adds what manifests say to what the repositories said. A patch that is
+    NEVRA. ``unfixable`` are those of the manifests; the repositories' are added. A patch that is
     installed but not in force closes nothing, so it does not belong in ``in_force``.
     """
     cover = dict(inputs.cover)
@@ -138,7 +138,7 @@ def effective(inputs: Inputs, exposure: Exposure) -> str:
 
 
 def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> list[CveState]:
-    """What is open now and closed in kernel ``kernel_evr``; nothing when that is ""."""
+    """The CVEs that are open now and closed in kernel ``kernel_evr``; none when that is ""."""
     return [
         row
         for row in exposure.rows

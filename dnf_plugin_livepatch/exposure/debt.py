@@ -10,7 +10,7 @@ from ..base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Advisory,
 
 
 def lineage(evr: str) -> str:
-    """The dist tag of an EVR: what tells builds of parallel minor releases apart.
+    """The dist tag of an EVR, which differs between builds of parallel minor releases.
 
     ``5.14.0-611.49.1.el9_7`` -> ``el9_7``; ``…-1.el9.elrepo`` -> ``el9.elrepo``. SUSE has no dist
     tag; there the service pack is the release's first, six-digit number: ``150500``.
@@ -85,14 +85,14 @@ def debt_of(
     newest: str = "",
     locked: str = "",
 ) -> tuple[tuple[Debt, ...], str, str]:
-    """What ``running`` lacks: (debt ascending by ``fixed_in``, quality, reason).
+    """The CVEs that ``running`` lacks a fix for: (debt ascending by ``fixed_in``, quality, reason).
 
     By lineage: every CVE of a security advisory for a build of the same package above the running
     one, minus those that an advisory at or below it with the same dist tag fixed already (vendors
     list a CVE again in the next minor release). ``newest`` is the newest build installed or
     offered, ``locked`` the release the repositories are pinned to. Where something is missing from
-    the advisories the result is a lower bound, or unknown when it would be empty: never 0 for want
-    of knowledge.
+    the advisories the result is a lower bound, or unknown when it would be empty: never 0 because
+    something was not known.
     """
     home = lineage(running.evr)
     fixed: set[str] = set()

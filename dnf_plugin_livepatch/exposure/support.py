@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a kernel still gets live patches, and when to warn. Pure."""
+"""The end of live patches for a kernel, and when to warn of it. Pure."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What live-patch packages and repositories carry: the manifest and the repository record."""
+"""The files that live-patch packages and repositories carry: manifest and repository record."""

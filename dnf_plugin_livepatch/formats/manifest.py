@@ -35,7 +35,7 @@ _TIME = Form(
 
 
 class ManifestError(ValueError):
-    """The text is no manifest that may be acted on; str() says which field and why."""
+    """The text is no manifest that may be acted on; str() names the field and the fault."""
 
 
 def _function(data: dict[str, Any]) -> Function:

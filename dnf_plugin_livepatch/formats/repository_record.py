@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ``livepatch`` record of a repository: JSON text to Record and back, every field checked. Pure.
 
-A repository may carry, beside updateinfo, one repomd record of type ``livepatch`` that tells hosts
+A repository may carry, beside updateinfo, one repomd record of type ``livepatch`` that holds
 what stock metadata cannot: until when a kernel gets live patches, which of its CVEs no live patch can
 close and why, when a patch was issued, to what share of the hosts it is offered yet, and which
 patches were withdrawn. ``livepatch-repo`` writes it, the DNF plugin reads it:
 
     text = repo.get_metadata_content("livepatch")      # "" where the repository has none
-    note = parse(text, release).kernels.get(release)   # None where it says nothing of this kernel
+    note = parse(text, release).kernels.get(release)   # None without an entry for this kernel
     patch = note.patches.get(str(nevra))               # by str(model.Nevra), epoch left out when 0
 
 Whatever the record leaves out is unknown, never bad. The text comes from a network: it is bounded,
 names and times must match a pattern, unknown keys are ignored (a later schema may add some), a higher
 schema number is refused. With ``releases`` only those kernels' parts are checked and returned, so that
 the cost does not grow with a repository of many kernels. docs/schemas/livepatch-record-1.schema.json
-says the same for other programs.
+describes the same for other programs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _REASON = Form("a printable text of 1 to 1000 characters", None, 1000)
 
 
 class RecordError(ValueError):
-    """The text is no record that may be acted on; str() says which field and why."""
+    """The text is no record that may be acted on; str() names the field and the fault."""
 
 
 class Step(NamedTuple):
@@ -59,7 +59,7 @@ class Withdrawn(NamedTuple):
 
 
 class PatchNote(NamedTuple):
-    """What the repository says of one live-patch package.
+    """The entry of one live-patch package.
 
     ``issued`` is when it was first published, ``advisory`` the id of its advisory ("" for unknown).
     ``rollout`` is in order of time; empty means everybody. ``withdrawn`` is None for a patch that stands.
@@ -72,7 +72,7 @@ class PatchNote(NamedTuple):
 
 
 class KernelNote(NamedTuple):
-    """What the repository says of one kernel release.
+    """The entry of one kernel release.
 
     ``support_end`` is the last day (a date, UTC) or the moment up to which live patches are made for
     it, "" for unknown. ``patches`` maps a NEVRA, as ``str(model.Nevra)`` writes it, to its note.
@@ -94,7 +94,7 @@ class Record(NamedTuple):
 
 
 def share(patch: PatchNote, now: str) -> int:
-    """How many percent of the hosts are offered ``patch`` at ``now`` (ISO 8601, UTC, ``Z``)."""
+    """The percentage of the hosts that are offered ``patch`` at ``now`` (ISO 8601, UTC, ``Z``)."""
     if not patch.rollout:
         return 100
     return max((step.percent for step in patch.rollout if step.since <= now), default=0)
@@ -113,7 +113,7 @@ def bucket(machine_id: str, fix: str) -> int:
 
 
 def supported(note: KernelNote, now: str) -> bool | None:
-    """Whether live patches are still made for the kernel at ``now``; None where nothing is said."""
+    """Whether live patches are still made for the kernel at ``now``; None without a date."""
     if not note.support_end:
         return None
     return now[: len(note.support_end)] <= note.support_end

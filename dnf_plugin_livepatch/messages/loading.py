@@ -15,7 +15,7 @@ LOADING: dict[str, Message] = {
         "error",
         "Live patch {module} was taken back: after {timeout} s these tasks still used the old code: "
         "{tasks}. What was in force before is in force.",
-        "It is tried again by itself; stopping the tasks and 'livepatch reconcile' is quicker.",
+        "The next attempt comes without your help; stopping the tasks and 'livepatch reconcile' is quicker.",
     ),
     "transition-stuck": Message(
         "error",

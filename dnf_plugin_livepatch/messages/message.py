@@ -9,7 +9,7 @@ from ..base.typed import NamedTuple
 class Message(NamedTuple):
     """One entry of the catalogue; ``severity`` is error, warning or note.
 
-    ``text`` says what happened and in which state the host is, ``remedy`` what to do. ``{word}`` stands for
+    ``text`` is what happened and in which state the host is, ``remedy`` what to do. ``{word}`` stands for
     a fact, ``{number:day|days}`` for a number with its noun, in the singular or the plural.
     """
 

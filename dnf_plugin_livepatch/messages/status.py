@@ -84,7 +84,7 @@ STATUS: dict[str, Message] = {
     ),
     "profile-generic": Message(
         "warning",
-        "Profile {name} is missing or emptied: packages that tell their kernel by capability are ignored.",
+        "Profile {name} is missing or emptied: packages that name their kernel by a capability are ignored.",
         "Reinstall livepatch-runtime, or remove /etc/livepatch/profiles.d/livepatch.conf.",
     ),
 }

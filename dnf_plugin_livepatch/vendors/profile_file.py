@@ -28,7 +28,7 @@ class Client(NamedTuple):
     None at all means that the client cannot do it, or that we must not. ``lines`` are the rules
     for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
     be in ``ignore``. ``only`` is what the {name} of a kernel's patch begins with. ``exits`` are (verb,
-    exit code, outcome), where ``done`` of the verb ``state`` means that the output tells. ``absent`` is
+    exit code, outcome), where ``done`` of the verb ``state`` means that the output decides. ``absent`` is
     what to do where the client is missing, ``cves_file`` a file that lists the CVEs in force.
     """
 
@@ -55,7 +55,7 @@ class Profile(NamedTuple):
     sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
     one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
     its vendor patches it, 0 where that is not said. ``runtime`` are the names of the vendor's own packages
-    that a patch may bring along. ``scriptlet`` says that the package's own scriptlet or a service of its
+    that a patch may bring along. ``scriptlet`` is set where the package's own scriptlet or a service of its
     vendor loads the modules too, and leaves them in the kernel when the package goes. ``switch`` is a file,
     a variable in it and the value, in small letters, by which its owner wants nothing loaded; or ().
     """
@@ -85,7 +85,7 @@ class Profile(NamedTuple):
 
 
 class ProfileError(ValueError):
-    """The file is no profile that may be acted on; str() says which line and why."""
+    """The file is no profile that may be acted on; str() names the line and the fault."""
 
 
 def _rule(text: str) -> str:
@@ -245,7 +245,7 @@ def _read(text: str) -> dict[str, dict[str, object]]:
 
 
 def _check(profile: Profile) -> None:
-    """What no line alone can tell; raises ProfileError."""
+    """Refuse what only several lines together show to be wrong. Raises ProfileError."""
     if profile.loader != "kernel" and (profile.client is None or not profile.client.apply):
         raise ProfileError("loader = client needs [client] with apply")
     kernel = templates.fields(profile.kernel)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whose package is a live patch, and for which kernel release. Rules are data: profiles/*.conf.
 
-docs/reference/profiles.md tells the format. ``load`` reads the profiles, everything else is pure. A package
+docs/reference/profiles.md describes the format. ``load`` reads the profiles, everything else is pure. A package
 is identified by what it provides, or by the anchored name rule of a profile; where both speak they
 must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt it is no match.
 """
@@ -44,7 +44,7 @@ _NOT = "not-a-live-patch"
 
 
 class Match(NamedTuple):
-    """What one package is: ``kind`` is ``patch``, ``empty`` or ``not-a-live-patch``; ``why`` says why.
+    """The verdict on one package, for the reason ``why``: ``patch``, ``empty`` or ``not-a-live-patch``.
 
     ``profile`` and ``kernel_release`` are "" for what is no live patch. Where ``build_id`` is set, it
     decides which kernel is meant and ``kernel_release`` only describes it (see ``fits``).
@@ -58,7 +58,7 @@ class Match(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """What to ask a package sack for, to find every candidate for one kernel; then ``match`` them."""
+    """The queries that find every candidate for one kernel in a package sack; ``match`` then decides."""
 
     provides: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -200,7 +200,7 @@ def _from_provides(
         found: dict[tuple[str, str], None] = {}
         for name, version in provides:
             if name == nevra.name and version in (nevra.evr, f"{nevra.version}-{nevra.release}"):
-                continue  # what every package says of itself
+                continue  # every package provides its own name and version
             values = templates.parse(rule, f"{name} = {version}" if version else name)
             release = _release(profile, values, nevra) if values else ""
             if values and release:
@@ -211,7 +211,7 @@ def _from_provides(
 
 
 def _from_name(profile: Profile, nevra: Nevra) -> str:
-    """The kernel release that the package's name and its own release tell, "" when they tell none."""
+    """The kernel release in the package's name and its own release, "" when there is none."""
     for rule in profile.names:
         values = templates.parse(rule, nevra.name)
         if values and profile.evr:
@@ -224,7 +224,7 @@ def _from_name(profile: Profile, nevra: Nevra) -> str:
 
 
 def _nameable(profile: Profile, values: dict[str, str]) -> bool:
-    """Whether the vendor's names are for kernels such as ``values``, and can tell all of them."""
+    """Whether the vendor's names are for kernels such as ``values``, and can express all of them."""
     if not profile.names:
         return False
     told = templates.fields(profile.names[0]) | {"arch"}
@@ -236,7 +236,7 @@ def _nameable(profile: Profile, values: dict[str, str]) -> bool:
 
 
 def _contradicts(profile: Profile, nevra: Nevra, release: str) -> bool:
-    """Whether the package's name, read alone, tells another kernel than ``release``."""
+    """Whether the package's name, read alone, is for another kernel than ``release``."""
     kernel = templates.parse(profile.kernel, release) or {}
     for rule in profile.names:
         values = templates.parse(rule, nevra.name)
@@ -308,7 +308,7 @@ def match_all(
 def match(
     nevra: Nevra, provides: Iterable[str], requires: Iterable[str], profiles: Iterable[Profile]
 ) -> Match:
-    """What the package is. Of one that patches several kernels, the first; ``match_all`` tells all."""
+    """The first of ``match_all``: one verdict, also for a package that patches several kernels."""
     return match_all(nevra, provides, requires, profiles)[0]
 
 
@@ -336,7 +336,7 @@ def package_name(release: str, profile: Profile) -> str:
 
 
 def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Lookup:
-    """How to find every package that may patch the kernel ``release`` (or ``build_id``).
+    """The queries that find every package that may patch the kernel ``release`` (or ``build_id``).
 
     ``provides`` are exact capabilities (``NAME = VERSION`` where they have one), ``names`` exact
     package names; the globs stand for what differs from package to package. It may find too much

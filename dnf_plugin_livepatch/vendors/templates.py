@@ -38,7 +38,7 @@ FIELDS: dict[str, str] = {
     "label": r"[A-Za-z0-9_-]{1,60}",
     "any": r"[A-Za-z0-9._+~^-]{1,120}",
 }
-# What these hold tells nothing of the kernel: they match anything of their shape and render as *.
+# These fields do not describe the kernel: they match anything of their shape and render as *.
 ANONYMOUS = ("number", "word", "label", "any")
 # Which signs each may hold, beside letters and digits. A literal that begins with one of them leaves
 # open where the field ends.
@@ -103,7 +103,7 @@ def _pattern(rule: str) -> re.Pattern[str]:
 
 
 def fields(rule: str) -> frozenset[str]:
-    """The fields of ``rule`` that tell something of the kernel."""
+    """The fields of ``rule`` that describe the kernel."""
     return frozenset(field for _, field, _ in tokens(rule) if field and field not in ANONYMOUS)
 
 

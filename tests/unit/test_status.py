@@ -44,7 +44,7 @@ def gather(host: Telling, settings: Config = Config()) -> status.Report:  # noqa
 
 def counts(report: status.Report) -> tuple[int, int, int]:
     return tuple(  # type: ignore[return-value]
-        report.exposure.count(name) for name in (OPEN, CLOSED_LIVE, REBOOT_ONLY)
+        sum(row.state == name for row in report.exposure.rows) for name in (OPEN, CLOSED_LIVE, REBOOT_ONLY)
     )
 
 

@@ -23,11 +23,11 @@ _T = TypeVar("_T")
 
 
 class Record(NamedTuple):
-    """What is known of one package. ``uptime`` is when it was loaded, in seconds of boot ``boot_id``, and
+    """The state of one package. ``uptime`` is when it was loaded, in seconds of boot ``boot_id``, and
     ``began`` when its loading began: an oops from then on may be its own.
 
-    ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` tells who blocked it
-    (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` says that it has
+    ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` is who blocked it
+    (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` is set once it has
     been good once, ``asked`` that the health checks passed in this boot; ``taint`` are the kernel's taint
     bits from before it was loaded.
     """

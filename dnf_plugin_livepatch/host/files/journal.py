@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happened to the running kernel, and when: append-only, durable, readable after any crash.
+"""The history of the running kernel: append-only, durable, readable after any crash.
 
 One JSON object a line. A line that a crash tore is skipped when reading and closed off when
 appending. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new one starts.
@@ -42,7 +42,7 @@ EVENTS: dict[str, str] = {
 
 
 class Entry(NamedTuple):
-    """One line of history. ``facts`` holds what the event tells: module, nevra, outcome, seconds,
+    """One line of history. ``facts`` are the details: module, nevra, outcome, seconds,
     advisory, issued, exposed_since, cves, reason, kernel, signer (of the package), dnf_history."""
 
     time: str
@@ -164,7 +164,7 @@ def read(paths: Paths, limit: int = 1000) -> list[Entry]:
 
 
 def transaction_of(paths: Paths, nevra: str) -> int:
-    """The id of dnf's last transaction with the package ``nevra``, for audit; 0 when dnf tells of none."""
+    """The id of dnf's last transaction with the package ``nevra``, for audit; 0 when dnf has none."""
     import sqlite3
 
     path = paths.at("/var/lib/dnf/history.sqlite")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How everything else asks for a reconcile, and reads its answer. No part of it touches the kernel.
+"""The mailbox of reconcile: how every other program asks for a run and reads its answer.
 
 A caller writes a new stamp and starts the unit; reconcile goes round until the stamp has not
 changed, so a request is never lost and ten requests are one run.

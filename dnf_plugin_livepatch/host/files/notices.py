@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What dnf runs found in the repositories that reconcile and status act on.
+"""Findings of dnf runs that reconcile and status act on: withdrawn patches and a held kernel update.
 
 ``/var/lib/livepatch/notices.json``: live patches that their publisher withdrew, and the kernel update that
 is held, with its proof. Written by dnf as root and only when something changed; hostile when read: bounded,
-every field checked, and a file with one bad field says nothing.
+every field checked, and a file with one bad field counts as absent.
 """
 
 from __future__ import annotations

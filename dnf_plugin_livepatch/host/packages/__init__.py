@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the rpm database says of live patches and kernels."""
+"""Live patches and kernels in the rpm database."""

@@ -48,7 +48,7 @@ def database_file(folder: str) -> str:
 
 
 def damage(folder: str) -> str:
-    """What is wrong with the rpm database, looked for in earnest; "" when it is sound.
+    """The damage that a thorough check of the rpm database finds; "" when it is sound.
 
     Costs a walk through the database, so it is asked before something is unloaded, not in every run.
     """
@@ -128,7 +128,7 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[st
         try:
             told = manifest.parse(data.decode("utf-8", "replace"))
             if told.kernel_release != release or told.module != os.path.basename(path)[:-5]:
-                raise manifest.ManifestError("its folder or its name tells another module than its text")
+                raise manifest.ManifestError("its folder or its name is not that of the module in its text")
             found[told.module] = told
         except manifest.ManifestError as error:
             faults.append(f"{path}: {error}")
@@ -187,7 +187,6 @@ def _patch(
         modules=modules,
         cves=tuple(dict.fromkeys(cve for cve in cves if names.CVE.match(cve))),
         unfixable=tuple(unfixable),
-        install_time=int(header["installtime"] or 0),
         build_time=int(header["buildtime"] or 0),
         scriptlet=profile.scriptlet,
     )
@@ -195,7 +194,7 @@ def _patch(
 
 def _find(paths: Paths, nevra: str) -> Any:
     """The header of the installed package ``nevra``; None where it is not installed. Raises LookupError
-    when nobody can tell."""
+    when the database cannot be read."""
     try:
         import rpm
     except ImportError as error:
@@ -212,7 +211,7 @@ def _find(paths: Paths, nevra: str) -> Any:
 
 
 def holds(paths: Paths, nevra: str) -> bool:
-    """Whether the package ``nevra`` is installed, whatever it is; True when nobody can tell."""
+    """Whether the package ``nevra`` is installed; True when the database cannot be read."""
     try:
         return _find(paths, nevra) is not None
     except LookupError:
@@ -220,7 +219,7 @@ def holds(paths: Paths, nevra: str) -> bool:
 
 
 def signer(paths: Paths, nevra: str) -> str:
-    """Who signed the package ``nevra``, as RPM says it: algorithm, date, key id.
+    """The signature of the package ``nevra`` in RPM's words: algorithm, date, key id.
 
     "unsigned" where nobody did, "" where it is not installed or cannot be told.
     """
@@ -232,7 +231,7 @@ def signer(paths: Paths, nevra: str) -> str:
 
 
 def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...]:
-    """Packages of one name by version; versions of different names say nothing, so those by build time."""
+    """Packages of one name by version; those of different names by build time."""
     import rpm
 
     def compare(one: InstalledPatch, other: InstalledPatch) -> int:
@@ -244,7 +243,7 @@ def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...
 
 
 def folder(paths: Paths) -> str:
-    """Where the rpm database lies; "" when RPM's own library is not there to tell."""
+    """The folder of the rpm database; "" without RPM's own library."""
     try:
         import rpm
     except ImportError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the rpm database holds that status needs, remembered so that status need not open it.
+"""A copy of the parts of the rpm database that status needs, so that status need not open it.
 
 ``livepatch reconcile``, which runs after every transaction, leaves it in ``/run/livepatch/inventory.json``
 with a fingerprint of the database's files. While that fits, readers take the remembered answer:
@@ -27,10 +27,10 @@ _MOST = (1 << 53) - 1
 
 
 class Inventory(NamedTuple):
-    """What is installed. ``healthy`` is False, with ``why``, when the database could not be read.
+    """The installed packages. ``healthy`` is False, with ``why``, when the database could not be read.
 
     ``patches`` are those for one kernel release, ``kernels`` the installed kernels as (name, EVR)
-    ascending by EVR, so that readers need no rpm to tell which is newer,
+    ascending by EVR, so that readers need no rpm to compare them,
     ``core`` the packages whose update needs a reboot with their INSTALLTIME. ``database`` is the
     folder of the rpm database.
     """
@@ -44,7 +44,7 @@ class Inventory(NamedTuple):
 
 
 def read(paths: Paths, kernel: Kernel) -> Inventory:
-    """What is installed for ``kernel``: remembered while that is current, else from the database."""
+    """The inventory for ``kernel``: the copy while it is current, else from the database."""
     return _remembered(paths, kernel) or look(paths, kernel)
 
 
@@ -88,7 +88,7 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
 
 
 def look(paths: Paths, kernel: Kernel) -> Inventory:
-    """What the rpm database says now."""
+    """The inventory as the rpm database has it now."""
     from ...vendors import profiles
     from . import installed
 
@@ -102,7 +102,7 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
 
 
 def _told_apart(patch: InstalledPatch) -> InstalledPatch:
-    """``patch`` with the build ids that only its files tell: a vendor may name each build's module alike."""
+    """``patch`` with the build ids of its module files: a vendor may name each build's module alike."""
     from ..kernel.module_file import own_build_id
 
     if patch.loader != "kernel" or all(module.manifest is not None for module in patch.modules):
@@ -190,7 +190,6 @@ def _patch(data: dict[str, Any]) -> InstalledPatch:
         modules=fields.each(data, "modules", _module),
         cves=fields.texts(data, "cves", _LINE),
         unfixable=fields.rows(data, "unfixable", lambda row: Unfixable(*_texts(row, 2)), 2),
-        install_time=fields.whole(data, "install_time", _MOST),
         build_time=fields.whole(data, "build_time", _MOST),
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Is an RPM transaction under way? What the database says until its end is not to be believed."""
+"""Whether an RPM transaction is under way: until it ends, the database cannot be relied on."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The CVEs that a vendor's package tells of itself, where it carries no manifest.
+"""The CVEs that a vendor's package without a manifest names in its own texts.
 
 SUSE installs one file of CVEs for each module, Azure Linux lists fixed (``*``) and unfixable (``!``)
 CVEs in the description, Red Hat names them in braces in the changelog. Of these three, the ones that a
-profile names are tried in its order and the first that tells anything counts; ``status`` believes a
+profile names are tried in its order and the first that names any CVE counts; ``status`` believes a
 manifest and the advisories before them. All of it is hostile text.
 """
 
@@ -58,7 +58,7 @@ def of_info(texts: Iterable[str]) -> Told:
 
 
 def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> list[str]:
-    """What is in the package's own CVE files of its modules; the rest of the name is the srcversion."""
+    """The package's CVE files of these modules; the rest of a file's name is the srcversion."""
     folder, _, pattern = profile.info.rpartition("/")
     starts = {pattern.partition("{srcversion}")[0].replace("{module}", module) for module in modules}
     texts = []
