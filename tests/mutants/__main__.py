@@ -20,7 +20,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(TOP, "build", "mutants")
 MUTMUT = os.path.join(os.path.dirname(sys.executable), "mutmut")
 PACKAGE = "dnf_plugin_livepatch"
-#: The exit status of the tests of one mutant. Others mean that it was noticed, by a timeout or a crash too.
+#: The exit status of the tests of one mutant: it survived, or none of the chosen tests comes by. Others mean
+#: that it was noticed, by a timeout or a crash too.
 SURVIVED, UNTESTED = 0, 33
 
 
@@ -49,15 +50,21 @@ def report() -> str:
     """A line for each module, then the survivors."""
     tried: Counter[str] = Counter()
     noticed: Counter[str] = Counter()
+    unreached: Counter[str] = Counter()
     left = []
     for mutant, code in sorted(results()):
         module = mutant.rpartition(".")[0]
         tried[module] += 1
-        if code in (SURVIVED, UNTESTED):
+        if code == UNTESTED:
+            unreached[module] += 1
+        elif code == SURVIVED:
             left.append(mutant)
         else:
             noticed[module] += 1
-    lines = [f"{noticed[module]:5} of {tried[module]:5} noticed in {module}" for module in sorted(tried)]
+    lines = [
+        f"{noticed[module]:5} of {tried[module]:5} noticed, {unreached[module]:5} not reached, in {module}"
+        for module in sorted(tried)
+    ]
     share = 100 * sum(noticed.values()) / max(1, sum(tried.values()))
     lines.append(f"{sum(noticed.values()):5} of {sum(tried.values()):5} noticed, {share:.1f} %")
     for mutant in left:
