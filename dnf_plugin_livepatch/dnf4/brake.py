@@ -16,6 +16,7 @@ from ..base.model import Problem
 from ..base.names import kernel_release
 from ..base.paths import Paths
 from ..formats import repository_record
+from ..host.read import read_text
 from ..messages import catalogue
 from ..planning import withheld
 from . import packages
@@ -34,7 +35,6 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     now or at any other time. As root what was withdrawn is remembered for reconcile and status; nothing is
     started here, since a run may still end as a dry one.
     """
-    from ..host.files import atomic
 
     package = packages.running_package(session.base, session.kernel.release)
     if package is None:
@@ -43,7 +43,7 @@ def apply(session: Session, specs: Sequence[str], exact: bool = False) -> bool:
     session.notes, problems = read(session.base, session.trusted(package), wanted)
     session.voice.tell(problems)
     settings = session.config
-    machine_id = atomic.read_text(session.paths.at("/etc/machine-id"), 64)
+    machine_id = read_text(session.paths.at("/etc/machine-id"), 64)
     host = withheld.Host(machine_id, withheld.moment(time.time()), settings.min_age, settings.cutoff)
     found = judge(
         session.base, session.notes, wanted, host, session.profiles, session.kernel.build_id, specs, exact

@@ -13,8 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..base.names import kernel_packages
+from ..exposure import support
+from ..host import look
 from ..host.files import journal, notices
-from ..host.report import status
 from ..messages import catalogue
 from ..planning import kernel_hold, withheld
 from . import packages as goal
@@ -58,7 +59,7 @@ def _hold(session: Session, kernels: list[Any], allow_erasing: bool) -> tuple[no
     nevra = goal.nevra_of(kernels[0])
     inputs, settings = session.inputs, session.config
     now = withheld.moment(time.time())
-    good = (status.IN_FORCE, status.SUBSCRIPTION)
+    good = (look.IN_FORCE, look.SUBSCRIPTION)
     patches = tuple(dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package))
     known = dict(notices.read(session.paths).withdrawn)
     situation = kernel_hold.Situation(
@@ -69,7 +70,7 @@ def _hold(session: Session, kernels: list[Any], allow_erasing: bool) -> tuple[no
         in_force=patches,
         absent=tuple(row.package for row in seen.rows if row.installed and row.state not in good),
         withdrawn=tuple(name for name in patches if name in known),
-        support_end=status.support_end(inputs, seen.stock.patches),
+        support_end=support.support_end(inputs, seen.stock.patches),
         now=now,
         hold_below=settings.hold_below,
         eol_warn_days=settings.eol_warn_days,

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from ..base.paths import Paths
+from ..host.read import read_text
 
 #: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
 QUIET, UNBRAKED = "quiet", "unbraked"
@@ -49,14 +50,13 @@ def same(paths: Paths, now: str, what: str) -> bool:
 
     The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
     """
-    from ..host.files import atomic
 
     try:
         if not now or not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
             return False
     except OSError:
         return False
-    return atomic.read_text(paths.memo(what), 1 << 20) == now.strip()
+    return read_text(paths.memo(what), 1 << 20) == now.strip()
 
 
 def save(paths: Paths, now: str, what: str) -> None:

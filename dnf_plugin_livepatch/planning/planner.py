@@ -31,7 +31,8 @@ from .lines import LOG, Voice, Waiting, closing
 from .survey import Survey
 
 if TYPE_CHECKING:
-    from ..host.report import status
+    from ..exposure import support
+    from ..host import look
 
 _CVE = "livepatch-cve("
 _T = TypeVar("_T")
@@ -173,16 +174,17 @@ class Session:
         """The exposure of the running kernel with these patches in force."""
         return compute.compute(self.inputs, in_force, self.unfixable)
 
-    def look_at_kernel(self) -> status.Look:
+    def look_at_kernel(self) -> look.Look:
         """Read what is in force now."""
-        from ..host.report import status
+        from ..exposure import support
+        from ..host import look
 
-        seen = status.look(
+        seen = look.look(
             self.paths, self.kernel, self.inputs.cover, None, self.config.on_withdrawn == "revert"
         )
         self.in_force = seen.in_force
-        self.unfixable = status.unfixable(seen.stock.patches)
-        self.support_end = status.support_end(self.inputs, seen.stock.patches)
+        self.unfixable = support.unfixable(seen.stock.patches)
+        self.support_end = support.support_end(self.inputs, seen.stock.patches)
         return seen
 
     def _surveys(self, package: Any, wish: policy.Request, specs: Sequence[str]) -> list[Survey]:
@@ -318,12 +320,12 @@ class Session:
         import sqlite3  # noqa: F401
         import subprocess  # noqa: F401
 
+        from ..host import look  # noqa: F401
         from ..host.clients import client, patches  # noqa: F401
         from ..host.files import advisories as cache  # noqa: F401
         from ..host.kernel import livepatches  # noqa: F401
         from ..host.packages import evr, installed, inventory, vendor_cves  # noqa: F401
         from ..host.reconcile import timers  # noqa: F401
-        from ..host.report import status  # noqa: F401
 
     def _failed(self) -> set[str]:
         """The packages that the rpm transaction failed to install."""
@@ -373,10 +375,11 @@ class Session:
         return good
 
     def _now(self, result: ReconcileResult) -> tuple[InForce, ...]:
-        from ..host.report import status
+        from ..exposure import support
+        from ..host import look
 
-        seen = status.look(self.paths, self.kernel, self.inputs.cover, result)
-        self.unfixable = status.unfixable(seen.stock.patches)
+        seen = look.look(self.paths, self.kernel, self.inputs.cover, result)
+        self.unfixable = support.unfixable(seen.stock.patches)
         return seen.in_force
 
 

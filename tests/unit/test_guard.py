@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, guard_file
 from dnf_plugin_livepatch.host.kernel import oops
+from dnf_plugin_livepatch.host.reconcile import crash_guard
 
 NEVRA = "lp-1-1.x86_64"
 
@@ -49,7 +50,7 @@ RECORDS = st.builds(
 @given(RECORDS, st.booleans(), st.sampled_from(["", "BUG: x"]))
 def test_judge(record, clean, found):
     """The verdicts that docs/state-machine.md promises."""
-    after = guard_file.judge(record, clean, found)
+    after = crash_guard.judge(record, clean, found)
     assert after.state not in ("loading", "settling", "stalled"), "nothing is left open"
     if record.state in ("good", "idle", "blocked"):
         assert after == record
@@ -64,7 +65,7 @@ def test_judge(record, clean, found):
     elif record.state == "settling" and record.proved:
         assert after.state == "idle"
     else:
-        assert (after.state == "blocked") == (record.strikes + 1 >= guard_file.STRIKES)
+        assert (after.state == "blocked") == (record.strikes + 1 >= crash_guard.STRIKES)
     if after.state == "blocked" and record.state != "blocked":
         assert after.by == "guard" and after.reason
 
@@ -86,7 +87,7 @@ def test_write_and_read_are_inverse(paths):
 
 def test_without_a_boot_id_nothing_is_judged(paths):
     guard_file.change(paths, lambda s: s.records.update({NEVRA: guard_file.Record("loading", "old")}))
-    assert guard_file.after_boot(paths, "") == []
+    assert crash_guard.after_boot(paths, "") == []
     assert guard_file.read(paths).records[NEVRA].state == "loading"
 
 

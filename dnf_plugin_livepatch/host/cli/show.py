@@ -13,7 +13,7 @@ from ..report import reboot, status
 from ..report import text as views
 
 if TYPE_CHECKING:
-    from .main import Context
+    from .context import Context
 
 NOT_IN_FORCE = 5
 

@@ -15,6 +15,7 @@ from typing import Any, Callable
 from ...base.config import Config
 from ...base.model import Action, InForce, Problem, ReconcileResult
 from ...base.paths import Paths
+from ..read import read_text
 from . import atomic
 
 UNIT = "livepatch-reconcile.service"
@@ -26,7 +27,7 @@ Progress = Callable[[str], None]
 
 def current(paths: Paths) -> str:
     """The stamp that stands now; "" when nobody asked in this boot."""
-    text = atomic.read_text(paths.request, 200)
+    text = read_text(paths.request, 200)
     return text if text.isprintable() else ""
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file
-from ..kernel import livepatches, probes, running
-from ..kernel import oops as evidence
+from ..kernel import livepatches, oops, probes, running
 from . import copies, health
 
 if TYPE_CHECKING:
+    from .context import Run
     from .desired import Wanted
-    from .turn import Run
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
@@ -101,13 +100,13 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     if not mine:  # somebody else loaded it: what was before is not known to be its doing
         record = record._replace(began=uptime, taint=running.taint(run.paths))
     failed = "" if known or booting else health.failing(run.config)
-    oops = evidence.of_this_boot(run.paths, record) if mine else ""
-    if failed or oops:
-        why = f"the kernel reported: {oops}" if oops else f"health check failed: {failed}"
+    reported = oops.of_this_boot(run.paths, record.modules, record.began) if mine else ""
+    if failed or reported:
+        why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
         out = block(run, wanted.nevra, why)
         then = "It is blocked and taken back" if out else "It stays in force"
-        name = "oops-while-loading" if oops else "health-check-failed"
-        run.add(problem(name, nevra=wanted.nevra, why=oops or failed, then=then))
+        name = "oops-while-loading" if reported else "health-check-failed"
+        run.add(problem(name, nevra=wanted.nevra, why=reported or failed, then=then))
         return out
     idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
     if idle:

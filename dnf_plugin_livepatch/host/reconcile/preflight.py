@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from ...base.model import InstalledModule, Kernel, Manifest, Problem
 from ...base.paths import Paths
 from ...messages.catalogue import problem
-from ..files.atomic import read_text
 from ..kernel import livepatches, probes, running, signature
 from ..kernel.module_file import ModInfo, ModuleError
 from ..kernel.module_file import read as read_module
+from ..read import read_text
 from .loader import named, tasks_in_the_way
 
 _RIVALS = ("kcare", "kpatch", "ksplice")

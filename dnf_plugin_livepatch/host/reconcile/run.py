@@ -26,7 +26,7 @@ from . import unchanged
 if TYPE_CHECKING:
     from ...vendors.profile_file import Profile
     from ..clients.patches import Outside
-    from .turn import Run
+    from .context import Run
 
 MAX_TURNS = 4
 MAX_ROUNDS = 10
@@ -78,12 +78,11 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
     from ...vendors import profiles
-    from ..files import guard_file
     from ..kernel import switches
     from ..packages import installed, rpm_lock
-    from . import adopt, desired, turn
+    from . import adopt, context, crash_guard, desired, turn
 
-    run = turn.Run(paths, config, kernel, force, progress)
+    run = context.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
     for fault in faults:
         run.add(problem("profile-fault", fault=fault))
@@ -92,7 +91,7 @@ def _work(
     database = installed.folder(paths)
     before = off = ""
     try:
-        for nevra, why in guard_file.after_boot(paths, kernel.boot_id):
+        for nevra, why in crash_guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
         if not rpm_lock.wait_idle(database, turn.LOCK_SECONDS):

@@ -29,7 +29,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     for nevra, record in guard_file.read(paths).records.items():
         if record.state != "settling" or record.boot_id != boot_id:
             continue
-        found = oops.of_this_boot(paths, record)
+        found = oops.of_this_boot(paths, record.modules, record.began)
         done = uptime - record.uptime >= config.settle_time
         failed = health.failing(config) if done and not (found or record.asked) else ""
         if found:

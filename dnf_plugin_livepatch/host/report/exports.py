@@ -9,9 +9,10 @@ from typing import Any
 from ...base.model import CveState
 from ...exposure import compute
 from ...exposure.compute import CLOSED_LIVE, OPEN, REBOOT_ONLY
-from . import text as views
+from ..look import SUBSCRIPTION
+from . import text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
-from .status import SUBSCRIPTION, Report
+from .status import Report
 
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
@@ -154,7 +155,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
 
 def _words(report: Report) -> list[str]:
     names = ((OPEN, "open"), (REBOOT_ONLY, "closed by reboot only"), (CLOSED_LIVE, "closed live"))
-    return [f"{name} {views.count(report, state)}" for state, name in names]
+    return [f"{name} {text.count(report, state)}" for state, name in names]
 
 
 def _told(report: Report) -> list[str]:
@@ -170,7 +171,7 @@ def motd(report: Report, advice: Advice) -> list[str]:
     lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
-    action = views.next_action(report, advice)
+    action = text.next_action(report, advice)
     return [*lines, f"Next: {action}"] if action else lines
 
 
