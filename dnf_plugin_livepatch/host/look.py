@@ -208,7 +208,8 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
 class Look(NamedTuple):
     """The live patches of this host as they are now: packages, sysfs and the guard's file joined.
 
-    ``guard_fault`` is why the guard's file told nothing, "" when it did. ``told`` is what dnf runs found.
+    ``guard_fault`` and ``notices_fault`` are why the guard's file and the notices cannot be believed, ""
+    where they can. ``told`` is what dnf runs found.
     """
 
     stock: inventory.Inventory
@@ -217,6 +218,7 @@ class Look(NamedTuple):
     guarded: Guarded
     guard_fault: str
     told: notices.Notices
+    notices_fault: str
 
     @property
     def in_force(self) -> tuple[InForce, ...]:
@@ -266,7 +268,7 @@ def look(
         else row
         for row in rows
     )
-    return Look(stock, loaded, rows, guarded, fault, told)
+    return Look(stock, loaded, rows, guarded, fault, told, notices.fault(paths))
 
 
 def _outside(

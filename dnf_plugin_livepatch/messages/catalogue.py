@@ -162,6 +162,11 @@ CATALOGUE: dict[str, Message] = {
         "Which live patches are blocked or held is not known: {why}.",
         "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
+    "notices-unknown": Message(
+        "warning",
+        "Which live patches were withdrawn is not known: {why}.",
+        "Run 'dnf check-update' as root: it writes the file anew and keeps the old one beside it.",
+    ),
     "no-place-to-load": Message(
         "warning",
         "No live patch is loaded here: {why}.",

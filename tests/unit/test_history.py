@@ -59,21 +59,24 @@ def test_exposure_is_told_once_for_a_patch_and_not_for_what_failed() -> None:
 
 def test_the_oldest_advisory_counts_where_the_patch_says_no_date() -> None:
     issued = {
-        "CVE-2026-1": "2026-11-19",
-        "CVE-2026-2": "2026-11-20",
-        "CVE-2026-9": "2020-01-01",
-        "CVE-2026-3": "",
+        "CVE-2026-1": ("2026-11-19", "updated"),
+        "CVE-2026-2": ("2026-11-20", "updated"),
+        "CVE-2026-9": ("2020-01-01", "updated"),
+        "CVE-2026-3": ("", "updated"),
     }
     load = entry("replace", outcome="done", cves=("CVE-2026-2", "CVE-2026-1", "CVE-2026-3"))
-    assert history.exposed_seconds(load, issued) == 86400 + 6 * 3600
-    assert history.exposed_seconds(load, {}) == -1
+    assert history.exposed(load, issued).seconds == 86400 + 6 * 3600
+    assert history.exposed(load, {}).seconds == -1
 
 
 def test_what_was_noted_with_the_load_counts_before_what_is_known_now() -> None:
     facts = {"outcome": "done", "cves": ("CVE-2026-1",), "exposed_since": "2026-11-19"}
-    assert history.exposed_seconds(entry("load", **facts), {"CVE-2026-1": "2026-11-01"}) == 86400 + 6 * 3600
+    assert (
+        history.exposed(entry("load", **facts), {"CVE-2026-1": ("2026-11-01", "updated")}).seconds
+        == 86400 + 6 * 3600
+    )
     facts["issued"] = "2026-11-20"
-    assert history.exposed_seconds(entry("load", **facts), {}) == 6 * 3600, "the patch's own word is first"
+    assert history.exposed(entry("load", **facts), {}).seconds == 6 * 3600, "the patch's own word is first"
 
 
 def test_spans() -> None:

@@ -85,7 +85,7 @@ VERBS: dict[str, Verb] = {
     ),
     "block": Verb(_act, "block", "never load a live-patch package again", {}, False),
     "unblock": Verb(_act, "unblock", "let a blocked or unloaded package be loaded again", {}, False),
-    "history": Verb(_show, "history", "show what was loaded, unloaded and blocked"),
+    "history": Verb(_show, "show_history", "show what was loaded, unloaded and blocked"),
     "doctor": Verb(
         _show,
         "doctor",

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the journal is to keep of a load: the CVEs it closes, and since when the host was exposed to them.
+"""Facts that the journal keeps of a load: the CVEs it closes, and since when the host was exposed to them.
 
-Vendors' packages tell neither, and the cache of the advisories, which does, is that of the running kernel:
-what is not noted with the load cannot be told after the next boot.
+Vendor packages carry neither. The cache of the advisories does, but only for the running kernel, so both
+must be written down with the load: after the next boot they are gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...base.model import Action, InForce, Kernel
+from ...base.model import Action, Debt, InForce, Kernel
 from ...base.paths import Paths
 from ...vendors.profile_file import Profile
 from ..clients import client
@@ -20,9 +20,15 @@ def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) ->
     return {cve for patch in patches for cve in patch.cves or cover.get(patch.nevra, ())}
 
 
+def dated(row: Debt) -> tuple[str, str]:
+    """The date of an advisory and its kind, ``issued`` or ``updated``: libdnf knows only the later date."""
+    return row.issued, str(getattr(row, "date_kind", "updated"))
+
+
 def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, object]:
     """``cves`` that the patches ``loaded`` close by their own word or else the advisories' (the cache), and
-    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before.
+    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before, and
+    ``date_kind``, which date of the advisory that is.
 
     Whatever is not known is left out; an unreadable cache is no fault here.
     """
@@ -33,8 +39,9 @@ def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, 
     before = last.in_force if last is not None and last.boot_id == kernel.boot_id else ()
     new = closed - _closed(before, cover)
     debt = inputs.debt if inputs is not None else ()
-    dates = [row.issued for row in debt if row.issued and row.cve in new]
-    return {"cves": tuple(sorted(closed)), "exposed_since": min(dates, default="")}
+    dates = [dated(row) for row in debt if row.issued and row.cve in new]
+    since, kind = min(dates, default=("", ""))
+    return {"cves": tuple(sorted(closed)), "exposed_since": since, "date_kind": kind}
 
 
 def by_client(

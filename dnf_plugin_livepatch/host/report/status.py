@@ -154,6 +154,8 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
         problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
+    if seen.notices_fault:
+        problems.append(catalogue.problem("notices-unknown", why=seen.notices_fault))
     if not stock.healthy:
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
