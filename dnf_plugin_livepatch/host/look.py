@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
-HELD, WITHDRAWN = "unloaded-by-admin", "withdrawn"
+UNLOADED, WITHDRAWN = "unloaded-by-admin", "withdrawn"
 TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
 #: States of an installed patch that should be in force and is not, for no reason anybody gave.
 MISSING = (NOT_LOADED, OTHER_BUILD, DISABLED)
@@ -49,12 +49,12 @@ class PatchRow(NamedTuple):
 
 
 class Guarded(NamedTuple):
-    """What the guard's file says: blocked packages and why, packages held unloaded, modules of ours
+    """What the guard's file says: blocked packages and why, packages unloaded by hand, modules of ours
     with the package each came from, and when a stalled load is tried again. ``accepted`` are the blocked
     packages that the administrator blocked: nobody expects them in force."""
 
     blocked: Mapping[str, str] = {}
-    held: frozenset[str] = frozenset()
+    unloaded: frozenset[str] = frozenset()
     ours: Mapping[str, str] = {}
     retry: str = ""
     accepted: frozenset[str] = frozenset()
@@ -63,7 +63,13 @@ class Guarded(NamedTuple):
 def patch_state(package: str, module: InstalledModule, live: LoadedPatch | None, guarded: Guarded) -> str:
     """The state of one installed module, as sysfs shows it now."""
     if live is None:
-        return BLOCKED if package in guarded.blocked else HELD if package in guarded.held else NOT_LOADED
+        return (
+            BLOCKED
+            if package in guarded.blocked
+            else UNLOADED
+            if package in guarded.unloaded
+            else NOT_LOADED
+        )
     if live.transition:
         return TRANSITION
     if not live.enabled:
@@ -137,7 +143,7 @@ def _take(
     its place, and gets a row of its own.
     """
     found = live.get(module.name)
-    stays_out = str(patch.nevra) in guarded.blocked or str(patch.nevra) in guarded.held
+    stays_out = str(patch.nevra) in guarded.blocked or str(patch.nevra) in guarded.unloaded
     if found is not None and stays_out and module.build_id not in ("", found.build_id):
         return None
     return live.pop(module.name, None)
@@ -192,7 +198,7 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         now = guard_file.read(paths)
     except atomic.Broken as error:
         return Guarded(), str(error)
-    held = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
+    unloaded = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
     # The stall of a package that is gone is history; only a kept copy of it may be tried again.
     there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.kept}
@@ -202,7 +208,7 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         if record.state == "stalled" and (nevra in there or not stock.healthy)
     ]
     accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
-    return Guarded(now.blocked(), held, ours, min(filter(None, waiting), default=""), accepted), ""
+    return Guarded(now.blocked(), unloaded, ours, min(filter(None, waiting), default=""), accepted), ""
 
 
 class Look(NamedTuple):
@@ -287,8 +293,8 @@ def _outside(
         state = IN_FORCE if row.in_force else NOT_LOADED
         if not row.package:
             state = FOREIGN
-        elif row.package in guarded.blocked or row.package in guarded.held:
-            state = BLOCKED if row.package in guarded.blocked else HELD
+        elif row.package in guarded.blocked or row.package in guarded.unloaded:
+            state = BLOCKED if row.package in guarded.blocked else UNLOADED
         found.append(
             PatchRow(
                 package=row.package,

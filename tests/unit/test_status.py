@@ -195,7 +195,7 @@ def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     patch = host.patch("1", "CVE-2026-1000")
     guard_file.hold(host.paths, str(patch.nevra), "")
     held = gather(host)
-    assert (held.patches[0].state, held.state) == (look.HELD, "attention"), "as asked for is no failure"
+    assert (held.patches[0].state, held.state) == (look.UNLOADED, "attention"), "as asked for is no failure"
     advice = reboot.Advice(100, "needed", ("kernel",))
     assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
     guard_file.unblock(host.paths, str(patch.nevra))

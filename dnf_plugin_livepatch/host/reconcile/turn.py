@@ -17,7 +17,7 @@ from ..kernel import livepatches, running
 from ..packages import installed, rpm_lock
 from . import bookkeeping, copies, loader, preflight
 from .context import Run
-from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
+from .desired import Choice, Plan, Wanted, best_copy, choose, plan, replaces
 
 LOCK_SECONDS = 30.0
 RETRY_SECONDS = (60, 120, 300, 900, 1800, 3600)
@@ -49,7 +49,7 @@ def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, st
         if not (again or choice.wanted.kept or livepatches.read(run.paths)):
             others = {**gone, choice.wanted.nevra: "could not be loaded"}
             again = _stand_in(
-                run, best_kept(guard_file.read(run.paths), run.kernel.release, boot_id, modules_of, others)
+                run, best_copy(guard_file.read(run.paths), run.kernel.release, boot_id, modules_of, others)
             )
     _clear_leftovers(run)
     if not again:

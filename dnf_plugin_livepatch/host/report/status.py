@@ -85,7 +85,7 @@ def judge(
         row
         for row in rows
         if row.installed
-        and row.state not in (look.SUBSCRIPTION, look.HELD, look.WITHDRAWN)
+        and row.state not in (look.SUBSCRIPTION, look.UNLOADED, look.WITHDRAWN)
         and not (row.state == look.BLOCKED and row.package in accepted)
     ]
     if "error" in severities or (not skipped and not all(row.in_force for row in wanted)):

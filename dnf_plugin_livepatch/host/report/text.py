@@ -27,7 +27,7 @@ _ROW_STATES = {
     look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
     look.NOT_LOADED: "installed, NOT in force: not loaded",
     look.BLOCKED: "installed, NOT in force: blocked",
-    look.HELD: "installed, unloaded by the administrator",
+    look.UNLOADED: "installed, unloaded by the administrator",
     look.WITHDRAWN: "installed, kept out of force: withdrawn by its publisher",
     look.OTHER_BUILD: "installed, NOT in force: another build is loaded",
     look.DISABLED: "loaded, NOT in force: disabled",
@@ -68,7 +68,7 @@ def next_action(report: Report, advice: Advice) -> str:
         return "livepatch doctor"
     if look.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
-    held = [row.package for row in report.patches if row.state == look.HELD]
+    held = [row.package for row in report.patches if row.state == look.UNLOADED]
     if held:
         return f"livepatch unblock {held[0]}    (it was unloaded by hand)"
     if advice.code == 100:
