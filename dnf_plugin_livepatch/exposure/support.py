@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..base import times
-from ..base.model import Problem
+from ..base.model import InstalledPatch, Problem, Unfixable
 from ..messages import catalogue
+from .compute import Inputs
 
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
@@ -16,3 +19,20 @@ def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
     if days < 0:
         return catalogue.problem("support-ended", release=release, end=end[:10])
     return catalogue.problem("support-ends", release=release, end=end[:10], days=days)
+
+
+def support_end(inputs: Inputs, installed: Iterable[InstalledPatch]) -> str:
+    """When live patches for the kernel end: as the repository, a manifest or the vendor's window says."""
+    ends = [m.manifest.support_end for p in installed for m in p.modules if m.manifest is not None]
+    return inputs.support_end or max(ends, default="") or inputs.window_end
+
+
+def unfixable(installed: Iterable[InstalledPatch]) -> tuple[Unfixable, ...]:
+    """What the installed patches say no live patch can close."""
+    found: list[Unfixable] = []
+    for patch in installed:
+        found.extend(patch.unfixable)
+        for module in patch.modules:
+            if module.manifest is not None:
+                found.extend(module.manifest.unfixable)
+    return tuple(dict.fromkeys(found))

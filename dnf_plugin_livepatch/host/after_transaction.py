@@ -15,12 +15,12 @@ import subprocess  # noqa: F401
 
 from ..base.model import ReconcileResult
 from ..base.paths import Paths
+from . import look, read  # noqa: F401
 from .clients import client, patches  # noqa: F401
 from .files import advisories, atomic, guard_file, mailbox, notices  # noqa: F401
 from .kernel import livepatches  # noqa: F401
 from .packages import evr, installed, inventory, vendor_cves  # noqa: F401
 from .reconcile import timers
-from .report import status  # noqa: F401
 
 
 def ask(paths: Paths, timeout: float, progress: mailbox.Progress | None) -> ReconcileResult | None:

@@ -55,9 +55,9 @@ def fingerprint(paths: Paths, database: str) -> str:
 
 def recall(paths: Paths, what: str) -> str:
     """The text that was remembered as ``what`` in this boot, "" for none."""
-    from .files import atomic
+    from .read import read_text
 
-    return atomic.read_text(paths.memo(what), 1 << 20)
+    return read_text(paths.memo(what), 1 << 20)
 
 
 def remember(paths: Paths, what: str, text: str) -> None:
@@ -87,9 +87,9 @@ class Machine:
     @property
     def machine_id(self) -> str:
         """The host's own id."""
-        from .files import atomic
+        from .read import read_text
 
-        return atomic.read_text(self.paths.at("/etc/machine-id"), 64)
+        return read_text(self.paths.at("/etc/machine-id"), 64)
 
     @property
     def now(self) -> str:
@@ -117,17 +117,17 @@ class Machine:
         self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
     ) -> Patched:
         """Look at the live patches of this host."""
-        from ..exposure import compute
+        from ..exposure import compute, support
         from ..planning.interface import Patched
-        from .report import status
+        from . import look
 
         gone = self.settings.on_withdrawn == "revert"
-        seen = status.look(self.paths, self.kernel, cover, result, gone)
-        good = (status.IN_FORCE, status.SUBSCRIPTION)
+        seen = look.look(self.paths, self.kernel, cover, result, gone)
+        good = (look.IN_FORCE, look.SUBSCRIPTION)
         packages = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package)
         absent = [row.package for row in seen.rows if row.installed and row.state not in good]
-        ends = status.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
-        unfixable = status.unfixable(seen.stock.patches)
+        ends = support.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
+        unfixable = support.unfixable(seen.stock.patches)
         return Patched(seen.in_force, tuple(packages), seen.missing, tuple(absent), unfixable, ends)
 
     def blocked(self) -> Mapping[str, str]:

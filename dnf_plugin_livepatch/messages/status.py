@@ -26,6 +26,11 @@ STATUS: dict[str, Message] = {
         "Which live patches are blocked or held is not known: {why}.",
         "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
+    "notices-unknown": Message(
+        "warning",
+        "The file that lists withdrawn live patches and a held kernel is not readable: {why}.",
+        "Run 'dnf check-update' as root: dnf writes the file anew and keeps the old one beside it.",
+    ),
     "no-place-to-load": Message(
         "warning",
         "No live patch is loaded here: {why}.",

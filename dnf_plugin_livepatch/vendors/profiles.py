@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whose package is a live patch, and for which kernel release. Rules are data: profiles/*.conf.
 
-docs/reference/profiles.md describes the format. ``load`` reads the profiles, everything else is pure. A package
-is identified by what it provides, or by the anchored name rule of a profile; where both speak they
+docs/reference/profiles.md describes the format. ``load`` reads the profiles, everything else is pure.
+A package is identified by what it provides, or by the anchored name rule of a profile; where both speak they
 must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt it is no match.
 """
 

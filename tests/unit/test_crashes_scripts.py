@@ -15,6 +15,7 @@ from functools import partial
 import pytest
 
 from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
+from dnf_plugin_livepatch.host.read import read_text
 from tests.unit.support.fakehost import QUICK, Host, run
 from tests.unit.support.killing import killed_at, outcome, sound, steps
 
@@ -104,7 +105,7 @@ def test_the_file_trigger_killed_anywhere_then_reconciled(fresh, words, stdin, r
 
 
 def _marked(host: Host) -> bool:
-    return atomic.read_text(host.paths.clean_shutdown) == host.boot_id
+    return read_text(host.paths.clean_shutdown) == host.boot_id
 
 
 @pytest.mark.parametrize("word, before, after", [("stop", False, True), ("start", True, False)])
@@ -124,7 +125,7 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
         host = prepared()
         Script("livepatch-mark-shutdown", host, word).run(number)
         seen.append(_marked(host))
-        text = atomic.read_text(host.paths.clean_shutdown)
+        text = read_text(host.paths.clean_shutdown)
         assert text in ("another", host.boot_id, *([""] if after is False else [])), found[number - 1]
         host.reboot(clean=False)
         run(host)

@@ -13,7 +13,7 @@ NEWEST, PROVED = "lp-3-1.x86_64", "lp-1-1.x86_64"
 
 
 def best(guard: Guard, withdrawn: dict[str, str] | None = None) -> str:
-    found = desired.best_kept(guard, RELEASE, BOOT, lambda _: (), withdrawn or {})
+    found = desired.best_copy(guard, RELEASE, BOOT, lambda _: (), withdrawn or {})
     return found.nevra if found is not None else ""
 
 

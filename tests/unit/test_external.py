@@ -225,10 +225,10 @@ def test_what_was_loaded_for_a_package_goes_with_it(ksplice, left):
     )
     if left == "unknown":
         assert after.actions == () and after.ours == first.ours
-        assert patches.clients.state(ksplice, UEK).state == "in-force"
+        assert patches.client.state(ksplice, UEK).state == "in-force"
     else:
         assert [(a.verb, a.nevra, a.outcome) for a in after.actions] == [("unload", str(NEW.nevra), "done")]
-        assert after.ours == () and patches.clients.state(ksplice, UEK).state == "none"
+        assert after.ours == () and patches.client.state(ksplice, UEK).state == "none"
 
 
 def test_what_the_client_had_loaded_before_stays(ksplice, tmp_path):
@@ -236,7 +236,7 @@ def test_what_the_client_had_loaded_before_stays(ksplice, tmp_path):
     first = patches.converge([ksplice], (NEW,), UEK, 1)
     assert first.in_force and first.ours == ()
     after = patches.converge([ksplice], (), UEK, 1, (), {}, lambda nevra: True)
-    assert after.actions == () and patches.clients.state(ksplice, UEK).state == "in-force"
+    assert after.actions == () and patches.client.state(ksplice, UEK).state == "in-force"
 
 
 def test_a_client_that_does_not_take_it_out_is_told(ksplice, tmp_path):

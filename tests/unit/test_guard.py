@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, guard_file
 from dnf_plugin_livepatch.host.kernel import oops
+from dnf_plugin_livepatch.host.reconcile import crash_guard
 from tests.unit.support.generated import JSON
 
 NEVRA = "lp-1-1.x86_64"
@@ -53,7 +54,7 @@ CASES = list(product(AFTER_BOOT, range(4), (False, True), (False, True), ("", "B
 
 
 def judged(state: str, strikes: int, proved: bool, clean: bool, found: str) -> guard_file.Record:
-    return guard_file.judge(
+    return crash_guard.judge(
         guard_file.Record(state, "old", strikes=strikes, proved=proved, modules=("lp_1",)), clean, found
     )
 
@@ -102,7 +103,7 @@ def test_write_and_read_are_inverse(paths):
 
 def test_without_a_boot_id_nothing_is_judged(paths):
     guard_file.change(paths, lambda s: s.records.update({NEVRA: guard_file.Record("loading", "old")}))
-    assert guard_file.after_boot(paths, "") == []
+    assert crash_guard.after_boot(paths, "") == []
     assert guard_file.read(paths).records[NEVRA].state == "loading"
 
 

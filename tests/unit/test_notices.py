@@ -64,3 +64,13 @@ def test_whatever_it_holds_only_broken_is_raised(data: dict[str, Any]) -> None:
         notices.parse(data)
     except atomic.Broken:
         pass
+
+
+def test_a_spoiled_file_is_told_and_kept_beside_the_new_one(tmp_path):
+    paths = Paths(str(tmp_path))
+    assert notices.fault(paths) == ""
+    atomic.write_bytes(paths.notices, b"{")
+    assert "not JSON" in notices.fault(paths) and notices.read(paths) == Notices()
+    assert notices.save(paths, Notices()) and notices.fault(paths) == ""
+    with open(paths.notices + ".spoiled", "rb") as file:
+        assert file.read() == b"{"

@@ -89,7 +89,7 @@ def test_rivals_and_the_host(tmp_path: Path) -> None:
         put(tmp_path, f"/sys/module/{module}/initstate", "live\n")
     put(tmp_path, "/etc/dnf/plugins/kpatch.conf", "[main]\n# autoupdate = True\nautoupdate = True\n")
     paths = put(tmp_path, "/run/ostree-booted", "")
-    assert preflight.rivals(paths) == ["kcare", "kpatch", "ksplice_abc"]
+    assert preflight.other_products(paths) == ["kcare", "kpatch", "ksplice_abc"]
     found = [problem.id for problem in preflight.host(paths)]
     assert found == ["rival-product"] * 3 + ["kpatch-dnf-on", "host-ostree"]
     put(tmp_path, "/etc/dnf/plugins/kpatch.conf", "# autoupdate = True\n")

@@ -9,6 +9,7 @@ import pytest
 
 from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.model import CveState
+from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.host.report import reboot, status
@@ -138,11 +139,11 @@ def test_a_live_patch_that_only_a_reboot_can_exchange_asks_for_one(host: Telling
     (row,) = report.patches
     assert reboot.advise(report, "", (), compare).code == 0
 
-    mine = report._replace(patches=(row._replace(state=status.OTHER_BUILD, owner="livepatch"),))
+    mine = report._replace(patches=(row._replace(state=look.OTHER_BUILD, owner="livepatch"),))
     advice = reboot.advise(mine, "", (), compare)
     assert advice.code == 101 and "reboot needed to downgrade or exchange" in advice.text
     assert views.next_action(mine, advice) == "systemctl reboot"
-    others = report._replace(patches=(row._replace(state=status.OTHER_BUILD, owner="package"),))
+    others = report._replace(patches=(row._replace(state=look.OTHER_BUILD, owner="package"),))
     assert reboot.advise(others, "", (), compare).code == 0, "they would load theirs again"
 
     refused = report._replace(problems=(problem("unload-refused", module="lp_1", why="busy"),))

@@ -21,6 +21,7 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.files import atomic as state
 from dnf_plugin_livepatch.host.files import guard_file, mailbox
@@ -88,7 +89,7 @@ def test_all_closed_is_ok(host: Telling) -> None:
 
 @pytest.mark.parametrize(
     "name, value, state",
-    [("transition", "1", status.TRANSITION), ("enabled", "0", status.DISABLED)],
+    [("transition", "1", look.TRANSITION), ("enabled", "0", look.DISABLED)],
 )
 def test_a_patch_that_is_not_in_force_closes_nothing(
     host: Telling, name: str, value: str, state: str
@@ -107,7 +108,7 @@ def test_another_build_under_the_same_name_closes_nothing(host: Telling) -> None
     host.load(patch)
     report = gather(host)
     assert (report.patches[0].state, report.state, counts(report)) == (
-        status.OTHER_BUILD,
+        look.OTHER_BUILD,
         "failed",
         (1, 0, 0),
     )
@@ -134,11 +135,11 @@ def test_another_build_of_a_vendor_without_manifests_closes_nothing(host: Tellin
         os.unlink(new.modules[0].path)
     report = gather(host)
     assert (report.patches[0].state, report.state, counts(report)) == (
-        status.OTHER_BUILD,
+        look.OTHER_BUILD,
         "failed",
         (2, 0, 0),
     )
-    assert not status.look(host.paths, report.kernel, report.inputs.cover).in_force, "no kernel may be held"
+    assert not look.look(host.paths, report.kernel, report.inputs.cover).in_force, "no kernel may be held"
     assert compute.effective(report.inputs, report.exposure) == RELEASE
 
 
@@ -152,7 +153,7 @@ def test_an_inventory_without_build_ids_is_read_as_not_knowing_them(host: Tellin
     state.write_json(host.paths.inventory, data)
     (patch,) = inventory.read(host.paths, kernel).patches
     assert patch == new and patch.modules[0].build_id == ""
-    assert gather(host).patches[0].state == status.IN_FORCE
+    assert gather(host).patches[0].state == look.IN_FORCE
 
 
 def test_what_came_in_place_of_a_blocked_patch_of_the_same_name(host: Telling) -> None:
@@ -161,7 +162,7 @@ def test_what_came_in_place_of_a_blocked_patch_of_the_same_name(host: Telling) -
     assert run(host.host).in_force[0].nevra == str(old.nevra)
     report = gather(host)
     states = [(row.package, row.state) for row in report.patches]
-    assert states == [(str(new.nevra), status.BLOCKED), (str(old.nevra), status.IN_FORCE)]
+    assert states == [(str(new.nevra), look.BLOCKED), (str(old.nevra), look.IN_FORCE)]
     assert counts(report) == (1, 1, 0)
 
 
@@ -171,7 +172,7 @@ def test_a_patch_of_others_is_shown_and_closes_nothing_that_is_not_known(host: T
     host.host.install()
     report = gather(host)
     (row,) = report.patches
-    assert (row.owner, row.package, row.state, row.in_force) == ("other", "", status.FOREIGN, True)
+    assert (row.owner, row.package, row.state, row.in_force) == ("other", "", look.FOREIGN, True)
     assert counts(report) == (1, 0, 0) and report.state == "attention"
 
 
@@ -203,17 +204,17 @@ def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     patch = host.patch("1", "CVE-2026-1000")
     guard_file.hold(host.paths, str(patch.nevra), "")
     held = gather(host)
-    assert (held.patches[0].state, held.state) == (status.HELD, "attention"), "as asked for is no failure"
+    assert (held.patches[0].state, held.state) == (look.UNLOADED, "attention"), "as asked for is no failure"
     advice = reboot.Advice(100, "needed", ("kernel",))
     assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
     guard_file.unblock(host.paths, str(patch.nevra))
     guard_file.block(host.paths, str(patch.nevra), "it crashed here", "guard")
     blocked = gather(host)
-    assert (blocked.patches[0].state, blocked.patches[0].reason) == (status.BLOCKED, "it crashed here")
+    assert (blocked.patches[0].state, blocked.patches[0].reason) == (look.BLOCKED, "it crashed here")
     assert blocked.state == "failed" and counts(blocked) == (1, 0, 0)
     guard_file.block(host.paths, str(patch.nevra), "so be it")
     accepted = gather(host)
-    assert (accepted.patches[0].state, accepted.patches[0].reason) == (status.BLOCKED, "so be it")
+    assert (accepted.patches[0].state, accepted.patches[0].reason) == (look.BLOCKED, "so be it")
     assert accepted.state == "attention" and counts(accepted) == (1, 0, 0)
 
 

@@ -11,8 +11,8 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.packages import vendor_cves
-from dnf_plugin_livepatch.host.report import status
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profile_file import CVE_SOURCES
 
@@ -97,7 +97,7 @@ def test_a_manifest_comes_first_then_the_advisories_then_what_the_package_tells(
     ):
         module = InstalledModule("m", "/m.ko", "", manifest)
         patch = InstalledPatch(nevra, "kpatch", "6.1", "patch", "kernel", (module,), own)
-        (row,) = status.patch_rows([patch], [live], status.Guarded(), cover, {})
+        (row,) = look.patch_rows([patch], [live], look.Guarded(), cover, {})
         assert row.in_force and row.cves == wanted
 
 

@@ -10,6 +10,7 @@ import pytest
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import ReconcileResult
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.files import atomic, guard_file, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
@@ -122,7 +123,7 @@ def test_one_that_is_kept_out_is_no_failure(telling: Telling) -> None:
     telling.patch("1", "CVE-2026-1000")
     withdraw(telling.paths, V1)
     report = status.gather(telling.paths, Config(on_withdrawn="revert"))
-    assert (report.state, [row.state for row in report.patches]) == ("attention", [status.WITHDRAWN])
+    assert (report.state, [row.state for row in report.patches]) == ("attention", [look.WITHDRAWN])
     assert report.patches[0].reason == "it oopsed" and ids(report) == []
     assert status.gather(telling.paths, Config()).state == "failed", "warn wants it loaded"
 

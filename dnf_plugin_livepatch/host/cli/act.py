@@ -12,7 +12,7 @@ from ...messages.catalogue import problem
 from ..files.mailbox import Progress
 
 if TYPE_CHECKING:
-    from .main import Context
+    from .context import Context
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ... import __version__
 from ...messages import catalogue
-from ..files import atomic
+from ..read import read_text
 from ..report import exports, text
 from .show import look
 
 if TYPE_CHECKING:
-    from .main import Context
+    from .context import Context
 
 
 def metrics(context: Context) -> int:
@@ -54,7 +54,7 @@ def vex(context: Context) -> int:
 
 
 def _distribution(context: Context) -> str:
-    for line in atomic.read_text(context.paths.at("/etc/os-release")).split("\n"):
+    for line in read_text(context.paths.at("/etc/os-release")).split("\n"):
         key, _, value = line.partition("=")
         if key == "ID":
             return value.strip("\"'") or "linux"

@@ -8,21 +8,19 @@ root; it is for tests and for looking into an image.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import types
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING
 
 from ... import __version__
-from ...base import config
-from ...base.paths import Paths
+from .context import Context, Verb
 
 if TYPE_CHECKING:
     import argparse
 
-    Options = Union[argparse.Namespace, types.SimpleNamespace]
+    from .context import Options
 
 EPILOG = """exit codes:
   0    done, or nothing to do
@@ -33,66 +31,75 @@ EPILOG = """exit codes:
   1, 2, 3  check: WARNING, CRITICAL, UNKNOWN"""
 
 
-class Verb(NamedTuple):
-    """One verb: the module and function that do it ("" for verbs of its own), and its help.
+def _show() -> types.ModuleType:
+    from . import show
 
-    ``flags`` are its options that take no value, beside --json; ``only_flags`` says that it has no others.
-    """
+    return show
 
-    module: str
-    function: str
-    text: str
-    flags: dict[str, str] = {}
-    only_flags: bool = True
+
+def _act() -> types.ModuleType:
+    from . import act
+
+    return act
+
+
+def _machines() -> types.ModuleType:
+    from . import machines
+
+    return machines
+
+
+def _profiles() -> types.ModuleType:
+    from . import profiles
+
+    return profiles
 
 
 VERBS: dict[str, Verb] = {
     "status": Verb(
-        "show",
+        _show,
         "show_status",
         "show kernel, patches, open CVEs and what to do next",
         {"--functions": "show each redirected function"},
     ),
     "cves": Verb(
-        "show",
+        _show,
         "cves",
         "list the CVEs of the running kernel and their state",
         {"--plain": "only CVEs that are not closed, one a line"},
         False,
     ),
-    "list": Verb("show", "patches", "list the live patches, installed or loaded"),
+    "list": Verb(_show, "patches", "list the live patches, installed or loaded"),
     "reconcile": Verb(
-        "act",
+        _act,
         "reconcile",
         "make the kernel match the installed live patches",
         {"--force": "let a stalled transition be forced; may crash the kernel"},
     ),
     "unload": Verb(
-        "act",
+        _act,
         "unload",
         "take a live patch out of the kernel and keep it out",
         {"--this-boot": "only until the next boot"},
         False,
     ),
-    "block": Verb("act", "block", "never load a live-patch package again", {}, False),
-    "unblock": Verb("act", "unblock", "let a blocked or unloaded package be loaded again", {}, False),
-    "history": Verb("show", "history", "show what was loaded, unloaded and blocked"),
+    "block": Verb(_act, "block", "never load a live-patch package again", {}, False),
+    "unblock": Verb(_act, "unblock", "let a blocked or unloaded package be loaded again", {}, False),
+    "history": Verb(_show, "show_history", "show what was loaded, unloaded and blocked"),
     "doctor": Verb(
-        "show",
+        _show,
         "doctor",
         "look for what would keep a live patch from being loaded",
         {"--profiles": "check the vendor profiles instead"},
     ),
-    "reboot-check": Verb("show", "reboot_check", "tell whether a reboot is needed, and for what"),
-    "uname": Verb("show", "uname", "uname with the kernel release whose fixes are in force", {}, False),
-    "metrics": Verb(
-        "machines", "metrics", "print metrics for node_exporter's textfile collector", {}, False
-    ),
-    "check": Verb("machines", "check", "be a Nagios plugin: one line and its exit code"),
-    "vex": Verb("machines", "vex", "print an OpenVEX document of this host's kernel CVEs", {}, False),
-    "facts": Verb("machines", "facts", "print Ansible facts: the status as JSON"),
-    "motd": Verb("machines", "motd", "print the line for /run/motd.d", {}, False),
-    "profiles": Verb("profiles", "", "tell what the vendor profiles make of a package", {}, False),
+    "reboot-check": Verb(_show, "reboot_check", "tell whether a reboot is needed, and for what"),
+    "uname": Verb(_show, "uname", "uname with the kernel release whose fixes are in force", {}, False),
+    "metrics": Verb(_machines, "metrics", "print metrics for node_exporter's textfile collector", {}, False),
+    "check": Verb(_machines, "check", "be a Nagios plugin: one line and its exit code"),
+    "vex": Verb(_machines, "vex", "print an OpenVEX document of this host's kernel CVEs", {}, False),
+    "facts": Verb(_machines, "facts", "print Ansible facts: the status as JSON"),
+    "motd": Verb(_machines, "motd", "print the line for /run/motd.d", {}, False),
+    "profiles": Verb(_profiles, "", "tell what the vendor profiles make of a package", {}, False),
 }
 
 
@@ -108,58 +115,6 @@ UNAME = {
     "hardware-platform": "i",
     "operating-system": "o",
 }
-
-
-class Context:
-    """What every verb gets: the options, the paths, the configuration, and how to print."""
-
-    def __init__(self, options: Options) -> None:
-        self.options: Any = options
-        self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
-        self.settings, self.faults = config.read(self.paths.config)
-
-    @property
-    def _output(self) -> str:
-        """The file of --output; "" where none is given, and for the verbs that have no such option."""
-        return getattr(self.options, "output", None) or ""
-
-    @property
-    def colour(self) -> bool:
-        """Whether what is told goes to a terminal that wants colours."""
-        if self._output:
-            return False
-        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-    @property
-    def width(self) -> int:
-        """The columns of the terminal that is written to; 0, which is no limit, where it is none."""
-        if self._output:
-            return 0
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns
-        except (OSError, ValueError):
-            return 0
-
-    def put(self, text: str) -> None:
-        """Print ``text``, or write it to --output as a whole: readers never see half a file."""
-        if self._output:
-            from ..files import atomic
-
-            atomic.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
-        else:
-            sys.stdout.write(text)
-
-    def json(self, data: dict[str, Any]) -> None:
-        """Tell ``data`` with the schema number, and nothing else."""
-        import json
-
-        self.put(json.dumps({"schema": 1, **data}, indent=1) + "\n")
-
-    def lines(self, lines: Sequence[str]) -> None:
-        """Tell ``lines``, with nothing in them that could drive a terminal but our own colours."""
-        kept = "\033" if self.colour else ""
-        safe = ["".join(c if c.isprintable() or c == kept else "?" for c in line) for line in lines]
-        self.put("".join(line + "\n" for line in safe))
 
 
 def _options(name: str, parser: argparse.ArgumentParser) -> None:
@@ -243,7 +198,7 @@ def _run(options: Options) -> int:
     verb = VERBS[options.verb]
     run = getattr(options, "run", None)
     if run is None:
-        run = getattr(importlib.import_module("." + verb.module, __package__), verb.function)
+        run = getattr(verb.module(), verb.function)
     code = int(run(Context(options)))
     sys.stdout.flush()
     return code

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from ...base.model import CLOSED_LIVE
 from ..packages.evr import compare
-from ..report import reboot, status
-from ..report import text as views
+from ..report import reboot, status, text
 
 if TYPE_CHECKING:
-    from .main import Context
+    from .context import Context
 
 NOT_IN_FORCE = 5
 
@@ -42,14 +41,14 @@ def show_status(context: Context) -> int:
     if context.options.functions:
         from ..kernel.probes import redirected
 
-        rows = views.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
+        rows = text.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
     if context.options.json:
         extra = {"functions": rows} if context.options.functions else {}
-        context.json({**views.body(report, advice), **extra})
+        context.json({**text.body(report, advice), **extra})
     elif context.options.functions:
-        context.lines(views.functions_text(rows) if rows else ["No live patch is loaded."])
+        context.lines(text.functions_text(rows) if rows else ["No live patch is loaded."])
     else:
-        context.lines(views.status_text(report, advice, context.colour))
+        context.lines(text.status_text(report, advice, context.colour))
     return NOT_IN_FORCE if report.state == "failed" else 0
 
 
@@ -57,7 +56,7 @@ def cves(context: Context) -> int:
     """List the CVEs of the running kernel; with --plain only those that are not closed."""
     report, _ = look(context)
     if context.options.json:
-        context.json({"kernel": report.kernel.release, "exposure": views.exposure_json(report)})
+        context.json({"kernel": report.kernel.release, "exposure": text.exposure_json(report)})
     elif context.options.plain:
         from ..report import exports
 
@@ -67,7 +66,7 @@ def cves(context: Context) -> int:
             return 1
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
-        context.lines(views.cves_text(report, context.colour, context.width))
+        context.lines(text.cves_text(report, context.colour, context.width))
     return 0
 
 
@@ -75,9 +74,9 @@ def patches(context: Context) -> int:
     """List live patches, installed or loaded."""
     report, _ = look(context)
     if context.options.json:
-        context.json({"kernel": report.kernel.release, "patches": views.patches_json(report)})
+        context.json({"kernel": report.kernel.release, "patches": text.patches_json(report)})
     else:
-        context.lines(views.list_text(report))
+        context.lines(text.list_text(report))
     return 0
 
 
@@ -85,37 +84,37 @@ def reboot_check(context: Context) -> int:
     """One line on whether a reboot is needed; the exit code says it too."""
     report, advice = look(context)
     if context.options.json:
-        told = views.reboot_json(advice)
+        told = text.reboot_json(advice)
         context.json({"kernel": report.kernel.release, "reboot": told, "text": advice.text})
     else:
         context.lines([f"Reboot {advice.text}."])
     return advice.code
 
 
-def history(context: Context) -> int:
+def show_history(context: Context) -> int:
     """Show the journal, oldest first."""
     from ..files import advisories, journal
     from ..kernel import running
-    from ..report import history as table
+    from ..report import history
 
     entries = journal.read(context.paths)
     inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
     debt = {row.cve: row for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
-        context.json({"entries": table.as_json(entries, debt)})
+        context.json({"entries": history.as_json(entries, debt)})
         return 0
     head = ("TIME", "BOOT", "EVENT", "PATCH", "TOOK", "MORE")
-    rows = table.rows(entries, debt)
-    context.lines(views.table(head, rows) if rows else ["No live patch was ever loaded here."])
+    rows = history.rows(entries, debt)
+    context.lines(text.table(head, rows) if rows else ["No live patch was ever loaded here."])
     return 0
 
 
 def doctor(context: Context) -> int:
     """Look for what would keep a live patch from being loaded; 1 when an error is found."""
     if context.options.profiles:
-        from . import profiles as profiles_cli
+        from . import profiles
 
-        return profiles_cli.doctor(context)
+        return profiles.doctor(context)
     from ..report.doctor import examine
     from .act import problem_lines
 
@@ -146,10 +145,10 @@ def _said_by_uname(option: str) -> str:
     from .. import program
 
     try:
-        code, text = program.run(("uname", option), 5)
+        code, answer = program.run(("uname", option), 5)
     except program.Unusable:
         return "unknown"
-    return "unknown" if code else text.strip()
+    return "unknown" if code else answer.strip()
 
 
 def uname(context: Context) -> int:

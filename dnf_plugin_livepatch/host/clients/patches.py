@@ -15,8 +15,8 @@ from typing import Callable, NamedTuple
 
 from ...base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
 from ...messages.catalogue import problem
-from ...vendors.profile_file import Profile
-from . import client as clients
+from ...vendors.profile_file import Client, Profile
+from . import client
 
 
 class Outside(NamedTuple):
@@ -68,25 +68,23 @@ def _label(rule: Profile) -> str:
 
 def _present(rule: Profile) -> bool:
     """Whether a rival, which has no package and no command of ours, is on this host."""
-    client = rule.client
-    return (
-        client is not None and not client.apply and any(os.access(argv[0], os.X_OK) for argv in client.state)
-    )
+    own = rule.client
+    return own is not None and not own.apply and any(os.access(argv[0], os.X_OK) for argv in own.state)
 
 
-def _in_force(found: clients.ClientState) -> bool:
+def _in_force(found: client.ClientState) -> bool:
     return found.state in ("in-force", "outdated")
 
 
 def _verdict(
-    rule: Profile, wanted: Sequence[InstalledPatch], result: clients.ClientResult
+    rule: Profile, wanted: Sequence[InstalledPatch], result: client.ClientResult
 ) -> tuple[list[InForce], list[Problem]]:
     """Of each package whether it is in force after ``result``. A client that names none has to succeed."""
     in_force: list[InForce] = []
     problems: list[Problem] = []
     for patch in wanted:
-        own = clients.of_package(rule, result.after, patch.nevra)
-        if own.state == "in-force" and (result.outcome == "done" or clients.names(rule)):
+        own = client.of_package(rule, result.after, patch.nevra)
+        if own.state == "in-force" and (result.outcome == "done" or client.names(rule)):
             seconds = round(result.seconds, 3)
             in_force.append(InForce(_label(rule), str(patch.nevra), own.cves, seconds))
         else:
@@ -95,9 +93,9 @@ def _verdict(
     return in_force + ([InForce(_label(rule), "", rest)] if rest else []), problems
 
 
-def _rest(rule: Profile, told: clients.ClientState) -> tuple[str, ...]:
+def _rest(rule: Profile, told: client.ClientState) -> tuple[str, ...]:
     """What an older package closes while the newer one is not in force, where the client names none."""
-    return told.cves if told.state in ("partial", "outdated") and not clients.names(rule) else ()
+    return told.cves if told.state in ("partial", "outdated") and not client.names(rule) else ()
 
 
 def converge(
@@ -115,50 +113,87 @@ def converge(
     ``ours`` is that of the last run in this boot: it is taken out again when its package is ``gone`` or is
     to stay out. What a client had loaded before we asked is left alone.
     """
-    desired: list[str] = []
-    in_force: list[InForce] = []
-    actions: list[Action] = []
-    problems: list[Problem] = []
-    owned = dict(ours)
+    work = _Clients(rules, patches, kernel, timeout, stays_out, dict(ours), gone)
     for rule in rules:
-        if _present(rule):
-            found = clients.state(rule, kernel)
-            if _in_force(found):
-                in_force.append(InForce(_label(rule), "", found.cves))
+        work.show_other_product(rule)
         if rule.loader == "kernel" or rule.client is None:
             continue
         wanted = [patch for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
-        mine = [str(patch.nevra) for patch in wanted]
-        if not mine:
-            nevra = owned.get(_label(rule), "")
-            if nevra and rule.client.remove and (nevra in stays_out or gone(nevra)):
-                result = clients.remove(rule, kernel, max(timeout, rule.client.timeout))
-                outcome = "done" if result.ok else "failed"
-                actions.append(Action("unload", _label(rule), nevra, outcome, round(result.seconds, 3)))
-                if result.ok:
-                    del owned[_label(rule)]
-                else:
-                    problems.append(problem("client-left", nevra=nevra, why=result.why))
-            continue
-        desired += mine
-        before = clients.state(rule, kernel)
-        shut = _shut_out(rule, rules, patches, stays_out)
-        result = clients.apply(rule, kernel, max(timeout, rule.client.timeout), shut)
-        if result.after != before or not result.ok:
-            outcome = "done" if result.ok else "failed"
-            actions.append(Action("load", _label(rule), mine[0], outcome, round(result.seconds, 3)))
-        if result.outcome == "done" and (before.state == "none" or _label(rule) in owned):
-            owned[_label(rule)] = mine[0]
-        if result.outcome == "absent":
-            facts = {"nevra": mine[0], "client": rule.client.title, "remedy": rule.client.absent}
-            problems.append(problem("client-absent", **facts))
-            continue
-        told, missing = _verdict(rule, wanted, result)
-        in_force += told
-        problems += missing
+        if wanted:
+            work.load(rule, rule.client, wanted)
+        else:
+            work.take_out(rule, rule.client)
     return Outside(
-        tuple(desired), tuple(in_force), tuple(actions), tuple(problems), tuple(sorted(owned.items()))
+        tuple(work.desired),
+        tuple(work.in_force),
+        tuple(work.actions),
+        tuple(work.problems),
+        tuple(sorted(work.owned.items())),
     )
+
+
+class _Clients:
+    """One round with the clients: what it works on and what came of it so far."""
+
+    def __init__(
+        self,
+        rules: Sequence[Profile],
+        patches: Sequence[InstalledPatch],
+        kernel: Kernel,
+        timeout: float,
+        stays_out: Container[str],
+        owned: dict[str, str],
+        gone: Callable[[str], bool],
+    ) -> None:
+        self.rules, self.patches, self.kernel = rules, patches, kernel
+        self.timeout, self.stays_out, self.owned, self.gone = timeout, stays_out, owned, gone
+        self.desired: list[str] = []
+        self.in_force: list[InForce] = []
+        self.actions: list[Action] = []
+        self.problems: list[Problem] = []
+
+    def note(self, verb: str, rule: Profile, nevra: str, result: client.ClientResult) -> None:
+        """Note that ``rule``'s client changed something, or tried to."""
+        outcome = "done" if result.ok else "failed"
+        self.actions.append(Action(verb, _label(rule), nevra, outcome, round(result.seconds, 3)))
+
+    def show_other_product(self, rule: Profile) -> None:
+        """Note the patches of a product that is on this host and that we never drive."""
+        if _present(rule):
+            found = client.state(rule, self.kernel)
+            if _in_force(found):
+                self.in_force.append(InForce(_label(rule), "", found.cves))
+
+    def take_out(self, rule: Profile, tool: Client) -> None:
+        """Have the client unload what we had it load, once the package is gone or is to stay out."""
+        nevra = self.owned.get(_label(rule), "")
+        if not (nevra and tool.remove and (nevra in self.stays_out or self.gone(nevra))):
+            return
+        result = client.remove(rule, self.kernel, max(self.timeout, tool.timeout))
+        self.note("unload", rule, nevra, result)
+        if result.ok:
+            del self.owned[_label(rule)]
+        else:
+            self.problems.append(problem("client-left", nevra=nevra, why=result.why))
+
+    def load(self, rule: Profile, tool: Client, wanted: Sequence[InstalledPatch]) -> None:
+        """Have the client load the packages ``wanted``, and note which of them are in force then."""
+        mine = [str(patch.nevra) for patch in wanted]
+        self.desired += mine
+        before = client.state(rule, self.kernel)
+        shut = _shut_out(rule, self.rules, self.patches, self.stays_out)
+        result = client.apply(rule, self.kernel, max(self.timeout, tool.timeout), shut)
+        if result.after != before or not result.ok:
+            self.note("load", rule, mine[0], result)
+        if result.outcome == "done" and (before.state == "none" or _label(rule) in self.owned):
+            self.owned[_label(rule)] = mine[0]
+        if result.outcome == "absent":
+            facts = {"nevra": mine[0], "client": tool.title, "remedy": tool.absent}
+            self.problems.append(problem("client-absent", **facts))
+            return
+        in_force, missing = _verdict(rule, wanted, result)
+        self.in_force += in_force
+        self.problems += missing
 
 
 def rows(
@@ -170,20 +205,20 @@ def rows(
     """What the clients say now of the installed patches that they load, and of rivals on this host."""
     found: list[Row] = []
     for rule in rules:
-        rival = _present(rule)
+        other = _present(rule)
         mine = _newest(patches, rule) if rule.loader != "kernel" else ()
-        if not rival and not mine:
+        if not other and not mine:
             continue
-        told = clients.state(rule, kernel)
+        told = client.state(rule, kernel)
         for patch in mine:
-            own = clients.of_package(rule, told, patch.nevra)
+            own = client.of_package(rule, told, patch.nevra)
             nevra, loaded = str(patch.nevra), own.state == "in-force"
             cves = own.cves
-            if clients.names(rule):
+            if client.names(rule):
                 cves = cves or cover.get(nevra, ()) or patch.cves
             reason = "" if loaded else own.why or own.state
             found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))
-        others = told.cves if rival else _rest(rule, told)
-        if _in_force(told) if rival else others:
+        others = told.cves if other else _rest(rule, told)
+        if _in_force(told) if other else others:
             found.append(Row(_label(rule), rule.name, "", True, others, ""))
     return tuple(found)

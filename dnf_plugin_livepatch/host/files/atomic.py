@@ -14,6 +14,7 @@ import time
 from typing import Any, Callable
 
 from ...base import times
+from ..read import read_bytes
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
@@ -36,32 +37,6 @@ def step(what: str) -> None:
 def now() -> str:
     """The time in the project's form, UTC to the second."""
     return times.moment(time.time())
-
-
-def read_bytes(path: str, limit: int) -> bytes:
-    """At most ``limit`` bytes of ``path``; b"" when it cannot be read (gone, refused, no file)."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError):
-        return b""
-    try:
-        chunks, left = [], limit
-        while left > 0:
-            chunk = os.read(descriptor, min(left, 1 << 20))
-            if not chunk:
-                break
-            chunks.append(chunk)
-            left -= len(chunk)
-        return b"".join(chunks)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
-
-
-def read_text(path: str, limit: int = 65536) -> str:
-    """The text of ``path`` without surrounding white space, at most ``limit`` bytes; "" as above."""
-    return read_bytes(path, limit).decode("utf-8", "replace").strip()
 
 
 def read_json(

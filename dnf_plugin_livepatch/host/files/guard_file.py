@@ -15,10 +15,9 @@ from typing import Any, Callable, NamedTuple, TypeVar
 from ...base import fields
 from ...base.names import NEVRA
 from ...base.paths import Paths
-from . import atomic as state
+from . import atomic
 
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
-STRIKES = 2
 _T = TypeVar("_T")
 
 
@@ -139,7 +138,7 @@ def _kept(data: dict[str, Any]) -> Kept:
 
 def read(paths: Paths) -> Guard:
     """The guard's state; empty where there is no file yet. Raises Broken for one that is spoiled."""
-    data = state.read_json(paths.guard)
+    data = atomic.read_json(paths.guard)
     guard = Guard()
     if data is None:
         return guard
@@ -152,13 +151,13 @@ def read(paths: Paths) -> Guard:
             guard.held[fields.check(nevra, fields.NEVRA)] = fields.text(held, nevra, empty=True)
         guard.kept = list(fields.each(data, "kept", _kept, default=[]))
     except fields.FieldError as error:
-        raise state.Broken(f"guard.json: {error}") from None
+        raise atomic.Broken(f"guard.json: {error}") from None
     return guard
 
 
 def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
     """Read, let ``function`` change, write: one at a time. Raises Broken, or OSError: nothing changed."""
-    state.ensure_dir(paths.run_dir)
+    atomic.ensure_dir(paths.run_dir)
     lock = os.open(paths.run_dir + "/guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,7 +166,7 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
         answer = function(guard)
         after = _dump(guard)
         if after != before:
-            state.write_json(paths.guard, after)
+            atomic.write_json(paths.guard, after)
         return answer
     finally:
         os.close(lock)
@@ -187,7 +186,7 @@ def blocked(paths: Paths) -> dict[str, str]:
     """NEVRA and reason of every blocked package; a broken file blocks nothing for a mere reader."""
     try:
         return read(paths).blocked()
-    except state.Broken:
+    except atomic.Broken:
         return {}
 
 
@@ -199,7 +198,7 @@ def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
 
     def work(guard: Guard) -> None:
         old = guard.records.get(nevra, Record("idle"))
-        guard.records[nevra] = old._replace(state="blocked", reason=clean, by=by, since=state.now())
+        guard.records[nevra] = old._replace(state="blocked", reason=clean, by=by, since=atomic.now())
 
     change(paths, work)
 
@@ -224,66 +223,3 @@ def hold(paths: Paths, nevra: str, until: str) -> None:
         guard.held[nevra] = until
 
     change(paths, work)
-
-
-def judge(record: Record, clean: bool, found: str) -> Record:
-    """What becomes of ``record`` when its boot is over: ``clean`` by a shutdown, ``found`` as evidence.
-
-    Pure. A crash while loading blocks. A crash while settling blocks with evidence or the second time,
-    because one power cut of a rack must not block a good fix everywhere. One that has been good before
-    is blocked by evidence, or by two boots in a row that ended while it was being loaded.
-    """
-    if record.state in ("loading", "settling"):
-        loading = record.state == "loading"
-        blocking = record._replace(state="blocked", by="guard", since=state.now())
-        if found:
-            return blocking._replace(reason=found)
-        if clean or (record.proved and not loading):
-            return record._replace(state="idle")
-        strikes = record.strikes + 1
-        if loading and not record.proved:
-            return blocking._replace(reason="the host went down while it was being loaded", strikes=strikes)
-        if strikes >= STRIKES:
-            why = "it was being loaded" if loading else "it settled (settle_time)"
-            return blocking._replace(
-                reason=f"the host went down {strikes} times while {why}", strikes=strikes
-            )
-        return record._replace(state="idle", strikes=strikes)
-    if record.state == "stalled":
-        return record._replace(state="idle", tries=0, retry_at="")
-    return record
-
-
-def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
-    """Judge what earlier boots left behind; (NEVRA, reason) of each package this blocks.
-
-    Without a boot id nothing is judged: every record would look like another boot's.
-    """
-    if not boot_id:
-        return []
-    guard = read(paths)
-    stale = [
-        (nevra, record)
-        for nevra, record in guard.records.items()
-        if record.state in ("loading", "settling", "stalled") and record.boot_id != boot_id
-    ]
-    if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
-        return []
-    from ..kernel import oops  # most of its cost is its patterns, and every dnf run reads the guard
-
-    ended = state.read_text(paths.clean_shutdown, 64)
-    verdicts: dict[str, Record] = {}
-    for nevra, record in stale:
-        clean = bool(record.boot_id) and ended == record.boot_id
-        found = "" if clean or record.state == "stalled" else oops.of_past_boot(paths, record)
-        verdicts[nevra] = judge(record, clean, found)
-
-    def work(guard: Guard) -> None:
-        for nevra, verdict in verdicts.items():
-            if guard.records.get(nevra, verdict).state != "blocked":
-                guard.records[nevra] = verdict
-        guard.owned = guard.ours(boot_id)
-        guard.held = {nevra: until for nevra, until in guard.held.items() if until in ("", boot_id)}
-
-    change(paths, work)
-    return [(nevra, record.reason) for nevra, record in verdicts.items() if record.state == "blocked"]

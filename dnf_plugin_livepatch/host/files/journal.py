@@ -15,6 +15,7 @@ from typing import NamedTuple, Union
 from ...base.names import split_nevra
 from ...base.paths import Paths
 from ..kernel.running import boot_id
+from ..read import read_bytes
 from . import atomic
 
 MAX_BYTES = 1 << 20
@@ -155,7 +156,7 @@ def read(paths: Paths, limit: int = 1000) -> list[Entry]:
     """The last ``limit`` entries, oldest first. What a crash tore or somebody spoiled is left out."""
     entries: list[Entry] = []
     for path in (paths.journal + ".1", paths.journal):
-        data = atomic.read_bytes(path, 2 * MAX_BYTES)
+        data = read_bytes(path, 2 * MAX_BYTES)
         for line in data.split(b"\n"):
             entry = _entry(line)
             if entry is not None:

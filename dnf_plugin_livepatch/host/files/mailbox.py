@@ -16,6 +16,7 @@ from ...base import fields
 from ...base.config import Config
 from ...base.model import Action, InForce, Problem, ReconcileResult
 from ...base.paths import Paths
+from ..read import read_text
 from . import atomic
 
 UNIT = "livepatch-reconcile.service"
@@ -28,7 +29,7 @@ Progress = Callable[[str], None]
 
 def current(paths: Paths) -> str:
     """The stamp that stands now; "" when nobody asked in this boot."""
-    text = atomic.read_text(paths.request, 200)
+    text = read_text(paths.request, 200)
     return text if text.isprintable() else ""
 
 

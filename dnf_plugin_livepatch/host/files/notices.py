@@ -8,6 +8,7 @@ every field checked, and a file with one bad field counts as absent.
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from ...base import fields
@@ -77,6 +78,17 @@ def read(paths: Paths) -> Notices:
         return Notices()
 
 
+def fault(paths: Paths) -> str:
+    """Why the file cannot be believed; "" where it can, or where there is none."""
+    try:
+        data = atomic.read_json(paths.notices, MAX_BYTES)
+        if data is not None:
+            parse(data)
+    except atomic.Broken as error:
+        return str(error)
+    return ""
+
+
 def dump(notices: Notices) -> dict[str, Any]:
     """The file's JSON object for ``notices``."""
     rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[: fields.MAX_ITEMS]]
@@ -89,10 +101,16 @@ def dump(notices: Notices) -> dict[str, Any]:
 
 
 def save(paths: Paths, notices: Notices) -> bool:
-    """Write ``notices`` if they are news; whether they were, and could be written."""
-    if notices == read(paths):
+    """Write ``notices`` if they are news; whether they were, and could be written.
+
+    A spoiled file is kept beside the new one, as notices.json.spoiled.
+    """
+    spoiled = bool(fault(paths))
+    if not spoiled and notices == read(paths):
         return False
     try:
+        if spoiled:
+            os.replace(paths.notices, paths.notices + ".spoiled")
         atomic.write_json(paths.notices, dump(notices))
     except OSError:
         return False

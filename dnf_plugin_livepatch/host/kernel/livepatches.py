@@ -12,7 +12,7 @@ import sys
 from ...base.model import Function, LoadedPatch
 from ...base.names import MODULE
 from ...base.paths import Paths
-from ..files.atomic import read_bytes, read_text
+from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
 MAX_PATCHES = 256

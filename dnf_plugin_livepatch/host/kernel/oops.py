@@ -10,14 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ...base import times
 from ...base.paths import Paths
-from ..files.atomic import read_bytes
-
-if TYPE_CHECKING:
-    from ..files.guard_file import Record
+from ..read import read_bytes
 
 MAX_TEXT = 8 << 20
 MAX_FILES = 256
@@ -75,9 +71,9 @@ def ring_buffer(paths: Paths, since: float) -> str:
     return "\n".join(lines)
 
 
-def of_this_boot(paths: Paths, record: Record) -> str:
-    """The heading of an oops of this boot, since it was being loaded, that names a module of ``record``."""
-    return oops_in(ring_buffer(paths, max(0.0, record.began - 1)), record.modules)
+def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
+    """The heading of an oops that names one of ``modules``, from uptime ``began`` of this boot on; or ""."""
+    return oops_in(ring_buffer(paths, max(0.0, began - 1)), modules)
 
 
 def _saved(paths: Paths, since: float) -> Iterable[str]:
@@ -122,11 +118,13 @@ def _seconds(stamp: str) -> float:
     return float(times.parse(stamp) or 0)
 
 
-def of_past_boot(paths: Paths, record: Record) -> str:
-    """The heading of an oops that ended or marred ``record``'s boot and names a module of it, or ""."""
-    modules: Sequence[str] = record.modules
-    for text in _saved(paths, _seconds(record.since)):
+def of_past_boot(paths: Paths, modules: Sequence[str], boot_id: str, since: str) -> str:
+    """The heading of an oops of the boot ``boot_id`` that names one of ``modules``, or "".
+
+    Of the texts that pstore saved, only those count that are not older than the UTC time ``since``.
+    """
+    for text in _saved(paths, _seconds(since)):
         found = oops_in(text, modules)
         if found:
             return found
-    return oops_in(_journald(paths, record.boot_id), modules)
+    return oops_in(_journald(paths, boot_id), modules)

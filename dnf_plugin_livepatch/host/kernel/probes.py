@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ...base.model import LoadedPatch, Manifest, Problem
 from ...base.paths import Paths
 from ...messages.catalogue import problem
-from ..files.atomic import read_bytes
+from ..read import read_bytes
 from . import livepatches
 
 MAX_BYTES = 8 << 20

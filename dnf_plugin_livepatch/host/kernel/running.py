@@ -11,7 +11,7 @@ import time
 from ...base.model import Kernel
 from ...base.names import RELEASE
 from ...base.paths import Paths
-from ..files.atomic import read_bytes, read_text
+from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
 #: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.

@@ -11,7 +11,7 @@ import struct
 from typing import NamedTuple
 
 from ...base.paths import Paths
-from ..files.atomic import read_bytes
+from ..read import read_bytes
 
 MAGIC = b"~Module signature appended~\n"
 #: The most that is read from the end of a module; with its certificate a signature has a few kilobytes.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...base.model import InstalledPatch
 from ...base.paths import Paths
-from ..files import atomic
+from ..read import read_bytes
 from . import running
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch
     for rule in rules:
         if rule.name in counted and rule.switch:
             path, variable, value = rule.switch
-            text = atomic.read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
+            text = read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
             pattern = rf"^[ \t]*{re.escape(variable)}=(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?$"
             found = re.findall(pattern, text, re.MULTILINE)
             if found and found[-1][1].lower() == value:

@@ -18,7 +18,7 @@ from ...base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfi
 from ...base.paths import Paths
 from ...formats import manifest
 from ...vendors.profiles import Profile, directories, fits, lookup, match_all
-from ..files import atomic
+from ..read import read_bytes
 
 MAX_PATCHES = 256
 MAX_MODULES = 256
@@ -124,7 +124,7 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[st
     for path in owned:
         if os.path.dirname(path) != folder or not path.endswith(".json"):
             continue
-        data = atomic.read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
+        data = read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
         try:
             told = manifest.parse(data.decode("utf-8", "replace"))
             if told.kernel_release != release or told.module != os.path.basename(path)[:-5]:

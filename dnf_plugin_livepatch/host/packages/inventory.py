@@ -17,7 +17,8 @@ from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixa
 from ...base.paths import Paths
 from ...formats import manifest
 from ..files import atomic
-from ..reconcile import unchanged
+from ..read import read_text
+from . import fingerprint
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.
@@ -82,8 +83,8 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
         kernel.release,
         kernel.build_id,
         kernel.boot_id,
-        unchanged.database_state(database),
-        *(unchanged.folder_state(folder) for folder in folders),
+        fingerprint.database_state(database),
+        *(fingerprint.folder_state(folder) for folder in folders),
     ]
 
 
@@ -153,7 +154,7 @@ def _watched(paths: Paths) -> set[str]:
         files = []
     for file in files:
         if file.endswith(".conf"):
-            for line in atomic.read_text(f"{folder}/{file}").split("\n"):
+            for line in read_text(f"{folder}/{file}").split("\n"):
                 name = line.strip()
                 if name and name[0] != "#" and name.isprintable() and len(name) < 128:
                     names.add(name)

@@ -17,7 +17,7 @@ from typing import Any
 from ...base.model import Unfixable
 from ...base.paths import Paths
 from ...vendors.profile_file import Profile
-from ..files import atomic
+from ..read import read_bytes
 
 MAX_TEXT = 1 << 20
 MAX_CVES = 4096
@@ -65,7 +65,7 @@ def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], 
     for path in names:
         base = os.path.basename(path).replace("-", "_")
         if os.path.dirname(path) == folder and any(base.startswith(s.replace("-", "_")) for s in starts):
-            texts.append(atomic.read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace"))
+            texts.append(read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace"))
     return texts
 
 

@@ -18,7 +18,7 @@ from ..kernel import livepatches
 from . import preflight
 
 if TYPE_CHECKING:
-    from .turn import Run
+    from .context import Run
 
 
 def adopt(run: Run, patches: Iterable[InstalledPatch]) -> None:

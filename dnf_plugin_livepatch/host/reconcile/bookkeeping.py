@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING
 
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file
-from ..kernel import livepatches, probes, running
-from ..kernel import oops as evidence
+from ..kernel import livepatches, oops, probes, running
 from . import copies, health
 
 if TYPE_CHECKING:
+    from .context import Run
     from .desired import Wanted
-    from .turn import Run
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
     """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
 
-    def work(state_of: guard_file.Guard) -> None:
-        old = state_of.records.get(nevra, guard_file.Record("idle", boot_id=run.kernel.boot_id))
-        state_of.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
+    def update(entries: guard_file.Guard) -> None:
+        old = entries.records.get(nevra, guard_file.Record("idle", boot_id=run.kernel.boot_id))
+        entries.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
         if module and not livepatches.loaded(run.paths, module):
-            state_of.owned.pop(module, None)
+            entries.owned.pop(module, None)
 
     try:
-        guard_file.change(run.paths, work)
+        guard_file.change(run.paths, update)
     except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
@@ -44,15 +43,18 @@ def block(run: Run, nevra: str, why: str) -> bool:
 
 
 def retire(run: Run, wanted: str) -> None:
-    """What else was settling is out of the kernel now: a crash from here on says nothing about it."""
+    """Mark every settling or stalled package except ``wanted`` idle.
 
-    def work(state_of: guard_file.Guard) -> None:
-        for nevra, record in state_of.records.items():
+    Its modules are no longer in the kernel, so a later crash is not evidence against it.
+    """
+
+    def set_idle(entries: guard_file.Guard) -> None:
+        for nevra, record in entries.records.items():
             if nevra != wanted and record.state in ("settling", "stalled"):
-                state_of.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
+                entries.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
 
     try:
-        guard_file.change(run.paths, work)
+        guard_file.change(run.paths, set_idle)
     except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
@@ -64,25 +66,26 @@ def unfinished(run: Run, wanted: Wanted) -> bool:
     of this boot tells of.
     """
     boot_id = run.kernel.boot_id
-    state_of = guard_file.read(run.paths)
-    record = state_of.records.get(wanted.nevra)
+    entries = guard_file.read(run.paths)
+    record = entries.records.get(wanted.nevra)
     if record is not None and record.boot_id == boot_id:
         return record.state == "loading"
-    return all(module.name in state_of.ours(boot_id) for module in wanted.modules)
+    return all(module.name in entries.ours(boot_id) for module in wanted.modules)
 
 
 def broken_off(run: Run, wanted: Wanted) -> bool:
     """A set could not be loaded to its end; whether it was blocked for it.
 
-    What is in the kernel of it is watched like any other: a crash is not taken for one while loading.
+    Modules of the set that did load are watched as settling, so that a later crash is not counted as a
+    crash during the load.
     """
-    state_of = guard_file.read(run.paths)
-    record = state_of.records.get(wanted.nevra)
+    entries = guard_file.read(run.paths)
+    record = entries.records.get(wanted.nevra)
     if record is not None and record.state == "loading":
         inside = any(livepatches.loaded(run.paths, module.name) for module in wanted.modules)
         uptime = running.uptime(run.paths)
         change(run, wanted.nevra, "", state="settling" if inside else "idle", uptime=uptime)
-    return wanted.nevra in state_of.blocked()
+    return wanted.nevra in entries.blocked()
 
 
 def after_load(run: Run, wanted: Wanted) -> bool:
@@ -101,29 +104,16 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     if not mine:  # somebody else loaded it: what was before is not known to be its doing
         record = record._replace(began=uptime, taint=running.taint(run.paths))
     failed = "" if known or booting else health.failing(run.config)
-    oops = evidence.of_this_boot(run.paths, record) if mine else ""
-    if failed or oops:
-        why = f"the kernel reported: {oops}" if oops else f"health check failed: {failed}"
+    reported = oops.of_this_boot(run.paths, record.modules, record.began) if mine else ""
+    if failed or reported:
+        why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
         out = block(run, wanted.nevra, why)
         then = "It is blocked and taken back" if out else "It stays in force"
-        name = "oops-while-loading" if oops else "health-check-failed"
-        run.add(problem(name, nevra=wanted.nevra, why=oops or failed, then=then))
+        name = "oops-while-loading" if reported else "health-check-failed"
+        run.add(problem(name, nevra=wanted.nevra, why=reported or failed, then=then))
         return out
-    idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
-    if idle:
-        run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
-    for module in wanted.modules:
-        # Where no manifest named the functions before, the kernel does now.
-        loaded = livepatches.one(run.paths, module.name) if module.manifest is None else None
-        for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
-            run.add(found)
-    try:
-        why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
-        copies.tidy(run.paths, run.kernel.release)
-    except (OSError, atomic.Broken) as error:
-        why = str(error)
-    if why:
-        run.add(problem("not-kept", nevra=wanted.nevra, why=why))
+    _examine(run, wanted)
+    _keep_copies(run, wanted)
     change(
         run,
         wanted.nevra,
@@ -141,3 +131,26 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         taint=record.taint,
     )
     return False
+
+
+def _examine(run: Run, wanted: Wanted) -> None:
+    """Report functions that the kernel does not redirect, and probes on those that it does."""
+    idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
+    if idle:
+        run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
+    for module in wanted.modules:
+        # Where no manifest named the functions before, the kernel does now.
+        loaded = livepatches.one(run.paths, module.name) if module.manifest is None else None
+        for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
+            run.add(found)
+
+
+def _keep_copies(run: Run, wanted: Wanted) -> None:
+    """Keep copies of the modules, so that they can be loaded when a newer package fails."""
+    try:
+        why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
+        copies.tidy(run.paths, run.kernel.release)
+    except (OSError, atomic.Broken) as error:
+        why = str(error)
+    if why:
+        run.add(problem("not-kept", nevra=wanted.nevra, why=why))

@@ -14,6 +14,7 @@ from ...base.paths import Paths
 from ...formats import manifest
 from ..files import atomic, guard_file
 from ..kernel.module_file import MAX_FILE
+from ..read import read_bytes
 
 GENERATIONS = 2
 
@@ -29,7 +30,7 @@ def keep(
     try:
         for module in modules:
             target = f"{folder}/{module.name}.ko"
-            data = atomic.read_bytes(module.path, MAX_FILE)
+            data = read_bytes(module.path, MAX_FILE)
             digest = hashlib.sha256(data).hexdigest()
             if not data or module.digest not in ("", digest):
                 return f"{module.path} is not what was loaded any more"
@@ -37,7 +38,7 @@ def keep(
                 atomic.write_bytes(target, data)
             if module.manifest is not None and module.path != target:
                 text = manifest.dump(module.manifest)
-                if atomic.read_bytes(f"{folder}/{module.name}.json", manifest.MAX_BYTES) != text.encode():
+                if read_bytes(f"{folder}/{module.name}.json", manifest.MAX_BYTES) != text.encode():
                     atomic.write_bytes(f"{folder}/{module.name}.json", text.encode())
             copies.append((module.name, digest))
     except OSError as error:
@@ -65,7 +66,7 @@ def _proved(state_of: guard_file.Guard, nevra: str) -> bool:
 def _digest(path: str) -> str:
     import hashlib
 
-    data = atomic.read_bytes(path, MAX_FILE)
+    data = read_bytes(path, MAX_FILE)
     return hashlib.sha256(data).hexdigest() if data else ""
 
 
@@ -74,7 +75,7 @@ def modules_of(paths: Paths, item: guard_file.Kept) -> tuple[InstalledModule, ..
     found = []
     folder = paths.kept_dir(item.release)
     for name, digest in item.modules:
-        text = atomic.read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
+        text = read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
         try:
             told = manifest.parse(text) if text else None
         except manifest.ManifestError:

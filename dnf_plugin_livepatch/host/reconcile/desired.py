@@ -58,7 +58,7 @@ def _of_package(patch: InstalledPatch) -> Wanted:
     return Wanted(str(patch.nevra), patch.modules, patch.cves)
 
 
-def best_kept(
+def best_copy(
     guard: Guard,
     release: str,
     boot_id: str,
@@ -92,7 +92,7 @@ def choose(
         found = (problem("rpmdb-unreadable", why=installed.why),)
         if guard.ours(boot_id):
             return Choice(None, False, found)
-        return Choice(best_kept(guard, release, boot_id, modules_of, withdrawn), False, found)
+        return Choice(best_copy(guard, release, boot_id, modules_of, withdrawn), False, found)
     blocked = guard.blocked()
     problems: list[Problem] = []
     patches = [
@@ -115,7 +115,7 @@ def choose(
             problems.append(problem("patch-without-module", nevra=nevra, release=release))
         else:
             return Choice(_of_package(patch), True, tuple(problems))
-    wanted = best_kept(guard, release, boot_id, modules_of, withdrawn) if patches else None
+    wanted = best_copy(guard, release, boot_id, modules_of, withdrawn) if patches else None
     if wanted is not None:
         problems.append(problem("kept-in-force", nevra=wanted.nevra))
     return Choice(wanted, True, tuple(problems))

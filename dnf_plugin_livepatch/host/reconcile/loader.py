@@ -18,6 +18,7 @@ from ...base.paths import Paths
 from ...messages.catalogue import problem
 from ..files import atomic
 from ..kernel import livepatches, module_file, signature
+from ..read import read_text
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
@@ -119,12 +120,12 @@ def _until(
 
 
 def _in_transition(paths: Paths, module: str) -> bool:
-    return atomic.read_text(f"{paths.klp}/{module}/transition", 8) == "1"
+    return read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
 
 def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
     """The tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
-    enabled = atomic.read_text(f"{paths.klp}/{module}/enabled", 8)
+    enabled = read_text(f"{paths.klp}/{module}/enabled", 8)
     waiting = "0" if enabled == "1" else "1"
     found: list[Task] = []
     end = time.monotonic() + _SCAN_SECONDS
@@ -140,9 +141,9 @@ def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
             continue
         for thread in threads:
             folder = f"{proc}/{pid}/task/{thread}"
-            if thread.isdigit() and atomic.read_text(folder + "/patch_state", 8) == waiting:
-                comm = atomic.read_text(folder + "/comm", 64)
-                stack = atomic.read_text(folder + "/stack", 4096)
+            if thread.isdigit() and read_text(folder + "/patch_state", 8) == waiting:
+                comm = read_text(folder + "/comm", 64)
+                stack = read_text(folder + "/stack", 4096)
                 found.append(Task(int(thread), comm, int(waiting), stack))
         if len(found) >= MAX_TASKS or time.monotonic() > end:
             break
@@ -170,7 +171,7 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     if os.path.isdir(f"{paths.klp}/{module}"):
         return "it is still a live patch in the kernel"
     # A task may still be leaving the old code; the kernel holds the module until then.
-    _until(lambda: atomic.read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
+    _until(lambda: read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
     atomic.step("before rmmod")
     status, output = _run(["rmmod", module], COMMAND_TIMEOUT)
     atomic.step("after rmmod")
@@ -224,7 +225,7 @@ def load(
     if status < 0 or status in (137, 139):
         # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack
         # of memory, does so before the kernel has the module or after it is live.
-        stage = atomic.read_text(f"{paths.modules}/{module}/initstate", 16)
+        stage = read_text(f"{paths.modules}/{module}/initstate", 16)
         if output or stage not in ("", "live"):
             why = output or "insmod was killed"
             return Outcome(
@@ -300,7 +301,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
         def tick(spent: float) -> None:
             tell(f"live patch {module}: being unloaded, {spent:.0f} of at most {timeout:.0f} s")
 
-    if atomic.read_text(folder + "/enabled", 8) == "1":
+    if read_text(folder + "/enabled", 8) == "1":
         why = _write(folder + "/enabled", "0")
         if why:
             return Outcome("failed", 0.0, problem("unload-refused", module=module, why=why))

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from ...base.model import InstalledModule, Kernel, Manifest, Problem
 from ...base.paths import Paths
 from ...messages.catalogue import problem
-from ..files.atomic import read_text
-from ..kernel import livepatches, probes, running, signature
+from ..kernel import livepatches, module_file, probes, running, signature
 from ..kernel.module_file import ModInfo, ModuleError
-from ..kernel.module_file import read as read_module
+from ..read import read_text
 from .loader import named, tasks_in_the_way
 
-_RIVALS = ("kcare", "kpatch", "ksplice")
+_OTHER_PRODUCTS = ("kcare", "kpatch", "ksplice")
 
 
 def _file(path: str) -> Problem | None:
@@ -51,7 +50,7 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> tuple[tuple
     if fault is not None:
         return (fault,), ""
     try:
-        info = read_module(wanted.path)
+        info = module_file.read(wanted.path)
     except ModuleError as error:
         return (problem("module-unusable", path=wanted.path, why=error),), ""
     found: list[Problem] = []
@@ -106,18 +105,18 @@ def _targets(paths: Paths, told: Manifest) -> list[Problem]:
     return [problem("target-pending", module=told.module, targets=", ".join(absent))] if absent else []
 
 
-def rivals(paths: Paths) -> list[str]:
+def other_products(paths: Paths) -> list[str]:
     """Other live-patching products whose modules are in the kernel."""
     try:
         names = os.listdir(paths.modules)
     except OSError:
         return []
-    return sorted(n for n in names if n in _RIVALS or n.startswith(("ksplice_", "kcare_")))
+    return sorted(n for n in names if n in _OTHER_PRODUCTS or n.startswith(("ksplice_", "kcare_")))
 
 
 def host(paths: Paths) -> tuple[Problem, ...]:
     """Findings about the host, whichever module is to be loaded."""
-    found = [problem("rival-product", rival=name) for name in rivals(paths)]
+    found = [problem("rival-product", rival=name) for name in other_products(paths)]
     if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
         found.append(problem("kpatch-dnf-on"))
     if os.path.exists(paths.at("/run/ostree-booted")):

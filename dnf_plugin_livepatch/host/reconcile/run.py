@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from ...base.config import Config
-from ...base.config import read as read_config
-from ...base.model import InstalledPatch, Kernel, ReconcileResult
+from ...base.config import Config, read
+from ...base.model import InForce, InstalledPatch, Kernel, ReconcileResult
 from ...base.paths import Paths
 from ...messages.catalogue import not_in_force, problem
 from ..files import atomic, mailbox
@@ -26,7 +25,8 @@ from . import unchanged
 if TYPE_CHECKING:
     from ...vendors.profile_file import Profile
     from ..clients.patches import Outside
-    from .turn import Run
+    from .context import Run
+    from .desired import Wanted
 
 MAX_TURNS = 4
 MAX_ROUNDS = 10
@@ -78,12 +78,11 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
     from ...vendors import profiles
-    from ..files import guard_file
     from ..kernel import switches
     from ..packages import installed, rpm_lock
-    from . import adopt, desired, turn
+    from . import adopt, context, crash_guard, desired, turn
 
-    run = turn.Run(paths, config, kernel, force, progress)
+    run = context.Run(paths, config, kernel, force, progress)
     rules, faults = profiles.load(paths.profile_dirs)
     for fault in faults:
         run.add(problem("profile-fault", fault=fault))
@@ -92,7 +91,7 @@ def _work(
     database = installed.folder(paths)
     before = off = ""
     try:
-        for nevra, why in guard_file.after_boot(paths, kernel.boot_id):
+        for nevra, why in crash_guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database is what it will be.
         if not rpm_lock.wait_idle(database, turn.LOCK_SECONDS):
@@ -110,7 +109,7 @@ def _work(
             if off:
                 run.config = config._replace(mode="install-only")
             adopt.adopt(run, found.patches)
-            choice, build_ids, again = turn.turn(run, found)
+            choice, build_ids, again = turn.one_round(run, found)
             if not again:
                 break
         in_force = turn.in_force_now(run, choice.wanted, build_ids)
@@ -120,17 +119,8 @@ def _work(
     except OSError as error:
         return _result(stamp, kernel, ok=False, problems=(problem("record-unwritable", why=error),))
     wanted = choice.wanted
-    if wanted is not None:
-        verified = {row.module for row in in_force if row.nevra == wanted.nevra}
-        if not all(module.name in verified for module in wanted.modules):
-            run.add(not_in_force(wanted.nevra, in_force))
-    for item in outside.problems:
-        run.add(item)
-    for done in outside.actions:
-        from . import load_facts
-
-        closes = load_facts.by_client(paths, kernel, rules, outside.in_force, done)
-        run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds, **closes)
+    _note_missing(run, wanted, in_force)
+    _note_outside(run, rules, outside)
     desired_nevra = wanted.nevra if wanted is not None else next(iter(outside.desired), "")
     result = _result(
         stamp,
@@ -151,14 +141,34 @@ def _work(
     return result
 
 
-def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatch]) -> Outside:
+def _note_missing(run: Run, wanted: Wanted | None, in_force: Sequence[InForce]) -> None:
+    """Report the set ``wanted`` unless each of its modules is in force."""
+    if wanted is None:
+        return
+    verified = {row.module for row in in_force if row.nevra == wanted.nevra}
+    if not all(module.name in verified for module in wanted.modules):
+        run.add(not_in_force(wanted.nevra, in_force))
+
+
+def _note_outside(run: Run, rules: Sequence[Profile], outside: Outside) -> None:
+    """Record what vendors' own clients did, and with each load what it closes."""
+    for item in outside.problems:
+        run.add(item)
+    for done in outside.actions:
+        from . import load_facts
+
+        closes = load_facts.by_client(run.paths, run.kernel, rules, outside.in_force, done)
+        run.note(done.verb, done.verb, done.module, done.nevra, done.outcome, done.seconds, **closes)
+
+
+def _outside(run: Run, rules: Sequence[Profile], stock: Sequence[InstalledPatch]) -> Outside:
     """Have vendors' own clients load what is theirs, after what the kernel itself loads."""
-    from ..clients import patches as external
+    from ..clients import patches
     from ..files import guard_file, notices
     from . import turn
 
     if run.config.mode != "load":
-        return external.Outside()
+        return patches.Outside()
     now = guard_file.read(run.paths)
     held = {nevra for nevra in now.held if now.holds(nevra, run.kernel.boot_id)}
     out = held | set(now.blocked())
@@ -167,13 +177,13 @@ def _outside(run: Run, rules: Sequence[Profile], patches: Sequence[InstalledPatc
     boot_id = run.kernel.boot_id
     ours = {label: item.nevra for label, item in now.clients.items() if boot_id and item.boot_id == boot_id}
     gone = partial(turn.really_gone, run)
-    done = external.converge(rules, patches, run.kernel, run.config.transition_timeout, out, ours, gone)
+    done = patches.converge(rules, stock, run.kernel, run.config.transition_timeout, out, ours, gone)
     if dict(done.ours) != ours:
 
-        def work(state_of: guard_file.Guard) -> None:
-            state_of.clients = {label: guard_file.Owned(nevra, "", boot_id) for label, nevra in done.ours}
+        def own(entries: guard_file.Guard) -> None:
+            entries.clients = {label: guard_file.Owned(nevra, "", boot_id) for label, nevra in done.ours}
 
-        guard_file.change(run.paths, work)
+        guard_file.change(run.paths, own)
     return done
 
 
@@ -251,7 +261,7 @@ def main(arguments: list[str], tell: Callable[[str], None] = print) -> int:
     """Run once without options, as a child of ``request.ask`` does where systemd is missing."""
     paths = Paths(arguments[0] if arguments else "/")
     try:
-        result = reconcile(paths, read_config(paths.config)[0])
+        result = reconcile(paths, read(paths.config)[0])
     except Refused as refused:
         tell(refused.problem.text)
         return 1

@@ -9,60 +9,71 @@ health checks, where they could not be asked when it was loaded.
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
-from ...base.config import Config
-from ...base.config import read as read_config
+from ...base.config import Config, read
 from ...base.paths import Paths
 from ..files import atomic, guard_file, journal
 from ..kernel import livepatches, oops, running
 from . import health, timers
 
 
+class Verdict(NamedTuple):
+    """The judgement of one settling package.
+
+    ``good`` says that it has settled, ``why`` is the reason to block it, both empty while it is watched
+    further. ``trouble`` are the taint bits that the kernel got since the load.
+    """
+
+    nevra: str
+    good: bool
+    why: str
+    trouble: int
+
+
+def _judge(paths: Paths, config: Config, nevra: str, entry: guard_file.Record, taint: int) -> Verdict:
+    """Look for an oops of the patch; when ``settle_time`` is over, ask the health checks if still due."""
+    found = oops.of_this_boot(paths, entry.modules, entry.began)
+    done = running.uptime(paths) - entry.uptime >= config.settle_time
+    failed = health.failing(config) if done and not (found or entry.asked) else ""
+    why = f"the kernel reported: {found}" if found else f"health check failed: {failed}" if failed else ""
+    return Verdict(nevra, done and not why, why, taint & ~entry.taint)
+
+
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
-    boot_id, uptime = running.boot_id(paths), running.uptime(paths)
-    good: list[str] = []
-    bad: list[tuple[str, str]] = []
-    worse: list[tuple[str, int]] = []
-    waiting = False
+    boot_id = running.boot_id(paths)
     taint = running.taint(paths) & sum(running.TROUBLE)
-    for nevra, record in guard_file.read(paths).records.items():
-        if record.state != "settling" or record.boot_id != boot_id:
-            continue
-        found = oops.of_this_boot(paths, record)
-        done = uptime - record.uptime >= config.settle_time
-        failed = health.failing(config) if done and not (found or record.asked) else ""
-        if found:
-            bad.append((nevra, f"the kernel reported: {found}"))
-        elif failed:
-            bad.append((nevra, f"health check failed: {failed}"))
-        elif done:
-            good.append(nevra)
-        else:
-            waiting = True
-        if taint & ~record.taint:
-            worse.append((nevra, taint & ~record.taint))
+    verdicts = [
+        _judge(paths, config, nevra, entry, taint)
+        for nevra, entry in guard_file.read(paths).records.items()
+        if entry.state == "settling" and entry.boot_id == boot_id
+    ]
+    good = [verdict.nevra for verdict in verdicts if verdict.good]
 
-    def work(state_of: guard_file.Guard) -> None:
-        for nevra, record in state_of.records.items():
-            if record.state == "settling" and record.boot_id == boot_id:
-                record = record._replace(taint=record.taint | taint)
+    def record(entries: guard_file.Guard) -> None:
+        for nevra, entry in entries.records.items():
+            if entry.state == "settling" and entry.boot_id == boot_id:
+                entry = entry._replace(taint=entry.taint | taint)
                 if nevra in good:
-                    record = record._replace(state="good", strikes=0, proved=True)
-                state_of.records[nevra] = record
+                    entry = entry._replace(state="good", strikes=0, proved=True)
+                entries.records[nevra] = entry
 
-    if good or worse:
-        guard_file.change(paths, work)
-    for nevra, bits in worse:
-        # Another part of the kernel may have done it: said, and no reason to take the patch back.
-        names = ", ".join(name for bit, name in running.TROUBLE.items() if bits & bit)
-        journal.remember(paths, "taint", nevra=nevra, reason=f"since it was loaded the kernel had: {names}")
-    for nevra, why in bad:
-        guard_file.block(paths, nevra, why, "guard")
-        journal.remember(paths, "block", nevra=nevra, outcome="done", reason=why)
+    if any(verdict.good or verdict.trouble for verdict in verdicts):
+        guard_file.change(paths, record)
+    for verdict in verdicts:
+        if verdict.trouble:
+            # Another part of the kernel may be the cause: noted, and no reason to take the patch back.
+            names = ", ".join(name for bit, name in running.TROUBLE.items() if verdict.trouble & bit)
+            reason = f"since it was loaded the kernel had: {names}"
+            journal.remember(paths, "taint", nevra=verdict.nevra, reason=reason)
+    bad = [verdict for verdict in verdicts if verdict.why]
+    for verdict in bad:
+        guard_file.block(paths, verdict.nevra, verdict.why, "guard")
+        journal.remember(paths, "block", nevra=verdict.nevra, outcome="done", reason=verdict.why)
     for nevra in good:
         journal.remember(paths, "good", nevra=nevra, outcome="done")
-    return good, [nevra for nevra, _ in bad], waiting
+    return good, [verdict.nevra for verdict in bad], any(not (v.good or v.why) for v in verdicts)
 
 
 def _left(paths: Paths) -> bool:
@@ -91,7 +102,7 @@ def main(paths: Paths) -> int:
     5 when reconcile had to be run and one is not in force, 1 when it could not run: then it is tried again
     by the next look.
     """
-    config, _ = read_config(paths.config)
+    config, _ = read(paths.config)
     code = 0
     try:
         _, blocked, waiting = check(paths, config)

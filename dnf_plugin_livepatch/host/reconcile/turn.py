@@ -10,77 +10,30 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ...base import times
-from ...base.config import Config
-from ...base.model import Action, InForce, InstalledModule, Kernel, Problem
-from ...base.paths import Paths
+from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
-from ..files import atomic, guard_file, journal, notices
-from ..files.mailbox import Progress
+from ..files import atomic, guard_file, notices
 from ..kernel import livepatches, running
 from ..packages import installed, rpm_lock
 from . import bookkeeping, copies, loader, preflight
-from .desired import Choice, Plan, Wanted, best_kept, choose, plan, replaces
+from .context import Run
+from .desired import Choice, Plan, Wanted, best_copy, choose, plan, replaces
 
 LOCK_SECONDS = 30.0
 RETRY_SECONDS = (60, 120, 300, 900, 1800, 3600)
 
 
-class Run:
-    """One reconcile run: what it is about, and what it did so far."""
-
-    def __init__(
-        self, paths: Paths, config: Config, kernel: Kernel, force: bool, progress: Progress | None
-    ) -> None:
-        self.paths, self.config, self.kernel = paths, config, kernel
-        self.force, self.progress = force, progress
-        self.actions: list[Action] = []
-        self.problems: list[Problem] = []
-        self.seconds: dict[str, float] = {}
-        self.transactions: dict[str, int] = {}
-        self.retry_in = 0
-        self.installed = installed.Installed((), False, "not read yet")
-
-    def add(self, found: Problem | None) -> None:
-        """Report ``found`` once."""
-        if found is not None and found not in self.problems:
-            self.problems.append(found)
-
-    def note(
-        self, event: str, verb: str, module: str, nevra: str, outcome: str, seconds: float, **facts: object
-    ) -> None:
-        """Record one change in the result and in the journal; a full disk does not undo it."""
-        if verb:
-            self.actions.append(Action(verb, module, nevra, outcome, round(seconds, 3)))
-        if nevra not in self.transactions:
-            self.transactions[nevra] = journal.transaction_of(self.paths, nevra)
-        try:
-            journal.append(
-                self.paths,
-                event,
-                module=module,
-                nevra=nevra,
-                outcome=outcome,
-                seconds=round(seconds, 3),
-                kernel=self.kernel.release,
-                dnf_history=self.transactions[nevra] or None,
-                **facts,
-            )
-        except OSError as error:
-            self.add(problem("journal-unwritable", why=error.strerror))
-
-
-def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], bool]:
+def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], bool]:
     """Converge once: the choice that was made, the build ids it should have, and whether something was
     blocked, which makes another turn due."""
     run.installed = read
     boot_id = run.kernel.boot_id
-    state_of = guard_file.read(run.paths)
+    entries = guard_file.read(run.paths)
     # Where nothing is to be changed by itself, what the publisher took back changes nothing either.
     revert = run.config.on_withdrawn == "revert" and run.config.mode == "load"
     gone = dict(notices.read(run.paths).withdrawn) if revert else {}
     modules_of = partial(copies.modules_of, run.paths)
-    choice = choose(read, state_of, run.kernel.release, boot_id, modules_of, gone)
+    choice = choose(read, entries, run.kernel.release, boot_id, modules_of, gone)
     for found in choice.problems:
         run.add(found)
     if run.config.mode != "load":
@@ -89,21 +42,21 @@ def turn(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], b
     build_ids = _build_ids(run, choice)
     _end_old(run, {module.name for module in choice.wanted.modules} if choice.wanted is not None else set())
     loaded = livepatches.read(run.paths)
-    todo = plan(choice, loaded, state_of.ours(boot_id), state_of, boot_id, build_ids, gone)
+    todo = plan(choice, loaded, entries.ours(boot_id), entries, boot_id, build_ids, gone)
     again = False
     if choice.wanted is not None:
         again = _bring(run, choice.wanted, todo, build_ids)
         if not (again or choice.wanted.kept or livepatches.read(run.paths)):
             others = {**gone, choice.wanted.nevra: "could not be loaded"}
             again = _stand_in(
-                run, best_kept(guard_file.read(run.paths), run.kernel.release, boot_id, modules_of, others)
+                run, best_copy(guard_file.read(run.paths), run.kernel.release, boot_id, modules_of, others)
             )
     _clear_leftovers(run)
     if not again:
         _take_out(run, choice, todo, build_ids)
     unneeded = choice.known and choice.wanted is None and not read.patches
-    if unneeded and state_of.kept and _database_fault(run) is None:
-        copies.drop(run.paths, run.kernel.release, tuple(item.nevra for item in state_of.kept))
+    if unneeded and entries.kept and _database_fault(run) is None:
+        copies.drop(run.paths, run.kernel.release, tuple(item.nevra for item in entries.kept))
     return choice, build_ids, again
 
 
@@ -127,8 +80,8 @@ def _stand_in(run: Run, other: Wanted | None) -> bool:
         return False
     choice = Choice(other, True, ())
     build_ids = _build_ids(run, choice)
-    state_of = guard_file.read(run.paths)
-    again = _bring(run, other, plan(choice, (), {}, state_of, run.kernel.boot_id, build_ids, {}), build_ids)
+    entries = guard_file.read(run.paths)
+    again = _bring(run, other, plan(choice, (), {}, entries, run.kernel.boot_id, build_ids, {}), build_ids)
     if in_force(run, other, build_ids):
         run.add(problem("kept-in-force", nevra=other.nevra))
     return again
@@ -249,13 +202,13 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
     atomic.sync_file(module.path)
     atomic.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
-    def work(state_of: guard_file.Guard) -> None:
-        old = state_of.records.get(wanted.nevra, guard_file.Record("idle"))
+    def begin(entries: guard_file.Guard) -> None:
+        old = entries.records.get(wanted.nevra, guard_file.Record("idle"))
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Of a set, and of a run that was killed, from its first module on.
             old = old._replace(began=uptime, taint=running.taint(run.paths))
-        state_of.records[wanted.nevra] = old._replace(
+        entries.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,
             since=atomic.now(),
@@ -263,10 +216,10 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
             modules=tuple(item.name for item in wanted.modules),
             reason="",
         )
-        place = max((item.place for item in state_of.owned.values()), default=0) + 1
-        state_of.owned[module.name] = guard_file.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
+        place = max((item.place for item in entries.owned.values()), default=0) + 1
+        entries.owned[module.name] = guard_file.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
 
-    guard_file.change(run.paths, work)
+    guard_file.change(run.paths, begin)
 
 
 def _settled(
@@ -285,7 +238,7 @@ def _settled(
     if told is not None:
         facts.update(advisory=told.advisory, issued=told.issued)
         if told.issued:
-            facts["exposed_since"] = ""  # one entry, one date
+            facts["exposed_since"], facts["date_kind"] = "", "issued"  # one entry, one date
     if result.problem is not None:
         facts["reason"] = result.problem.text
     if result.forced:
@@ -296,42 +249,57 @@ def _settled(
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True
     if result.outcome == "stalled":
-        record = guard_file.read(run.paths).records.get(wanted.nevra, guard_file.Record("idle"))
-        pause = RETRY_SECONDS[min(record.tries, len(RETRY_SECONDS) - 1)]
-        facts["tasks"] = tuple(
-            f"{task.pid} {task.comm} patch_state={task.patch_state} stack={task.frames}"
-            for task in result.tasks
-        )
-        run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
-        stuck = result.problem is not None and result.problem.id == "transition-stuck"
-        run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
-        when = times.moment(time.time() + pause)
-        tries = record.tries + 1
-        bookkeeping.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
-        run.retry_in = pause
-        return False
-    run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
-    crashed = result.outcome == "crashed"
-    if crashed or livepatches.one(run.paths, module.name) is not None:
-        # It is in the kernel and not what it should be, or it took its loader down: never again.
-        why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
-        bookkeeping.block(run, wanted.nevra, why)
-        if not crashed:
-            loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)
+        _note_stall(run, wanted, module, result, verb, facts)
     else:
-        bookkeeping.change(run, wanted.nevra, module.name, state="idle")
+        run.note("fail", verb, module.name, wanted.nevra, "failed", result.seconds, **facts)
+        _after_failure(run, wanted, module, result)
     return False
 
 
-def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem) -> bool:
-    """Somebody else loaded a module of this name first (kpatch.service at boot): theirs it is, not ours.
+def _note_stall(
+    run: Run,
+    wanted: Wanted,
+    module: InstalledModule,
+    result: loader.Outcome,
+    verb: str,
+    facts: dict[str, object],
+) -> None:
+    """Record a transition that stalled and was reversed, and plan the next try."""
+    entry = guard_file.read(run.paths).records.get(wanted.nevra, guard_file.Record("idle"))
+    pause = RETRY_SECONDS[min(entry.tries, len(RETRY_SECONDS) - 1)]
+    facts["tasks"] = tuple(
+        f"{task.pid} {task.comm} patch_state={task.patch_state} stack={task.frames}" for task in result.tasks
+    )
+    run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
+    stuck = result.problem is not None and result.problem.id == "transition-stuck"
+    run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
+    tries = entry.tries + 1
+    bookkeeping.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
+    run.retry_in = pause
 
-    Whether it is the very module, and in force.
+
+def _after_failure(run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome) -> None:
+    """Block a set whose module is in the kernel and wrong, or killed its loader; else leave it idle."""
+    crashed = result.outcome == "crashed"
+    if not crashed and livepatches.one(run.paths, module.name) is None:
+        bookkeeping.change(run, wanted.nevra, module.name, state="idle")
+        return
+    why = result.problem.text.rstrip(".") if result.problem is not None else result.outcome
+    bookkeeping.block(run, wanted.nevra, why)
+    if not crashed:
+        loader.unload(run.paths, module.name, run.config.transition_timeout, run.progress)
+
+
+def _overtaken(run: Run, wanted: Wanted, module: InstalledModule, taken: Problem) -> bool:
+    """Give up a module that another program loaded first, as kpatch.service does at boot.
+
+    True if it is the same build and in force.
     """
     build_ids: list[str] = []
 
-    def disown(state_of: guard_file.Guard) -> None:
-        owned = state_of.owned.pop(module.name, None)
+    def disown(entries: guard_file.Guard) -> None:
+        owned = entries.owned.pop(module.name, None)
         build_ids.append(owned.build_id if owned is not None else "")
 
     try:
@@ -359,12 +327,12 @@ def _clear_leftovers(run: Run) -> None:
     if not gone:
         return
 
-    def work(state_of: guard_file.Guard) -> None:
+    def disown(entries: guard_file.Guard) -> None:
         for module in gone:
-            state_of.owned.pop(module, None)
+            entries.owned.pop(module, None)
 
     try:
-        guard_file.change(run.paths, work)
+        guard_file.change(run.paths, disown)
     except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
 
@@ -415,9 +383,9 @@ def really_gone(run: Run, nevra: str) -> bool:
 
 def in_force_now(run: Run, wanted: Wanted | None, build_ids: dict[str, str]) -> tuple[InForce, ...]:
     """Every patch in force, ours and others', with what is known of it."""
-    state_of = guard_file.read(run.paths)
-    ours = state_of.ours(run.kernel.boot_id)
-    kept_cves = {item.nevra: item.cves for item in state_of.kept}
+    entries = guard_file.read(run.paths)
+    ours = entries.ours(run.kernel.boot_id)
+    kept_cves = {item.nevra: item.cves for item in entries.kept}
     names = {module.name: module for module in wanted.modules} if wanted is not None else {}
     found = []
     for patch in livepatches.read(run.paths):

@@ -12,47 +12,24 @@ from ... import __version__
 from ...base.model import Kernel
 from ...base.paths import Paths
 from ..files import atomic
-from ..packages import rpm_lock
-
-_DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Index.db")
-
-
-def _stat(path: str) -> str:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return "-"
-    # No ctime: RPM sets the owner of its database anew whenever root opens it.
-    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
-
-
-def _listing(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))[:4096]
-    except OSError:
-        return ["-"]
-
-
-def database_state(folder: str) -> str:
-    """A text that changes with every change of the rpm database in ``folder``."""
-    return "\n".join(_stat(f"{folder}/{name}") for name in _DATABASE)
-
-
-def folder_state(folder: str) -> str:
-    """A text that changes with every change of the files in ``folder``."""
-    return "\n".join([_stat(folder), *(name + _stat(f"{folder}/{name}") for name in _listing(folder))])
+from ..packages import fingerprint, rpm_lock
+from ..read import read_text
 
 
 def take(paths: Paths, kernel: Kernel, database: str) -> str:
     """A text that changes when anything does that reconcile bases its decisions on."""
     parts = [__version__, kernel.release, kernel.build_id, kernel.boot_id, database]
-    parts.append(database_state(database))
-    parts += [_stat(paths.config), _stat(paths.guard), _stat(paths.notices)]
+    parts.append(fingerprint.database_state(database))
+    parts += [
+        fingerprint.file_state(paths.config),
+        fingerprint.file_state(paths.guard),
+        fingerprint.file_state(paths.notices),
+    ]
     for folder in (*paths.profile_dirs, paths.manifest_dir(kernel.release)):
-        parts.append(folder_state(folder))
-    for module in _listing(paths.klp):
+        parts.append(fingerprint.folder_state(folder))
+    for module in fingerprint.names(paths.klp):
         parts.append(module)
-        parts += [atomic.read_text(f"{paths.klp}/{module}/{name}", 8) for name in ("enabled", "transition")]
+        parts += [read_text(f"{paths.klp}/{module}/{name}", 8) for name in ("enabled", "transition")]
     return "\n".join(parts)
 
 

@@ -10,9 +10,10 @@ from ...base import times
 from ...base.model import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, CveState
 from ...base.names import split_nevra
 from ...exposure.debt import rank
-from . import text as views
+from ..look import SUBSCRIPTION
+from . import text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
-from .status import SUBSCRIPTION, Report
+from .status import Report
 
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
@@ -149,7 +150,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
 
 def _words(report: Report) -> list[str]:
     names = ((OPEN, "open"), (REBOOT_ONLY, "closed by reboot only"), (CLOSED_LIVE, "closed live"))
-    return [f"{name} {views.count(report, state)}" for state, name in names]
+    return [f"{name} {text.count(report, state)}" for state, name in names]
 
 
 def _told(report: Report) -> list[str]:
@@ -165,7 +166,7 @@ def motd(report: Report, advice: Advice) -> list[str]:
     lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
-    action = views.next_action(report, advice)
+    action = text.next_action(report, advice)
     return [*lines, f"Next: {action}"] if action else lines
 
 

@@ -14,8 +14,9 @@ from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, CveState
 from ...base.names import evr_of
 from ...base.paths import Paths
 from ...messages.message import count
-from ..files import atomic
-from .status import OTHER_BUILD, Report
+from ..look import OTHER_BUILD
+from ..read import read_bytes
+from .status import Report
 
 #: What only a new boot resolves; it does not come again after one.
 NEEDS_BOOT = ("unload-refused", "module-stays", "transition-stuck")
@@ -111,7 +112,7 @@ def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) ->
 
 def boot_time(paths: Paths) -> int:
     """When the kernel started, in seconds since the epoch; 0 when unknown."""
-    for line in atomic.read_bytes(paths.at("/proc/stat"), 1 << 20).split(b"\n"):
+    for line in read_bytes(paths.at("/proc/stat"), 1 << 20).split(b"\n"):
         if line.startswith(b"btime "):
             number = line[6:].strip()
             return int(number) if number.isdigit() and len(number) < 13 else 0

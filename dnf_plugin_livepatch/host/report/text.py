@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
-from . import status
+from .. import look
 from .reboot import Advice, stuck
-from .status import TRANSITION, Report
+from .status import Report
 
 _COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
 _STATES = {
@@ -22,16 +22,16 @@ _STATES = {
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
 }
 _ROW_STATES = {
-    status.IN_FORCE: "in force",
-    status.TRANSITION: "in transition: not all tasks run the fixed functions yet",
-    status.NOT_LOADED: "installed, NOT in force: not loaded",
-    status.BLOCKED: "installed, NOT in force: blocked",
-    status.HELD: "installed, unloaded by the administrator",
-    status.WITHDRAWN: "installed, kept out of force: withdrawn by its publisher",
-    status.OTHER_BUILD: "installed, NOT in force: another build is loaded",
-    status.DISABLED: "loaded, NOT in force: disabled",
-    status.FOREIGN: "in force, loaded by others",
-    status.SUBSCRIPTION: "subscription only, patches nothing yet",
+    look.IN_FORCE: "in force",
+    look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    look.NOT_LOADED: "installed, NOT in force: not loaded",
+    look.BLOCKED: "installed, NOT in force: blocked",
+    look.UNLOADED: "installed, unloaded by the administrator",
+    look.WITHDRAWN: "installed, kept out of force: withdrawn by its publisher",
+    look.OTHER_BUILD: "installed, NOT in force: another build is loaded",
+    look.DISABLED: "loaded, NOT in force: disabled",
+    look.FOREIGN: "in force, loaded by others",
+    look.SUBSCRIPTION: "subscription only, patches nothing yet",
 }
 
 
@@ -60,21 +60,21 @@ def next_action(report: Report, advice: Advice) -> str:
     states = {row.state for row in report.patches}
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"
-    missing = bool(states & set(status.MISSING))
+    missing = bool(states & set(look.MISSING))
     if missing and not report.skipped:
         return "livepatch reconcile"
     if any(problem.severity == "error" for problem in report.problems):
         return "livepatch doctor"
-    if status.TRANSITION in states:
+    if look.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
-    held = [row.package for row in report.patches if row.state == status.HELD]
+    held = [row.package for row in report.patches if row.state == look.UNLOADED]
     if held:
         return f"livepatch unblock {held[0]}    (it was unloaded by hand)"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:
         return f"livepatch doctor    (nothing is loaded: {report.skipped})"
-    if status.BLOCKED in states:
+    if look.BLOCKED in states:
         return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
     if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
         return "dnf upgrade"
@@ -280,7 +280,7 @@ def functions(
                     "object": function.object,
                     "function": function.name,
                     "sysfs": f"{function.object}/{function.name},{function.sympos}",
-                    "state": "pending" if not patched else TRANSITION if patch.transition else state,
+                    "state": "pending" if not patched else look.TRANSITION if patch.transition else state,
                     "ftrace": ftrace,
                 }
             )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, guard_file, journal
+from dnf_plugin_livepatch.host.read import read_bytes, read_text
 
 
 class Found(NamedTuple):
@@ -59,7 +60,7 @@ def look(raw: str, work: str, package: str) -> Found:
         record = next((item.state for item in guard_file.read(paths).records.values()), "")
         for path in (paths.exposure, paths.notices):
             atomic.read_json(path)
-        whole = [json.loads(line) for line in atomic.read_text(paths.journal).splitlines()]
+        whole = [json.loads(line) for line in read_text(paths.journal).splitlines()]
         if len(journal.read(paths)) != len(whole):
             wrong.append("history lost a line")
     except ValueError as error:
@@ -76,4 +77,4 @@ def _content(image: str, work: str, path: str) -> bytes:
     if os.path.exists(target):
         os.unlink(target)
     _run("debugfs", "-R", f"dump {path} {target}", image)
-    return atomic.read_bytes(target, 1 << 24)
+    return read_bytes(target, 1 << 24)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The live patches of this host now: its packages, its kernel and the guard's file joined.
+
+Status, the reboot advice and the planning of a dnf transaction all read this one result. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.model import InForce, InstalledModule, InstalledPatch, Kernel, LoadedPatch, ReconcileResult
+from ..base.paths import Paths
+
+if TYPE_CHECKING:
+    from .files import notices
+    from .packages import inventory
+
+#: States of one patch, most urgent first.
+BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
+UNLOADED, WITHDRAWN = "unloaded-by-admin", "withdrawn"
+TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
+#: States of an installed patch that should be in force and is not, for no reason anybody gave.
+MISSING = (NOT_LOADED, OTHER_BUILD, DISABLED)
+
+
+class PatchRow(NamedTuple):
+    """One live patch, installed or loaded or both.
+
+    ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for one that is installed,
+    ``other`` for a loaded one that no package of this host brought. ``enabled``, ``transition`` are
+    None where the module is not loaded. ``in_force`` is verified in sysfs; ``reason`` tells why not,
+    where that is known.
+    """
+
+    package: str
+    module: str
+    profile: str
+    owner: str
+    installed: bool
+    loaded: bool
+    enabled: bool | None
+    transition: bool | None
+    in_force: bool
+    build_id: str
+    cves: tuple[str, ...]
+    state: str
+    reason: str = ""
+
+
+class Guarded(NamedTuple):
+    """What the guard's file says: blocked packages and why, packages unloaded by hand, modules of ours
+    with the package each came from, and when a stalled load is tried again. ``accepted`` are the blocked
+    packages that the administrator blocked: nobody expects them in force."""
+
+    blocked: Mapping[str, str] = {}
+    unloaded: frozenset[str] = frozenset()
+    ours: Mapping[str, str] = {}
+    retry: str = ""
+    accepted: frozenset[str] = frozenset()
+
+
+def patch_state(package: str, module: InstalledModule, live: LoadedPatch | None, guarded: Guarded) -> str:
+    """The state of one installed module, as sysfs shows it now."""
+    if live is None:
+        return (
+            BLOCKED
+            if package in guarded.blocked
+            else UNLOADED
+            if package in guarded.unloaded
+            else NOT_LOADED
+        )
+    if live.transition:
+        return TRANSITION
+    if not live.enabled:
+        return DISABLED
+    if module.build_id and module.build_id != live.build_id:
+        return OTHER_BUILD
+    return IN_FORCE
+
+
+def _installed_row(
+    patch: InstalledPatch,
+    module: InstalledModule,
+    live: LoadedPatch | None,
+    guarded: Guarded,
+    cover: Mapping[str, tuple[str, ...]],
+) -> PatchRow:
+    package = str(patch.nevra)
+    state = patch_state(package, module, live, guarded)
+    own = module.manifest.cves if module.manifest is not None else ()
+    return PatchRow(
+        package=package,
+        module=module.name,
+        profile=patch.profile,
+        owner="livepatch" if live is not None and module.name in guarded.ours else "package",
+        installed=True,
+        loaded=live is not None,
+        enabled=live.enabled if live else None,
+        transition=live.transition if live else None,
+        in_force=state == IN_FORCE,
+        build_id=live.build_id if live else "",
+        cves=own or cover.get(package, ()) or patch.cves,
+        state=state,
+        reason=guarded.blocked.get(package, ""),
+    )
+
+
+def _parts(patch: InstalledPatch, rows: Sequence[PatchRow]) -> list[PatchRow]:
+    """Of a set that is only partly in force, a part closes what its own manifest says, no more."""
+    told = [module.manifest.cves if module.manifest is not None else () for module in patch.modules]
+    return [row._replace(cves=cves) if row.in_force else row for row, cves in zip(rows, told)]
+
+
+def _loaded_row(live: LoadedPatch, fact: InForce | None, guarded: Guarded) -> PatchRow:
+    ours = live.module in guarded.ours
+    at_rest = live.enabled and not live.transition
+    state = IN_FORCE if ours else FOREIGN
+    if not at_rest:
+        state = TRANSITION if live.transition else DISABLED
+    return PatchRow(
+        package=fact.nevra if fact else guarded.ours.get(live.module, ""),
+        module=live.module,
+        profile="",
+        owner="livepatch" if ours else "other",
+        installed=False,
+        loaded=True,
+        enabled=live.enabled,
+        transition=live.transition,
+        in_force=at_rest,
+        build_id=live.build_id,
+        cves=fact.cves if fact else (),
+        state=state,
+    )
+
+
+def _take(
+    live: dict[str, LoadedPatch], patch: InstalledPatch, module: InstalledModule, guarded: Guarded
+) -> LoadedPatch | None:
+    """Take what is loaded of ``module`` out of ``live``.
+
+    Another build of that name is in a patch's way. Where the patch is to stay out anyway it is what came in
+    its place, and gets a row of its own.
+    """
+    found = live.get(module.name)
+    stays_out = str(patch.nevra) in guarded.blocked or str(patch.nevra) in guarded.unloaded
+    if found is not None and stays_out and module.build_id not in ("", found.build_id):
+        return None
+    return live.pop(module.name, None)
+
+
+def patch_rows(
+    installed: Sequence[InstalledPatch],
+    loaded: Sequence[LoadedPatch],
+    guarded: Guarded,
+    cover: Mapping[str, tuple[str, ...]],
+    known: Mapping[str, InForce],
+) -> tuple[PatchRow, ...]:
+    """One row for each installed module, then one for each loaded one that no package has.
+
+    ``known`` is what reconcile verified in this boot, by module: it still tells the CVEs of a patch
+    whose package is gone while it stays loaded.
+    """
+    live = {patch.module: patch for patch in loaded}
+    rows: list[PatchRow] = []
+    for patch in installed:
+        if not patch.modules:
+            kind = SUBSCRIPTION if patch.kind == "empty" else NOT_LOADED
+            rows.append(
+                PatchRow(
+                    str(patch.nevra),
+                    "",
+                    patch.profile,
+                    "package",
+                    True,
+                    False,
+                    None,
+                    None,
+                    False,
+                    "",
+                    (),
+                    kind,
+                )
+            )
+        own = [
+            _installed_row(patch, module, _take(live, patch, module, guarded), guarded, cover)
+            for module in patch.modules
+        ]
+        rows += own if all(row.in_force for row in own) else _parts(patch, own)
+    rows += [_loaded_row(entry, known.get(entry.module), guarded) for entry in live.values()]
+    return tuple(rows)
+
+
+def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:
+    from .files import atomic, guard_file
+
+    try:
+        now = guard_file.read(paths)
+    except atomic.Broken as error:
+        return Guarded(), str(error)
+    unloaded = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
+    ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
+    # The stall of a package that is gone is history; only a kept copy of it may be tried again.
+    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.kept}
+    waiting = [
+        record.retry_at
+        for nevra, record in now.records.items()
+        if record.state == "stalled" and (nevra in there or not stock.healthy)
+    ]
+    accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
+    return Guarded(now.blocked(), unloaded, ours, min(filter(None, waiting), default=""), accepted), ""
+
+
+class Look(NamedTuple):
+    """The live patches of this host as they are now: packages, sysfs and the guard's file joined.
+
+    ``guard_fault`` and ``notices_fault`` are why the guard's file and the notices cannot be believed, ""
+    where they can. ``told`` is what dnf runs found.
+    """
+
+    stock: inventory.Inventory
+    loaded: tuple[LoadedPatch, ...]
+    rows: tuple[PatchRow, ...]
+    guarded: Guarded
+    guard_fault: str
+    told: notices.Notices
+    notices_fault: str
+
+    @property
+    def in_force(self) -> tuple[InForce, ...]:
+        """The patches verified in force, for ``exposure.compute``.
+
+        One that closes nothing goes without its package: a part of a set may not claim the whole set's CVEs.
+        """
+        rows = [row for row in self.rows if row.in_force]
+        return tuple(InForce(row.module, row.package if row.cves else "", row.cves) for row in rows)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The installed packages that should be in force and are not."""
+        names = (row.package for row in self.rows if row.installed and row.state in MISSING)
+        return tuple(dict.fromkeys(names))
+
+
+def look(
+    paths: Paths,
+    kernel: Kernel,
+    cover: Iterable[tuple[str, tuple[str, ...]]],
+    result: ReconcileResult | None = None,
+    withdrawn_go: bool = False,
+) -> Look:
+    """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any.
+
+    ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
+    """
+    from .files import notices
+    from .kernel import livepatches
+    from .packages import inventory
+
+    loaded = livepatches.read(paths)
+    stock = inventory.read(paths, kernel)
+    known = {entry.module: entry for entry in result.in_force} if result else {}
+    guarded, fault = _guarded(paths, kernel.boot_id, stock)
+    inside = [patch for patch in stock.patches if patch.loader == "kernel" or patch.kind == "empty"]
+    rows = patch_rows(inside, loaded, guarded, dict(cover), known)
+    # A name that reconcile knows and sysfs does not is a client's patch, such as a rival's.
+    if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
+        rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
+    told = notices.read(paths)
+    gone = dict(told.withdrawn) if withdrawn_go else {}
+    rows = tuple(
+        row._replace(state=WITHDRAWN, reason=gone[row.package])
+        if row.state == NOT_LOADED and row.package in gone
+        else row
+        for row in rows
+    )
+    return Look(stock, loaded, rows, guarded, fault, told, notices.fault(paths))
+
+
+def _outside(
+    paths: Paths,
+    kernel: Kernel,
+    stock: Sequence[InstalledPatch],
+    guarded: Guarded,
+    cover: Mapping[str, tuple[str, ...]],
+) -> tuple[PatchRow, ...]:
+    """The patches that vendors' own clients load, by what those say now."""
+    from ..vendors import profiles
+    from .clients import patches
+
+    found = []
+    for row in patches.rows(profiles.load(paths.profile_dirs)[0], stock, kernel, cover):
+        state = IN_FORCE if row.in_force else NOT_LOADED
+        if not row.package:
+            state = FOREIGN
+        elif row.package in guarded.blocked or row.package in guarded.unloaded:
+            state = BLOCKED if row.package in guarded.blocked else UNLOADED
+        found.append(
+            PatchRow(
+                package=row.package,
+                module=row.module,
+                profile=row.profile,
+                owner="package" if row.package else "other",
+                installed=bool(row.package),
+                loaded=row.in_force,
+                enabled=row.in_force or None,
+                transition=False if row.in_force else None,
+                in_force=row.in_force,
+                build_id="",
+                cves=row.cves if row.in_force else (),
+                state=state,
+                reason=guarded.blocked.get(row.package, row.reason),
+            )
+        )
+    return tuple(found)
