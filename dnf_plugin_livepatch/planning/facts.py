@@ -16,7 +16,7 @@ from ..vendors.profiles import Match
 from .interface import Host, Package, PackageManager, Repository
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
 #: Kernel release -> one note of each repository that speaks of it.
 Notes: TypeAlias = "Mapping[str, Sequence[repository_record.KernelNote]]"

@@ -17,9 +17,7 @@ from ..vendors.profiles import Lookup, Profile
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from typing import Protocol
-
-    from typing_extensions import TypeAlias
+    from typing import Protocol, TypeAlias
 else:
     Protocol = object  # Python 3.6 has none
 

@@ -28,7 +28,7 @@ from ..exposure.debt import rank
 from ..messages import catalogue
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20

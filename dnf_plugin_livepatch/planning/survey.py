@@ -20,7 +20,7 @@ from .interface import Helpers, Package
 from .policy import Candidate, Target
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
 Family: TypeAlias = "tuple[str, ...]"
 Cves = Callable[[Package], "set[str]"]

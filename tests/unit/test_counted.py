@@ -35,7 +35,8 @@ def test_what_passed_is_shown_sorted(words, tmp_path):
     shutil.copy(os.path.join(os.path.dirname(here), "conftest.py"), tmp_path)
     (tmp_path / "test_suite.py").write_text(SUITE)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, "test_suite.py"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(here))}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if " counted " in line)
     assert lines[start + 1 : start + 4] == [

@@ -25,7 +25,7 @@ from dnf_plugin_livepatch.base.model import (
     Nevra,
     Unfixable,
 )
-from dnf_plugin_livepatch.base.names import parse_nevra, release_of
+from dnf_plugin_livepatch.base.names import parse_nevra
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge
@@ -487,27 +487,3 @@ def test_a_cve_is_dated_by_the_issue_or_else_by_the_update_and_says_which(
     advisory = Advisory("A", "security", "", issued, updated, ("CVE-2026-1000",), (kernel("5-12.el9_4"),))
     (row,), _, _ = debt_of(kernel("5-11.el9_4"), [advisory], compare)
     assert (row.dated, row.date_kind) == (dated, kind)
-
-
-@pytest.mark.parametrize(
-    "evr, like, like_evr, release",
-    [
-        ("5.14.0-20.el9_4", "5.14.0-10.el9_4.x86_64+rt", "5.14.0-10.el9_4", "5.14.0-20.el9_4.x86_64+rt"),
-        (
-            "1:6.12.2-2.amzn2023",
-            "6.12.1-1.amzn2023.x86_64",
-            "1:6.12.1-1.amzn2023",
-            "6.12.2-2.amzn2023.x86_64",
-        ),
-        (
-            "5.14.21-150500.55.20.1",
-            "5.14.21-150500.55.12-default",
-            "5.14.21-150500.55.12.1",
-            "5.14.21-150500.55.20-default",
-        ),
-    ],
-)
-def test_releases_are_formed_as_the_vendor_forms_them(
-    evr: str, like: str, like_evr: str, release: str
-) -> None:
-    assert release_of(evr, like, like_evr) == release

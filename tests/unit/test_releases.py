@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base import names as releases
 from dnf_plugin_livepatch.base.model import Nevra
+from dnf_plugin_livepatch.base.names import release_of
 
 EL9 = "5.14.0-427.13.1.el9_4.x86_64"
 
@@ -169,3 +170,27 @@ def test_a_package_is_taken_apart_in_one_place(text, name, evr, parts):
 def test_a_capability_declares_a_cve(capability, cve):
     assert releases.declared_cve(capability) == cve
     assert not cve or capability.startswith(releases.cve_capability(cve))
+
+
+@pytest.mark.parametrize(
+    "evr, like, like_evr, release",
+    [
+        ("5.14.0-20.el9_4", "5.14.0-10.el9_4.x86_64+rt", "5.14.0-10.el9_4", "5.14.0-20.el9_4.x86_64+rt"),
+        (
+            "1:6.12.2-2.amzn2023",
+            "6.12.1-1.amzn2023.x86_64",
+            "1:6.12.1-1.amzn2023",
+            "6.12.2-2.amzn2023.x86_64",
+        ),
+        (
+            "5.14.21-150500.55.20.1",
+            "5.14.21-150500.55.12-default",
+            "5.14.21-150500.55.12.1",
+            "5.14.21-150500.55.20-default",
+        ),
+    ],
+)
+def test_releases_are_formed_as_the_vendor_forms_them(
+    evr: str, like: str, like_evr: str, release: str
+) -> None:
+    assert release_of(evr, like, like_evr) == release

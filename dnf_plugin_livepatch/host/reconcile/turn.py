@@ -238,7 +238,7 @@ def _settled(
     if told is not None:
         facts.update(advisory=told.advisory, issued=told.issued)
         if told.issued:
-            facts["exposed_since"], facts["date_kind"] = "", "issued"  # one entry, one date
+            facts["exposed_since"], facts["exposed_since_kind"] = "", ""  # one entry, one date
     if result.problem is not None:
         facts["reason"] = result.problem.text
     if result.forced:
