@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verdict on live patches after a boot: blocked, idle or given another chance. docs/explanation/state-machine.md."""
+"""The verdict on live patches after a boot, by the table of docs/explanation/state-machine.md."""
 
 from __future__ import annotations
 

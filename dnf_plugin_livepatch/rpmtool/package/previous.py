@@ -30,7 +30,7 @@ def read(path: str) -> Base:
     names = {os.path.basename(name): data for name, data in files.items()}
     if "livepatch.json" not in names:
         refuse("base-unfit", path=path, why="it holds no livepatch.json")
-    found = parse(names["livepatch.json"].decode("utf-8", "replace"), path)
+    found = parse(str(names["livepatch.json"], "utf-8", "replace"), path)
     return Base(path, found, tuple(sorted(names.items())))
 
 
