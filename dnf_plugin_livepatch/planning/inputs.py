@@ -52,7 +52,8 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
                 as_of=min(repo.read_at for repo in sources),
                 repositories=tuple((repo.id, repo.revision) for repo in sources),
                 debt=debt,
-                cover=_cover(facts, release),
+                # The running kernel's release need not be its package's: XCP-ng marks patches by build id.
+                cover=_cover(facts, kernel.release if nevra == main else release),
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
