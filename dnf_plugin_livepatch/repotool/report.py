@@ -33,7 +33,8 @@ from .settings import Settings
 class Cell(NamedTuple):
     """One CVE on the kernel of that name, in the words of 'livepatch status'.
 
-    ``by`` is the NEVRA of the live patch that closes it. ``updated`` is when its advisory was last changed.
+    ``by`` is the NEVRA of the live patch that closes it. ``dated`` and ``date_kind``
+    are the date of its advisory as a host tells it.
     """
 
     cve: str
@@ -44,7 +45,8 @@ class Cell(NamedTuple):
     fixed_in: str = ""
     advisory: str = ""
     severity: str = ""
-    updated: str = ""
+    dated: str = ""
+    date_kind: str = ""
 
 
 class KernelPage(NamedTuple):
@@ -216,6 +218,7 @@ def _kernel(
             row.advisory,
             row.severity,
             row.dated,
+            row.date_kind,
         )
         for row in sorted(exposure.rows, key=lambda row: cve_order(row.cve))
     )

@@ -194,7 +194,7 @@ def assert_agreement(page, exposure):
     assert set(told) == {row.cve for row in exposure.rows}
     for row in exposure.rows:
         cell = told[row.cve]
-        for name in ("state", "advisory", "severity", "fixed_in", "reason", "updated"):
+        for name in ("state", "advisory", "severity", "fixed_in", "reason", "dated", "date_kind"):
             assert getattr(cell, name) == getattr(row, name), f"{row.cve}: {name}"
     for state in (model.OPEN, model.REBOOT_ONLY):
         rows = [row for row in exposure.rows if row.state == state]
@@ -222,7 +222,7 @@ def test_the_states_differ_where_they_should(made):
         THIRD: model.REBOOT_ONLY,
     }
     assert cells[THIRD].reason == UNFIXABLE["reason"] and cells[FIRST].by == V2
-    assert cells[SECOND].updated == "2026-10-09T00:00:00Z"
+    assert cells[SECOND].dated == "2026-10-09T00:00:00Z"
 
 
 def test_without_a_record_the_manifest_in_the_package_counts_as_on_the_host(made, tmp_path):

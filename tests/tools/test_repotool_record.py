@@ -182,7 +182,7 @@ def test_the_share_grows_with_time(now, percent):
 
 def offered(patch, nevra, machine, now):
     """Whether the host may take the patch now, by the rules that the plugin goes by."""
-    return withheld.judge(nevra, patch, "", withheld.Host(machine, now)) is None
+    return withheld.judge(nevra, patch, "", withheld.Limits(machine, now)) is None
 
 
 def test_a_rollout_reaches_about_its_share_and_only_grows():
