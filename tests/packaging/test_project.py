@@ -25,7 +25,7 @@ def test_make_prints_its_targets():
 
 def test_continuous_integration_runs_every_test_once():
     commands = [line for line in tree.read(".ci/run").split("\n") if line and not line.startswith("#")]
-    assert commands == ['cd "$(dirname "$0")/.." && exec timeout --kill-after=60 90m make test test-rest']
+    assert commands == ['cd "$(dirname "$0")/.." && exec timeout --kill-after=60 88m make test test-rest']
     assert os.access(os.path.join(tree.TOP, ".ci/run"), os.X_OK)
 
 
