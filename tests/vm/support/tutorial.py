@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import re
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PAGE = os.path.join(TOP, "docs", "tutorial", "first-live-patch.md")
 # Where the page says that its files are to be saved, below the top.
 FOLDER = "build/tutorial"
