@@ -8,6 +8,7 @@ same file. A bad value falls back to its default and is reported; it never raise
 
 from __future__ import annotations
 
+from . import names
 from .typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ class Config(NamedTuple):
 def duration(text: str) -> int:
     """Seconds of ``90``, ``30s``, ``10m``, ``24h``, ``7d`` or ``2w``. Raises ValueError."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not number.isascii() or not number.isdigit() or len(number) > 9:
+    count = names.decimal(number, 9)
+    if count is None:
         raise ValueError(f"{text!r} is no duration such as 90, 10m, 24h or 7d")
-    return int(number) * _UNITS[unit]
+    return count * _UNITS[unit]
 
 
 def _boolean(text: str) -> bool:
@@ -82,9 +84,10 @@ def _date(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
+    number = names.decimal(text, 6)
+    if number is None:
         raise ValueError(f"{text!r} is no whole number")
-    return int(text)
+    return number
 
 
 _KEYS: dict[str, Callable[[str], object]] = {

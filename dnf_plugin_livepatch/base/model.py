@@ -10,16 +10,20 @@ durations are float seconds; CVE identifiers are upper case.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from .typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    #: Compares two ``[epoch:]version-release`` texts as rpm does: negative, zero or positive.
+    Compare = Callable[[str, str], int]
+
 
 # The states of a CVE, and how much is known of them all.
 OPEN, CLOSED_LIVE, REBOOT_ONLY = "open", "closed-live", "reboot-only"
 EXACT, LOWER_BOUND, UNKNOWN = "exact", "lower-bound", "unknown"
 # The dates that an advisory may be known by.
 ISSUED, UPDATED = "issued", "updated"
-
-#: Compares two ``[epoch:]version-release`` texts as rpm does: negative, zero or positive.
-Compare = Callable[[str, str], int]
 
 
 class Nevra(NamedTuple):
@@ -277,3 +281,19 @@ class Exposure(NamedTuple):
     reason: str
     as_of: str
     rows: tuple[CveState, ...] = ()
+
+
+class Hold(NamedTuple):
+    """A kernel update that a transaction kept out, for the running kernel ``release``.
+
+    ``kernel`` is the update's EVR, ``name`` its package, ``since`` when it was first held. ``closed`` are
+    the CVEs of the update that were closed live then, ``left`` those that were not.
+    """
+
+    release: str
+    name: str
+    kernel: str
+    since: str
+    why: str
+    closed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()

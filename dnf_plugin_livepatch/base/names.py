@@ -36,6 +36,7 @@ CVE_CAPABILITY = "livepatch-cve("
 _PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")
 _EPOCH = re.compile(r"[0-9]{1,10}\Z")
 _RPM_ARCH = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_DIGITS = re.compile(r"[0-9]+\Z")
 _TAILS = ("uki-virt-addons", "modules-extra", "modules-core", "uki-virt", "modules", "core")
 _RT = re.compile(r"\.rt[0-9]")
 _SUSE = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
@@ -44,6 +45,11 @@ _UNAME = re.compile(
     r"(?:\.(?P<arch>" + "|".join(sorted(ARCHES, key=len, reverse=True)) + r"))?"
     r"(?:\+(?P<variant>[a-z0-9][a-z0-9-]*)|-(?P<flavour>[0-9]*[a-z][a-z0-9]*))?\Z"
 )
+
+
+def decimal(text: str, digits: int) -> int | None:
+    """The number in ``text``, which is one to ``digits`` ASCII digits; None for any other text."""
+    return int(text) if len(text) <= digits and _DIGITS.match(text) else None
 
 
 def parse_nevra(text: str) -> Nevra:

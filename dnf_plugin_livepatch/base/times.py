@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The project's one form of time, read, written and counted with. Pure.
+"""The project's one form of time, read, written and counted with. Pure, except for now().
 
 A moment is UTC to the second, ``2026-11-22T21:00:00Z``; a date is its first ten characters and stands
 for the midnight at which the day begins. Texts of this form sort as the times do. The ``datetime`` and
@@ -27,6 +27,11 @@ def moment(seconds: float) -> str:
         return _written(seconds) if seconds > 0 else ""
     except (OverflowError, OSError, ValueError):
         return ""
+
+
+def now() -> str:
+    """The moment at which it is called."""
+    return moment(time.time())
 
 
 def parse(text: str) -> int | None:

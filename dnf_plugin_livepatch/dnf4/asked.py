@@ -7,10 +7,13 @@ other users of the API have none, so that ``Watch`` notes their calls of the pub
 
 from __future__ import annotations
 
-from typing import Any, Callable
-
+from ..base.typed import TYPE_CHECKING
 from ..planning.interface import ALL, NAMED, NONE, Asked
 from . import UPGRADES
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
 
 #: The options that name advisories, and hawkey's names for these filters.
 _BY_NAME = {"advisory": "advisory", "cves": "advisory_cve", "bugzilla": "advisory_bug"}

@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from typing import TYPE_CHECKING, Any
 
 from dnf.cli import CliError, commands
 
+from ..base.typed import TYPE_CHECKING
 from . import EXIT_NOT_IN_FORCE
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..planning.interface import Plan
     from .run import Run
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any, Callable, TypeVar
 
-_T = TypeVar("_T")
+from ..base.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar
+
+    _T = TypeVar("_T")
 
 
 class Faults:

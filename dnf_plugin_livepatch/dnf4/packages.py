@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any
 
 import hawkey
 
+from ..base import times
 from ..base.model import Advisory, Nevra
 from ..base.names import CVE, capability_version, kernel_packages, kernel_release
+from ..base.typed import TYPE_CHECKING
 from ..planning.inputs import build
 from ..planning.interface import Package, Repository
 from ..vendors.profiles import Lookup
 from .quiet_runs import revision
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
 _TYPES = {
@@ -245,7 +249,7 @@ def _repository(repo: Any) -> Repository:
         has_advisories=advisories,
         has_record=bool(repo.get_metadata_path("livepatch")),
         revision=revision(repo) if advisories else "",
-        read_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(read_at)),
+        read_at=times.moment(read_at),
     )
 
 

@@ -12,17 +12,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import dnf
 import dnf.transaction
 import libdnf
 
 from ..base.paths import Paths
+from ..base.typed import TYPE_CHECKING
 from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 from .faults import soft
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .asked import Watch
     from .run import Run
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from ..base.paths import Paths
+from ..base.typed import TYPE_CHECKING
 from ..host import for_planning
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 #: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
 QUIET, FREE = "quiet", "free"

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..base import config
 from ..base.model import Kernel
 from ..base.paths import Paths
+from ..base.typed import TYPE_CHECKING
 from ..host import for_planning
 from ..messages import catalogue
 from ..planning import lines
 from ..vendors import profiles
 from . import asked, packages
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _OURS = "python3-dnf-plugin-livepatch"
 

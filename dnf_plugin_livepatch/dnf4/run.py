@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any
 
 import libdnf
 
+from ..base.typed import TYPE_CHECKING
 from ..host.for_planning import Machine
 from ..planning.interface import Asked, Plan
 from ..planning.planner import Planner
@@ -16,6 +16,9 @@ from . import faults
 from .packages import nevra_of
 from .solver import Dnf
 from .voice import LOG, Voice, Waiting
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Run:

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from ..base.typed import TYPE_CHECKING
 from ..planning.interface import Helpers, Package
 from .packages import Questions, nevra_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
 

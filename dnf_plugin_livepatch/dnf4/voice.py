@@ -10,10 +10,14 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, Callable
 
 from ..base.model import Problem
+from ..base.typed import TYPE_CHECKING
 from ..planning import lines
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
 
 LOG = logging.getLogger("dnf.plugin")
 

@@ -12,7 +12,6 @@ A severity belongs to an advisory, not to a CVE: each row carries that of the ad
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from ..base.model import (
     CLOSED_LIVE,
@@ -21,7 +20,6 @@ from ..base.model import (
     OPEN,
     REBOOT_ONLY,
     UNKNOWN,
-    Compare,
     CveState,
     Debt,
     Exposure,
@@ -29,7 +27,11 @@ from ..base.model import (
     Unfixable,
 )
 from ..base.names import evr_of, release_of
+from ..base.typed import TYPE_CHECKING, NamedTuple
 from .debt import lineage, rank
+
+if TYPE_CHECKING:
+    from ..base.model import Compare
 
 
 class Inputs(NamedTuple):

@@ -6,7 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 
-from ..base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Advisory, Compare, Debt, Nevra
+from ..base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Advisory, Debt, Nevra
+from ..base.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..base.model import Compare
 
 
 def lineage(evr: str) -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from ..base.model import Kernel, ReconcileResult
+from ..base import times
+from ..base.model import Hold, Kernel, ReconcileResult
 from ..base.paths import Paths
+from ..base.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..exposure.compute import Inputs
-    from ..planning.interface import Hold, Patched, Progress
+    from ..planning.interface import Patched, Progress
     from ..vendors.profiles import Profile
-    from .files import notices
 
 
 def running(paths: Paths) -> Kernel:
@@ -94,9 +94,8 @@ class Machine:
     @property
     def now(self) -> str:
         """The time, ISO 8601 in UTC."""
-        from .files import atomic
 
-        return atomic.now()
+        return times.now()
 
     @property
     def bound(self) -> float:
@@ -144,11 +143,9 @@ class Machine:
         """The kernel update that an earlier run held."""
         if not holds(self.paths):
             return None
-        from ..planning import interface
         from .files import notices
 
-        hold = notices.read(self.paths).hold
-        return interface.Hold(*hold) if hold is not None else None
+        return notices.read(self.paths).hold
 
     def known_repositories(self) -> Sequence[str] | None:
         """The repositories whose advisories an earlier run read; None where there was no such run."""
@@ -182,13 +179,13 @@ class Machine:
         if not self.root:
             return
         before = notices.read(self.paths)
-        old, new = before.hold, notices.Hold(*hold) if hold is not None else None
+        old, new = before.hold, hold
         if new and old and (old.release, old.kernel) == (new.release, new.kernel):
             new = new._replace(since=old.since)
         if notices.save(self.paths, before._replace(hold=new)):
             self._history(old, new, why)
 
-    def _history(self, old: notices.Hold | None, new: notices.Hold | None, why: str) -> None:
+    def _history(self, old: Hold | None, new: Hold | None, why: str) -> None:
         """Have history tell which kernel is held from now on or no longer, and the proof or the reason."""
         from .files import journal
 

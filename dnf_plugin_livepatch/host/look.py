@@ -7,10 +7,10 @@ Status, the reboot advice and the planning of a dnf transaction all read this on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.model import InForce, InstalledModule, InstalledPatch, Kernel, LoadedPatch, ReconcileResult
 from ..base.paths import Paths
+from ..base.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .files import notices

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from ..base.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,16 +21,28 @@ _PIPE = 1 << 20  # as much as a pipe can hold
 
 
 class Unusable(Exception):
-    """The program ran, or did not, and gave nothing that may be believed; str() says why, in one line."""
+    """The program gave nothing that may be believed; str() says why, in one line."""
+
+
+class NotStarted(Unusable):
+    """There is no such program, or the kernel does not run it."""
+
+
+class Killed(Unusable):
+    """A signal ended the program."""
 
 
 def run(
-    argv: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None, whole: bool = True
+    argv: Sequence[str],
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    whole: bool = True,
+    most: int = MAX_OUTPUT,
 ) -> tuple[int, str]:
     """Exit code of ``argv`` and what it wrote, errors too; ``timeout`` is in seconds.
 
     Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
-    more than MAX_OUTPUT bytes are a failure, without it their end is the answer. Raises Unusable.
+    more than ``most`` bytes are a failure, without it their end is the answer. Raises Unusable.
     """
     import subprocess
 
@@ -45,20 +58,20 @@ def run(
         )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise Unusable(f"{argv[0]} cannot be run: {why}") from None
+        raise NotStarted(f"{argv[0]} cannot be run: {why}") from None
     try:
-        data = _read(child, argv[0], timeout, whole)
+        data = _read(child, argv[0], timeout, most, whole)
     except Unusable as fault:
         raise Unusable(f"{fault}{_kill(child)}") from None
     except BaseException:
         _kill(child)
         raise
     if child.returncode < 0:
-        raise Unusable(f"{argv[0]} was ended by signal {-child.returncode}")
+        raise Killed(f"{argv[0]} was ended by signal {-child.returncode}")
     return child.returncode, data.decode("utf-8", "replace")
 
 
-def _read(child: subprocess.Popen[bytes], name: str, timeout: float, whole: bool) -> bytes:
+def _read(child: subprocess.Popen[bytes], name: str, timeout: float, most: int, whole: bool) -> bytes:
     """What the child wrote until it ended. Raises Unusable while it may be running still."""
     import selectors
     import time
@@ -80,9 +93,9 @@ def _read(child: subprocess.Popen[bytes], name: str, timeout: float, whole: bool
                 block = os.read(child.stdout.fileno(), _PIPE)
                 open_still = bool(block)
                 data += block
-                if whole and len(data) > MAX_OUTPUT:
-                    raise Unusable(f"{name} wrote more than {MAX_OUTPUT} bytes")
-                data = data[-MAX_OUTPUT:]
+                if whole and len(data) > most:
+                    raise Unusable(f"{name} wrote more than {most} bytes")
+                data = data[-most:]
     return data
 
 

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 from ..base.config import Config
 from ..base.model import Problem
+from ..base.typed import TYPE_CHECKING
 from ..messages import catalogue
 from . import policy
 from .interface import Asked, Helpers, Package, PackageManager
 from .policy import Candidate, Situation
-from .survey import Beside, Cves, Survey, fitting
+from .survey import Beside, Survey, fitting
+
+if TYPE_CHECKING:
+    from .survey import Cves
 
 
 class Choosing:

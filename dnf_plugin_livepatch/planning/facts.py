@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.model import Advisory, Problem
 from ..base.names import kernel_packages, kernel_release
+from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
 from ..vendors import profiles

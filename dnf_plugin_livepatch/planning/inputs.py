@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 
 from ..base import times
-from ..base.model import Advisory, Compare, Nevra, Unfixable
+from ..base.model import Advisory, Nevra, Unfixable
 from ..base.names import release_of
+from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..exposure.debt import coverage, debt_of
@@ -16,6 +17,10 @@ from ..formats import repository_record
 from ..vendors import openeuler, profiles
 from .facts import Facts
 from .interface import Package
+
+if TYPE_CHECKING:
+    from ..base.model import Compare
+
 
 #: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2

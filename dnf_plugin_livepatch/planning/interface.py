@@ -8,28 +8,29 @@ hawkey or libdnf crosses this line, so that a table of tuples can stand for a pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from ..base.config import Config
-from ..base.model import Advisory, InForce, Kernel, Nevra, Problem, ReconcileResult, Unfixable
+from ..base.model import Advisory, Hold, InForce, Kernel, Nevra, Problem, ReconcileResult, Unfixable
+from ..base.typed import TYPE_CHECKING, NamedTuple, Protocol
 from ..exposure.compute import Inputs
 from ..vendors.profiles import Lookup, Profile
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from typing import Protocol, TypeAlias
-else:
-    Protocol = object  # Python 3.6 has none
+    from typing import Callable, TypeAlias, TypeVar
+
+    #: Writes the progress of a wait for a person to see.
+    Progress = Callable[[str], None]
+
+    #: Says a text and yields how progress is shown, None where nobody watches.
+    Waiting = Callable[[str], "AbstractContextManager[Progress | None]"]
+
+    _T = TypeVar("_T")
 
 NONE, ALL, NAMED = "none", "all", "named"
 
 #: The name and the repository of each package that a live patch may bring along: a vendor's client.
 Helpers: TypeAlias = "frozenset[tuple[str, str]]"
-#: Writes the progress of a wait for a person to see.
-Progress = Callable[[str], None]
-#: Says a text and yields how progress is shown, None where nobody watches.
-Waiting = Callable[[str], "AbstractContextManager[Progress | None]"]
-_T = TypeVar("_T")
 
 
 class Attempt(Protocol):
@@ -191,22 +192,6 @@ class Patched(NamedTuple):
     absent: tuple[str, ...] = ()
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
-
-
-class Hold(NamedTuple):
-    """A kernel update that is kept out, for the running kernel ``release``.
-
-    ``kernel`` is its EVR, ``name`` its package, ``since`` when it was first held. ``closed`` are the CVEs
-    of the update that were closed live then, ``left`` those that were not.
-    """
-
-    release: str
-    name: str
-    kernel: str
-    since: str
-    why: str
-    closed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
 
 
 class Host(Protocol):

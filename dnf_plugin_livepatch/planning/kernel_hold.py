@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..base import times
-from ..base.model import CLOSED_LIVE, EXACT, Compare, CveState, Exposure, Problem
+from ..base.model import CLOSED_LIVE, EXACT, CveState, Exposure, Hold, Problem
+from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..exposure.compute import Inputs
 from ..exposure.debt import rank
 from ..messages import catalogue
 from .facts import Facts
-from .interface import Hold, Package, Patched
+from .interface import Package, Patched
+
+if TYPE_CHECKING:
+    from ..base.model import Compare
+
 
 INSTALL, COVERED, ALWAYS = "install", "hold-when-covered", "hold"
 

@@ -9,26 +9,27 @@ from __future__ import annotations
 import logging
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..base.model import (
     CLOSED_LIVE,
     EXACT,
     OPEN,
     REBOOT_ONLY,
-    Compare,
     CveState,
     Exposure,
     InForce,
     Problem,
     ReconcileResult,
 )
+from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..exposure.debt import rank
 from ..messages import catalogue
 
 if TYPE_CHECKING:
     from typing import TypeAlias
+
+    from ..base.model import Compare
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20

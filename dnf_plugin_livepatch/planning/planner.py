@@ -12,23 +12,17 @@ from collections.abc import Iterable, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
 from ..base.names import evr_of, parse_nevra
+from ..base.typed import TYPE_CHECKING
 from ..exposure import compute, support
 from ..messages import catalogue
 from . import choose, inputs, kernel_hold, lines, policy, survey, withheld
 from .facts import Facts
-from .interface import (
-    ALL,
-    Asked,
-    Attempt,
-    Ended,
-    Host,
-    Package,
-    PackageManager,
-    Patched,
-    Plan,
-    Waiting,
-)
+from .interface import ALL, Asked, Attempt, Ended, Host, Package, PackageManager, Patched, Plan
 from .survey import Survey
+
+if TYPE_CHECKING:
+    from .interface import Waiting
+
 
 _CVE = "livepatch-cve("
 

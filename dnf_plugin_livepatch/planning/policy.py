@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from ..base.model import Advisory, Nevra, Problem
+from ..base.typed import NamedTuple
 from ..messages import catalogue
 from .interface import ALL, NONE, Asked
 

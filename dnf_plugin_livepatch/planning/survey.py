@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..base.model import Nevra
 from ..base.names import kernel_packages, kernel_release, release_of_capability
+from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..vendors.profiles import Profile
 from .facts import Facts, Known
 from .interface import Helpers, Package
 from .policy import Candidate, Target
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Callable, TypeAlias
+
+    Cves = Callable[[Package], "set[str]"]
 
 Family: TypeAlias = "tuple[str, ...]"
-Cves = Callable[[Package], "set[str]"]
 
 
 class Survey(NamedTuple):

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from ..base import times
 from ..base.model import Nevra, Problem
+from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
 from .facts import Facts, Notes

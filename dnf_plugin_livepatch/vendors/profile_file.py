@@ -7,13 +7,17 @@ again adds one more value. A ``#`` or ``;`` starts a comment only at the start o
 
 from __future__ import annotations
 
+import re
+
+from ..base import names
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from . import templates
 
 if TYPE_CHECKING:
     from typing import Callable
 
-
+_NAME = re.compile(r"(?=-*[A-Za-z0-9])[A-Za-z0-9-]{1,40}\Z")
+_PACKAGE = re.compile(r"[A-Za-z0-9][^*?\[\x80-\U0010ffff]*\Z")
 MAX_VALUE = 256
 MAX_VALUES = 32
 CVE_SOURCES = ("manifest", "updateinfo", "hot-updateinfo", "changelog", "description", "info", "client")
@@ -100,9 +104,10 @@ def _flag(text: str) -> bool:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 5:
+    number = names.decimal(text, 5)
+    if number is None:
         raise ValueError("no whole number up to 99999")
-    return int(text)
+    return number
 
 
 def _path(text: str) -> str:
@@ -146,7 +151,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _packages(text: str) -> tuple[str, ...]:
     words = tuple(text.split())
-    if not all(word[0].isalnum() and word.isascii() and set("*?[").isdisjoint(word) for word in words):
+    if not all(_PACKAGE.match(word) for word in words):
         raise ValueError("no names of packages; patterns are not taken")
     return words
 
@@ -262,7 +267,7 @@ def _check(profile: Profile) -> None:
 
 def parse(name: str, text: str, file: str = "") -> Profile:
     """The profile ``name`` in ``text``. Raises ProfileError, never anything else."""
-    if not name or len(name) > 40 or not name.replace("-", "").isalnum() or not name.isascii():
+    if not _NAME.match(name):
         raise ProfileError("the file's name is not of letters, digits and dashes")
     sections = _read(text)
     client: Client | None = None

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dnf_plugin_livepatch.base import times
 from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.host.cli import main as cli
 from tests.unit.support.reporting import Telling, stamp
@@ -186,11 +187,10 @@ def test_vex_is_valid_openvex(host: Telling, stage: Stage, capsys: pytest.Captur
 def test_vex_is_the_same_for_the_same_state(
     host: Telling, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dnf_plugin_livepatch.host.files import atomic
 
     before(host)
     now = stamp(30)
-    monkeypatch.setattr(atomic, "now", lambda: now)
+    monkeypatch.setattr(times, "now", lambda: now)
     assert run(capsys, "vex") == run(capsys, "vex")
 
 

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -25,7 +25,6 @@ from dnf_plugin_livepatch.planning.interface import (
     Package,
     Patched,
     Plan,
-    Progress,
     Repository,
 )
 from dnf_plugin_livepatch.planning.planner import Planner
@@ -45,6 +44,10 @@ from tests.unit.support.planned import (
     ids,
     patch,
 )
+
+if TYPE_CHECKING:
+    from dnf_plugin_livepatch.planning.interface import Progress
+
 
 # --- the table: which patch joins, and the one line where it does not ---
 

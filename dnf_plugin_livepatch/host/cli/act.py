@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ...base.model import Problem, ReconcileResult
+from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
-from ..files.mailbox import Progress
 
 if TYPE_CHECKING:
+    from ..files.mailbox import Progress
     from .context import Context
 
 

@@ -7,13 +7,14 @@ import os
 import sys
 import types
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from ...base import config
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
+    from typing import Any, Callable, Union
 
     Options = Union[argparse.Namespace, types.SimpleNamespace]
 

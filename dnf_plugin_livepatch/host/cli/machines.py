@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ... import __version__
+from ...base.typed import TYPE_CHECKING
 from ...messages import catalogue
 from ..read import read_text
 from ..report import exports, text

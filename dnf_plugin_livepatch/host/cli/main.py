@@ -12,9 +12,9 @@ import os
 import sys
 import types
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ... import __version__
+from ...base.typed import TYPE_CHECKING
 from .context import Context, Verb
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def parser(only: str = "") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main_parser.add_argument("--version", action="version", version=f"livepatch {__version__}")
-    verbs = main_parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = main_parser.add_subparsers(dest="verb", metavar="VERB")
+    verbs.required = True
     for name, verb in VERBS.items():
         if not only or name == only:
             own = verbs.add_parser(name, help=verb.text, description=verb.text.capitalize() + ".")

@@ -10,13 +10,17 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TextIO
 
 from ...base.model import Problem
 from ...base.names import RELEASE, own_capability, parse_nevra
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, Protocol
 from ...messages import catalogue
 from ...vendors import profiles
+
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
 
 MAX_LINE = 1 << 18
 MAX_ITEM = 1024
@@ -36,7 +40,8 @@ class Context(Protocol):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Give ``livepatch profiles`` its verbs; each sets ``run``, called with the context."""
-    verbs = parser.add_subparsers(dest="profiles_verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="profiles_verb", metavar="VERB")
+    verbs.required = True
     text = "Tell for each package on standard input which kernel it patches, by whose rules"
     match_parser = verbs.add_parser(
         "match",

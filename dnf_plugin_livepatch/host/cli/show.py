@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ...base.model import CLOSED_LIVE
+from ...base.typed import TYPE_CHECKING
 from ..packages.evr import compare
 from ..report import reboot, status, text
 

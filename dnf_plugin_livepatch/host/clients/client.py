@@ -22,9 +22,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from ...base.model import Kernel, Nevra
+from ...base.typed import NamedTuple
 from ...vendors.profile_file import Client, Profile
 from .. import program
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Callable, NamedTuple
 
 from ...base.model import Action, InForce, InstalledPatch, Kernel, Nevra, Problem
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
 from ...vendors.profile_file import Client, Profile
 from . import client
+
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 class Outside(NamedTuple):

@@ -7,13 +7,16 @@ hostile when read: bounded, every field checked, and a file with one bad field i
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...base import fields
 from ...base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Debt, Unfixable
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ...exposure.compute import Inputs
 from . import atomic
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 SCHEMA = 2
 MAX_BYTES = 8 << 20

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from typing import Any, Callable
 
-from ...base import times
+from ...base.typed import TYPE_CHECKING
 from ..read import read_bytes
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
@@ -32,11 +34,6 @@ def step(what: str) -> None:
     """Mark a point at which the process may die with the host in a state of its own."""
     if hook is not None:
         hook(what)
-
-
-def now() -> str:
-    """The time in the project's form, UTC to the second."""
-    return times.moment(time.time())
 
 
 def read_json(

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Any, Callable, NamedTuple, TypeVar
 
-from ...base import fields
+from ...base import fields, times
 from ...base.names import NEVRA
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
 
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar
+
+    _T = TypeVar("_T")
+
+
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
-_T = TypeVar("_T")
 
 
 class Record(NamedTuple):
@@ -198,7 +203,7 @@ def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
 
     def work(guard: Guard) -> None:
         old = guard.records.get(nevra, Record("idle"))
-        guard.records[nevra] = old._replace(state="blocked", reason=clean, by=by, since=atomic.now())
+        guard.records[nevra] = old._replace(state="blocked", reason=clean, by=by, since=times.now())
 
     change(paths, work)
 

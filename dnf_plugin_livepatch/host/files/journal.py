@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple, Union
 
+from ...base import times
 from ...base.names import split_nevra
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ..kernel.running import boot_id
 from ..read import read_bytes
 from . import atomic
+
+if TYPE_CHECKING:
+    from typing import Union
+
+    Fact = Union[str, int, float, tuple[str, ...]]
+
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 16384
 _TEXT = 2000
 
-Fact = Union[str, int, float, tuple[str, ...]]
 
 #: The MESSAGE_ID of each event. ``journalctl MESSAGE_ID=…`` finds them; they never change.
 EVENTS: dict[str, str] = {
@@ -65,7 +71,7 @@ def _clean(value: object) -> Fact:
 def append(paths: Paths, event: str, **facts: object) -> None:
     """Add ``event`` with its ``facts`` and make it durable. Raises OSError when the disk refuses."""
     clean = {name: _clean(value) for name, value in facts.items() if value not in ("", (), None)}
-    record = {"schema": atomic.SCHEMA, "time": atomic.now(), "event": event, "boot_id": boot_id(paths)}
+    record = {"schema": atomic.SCHEMA, "time": times.now(), "event": event, "boot_id": boot_id(paths)}
     line = json.dumps({**clean, **record}, sort_keys=True)
     for name in ("cves", "tasks", "reason"):
         # A line that is cut would be no entry at all.

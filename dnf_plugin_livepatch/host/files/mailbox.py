@@ -10,21 +10,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any, Callable
 
 from ...base import fields
 from ...base.config import Config
 from ...base.model import Action, InForce, Problem, ReconcileResult
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ..read import read_text
 from . import atomic
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Progress = Callable[[str], None]
+
 
 UNIT = "livepatch-reconcile.service"
 # How often a start may be refused, and the seconds before the next one.
 MAX_REFUSALS = 3
 PAUSE = 0.5
 _TEXT, _BELOW = 4000, 1e9
-Progress = Callable[[str], None]
 
 
 def current(paths: Paths) -> str:
@@ -35,7 +40,7 @@ def current(paths: Paths) -> str:
 
 def request(paths: Paths) -> str:
     """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch."""
-    stamp = f"{time.time_ns()}-{os.getpid()}"
+    stamp = f"{int(time.time() * 1e9)}-{os.getpid()}"
     atomic.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
     return stamp
 

@@ -9,29 +9,18 @@ every field checked, and a file with one bad field counts as absent.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
 
 from ...base import fields
+from ...base.model import Hold
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
 
+if TYPE_CHECKING:
+    from typing import Any
+
+
 MAX_BYTES = 1 << 20
-
-
-class Hold(NamedTuple):
-    """A kernel update that a dnf run kept out, for the running kernel ``release``.
-
-    ``kernel`` is its EVR, ``name`` its package, ``since`` when it was first held. ``closed`` are the CVEs
-    of the update that were closed live then, ``left`` those that were not.
-    """
-
-    release: str
-    name: str
-    kernel: str
-    since: str
-    why: str
-    closed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
 
 
 class Notices(NamedTuple):

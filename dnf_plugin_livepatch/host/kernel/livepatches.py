@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ...base import names
 from ...base.model import Function, LoadedPatch
-from ...base.names import MODULE
 from ...base.paths import Paths
 from ..read import read_bytes, read_text
 from .module_file import note_build_id
@@ -49,8 +49,9 @@ def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
             patched.append(name)
         for entry in _names(path, MAX_NAMES):
             function, comma, position = entry.rpartition(",")
-            if comma and function and position.isascii() and position.isdigit() and len(position) < 6:
-                functions.append(Function(name, function, int(position)))
+            number = names.decimal(position, 5)
+            if comma and function and number is not None:
+                functions.append(Function(name, function, number))
             if len(functions) >= MAX_NAMES:
                 return tuple(functions), tuple(patched)
     return tuple(functions), tuple(patched)
@@ -58,7 +59,7 @@ def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
 
 def one(paths: Paths, module: str) -> LoadedPatch | None:
     """The live patch ``module`` as sysfs shows it now, or None when it is not there."""
-    if not MODULE.match(module):
+    if not names.MODULE.match(module):
         return None
     folder = f"{paths.klp}/{module}"
     enabled = read_text(folder + "/enabled", 8)
@@ -75,7 +76,7 @@ def one(paths: Paths, module: str) -> LoadedPatch | None:
         build_id=build_id(paths, module),
         srcversion=read_text(f"{paths.modules}/{module}/srcversion", 128),
         replace={"1": True, "0": False}.get(replace),
-        stack_order=int(order) if order.isascii() and order.isdigit() else 0,
+        stack_order=names.decimal(order, 9) or 0,
         functions=functions,
         patched_objects=patched,
     )

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, NamedTuple
 
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import signature
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 
 MAX_FILE = 256 << 20
 _MAX_SECTIONS = 1 << 16

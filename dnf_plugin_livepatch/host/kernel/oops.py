@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from ...base import times
 from ...base.paths import Paths
+from .. import program
 from ..read import read_bytes
 
 MAX_TEXT = 8 << 20
@@ -94,8 +95,6 @@ def _saved(paths: Paths, since: float) -> Iterable[str]:
 
 
 def _journald(paths: Paths, boot_id: str) -> str:
-    import subprocess
-
     if paths.root != "/" or not boot_id or not os.path.isdir("/run/systemd/system"):
         return ""
     argv = [
@@ -108,10 +107,9 @@ def _journald(paths: Paths, boot_id: str) -> str:
         "--lines=5000",
     ]
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return program.run(argv, 10, whole=False, most=MAX_TEXT)[1]
+    except program.Unusable:
         return ""
-    return done.stdout[:MAX_TEXT].decode("utf-8", "replace")
 
 
 def _seconds(stamp: str) -> float:

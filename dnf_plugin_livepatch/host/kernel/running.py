@@ -8,8 +8,8 @@ import re
 import sys
 import time
 
+from ...base import names
 from ...base.model import Kernel
-from ...base.names import RELEASE
 from ...base.paths import Paths
 from ..read import read_bytes, read_text
 from .module_file import note_build_id
@@ -50,19 +50,19 @@ def build_id(paths: Paths) -> str:
 
 def running(paths: Paths) -> Kernel:
     """The running kernel. Below another root than / its files there are asked, not uname()."""
-    names = os.uname()
-    release = names.release
+    machine = os.uname()
+    release = machine.release
     if paths.root != "/":
         release = read_text(paths.at("/proc/sys/kernel/osrelease"), 256)
-    if not RELEASE.match(release):
+    if not names.RELEASE.match(release):
         release = ""
-    return Kernel(release, names.machine, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
+    return Kernel(release, machine.machine, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
 
 
 def taint(paths: Paths) -> int:
     """The kernel's taint bits (32768 live patched, 128 has oopsed, 4096 out of tree, 8192 unsigned)."""
     text = read_text(paths.at("/proc/sys/kernel/tainted"), 32)
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return names.decimal(text, 19) or 0
 
 
 def lockdown(paths: Paths) -> str:

@@ -8,9 +8,9 @@ The layout is that of the kernel's ``struct module_signature`` behind a PKCS#7 m
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from ...base.paths import Paths
+from ...base.typed import NamedTuple
 from ..read import read_bytes
 
 MAGIC = b"~Module signature appended~\n"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ...base.model import InstalledPatch
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ..read import read_bytes
 from . import running
 

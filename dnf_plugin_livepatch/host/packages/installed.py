@@ -11,14 +11,18 @@ import fnmatch
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 from ...base import names
 from ...base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...formats import manifest
 from ...vendors.profiles import Profile, directories, fits, lookup, match_all
 from ..read import read_bytes
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 MAX_PATCHES = 256
 MAX_MODULES = 256

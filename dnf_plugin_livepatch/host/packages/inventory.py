@@ -9,16 +9,20 @@ importing rpm alone costs more than the rest of a status run.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
 
 from ... import __version__
 from ...base import fields
 from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...formats import manifest
 from ..files import atomic
 from ..read import read_text
 from . import fingerprint
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 NEEDS_RESTARTING = "/etc/dnf/plugins/needs-restarting.d"
 #: Packages whose update takes effect only at the next boot, beside kernels.

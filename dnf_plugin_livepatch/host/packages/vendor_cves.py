@@ -12,20 +12,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from ...base.model import Unfixable
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ...vendors.profile_file import Profile
 from ..read import read_bytes
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Told = tuple[tuple[str, ...], tuple[Unfixable, ...]]
+
 
 MAX_TEXT = 1 << 20
 MAX_CVES = 4096
 _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
 _IN_BRACES = re.compile(r"\{(CVE-[0-9][^{}\n]{0,4000})\}")
 _UNFIXABLE = re.compile(r"\s{0,8}\\?!\s{0,8}(CVE-[0-9]{4}-[0-9]{4,19})(?![0-9])[:\s]{0,8}(.{0,1000})")
-
-Told = tuple[tuple[str, ...], tuple[Unfixable, ...]]
 
 
 def _unique(cves: Iterable[str]) -> tuple[str, ...]:

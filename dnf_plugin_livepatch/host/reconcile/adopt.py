@@ -9,9 +9,9 @@ and only the very module of an installed package, by name and build id; what els
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ...base.model import InstalledPatch
+from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file
 from ..kernel import livepatches

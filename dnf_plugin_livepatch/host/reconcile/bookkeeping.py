@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from ...base import times
+from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file
 from ..kernel import livepatches, oops, probes, running
@@ -121,7 +122,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         state="settling",
         tries=0,
         retry_at="",
-        since=atomic.now(),
+        since=times.now(),
         uptime=running.uptime(run.paths),
         began=record.began,
         boot_id=run.kernel.boot_id,

@@ -6,10 +6,13 @@ from __future__ import annotations
 from ...base.config import Config
 from ...base.model import Action, Kernel, Problem
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from ..files import journal
-from ..files.mailbox import Progress
 from ..packages import installed
+
+if TYPE_CHECKING:
+    from ..files.mailbox import Progress
 
 
 class Run:

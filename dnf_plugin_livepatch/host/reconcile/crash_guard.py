@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from ...base import times
 from ...base.paths import Paths
-from ..files import atomic, guard_file
+from ..files import guard_file
 from ..kernel import oops
 from ..read import read_text
 
@@ -20,7 +21,7 @@ def judge(record: guard_file.Record, clean: bool, found: str) -> guard_file.Reco
     """
     if record.state in ("loading", "settling"):
         loading = record.state == "loading"
-        blocking = record._replace(state="blocked", by="guard", since=atomic.now())
+        blocking = record._replace(state="blocked", by="guard", since=times.now())
         if found:
             return blocking._replace(reason=found)
         if clean or (record.proved and not loading):

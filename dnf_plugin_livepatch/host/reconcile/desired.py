@@ -8,12 +8,15 @@ compares it with the kernel. Nobody else decides what is loaded or unloaded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
 
 from ...base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
 from ..files.guard_file import Guard, Kept, Owned
 from ..packages.installed import Installed
+
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 class Wanted(NamedTuple):

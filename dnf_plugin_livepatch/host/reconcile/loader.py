@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Sequence
-from typing import Callable, NamedTuple
 
+from ...base import names
 from ...base.model import Problem
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
+from .. import program
 from ..files import atomic
 from ..kernel import livepatches, module_file, signature
 from ..read import read_text
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    Progress = Callable[[str], None]
+
 
 #: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
@@ -31,7 +40,6 @@ MAX_TASKS = 20
 _SCAN_SECONDS = 5.0
 _FRAME = re.compile(r"\] (\S+?)\+0x")
 _FRAMES = 12
-Progress = Callable[[str], None]
 
 
 class Task(NamedTuple):
@@ -62,27 +70,20 @@ class Outcome(NamedTuple):
 
 
 def _run(argv: Sequence[str], timeout: float) -> tuple[int, str]:
-    """Exit status and what it said; a killed child's status is negative, -1 also for one given up on."""
-    import subprocess
+    """Exit status and output of ``argv``: 127 where it did not start, -1 where it hung.
 
+    The status of a program that a signal ended is negative, with no output.
+    """
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env={"PATH": PROGRAMS, "LC_ALL": "C"},
-        )
-    except OSError as error:
-        return 127, f"{argv[0]}: {error.strerror}"
-    try:
-        output, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        # A child that hangs inside the kernel cannot die: leave it, do not hang with it.
-        return -1, f"{argv[0]} did not return within {timeout:.0f} s"
-    return child.returncode, output.decode("utf-8", "replace").strip()[:500]
+        status, output = program.run(argv, timeout, {"PATH": PROGRAMS, "LC_ALL": "C"}, whole=False)
+    except program.NotStarted as fault:
+        return 127, str(fault)
+    except program.Killed:
+        return -signal.SIGKILL, ""
+    except program.Unusable as fault:
+        # A child that hangs inside the kernel cannot die: it is left behind.
+        return -1, str(fault)
+    return status, output.strip()[:500]
 
 
 def _write(path: str, value: str) -> str:
@@ -131,7 +132,7 @@ def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
     end = time.monotonic() + _SCAN_SECONDS
     proc = paths.at("/proc")
     try:
-        pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
+        pids = sorted(int(name) for name in os.listdir(proc) if names.decimal(name, 9) is not None)
     except OSError:
         return ()
     for pid in pids:

@@ -11,20 +11,23 @@ import os
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Callable
 
+from ...base import times
 from ...base.config import Config, read
 from ...base.model import InForce, InstalledPatch, Kernel, ReconcileResult
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import not_in_force, problem
 from ..files import atomic, mailbox
-from ..files.mailbox import Progress
 from ..kernel import running
 from . import unchanged
 
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ...vendors.profile_file import Profile
     from ..clients.patches import Outside
+    from ..files.mailbox import Progress
     from .context import Run
     from .desired import Wanted
 
@@ -60,7 +63,7 @@ def _lock(paths: Paths, seconds: float) -> int:
 
 
 def _result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
-    empty = ReconcileResult(stamp, kernel.boot_id, atomic.now(), kernel.release, True, "")
+    empty = ReconcileResult(stamp, kernel.boot_id, times.now(), kernel.release, True, "")
     return empty._replace(**fields)  # type: ignore[arg-type]
 
 
@@ -71,7 +74,7 @@ def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | 
         return None
     if not unchanged.unchanged(paths, kernel):
         return None
-    return last._replace(stamp=stamp, finished=atomic.now(), actions=())
+    return last._replace(stamp=stamp, finished=times.now(), actions=())
 
 
 def _work(

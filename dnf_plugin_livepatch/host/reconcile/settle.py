@@ -9,10 +9,10 @@ health checks, where they could not be asked when it was loaded.
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
 
 from ...base.config import Config, read
 from ...base.paths import Paths
+from ...base.typed import NamedTuple
 from ..files import atomic, guard_file, journal
 from ..kernel import livepatches, oops, running
 from . import health, timers

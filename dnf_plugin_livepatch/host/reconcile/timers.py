@@ -7,10 +7,10 @@ Without systemd nothing is started; the next reconcile does what is due.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 
 from ...base.paths import Paths
+from .. import program
 from ..files import atomic
 
 SETTLE = "livepatch-settle.timer"
@@ -24,15 +24,8 @@ def _run(paths: Paths, argv: Sequence[str]) -> None:
         return
     atomic.step("before " + argv[0])
     try:
-        subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        program.run(argv, 10, whole=False)
+    except program.Unusable:
         return  # during a shutdown systemd refuses: then there is no later
     atomic.step("after " + argv[0])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file, notices
@@ -211,7 +212,7 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         entries.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,
-            since=atomic.now(),
+            since=times.now(),
             uptime=uptime,
             modules=tuple(item.name for item in wanted.modules),
             reason="",
@@ -273,7 +274,7 @@ def _note_stall(
     run.note("stall", verb, module.name, wanted.nevra, "stalled", result.seconds, **facts)
     stuck = result.problem is not None and result.problem.id == "transition-stuck"
     run.note("reverse", "reverse", module.name, wanted.nevra, "failed" if stuck else "done", 0.0)
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + pause))
+    when = times.moment(time.time() + pause)
     tries = entry.tries + 1
     bookkeeping.change(run, wanted.nevra, module.name, state="stalled", tries=tries, retry_at=when)
     run.retry_in = pause

@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...base import times
 from ...base.model import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, CveState
 from ...base.names import split_nevra
+from ...base.typed import TYPE_CHECKING
 from ...exposure.debt import rank
 from ..look import SUBSCRIPTION
 from . import text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import Report
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    Labels = Sequence[tuple[str, str]]
+
+
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~")
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown")
 QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
-Labels = Sequence[tuple[str, str]]
 
 
 def _label(text: str) -> str:
@@ -171,7 +177,7 @@ def motd(report: Report, advice: Advice) -> list[str]:
 
 
 def _quote(text: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in ".-_~") else f"%{ord(c):02X}" for c in text)
+    return "".join(c if c in _UNRESERVED else f"%{ord(c):02X}" for c in text)
 
 
 def purl(report: Report, distribution: str) -> str:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from ...base import times
 from ...base.model import ISSUED, Debt
+from ...base.typed import NamedTuple
 from ..files.journal import Entry
 
 #: Why a module was taken out, as reconcile notes it, in words.

@@ -8,15 +8,19 @@ that fixes it is installed, otherwise a fleet tool that obeys would reboot the h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, Compare, CveState
+from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
 from ...base.names import evr_of
 from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
 from ..look import OTHER_BUILD
 from ..read import read_bytes
 from .status import Report
+
+if TYPE_CHECKING:
+    from ...base.model import Compare
+
 
 #: What only a new boot resolves; it does not come again after one.
 NEEDS_BOOT = ("unload-refused", "module-stays", "transition-stuck")

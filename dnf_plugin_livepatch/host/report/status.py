@@ -8,9 +8,6 @@ no privileges, no repository and no dnf. ``judge`` is the pure part.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import (
-    NamedTuple,
-)
 
 from ...base import times
 from ...base.config import Config
@@ -27,6 +24,7 @@ from ...base.model import (
     ReconcileResult,
 )
 from ...base.paths import Paths
+from ...base.typed import NamedTuple
 from ...exposure import compute, support
 from ...exposure.compute import Inputs
 from ...exposure.debt import rank
@@ -141,10 +139,9 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
-    from ..files import atomic
     from ..kernel import running, switches
 
-    now = atomic.now()
+    now = times.now()
     kernel = running.running(paths)
     result = _result(paths, kernel)
     inputs = _inputs(paths, settings, kernel.release, now)

@@ -7,12 +7,16 @@ Colour only underlines what the words say already. The JSON objects are describe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
+from ...base.typed import TYPE_CHECKING
 from .. import look
 from .reboot import Advice, stuck
 from .status import Report
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
 _STATES = {

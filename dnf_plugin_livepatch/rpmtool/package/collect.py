@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...base import times
 from ...base.model import Unfixable
 from ...toolkit.errors import refuse
 from ..kernel.names import default_module, module_name, module_name_of, package_of
@@ -224,7 +225,7 @@ def _facts(request: Request, diffs: Sequence[str], inputs: Sequence[Input], base
     issued = date(request.issued, "--issued") or (feed.issued if feed else "")
     newest = max((_seconds(text) for text in _dates(diffs)), default=0.0)
     if not issued and newest:
-        issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest))
+        issued = times.moment(newest)
     return Facts(
         cves=found,
         unfixable=tuple(sorted(unfixable)),

@@ -9,24 +9,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult
 from dnf_plugin_livepatch.exposure.compute import Inputs
-from dnf_plugin_livepatch.planning.interface import (
-    Asked,
-    Helpers,
-    Hold,
-    Package,
-    Patched,
-    Plan,
-    Progress,
-    Repository,
-)
+from dnf_plugin_livepatch.planning.interface import Asked, Helpers, Hold, Package, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profiles import Lookup
+
+if TYPE_CHECKING:
+    from dnf_plugin_livepatch.planning.interface import Progress
+
 
 _T = TypeVar("_T")
 RELEASE = "5.14.0-10.el9.x86_64"
