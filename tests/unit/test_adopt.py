@@ -51,6 +51,7 @@ def test_an_oops_in_it_takes_it_out(host):
     v1 = theirs(host, "1")
     arrive(host, v1)
     host.put("/dev/kmsg", "4,1,12000000,-;BUG: x\n4,2,12000000,-; f+0x1/0x2 [lp_1]\n")
+    host.die()
     settle.main(host.paths)
     assert host.running() == [] and str(v1.nevra) in guard_file.blocked(host.paths)
 

@@ -65,6 +65,7 @@ def _settled(host: Host) -> None:
 def _oops(host: Host) -> None:
     _v2_over_v1(host)
     host.put("/dev/kmsg", OOPS.format(module="lp_2"))
+    host.die()
 
 
 def _watch(host: Host) -> int:

@@ -157,9 +157,9 @@ x+0x1/0x2 [lp_2]
     ],
 )
 def test_only_a_frame_of_an_oops_is_evidence(text, modules, found):
-    assert bool(oops.oops_in(text, modules)) is found
+    assert bool(oops.oops_in(text.split("\n"), modules)) is found
 
 
 @given(st.text(max_size=500))
 def test_evidence_reads_anything(text):
-    assert oops.oops_in(text, ["lp_1"]).isprintable()
+    assert oops.oops_in(text.split("\n"), ["lp_1"]).isprintable()

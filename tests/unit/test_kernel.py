@@ -6,6 +6,7 @@ import os
 import pytest
 
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.host.kernel import harm
 from dnf_plugin_livepatch.host.kernel import running as kernel
 from tests.unit.support.fakehost import RELEASE, Host
 
@@ -34,19 +35,14 @@ def test_nothing_readable(tmp_path):
     paths = Paths(str(tmp_path))
     found = kernel.running(paths)
     assert (found.release, found.build_id, found.boot_id, found.livepatch) == ("", "", "", False)
-    assert (
-        kernel.taint(paths),
-        kernel.lockdown(paths),
-        kernel.sig_enforce(paths),
-        kernel.uptime(paths),
-    ) == (0, "", False, 0.0)
+    assert (kernel.lockdown(paths), kernel.sig_enforce(paths), kernel.uptime(paths)) == ("", False, 0.0)
+    assert harm.read(paths) == harm.Harm(0, -1, -1)
 
 
 def test_values(host):
-    host.put("/proc/sys/kernel/tainted", "36864\n")
     host.put("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
     host.put("/sys/module/module/parameters/sig_enforce", "Y\n")
-    assert kernel.taint(host.paths) == 36864 and kernel.lockdown(host.paths) == "integrity"
+    assert kernel.lockdown(host.paths) == "integrity"
     assert kernel.sig_enforce(host.paths) and kernel.uptime(host.paths) == 10.0
 
 

@@ -37,6 +37,7 @@ def later(host, seconds):
 
 def oops(host, seconds):
     host.put("/dev/kmsg", OOPS.format(at=seconds * 1_000_000, module="lp_2"))
+    host.die()
 
 
 def taken_back(host):
@@ -58,7 +59,6 @@ def test_while_it_is_being_loaded(host, monkeypatch):
 def test_while_the_health_checks_run(host, monkeypatch):
     def check(config):
         oops(host, 715)
-        host.put("/proc/sys/kernel/tainted", "32896\n")
         later(host, 730)
         return ""
 
@@ -99,8 +99,8 @@ def test_from_before_the_load_is_another_ones(host):
 
 @pytest.mark.parametrize("mark, found", [("", True), ("? ", False)])
 def test_what_an_earlier_call_left_on_the_stack_is_no_evidence(mark, found):
-    text = f"BUG: unable to handle page fault\nCall Trace:\n {mark}lp_show+0x5/0x30 [lp_2]\n"
-    assert bool(evidence.oops_in(text, ["lp_2"])) is found
+    lines = ["BUG: unable to handle page fault", "Call Trace:", f" {mark}lp_show+0x5/0x30 [lp_2]"]
+    assert bool(evidence.oops_in(lines, ["lp_2"])) is found
 
 
 def test_the_last_good_one_is_kept_before_a_newer_that_nobody_knows(host):

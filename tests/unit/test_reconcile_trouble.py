@@ -103,6 +103,7 @@ def test_oops_later_takes_the_patch_out(host, at, module, blocked):
     host.install(v2)
     run(host)
     host.put("/dev/kmsg", OOPS.format(at=at, module=module, linked="lp_2 ext4"))
+    host.die()
     _, bad, waiting = settle.check(host.paths, host.config)
     assert (bad == [str(v2.nevra)]) is blocked and waiting is not blocked
     run(host)
@@ -116,6 +117,7 @@ def sick(host):
         host.install(patch)
         run(host)
     host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
+    host.die()
     return str(v2.nevra)
 
 
@@ -140,6 +142,7 @@ def test_what_was_unblocked_while_it_was_in_force_is_watched_anew(host):
     assert settle.main(host.paths) == 0
     assert guard_file.read(host.paths).records[bad].state == "settling" and host.watched
     host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
+    host.die()
     assert settle.main(host.paths) == 5 and host.running() == ["lp_1"]
 
 
@@ -196,12 +199,20 @@ def test_the_stack_of_a_task_in_the_way_is_kept(host):
     assert (reverse.event, reverse.facts["outcome"]) == ("reverse", "done")
 
 
+DUMP = """\
+Panic#1 Part1
+<1>[   12.000001] BUG: kernel NULL pointer dereference, address: 0000000000000000
+<4>[   12.000020] RIP: 0010:show+0x5/0x30 [lp_1]
+<0>[   12.000400] Kernel panic - not syncing: Fatal exception
+"""
+
+
 def test_evidence_in_pstore_blocks_the_first_time(host):
     v1 = host.patch("1")
     host.install(v1)
     run(host)
     host.reboot(clean=False)
-    host.put("/sys/fs/pstore/dmesg-efi-1", "Panic#1 Part1\n<4> show+0x5/0x30 [lp_1]\n")
+    host.put("/sys/fs/pstore/dmesg-efi-1", DUMP)
     result = run(host)
     assert "patch-blocked" in ids(result) and host.running() == []
 

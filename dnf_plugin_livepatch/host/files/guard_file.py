@@ -15,6 +15,7 @@ from ...base import fields, times
 from ...base.names import NEVRA
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
+from ..kernel.harm import Harm
 from . import atomic
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ class Record(NamedTuple):
 
     ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` is who blocked it
     (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` is set once it has
-    been good once, ``asked`` that the health checks passed in this boot; ``taint`` are the kernel's taint
-    bits from before it was loaded.
+    been good once, ``asked`` that the health checks passed in this boot; ``taint``,
+    ``oopses`` and ``warnings`` are the kernel's counts from before it was loaded (``kernel/harm.py``).
+    ``noted`` are taint bits since then that history tells already, ``told`` that it tells of a line in the
+    kernel's log that names the patch without proof.
     """
 
     state: str
@@ -50,6 +53,22 @@ class Record(NamedTuple):
     proved: bool = False
     asked: bool = False
     taint: int = 0
+    oopses: int = -1
+    warnings: int = -1
+    noted: int = 0
+    told: bool = False
+
+    @property
+    def harm(self) -> Harm:
+        """The kernel's counts from before it was loaded."""
+        return Harm(self.taint, self.oopses, self.warnings)
+
+    def before(self, uptime: float, now: Harm) -> Record:
+        """The record with its loading begun at ``uptime``, when the kernel counted ``now``."""
+        taint, oopses, warnings = now
+        return self._replace(
+            began=uptime, taint=taint, oopses=oopses, warnings=warnings, noted=0, told=False
+        )
 
 
 class Owned(NamedTuple):
@@ -112,11 +131,19 @@ def _record(data: dict[str, Any]) -> Record:
         proved=data.get("proved") is True,
         asked=data.get("asked") is True,
         taint=int(_number(data, "taint")),
+        oopses=_count(data, "oopses"),
+        warnings=_count(data, "warnings"),
+        noted=int(_number(data, "noted")),
+        told=data.get("told") is True,
     )
 
 
 def _number(data: dict[str, Any], key: str) -> float:
     return fields.number(data, key, below=1e12, default=0)
+
+
+def _count(data: dict[str, Any], key: str) -> int:
+    return -1 if data.get(key, -1) == -1 else int(_number(data, key))
 
 
 def _owned(data: dict[str, Any]) -> Owned:

@@ -1,58 +1,88 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Did a live patch take part in a kernel crash? Looks for oops texts whose stack names its module.
+"""Oops texts whose stack has a frame in a live patch, in the kernel's log and in pstore.
 
-Sources: the kernel's ring buffer, pstore and what systemd-pstore saved of it, journald's record of
-an earlier boot. A module's name in "Modules linked in" says nothing; only a stack frame counts.
+A text alone proves nothing. Unprivileged users have the kernel print words of theirs, such as the name of
+a mount option in a user namespace, or the name of a process that segfaults. Only the start of a line is
+out of their reach, and only while a record stays one line: /dev/kmsg and journald's JSON keep records
+apart, pstore does not. ``harm.py`` has the proof that a verdict needs beside the text.
+
+A module's name in "Modules linked in" says nothing; only a stack frame counts.
 """
 
 from __future__ import annotations
 
+import collections
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 
-from ...base import times
+from ...base import names, times
 from ...base.paths import Paths
 from .. import program
 from ..read import read_bytes
 
 MAX_TEXT = 8 << 20
+MAX_LINES = 100_000
+MAX_LINE = 2048
 MAX_FILES = 256
 _REPORT = 300
+_BOOT_LINES = 5000
+#: The first line of an oops, by architecture: lib/bug.c and kernel/panic.c; die() and the page fault
+#: handlers below arch/; kernel/watchdog.c.
 _HEADER = re.compile(
-    r"BUG: |kernel BUG at|Oops|general protection fault|Kernel panic|Unable to handle kernel"
-    r"|Panic#|Internal error|invalid opcode|divide error|double fault|stack segment"
+    r"(?:watchdog: )?BUG: |kernel BUG at |Kernel panic - not syncing|Unable to handle kernel "
+    r"|Oops[:\[ ]|Internal error: |general protection fault|(?:traps: )?PANIC: |stack segment: "
+    r"|(?:invalid opcode|divide error|double fault|int3|illegal operation): [0-9a-f]{4} "
 )
-# "? " marks what was left on the stack by an earlier call: it took no part in this one.
-_FRAME = re.compile(r"(\? )?[^\s?]+\+0x[0-9a-f]+/0x[0-9a-f]+ \[([A-Za-z0-9_]+)[ \]]")
+#: One frame, which ends its line: x86 and arm64 indent it, s390 and ppc64le write addresses before it, and
+#: each has names for the first one. "? " marks what was left on the stack by an earlier call.
+_FRAME = re.compile(
+    r"(?:[ (\t]|RIP: [0-9a-f]{4}:|EIP: |pc : |lr : |NIP |LR |Krnl PSW : |\[[0-9a-f]{8,16}\])[ \t(]*"
+    r"(?:\[?<?[0-9a-f]{8,16}>?\]?[ (]+){0,2}"
+    r"(?P<stale>\? )?[A-Za-z0-9_.$]{1,512}\+0x[0-9a-f]{1,16}/0x[0-9a-f]{1,16}"
+    r" \[(?P<module>[A-Za-z0-9_]{1,64})(?: [0-9a-f]{1,64})?\]\)?(?: \([A-Za-z]{1,20}\))?\s*\Z"
+)
 _END = "---[ end "
+#: Before each line that the kernel wrote into pstore: its level, its time and, where configured, its caller.
+_STAMP = re.compile(r"(?:<[0-9]{1,3}>)?(?:\[ *[0-9]{1,10}\.[0-9]{6}\](?:\[ *[TC][0-9]{1,10}\])? ?)?")
+#: The first line of each part of a dump (fs/pstore/platform.c), written by the kernel as it went down.
+_PART = re.compile(r"(Panic|Oops)#([0-9]{1,9}) Part([0-9]{1,9})\s*\Z")
 
 
-def oops_in(text: str, modules: Iterable[str]) -> str:
-    """The heading of the first oops in ``text`` whose stack has a frame in ``modules``; "" if none."""
+def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
+    """The heading of the first oops whose stack has a frame in ``modules``; "" if there is none.
+
+    Heading and frame are lines of their own, of one report, at most ``_REPORT`` lines apart.
+    """
     wanted = frozenset(modules)
     heading, left = "", 0
-    for line in text.split("\n"):
-        if left == 0:
-            if _HEADER.search(line):
-                heading, left = line, _REPORT
-        else:
-            left = 0 if _END in line else left - 1
-        if left and any(not stale and name in wanted for stale, name in _FRAME.findall(line)):
+    for line in lines:
+        line = line[:MAX_LINE]
+        if _HEADER.match(line):
+            heading, left = line, _REPORT
+            continue
+        left = 0 if _END in line else left - 1
+        found = _FRAME.match(line) if left > 0 else None
+        if found and not found["stale"] and found["module"] in wanted:
             return "".join(c if c.isprintable() else " " for c in heading.strip())[:200]
     return ""
 
 
-def ring_buffer(paths: Paths, since: float) -> str:
-    """The kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them."""
+def ring_buffer(paths: Paths, since: float) -> list[str]:
+    """The kernel's messages from ``since`` (seconds of this boot) on, the newest ones as far as it has them.
+
+    One message is one line, since /dev/kmsg escapes what is not printable (kernel:
+    Documentation/ABI/testing/dev-kmsg).
+    """
     try:
         descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return ""
-    lines: list[str] = []
+        return []
+    lines: collections.deque[str] = collections.deque(maxlen=MAX_LINES)
     total = 0
     try:
-        while total < MAX_TEXT:
+        while total < 4 * MAX_TEXT:
             try:
                 data = os.read(descriptor, 8192)
             except BrokenPipeError:
@@ -65,11 +95,12 @@ def ring_buffer(paths: Paths, since: float) -> str:
             for line in data.decode("utf-8", "replace").split("\n"):
                 head, mark, text = line.partition(";")
                 fields = head.split(",")
-                if mark and len(fields) >= 3 and fields[2].isdigit() and int(fields[2]) >= since * 1e6:
+                at = names.decimal(fields[2], 18) if mark and len(fields) >= 3 else None
+                if at is not None and at >= since * 1e6:
                     lines.append(text)
     finally:
         os.close(descriptor)
-    return "\n".join(lines)
+    return list(lines)
 
 
 def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
@@ -77,52 +108,69 @@ def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
     return oops_in(ring_buffer(paths, max(0.0, began - 1)), modules)
 
 
-def _saved(paths: Paths, since: float) -> Iterable[str]:
-    seen = 0
+def _dumps(paths: Paths, since: float) -> dict[tuple[str, str, str], dict[int, str]]:
+    """The dumps in pstore and those that systemd-pstore saved: by folder, reason and count, their parts."""
+    found: dict[tuple[str, str, str], dict[int, str]] = {}
+    seen, left = 0, MAX_TEXT
     for top in ("/sys/fs/pstore", "/var/lib/systemd/pstore"):
-        for folder, _, names in os.walk(paths.at(top)):
-            for name in sorted(names):
-                path = os.path.join(folder, name)
+        for folder, folders, files in os.walk(paths.at(top)):
+            folders.sort()
+            for name in sorted(files):
                 seen += 1
-                if seen > MAX_FILES:
-                    return
+                if seen > MAX_FILES or left <= 0:
+                    return found
+                path = os.path.join(folder, name)
                 try:
-                    if os.stat(path).st_mtime < since:
-                        continue
+                    old = os.stat(path).st_mtime < since
                 except OSError:
                     continue
-                yield read_bytes(path, MAX_TEXT).decode("utf-8", "replace")
+                if old or not name.startswith("dmesg"):
+                    continue
+                text = read_bytes(path, left).decode("utf-8", "replace")
+                left -= len(text)
+                part = _PART.match(text.partition("\n")[0])
+                if part:
+                    parts = found.setdefault((folder, part.group(1), part.group(2)), {})
+                    parts.setdefault(int(part.group(3)), text)
+    return found
 
 
-def _journald(paths: Paths, boot_id: str) -> str:
-    if paths.root != "/" or not boot_id or not os.path.isdir("/run/systemd/system"):
-        return ""
-    argv = [
-        "journalctl",
-        "--boot=" + boot_id.replace("-", ""),
-        "--dmesg",
-        "--output=cat",
-        "--no-pager",
-        "--quiet",
-        "--lines=5000",
-    ]
-    try:
-        return program.run(argv, 10, whole=False, most=MAX_TEXT)[1]
-    except program.Unusable:
-        return ""
+def of_past_boots(paths: Paths, modules: Sequence[str], since: str) -> str:
+    """The heading of an oops that names one of ``modules`` in a dump that the kernel left as it went down.
 
-
-def _seconds(stamp: str) -> float:
-    return float(times.parse(stamp) or 0)
-
-
-def of_past_boot(paths: Paths, modules: Sequence[str], boot_id: str, since: str) -> str:
-    """The heading of an oops of the boot ``boot_id`` that names one of ``modules``, or "".
-
-    Of the texts that pstore saved, only those count that are not older than the UTC time ``since``.
+    Only dumps count that are not older than the moment ``since``, and of a dump only its end: there is the
+    report of what brought the kernel down.
     """
-    for text in _saved(paths, _seconds(since)):
-        found = oops_in(text, modules)
+    for parts in _dumps(paths, float(times.parse(since) or 0)).values():
+        text = "\n".join(parts[number] for number in sorted(parts, reverse=True))
+        lines = [line for line in text.split("\n") if line and not _PART.match(line)]
+        found = oops_in((_STAMP.sub("", line, count=1) for line in lines[-_REPORT:]), modules)
         if found:
             return found
-    return oops_in(_journald(paths, boot_id), modules)
+    return ""
+
+
+def in_journal(paths: Paths, modules: Sequence[str], boot_id: str) -> str:
+    """The heading of an oops that names one of ``modules`` in journald's record of the boot ``boot_id``.
+
+    Good for a word to the administrator only: the kernel's counters of that boot are gone.
+    """
+    if paths.root != "/" or not boot_id or not os.path.isdir("/run/systemd/system"):
+        return ""
+    argv = ["journalctl", "--boot=" + boot_id.replace("-", ""), "--dmesg", "--output=json",
+            "--output-fields=MESSAGE", "--no-pager", "--quiet", f"--lines={_BOOT_LINES}"]  # fmt: skip
+    try:
+        _, output = program.run(argv, 10, whole=False, most=MAX_TEXT)
+    except program.Unusable:
+        return ""
+    return oops_in(map(_message, output.split("\n")), modules)
+
+
+def _message(row: str) -> str:
+    """The message in one entry of journald's JSON, which is a list of bytes where it is not printable."""
+    try:
+        message = json.loads(row)["MESSAGE"]
+        text = message if isinstance(message, str) else bytes(message).decode("utf-8", "replace")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return str(text).replace("\n", "\\n")

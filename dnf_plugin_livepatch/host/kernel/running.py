@@ -15,7 +15,6 @@ from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
 #: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
-TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 16384: "soft lockup"}
 CONTAINER, CHROOT = "this is a container; the host's kernel is the host's business", "this is a chroot"
 #: What only root may be able to see of the place.
 PRIVATE = (CONTAINER, CHROOT)
@@ -57,12 +56,6 @@ def running(paths: Paths) -> Kernel:
     if not names.RELEASE.match(release):
         release = ""
     return Kernel(release, machine.machine, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
-
-
-def taint(paths: Paths) -> int:
-    """The kernel's taint bits (32768 live patched, 128 has oopsed, 4096 out of tree, 8192 unsigned)."""
-    text = read_text(paths.at("/proc/sys/kernel/tainted"), 32)
-    return names.decimal(text, 19) or 0
 
 
 def lockdown(paths: Paths) -> str:

@@ -9,7 +9,7 @@ from ...base import times
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file
-from ..kernel import livepatches, oops, probes, running
+from ..kernel import harm, livepatches, oops, probes, running
 from . import copies, health
 
 if TYPE_CHECKING:
@@ -103,9 +103,11 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     uptime = running.uptime(run.paths)
     mine = record.state == "loading" and record.boot_id == run.kernel.boot_id
     if not mine:  # somebody else loaded it: what was before is not known to be its doing
-        record = record._replace(began=uptime, taint=running.taint(run.paths))
+        record = record.before(uptime, harm.read(run.paths))
     failed = "" if known or booting else health.failing(run.config)
-    reported = oops.of_this_boot(run.paths, record.modules, record.began) if mine else ""
+    reported = ""
+    if mine and harm.proved(record.harm, harm.read(run.paths)):
+        reported = oops.of_this_boot(run.paths, record.modules, record.began)
     if failed or reported:
         why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
         out = block(run, wanted.nevra, why)
@@ -130,6 +132,10 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         modules=tuple(module.name for module in wanted.modules),
         asked=known or not booting,
         taint=record.taint,
+        oopses=record.oopses,
+        warnings=record.warnings,
+        noted=record.noted,
+        told=record.told,
     )
     return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...base import times
 from ...base.paths import Paths
-from ..files import guard_file
+from ..files import guard_file, journal
 from ..kernel import oops
 from ..read import read_text
 
@@ -40,6 +40,14 @@ def judge(record: guard_file.Record, clean: bool, found: str) -> guard_file.Reco
     return record
 
 
+def _tell_unproved(paths: Paths, nevra: str, record: guard_file.Record) -> None:
+    """Have history tell of an oops in journald's record of a boot, which nothing proves any more."""
+    named = oops.in_journal(paths, record.modules, record.boot_id)
+    if named:
+        reason = f"the log of the boot that went down names it, without a dump of the kernel: {named}"
+        journal.remember(paths, "taint", nevra=nevra, reason=reason)
+
+
 def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     """Judge what earlier boots left behind; (NEVRA, reason) of each package this blocks.
 
@@ -59,12 +67,11 @@ def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     verdicts: dict[str, guard_file.Record] = {}
     for nevra, record in stale:
         clean = bool(record.boot_id) and ended == record.boot_id
-        found = (
-            ""
-            if clean or record.state == "stalled"
-            else oops.of_past_boot(paths, record.modules, record.boot_id, record.since)
-        )
+        looked = not clean and record.state != "stalled"
+        found = oops.of_past_boots(paths, record.modules, record.since) if looked else ""
         verdicts[nevra] = judge(record, clean, found)
+        if looked and verdicts[nevra].state != "blocked":
+            _tell_unproved(paths, nevra, record)
 
     def take_verdicts(guard: guard_file.Guard) -> None:
         for nevra, verdict in verdicts.items():

@@ -14,58 +14,68 @@ from ...base.config import Config, read
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
 from ..files import atomic, guard_file, journal
-from ..kernel import livepatches, oops, running
+from ..kernel import harm, livepatches, oops, running
 from . import health, timers
+
+UNPROVED = "a line of the kernel's log names it, and the kernel counted no oops; it stays"
 
 
 class Verdict(NamedTuple):
     """The judgement of one settling package.
 
     ``good`` says that it has settled, ``why`` is the reason to block it, both empty while it is watched
-    further. ``trouble`` are the taint bits that the kernel got since the load.
+    further. ``trouble`` are the taint bits that the kernel got since the load, ``unproved`` is the heading
+    of an oops that names the patch in the log alone; both as far as history does not tell them yet.
     """
 
     nevra: str
     good: bool
     why: str
     trouble: int
+    unproved: str
 
 
-def _judge(paths: Paths, config: Config, nevra: str, entry: guard_file.Record, taint: int) -> Verdict:
+def _judge(paths: Paths, config: Config, nevra: str, entry: guard_file.Record, now: harm.Harm) -> Verdict:
     """Look for an oops of the patch; when ``settle_time`` is over, ask the health checks if still due."""
-    found = oops.of_this_boot(paths, entry.modules, entry.began)
+    named = oops.of_this_boot(paths, entry.modules, entry.began)
+    found = named if harm.proved(entry.harm, now) else ""
     done = running.uptime(paths) - entry.uptime >= config.settle_time
     failed = health.failing(config) if done and not (found or entry.asked) else ""
     why = f"the kernel reported: {found}" if found else f"health check failed: {failed}" if failed else ""
-    return Verdict(nevra, done and not why, why, taint & ~entry.taint)
+    unproved = "" if found or entry.told else named
+    return Verdict(nevra, done and not why, why, now.taint & ~(entry.taint | entry.noted), unproved)
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
     boot_id = running.boot_id(paths)
-    taint = running.taint(paths) & sum(running.TROUBLE)
+    now = harm.read(paths)
     verdicts = [
-        _judge(paths, config, nevra, entry, taint)
+        _judge(paths, config, nevra, entry, now)
         for nevra, entry in guard_file.read(paths).records.items()
         if entry.state == "settling" and entry.boot_id == boot_id
     ]
     good = [verdict.nevra for verdict in verdicts if verdict.good]
+    named = {verdict.nevra for verdict in verdicts if verdict.unproved}
 
     def record(entries: guard_file.Guard) -> None:
         for nevra, entry in entries.records.items():
             if entry.state == "settling" and entry.boot_id == boot_id:
-                entry = entry._replace(taint=entry.taint | taint)
+                entry = entry._replace(noted=entry.noted | (now.taint & ~entry.taint))
+                entry = entry._replace(told=entry.told or nevra in named)
                 if nevra in good:
                     entry = entry._replace(state="good", strikes=0, proved=True)
                 entries.records[nevra] = entry
 
-    if any(verdict.good or verdict.trouble for verdict in verdicts):
+    if any(verdict.good or verdict.trouble or verdict.unproved for verdict in verdicts):
         guard_file.change(paths, record)
     for verdict in verdicts:
         if verdict.trouble:
             # Another part of the kernel may be the cause: noted, and no reason to take the patch back.
-            names = ", ".join(name for bit, name in running.TROUBLE.items() if verdict.trouble & bit)
-            reason = f"since it was loaded the kernel had: {names}"
+            reason = f"since it was loaded the kernel had: {harm.named(verdict.trouble)}"
+            journal.remember(paths, "taint", nevra=verdict.nevra, reason=reason)
+        if verdict.unproved:
+            reason = f"{UNPROVED}: {verdict.unproved}"
             journal.remember(paths, "taint", nevra=verdict.nevra, reason=reason)
     bad = [verdict for verdict in verdicts if verdict.why]
     for verdict in bad:

@@ -14,7 +14,7 @@ from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file, notices
-from ..kernel import livepatches, running
+from ..kernel import harm, livepatches, running
 from ..packages import installed, rpm_lock
 from . import bookkeeping, copies, loader, preflight
 from .context import Run
@@ -208,7 +208,7 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Of a set, and of a run that was killed, from its first module on.
-            old = old._replace(began=uptime, taint=running.taint(run.paths))
+            old = old.before(uptime, harm.read(run.paths))
         entries.records[wanted.nevra] = old._replace(
             state="loading",
             boot_id=run.kernel.boot_id,

@@ -106,6 +106,9 @@ class Host:
         self.put("/proc/sys/kernel/random/boot_id", f"{number:08x}-0000-4000-8000-000000000000\n")
         self.put("/proc/uptime", "10.0 10.0\n")
         self.put("/dev/kmsg", "")
+        self.put("/proc/sys/kernel/tainted", "0\n")
+        self.put("/sys/kernel/oops_count", "0\n")
+        self.put("/sys/kernel/warn_count", "0\n")
 
     @property
     def boot_id(self) -> str:
@@ -310,6 +313,16 @@ class Host:
         at = int(seconds * 1e6)
         with open(self.paths.at("/dev/kmsg"), "a", encoding="ascii") as file:
             file.write(f"4,1,{at},-;BUG: x in {module}\n4,2,{at},-; f+0x1/0x2 [{module}]\n")
+        self.die()
+
+    def die(self) -> None:
+        """The kernel counts an oops, and sets the taint bit of its first one."""
+        for path, change in (
+            ("/sys/kernel/oops_count", lambda count: count + 1),
+            ("/proc/sys/kernel/tainted", lambda bits: bits | 128),
+        ):
+            with open(self.paths.at(path), encoding="ascii") as file:
+                self.put(path, f"{change(int(file.read()))}\n")
 
     def forget(self, module: str) -> None:
         """The ring buffer has gone on since the kernel oopsed in ``module``."""

@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
         clean = cause == "shutdown" and not self.down
         if cause == "crash" and not self.down:
             for module in self.host.running()[:1]:
-                self.host.put("/sys/fs/pstore/dmesg-1", f"Panic#1 Part1\n f+0x1/0x2 [{module}]\n")
+                self.host.put("/sys/fs/pstore/dmesg-1", f"Panic#1 Part1\nBUG: x\n f+0x1/0x2 [{module}]\n")
         self.host.reboot(clean)
         self.down, self.oopsed = False, ""
         self._reconcile(cut)
