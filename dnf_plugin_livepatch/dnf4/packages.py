@@ -16,17 +16,21 @@ import hawkey
 
 from ..base import times
 from ..base.model import Advisory, Nevra
-from ..base.names import CVE, capability_version, kernel_packages, kernel_release
+from ..base.names import CVE, EVR, NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
+from ..formats import repository_record
 from ..planning.inputs import build
 from ..planning.interface import Package, Repository
 from ..vendors.profiles import Lookup
+from . import metadata
 from .quiet_runs import revision
 
 if TYPE_CHECKING:
     from typing import Any
 
 
+#: openEuler's updateinfo, the only one that is read as text, has 20 MB.
+MAX_UPDATEINFO = 64 << 20
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
@@ -174,7 +178,8 @@ class Questions:
         ):
             if values:
                 query = query.union(everything.filter(**{key: list(values)}))
-        packages = list(query)
+        # A name that RPM's own tools cannot write is nobody's live patch, and no file of ours could hold it.
+        packages = [package for package in query if NEVRA.match(str(nevra_of(package)))]
         if not packages:
             return []
         visible = set(self.base.sack.query().available().filterm(pkg=packages))
@@ -212,11 +217,12 @@ class Questions:
 
     def record(self, repository: str) -> str:
         """The text of a repository's ``livepatch`` record."""
-        return str(self.base.repos[repository].get_metadata_content("livepatch"))
+        path = self.base.repos[repository].get_metadata_path("livepatch")
+        return metadata.text(path, repository_record.MAX_BYTES)
 
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text."""
-        return str(self.base.repos[repository].get_metadata_content("updateinfo"))
+        return metadata.text(self.base.repos[repository].get_metadata_path("updateinfo"), MAX_UPDATEINFO)
 
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
@@ -258,7 +264,7 @@ def _advisory(advisory: Any, wanted: Container[tuple[str, str]]) -> Advisory | N
     packages = {
         build(package.name, str(package.evr), package.arch)
         for package in advisory.packages
-        if (package.name, package.arch) in wanted and package.evr
+        if (package.name, package.arch) in wanted and EVR.match(str(package.evr))
     }
     if not packages or not advisory.id:
         return None

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from ..base.model import Compare
 
 
+#: Updates of one id that another advisory is compared with, beside those that share a build with it.
+MAX_UPDATES = 8
+#: CVEs of all builds together in ``coverage``.
+MAX_COVER = 1 << 17
+
+
 def lineage(evr: str) -> str:
     """The dist tag of an EVR, which differs between builds of parallel minor releases.
 
@@ -31,19 +37,6 @@ def lineage(evr: str) -> str:
     return parts[0] if len(parts[0]) == 6 and parts[0].isdigit() else ""
 
 
-def _builds(advisory: Advisory) -> dict[tuple[str, str], set[str]]:
-    builds: dict[tuple[str, str], set[str]] = {}
-    for package in advisory.packages:
-        builds.setdefault((package.name, package.arch), set()).add(package.evr)
-    return builds
-
-
-def _same_update(one: Advisory, other: Advisory) -> bool:
-    """Some vendors give different updates one id; copies of one update never list different builds."""
-    builds = _builds(other)
-    return all(evrs & builds[key] for key, evrs in _builds(one).items() if key in builds)
-
-
 _RANK = {"critical": 4, "important": 3, "high": 3, "moderate": 2, "medium": 2, "low": 1}
 
 
@@ -52,34 +45,66 @@ def rank(severity: str) -> int:
     return _RANK.get(severity.lower(), 0)
 
 
-def _merged(one: Advisory, other: Advisory) -> Advisory:
-    issued = [date for date in (one.issued, other.issued) if date]
-    return Advisory(
-        id=one.id,
-        type="security" if "security" in (one.type, other.type) else min(one.type, other.type),
-        severity=max(one.severity, other.severity, key=lambda word: (rank(word), word)),
-        issued=min(issued) if issued else "",
-        updated=max(one.updated, other.updated),
-        cves=tuple(sorted({*one.cves, *other.cves})),
-        packages=tuple(sorted({*one.packages, *other.packages})),
-    )
+class _Update:
+    """One update, gathered from the advisories that are copies of it.
+
+    Vendors give different updates one id; copies of one update never list different builds of a package.
+    """
+
+    def __init__(self, first: Advisory) -> None:
+        self.id = first.id
+        self.type, self.severity = first.type, first.severity
+        self.issued, self.updated = first.issued, first.updated
+        self.cves: set[str] = set()
+        self.packages: set[Nevra] = set()
+        self.evrs: dict[tuple[str, str], set[str]] = {}
+
+    def same(self, builds: dict[tuple[str, str], set[str]]) -> bool:
+        """Does no package of ``builds`` have other builds here?"""
+        return all(not evrs.isdisjoint(self.evrs.get(key, evrs)) for key, evrs in builds.items())
+
+    def add(self, copy: Advisory, builds: dict[tuple[str, str], set[str]]) -> None:
+        """Take in what ``copy`` says."""
+        self.type = "security" if "security" in (self.type, copy.type) else min(self.type, copy.type)
+        self.severity = max(self.severity, copy.severity, key=lambda word: (rank(word), word))
+        self.issued = min(filter(None, (self.issued, copy.issued)), default="")
+        self.updated = max(self.updated, copy.updated)
+        self.cves.update(copy.cves)
+        self.packages.update(copy.packages)
+        for key, evrs in builds.items():
+            self.evrs.setdefault(key, set()).update(evrs)
+
+    def advisory(self) -> Advisory:
+        """The one advisory that stands for all copies."""
+        cves, packages = tuple(sorted(self.cves)), tuple(sorted(self.packages))
+        return Advisory(self.id, self.type, self.severity, self.issued, self.updated, cves, packages)
 
 
 def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
-    """One advisory for each id, whatever repositories list it."""
+    """One advisory for each update, whatever repositories list it.
+
+    The cost grows with the advisories' length alone: of the updates of one id, those that share a build
+    with a copy are compared with it, and those of MAX_UPDATES that were seen first.
+    """
     rows = tuple(advisories)
     if len({row.id for row in rows}) == len(rows):
         return rows
-    result: dict[str, list[Advisory]] = {}
-    for advisory in sorted(set(rows)):
-        copies = result.setdefault(advisory.id, [])
-        for index, copy in enumerate(copies):
-            if _same_update(copy, advisory):
-                copies[index] = _merged(copy, advisory)
-                break
-        else:
-            copies.append(advisory)
-    return tuple(advisory for copies in result.values() for advisory in copies)
+    updates: dict[str, list[_Update]] = {}
+    owners: dict[tuple[str, Nevra], _Update] = {}
+    for row in sorted(set(rows)):
+        builds: dict[tuple[str, str], set[str]] = {}
+        for package in row.packages:
+            builds.setdefault((package.name, package.arch), set()).add(package.evr)
+        known = updates.setdefault(row.id, [])
+        likely = [owners[row.id, package] for package in row.packages if (row.id, package) in owners]
+        near = [*likely[:MAX_UPDATES], *known[:MAX_UPDATES]]
+        update = next((one for one in near if one.same(builds)), None)
+        if update is None:
+            update = _Update(row)
+            known.append(update)
+        update.add(row, builds)
+        owners.update(((row.id, package), update) for package in row.packages)
+    return tuple(update.advisory() for known in updates.values() for update in known)
 
 
 def debt_of(
@@ -164,24 +189,41 @@ def _judge(
 
 
 def coverage(
-    advisories: Iterable[Advisory], names: Iterable[str], installed: Iterable[Nevra], compare: Compare
+    advisories: Iterable[Advisory], names: Iterable[str], builds: Iterable[Nevra], compare: Compare
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The ``cover`` of ``Inputs`` for the live-patch packages ``names`` and ``installed``.
+    """The ``cover`` of ``Inputs`` for the live-patch packages ``names``, of which ``builds`` are known.
 
     Vendors list only the new CVEs with each build of a cumulative patch, so a build covers its own
-    and those of all earlier builds of the same name.
+    and those of all earlier builds of the same name. At most MAX_COVER CVEs are told, of all builds
+    together: those of known builds before those of others, of newer ones before older ones.
     """
-    wanted = set(names)
-    listed: dict[Nevra, set[str]] = {build: set() for build in installed}
+    wanted, known = set(names), frozenset(builds)
+    listed: dict[tuple[str, str], dict[Nevra, set[str]]] = {}
+    for build in known:
+        listed.setdefault((build.name, build.arch), {})[build] = set()
     for advisory in merge(advisories):
         for package in advisory.packages:
             if package.name in wanted:
-                listed.setdefault(package, set()).update(advisory.cves)
-    result = []
-    for build in sorted(listed):
-        cves: set[str] = set()
-        for other, closes in listed.items():
-            if (other.name, other.arch) == (build.name, build.arch) and compare(other.evr, build.evr) <= 0:
-                cves |= closes
-        result.append((str(build), tuple(sorted(cves))))
-    return tuple(result)
+                of_name = listed.setdefault((package.name, package.arch), {})
+                of_name.setdefault(package, set()).update(advisory.cves)
+    result, left = [], MAX_COVER
+    for key in sorted(listed):
+        cves, reach = _reach(listed[key], compare)
+        newest = sorted(reach, key=lambda build: (build not in known, -reach[build], build))
+        for build in newest:
+            left -= reach[build]
+            if left < 0:
+                break
+            result.append((str(build), tuple(sorted(cves[: reach[build]]))))
+    return tuple(sorted(result))
+
+
+def _reach(listed: dict[Nevra, set[str]], compare: Compare) -> tuple[list[str], dict[Nevra, int]]:
+    """The CVEs of all builds of one name, in the order they were closed, and how far each build reaches."""
+    order = cmp_to_key(compare)
+    cves: dict[str, None] = {}
+    reach: dict[Nevra, int] = {}
+    for build in sorted(listed, key=lambda build: (order(build.evr), build)):
+        cves.update(dict.fromkeys(sorted(listed[build])))
+        reach[build] = len(cves)
+    return list(cves), reach

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-MAX_BYTES = 32 << 20
+MAX_BYTES = 8 << 20
+#: Objects, lists and texts in all, since each takes far more memory than it has characters.
+MAX_PARTS = 200_000
+MAX_TEXTS = 1_000_000
 MAX_KERNELS = 20000
 ADVISORY = re.compile(r"[!-~]{1,200}\Z")
 _ADVISORY = Form("the id of an advisory", ADVISORY)
@@ -149,9 +152,21 @@ def _kernel(data: dict[str, Any]) -> KernelNote:
     )
 
 
+def check(text: str) -> None:
+    """Is ``text`` within the bounds of a record? They hold for its writers as for its readers.
+
+    Raises FieldError.
+    """
+    if len(text) > MAX_BYTES:
+        raise fields.FieldError(f"larger than {MAX_BYTES >> 20} MiB")
+    if text.count("{") + text.count("[") > MAX_PARTS or text.count('"') + text.count(",") > MAX_TEXTS:
+        raise fields.FieldError(f"more than {MAX_PARTS} objects and lists, or {MAX_TEXTS} quotes and commas")
+
+
 def parse(text: str, *releases: str) -> Record:
     """The Record in ``text``; with ``releases`` only those kernels' parts. Raises RecordError only."""
     try:
+        check(text)
         data = fields.document(text, MAX_BYTES, SCHEMA)
         kernels = fields.object_of(data, "kernels", MAX_KERNELS, {})
         if releases:

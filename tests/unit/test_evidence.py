@@ -17,7 +17,7 @@ FORGED = [
     "tmpfs: Unknown parameter 'BUG: a\\x0a f+0x1/0x2 [lp_1]'",
     "BUG: a+0x1/0x2 [123]: segfault at 0 ip 0000000000401126 sp 00007ffd error 6 in lp_1[401000+1000]",
     "traps: f+0x1/0x2 [lp_1][99] general protection fault ip:401126 sp:7ffd error:0 in a[401000+1000]",
-    "traps: BUG: x[99] trap invalid opcode ip:401126 sp:7ffd error:0 in f+0x1/0x2 [lp_1][401000+1]",
+    "traps: BUG: x[99] trap invalid opcode ip:401126 sp:7ffd error:0 in f+0x1/0x2 [lp_1][1+1]",
     "f+0x1/0x2 [lp_1]",
     'audit: type=1400 comm="BUG: " name=" f+0x1/0x2 [lp_1]"',
 ]
@@ -30,7 +30,7 @@ FRAMES = {
     "arm64": "pc : cmdline_proc_show+0x14/0x48 [lp_1]",
     "arm64, 6.13": " cmdline_proc_show+0x14/0x48 [lp_1] (P)",
     "ppc64le": "NIP [c00800000cd60084] cmdline_proc_show+0x14/0x80 [lp_1]",
-    "ppc64le, caller": "[c0000000081efb80] [c00800000cd60084] cmdline_proc_show+0x14/0x80 [lp_1] (unreliable)",
+    "ppc64le, caller": "[c0000000081efb80] [c00800000cd60084] proc_show+0x14/0x80 [lp_1] (unreliable)",
     "s390x": "Krnl PSW : 0704c00180000000 000003ff80e0413a (cmdline_proc_show+0xa/0x30 [lp_1])",
     "s390x, caller": " [<000003ff80e0413a>] cmdline_proc_show+0xa/0x30 [lp_1]",
     "a clone": " cmdline_proc_show.constprop.0.isra.0+0x5/0x30 [lp_1]",

@@ -16,7 +16,7 @@ from tests.unit.support.generated import JSON
 
 RESULT = ReconcileResult(
     "5-1",
-    "b",
+    "00000001-0000-4000-8000-000000000000",
     "2026-11-22T21:00:00Z",
     "6.1",
     True,
@@ -34,7 +34,7 @@ def host(tmp_path):
 
 
 def write_result(host: Host, result: ReconcileResult) -> None:
-    atomic.write_json(host.paths.result, mailbox.dump(result))
+    atomic.write_json(host.paths.result, mailbox.dump(result), dict)
 
 
 def test_result_round_trip(host):

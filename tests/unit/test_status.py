@@ -150,7 +150,7 @@ def test_an_inventory_without_build_ids_is_read_as_not_knowing_them(host: Tellin
     with open(host.paths.inventory, encoding="utf-8") as file:
         data = json.load(file)
     assert data["patches"][0]["modules"][0].pop("build_id")
-    state.write_json(host.paths.inventory, data)
+    state.write_json(host.paths.inventory, data, dict)
     (patch,) = inventory.read(host.paths, kernel).patches
     assert patch == new and patch.modules[0].build_id == ""
     assert gather(host).patches[0].state == look.IN_FORCE
@@ -182,7 +182,7 @@ def test_a_patch_stays_known_when_its_package_is_gone(host: Telling) -> None:
     host.load(patch)
     fact = InForce(patch.modules[0].name, str(patch.nevra), ("CVE-2026-1000",))
     result = ReconcileResult("1-1", host.host.boot_id, stamp(), RELEASE, True, str(patch.nevra), (fact,))
-    state.write_json(host.paths.result, mailbox.dump(result))
+    state.write_json(host.paths.result, mailbox.dump(result), dict)
     host.host.install()
     report = gather(host)
     assert (report.patches[0].package, report.patches[0].installed) == (str(patch.nevra), False)
@@ -193,7 +193,7 @@ def test_a_result_of_an_earlier_boot_is_not_believed(host: Telling) -> None:
     host.know((1000, "Important"))
     problem = {"id": "load-refused", "severity": "error", "text": "old", "remedy": ""}
     result = ReconcileResult("1-1", host.host.boot_id, stamp(), RELEASE, False, "")
-    state.write_json(host.paths.result, {**mailbox.dump(result), "problems": [problem]})
+    state.write_json(host.paths.result, {**mailbox.dump(result), "problems": [problem]}, dict)
     assert gather(host).state == "failed"
     host.host.put("/proc/sys/kernel/random/boot_id", "00000099-0000-4000-8000-000000000000\n")
     assert gather(host).state == "attention"
@@ -392,7 +392,7 @@ def test_a_forged_inventory_is_not_taken(host: Telling) -> None:
             ]
         },
     ):
-        state.write_json(host.paths.inventory, {**good, **change})
+        state.write_json(host.paths.inventory, {**good, **change}, dict)
         assert inventory.read(host.paths, kernel) == fresh, change
 
 

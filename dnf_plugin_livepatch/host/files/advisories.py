@@ -24,10 +24,19 @@ MAX_KERNELS = 16
 MAX_ITEMS = 20000
 
 
+def bounded(inputs: Inputs) -> Inputs:
+    """``inputs`` as far as the cache can hold them; what is left out makes them a lower bound."""
+    if len(inputs.debt) > MAX_ITEMS:
+        quality = LOWER_BOUND if inputs.quality != UNKNOWN else UNKNOWN
+        reason = f"more than {MAX_ITEMS} CVEs are listed"
+        inputs = inputs._replace(debt=inputs.debt[:MAX_ITEMS], quality=quality, reason=reason)
+    return inputs._replace(cover=inputs.cover[:MAX_ITEMS], unfixable=inputs.unfixable[:MAX_ITEMS])
+
+
 def dump(*kernels: Inputs) -> dict[str, Any]:
     """The cache's JSON object for ``kernels``."""
     entries: list[dict[str, Any]] = []
-    for inputs in kernels[:MAX_KERNELS]:
+    for inputs in map(bounded, kernels[:MAX_KERNELS]):
         entry: dict[str, Any] = dict(inputs._asdict())
         entry["repositories"] = [{"id": name, "revision": rev} for name, rev in inputs.repositories]
         entry["debt"] = [row._asdict() for row in inputs.debt]
@@ -89,8 +98,11 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
     text = json.dumps({"schema": SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
+        if len(text) > MAX_BYTES:
+            return False
+        parse(json.loads(text))
         atomic.write_bytes(paths.exposure, text.encode("ascii"))
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 

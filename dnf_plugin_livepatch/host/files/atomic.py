@@ -8,9 +8,11 @@ power cut: temporary file, fsync, rename, fsync of the folder.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
+from ...base import names
 from ...base.typed import TYPE_CHECKING
 from ..read import read_bytes
 
@@ -91,10 +93,23 @@ def sync_dir(path: str) -> None:
         os.close(descriptor)
 
 
+def _clean(folder: str, name: str) -> None:
+    """Remove the temporary files of writers that were killed: no process has their number any more."""
+    head = f".{name}."
+    for found in os.listdir(folder):
+        pid = names.decimal(found[len(head) :], 10) if found.startswith(head) else None
+        if pid is not None and not os.path.exists(f"/proc/{pid}"):
+            try:
+                os.unlink(f"{folder}/{found}")
+            except OSError:
+                continue
+
+
 def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
     """Put ``data`` at ``path``, atomically and durably. Raises OSError, the old file then intact."""
     folder, name = os.path.split(path)
     ensure_dir(folder)
+    _clean(folder, name)
     temporary = f"{folder}/.{name}.{os.getpid()}"
     step(f"before write {name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -116,7 +131,22 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
     sync_dir(folder)
 
 
-def write_json(path: str, data: dict[str, Any]) -> None:
-    """Put ``data`` with the schema number at ``path`` as ``write_bytes`` does."""
+def write_json(
+    path: str, data: dict[str, Any], read: Callable[[dict[str, Any]], object], limit: int = MAX_BYTES
+) -> None:
+    """Put ``data`` with the schema number at ``path`` as ``write_bytes`` does.
+
+    ``read`` is the file's reader, and ``limit`` its bound: a file that it would refuse later is not written.
+    Raises OSError, the old file then intact.
+    """
     text = json.dumps({"schema": SCHEMA, **data}, indent=1, sort_keys=True) + "\n"
-    write_bytes(path, text.encode("utf-8"))
+    whole = text.encode("utf-8", "backslashreplace")
+    try:
+        if len(whole) > limit:
+            raise ValueError(f"it would be larger than {limit} bytes")
+        read(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise OSError(
+            errno.EINVAL, f"{path} is not written, as it could not be read again: {error}"
+        ) from None
+    write_bytes(path, whole)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 
 from ...base import fields, times
 from ...base.names import NEVRA
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+MAX_RECORDS = 2048
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
 
 
@@ -171,9 +173,11 @@ def _kept(data: dict[str, Any]) -> Kept:
 def read(paths: Paths) -> Guard:
     """The guard's state; empty where there is no file yet. Raises Broken for one that is spoiled."""
     data = atomic.read_json(paths.guard)
+    return Guard() if data is None else _load(data)
+
+
+def _load(data: dict[str, Any]) -> Guard:
     guard = Guard()
-    if data is None:
-        return guard
     try:
         guard.records = fields.mapping(data, "records", fields.NEVRA, _record, default={})
         guard.owned = fields.mapping(data, "owned", fields.MODULE, _owned, default={})
@@ -198,10 +202,50 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
         answer = function(guard)
         after = _dump(guard)
         if after != before:
-            atomic.write_json(paths.guard, after)
+            _bound(guard)
+            atomic.write_json(paths.guard, _dump(guard), _load)
         return answer
     finally:
         os.close(lock)
+
+
+def _bound(guard: Guard) -> None:
+    """Keep the records within MAX_RECORDS: those that decide nothing go first, older ones before newer."""
+    spare = len(guard.records) - MAX_RECORDS
+    if spare <= 0:
+        return
+    held = {item.nevra for item in guard.owned.values()} | {item.nevra for item in guard.kept}
+
+    def worth(nevra: str) -> tuple[bool, bool, str, str]:
+        record = guard.records[nevra]
+        return nevra in held, record.state in ("blocked", "loading", "settling"), record.since, nevra
+
+    for nevra in sorted(guard.records, key=worth)[:spare]:
+        del guard.records[nevra]
+
+
+def forget(paths: Paths, known: Iterable[str], installed: Callable[[str], bool]) -> None:
+    """Drop the records of packages that are gone, by a database that could be read.
+
+    ``known`` are NEVRAs that are there, ``installed`` is asked about others. Blocked packages stay known, as
+    a repository may offer them again.
+    """
+    there = set(known)
+    guard = read(paths)
+    there.update(item.nevra for item in (*guard.owned.values(), *guard.clients.values()))
+    there.update(item.nevra for item in guard.kept)
+    gone = [
+        nevra
+        for nevra, record in guard.records.items()
+        if nevra not in there and record.state in ("good", "idle", "stalled") and not installed(nevra)
+    ]
+    if gone:
+
+        def drop(guard: Guard) -> None:
+            for nevra in gone:
+                guard.records.pop(nevra, None)
+
+        change(paths, drop)
 
 
 def _dump(guard: Guard) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import os
 import sys
 import time
 
-from ...base import fields
+from ...base import fields, names
 from ...base.config import Config
 from ...base.model import Action, InForce, Problem, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
+from ..kernel.running import boot_id
 from ..read import read_text
 from . import atomic
 
@@ -39,8 +40,11 @@ def current(paths: Paths) -> str:
 
 
 def request(paths: Paths) -> str:
-    """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch."""
-    stamp = f"{int(time.time() * 1e9)}-{os.getpid()}"
+    """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch.
+
+    Stamps ascend within a boot, as the clock that nobody sets does; answers belong to a boot.
+    """
+    stamp = f"{int(time.monotonic() * 1e9)}-{os.getpid()}"
     atomic.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
     return stamp
 
@@ -122,12 +126,10 @@ def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
     # A run that began before this stamp goes round once more, so only an equal stamp is the answer;
     # a later caller's stamp answers this one too: it was written after it.
     result = read_result(paths)
-    if result is None or not result.stamp:
+    if result is None or result.boot_id != boot_id(paths):
         return None
-    try:
-        return result if int(result.stamp.split("-")[0]) >= int(stamp.split("-")[0]) else None
-    except ValueError:
-        return None
+    mine, found = (names.decimal(text.partition("-")[0], 19) for text in (stamp, result.stamp))
+    return result if mine is not None and found is not None and found >= mine else None
 
 
 def command(paths: Paths) -> list[str]:

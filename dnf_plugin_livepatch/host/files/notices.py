@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 MAX_BYTES = 1 << 20
+MAX_WITHDRAWN = 512
+MAX_REASON = 300
 
 
 class Notices(NamedTuple):
@@ -80,7 +82,10 @@ def fault(paths: Paths) -> str:
 
 def dump(notices: Notices) -> dict[str, Any]:
     """The file's JSON object for ``notices``."""
-    rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[: fields.MAX_ITEMS]]
+    rows = [
+        {"nevra": nevra, "reason": reason[:MAX_REASON]}
+        for nevra, reason in notices.withdrawn[:MAX_WITHDRAWN]
+    ]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows}
     if hold is not None:
@@ -100,7 +105,7 @@ def save(paths: Paths, notices: Notices) -> bool:
     try:
         if spoiled:
             os.replace(paths.notices, paths.notices + ".spoiled")
-        atomic.write_json(paths.notices, dump(notices))
+        atomic.write_json(paths.notices, dump(notices), parse, MAX_BYTES)
     except OSError:
         return False
     return True

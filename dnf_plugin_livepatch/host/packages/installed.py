@@ -12,7 +12,7 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...base import names
+from ...base import fields, names
 from ...base.model import InstalledModule, InstalledPatch, Manifest, Nevra, Unfixable
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_PATCHES = 256
 MAX_MODULES = 256
+#: CVEs of one package; also what each file of the runtime that names them takes.
+MAX_CVES = fields.MAX_ITEMS
+MAX_FAULTS = 64
 _SHA256 = 8
 _FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 _SIGNER = "unsigned"
@@ -125,9 +128,11 @@ def _below(path: str) -> str:
 def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[str]) -> dict[str, Manifest]:
     found: dict[str, Manifest] = {}
     folder = f"/usr/share/livepatch/{release}"
+    tried = 0
     for path in owned:
-        if os.path.dirname(path) != folder or not path.endswith(".json"):
+        if os.path.dirname(path) != folder or not path.endswith(".json") or tried >= MAX_MODULES:
             continue
+        tried += 1
         data = read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
         try:
             told = manifest.parse(data.decode("utf-8", "replace"))
@@ -162,6 +167,9 @@ def _patch(
     paths: Paths, header: Any, profiles: Sequence[Profile], release: str, build_id: str, faults: list[str]
 ) -> InstalledPatch | None:
     nevra = _nevra(header)
+    if not names.NEVRA.match(str(nevra)):
+        faults.append(f"{ascii(str(nevra))[:200]}: no name that RPM's own tools can write")
+        return None
     provides = _capabilities(header, "provide")
     matches = match_all(nevra, provides, _capabilities(header, "require"), profiles)
     found = next((item for item in matches if fits(item, release, build_id)), None)
@@ -189,8 +197,8 @@ def _patch(
         kind="empty" if hollow else found.kind,
         loader=profile.loader,
         modules=modules,
-        cves=tuple(dict.fromkeys(cve for cve in cves if names.CVE.match(cve))),
-        unfixable=tuple(unfixable),
+        cves=tuple(dict.fromkeys(cve for cve in cves if names.CVE.match(cve)))[:MAX_CVES],
+        unfixable=tuple(unfixable[:MAX_CVES]),
         build_time=int(header["buildtime"] or 0),
         scriptlet=profile.scriptlet,
     )
@@ -279,7 +287,7 @@ def read(paths: Paths, profiles: Sequence[Profile], release: str, build_id: str 
             if patch is not None and len(patches) < MAX_PATCHES:
                 patches.append(patch)
         ts.closeDB()
-        return Installed(newest_first(patches), True, "", tuple(faults), base)
+        return Installed(newest_first(patches), True, "", tuple(faults[:MAX_FAULTS]), base)
     except (rpm.error, OSError, ValueError, KeyError, TypeError, StopIteration, SystemError) as error:
         why = f"the rpm database in {base} cannot be read ({str(error)[:200]})"
-        return Installed((), False, why, tuple(faults), base)
+        return Installed((), False, why, tuple(faults[:MAX_FAULTS]), base)

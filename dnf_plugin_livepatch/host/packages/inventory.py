@@ -75,7 +75,8 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
     if not found.healthy:
         return
     try:
-        atomic.write_json(paths.inventory, {**_dump(found), "key": _key(paths, kernel, found.database)})
+        key = _key(paths, kernel, found.database)
+        atomic.write_json(paths.inventory, {**_dump(found), "key": key}, _load)
     except OSError:
         return
 

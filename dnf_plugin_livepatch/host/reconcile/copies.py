@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ...base import fields
 from ...base.model import InstalledModule
 from ...base.paths import Paths
 from ...formats import manifest
@@ -51,7 +52,8 @@ def keep(
         here.sort(key=lambda item: not _proved(state_of, item.nevra))
         del here[GENERATIONS - 1 :]
         elsewhere = [item for item in others if item.release != release]
-        state_of.kept = [guard_file.Kept(nevra, release, tuple(copies), cves), *here, *elsewhere]
+        newest = guard_file.Kept(nevra, release, tuple(copies), cves[: fields.MAX_ITEMS])
+        state_of.kept = [newest, *here, *elsewhere]
 
     guard_file.change(paths, work)
     _sweep(paths, release)

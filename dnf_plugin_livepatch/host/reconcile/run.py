@@ -81,6 +81,7 @@ def _work(
     paths: Paths, config: Config, kernel: Kernel, stamp: str, force: bool, progress: Progress | None
 ) -> ReconcileResult:
     from ...vendors import profiles
+    from ..files import guard_file
     from ..kernel import switches
     from ..packages import installed, rpm_lock
     from . import adopt, context, crash_guard, desired, turn
@@ -106,11 +107,14 @@ def _work(
         for _ in range(MAX_TURNS):
             before = unchanged.take(paths, kernel, database)
             found = installed.read(paths, rules, kernel.release, kernel.build_id)
-            for fault in found.faults:
+            for fault in found.faults[: installed.MAX_FAULTS]:
                 run.add(problem("manifest-unusable", fault=fault))
             off = switches.off(paths, rules, found.patches) if config.mode == "load" else ""
             if off:
                 run.config = config._replace(mode="install-only")
+            if found.healthy:
+                known = [str(patch.nevra) for patch in found.patches]
+                guard_file.forget(paths, known, lambda nevra: installed.holds(paths, nevra))
             adopt.adopt(run, found.patches)
             choice, build_ids, again = turn.one_round(run, found)
             if not again:
@@ -227,7 +231,7 @@ def reconcile(
                 last = None if force else _nothing_new(paths, kernel, stamp)
                 result = last or _work(paths, config, kernel, stamp, force, progress)
             atomic.step("before result")
-            atomic.write_json(paths.result, mailbox.dump(result))
+            atomic.write_json(paths.result, mailbox.dump(result), mailbox.load)
             if mailbox.current(paths) == stamp:
                 break
         return result

@@ -60,4 +60,4 @@ def save(paths: Paths, kernel: Kernel, before: str | None, database: str) -> Non
         except FileNotFoundError:
             pass
         return
-    atomic.write_json(paths.converged, {"database": database, "fingerprint": before})
+    atomic.write_json(paths.converged, {"database": database, "fingerprint": before}, dict)
