@@ -90,7 +90,8 @@ class Manifest(NamedTuple):
 class InstalledModule(NamedTuple):
     """One module file that an installed live-patch package owns.
 
-    ``digest`` is the file's sha256 in the rpm database ("" where the header has none).
+    ``digest`` is the file's in the rpm database: sha256, or ``sha512:`` and the like before any other; ""
+    where the header has none, as for a link.
     ``manifest`` is None for a vendor's package that carries none; then ``own_build_id`` is what the file
     says of itself, where the inventory read it ("" for not known).
     """

@@ -38,11 +38,13 @@ def run(
     environment: Mapping[str, str] | None = None,
     whole: bool = True,
     most: int = MAX_OUTPUT,
+    descriptors: Sequence[int] = (),
 ) -> tuple[int, str]:
     """Exit code of ``argv`` and what it wrote, errors too; ``timeout`` is in seconds.
 
     Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
-    more than ``most`` bytes are a failure, without it their end is the answer. Raises Unusable.
+    more than ``most`` bytes are a failure, without it their end is the answer. ``descriptors`` stay
+    open in the program. Raises Unusable.
     """
     import subprocess
 
@@ -55,6 +57,7 @@ def run(
             env=environment,
             cwd="/",
             start_new_session=True,
+            pass_fds=descriptors,
         )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error

@@ -69,9 +69,9 @@ LOADING: dict[str, Message] = {
         "Reinstall its package, or report it to whoever built it.",
     ),
     "module-unchecked": Message(
-        "warning",
-        "Module {path} could not be compared with the rpm database, which has no SHA-256 digest of it.",
-        "Report it to whoever built the package: RPM's own default is SHA-256.",
+        "error",
+        "Module {path} is not loaded: the rpm database has no digest to compare it with.",
+        "Report it to whoever built the package: a live patch has to be a plain file, with a digest.",
     ),
     "module-changed": Message(
         "error",

@@ -68,9 +68,8 @@ def test_records_of_packages_that_are_gone_are_forgotten(host):
 
 
 def test_a_file_that_its_reader_would_refuse_is_not_written(host):
-    guard_file.change(
-        host.paths, lambda guard: guard.records.update({"a-1-1.x86_64": guard_file.Record("good")})
-    )
+    good = guard_file.Record("good")
+    guard_file.change(host.paths, lambda guard: guard.records.update({"a-1-1.x86_64": good}))
     before = open(host.paths.guard).read()
     with pytest.raises(OSError, match="could not be read again"):
         guard_file.change(host.paths, lambda guard: guard.records.update({"a\n": good}))

@@ -51,7 +51,9 @@ class Tree:
         self.put("/sys/module/lp/notes/.note.gnu.build-id", note(build_id))
 
     def load(self, timeout: float = 0.05) -> loader.Outcome:
-        return loader.load(self.paths, "/m/lp.ko", "lp", BUILD_ID, timeout)
+        module = self.paths.at("/m/lp.ko")
+        with open(module if os.path.exists(module) else os.devnull) as file:
+            return loader.load(self.paths, file.fileno(), "lp", BUILD_ID, timeout)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def problem(outcome: loader.Outcome) -> str:
 
 
 def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
-    tree.script("insmod", f'[ "$*" = /m/lp.ko ] && touch {tree.top}/ran')
+    tree.script("insmod", f'case $* in /proc/self/fd/[0-9]*) touch {tree.top}/ran ;; *) exit 1 ;; esac')
     tree.patch()
     found = tree.load()
     assert (found.outcome, found.problem, found.tasks) == ("done", None, ())
@@ -115,7 +117,7 @@ def test_a_rejected_key_is_named_when_the_kernel_lacks_it(tree: Tree, keys: str,
     tree.script("insmod", "echo 'could not insert module x: Key was rejected by service' >&2; exit 1")
     tree.put("/proc/keys", keys)
     tree.put("/m/lp.ko", module_file("lp", BUILD_ID) + signed(tree.top))
-    found = loader.load(tree.paths, tree.paths.at("/m/lp.ko"), "lp", BUILD_ID, 0.05)
+    found = tree.load()
     assert problem(found) == wanted and found.problem is not None
     assert ("Example live patches (0badcafe)" in found.problem.text) == (wanted == "load-no-key")
 
@@ -239,3 +241,14 @@ def test_hostile_trees(
     assert len(loader.tasks_in_the_way(paths, "lp")) <= loader.MAX_TASKS
     assert loader.verify(paths, "lp", BUILD_ID)
     shutil.rmtree(top)
+
+
+def test_the_file_that_was_checked_is_the_file_that_is_loaded(tree: Tree) -> None:
+    """Another file at its path, put there after it was opened, is not what insmod reads."""
+    tree.put("/m/lp.ko", "checked")
+    tree.script("insmod", f'cat "$1" >{tree.top}/seen')
+    with open(tree.paths.at("/m/lp.ko")) as file:
+        tree.put("/m/new.ko", "other")
+        os.rename(tree.paths.at("/m/new.ko"), tree.paths.at("/m/lp.ko"))
+        loader.insert(tree.paths, file.fileno())
+    assert (tree.top / "seen").read_text() == "checked"

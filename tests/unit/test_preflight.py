@@ -73,13 +73,33 @@ def test_a_module_that_cannot_be_compared_is_said_to_be_so(tmp_path: Path) -> No
     ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
     paths = put(tmp_path, ko, module_file("lp", BUILD_ID))
     found, _ = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(ko), "", TOLD))
-    assert [(problem.id, problem.severity) for problem in found] == [("module-unchecked", "warning")]
+    assert [(problem.id, problem.severity) for problem in found] == [("module-unchecked", "error")]
 
 
-def test_a_pipe_is_no_module(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha224", "sha384", "sha512", "sha3_512"])
+def test_any_digest_of_the_rpm_database_is_compared(tmp_path: Path, algorithm: str) -> None:
+    ko = f"/usr/lib/modules/{RELEASE}/livepatch/lp.ko"
+    data = module_file("lp", BUILD_ID)
+    paths = put(tmp_path, ko, data)
+    told = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+    for digest, wanted in ((told, []), (told[:-1] + ("0" if told[-1] != "0" else "1"), ["module-changed"])):
+        found, _ = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(ko), digest, TOLD))
+        assert [problem.id for problem in found] == wanted
+    found, _ = preflight.module(
+        paths, KERNEL, InstalledModule("lp", paths.at(ko), "nothing:" + "a" * 64, TOLD)
+    )
+    assert [problem.id for problem in found] == ["module-unusable"]
+
+
+def test_a_pipe_or_a_link_is_no_module(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     os.mkfifo(paths.at("/pipe.ko"))
-    for path, wanted in (("/pipe.ko", "module-writable"), ("/nothing.ko", "module-missing")):
+    os.symlink("/dev/zero", paths.at("/link.ko"))
+    for path, wanted in (
+        ("/pipe.ko", "module-writable"),
+        ("/nothing.ko", "module-missing"),
+        ("/link.ko", "module-missing"),
+    ):
         found, build_id = preflight.module(paths, KERNEL, InstalledModule("lp", paths.at(path), "", TOLD))
         assert [problem.id for problem in found] == [wanted] and build_id == ""
 

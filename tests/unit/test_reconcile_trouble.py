@@ -273,13 +273,13 @@ def test_somebody_else_is_faster(host, monkeypatch, same):
     host.install(v1)
     real = loader.insert
 
-    def insert(paths, path):
-        theirs = path
+    def insert(paths, descriptor):
+        theirs = f"/proc/self/fd/{descriptor}"
         if not same:
             host.put("/theirs.ko", module_file("lp_1", "ab" * 20, replace="1"))
             theirs = host.paths.at("/theirs.ko")
         assert host.insmod(theirs)[0] == 0
-        return real(paths, path)
+        return real(paths, descriptor)
 
     monkeypatch.setattr(loader, "insert", insert)
     result = run(host)

@@ -8,6 +8,7 @@ digest, the signature and the build id that are compared here are those of the p
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_FILE = 256 << 20
 _MAX_SECTIONS = 1 << 16
+_TITLES = (b".modinfo", b".note.gnu.build-id")
+_ALLOC = 2
 _MAX_DATA = 1 << 20
 
 
@@ -28,7 +31,11 @@ class ModuleError(ValueError):
 
 
 class ModInfo(NamedTuple):
-    """The facts in a module file. ``signed`` tells that a signature is appended, not that it is good."""
+    """The facts in a module file.
+
+    ``digest`` is in the form of ``InstalledModule.digest``, by the algorithm that was asked for. ``signed``
+    tells that a signature is appended, not that it is good.
+    """
 
     name: str
     vermagic: str
@@ -36,6 +43,7 @@ class ModInfo(NamedTuple):
     srcversion: str
     build_id: str
     sha256: str
+    digest: str
     signed: bool
     depends: tuple[str, ...]
     signer: signature.Signer = signature.Signer()
@@ -87,29 +95,46 @@ def _sections(file: BinaryIO, total: int) -> tuple[str, dict[bytes, bytes]]:
         number = min(block, count - first)
         data = _at(file, table + first * 64, number * 64, total)
         for index in range(number):
-            name, kind, _, _, offset, size = struct.unpack_from(order + "IIQQQQ", data, index * 64)
-            rows.append((name, kind, offset, size))
-    _, _, offset, size = rows[names]
+            name, kind, flags, _, offset, size = struct.unpack_from(order + "IIQQQQ", data, index * 64)
+            rows.append((name, kind, flags, offset, size))
+    _, _, _, offset, size = rows[names]
     strings = _at(file, offset, size, total)
     found: dict[bytes, bytes] = {}
-    for name, kind, offset, size in rows:
+    for name, kind, flags, offset, size in rows:
         end = strings.find(b"\0", name, name + 64)
         title = strings[name:end] if end > 0 else b""
-        if title in (b".modinfo", b".note.gnu.build-id") and kind != 8 and title not in found:
+        # The kernel's find_sec() passes over sections that take no memory (kernel/module/main.c).
+        if title in _TITLES and kind != 8 and flags & _ALLOC and title not in found:
             found[title] = _at(file, offset, size, total)
     return order, found
 
 
-def _digest(file: BinaryIO) -> str:
+def algorithm(digest: str) -> str:
+    """The hash algorithm of a digest in the form of ``InstalledModule.digest``."""
+    return digest.rpartition(":")[0] or "sha256"
+
+
+def _digests(file: BinaryIO, *wanted: str) -> dict[str, str]:
+    """The content's digests by the algorithms ``wanted``. Raises ValueError for one that is unknown."""
     import hashlib
 
-    digest = hashlib.sha256()
+    found = {name: hashlib.new(name) for name in wanted}
     file.seek(0)
     while True:
         block = file.read(1 << 20)
         if not block:
-            return digest.hexdigest()
-        digest.update(block)
+            return {name: digest.hexdigest() for name, digest in found.items()}
+        for digest in found.values():
+            digest.update(block)
+
+
+def open_file(path: str) -> int:
+    """A descriptor of the module file at ``path``, which is not a link. Raises ModuleError."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        why = "it is a link" if error.errno == errno.ELOOP else str(error.strerror).lower()
+        raise ModuleError(why) from None
 
 
 def own_build_id(path: str) -> str:
@@ -124,20 +149,36 @@ def own_build_id(path: str) -> str:
 
 def read(path: str) -> ModInfo:
     """The facts of the module file at ``path``. Raises ModuleError with a reason for a person."""
+    descriptor = open_file(path)
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_size > MAX_FILE:
+        return facts(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def facts(descriptor: int, by: str = "sha256") -> ModInfo:
+    """The facts of the module file that is open as ``descriptor``, its digest ``by`` that algorithm.
+
+    Raises ModuleError with a reason for a person.
+    """
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            size = os.fstat(descriptor).st_size
+            if size > MAX_FILE:
                 raise ModuleError(f"it is larger than {MAX_FILE >> 20} MiB")
-            order, sections = _sections(file, status.st_size)
+            file.seek(0)
+            order, sections = _sections(file, size)
             fields: dict[str, str] = {}
             for item in sections.get(b".modinfo", b"").split(b"\0"):
                 key, equals, value = item.decode("utf-8", "replace").partition("=")
                 if equals and key not in fields:
                     fields[key] = value
-            file.seek(max(0, status.st_size - signature.MAX_TAIL))
+            file.seek(max(0, size - signature.MAX_TAIL))
             tail = file.read(signature.MAX_TAIL)
-            digest = _digest(file)
+            try:
+                digests = _digests(file, *dict.fromkeys(("sha256", by)))
+            except ValueError:
+                raise ModuleError(f"this host has no {by}") from None
     except OSError as error:
         raise ModuleError(str(error.strerror).lower()) from None
     return ModInfo(
@@ -146,7 +187,8 @@ def read(path: str) -> ModInfo:
         livepatch=fields.get("livepatch") == "Y",
         srcversion=fields.get("srcversion", ""),
         build_id=note_build_id(sections.get(b".note.gnu.build-id", b""), order),
-        sha256=digest,
+        sha256=digests["sha256"],
+        digest=digests[by] if by == "sha256" else f"{by}:{digests[by]}",
         signed=tail.endswith(signature.MAGIC),
         depends=tuple(name for name in fields.get("depends", "").split(",") if name),
         signer=signature.signer(tail),

@@ -29,7 +29,8 @@ MAX_MODULES = 256
 #: CVEs of one package; also what each file of the runtime that names them takes.
 MAX_CVES = fields.MAX_ITEMS
 MAX_FAULTS = 64
-_SHA256 = 8
+#: rpm's PGPHASHALGO numbers by the names of hashlib, "" being its default before an algorithm is named.
+_ALGORITHMS = {1: "md5", 2: "sha1", 8: "", 9: "sha384", 10: "sha512", 11: "sha224"}
 _FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 _SIGNER = "unsigned"
 for _tag in ("SIGPGP", "SIGGPG", "DSAHEADER", "RSAHEADER"):
@@ -148,7 +149,10 @@ def _modules(
     paths: Paths, header: Any, folders: Sequence[str], release: str, faults: list[str]
 ) -> tuple[InstalledModule, ...]:
     listed = list(header["filenames"])
-    digests = list(header["filedigests"]) if header["filedigestalgo"] == _SHA256 else [""] * len(listed)
+    # Headers without the tag are older than it: MD5.
+    algorithm = _ALGORITHMS.get(header["filedigestalgo"] or 1)
+    digests = list(header["filedigests"]) if algorithm is not None else [""] * len(listed)
+    digests = [f"{algorithm}:{digest}" if algorithm and digest else digest for digest in digests]
     manifests = _manifests(paths, release, listed, faults)
     places = {_below(folder) for folder in folders}
     modules: list[InstalledModule] = []

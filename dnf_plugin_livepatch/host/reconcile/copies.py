@@ -14,7 +14,7 @@ from ...base.model import InstalledModule
 from ...base.paths import Paths
 from ...formats import manifest
 from ..files import atomic, guard_file
-from ..kernel.module_file import MAX_FILE
+from ..kernel import module_file
 from ..read import read_bytes
 
 GENERATIONS = 2
@@ -31,10 +31,10 @@ def keep(
     try:
         for module in modules:
             target = f"{folder}/{module.name}.ko"
-            data = read_bytes(module.path, MAX_FILE)
-            digest = hashlib.sha256(data).hexdigest()
-            if not data or module.digest not in ("", digest):
+            data = _content(module)
+            if not data:
                 return f"{module.path} is not what was loaded any more"
+            digest = hashlib.sha256(data).hexdigest()
             if module.path != target and _digest(target) != digest:
                 atomic.write_bytes(target, data)
             if module.manifest is not None and module.path != target:
@@ -60,6 +60,22 @@ def keep(
     return ""
 
 
+def _content(module: InstalledModule) -> bytes:
+    """The module's file, b"" where it is another than the rpm database knows."""
+    try:
+        descriptor = module_file.open_file(module.path)
+    except module_file.ModuleError:
+        return b""
+    try:
+        known = module_file.facts(descriptor, module_file.algorithm(module.digest)).digest == module.digest
+        # The file that was just hashed, however it is called by now.
+        return read_bytes(f"/proc/self/fd/{descriptor}", module_file.MAX_FILE) if known else b""
+    except module_file.ModuleError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
 def _proved(state_of: guard_file.Guard, nevra: str) -> bool:
     record = state_of.records.get(nevra)
     return record is not None and record.proved
@@ -68,7 +84,7 @@ def _proved(state_of: guard_file.Guard, nevra: str) -> bool:
 def _digest(path: str) -> str:
     import hashlib
 
-    data = read_bytes(path, MAX_FILE)
+    data = read_bytes(path, module_file.MAX_FILE)
     return hashlib.sha256(data).hexdigest() if data else ""
 
 

@@ -69,13 +69,15 @@ class Outcome(NamedTuple):
     forced: bool = False
 
 
-def _run(argv: Sequence[str], timeout: float) -> tuple[int, str]:
+def _run(argv: Sequence[str], timeout: float, descriptors: Sequence[int] = ()) -> tuple[int, str]:
     """Exit status and output of ``argv``: 127 where it did not start, -1 where it hung.
 
     The status of a program that a signal ended is negative, with no output.
     """
     try:
-        status, output = program.run(argv, timeout, {"PATH": PROGRAMS, "LC_ALL": "C"}, whole=False)
+        status, output = program.run(
+            argv, timeout, {"PATH": PROGRAMS, "LC_ALL": "C"}, whole=False, descriptors=descriptors
+        )
     except program.NotStarted as fault:
         return 127, str(fault)
     except program.Killed:
@@ -156,10 +158,13 @@ def named(tasks: Sequence[Task]) -> str:
     return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
 
 
-def insert(paths: Paths, path: str) -> tuple[int, str]:
-    """Run insmod on ``path`` in a child: an oops in a module's init kills its loader."""
+def insert(paths: Paths, descriptor: int) -> tuple[int, str]:
+    """Run insmod on the file that is open as ``descriptor``, in a child, which an oops in its init kills.
+
+    The name below /proc is the file that was checked, whatever lies at its path by now.
+    """
     atomic.step("before insmod")
-    answer = _run(["insmod", path], COMMAND_TIMEOUT)
+    answer = _run(["insmod", f"/proc/self/fd/{descriptor}"], COMMAND_TIMEOUT, (descriptor,))
     atomic.step("after insmod")
     return answer
 
@@ -179,14 +184,14 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
 
-def _signer(path: str) -> signature.Signer:
+def _signer(descriptor: int) -> signature.Signer:
     try:
-        return module_file.read(path).signer
+        return module_file.facts(descriptor).signer
     except module_file.ModuleError:
         return signature.Signer()
 
 
-def _refusal(paths: Paths, module: str, path: str, status: int, output: str) -> Problem:
+def _refusal(paths: Paths, module: str, descriptor: int, status: int, output: str) -> Problem:
     """The kernel's refusal to load, by the words insmod has for its error number."""
     reasons = (
         ("Required key not available", "load-no-key"),
@@ -199,7 +204,7 @@ def _refusal(paths: Paths, module: str, path: str, status: int, output: str) -> 
     )
     for words, identifier in reasons:
         if words in output:
-            signer = _signer(path)
+            signer = _signer(descriptor)
             # Kernels that enforce signatures say of a key that they lack what they say of a bad one.
             if identifier == "load-bad-signature" and signature.unknown(paths, signer):
                 identifier = "load-no-key"
@@ -209,20 +214,20 @@ def _refusal(paths: Paths, module: str, path: str, status: int, output: str) -> 
 
 def load(
     paths: Paths,
-    path: str,
+    descriptor: int,
     module: str,
     build_id: str,
     timeout: float,
     progress: Progress | None = None,
     force: bool = False,
 ) -> Outcome:
-    """Load the module file ``path``, wait for its transition, verify it. Goes back on a stall.
+    """Load the module open as ``descriptor``, wait for its transition, verify it; go back on a stall.
 
     ``timeout`` bounds the transition, in seconds. With ``force`` the kernel is told to end a stalled
     transition anyway, which may crash it.
     """
     start = time.monotonic()
-    status, output = insert(paths, path)
+    status, output = insert(paths, descriptor)
     if status < 0 or status in (137, 139):
         # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack
         # of memory, does so before the kernel has the module or after it is live.
@@ -234,7 +239,9 @@ def load(
             )
         status, output = (0 if stage else status), "insmod was killed"
     if status != 0:
-        return Outcome("failed", time.monotonic() - start, _refusal(paths, module, path, status, output))
+        return Outcome(
+            "failed", time.monotonic() - start, _refusal(paths, module, descriptor, status, output)
+        )
     return settle(paths, module, build_id, timeout, progress, force, start)
 
 

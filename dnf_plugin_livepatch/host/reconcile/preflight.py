@@ -22,11 +22,8 @@ from .loader import named, tasks_in_the_way
 _OTHER_PRODUCTS = ("kcare", "kpatch", "ksplice")
 
 
-def _file(path: str) -> Problem | None:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return problem("module-missing", path=path, why=error.strerror)
+def _file(path: str, descriptor: int) -> Problem | None:
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
         return problem("module-writable", path=path)
     return None
@@ -46,17 +43,31 @@ def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Problem 
 
 def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> tuple[tuple[Problem, ...], str]:
     """Findings about the module file ``wanted``, and its build id ("" when it has none)."""
-    fault = _file(wanted.path)
+    try:
+        descriptor = module_file.open_file(wanted.path)
+    except ModuleError as error:
+        return (problem("module-missing", path=wanted.path, why=error),), ""
+    try:
+        return opened(paths, kernel, wanted, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def opened(
+    paths: Paths, kernel: Kernel, wanted: InstalledModule, descriptor: int
+) -> tuple[tuple[Problem, ...], str]:
+    """As ``module``, about the module file ``wanted`` that is open as ``descriptor``."""
+    fault = _file(wanted.path, descriptor)
     if fault is not None:
         return (fault,), ""
     try:
-        info = module_file.read(wanted.path)
+        info = module_file.facts(descriptor, module_file.algorithm(wanted.digest))
     except ModuleError as error:
         return (problem("module-unusable", path=wanted.path, why=error),), ""
     found: list[Problem] = []
     if not wanted.digest:
         found.append(problem("module-unchecked", path=wanted.path))
-    elif info.sha256 != wanted.digest:
+    elif info.digest != wanted.digest:
         found.append(problem("module-changed", path=wanted.path))
     if not info.livepatch:
         found.append(problem("module-no-livepatch", path=wanted.path))

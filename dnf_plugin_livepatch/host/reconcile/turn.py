@@ -7,6 +7,7 @@ point knows what was being done.
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 
@@ -14,7 +15,7 @@ from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file, notices
-from ..kernel import harm, livepatches, running
+from ..kernel import harm, livepatches, module_file, running
 from ..packages import installed, rpm_lock
 from . import bookkeeping, copies, loader, preflight
 from .context import Run
@@ -154,34 +155,47 @@ def _load(
     run: Run, wanted: Wanted, module: InstalledModule, build_ids: dict[str, str], replacing: bool
 ) -> bool:
     """Load one module under the guard's protocol; whether it is in force now."""
-    findings, build_id = preflight.module(run.paths, run.kernel, module)
     busy = _wait_for_others(run)
-    for found in (*findings, *((busy,) if busy else ())):
-        run.add(found)
     if busy is not None:
+        run.add(busy)
         run.retry_in = run.retry_in or RETRY_SECONDS[0]
-    if preflight.errors(findings) or busy is not None:
-        return False
-    stays = loader.remove(run.paths, module.name) if _ours(run, module.name) else ""
-    if stays or livepatches.loaded(run.paths, module.name):
-        name = "module-stays" if stays else "module-name-taken"
-        run.add(problem(name, module=module.name, why=stays))
+    try:
+        descriptor = module_file.open_file(module.path)
+    except module_file.ModuleError as error:
+        run.add(problem("module-missing", path=module.path, why=error))
         return False
     try:
-        _begin(run, wanted, module, build_id)
-    except (OSError, atomic.Broken) as error:
-        run.add(problem("state-unwritable", why=error))
-        return False
-    result = loader.load(
-        run.paths,
-        module.path,
-        module.name,
-        build_ids.get(module.name, ""),
-        run.config.transition_timeout,
-        run.progress,
-        run.force,
-    )
+        findings, build_id = preflight.opened(run.paths, run.kernel, module, descriptor)
+        for found in findings:
+            run.add(found)
+        if preflight.errors(findings) or busy is not None or not _free(run, module.name):
+            return False
+        try:
+            _begin(run, wanted, module, build_id)
+        except (OSError, atomic.Broken) as error:
+            run.add(problem("state-unwritable", why=error))
+            return False
+        result = loader.load(
+            run.paths,
+            descriptor,
+            module.name,
+            build_ids.get(module.name, ""),
+            run.config.transition_timeout,
+            run.progress,
+            run.force,
+        )
+    finally:
+        os.close(descriptor)
     return _settled(run, wanted, module, result, replacing)
+
+
+def _free(run: Run, module: str) -> bool:
+    """Is the name of ``module`` free in the kernel, if need be since a replaced one is removed?"""
+    stays = loader.remove(run.paths, module) if _ours(run, module) else ""
+    if stays or livepatches.loaded(run.paths, module):
+        run.add(problem("module-stays" if stays else "module-name-taken", module=module, why=stays))
+        return False
+    return True
 
 
 def _wait_for_others(run: Run) -> Problem | None:

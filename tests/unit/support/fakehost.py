@@ -62,7 +62,7 @@ def module_file(
     body, rows, at = b"", [], 64
     for index, (data, kind) in enumerate(parts):
         title = (0, 1, 10, 29)[index]
-        rows.append(struct.pack("<IIQQQQIIQQ", title, kind, 0, 0, at, len(data), 0, 0, 1, 0))
+        rows.append(struct.pack("<IIQQQQIIQQ", title, kind, 2, 0, at, len(data), 0, 0, 1, 0))
         body += data
         at += len(data)
     header = (
@@ -268,14 +268,15 @@ class Host:
         """Every module in the kernel, patching or not."""
         return sorted(os.listdir(self.paths.modules))
 
-    def run(self, argv: list[str], timeout: float) -> tuple[int, str]:
+    def run(self, argv: list[str], timeout: float, descriptors: tuple[int, ...] = ()) -> tuple[int, str]:
         return self.insmod(argv[1]) if argv[0] == "insmod" else self.rmmod(argv[1])
 
     def insmod(self, path: str) -> tuple[int, str]:
         from dnf_plugin_livepatch.host.kernel import module_file as modinfo
 
-        info = modinfo.read(path)
         with open(path, "rb") as file:
+            info = modinfo.facts(file.fileno())
+            file.seek(0)
             data = file.read()
         behave = data.split(b"\0behave=")[1].split(b"\0")[0].decode() if b"\0behave=" in data else ""
         replace = b"\0replace=1" in data
