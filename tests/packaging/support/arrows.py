@@ -33,7 +33,7 @@ ARROWS = {
         "host/report",
         "host/after_transaction",
     ),
-    "dnf4": (*CVES, "planning", "host/for_planning", "host/cli"),
+    "dnf4": (*CVES, "planning", "host/for_planning", "host/cli", "host/program"),
     "toolkit": SHARED,
     "rpmtool/readers": (*PACKAGES, "toolkit"),
     "rpmtool/kernel": (*PACKAGES, "toolkit", "rpmtool/readers"),
