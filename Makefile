@@ -124,6 +124,12 @@ MUTANTS_ENDING ?= 0123456789
 mutants: need-base ## Break what decides on purpose and count what the unit tests notice (hours; MUTANTS_ENDING=37 a fifth)
 	@$(PYTHON) -m tests.mutants $(MUTANTS_ENDING) $(MUTANTS_OF)
 
+.PHONY: fuzz
+FUZZ_RUNS ?= 300000
+fuzz: need-base need-tools ## Hostile bytes for every parser, guided by coverage (an hour; FUZZ_RUNS=N inputs each)
+	@$(PYTHON) -m pip install -q 'atheris>=2.3,<4'
+	@$(PYTHON) -m tests.fuzz --runs $(FUZZ_RUNS)
+
 .PHONY: bench
 bench: need-base need-tools ## Measure the budgets; writes bench/results.json
 	$(PYTHON) -m bench

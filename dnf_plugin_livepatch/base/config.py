@@ -8,7 +8,7 @@ same file. A bad value falls back to its default and is reported; it never raise
 
 from __future__ import annotations
 
-from . import names
+from . import names, times
 from .typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _date(text: str) -> str:
-    if text and not (len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()):
+    if text and not (len(text) == 10 and times.DATE.match(text)):
         raise ValueError(f"{text!r} is no date such as 2026-11-22")
     return text
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..base import model
 from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, Manifest, Nevra, Unfixable
+from ..base.names import decimal
 from ..exposure.debt import rank
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote
@@ -174,7 +175,8 @@ def _order(nevra: Nevra) -> tuple[object, ...]:
 def _release_order(text: str) -> list[tuple[int, int, str]]:
     """Numbers by value, words by text."""
     parts = text.replace("-", ".").replace("_", ".").split(".")
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    numbers = [(part, decimal(part, 19)) for part in parts]
+    return [(0, 0, part) if number is None else (1, number, "") for part, number in numbers]
 
 
 def _manifests(view: View, package: Package) -> tuple[Manifest, ...] | None:

@@ -66,7 +66,7 @@ def problem(outcome: loader.Outcome) -> str:
 
 
 def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
-    tree.script("insmod", f'case $* in /proc/self/fd/[0-9]*) touch {tree.top}/ran ;; *) exit 1 ;; esac')
+    tree.script("insmod", f"case $* in /proc/self/fd/[0-9]*) touch {tree.top}/ran ;; *) exit 1 ;; esac")
     tree.patch()
     found = tree.load()
     assert (found.outcome, found.problem, found.tasks) == ("done", None, ())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import rpm
 
 from ...base.model import Nevra
-from ...base.names import ARCHES, declared_cve
+from ...base.names import ARCHES, decimal, declared_cve
 from ...formats.repository_record import Record
 
 #: The severities of advisories that dnf knows, least first.
@@ -244,5 +244,5 @@ def closed_by(package: Package, advisories: Mapping[Nevra, list[Advisory]]) -> t
 def cve_order(cve: str) -> tuple[int, int, str]:
     """Sort key: by year and number, not by text. Remembered: cumulative patches repeat the same CVEs."""
     parts = cve.split("-")
-    numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]
+    numbers = [decimal(part, 19) or 0 for part in parts[1:3]] + [0, 0]
     return numbers[0], numbers[1], cve
