@@ -127,7 +127,8 @@ _GUARD = json.dumps(
          {"nevra": "a-1-1.x86_64", "release": "6.1", "modules": [["m", "ab" * 32]], "cves": []}]}
 ).encode()  # fmt: skip
 _UPDATE = b"""<updates><update type="security"><id>A-1</id><severity>Low</severity>
-<issued date="2026-01-01"/><references><reference id="CVE-2026-1000" type="cve"/></references><pkglist><hot_patch_collection name="x">
+<issued date="2026-01-01"/><references><reference id="CVE-2026-1000" type="cve"/></references>
+<pkglist><hot_patch_collection name="x">
 <package name="p" version="1" release="1" arch="x86_64"/></hot_patch_collection></pkglist></update>
 </updates>"""
 _DIFF = b"--- a/fs/proc/cmdline.c\n+++ b/fs/proc/cmdline.c\n@@ -1,2 +1,2 @@ int f(void)\n a\n-b\n+c\n"
