@@ -2,8 +2,8 @@
 """Fuzz the parsers of untrusted bytes, guided by coverage (atheris): `make fuzz`.
 
 ``python -m tests.fuzz [--runs N] [TARGET...]`` gives each target N inputs in a process of its own, and
-prints a line for each and the sum. An input that shows a fault is written into tests/fuzz/corpus, from where the
-short run of the tests takes it.
+prints a line for each and the sum. An input that shows a fault is written into tests/fuzz/corpus, from
+where the short run of the tests takes it.
 """
 
 from __future__ import annotations
