@@ -298,3 +298,15 @@ class Hold(NamedTuple):
     why: str
     closed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+
+class Withdrawal(NamedTuple):
+    """A live patch that its publisher withdrew, by the record of ``repository``.
+
+    ``signed``: the host had that repository's metadata checked against a signature.
+    """
+
+    nevra: str
+    reason: str
+    repository: str = ""
+    signed: bool = False

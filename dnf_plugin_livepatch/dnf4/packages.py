@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 import hawkey
 
@@ -191,15 +191,30 @@ class Questions:
             for package in packages
         ]
 
-    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
+    def advisories(
+        self, packages: Sequence[Package], within: Collection[str] | None = None
+    ) -> Sequence[Advisory]:
         """The advisories that list any build of one of these packages' name and architecture."""
         wanted = {(package.nevra.name, package.nevra.arch) for package in packages}
-        first = {(package.nevra.name, package.nevra.arch): package for package in packages}
-        found: dict[Advisory, None] = {}
-        for package in first.values():
-            rows = (_advisory(one, wanted) for one in self.behind(package).get_advisories(_ALL))
-            found.update((row, None) for row in rows if row is not None)
-        return list(found)
+        if within is None or self._sources() <= set(within):
+            first = {(package.nevra.name, package.nevra.arch): package for package in packages}
+            named = map(self.behind, first.values())
+            rows: Iterable[Any] = (one for package in named for one in package.get_advisories(_ALL))
+        elif not within:
+            rows = ()
+        else:
+            from . import provenance
+
+            rows = provenance.advisories(self.base, self._sources() & set(within), wanted)
+        return list(
+            dict.fromkeys(row for row in (_advisory(one, wanted) for one in rows) if row is not None)
+        )
+
+    def _sources(self) -> set[str]:
+        """The ids of the enabled repositories that have advisories."""
+        return {
+            str(repo.id) for repo in self.base.repos.iter_enabled() if repo.get_metadata_path("updateinfo")
+        }
 
     def repositories(self) -> Sequence[Repository]:
         """The enabled repositories and those left out of this run only, by id."""
@@ -256,6 +271,7 @@ def _repository(repo: Any) -> Repository:
         has_record=bool(repo.get_metadata_path("livepatch")),
         revision=revision(repo) if advisories else "",
         read_at=times.moment(read_at),
+        signed=bool(repo.repo_gpgcheck),
     )
 
 

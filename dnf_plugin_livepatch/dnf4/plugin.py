@@ -96,6 +96,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         settings = config.read(paths.config)[0]
         limited = bool(settings.min_age or settings.cutoff)
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
+        records = records or self._withdrawn()
         holds = wish.bare and (settings.kernel_update != "install" or self._held())
         seen, free = "", not (records or limited)
         if records and not limited:
@@ -122,6 +123,14 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         from ..host import for_planning
 
         return bool(for_planning.blocked(Paths()))
+
+    def _withdrawn(self) -> bool:
+        """Did an earlier run find a patch withdrawn, which is to be looked at even without a record?"""
+        if not os.path.exists(Paths().notices):
+            return False
+        from ..host import for_planning
+
+        return for_planning.withdrawn(Paths())
 
     def _resolves(self) -> bool:
         """Does this command look at what the repositories offer in order to take it?"""

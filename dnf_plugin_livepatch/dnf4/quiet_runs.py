@@ -34,7 +34,7 @@ def take(base: Any, paths: Paths) -> str:
         stamp = revision(repo)
         if not stamp:
             return ""
-        parts.append(f"{repo.id} {stamp} {repo.gpgcheck}")
+        parts.append(f"{repo.id} {stamp} {repo.gpgcheck} {repo.repo_gpgcheck}")
     return "\n".join([*parts, paths.root, *map(str, base.conf.excludepkgs)])
 
 

@@ -113,6 +113,7 @@ def debt_of(
     compare: Compare,
     newest: str = "",
     locked: str = "",
+    others: Iterable[Advisory] = (),
 ) -> tuple[tuple[Debt, ...], str, str]:
     """The CVEs that ``running`` lacks a fix for: (debt ascending by ``fixed_in``, quality, reason).
 
@@ -121,39 +122,59 @@ def debt_of(
     list a CVE again in the next minor release). ``newest`` is the newest build installed or
     offered, ``locked`` the release the repositories are pinned to. Where something is missing from
     the advisories the result is a lower bound, or unknown when it would be empty: never 0 because
-    something was not known.
+    something was not known. ``others`` are advisories that may only add: a CVE above the running kernel
+    that no other advisory speaks of. They neither close a CVE nor make the result complete.
     """
-    home = lineage(running.evr)
-    fixed: set[str] = set()
-    first: dict[str, Debt] = {}
-    listed: set[int] = set()
-    nameless: set[str] = set()
-    newest_listed = False
-    for advisory in merge(advisories):
+    found = _listed(running, merge(advisories), compare, newest)
+    for cve, row in _listed(running, merge(others), compare, newest).first.items():
+        found.first.setdefault(cve, row)
+    rows = _ascending((row for cve, row in found.first.items() if cve not in found.fixed), compare)
+    nameless = found.nameless
+    doubts = [f"security advisory {min(nameless)} names no CVE"] if nameless else []
+    if locked:
+        doubts.append(f"the repositories are locked to release {locked}")
+    quality, reason = _judge(running, found.orders, bool(rows), newest, found.newest, doubts, compare)
+    return rows, quality, reason
+
+
+class _Listed:
+    """The content of advisories on one kernel package.
+
+    ``fixed`` are the CVEs of its own lineage up to the running build, ``first`` the first fix of each CVE
+    above it, ``orders`` which of older (-1), the same (0) and newer (1) builds are listed at all,
+    ``nameless`` the security advisories without a CVE, and ``newest`` whether the newest build is listed.
+    """
+
+    def __init__(self) -> None:
+        self.fixed: set[str] = set()
+        self.first: dict[str, Debt] = {}
+        self.orders: set[int] = set()
+        self.nameless: set[str] = set()
+        self.newest = False
+
+
+def _listed(running: Nevra, advisories: Iterable[Advisory], compare: Compare, newest: str) -> _Listed:
+    home, found = lineage(running.evr), _Listed()
+    for advisory in advisories:
         for package in advisory.packages:
             if package.name != running.name or package.arch != running.arch:
                 continue
             order = compare(package.evr, running.evr)
-            listed.add((order > 0) - (order < 0))
-            newest_listed = newest_listed or (bool(newest) and compare(package.evr, newest) >= 0)
+            found.orders.add((order > 0) - (order < 0))
+            found.newest = found.newest or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
                 if advisory.cves and lineage(package.evr) == home:
-                    fixed.update(advisory.cves)
+                    found.fixed.update(advisory.cves)
             elif advisory.type in ("security", "unknown"):  # a feed's missing type hides no CVE
                 if not advisory.cves and advisory.type == "security":
-                    nameless.add(advisory.id)
+                    found.nameless.add(advisory.id)
                 kind = ISSUED if advisory.issued else UPDATED if advisory.updated else ""
                 date = advisory.issued or advisory.updated
                 for cve in advisory.cves:
                     row = Debt(cve, advisory.id, advisory.severity, package.evr, date, kind)
-                    if cve not in first or _before(row, first[cve], compare):
-                        first[cve] = row
-    rows = _ascending((row for cve, row in first.items() if cve not in fixed), compare)
-    doubts = [f"security advisory {min(nameless)} names no CVE"] if nameless else []
-    if locked:
-        doubts.append(f"the repositories are locked to release {locked}")
-    quality, reason = _judge(running, listed, bool(rows), newest, newest_listed, doubts, compare)
-    return rows, quality, reason
+                    if cve not in found.first or _before(row, found.first[cve], compare):
+                        found.first[cve] = row
+    return found
 
 
 def _before(one: Debt, other: Debt, compare: Compare) -> bool:

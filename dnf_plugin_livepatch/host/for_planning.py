@@ -8,10 +8,10 @@ A dnf run with nothing to do pays for what is imported here, so that methods imp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base import times
-from ..base.model import Hold, Kernel, ReconcileResult
+from ..base.model import Hold, Kernel, ReconcileResult, Withdrawal
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
 
@@ -44,6 +44,15 @@ def holds(paths: Paths) -> bool:
     from .files import notices
 
     return notices.read(paths).hold is not None
+
+
+def withdrawn(paths: Paths) -> bool:
+    """Did an earlier run find a live patch withdrawn?"""
+    if not os.path.exists(paths.notices):
+        return False
+    from .files import notices
+
+    return bool(notices.read(paths).withdrawn)
 
 
 def fingerprint(paths: Paths, database: str) -> str:
@@ -137,7 +146,15 @@ class Machine:
         """NEVRA and reason of what is known to be withdrawn by its publisher."""
         from .files import notices
 
-        return dict(notices.read(self.paths).withdrawn)
+        return notices.read(self.paths).reasons
+
+    def to_take_back(self) -> Collection[str]:
+        """The NEVRAs of what signed metadata says is withdrawn."""
+        if not os.path.exists(self.paths.notices):
+            return ()
+        from .files import notices
+
+        return notices.read(self.paths).proved
 
     def held(self) -> Hold | None:
         """The kernel update that an earlier run held."""
@@ -161,16 +178,15 @@ class Machine:
         if self.root:
             advisories.save(self.paths, *inputs)
 
-    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
-        """Write down which patches are withdrawn. What no record speaks of now stays as it was known."""
+    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
+        """Write down which patches are withdrawn. What other repositories said stays as it was known."""
         from .files import notices
 
         if not self.root:
             return
         before = notices.read(self.paths)
-        kept = [(nevra, reason) for nevra, reason in before.withdrawn if nevra not in said]
-        news = [(nevra, reason) for nevra, reason in said.items() if reason]
-        notices.save(self.paths, before._replace(withdrawn=tuple(sorted([*news, *kept]))))
+        kept = [row for row in before.withdrawn if row.repository not in read]
+        notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -267,7 +267,7 @@ def look(
     if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
         rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
     told = notices.read(paths)
-    gone = dict(told.withdrawn) if withdrawn_go else {}
+    gone = told.proved if withdrawn_go else {}
     rows = tuple(
         row._replace(state=WITHDRAWN, reason=gone[row.package])
         if row.state == NOT_LOADED and row.package in gone

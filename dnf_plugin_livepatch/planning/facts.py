@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from ..base.model import Advisory, Problem
+from ..base.model import Advisory, Problem, Withdrawal
 from ..base.names import kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..formats import repository_record
@@ -45,9 +45,12 @@ class Facts:
         self._running: list[Package | None] = []
         self._repositories: Sequence[Repository] | None = None
         self._trusted: frozenset[str] | None = None
+        self._claims: frozenset[str] = frozenset()
+        self._broken: set[str] = set()
+        self._said: dict[str, dict[str, repository_record.KernelNote]] = {}
         self._kernels: Sequence[Package] | None = None
         self._found: dict[str, tuple[Sequence[Package], tuple[Known, ...]]] = {}
-        self._advisories: dict[tuple[str, str], tuple[Advisory, ...]] = {}
+        self._advisories: tuple[dict[tuple[str, str], tuple[Advisory, ...]], ...] = ({}, {})
 
     def refresh(self) -> None:
         """Forget what a resolve or an act may have changed: who comes along, and who is visible."""
@@ -77,21 +80,34 @@ class Facts:
         instead, those that offer this very build: its name alone anybody can use.
         """
         if self._trusted is None:
-            self._trusted = self._trust()
+            self._trusted, self._claims = self._trust()
         return self._trusted
 
-    def _trust(self) -> frozenset[str]:
+    @property
+    def claims(self) -> frozenset[str]:
+        """The enabled repositories whose word may close a CVE, or take a patch out of force.
+
+        The trusted ones. Of those that are trusted for offering the running kernel's build alone, which
+        anybody can list, only those whose metadata is signed.
+        """
+        return self._claims if self.trusted else frozenset()
+
+    def _trust(self) -> tuple[frozenset[str], frozenset[str]]:
+        """``trusted`` and ``claims``."""
         kernel, named = self.running, self.host.settings.repos
         if kernel is None:
-            return frozenset()
+            return frozenset(), frozenset()
         enabled = {repo.id for repo in self.repositories if not repo.left_out}
         chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
         origin = self.manager.origin(kernel)
         if origin in enabled:
-            return frozenset(chosen | {origin})
-        if named:
-            return frozenset(chosen)
-        return self.manager.offered_by(kernel)
+            chosen.add(origin)
+        if origin in enabled or named:
+            return frozenset(chosen), frozenset(chosen)
+        offering = self.manager.offered_by(kernel)
+        return offering, frozenset(
+            repo.id for repo in self.repositories if repo.id in offering and repo.signed
+        )
 
     def verified(self, repository: str) -> bool:
         """Does this repository have its packages' signatures checked?"""
@@ -143,19 +159,23 @@ class Facts:
             self._found[release] = packages, tuple(rows)
         return self._found[release]
 
-    def advisories(self, packages: Sequence[Package]) -> tuple[Advisory, ...]:
-        """The advisories that list any build of these live patches' names."""
+    def advisories(self, packages: Sequence[Package], claims: bool = False) -> tuple[Advisory, ...]:
+        """The advisories that list any build of these live patches' names.
+
+        With ``claims`` those alone that may close a CVE.
+        """
         first = {(one.nevra.name, one.nevra.arch): one for one in packages}
-        unread = [one for key, one in sorted(first.items()) if key not in self._advisories][:MAX_NAMES]
+        known = self._advisories[claims]
+        unread = [one for key, one in sorted(first.items()) if key not in known][:MAX_NAMES]
         if unread:
             keys = [(one.nevra.name, one.nevra.arch) for one in unread]
             rows: dict[tuple[str, str], list[Advisory]] = {key: [] for key in keys}
-            for row in self.manager.advisories(unread):
+            for row in self.manager.advisories(unread, self.claims if claims else None):
                 for key in {(build.name, build.arch) for build in row.packages}:
                     if key in rows:
                         rows[key].append(row)
-            self._advisories.update((key, tuple(found)) for key, found in rows.items())
-        return tuple(dict.fromkeys(row for key in sorted(first) for row in self._advisories.get(key, ())))
+            known.update((key, tuple(found)) for key, found in rows.items())
+        return tuple(dict.fromkeys(row for key in sorted(first) for row in known.get(key, ())))
 
     def listed(self, package: Package, older: bool) -> list[Advisory]:
         """The advisories that list this very build, with ``older`` also those that list an earlier one."""
@@ -178,12 +198,36 @@ class Facts:
                     self._read_record(repo.id, wanted)
         return self._notes
 
+    def withdrawals(self, releases: Sequence[str]) -> tuple[frozenset[str], list[Withdrawal]]:
+        """The repositories whose word on withdrawn patches is known now, and what they say of packages here.
+
+        A repository that has no record any more withdraws nothing.
+        """
+        self.notes(releases)
+        read, said = set(), []
+        for repo in self.repositories:
+            if repo.left_out or repo.id not in self.trusted or (repo.has_record and repo.id in self._broken):
+                continue
+            read.add(repo.id)
+            for note in self._said.get(repo.id, {}).values():
+                for nevra, patch in note.patches.items():
+                    if patch.withdrawn is not None:
+                        signed = repo.signed and repo.id in self.claims
+                        said.append(Withdrawal(nevra, patch.withdrawn.reason, repo.id, signed))
+        # Only what is here can be taken back; to ask costs a query, so only where something is withdrawn.
+        if said:
+            here = {str(row.package.nevra) for release in releases for row in self.known(release)}
+            said = [row for row in said if row.nevra in here]
+        return frozenset(read), said
+
     def _read_record(self, repository: str, wanted: Sequence[str]) -> None:
         try:
             said = repository_record.parse(self.manager.record(repository), *wanted)
         except (repository_record.RecordError, UnicodeError, OSError, MemoryError) as error:
             self.problems.append(catalogue.problem("record-broken", repo=repository, why=error))
+            self._broken.add(repository)
             return
+        self._said.setdefault(repository, {}).update(said.kernels)
         for release, note in said.kernels.items():
             self._notes.setdefault(release, []).append(note)
 

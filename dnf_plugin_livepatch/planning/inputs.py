@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cmp_to_key
 
 from ..base import times
-from ..base.model import Advisory, Nevra, Unfixable
+from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Unfixable
 from ..base.names import release_of
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..base.model import Compare
 
 
+NO_ORIGIN = (
+    "it is not known which repository the running kernel came from; name it with 'repos' in livepatch.conf"
+)
 #: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2
 
@@ -37,7 +40,8 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
         return (Inputs(kernel.release, str(running.nevra), reason=reason),)
     siblings = _siblings(facts, running)
     main = siblings[0].nevra
-    rows = family_advisories(facts, siblings)
+    rows = family_advisories(facts, siblings, facts.claims)
+    others = set(family_advisories(facts, siblings)).difference(rows)
     builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
     window = _window(facts, siblings[0].build_time)
@@ -46,8 +50,10 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     notes = facts.notes(tuple(names.values()))
     found = []
     for nevra, release in names.items():
-        debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned)
-        support_end, unfixable = _notes(notes.get(release, ()))
+        debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned, others)
+        if not facts.claims:
+            quality, reason = LOWER_BOUND if debt else UNKNOWN, NO_ORIGIN
+        support_end, unfixable = _notes(notes.get(release, ()) if facts.claims else ())
         found.append(
             Inputs(
                 kernel_release=release,
@@ -86,15 +92,19 @@ def _siblings(facts: Facts, running: Package) -> list[Package]:
     return sorted(found, key=lambda one: names.index(one.nevra.name)) or [running]
 
 
-def family_advisories(facts: Facts, siblings: Sequence[Package]) -> list[Advisory]:
+def family_advisories(
+    facts: Facts, siblings: Sequence[Package], within: Collection[str] | None = None
+) -> list[Advisory]:
     """Advisories for any build of the running kernel's package, under whichever of its names.
+
+    With ``within`` those of these repositories alone.
 
     Some vendors list ``kernel-core``, some only ``kernel``: both are one build, which goes by the name of
     the first of ``siblings``.
     """
     name = siblings[0].nevra.name
     found = []
-    for row in facts.manager.advisories(siblings):
+    for row in facts.manager.advisories(siblings, within):
         packages = {build._replace(name=name) for build in row.packages}
         found.append(row._replace(packages=tuple(sorted(packages))))
     return found
@@ -127,7 +137,7 @@ def _cover(facts: Facts, release: str) -> tuple[tuple[str, tuple[str, ...]], ...
     packages = [row.package for row in facts.known(release) if row.match.kind != "not-a-live-patch"]
     if not packages:
         return ()
-    rows = [*facts.advisories(packages), *_hot(facts, packages)]
+    rows = [*facts.advisories(packages, claims=True), *_hot(facts, packages)]
     nevras = {package.nevra for package in packages}
     return coverage(rows, {nevra.name for nevra in nevras}, nevras, facts.manager.compare)
 
@@ -140,7 +150,7 @@ def _hot(facts: Facts, packages: Iterable[Package]) -> list[Advisory]:
     }
     rows: list[Advisory] = []
     for repo in facts.repositories if names else ():
-        if repo.has_advisories and not repo.left_out:
+        if repo.has_advisories and not repo.left_out and repo.id in facts.claims:
             rows += openeuler.advisories(facts.manager.updateinfo(repo.id), names)
     return rows
 

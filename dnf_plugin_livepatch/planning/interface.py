@@ -7,10 +7,20 @@ hawkey or libdnf crosses this line, so that a table of tuples can stand for a pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base.config import Config
-from ..base.model import Advisory, Hold, InForce, Kernel, Nevra, Problem, ReconcileResult, Unfixable
+from ..base.model import (
+    Advisory,
+    Hold,
+    InForce,
+    Kernel,
+    Nevra,
+    Problem,
+    ReconcileResult,
+    Unfixable,
+    Withdrawal,
+)
 from ..base.typed import TYPE_CHECKING, NamedTuple, Protocol
 from ..exposure.compute import Inputs
 from ..vendors.profiles import Lookup, Profile
@@ -66,7 +76,8 @@ class Package(NamedTuple):
 class Repository(NamedTuple):
     """One repository that is enabled, or was left out of this run only (``--repo=``, no answer).
 
-    ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
+    ``gpgcheck``: the signatures of its packages are checked; ``signed``: that of its metadata is
+    (``repo_gpgcheck``). ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
     """
 
     id: str
@@ -76,6 +87,7 @@ class Repository(NamedTuple):
     has_record: bool = False
     revision: str = ""
     read_at: str = ""
+    signed: bool = False
 
 
 class Asked(NamedTuple):
@@ -150,8 +162,13 @@ class PackageManager(Protocol):
     def live_patches(self, lookup: Lookup) -> Sequence[Package]:
         """Every build, installed or offered, hidden or not, that ``lookup`` finds."""
 
-    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
-        """The advisories that list any build of one of these packages' name and architecture."""
+    def advisories(
+        self, packages: Sequence[Package], within: Collection[str] | None = None
+    ) -> Sequence[Advisory]:
+        """The advisories that list any build of one of these packages' name and architecture.
+
+        With ``within`` those of these repositories alone.
+        """
 
     def repositories(self) -> Sequence[Repository]:
         """The repositories, by id."""
@@ -243,8 +260,11 @@ class Host(Protocol):
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down what the repositories say of the kernels; nothing where this run may not write."""
 
-    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
-        """Write down which patches are withdrawn, "" being the reason of those that stand."""
+    def to_take_back(self) -> Collection[str]:
+        """The NEVRAs of what is withdrawn by signed metadata, so that it may be taken out of force."""
+
+    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
+        """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -63,7 +63,9 @@ class Planner:
             hidden += blocked
             settings = self.host.settings
             limited = bool(settings.min_age or settings.cutoff)
-            if limited or (not free and any(repo.has_record for repo in self.facts.repositories)):
+            # A repository whose record is gone withdraws nothing any more.
+            records = self.host.withdrawn() or any(repo.has_record for repo in self.facts.repositories)
+            if limited or (records and not free):
                 what = "looking for patches to keep out"
                 free = self.attempt(what, False, lambda: self._withhold(asked))
                 hidden += self.withheld
@@ -142,12 +144,12 @@ class Planner:
         """Is something known to be withdrawn, and is that to be taken out of force here?"""
         host = self.host
         wanted = host.settings.on_withdrawn == "revert" and host.settings.mode == "load" and not host.cannot
-        return wanted and host.root and bool(host.withdrawn())
+        return wanted and host.root and bool(host.to_take_back())
 
     def take_back(self) -> None:
         """Have reconcile take out of force what was withdrawn, without waiting for it."""
         self._look()
-        known = self.host.withdrawn()
+        known = self.host.to_take_back()
         if any(patch.nevra in known for patch in self.patched.in_force):
             self.host.take_back()
 
@@ -189,10 +191,10 @@ class Planner:
         notes = self.facts.notes(releases)
         good = not self.facts.problems
         self.withheld = withheld.kept_out(self.facts, releases, asked)
+        self.host.remember_withdrawn(*self.facts.withdrawals(releases))
         if self.withheld:
             self.manager.hide(self.withheld)
             self.facts.refresh()
-        self.host.remember_withdrawn(withheld.withdrawn(notes))
         return good and withheld.free(notes, releases)
 
     def _hold(self) -> tuple[str, ...]:

@@ -118,19 +118,6 @@ def patch_note(notes: Notes, release: str, nevra: str) -> repository_record.Patc
     )
 
 
-def withdrawn(notes: Notes) -> dict[str, str]:
-    """NEVRA -> reason of every patch that was withdrawn, "" for those that stand."""
-    found: dict[str, str] = {}
-    for rows in notes.values():
-        for note in rows:
-            for nevra, patch in note.patches.items():
-                if patch.withdrawn is not None:
-                    found[nevra] = patch.withdrawn.reason
-                else:
-                    found.setdefault(nevra, "")
-    return found
-
-
 def free(notes: Notes, releases: Sequence[str]) -> bool:
     """Does no record keep a patch of these kernels out, now or at any other time?"""
     return not any(_interesting(notes, release) for release in releases)

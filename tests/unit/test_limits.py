@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.base import names
-from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, Hold
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, Hold, Withdrawal
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, mailbox, notices
@@ -80,7 +80,7 @@ def test_a_file_that_its_reader_would_refuse_is_not_written(host):
 
 def test_withdrawals_of_others_do_not_push_out_the_hold(host):
     hold = Hold("r", "kernel-core", "6.1-1", "2026-11-01T00:00:00Z", "held")
-    rows = tuple((f"aaa-{n}-1.x86_64", "r" * 1000) for n in range(5000))
+    rows = tuple(Withdrawal(f"aaa-{n}-1.x86_64", "r" * 1000, "base", True) for n in range(5000))
     assert notices.save(host.paths, notices.Notices(rows, hold))
     found = notices.read(host.paths)
     assert found.hold == hold and len(found.withdrawn) == notices.MAX_WITHDRAWN

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import ReconcileResult
+from dnf_plugin_livepatch.base.model import ReconcileResult, Withdrawal
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.files import atomic, guard_file, notices
@@ -32,8 +32,9 @@ def run(host: Host) -> ReconcileResult:
     return reconcile.reconcile(host.paths, host.config)
 
 
-def withdraw(paths: Paths, *nevras: str) -> None:
-    notices.save(paths, Notices(tuple((nevra, "it oopsed") for nevra in sorted(nevras))))
+def withdraw(paths: Paths, *nevras: str, signed: bool = True) -> None:
+    rows = tuple(Withdrawal(nevra, "it oopsed", "base", signed) for nevra in sorted(nevras))
+    notices.save(paths, Notices(rows))
 
 
 def v2_over_v1(host: Host) -> None:
@@ -55,6 +56,12 @@ def test_revert_goes_back_to_the_one_before(host: Host) -> None:
     host.reboot()
     run(host)
     assert host.running() == ["lp_1"], "and stays there"
+
+
+def test_metadata_that_nobody_signed_takes_nothing_out(host: Host) -> None:
+    v2_over_v1(host)
+    withdraw(host.paths, V2, signed=False)
+    assert run(host).ok and host.running() == ["lp_2"]
 
 
 def test_revert_goes_to_none_when_nothing_else_is_good(host: Host) -> None:

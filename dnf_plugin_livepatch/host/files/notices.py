@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ...base import fields
-from ...base.model import Hold
+from ...base.model import Hold, Withdrawal
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
@@ -26,14 +26,29 @@ MAX_REASON = 300
 
 
 class Notices(NamedTuple):
-    """``withdrawn`` are (NEVRA, reason), ascending."""
+    """``withdrawn`` in order of NEVRA and repository."""
 
-    withdrawn: tuple[tuple[str, str], ...] = ()
+    withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """NEVRA and reason of each patch that any repository withdrew."""
+        return {row.nevra: row.reason for row in reversed(self.withdrawn)}
 
-def _withdrawn(data: dict[str, Any]) -> tuple[str, str]:
-    return fields.text(data, "nevra", fields.NEVRA), fields.text(data, "reason")
+    @property
+    def proved(self) -> dict[str, str]:
+        """The same of signed metadata alone: nothing is taken out of force upon anybody's word."""
+        return {row.nevra: row.reason for row in reversed(self.withdrawn) if row.signed}
+
+
+def _withdrawn(data: dict[str, Any]) -> Withdrawal:
+    return Withdrawal(
+        fields.text(data, "nevra", fields.NEVRA),
+        fields.text(data, "reason"),
+        fields.text(data, "repository", default=""),
+        fields.flag(data, "signed", False),
+    )
 
 
 def _hold(data: dict[str, Any]) -> Hold:
@@ -83,8 +98,7 @@ def fault(paths: Paths) -> str:
 def dump(notices: Notices) -> dict[str, Any]:
     """The file's JSON object for ``notices``."""
     rows = [
-        {"nevra": nevra, "reason": reason[:MAX_REASON]}
-        for nevra, reason in notices.withdrawn[:MAX_WITHDRAWN]
+        {**row._asdict(), "reason": row.reason[:MAX_REASON]} for row in notices.withdrawn[:MAX_WITHDRAWN]
     ]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows}

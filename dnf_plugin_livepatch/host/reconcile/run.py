@@ -180,7 +180,7 @@ def _outside(run: Run, rules: Sequence[Profile], stock: Sequence[InstalledPatch]
     held = {nevra for nevra in now.held if now.holds(nevra, run.kernel.boot_id)}
     out = held | set(now.blocked())
     if run.config.on_withdrawn == "revert":
-        out |= {nevra for nevra, _ in notices.read(run.paths).withdrawn}
+        out |= set(notices.read(run.paths).proved)
     boot_id = run.kernel.boot_id
     ours = {label: item.nevra for label, item in now.clients.items() if boot_id and item.boot_id == boot_id}
     gone = partial(turn.really_gone, run)

@@ -33,7 +33,7 @@ def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, st
     entries = guard_file.read(run.paths)
     # Where nothing is to be changed by itself, what the publisher took back changes nothing either.
     revert = run.config.on_withdrawn == "revert" and run.config.mode == "load"
-    gone = dict(notices.read(run.paths).withdrawn) if revert else {}
+    gone = notices.read(run.paths).proved if revert else {}
     modules_of = partial(copies.modules_of, run.paths)
     choice = choose(read, entries, run.kernel.release, boot_id, modules_of, gone)
     for found in choice.problems:

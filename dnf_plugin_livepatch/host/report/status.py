@@ -127,7 +127,7 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
 
 def _noticed(seen: look.Look, release: str) -> list[Problem]:
     """What dnf runs left to be told: patches in force that were withdrawn, a held kernel update."""
-    withdrawn = dict(seen.told.withdrawn)
+    withdrawn = seen.told.reasons
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
     found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
     hold = seen.told.hold

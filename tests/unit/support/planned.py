@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult
+from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult, Withdrawal
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.planning.interface import Asked, Helpers, Hold, Package, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
@@ -112,8 +112,12 @@ class Manager:
             if set(one.provides) & set(lookup.provides)
         ]
 
-    def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
-        self._ask("advisories of " + packages[0].nevra.name)
+    def advisories(
+        self, packages: Sequence[Package], within: Collection[str] | None = None
+    ) -> Sequence[Advisory]:
+        if within is not None and "base" not in within:
+            return []
+        self._ask(f"advisories of {packages[0].nevra.name}, {'any' if within is None else 'trusted'}")
         keys = {(one.nevra.name, one.nevra.arch) for one in packages}
         return [row for row in self.rows if keys & {(build.name, build.arch) for build in row.packages}]
 
@@ -162,6 +166,7 @@ class Machine:
         self.cannot = cannot
         self.seen = seen
         self.away: dict[str, str] = {}
+        self.signed = True
         self.gone: dict[str, str] = {}
         self.before: Hold | None = None
         self.answer: ReconcileResult | None | BaseException = None
@@ -193,8 +198,11 @@ class Machine:
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         self.remembered["inputs"] = inputs
 
-    def remember_withdrawn(self, said: Mapping[str, str]) -> None:
-        self.remembered["withdrawn"] = said
+    def to_take_back(self) -> Collection[str]:
+        return self.gone if self.signed else ()
+
+    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
+        self.remembered["withdrawn"] = set(read), list(said)
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         self.remembered["hold"] = hold, why
