@@ -154,7 +154,9 @@ def test_a_withdrawn_patch_in_force_is_said_everywhere(lab, host):
     assert "has withdrawn it: it oopsed in vfs_read" in status.out
     assert "no-block" not in host.read("/var/log/stand-in"), "on_withdrawn = warn changes nothing"
     host.repos(base="patches")
-    assert "has withdrawn it" in host.dnf("upgrade").text, "a repository without a record takes nothing back"
+    assert "has withdrawn it" not in host.dnf("upgrade").text, "it has no record any more"
+    host.repos(base=records.told(lab, "patches", {P2: withdrawn()}))
+    assert "has withdrawn it" in host.dnf("upgrade").text
     host.repos(base=records.told(lab, "patches", {P2: {}}))
     assert "has withdrawn it" not in host.dnf("upgrade").text
 
@@ -162,9 +164,14 @@ def test_a_withdrawn_patch_in_force_is_said_everywhere(lab, host):
 def test_revert_starts_reconcile_once(lab, host):
     host.repos(base="patches")
     assert P2 in host.dnf("upgrade").new
-    host.conf("on_withdrawn = revert\n")
-    host.repos(base=records.told(lab, "patches", {P2: withdrawn()}))
     asked = "start --no-block livepatch-reconcile.service"
+    # The lab's kernel came from no repository, so that one is named.
+    host.conf("on_withdrawn = revert\nrepos = base\n")
+    state = records.told(lab, "patches", {P2: withdrawn()})
+    host.repos(base=state)
+    host.dnf("upgrade")
+    assert asked not in host.read("/var/log/stand-in"), "nobody signed that"
+    host.repos(base=state + "\nrepo_gpgcheck=1")
     for dry in ("--assumeno", "--downloadonly", "--setopt=tsflags=test"):
         host.dnf("upgrade", dry)
         assert asked not in host.read("/var/log/stand-in"), dry
@@ -174,7 +181,7 @@ def test_revert_starts_reconcile_once(lab, host):
     host.dnf("upgrade")
     assert host.read("/var/log/stand-in").count(asked) == 1, "it is not in force any more"
     assert json.loads(host.read("/var/lib/livepatch/notices.json"))["withdrawn"] == [
-        {"nevra": P2, "reason": "it oopsed in vfs_read"}
+        {"nevra": P2, "reason": "it oopsed in vfs_read", "repository": "base", "signed": True}
     ]
 
 

@@ -14,11 +14,12 @@ from dnf_plugin_livepatch.planning.facts import Facts
 
 
 def facts(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> Facts:
-    """The facts for ``kernel``; ``trusted`` are the repositories whose record is believed, None for all."""
+    """The facts for ``kernel``; ``trusted`` are the repositories that are believed, None for all."""
     host = Machine()
     host.kernel = kernel
     found = Facts(Dnf(base), host)
-    found._trusted = frozenset(repo.id for repo in base.repos.iter_enabled()) if trusted is None else trusted
+    enabled = frozenset(repo.id for repo in base.repos.iter_enabled())
+    found._trusted = found._claims = enabled if trusted is None else trusted
     return found
 
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 from typing import Any
 
+from tests.dnf.support import rpms
 from tests.dnf.support.lab import RUNNING, Lab
 
 
@@ -33,6 +34,7 @@ def told(lab: Lab, state: str, patches: dict[str, Any], text: str = "", **kernel
         file.write(gzip.compress((text or json.dumps(record)).encode()))
     command = ["modifyrepo_c", "--mdtype=livepatch", path, folder + "/repodata"]
     subprocess.run(command, check=True, capture_output=True)
+    rpms.sign_metadata(lab.folder, folder + "/repodata")
     return name
 
 

@@ -175,6 +175,19 @@ def _build(work: str, output: str, batch: list[Rpm]) -> None:
     )  # fmt: skip
 
 
+SECRET = "secret-key"
+
+
+def sign_metadata(folder: str, repodata: str) -> None:
+    """Sign repomd.xml with the key that ``sign`` made in ``folder``."""
+    home = tempfile.mkdtemp()
+    env = {**os.environ, "GNUPGHOME": home}
+    for words in (["--import", os.path.join(folder, SECRET)], ["--armor", "-b", repodata + "/repomd.xml"]):
+        subprocess.run(["gpg", "--batch", "--yes", *words], check=True, capture_output=True, env=env)
+    subprocess.run(["gpgconf", "--kill", "all"], check=False, env=env)
+    shutil.rmtree(home)
+
+
 def sign(folder: str, paths: Iterable[str]) -> str:
     """Sign ``paths`` with a throw-away key; the path of its public half."""
     home = tempfile.mkdtemp()  # a short path: the agent's socket is in it
@@ -183,8 +196,9 @@ def sign(folder: str, paths: Iterable[str]) -> str:
     run = {"check": True, "capture_output": True, "env": env}
     new_key = ["--quick-gen-key", "test <t@example.invalid>", "rsa2048", "sign"]
     subprocess.run(["gpg", "--batch", "--passphrase", "", *new_key], **run)
-    with open(public, "wb") as file:
-        file.write(subprocess.run(["gpg", "--armor", "--export"], **run).stdout)
+    for path, verb in ((public, "--export"), (os.path.join(folder, SECRET), "--export-secret-keys")):
+        with open(path, "wb") as file:
+            file.write(subprocess.run(["gpg", "--armor", verb], **run).stdout)
     defines = [f"_gpg_path {home}", "_gpg_name test", f"__gpg {shutil.which('gpg')}"]
     subprocess.run(["rpmsign", "--addsign", *(f"--define={text}" for text in defines), *paths], **run)
     subprocess.run(["gpgconf", "--kill", "all"], check=False, env=env)
