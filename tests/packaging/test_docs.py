@@ -144,6 +144,39 @@ def test_make_targets_named_in_documents_exist(name):
     assert {first or second for first, second in named} - make_targets() == set()
 
 
+TOPS = {name.split("/")[0] for name in FILES if "/" in name}
+ROOMS = {name.split("/")[1] for name in FILES if name.startswith("dnf_plugin_livepatch/")}
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_places_in_the_tree_that_documents_name_exist(name):
+    """`tests/unit`, `host/look`, `planning/lines.py` and the like; NAME and acme stand for something else."""
+    words = {
+        word.strip("/") for word in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", tree.read(name)) if "/" in word
+    }
+    named = {
+        word
+        for word in words
+        if word.split("/")[0] in TOPS | ROOMS and not re.search(r"\b(NAME|FOLDER|acme)\b", word)
+    }
+    places = [os.path.join(tree.TOP, folder) for folder in ("", "dnf_plugin_livepatch")]
+    gone = [
+        word
+        for word in sorted(named)
+        if not any(
+            os.path.exists(os.path.join(place, word + end)) for place in places for end in ("", ".py")
+        )
+    ]
+    assert gone == []
+
+
+def test_functions_that_contributing_names_exist():
+    found = re.findall(r"`(\w+)(?:\(\))?` in `([\w/]+\.py)`", tree.read("CONTRIBUTING.md"))
+    assert len(found) > 2
+    for word, name in found:
+        assert re.search(rf"^(def )?{word}\b", tree.read(f"dnf_plugin_livepatch/{name}"), re.M), (word, name)
+
+
 def test_the_readme_opens_with_the_commands():
     text = tree.read("README.md")
     places = [text.index("    " + words) for words in ("dnf install", "make demo", "make test")]
