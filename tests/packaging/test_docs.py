@@ -108,7 +108,16 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
     assert "Traceback" not in result.stdout
 
 
-@pytest.mark.parametrize("command", [line for line in examples("man/livepatch-rpm.1") if "-rpm " in line])
+def blocks(page):
+    """The commands in the blocks of a Markdown page, one a line."""
+    found = re.findall(r"^```\w*\n(.*?)^```$", tree.read(page), re.M | re.S)
+    return "".join(found).replace("\\\n", "").splitlines()
+
+
+RPM_COMMANDS = [*examples("man/livepatch-rpm.1"), *blocks("docs/how-to/packagers.md")]
+
+
+@pytest.mark.parametrize("command", [line for line in RPM_COMMANDS if line.startswith("livepatch-rpm ")])
 def test_the_examples_of_livepatch_rpm_are_right_usage(command):
     rpmtool_cli.parser().parse_args(shlex.split(command)[1:])
 
