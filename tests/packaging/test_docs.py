@@ -2,6 +2,7 @@
 """What the documents say must be what the code does: keys, defaults, messages, verbs, examples."""
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -135,6 +136,15 @@ def test_the_examples_of_livepatch_rpm_that_need_no_kernel_run(tmp_path):
             argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0 and result.stdout, result.stderr
+
+
+def test_the_output_in_the_page_of_the_profiles_is_what_the_command_prints(tmp_path):
+    """The page breaks the line; a JSON object is the same in one line."""
+    page = tree.read("docs/reference/profiles.md")
+    command, shown = re.search(r"^```\n\$ (printf .*?match)\n(\{.*?\})\n```$", page, re.M | re.S).groups()
+    command = command.replace("livepatch profiles", f"/usr/bin/python3 -B {tree.TOP}/bin/livepatch profiles")
+    environment = {**os.environ, "PYTHONPATH": tree.TOP, "LIVEPATCH_ROOT": str(tmp_path)}
+    assert json.loads(tree.run("sh", "-c", command, env=environment).stdout) == json.loads(shown)
 
 
 def test_every_message_is_documented_and_used():
