@@ -384,4 +384,5 @@ def test_documents_keep_the_style(name):
     text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     words = " ".join(text.split())
     assert [phrase for phrase in OUT if re.search(rf"\b{phrase}\b", words)] == []
-    assert re.findall(r"(?:^|\n\n)(?:What|That) \S+ .*[^?]\n", text) == []
+    begins = r"(?:^|\n)(?:\n|##+ |[*-] |\d+\. |\.S[HS] )(?:What|That) \S+ .*[^?]\n"
+    assert re.findall(begins, text) == []
