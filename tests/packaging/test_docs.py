@@ -193,14 +193,16 @@ ROOMS = {name.split("/")[1] for name in FILES if name.startswith("dnf_plugin_liv
 
 @pytest.mark.parametrize("name", MARKDOWN)
 def test_places_in_the_tree_that_documents_name_exist(name):
-    """`tests/unit`, `host/look`, `planning/lines.py` and so on; NAME and acme stand for others."""
-    words = {
-        word.strip("/") for word in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", tree.read(name)) if "/" in word
-    }
+    """`host/look`, `planning/lines.py`, and every path in text or command that begins with a folder here."""
+    text = tree.read(name)
+    words = {word.strip("/") for word in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text) if "/" in word}
+    tops = "|".join(map(re.escape, sorted(TOPS)))
+    words.update(re.findall(rf"(?<![\w./…'-])((?:{tops})/[\w./-]*\w)", text))
+    # NAME and acme stand for others; klp-build is in the kernel's tree.
     named = {
         word
         for word in words
-        if word.split("/")[0] in TOPS | ROOMS and not re.search(r"\b(NAME|FOLDER|acme)\b", word)
+        if word.split("/")[0] in TOPS | ROOMS and not re.search(r"\b(NAME|FOLDER|acme|klp-build)\b", word)
     }
     places = [os.path.join(tree.TOP, folder) for folder in ("", "dnf_plugin_livepatch")]
     gone = [
