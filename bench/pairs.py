@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
+from dnf_plugin_livepatch.base import times
+
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results.json")
 #: Pairs that a run of some milliseconds needs before its median says anything.
 SHORT = 30
@@ -85,7 +87,7 @@ def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
     kept.update({row["name"]: row for row in rows})
     data = {
         "schema": 1,
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "date": times.now(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
         "rows": list(kept.values()),
     }

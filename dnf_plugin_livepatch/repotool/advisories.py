@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import createrepo_c as cr
 
+from ..base import times
 from ..base.model import Manifest, Nevra, Unfixable
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
@@ -89,13 +90,9 @@ class Draft(NamedTuple):
         return str(self.entry.get(name) or own)
 
 
-def moment(text: str) -> datetime.datetime:
-    """A date or moment as createrepo_c wants it."""
-    return datetime.datetime.strptime(text if "T" in text else text + "T00:00:00Z", "%Y-%m-%dT%H:%M:%SZ")
-
-
-def _full(text: str) -> str:
-    return text if "T" in text or not text else text + "T00:00:00Z"
+def _datetime(text: str) -> datetime.datetime:
+    """A moment as createrepo_c wants it."""
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=times.parse(text) or 0)
 
 
 def severity_word(word: str) -> str:
@@ -203,7 +200,7 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
     )
     update.description = draft.text("description") or _description(draft, cves)
     update.solution = draft.text("solution") or "Run 'dnf upgrade'. No reboot is needed."
-    update.updated_date = moment(now)
+    update.updated_date = _datetime(now)
     given = [dict(reference) for reference in entry.get("references", ())]
     if draft.old:
         ids = {reference["id"] for reference in given}
@@ -238,8 +235,13 @@ def _list(
 
 
 def _issued(draft: Draft) -> str:
+    """The issue date of the draft as a moment, "" where nothing gives one. Raises ToolError."""
     told = {manifest.issued for item in draft.items for manifest in item.manifests if manifest.issued}
-    return _full(str(draft.entry.get("issued") or (min(told) if told else "")))
+    text = str(draft.entry.get("issued") or (min(told) if told else ""))
+    found = times.later(text, 0)
+    if text and not found:
+        raise ToolError("advisory-fault", file=draft.id, fault=f"issued {text}: no such day")
+    return found
 
 
 def merge(
@@ -259,7 +261,7 @@ def merge(
         if draft.id not in index:
             _fill(update, draft, settings, now)
             update.version = "1"
-            update.issued_date = moment(issued or now)
+            update.issued_date = _datetime(issued or now)
             _list(update, packages, ())
             index[draft.id] = len(result)
             result.append(update_of(update))
@@ -279,7 +281,7 @@ def merge(
         if not new and set(_cves(draft)) <= set(view.cves):
             continue
         update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
-        update.issued_date = moment(issued_of(old) or now)
+        update.issued_date = _datetime(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
         result[index[draft.id]] = update_of(update)
         changed.append(draft.id)
@@ -354,8 +356,4 @@ def _ordered(unfixable: Mapping[str, Unfixable], closed: set[str]) -> tuple[Unfi
 
 def rollout(steps: Sequence[tuple[int, int]], now: str) -> tuple[Step, ...]:
     """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
-    start = moment(now)
-    return tuple(
-        Step((start + datetime.timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ"), percent)
-        for after, percent in steps
-    )
+    return tuple(Step(times.later(now, after), percent) for after, percent in steps)

@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 
 import createrepo_c as cr
 
+from ..base import times
 from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import Record
 from ..toolkit.errors import Finding, ToolError
-from . import advisories
 from .lint import run
 from .repository import client, metadata, signing
 from .repository.store import Store, location_of
@@ -204,7 +204,7 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
             text,
             state.carried,
             settings.compression,
-            int(advisories.moment(job.now).timestamp()),
+            times.parse(job.now) or 0,
         )
         signing.sign(repodata, settings.sign_with, settings.gpg_home)
         store.link_old(generation, settings.grace)

@@ -135,6 +135,13 @@ def test_the_issue_date_stays_and_cannot_be_given_anew():
     assert caught.value.id == "advisory-changed"
 
 
+def test_a_day_that_no_calendar_has_is_refused():
+    package, (manifest,) = incoming(A)
+    with pytest.raises(ToolError) as caught:
+        step([], Incoming(package, (manifest._replace(issued="2026-02-30"),)))
+    assert caught.value.text == f"{NAME}: issued 2026-02-30: no such day"
+
+
 def test_a_severity_of_another_tool_keeps_no_package_away():
     (update,) = step([], incoming(A, ["CVE-2024-1"]))
     record = update.record()

@@ -18,6 +18,7 @@ from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
 
+from ...base import times
 from ...base.model import Nevra
 from ...toolkit.errors import ToolError
 from . import kernels, unpack
@@ -223,11 +224,10 @@ def _capabilities(items: Iterable[tuple[str, ...]]) -> tuple[Capability, ...]:
 
 
 def _time(value: object) -> str:
+    """A date of createrepo_c, which is a datetime in UTC, a number of seconds or None, as a moment."""
     if isinstance(value, datetime.datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, int) and value > 0:
-        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ""
+        return value.isoformat(timespec="seconds") + "Z"
+    return times.moment(value) if isinstance(value, int) else ""
 
 
 def issued_of(update: cr.UpdateRecord) -> str:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import datetime
 import email.utils
 import os
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base import times
 from ...base.model import Unfixable
+from ...base.names import decimal
 from ...toolkit.errors import refuse
 from ..kernel.names import default_module, module_name, module_name_of, package_of
 from ..kernel.target import KernelFiles, Target, locate
@@ -201,16 +201,15 @@ def _epoch(issued: str, target: Target) -> int:
     """SOURCE_DATE_EPOCH, else the issue date, else the age of the kernel's own files: never the present."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text:
-        if not text.isdigit() or len(text) > 11:
+        given = decimal(text, 11)
+        if given is None:
             refuse("metadata-invalid", what="SOURCE_DATE_EPOCH is no number of seconds")
-        return int(text)
+        return given
     if issued:
-        form = "%Y-%m-%dT%H:%M:%SZ" if "T" in issued else "%Y-%m-%d"
-        try:
-            parsed = time.strptime(issued + "UTC", form + "%Z")
-        except ValueError:
+        seconds = times.parse(issued)
+        if seconds is None:
             refuse("metadata-invalid", what=f"--issued {issued}: no such day")
-        return max(DEFAULT_EPOCH, int(email.utils.mktime_tz((*parsed[:9], 0))))
+        return max(DEFAULT_EPOCH, seconds)
     return int(os.path.getmtime(target.symvers)) if target.symvers else DEFAULT_EPOCH
 
 

@@ -11,12 +11,13 @@ import subprocess
 import time
 from typing import Any
 
+from dnf_plugin_livepatch.base import times
 from tests.dnf.support.lab import RUNNING, Lab
 
 
 def stamp(seconds: float = 0) -> str:
     """The time ``seconds`` from now."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    return times.moment(time.time() + seconds)
 
 
 def told(lab: Lab, state: str, patches: dict[str, Any], text: str = "", **kernel: Any) -> str:
