@@ -115,7 +115,7 @@ def choice(data: Any, key: str | int, words: Sequence[str]) -> str:
     """One of ``words``."""
     value = _value(data, key, None)
     if not isinstance(value, str) or value not in words:
-        raise _wrong(key, "one of " + ", ".join(words), value)
+        raise _wrong(key, "one of " + ", ".join(word or '""' for word in words), value)
     return value
 
 
