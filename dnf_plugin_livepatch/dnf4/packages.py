@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 import hawkey
 
-from ..base import times
+from ..base import texts, times
 from ..base.model import Advisory, Nevra
 from ..base.names import CVE, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
@@ -284,10 +284,7 @@ def _cves(references: Iterable[Any]) -> list[str]:
 
 
 def _clean(text: object) -> str:
-    found = str(text or "")
-    if not found.isprintable():
-        found = "".join(c if c.isprintable() else " " for c in found)
-    return found[:200].strip()
+    return texts.printable(str(text or ""))[:200].strip()
 
 
 def _date(advisory: Any) -> str:

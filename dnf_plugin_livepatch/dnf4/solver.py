@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+from ..base.names import name_of
 from ..base.typed import TYPE_CHECKING
 from ..planning.interface import Helpers, Package
 from .packages import Questions, nevra_of
@@ -84,7 +85,7 @@ class Dnf(Questions):
         wanted = set(nevras)
         if not wanted:
             return
-        names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
+        names = sorted({name_of(text) for text in wanted})
         query = self.base.sack.query()
         wanted -= {str(nevra_of(package)) for package in query.installed().filterm(name=names)}
         offered = self.base.sack.query().available().filterm(name=names)

@@ -21,7 +21,7 @@ from ..base import times
 from ..base.model import Manifest, Nevra, Unfixable
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
-from .repository.metadata import Update, advisory_view, issued_of, update_of
+from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
 from .settings import AdvisoryFile, KernelText, Settings
 
@@ -291,11 +291,7 @@ def merge(
 def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRecord:
     """``update`` with only the packages in ``names``; the same object if these are all of its packages."""
     items = [item for collection in update.collections for item in collection.packages]
-    kept = [
-        item
-        for item in items
-        if Nevra(item.name, item.epoch or "0", item.version, item.release, item.arch) in names
-    ]
+    kept = [item for item in items if nevra_of(item) in names]
     if len(kept) == len(items):
         return update
     found = cr.UpdateRecord()

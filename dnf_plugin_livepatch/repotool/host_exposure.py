@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from ..base import model
 from ..base.model import CveState, Exposure, InForce, Manifest, Nevra
-from ..base.names import CVE, kernel_packages
+from ..base.names import CVE, kernel_packages, split_evr
 from ..exposure import compute
 from ..exposure.debt import coverage, debt_of
 from ..formats.repository_record import KernelNote
@@ -151,13 +151,7 @@ def as_libdnf_tells(advisory: Advisory) -> model.Advisory:
 
 def compare(first: str, second: str) -> int:
     """-1, 0 or 1, as RPM orders two EVR texts."""
-    return compare_evr(_split(first), _split(second))
-
-
-def _split(evr: str) -> Nevra:
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).partition("-")
-    return Nevra("", epoch if colon else "0", version, release, "")
+    return compare_evr(*(Nevra("", *split_evr(evr), "") for evr in (first, second)))
 
 
 _evr_key = functools.cmp_to_key(compare_evr)

@@ -15,9 +15,10 @@ from ..toolkit.errors import Finding, ToolError
 from . import advisories, gate, retention
 from .lint.catalogue import CATALOGUE
 from .repository import metadata
+from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, aside, by_kernel, withdrawn
-from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load, nevra_of
+from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:

@@ -49,8 +49,7 @@ def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> l
     wanted = [(release, arch) for release in dict.fromkeys(kernels) for arch in arches.get(release, [""])]
     for release, arch in wanted:
         group = groups.get((release, arch), [])
-        note = view.record.kernels.get(release) if view.record else None
-        note = note or repository_record.KernelNote()
+        note = view.note(release)
         good = standing(view, release, group)
         patch = good[0] if good else None
         closes = closed_by(patch, told) if patch else ()

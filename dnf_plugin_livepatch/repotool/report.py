@@ -198,7 +198,7 @@ def _kernel(
     now: str,
 ) -> KernelPage:
     release, arch = kernel
-    note = (view.record.kernels.get(release) if view.record else None) or repository_record.KernelNote()
+    note = view.note(release)
     good = standing(view, release, group)
     newest = good[0] if good else None
     inside = [
@@ -252,9 +252,7 @@ def _patch(
 ) -> PatchPage:
     notes = [
         note
-        for release in package.kernels
-        if view.record and release in view.record.kernels
-        for note in [view.record.kernels[release].patches.get(str(package.nevra))]
+        for note in (view.note(release).patches.get(str(package.nevra)) for release in package.kernels)
         if note is not None
     ]
     back = [note.withdrawn for note in notes if note.withdrawn]

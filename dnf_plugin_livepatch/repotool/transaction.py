@@ -17,6 +17,7 @@ from ..formats.repository_record import Record
 from ..toolkit.errors import Finding, ToolError
 from .lint import run
 from .repository import client, metadata, signing
+from .repository.metadata import nevra_of
 from .repository.store import Store, location_of
 from .settings import Settings
 
@@ -88,11 +89,6 @@ class Change(Protocol):
 
     def decide(self, state: State, job: Job) -> Next:
         """The content to publish, given what is published now. Raises ToolError."""
-
-
-def nevra_of(package: cr.Package) -> Nevra:
-    """The NEVRA of a package of the metadata."""
-    return Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
 
 
 def load(store: Store) -> State:

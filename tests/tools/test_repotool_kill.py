@@ -15,7 +15,6 @@ from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import publish, settings, transaction
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
-from dnf_plugin_livepatch.repotool.transaction import nevra_of
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
@@ -86,7 +85,7 @@ def what_clients_see(root, key, dnf=True):
     loaded = metadata.load(repodata)
     for package in loaded.packages.values():
         assert metadata.digest(os.path.join(root, package.location_href)) == package.pkgId
-    nevras = [nevra_of(package) for package in loaded.packages.values()]
+    nevras = [metadata.nevra_of(package) for package in loaded.packages.values()]
     told = {}
     for update in loaded.advisories:
         view = metadata.advisory_view(update)
@@ -158,7 +157,9 @@ def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(
         files = metadata.files_of(repodata, metadata.repomd_of(repodata))
         assert {file.state for file in files} == {"ok"}
         assert signatures.check(repodata, [str(key.public)]) == "good"
-        return sorted(str(nevra_of(package)) for package in metadata.load(repodata).packages.values())
+        return sorted(
+            str(metadata.nevra_of(package)) for package in metadata.load(repodata).packages.values()
+        )
 
     old, results = seen_as(plain), []
     for number in range(1, MOST):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import rpm
 
+from ...base import names
 from ...base.model import Nevra
 from ...base.names import ARCHES, declared_cve
-from ...formats.repository_record import Record
+from ...formats.repository_record import KernelNote, Record
 
 #: The severities of advisories that dnf knows, least first.
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
@@ -152,10 +153,18 @@ class View(NamedTuple):
         """The live-patch packages (no subscriptions, no source packages)."""
         return tuple(package for package in self.packages if package.kind == "patch")
 
+    def note(self, release: str) -> KernelNote:
+        """The livepatch record's note on the kernel ``release``; an empty one where the record has none."""
+        return (self.record.kernels.get(release) if self.record else None) or KernelNote()
+
     @property
     def has(self) -> frozenset[str]:
         """The types of its metadata files."""
         return frozenset(file.type for file in self.files)
+
+
+# The keys are remembered, because cumulative patches repeat the same CVEs.
+cve_order = functools.lru_cache(maxsize=1 << 16)(names.cve_order)
 
 
 def compare_evr(first: Nevra, second: Nevra) -> int:
@@ -238,11 +247,3 @@ def closed_by(package: Package, advisories: Mapping[Nevra, list[Advisory]]) -> t
     for advisory in advisories.get(package.nevra, ()):
         found.update(advisory.cves)
     return tuple(sorted(found, key=cve_order))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def cve_order(cve: str) -> tuple[int, int, str]:
-    """Sort key: by year and number, not by text. Remembered: cumulative patches repeat the same CVEs."""
-    parts = cve.split("-")
-    numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]
-    return numbers[0], numbers[1], cve

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from ...base.names import MODULE
@@ -43,9 +42,3 @@ def module_name(text: str) -> str:
 def default_module(release: str, version: str, number: str) -> str:
     """A module name made of kernel and patch version. Raises ToolError when it is too long."""
     return module_name(re.sub(r"[^A-Za-z0-9]", "_", f"livepatch_{release}_{version}_{number}"))
-
-
-def module_name_of(path: str) -> str:
-    """The kernel's name for the module file at ``path``."""
-    stem = os.path.basename(path)
-    return (stem[:-3] if stem.endswith(".ko") else stem).replace("-", "_")

@@ -8,9 +8,11 @@ import os
 import re
 from typing import NamedTuple
 
-from ...base.names import RELEASE
+from ...base.names import RELEASE, module_of
 from ...toolkit.errors import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
+
+_DEVEL = ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")
 
 
 class KernelFiles(NamedTuple):
@@ -66,14 +68,19 @@ def release_of(folder: str) -> str:
     return ""
 
 
+def installed_devel(release: str) -> list[str]:
+    """The folders where distributions install the development files of the kernel ``release``."""
+    return [form.format(release) for form in _DEVEL]
+
+
 def devel_folder(wanted: str) -> str:
     """The development folder ``wanted``, which is a path or a kernel release. Raises ToolError."""
     if os.path.isdir(wanted):
         return os.path.abspath(wanted)
     if RELEASE.match(wanted):
-        for form in ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build"):
-            if os.path.isdir(form.format(wanted)):
-                return os.path.realpath(form.format(wanted))
+        for folder in installed_devel(wanted):
+            if os.path.isdir(folder):
+                return os.path.realpath(folder)
     refuse("kernel-devel-missing", path=wanted, what="the folder")
 
 
@@ -142,7 +149,7 @@ def kernel_modules(symvers: str) -> frozenset[str]:
         for line in file:
             fields = line.split("\t")
             if len(fields) >= 3:
-                names.add(fields[2].rpartition("/")[2].replace("-", "_"))
+                names.add(module_of(fields[2]))
     return frozenset(names - {"vmlinux"})
 
 
@@ -152,8 +159,7 @@ def _module_files(folder: str) -> dict[str, str]:
     for place, _, names in os.walk(folder):
         for name in names:
             if name.endswith((".ko", ".ko.debug")):
-                stem = name.partition(".")[0].replace("-", "_")
-                found.setdefault(stem, os.path.join(place, name))
+                found.setdefault(module_of(name), os.path.join(place, name))
     return found
 
 

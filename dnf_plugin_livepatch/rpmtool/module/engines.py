@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...base.names import module_of
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Outcome, Runner, first_error, need
 from ..kernel.target import Target
@@ -238,9 +239,7 @@ def klp_build(job: Job, runner: Runner) -> str:
 
 
 def _result(found: Sequence[str], module: str, engine: str, runner: Runner) -> str:
-    named: str | None = next(
-        (path for path in found if os.path.basename(path)[:-3].replace("-", "_") == module), None
-    )
+    named: str | None = next((path for path in found if module_of(path) == module), None)
     if named is None:
         made = ", ".join(os.path.basename(path) for path in found) or "nothing"
         refuse(

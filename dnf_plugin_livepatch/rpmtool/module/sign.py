@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Runner, need
-from ..kernel.target import Target
+from ..kernel.target import Target, installed_devel
 from ..readers.elf import signature, unsigned
 from ..readers.rpm_file import read_header
 
@@ -57,10 +57,7 @@ def check_key(key: Key) -> None:
 def _sign_file(key: Key, target: Target) -> str:
     folders = [folder for folder in (target.devel, target.tree) if folder]
     if not folders and target.release:
-        folders = [
-            form.format(target.release)
-            for form in ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")
-        ]
+        folders = installed_devel(target.release)
     for path in [key.program] if key.program else [os.path.join(f, "scripts/sign-file") for f in folders]:
         if os.access(path, os.X_OK):
             return path

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from ...base import times
 from ...base.model import Unfixable
-from ...base.names import decimal
+from ...base.names import decimal, module_of
 from ...toolkit.errors import refuse
-from ..kernel.names import default_module, module_name, module_name_of, package_of
+from ..kernel.names import default_module, module_name, package_of
 from ..kernel.target import KernelFiles, Target, locate
 from ..module.engines import choose, object_names
 from ..readers import source
@@ -146,7 +146,7 @@ def _finished(target: Target, paths: Sequence[str]) -> tuple[Target, str, tuple[
     for path in paths:
         elf = read_module(path)
         built_for = elf.modinfo().get("vermagic", "").split(" ")[0]
-        found[module_name(module_name_of(path))] = (built_for, elf.machine)
+        found[module_name(module_of(path))] = (built_for, elf.machine)
     releases, arches = ({fact[i] for fact in found.values()} for i in (0, 1))
     if len(releases) != 1 or len(arches) != 1 or len(found) != len(paths):
         refuse("metadata-invalid", what="The modules are for different kernels, or have the same name.")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...toolkit.errors import refuse
+from ...toolkit.files import contents
 from .recipe import merge
 
 MAX_DIFF = 16 << 20
@@ -50,14 +51,7 @@ class Diff(NamedTuple):
 
 def read_diff(path: str) -> Diff:
     """The Diff in the file ``path``. Raises ToolError when it names a file outside of the tree."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_DIFF + 1)
-    except OSError as error:
-        refuse("diff-no-apply", path=path, why=error.strerror or "unreadable")
-    if len(data) > MAX_DIFF:
-        refuse("diff-no-apply", path=path, why="it is larger than 16 MiB")
-    return parse(data.decode("utf-8", "replace"), path)
+    return parse(contents(path, MAX_DIFF, "diff-no-apply").decode("utf-8", "replace"), path)
 
 
 def _name(line: str, path: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ...base import fields, times
 from ...base.fields import FieldError, Form
 from ...base.model import Unfixable
-from ...base.names import CVE
+from ...base.names import CVE, cve_order
 from ...toolkit.errors import SEVERITIES, refuse
 from .lint_checks import LINT
 
@@ -142,7 +142,7 @@ def word(text: str, option: str, limit: int) -> str:
 def merge(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The distinct identifiers of ``groups``, sorted by year and number."""
     found = {item for group in groups for item in group}
-    return tuple(sorted(found, key=lambda item: [int(part) for part in item.split("-")[1:]]))
+    return tuple(sorted(found, key=cve_order))
 
 
 def dump(recipe: Recipe) -> str:
