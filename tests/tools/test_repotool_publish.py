@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishing, consumed by the real dnf with gpgcheck=1 and repo_gpgcheck=1 over http."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ import createrepo_c as cr
 import pytest
 
 from dnf_plugin_livepatch.formats import repository_record as record
-from dnf_plugin_livepatch.repotool.repository import metadata
+from dnf_plugin_livepatch.repotool.repository import client, metadata
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, Client, Server, signing, tool
 
@@ -71,6 +72,21 @@ def test_dnf_installs_and_upgrades_what_is_published(repo, key, second, tmp_path
         assert V2 in client.installed() and V1 not in client.installed(), said.stdout + said.stderr
         listed = client.dnf("updateinfo", "list", "--installed", "--with-cve").stdout
         assert "CVE-2024-26642" in listed and "CVE-2024-1086" in listed
+
+
+def running():
+    """The command line of each process of this machine."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_text(errors="replace")
+
+
+def test_the_client_that_checks_a_publish_starts_no_agent_of_gpg(repo, key, monkeypatch):
+    """An agent would run on after the publish: nothing ends it for certain."""
+    seen = []
+    monkeypatch.setattr(client, "_compare", lambda *_: seen.extend(running()))
+    client.check(str(repo), [str(key.public)], (), {}, loaded(repo).record)
+    assert seen and [words for words in seen if client.REPO in words] == []
 
 
 def test_advisories_come_from_the_manifest(repo):
