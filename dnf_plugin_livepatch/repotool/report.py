@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..base import model
-from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, Manifest, Nevra, Unfixable
+from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, CveState, Manifest, Nevra, Unfixable
 from ..exposure.debt import rank
 from ..formats import repository_record
-from ..formats.repository_record import PatchNote
+from ..formats.repository_record import KernelNote, PatchNote
 from ..toolkit.errors import ToolError
 from .host_exposure import HostExposures
 from .repository import metadata, rpms
@@ -201,44 +201,39 @@ def _kernel(
     note = view.note(release)
     good = standing(view, release, group)
     newest = good[0] if good else None
-    inside = [
-        manifest
-        for manifest in (manifests[newest.nevra] or () if newest else ())
-        if manifest.kernel_release == release
-    ]
+    known = (manifests[newest.nevra] or ()) if newest else ()
+    inside = [manifest for manifest in known if manifest.kernel_release == release]
     exposure = exposures.of(kernel, group, newest, inside, note)
-    cells = (
-        Cell(
-            row.cve,
-            name,
-            row.state,
-            row.by,
-            row.reason,
-            row.fixed_in,
-            row.advisory,
-            row.severity,
-            row.dated,
-            row.date_kind,
-        )
-        for row in sorted(exposure.rows, key=lambda row: cve_order(row.cve))
-    )
-    end = note.support_end or max((manifest.support_end for manifest in inside), default="")
-    if not end and release in settings.kernels:
-        end = settings.kernels[release].support_end
+    end = _support_end(note, inside, settings, release)
     issued = sorted(patch.issued for patch in note.patches.values() if patch.issued)
     return KernelPage(
-        name,
-        release,
-        arch,
-        end,
-        repository_record.supported(note._replace(support_end=end), now),
-        issued[0] if issued else "",
-        tuple(str(package.nevra) for package in group),
-        str(newest.nevra) if newest else "",
-        tuple(cells),
-        exposure.quality,
-        exposure.reason,
+        name=name,
+        release=release,
+        arch=arch,
+        support_end=end,
+        supported=repository_record.supported(note._replace(support_end=end), now),
+        first_issued=issued[0] if issued else "",
+        patches=tuple(str(package.nevra) for package in group),
+        newest=str(newest.nevra) if newest else "",
+        cells=tuple(
+            sorted((_cell(row, name) for row in exposure.rows), key=lambda cell: cve_order(cell.cve))
+        ),
+        quality=exposure.quality,
+        reason=exposure.reason,
     )
+
+
+def _cell(row: CveState, kernel: str) -> Cell:
+    """``row``, the state of a CVE on a host, as a cell of the page of ``kernel``."""
+    return Cell(kernel=kernel, **row._asdict())
+
+
+def _support_end(note: KernelNote, inside: Sequence[Manifest], settings: Settings, release: str) -> str:
+    """The end of support: from the record, else the manifests, else the settings; "" for none."""
+    end = note.support_end or max((manifest.support_end for manifest in inside), default="")
+    if not end and release in settings.kernels:
+        return settings.kernels[release].support_end
+    return end
 
 
 def _patch(
