@@ -229,11 +229,25 @@ class Server:
         self.thread.join()
 
 
+#: Reads the livepatch record by DNF's Python interface: the cache's folder, the repository, the key.
+RECORD = """
+import sys, dnf
+base = dnf.Base()
+base.conf.cachedir, base.conf.installroot = sys.argv[1], "/"
+base.conf.substitutions["releasever"] = "9"
+repo = base.repos.add_new_repo("t", base.conf, baseurl=[sys.argv[2]], gpgkey=[sys.argv[3]])
+repo.repo_gpgcheck = True
+repo.add_metadata_type_to_download("livepatch")
+repo.load()
+print(repo.get_metadata_content("livepatch"))
+"""
+
+
 class Client:
     """The real dnf with a root of its own, gpgcheck=1 and repo_gpgcheck=1."""
 
     def __init__(self, folder, url, key, mirrors=False):
-        self.root = pathlib.Path(folder)
+        self.root, self.url, self.key = pathlib.Path(folder), url, key
         (self.root / "repos").mkdir(parents=True)
         (self.root / "repos" / "t.repo").write_text(
             f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\n"
@@ -255,6 +269,14 @@ class Client:
         settings = {"reposdir": f"{self.root}/repos", "tsflags": "noscripts", "skip_if_unavailable": "0"}
         options = [f"--setopt={name}={value}" for name, value in settings.items()]
         command = ["dnf", "-y", *where, "--releasever=9", "--forcearch=x86_64", *options, "--refresh", *argv]
+        return self._call(command, check)
+
+    def record(self):
+        """The text of the livepatch record, as DNF's Python interface returns it."""
+        places = [self.root / "api-cache", self.url, f"file://{self.key.public}"]
+        return self._call(["/usr/bin/python3", "-c", RECORD, *places], check=True).stdout
+
+    def _call(self, command, check):
         try:
             return call(command, check=check, timeout=120)
         finally:
