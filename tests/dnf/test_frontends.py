@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Those who use DNF without its command line: dnf-automatic, the API, Ansible's module."""
+"""Users of DNF without its command line: dnf-automatic, the API, Ansible's module."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An advisory that is published already and gets more packages: nothing that it told is lost."""
+"""A published advisory that gets more packages keeps its texts, CVEs, severity and issue date."""
 
 import createrepo_c as cr
 import pytest

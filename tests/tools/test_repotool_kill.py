@@ -34,7 +34,7 @@ def job_for(key, **more):
 
 
 def in_child(work):
-    """Run ``work`` in a forked child; its exit status, negative for a signal."""
+    """Run ``work`` in a forked child; returns the exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         code = 70
@@ -50,8 +50,8 @@ def in_child(work):
 def killed_at(number, root):
     """Kill this process before its ``number``-th change, or fsync, below ``root``.
 
-    Python announces every change by an audit event; those that shutil.rmtree makes tell relative names.
-    What createrepo_c and gpg write lies between two of these points and inside the unfinished folder.
+    Python announces every change by an audit event; the events of shutil.rmtree have relative names. The
+    writes of createrepo_c and gpg lie between two such points, inside the unfinished folder.
     """
     count = 0
 
@@ -77,7 +77,7 @@ def killed_at(number, root):
 
 
 def what_clients_see(root, key, dnf=True):
-    """The packages that clients read, everything checked, by ``dnf`` itself too unless told otherwise."""
+    """The packages that clients read. Every file and signature is checked; ``dnf``: by dnf itself too."""
     repodata = os.path.join(root, "repodata")
     assert signatures.check(repodata, [str(key.public)]) == "good"
     files = metadata.files_of(repodata, metadata.repomd_of(repodata))
@@ -98,7 +98,7 @@ def what_clients_see(root, key, dnf=True):
 
 
 def enumerate_kills(make, work, key, old, new):
-    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; then what was seen each time."""
+    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; returns what was seen each time."""
     seen = []
     for number in range(1, MOST):
         root = make(number)

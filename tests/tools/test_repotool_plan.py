@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""plan, the settings, advisory.yml against its schema, and what the retention rules keep."""
+"""plan, the settings, advisory.yml against its schema, and the retention rules."""
 
 import json
 import pathlib

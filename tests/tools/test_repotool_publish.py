@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Publishing, consumed by the real dnf with gpgcheck=1 and repo_gpgcheck=1 over http."""
+"""Publishing, with the real dnf as client, gpgcheck=1 and repo_gpgcheck=1, over http."""
 
 import json
 import shutil
@@ -164,7 +164,7 @@ def test_zstd_is_written_or_refused_by_name(tmp_path, key, first):
     assert (tmp_path / "repo" / "repodata").exists() == ZSTD == ("cannot write zstd" not in done.stderr)
 
 
-# ---- what is in an RPM is hostile
+# ---- hostile contents of RPMs
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_folder_made_by_createrepo_c_becomes_ours_and_keeps_its_metadata(
     with Server(repo) as server:
         client = Client(tmp_path / "client", server.url, key)
         client.dnf("install", NAME)
-    # Not asked of dnf: that of Debian 13 dies of any groups that createrepo_c 1.x compressed.
+    # dnf is not asked: Debian 13's dies of any groups file that createrepo_c 1.x compressed.
     assert "<id>g</id>" in metadata.read_text(str(next(repo.glob("repodata/*comps.xml*"))))
 
 

@@ -71,7 +71,7 @@ def test_without_a_rollout_none_is_told(repo, key, second):
 
 
 def commands(text):
-    """The livepatch-repo commands in ``text``, as argument lists without what the shell reads."""
+    """The livepatch-repo commands in ``text``, as argument lists, without the shell's own words."""
     found = re.findall(r"livepatch-repo(?: +(?:'[^'\n]*'|[^\s'`|&>]+))+", text)
     return [
         argv

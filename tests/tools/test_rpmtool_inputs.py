@@ -61,7 +61,7 @@ def diff(place, text, name="fix.patch"):
 
 
 def tree(place):
-    """A source tree as small as a diff needs, and a vmlinux of ours."""
+    """The smallest source tree that a diff applies to, and a made-up vmlinux."""
     folder = place / "tree"
     (folder / "fs/proc").mkdir(parents=True)
     return str(folder)

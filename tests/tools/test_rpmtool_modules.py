@@ -254,7 +254,7 @@ def test_files_that_are_no_kernel_module_are_refused(tmp_path):
 
 
 def examine(data):
-    """All that livepatch-rpm reads of a module; only ToolError may come out."""
+    """Read all that livepatch-rpm reads of a module; only ToolError may be raised."""
     try:
         elf = parse_module("m", data)
         klp_module.patched(elf)

@@ -146,7 +146,7 @@ def test_key_and_certificate_that_do_not_belong_together(keys, tmp_path):
 def test_failed_package_signature_publishes_nothing(keys, tmp_path):
     path = tmp_path / "bin"
     path.mkdir()
-    (path / "rpmsign").write_text("#!/bin/sh\nexit 0\n")  # a signer that says yes and does nothing
+    (path / "rpmsign").write_text("#!/bin/sh\nexit 0\n")  # a signer that exits with 0 and does nothing
     (path / "rpmsign").chmod(0o755)
     env = {**keys["env"], "PATH": f"{path}:{os.environ['PATH']}"}
     result = tool(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Diffs' headers, kernel source RPMs, updateinfo, recipes: what a package's facts are read from."""
+"""Diffs' headers, kernel source RPMs, updateinfo and recipes: the sources of a package's facts."""
 
 from __future__ import annotations
 

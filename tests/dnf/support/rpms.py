@@ -22,7 +22,7 @@ def release(number: int) -> str:
 
 
 class Rpm(NamedTuple):
-    """What one package shall be. ``files`` are (path, content); a content of None makes a folder."""
+    """The description of one package. ``files`` are (path, content); a content of None makes a folder."""
 
     name: str
     version: str
@@ -53,7 +53,7 @@ def kernel(number: int) -> Rpm:
 
 
 def manifest(number: int, version: str, cves: Iterable[str]) -> dict[str, object]:
-    """What a live patch says of itself."""
+    """The manifest of a live patch."""
     module = f"livepatch_{number}_{version.replace('-', '_')}"
     return {
         "schema": 1,
@@ -116,7 +116,7 @@ def _section(rpm: Rpm) -> str:
 
 
 def build(folder: str, rpms: Iterable[Rpm]) -> dict[str, str]:
-    """Build all of ``rpms``; NEVRA -> path. One spec holds each package name once."""
+    """Build all of ``rpms``; returns NEVRA -> path. One spec holds each package name once."""
     batches: list[list[Rpm]] = []
     for rpm in rpms:
         batch = next((b for b in batches if all(rpm.name != other.name for other in b)), None)

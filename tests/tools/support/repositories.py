@@ -105,7 +105,7 @@ def build(
     source=False,
     debug=False,
 ):
-    """One live-patch RPM (and SRPM, and debuginfo, as asked); the paths, binary first."""
+    """Build a live-patch RPM, and SRPM and debuginfo as asked; returns the paths, that of the RPM first."""
     folder = pathlib.Path(folder)
     manifests = [manifest(release)] if manifests is None else manifests
     dist = ".el" + release.split(".el")[1].split(".")[0]
@@ -162,7 +162,7 @@ def _rpmbuild(folder, spec, arch, mode="-bb", epoch=1795000000):
 
 
 def build_kernel(folder, release=KERNEL):
-    """A dummy kernel package; its path."""
+    """Build a dummy kernel package; returns its path."""
     folder = pathlib.Path(folder)
     version, rest = release.split("-", 1)
     stem, arch = rest.rsplit(".", 1)
@@ -195,7 +195,7 @@ def sign(key, *paths):
 
 
 def tool(*argv, check=True, cwd="/", **more):
-    """livepatch-repo as a program."""
+    """Run livepatch-repo as a program."""
     more["env"] = {**ENV, **more.get("env", {})}
     return call([sys.executable, ROOT / "bin" / "livepatch-repo", *argv], check=check, cwd=cwd, **more)
 

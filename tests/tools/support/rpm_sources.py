@@ -42,7 +42,7 @@ LIVEPATCH = 'MODULE_INFO(livepatch, "Y");'
 
 
 class Result(NamedTuple):
-    """How one run of livepatch-rpm ended."""
+    """The end of one run of livepatch-rpm."""
 
     status: int
     out: str
@@ -109,7 +109,7 @@ def run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
 
 
 def left_behind(folder: str) -> list[str]:
-    """What a run left in its work folder or output."""
+    """The names that a run left in its work folder or its output folder."""
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 

@@ -49,7 +49,7 @@ install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.jso
 class Patch(NamedTuple):
     """One version of the package; ``flags`` choose its behaviour.
 
-    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of what is true.
+    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of the true ones.
     """
 
     version: str
@@ -132,12 +132,12 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
 
 
 def put(machine: Machine, patch: Patch) -> str:
-    """Copy the RPM of ``patch`` into the guest; its path there."""
+    """Copy the RPM of ``patch`` into the guest; returns its path there."""
     return _send(machine, rpm(patch, machine.files.choice.old), patch.module + ".rpm")
 
 
 def put_gate(machine: Machine) -> str:
-    """Compile gate.c for the older kernel and copy it into the guest; its path there."""
+    """Compile gate.c for the older kernel and copy it into the guest; returns its path there."""
     build = headers(machine.files.choice.old)
 
     def make(work: str) -> None:

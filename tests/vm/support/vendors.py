@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Vendors' packages for the demo host's kernel: their names, paths and scriptlets' behaviour; real modules.
 
-Debian's kernel releases are none that these vendors give. Where a vendor's rule goes by a capability that
+These vendors give no release the form of Debian's. Where a vendor's rule goes by a capability that
 holds the whole release (kpatch), it is used as shipped; the others get ``override``: the shipped profile,
-the rule for names widened to any release. What they load, and how, stays as shipped.
+the rule for names widened to any release. The modules and the way of loading stay as shipped.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def packages(kernel: Kernel) -> dict[str, Package]:
     }
 
 
-# What each repository holds, and which CVEs its advisories close.
+# The packages of each repository. ADVISORIES close their CVEs.
 REPOSITORIES = {
     "kpatch-1": ("kpatch", "kpatch-1"),
     "kpatch-2": ("kpatch", "kpatch-1", "kpatch-2"),
