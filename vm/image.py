@@ -164,7 +164,7 @@ def _configure(tree: str) -> None:
         with open(here("guest/" + name)[0], encoding="utf-8") as file:
             put(path, file.read(), mode)
     put("etc/dnf/dnf.conf", _DNF)
-    # Debian has no package that tells DNF the release, and its rpm would use a database per user.
+    # Debian has no package from which DNF learns the release, and its rpm would use a database per user.
     put("etc/dnf/vars/releasever", "12\n")
     put("etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
     put("etc/hostname", "demo\n")

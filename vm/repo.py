@@ -83,7 +83,7 @@ RPM does not know. This empty package says that they are there.
 
 
 def provides_rpm() -> str:
-    """The path of the package that tells RPM what Debian's packages supply."""
+    """The path of the package by which RPM knows the capabilities of Debian's packages."""
     folder = cached(
         "provides-rpm",
         digest(_PROVIDES),

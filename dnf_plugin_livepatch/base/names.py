@@ -26,7 +26,7 @@ ARCHES = (
     "armv7hl",
 )
 MAX_NEVRA = 512
-# What a name must look like before anybody acts on it.
+# The form of each name. No name of another form is acted on.
 CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 MODULE = re.compile(r"[A-Za-z0-9_]{1,55}\Z")
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}\Z")

@@ -51,7 +51,7 @@ _ATTRIBUTES = (
     "solution",
 )
 _CVE_URL = "https://www.cve.org/CVERecord?id="
-# The beginnings of the texts that are made here. Any other text of a published advisory is the publisher's.
+# The forms of the texts that are made here. Any other text of a published advisory is the publisher's.
 _MADE = {
     "title": re.compile(r"Live patch for kernel (\S+(?:, \S+)*)\Z"),
     "summary": re.compile(r"Closes \d+ CVE\(s\) of the running kernel without a reboot\.\Z"),
@@ -183,7 +183,7 @@ def _description(draft: Draft, cves: Sequence[str]) -> str:
 
 
 def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -> None:
-    """Texts, dates and references; the package list is ``_list``'s."""
+    """Fill in texts, dates and references; ``_list`` adds the packages."""
     entry, cves = draft.entry, _cves(draft)
     severity = _severity(draft)
     update.id, update.status = draft.id, "final"

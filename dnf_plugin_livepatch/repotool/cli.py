@@ -26,7 +26,7 @@ OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 
 
 def now() -> str:
-    """The time in UTC; SOURCE_DATE_EPOCH fixes it for reproducible metadata."""
+    """The present moment, or that of SOURCE_DATE_EPOCH, for reproducible metadata."""
     epoch = decimal(os.environ.get("SOURCE_DATE_EPOCH", ""), 11)
     return times.now() if epoch is None else times.later(times.EPOCH, epoch)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fleet's kernels: which live patch the repository has for each, and what is missing. Pure."""
+"""A fleet's kernels, the live patch that the repository has for each, and the gaps. Pure."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str)
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """For people: one line a kernel, what is missing below it."""
+    """The rows for people: one line a kernel, with its gap below."""
     lines: list[str] = []
     count = collections.Counter(row.kernel for row in rows)
     names = [f"{row.kernel} ({row.arch})" if count[row.kernel] > 1 else row.kernel for row in rows]
@@ -113,7 +113,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_data(rows: Sequence[Row]) -> dict[str, object]:
-    """For programs."""
+    """The rows for programs."""
     return {
         "schema": 1,
         "kernels": [row._asdict() for row in rows],

@@ -34,7 +34,7 @@ class Cell(NamedTuple):
     """One CVE on the kernel of that name, in the words of 'livepatch status'.
 
     ``by`` is the NEVRA of the live patch that closes it. ``dated`` and ``date_kind``
-    are the date of its advisory as a host tells it.
+    are the date of its advisory as a host shows it.
     """
 
     cve: str
@@ -72,7 +72,7 @@ class KernelPage(NamedTuple):
         return sum(1 for cell in self.cells if cell.state == state)
 
     def number(self, state: str) -> str:
-        """That number as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
+        """The number in ``state`` as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
         found = self.count(state)
         if self.quality == model.EXACT or state == CLOSED_LIVE:
             return str(found)
@@ -172,13 +172,13 @@ def _order(nevra: Nevra) -> tuple[object, ...]:
 
 
 def _release_order(text: str) -> list[tuple[int, int, str]]:
-    """Numbers by value, words by text."""
+    """The sort key of a release: numbers by value, words by text."""
     parts = text.replace("-", ".").replace("_", ".").split(".")
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
 def _manifests(view: View, package: Package) -> tuple[Manifest, ...] | None:
-    """The manifests inside a package file; None where there is no file, or none that can be used."""
+    """The manifests inside a package file; None where there is no file, or no usable one."""
     if not view.root or not any(path.startswith("/usr/share/livepatch/") for path in package.files):
         return None
     try:
@@ -315,7 +315,7 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, 
 
 
 def as_data(site: Site) -> dict[str, object]:
-    """For programs: the same as the pages."""
+    """The content of the pages, for programs."""
     return {
         "schema": 1,
         "repository": site.where,

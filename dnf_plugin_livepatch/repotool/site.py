@@ -50,7 +50,7 @@ def _year(seconds: int) -> int:
 
 
 def timeline(site: Site) -> dict[str, object]:
-    """The bars of all kernels with a known end, and where today is."""
+    """The bars of all kernels with a known end of support, and the place of today."""
     now = _day(site.generated) or 0
     spans = []
     for page in site.kernels:
@@ -127,7 +127,7 @@ def pages(site: Site) -> dict[str, str]:
 
 
 def write(site: Site, folder: str) -> int:
-    """Write the site; the number of pages. Only files that an earlier report wrote are removed."""
+    """Write the site; returns the number of pages. Only files of an earlier report are removed."""
     marker = os.path.join(folder, MARKER)
     try:
         os.makedirs(folder, exist_ok=True)

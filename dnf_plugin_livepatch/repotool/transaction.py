@@ -135,7 +135,7 @@ def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:
 
 
 class LintRefused(ToolError):
-    """lint found errors in what was to be published; ``findings`` are all of them."""
+    """Lint found errors in the content to be published; ``findings`` are all its findings."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("lint-refused", count=len(run.errors(findings)))
@@ -147,7 +147,7 @@ def admit(
 ) -> list[tuple[str, str, str]]:
     """Add the packages of ``group``, which come as (file, package), and return the files to place.
 
-    Raises ToolError when one of them has another content under a name that is published already.
+    Raises ToolError when a package differs from the published package of its name.
     """
     known = {nevra_of(package): key for key, package in packages.items()}
     files = []

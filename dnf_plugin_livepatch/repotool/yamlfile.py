@@ -45,7 +45,7 @@ def load(path: str) -> dict[str, Any]:
 
 
 def mapping(data: object, where: str, keys: Mapping[str, Check]) -> dict[str, Any]:
-    """``data`` with every key known and checked."""
+    """``data`` with each value checked. Raises Fault for an unknown key too."""
     if not isinstance(data, dict):
         raise Fault(f"{where} is no mapping")
     for key in data:

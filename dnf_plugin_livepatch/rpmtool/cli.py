@@ -45,7 +45,7 @@ def _say(findings: Sequence[Finding]) -> None:
 
 
 def _work(args: argparse.Namespace) -> Work:
-    """The Work of a verb; only those that build have options for it."""
+    """The Work of a verb; only the verbs that build have options for it."""
     from .work import Work
 
     return Work(

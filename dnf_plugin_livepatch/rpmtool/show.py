@@ -21,7 +21,7 @@ from .readers.source import digest
 
 MAX_MODULES = 64
 _RPM_MAGIC = b"\xed\xab\xee\xdb"
-# JSON calls the files that went in "patches"; a person reads that as functions.
+# JSON calls the input files "patches"; a person would take these for functions.
 _LABELS = {"patches": "inputs"}
 
 

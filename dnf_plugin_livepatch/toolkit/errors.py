@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 from ..base import texts
 from .refusals import REFUSALS
 
-#: Of a lint finding, the worst first.
+#: The severities of a lint finding, the worst first.
 SEVERITIES = ("error", "warning", "note")
 _LONGEST = 600
 

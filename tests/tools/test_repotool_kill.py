@@ -98,7 +98,7 @@ def what_clients_see(root, key, dnf=True):
 
 
 def enumerate_kills(make, work, key, old, new):
-    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; returns what was seen each time."""
+    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; returns each sight."""
     seen = []
     for number in range(1, MOST):
         root = make(number)

@@ -182,7 +182,7 @@ def _offered(release: str, arch: str, offered: frozenset[Kernel]) -> bool:
 
 
 def _own(package: Package, release: str) -> Iterator[Raised]:
-    """Checks of our own naming convention: vendors have other folders."""
+    """Checks of the project's own naming convention: vendors have other folders."""
     for path in package.modules:
         if not any(path.startswith(f"/usr/lib/modules/{one}/livepatch/") for one in package.kernels):
             yield "module-path", str(package.nevra), {"path": path, "release": release}

@@ -173,7 +173,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what createrepo_c's C library prints beside its errors out of our own output."""
+    """Keep the lines that createrepo_c's C library prints out of the tool's output."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)

@@ -141,8 +141,8 @@ class Store:
     def place(self, source: str, location: str, checksum: str) -> None:
         """Put an RPM where it is published, verified.
 
-        A hard link to what another repository publishes, where that is possible, since no such file ever
-        changes. Anything else is copied: whoever made it may write into it again.
+        A file of another repository is linked where possible, because no published file changes. Any other
+        file is copied, because its builder may write into it again.
         """
         target = self.at(location)
         if os.path.exists(target):
@@ -248,7 +248,7 @@ class Store:
         ]
 
     def sweep(self, grace: int) -> list[str]:
-        """Remove what no client can need any more: dead runs, old generations, their RPMs."""
+        """Remove dead runs, old generations and their RPMs, which no client can need any more."""
         if not os.path.isdir(self._generations):
             return []
         self._adopt()

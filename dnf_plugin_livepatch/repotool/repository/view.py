@@ -45,7 +45,7 @@ class Package(NamedTuple):
     """One package of the metadata.
 
     ``kind`` is ``patch``, ``empty`` (a subscription, which patches nothing) or "" for no live patch;
-    ``kernels`` are the releases it patches, ``why`` is how that is known, or why it is none.
+    ``kernels`` are the releases it patches, ``why`` is the reason for ``kind``.
     """
 
     nevra: Nevra
@@ -187,7 +187,7 @@ def arch_of(release: str) -> str:
 
 
 def aside(kernel: Kernel) -> str:
-    """The architecture as a text adds it to a release that does not contain it, with a blank before it."""
+    """The end of a text about ``kernel``: `` on ARCH`` for a release without its architecture, else ""."""
     release, arch = kernel
     return "" if arch_of(release) or arch in ("", "noarch") else f" on {arch}"
 
@@ -201,7 +201,7 @@ def arches_by_release(kernels: Iterable[Kernel]) -> dict[str, list[str]]:
 
 
 def by_kernel(packages: Iterable[Package]) -> dict[Kernel, list[Package]]:
-    """Live patches by kernel, newest first; one of noarch counts for each architecture of a release."""
+    """Live patches by kernel, newest first; a noarch patch counts for each architecture of a release."""
     placed = [
         (release, arch_of(release) or package.nevra.arch, package)
         for package in packages
@@ -228,7 +228,7 @@ def withdrawn(record: Record | None, release: str, package: Package) -> bool:
 
 
 def standing(view: View, release: str, group: list[Package]) -> list[Package]:
-    """Those of ``group`` that are not withdrawn."""
+    """The packages of ``group`` that are not withdrawn."""
     return [package for package in group if not withdrawn(view.record, release, package)]
 
 

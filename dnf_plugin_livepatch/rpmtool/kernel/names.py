@@ -16,8 +16,8 @@ _RPM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 def package_of(release: str, profile: str) -> str:
     """The package name for ``release`` as the vendor ``profile`` names its own. Raises ToolError.
 
-    A vendor has no name for the releases of another, say Debian's, or for a flavour. The package then gets
-    a name that no vendor's rule reads, and hosts find its kernel by the capabilities that it provides.
+    A vendor has no name for the releases of another, such as Debian's, or for a flavour. The package then
+    gets a name that no vendor's rule reads, and hosts find its kernel by the capabilities that it provides.
     """
     profiles, _faults = load(Paths().profile_dirs)
     try:

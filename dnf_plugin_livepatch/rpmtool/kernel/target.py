@@ -87,7 +87,7 @@ def devel_folder(wanted: str) -> str:
 def locate(files: KernelFiles) -> Target:
     """The Target that ``files`` lead to, without its RPMs. Raises ToolError.
 
-    Where ``files`` are all "", so is the release, to be taken from the module or the running kernel.
+    Where all ``files`` are "", the release is "" too: the module or the running kernel gives it later.
     """
     folder = devel_folder(files.devel) if files.devel else ""
     release = files.release
@@ -119,7 +119,7 @@ def check_vmlinux(path: str, release: str, build_id: str) -> str:
     elf = read_vmlinux(path)
     if release:
         banner = f"Linux version {release} ".encode("ascii")
-        # The banner is the kernel's own word on its release; stripped images keep it too.
+        # The kernel prints its release by this banner, which stripped images keep too.
         if elf.data.find(banner, 0) < 0:
             refuse("vmlinux-mismatch", path=path, why=f"it is not of {release}")
     found = elf.build_id()
@@ -174,9 +174,9 @@ def module_file(target: Target, name: str) -> str:
 
 
 def module_functions(path: str, release: str) -> dict[str, list[str]]:
-    """Function -> the section of each of that name in the module at ``path``; {} for another kernel's."""
+    """Function -> the sections of that name in the module at ``path``; {} for another kernel's module."""
     elf = map_module(path)
-    # A debuginfo file has the symbols, and of vermagic no more than the room.
+    # A debuginfo file has the symbols, and an empty vermagic.
     made_for = elf.modinfo().get("vermagic", "").split(" ")[0]
     found: dict[str, list[str]] = {}
     for symbol in elf.symbols if made_for in ("", release) else ():

@@ -95,7 +95,7 @@ def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe 
     lost = [name for name in base.functions if name not in ours]
     if lost:
         item = finding("base-functions-lost", count=len(lost), functions=", ".join(lost[:5]))
-        # Who drops a CVE with a reason is expected to drop its functions.
+        # A build that drops a CVE with a reason is expected to drop its functions.
         found.append(item._replace(severity="note") if recipe.dropped else item)
     return found
 

@@ -101,7 +101,7 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
             hint="Give --source-tree, or --kernel-srpm and --debuginfo.",
         )
     patch = need("patch", "Install patch.")
-    # On copies of the files that they touch: the tree itself belongs to the builder.
+    # The diffs are applied to copies of the files, because the tree belongs to the builder.
     for diff in diffs:
         for file in read_diff(diff).files:
             copy, origin = os.path.join(work, file.name), os.path.join(tree, file.name)

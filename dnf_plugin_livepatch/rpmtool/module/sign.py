@@ -102,7 +102,7 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
             form = "PEM" if file.read(64).startswith(b"-----") else "DER"
         outcome = runner.run([openssl, "x509", "-inform", form, "-in", cert, "-out", names["cert"]])
         if not outcome.status:
-            # The certificate is given, none is taken from the block; its own chain is the kernel's affair.
+            # Only the given certificate counts, none of the block. The kernel judges its chain.
             outcome = runner.run(
                 [
                     openssl,

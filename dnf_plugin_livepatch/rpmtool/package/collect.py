@@ -250,7 +250,7 @@ def _carried(
         lost = [item for item in base.cves if item in refused - gone]
         if lost:
             refuse("cve-dropped", cves=", ".join(lost))
-        # A cumulative package fixes what the one before it fixed, unless its maker says otherwise.
+        # A cumulative package fixes what the one before it fixed, unless its maker drops a fix.
         found = merge([found, base.cves])
         unfixable += tuple(item for item in base.unfixable if item.cve not in {*found, *refused})
     cves = tuple(item for item in found if item not in gone)
@@ -261,7 +261,7 @@ def _carried(
 
 
 def _seconds(text: str) -> float:
-    """The moment of a Date field; one without a zone is in UTC, wherever it is read."""
+    """The moment of a Date field; a field without a zone is in UTC, wherever it is read."""
     parsed = email.utils.parsedate_to_datetime(text)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
 

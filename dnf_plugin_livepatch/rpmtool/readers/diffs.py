@@ -2,8 +2,7 @@
 """Source diffs: their headers, the files and functions that they touch, and what cannot be patched live.
 
 The judgement is by the text of the diff, before minutes of building: assembly, init code, and data
-whose new form running code would not have. It errs to the side of the engines, which know more: only
-what is certain is refused.
+whose new form running code would not have. The engines know more, so only certain cases are refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The recipe of one package: everything but the sources that decides its bytes. Pure.
+"""The recipe of one package: all facts, besides the sources, that decide its bytes. Pure.
 
-``livepatch.json`` in the source RPM is its JSON form. It lets a build farm make the package again and
-lets the next cumulative package build upon it. It comes out of an RPM, so every field is checked.
+``livepatch.json`` in the source RPM is its JSON form. By it a build farm makes the package again, and the
+next cumulative package builds upon it. The file comes out of an RPM, so every field is checked.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Recipe(NamedTuple):
 
     ``epoch`` is SOURCE_DATE_EPOCH in seconds. ``modules`` are the module names in load order.
     ``cves`` are all that the package fixes; ``inputs`` are in the order of application.
-    ``functions`` are what the built modules patch, for the package after this one; they decide nothing.
+    ``functions`` are those that the built modules patch, for the next package; they decide nothing.
     """
 
     kind: str
