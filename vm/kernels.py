@@ -155,6 +155,14 @@ def headers(kernel: Kernel) -> str:
     return os.path.join(root, "usr/src", first)
 
 
+def compile_module(work: str, source: str, name: str, build: str, flags: str) -> str:
+    """Compile the C file ``source`` as the module ``name`` in the folder ``work``; returns its path."""
+    shutil.copy(source, os.path.join(work, name + ".c"))
+    write(os.path.join(work, "Kbuild"), f"obj-m := {name}.o\nccflags-y := {flags}\n")
+    run(["nice", "make", "-C", build, f"M={work}", "modules"])
+    return os.path.join(work, name + ".ko")
+
+
 def tree(kernel: Kernel) -> str:
     """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``, with the modules that a VM needs."""
     (deb,) = download([f"linux-image-{kernel.release}-unsigned"])

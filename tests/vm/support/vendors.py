@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from vm import distribution, kpatch, repo
 from vm.common import ROOT, cached, content, digest, run, write
-from vm.kernels import Kernel, headers, rpmbuild
+from vm.kernels import Kernel, compile_module, headers, rpmbuild
 from vm.patches import CMDLINE, VERSION
 
 SOURCE = os.path.join(os.path.dirname(__file__), "vendors.c")
@@ -104,11 +104,8 @@ def module(wanted: Module, kernel: Kernel) -> str:
     build = headers(kernel)
 
     def make(work: str) -> None:
-        shutil.copy(SOURCE, os.path.join(work, wanted.name + ".c"))
-        flags = " ".join("-D" + flag for flag in wanted.flags)
-        label = f"-DLABEL='\"{wanted.loaded}\"'"
-        write(os.path.join(work, "Kbuild"), f"obj-m := {wanted.name}.o\nccflags-y := {flags} {label}\n")
-        run(["nice", "make", "-C", build, f"M={work}", "modules"])
+        flags = [*("-D" + flag for flag in wanted.flags), f"-DLABEL='\"{wanted.loaded}\"'"]
+        compile_module(work, SOURCE, wanted.name, build, " ".join(flags))
 
     key = digest(build, repr(wanted), content(SOURCE))
     folder = cached("vendor-" + wanted.name, key, f"building {wanted.name}", make)
