@@ -224,7 +224,7 @@ class Questions:
 
 
 def _provided(query: Any, capabilities: Sequence[str]) -> Any:
-    """Those of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
+    """The packages of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
 
     The first capability with a version makes libsolv rebuild its table of all versioned ones (pool_rel2id),
     which takes a tenth of a dnf run with a whole distribution. Asking for the bare name first avoids that

@@ -163,19 +163,9 @@ def kbuild(job: Job, runner: Runner) -> str:
             if inner != job.module:
                 # kbuild makes NAME.o from NAME.c unless NAME-y names the parts.
                 file.write(f"{job.module}-y := " + " ".join(f"{name}.o" for name in sources) + "\n")
-    argv = [
-        "make",
-        "-C",
-        job.target.devel,
-        f"M={folder}",
-        f"-j{job.jobs}",
-        "modules",
-    ]
-    env = {
-        key: value
-        for key, value in _environment(job.target.devel, folder, job.epoch).items()
-        if key != "PATH"
-    }
+    argv = ["make", "-C", job.target.devel, f"M={folder}", f"-j{job.jobs}", "modules"]
+    env = _environment(job.target.devel, folder, job.epoch)
+    del env["PATH"]
     _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
 
@@ -192,25 +182,8 @@ def kpatch_build(job: Job, runner: Runner) -> str:
         )
     os.makedirs(out)
     config = target.config or os.path.join(target.tree, ".config")
-    argv = [
-        "kpatch-build",
-        "-s",
-        target.tree,
-        "-c",
-        config,
-        "-v",
-        target.vmlinux,
-        "-t",
-        "vmlinux",
-        "-t",
-        "modules",
-        "-j",
-        str(job.jobs),
-        "-n",
-        job.module,
-        "-o",
-        out,
-    ]
+    argv = ["kpatch-build", "-s", target.tree, "-c", config, "-v", target.vmlinux]
+    argv += ["-t", "vmlinux", "-t", "modules", "-j", str(job.jobs), "-n", job.module, "-o", out]
     argv += [] if job.replace else ["-R"]
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")

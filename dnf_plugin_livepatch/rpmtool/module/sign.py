@@ -103,26 +103,9 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
         outcome = runner.run([openssl, "x509", "-inform", form, "-in", cert, "-out", names["cert"]])
         if not outcome.status:
             # Only the given certificate counts, none of the block. The kernel judges its chain.
-            outcome = runner.run(
-                [
-                    openssl,
-                    "cms",
-                    "-verify",
-                    "-binary",
-                    "-inform",
-                    "DER",
-                    "-in",
-                    names["block"],
-                    "-content",
-                    names["module"],
-                    "-certfile",
-                    names["cert"],
-                    "-nointern",
-                    "-noverify",
-                    "-out",
-                    os.devnull,
-                ]
-            )
+            files = ["-in", names["block"], "-content", names["module"], "-certfile", names["cert"]]
+            options = ["-binary", "-inform", "DER", *files, "-nointern", "-noverify", "-out", os.devnull]
+            outcome = runner.run([openssl, "cms", "-verify", *options])
     if outcome.status:
         refuse("sign-unverified", path=path, why=outcome.last)
 
