@@ -53,7 +53,7 @@ def _compare(command: str, printed: str, choice: Choice) -> None:
 
 
 def demo(machine: qemu.Machine) -> None:
-    """Run the story; raises Failure where a claim does not hold."""
+    """Run the story. Raises Failure where a claim does not hold."""
     choice = machine.files.choice
     machine.boot()
     boot_id = machine.ok("cat /proc/sys/kernel/random/boot_id")

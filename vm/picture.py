@@ -33,7 +33,7 @@ def words(text: str, old: str, new: str) -> list[str]:
 
 
 def _find(wanted: list[str], found: list[str], start: int) -> int:
-    """Where ``wanted`` ends in ``found``, or -1; it begins at ``start`` or later."""
+    """The place behind ``wanted`` in ``found``, at or behind ``start``; -1 where it is not there."""
     for place in range(start, len(found) - len(wanted) + 1):
         if found[place : place + len(wanted)] == wanted:
             return place + len(wanted)
