@@ -44,7 +44,7 @@ demo: need-base need-vm ## Boot a real kernel with an open CVE and fix it by `dn
 ifneq (,$(filter vm,$(MAKECMDGOALS)))
 -load build/make_exit.so
 build/make_exit.so: vm/make_exit.c
-	@scripts/setup base && mkdir -p $(@D) && \
+	@scripts/setup base >&2 && mkdir -p $(@D) && \
 	  { $(CC) -O2 -Wall -Wextra -shared -fPIC -o $@.$$$$ $< && mv $@.$$$$ $@; } 2>/dev/null
 endif
 vm-status = build/vm-status.$$PPID

@@ -20,13 +20,13 @@ def main() -> int:
     parser.add_argument("--results", default=pairs.RESULTS, metavar="FILE", help="where the rows go")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     options = parser.parse_args()
-    # As an RPM installs the package; without compiled modules every start would be spent compiling.
+    # An RPM installs compiled modules; without these each start would spend its time compiling.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir("dnf_plugin_livepatch", quiet=1)
     rows = []
     for name in options.names:
         found = importlib.import_module(f"bench.{name}").run(options.pairs)
-        # Now, not at the end: what is measured stays measured when a later benchmark fails.
+        # A later benchmark may fail, so each stores its rows at once.
         pairs.store(found, options.results)
         rows += found
     print("\n".join(pairs.table(rows)))

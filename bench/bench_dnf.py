@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`dnf upgrade` with nothing to do: plugin on against plugin off, with 100 to 50,000 live patches.
 
-Twice for each size. Once as on most runs, when nothing changed since dnf last ran: then the plugin knows its
-answer. And once with that memory removed before each run, as after any change: then it looks at everything.
-The host is the one of tests/dnf: real DNF, a real rpm database, a faked kernel release. The metadata of
-the repository is made by createrepo_c from package records, with the `livepatch` record that livepatch-repo
-adds; no RPMs are behind it, none is asked for.
+Each size is measured twice. On most runs nothing has changed since dnf last ran, and the plugin remembers
+its answer. The other row removes that memory before each run, as any change does, and the plugin looks at
+everything. The host is the one of tests/dnf: real DNF, a real rpm database, a faked kernel release. The
+repository has the `livepatch` record that livepatch-repo adds.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shlex
@@ -20,107 +18,55 @@ from typing import Any
 
 import createrepo_c
 
+from . import records
+
 LIMITS = ((100, 1.10), (5000, 1.07), (50000, 1.05))
 WARM = ("dnf", "-y", "--setopt=metadata_expire=-1", "upgrade")
 FORGET = ("sh", "-c", 'rm -f /run/livepatch/dnf-*; exec "$@"', "sh", *WARM)
 
 
+def _kernel(number: int) -> str:
+    """The kernel of the live patch ``number``; ten builds are for one kernel, and no host runs it."""
+    return f"5.14.0-{100 + number // 10}.el9.x86_64"
+
+
+def _build(number: int) -> tuple[str, str, str]:
+    return f"kpatch-patch-5_14_0-{100 + number // 10}", "1", f"{number % 10}.el9"
+
+
 def _package(number: int) -> createrepo_c.Package:
-    """A live patch; ten builds for each of many kernels that do not run."""
-    kernel = f"5.14.0-{100 + number // 10}.el9.x86_64"
-    package = createrepo_c.Package()
-    package.name = f"kpatch-patch-5_14_0-{100 + number // 10}"
-    package.version, package.release, package.epoch, package.arch = "1", f"{number % 10}.el9", "0", "x86_64"
-    package.pkgId, package.checksum_type = f"{number:064x}", "sha256"
-    package.summary = package.description = "live patch"
-    package.location_href, package.rpm_license = f"p/{number}.rpm", "GPLv2"
-    package.rpm_sourcerpm = f"{package.name}-1-{number % 10}.el9.src.rpm"
-    package.time_file = package.time_build = 1700000000 + number
-    package.size_package = package.size_installed = package.size_archive = 100000
+    """The live patch ``number``."""
+    version, release = _kernel(number).split("-")
     provides = [
-        (package.name, "EQ", "0", "1", package.release),
-        (f"livepatch(kernel-uname-r:{kernel})", None, None, None, None),
-        ("kpatch-patch", "EQ", "0", "5.14.0", kernel.partition("-")[2]),
-        *((f"livepatch-cve(CVE-2024-{number:05})", None, None, None, None) for _ in range(3)),
+        records.equal(*_build(number)),
+        records.bare(f"livepatch(kernel-uname-r:{_kernel(number)})"),
+        records.equal("kpatch-patch", version, release),
+        *(records.bare(f"livepatch-cve(CVE-2024-{number:05})") for _ in range(3)),
     ]
-    package.provides = [(*item, False) for item in provides]
-    package.requires = [("kernel-uname-r", "EQ", "0", "5.14.0", kernel.partition("-")[2], False)]
+    needs = records.equal("kernel-uname-r", version, release)
+    package = records.package(number, _build(number), provides, [needs])
+    package.size_package = package.size_installed = package.size_archive = 100000
     return package
 
 
-def _repository(folder: str, count: int) -> None:
-    data = os.path.join(folder, "repodata")
-    os.makedirs(data)
-    records = []
-    kinds = {
-        "primary": createrepo_c.PrimaryXmlFile,
-        "filelists": createrepo_c.FilelistsXmlFile,
-        "other": createrepo_c.OtherXmlFile,
-    }
-    for name, kind in kinds.items():
-        path = os.path.join(data, name + ".xml.gz")
-        file = kind(path)
-        file.set_num_of_pkgs(count)
-        for number in range(count):
-            package = _package(number)
-            file.add_pkg(package)
-        file.close()
-        records.append((name, path))
-    info = createrepo_c.UpdateInfo()
-    for number in range(0, count, 10):
-        info.append(_advisory(number))
-    path = os.path.join(data, "updateinfo.xml")
-    with open(path, "w", encoding="utf-8") as text:
-        text.write(info.xml_dump())
-    records.append(("updateinfo", path))
-    path = os.path.join(data, "livepatch.json.gz")
-    with gzip.open(path, "wt", encoding="utf-8") as text:
-        json.dump({"schema": 1, "kernels": _notes(count)}, text)
-    records.append(("livepatch", path))
-    repomd = createrepo_c.Repomd()
-    for name, path in records:
-        record = createrepo_c.RepomdRecord(name, path)
-        record.fill(createrepo_c.SHA256)
-        record.rename_file()
-        repomd.set_record(record)
-    with open(os.path.join(data, "repomd.xml"), "w", encoding="utf-8") as text:
-        text.write(repomd.xml_dump())
+def _advisory(number: int) -> createrepo_c.UpdateRecord:
+    """The advisory of ten live patches, from ``number`` on."""
+    builds = [_build(build) for build in range(number, number + 10)]
+    return records.advisory(f"LIVEPATCH-{number}", builds, [f"CVE-2024-{number:05}"])
 
 
-def _notes(count: int) -> dict[str, Any]:
-    """What the record says of each kernel, as livepatch-repo writes it."""
+def _record(count: int) -> str:
+    """The livepatch record as livepatch-repo writes it, with a note on each live patch."""
     notes: dict[str, Any] = {}
     for number in range(count):
-        package = _package(number)
-        nevra = f"{package.name}-{package.version}-{package.release}.x86_64"
-        kernel = f"5.14.0-{100 + number // 10}.el9.x86_64"
-        note = notes.setdefault(kernel, {"support_end": "2027-11-01", "patches": {}})
-        note["patches"][nevra] = {"issued": "2026-11-01T00:00:00Z"}
-    return notes
+        note = notes.setdefault(_kernel(number), {"support_end": "2027-11-01", "patches": {}})
+        note["patches"]["-".join(_build(number)) + ".x86_64"] = {"issued": "2026-11-01T00:00:00Z"}
+    return json.dumps({"schema": 1, "kernels": notes})
 
 
-def _advisory(number: int) -> createrepo_c.UpdateRecord:
-    import datetime
-
-    record = createrepo_c.UpdateRecord()
-    record.id = record.title = f"LIVEPATCH-{number}"
-    record.type, record.severity, record.status, record.version = "security", "Important", "final", "1"
-    record.fromstr = "bench"
-    record.issued_date = record.updated_date = datetime.datetime(2026, 11, 1)
-    collection = createrepo_c.UpdateCollection()
-    collection.shortname = collection.name = "bench"
-    for build in range(number, number + 10):
-        listed = createrepo_c.UpdateCollectionPackage()
-        package = _package(build)
-        listed.name, listed.version, listed.release = package.name, package.version, package.release
-        listed.epoch, listed.arch, listed.filename = "0", "x86_64", f"{build}.rpm"
-        collection.append(listed)
-    record.append_collection(collection)
-    reference = createrepo_c.UpdateReference()
-    reference.type, reference.id = "cve", f"CVE-2024-{number:05}"
-    reference.href = reference.title = reference.id
-    record.append_reference(reference)
-    return record
+def _repository(folder: str, count: int) -> None:
+    packages = [_package(number) for number in range(count)]
+    records.repository(folder, packages, map(_advisory, range(0, count, 10)), _record(count))
 
 
 INSIDE = """
@@ -147,7 +93,7 @@ def run(count: int) -> list[dict[str, Any]]:
             _repository(os.path.join(lab.states, state), size)
             host = lab.host()
             host.repos(base="first", patches=state)
-            # The host has its patch, and it is in force: there is nothing to do.
+            # From here on the host has its live patch in force, and there is nothing to do.
             answer = host.dnf("upgrade")
             if answer.code or not answer.new or "Nothing to do." not in host.dnf("upgrade").out:
                 raise RuntimeError(answer.text)

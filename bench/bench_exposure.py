@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the exposure costs a dnf run, and what `livepatch status` costs a host.
+"""The cost of the exposure to a dnf run, and the cost of `livepatch status` to a host.
 
 The first pair is `dnf upgrade` up to its question, run with and without the exposure: real DNF loads a
 repository of 50,000 packages and 10,000 advisories, 500 of them for the running kernel, from its cache and
-resolves. A package has what RPM gives each (its name, and its name with the architecture) and four
-dependencies, as the 63,666 packages of Debian 12 have in the mean. A plugin of the benchmark asks for the
-exposure at the place where ours does, and for nothing else; the other side has no plugin, and so nothing of
-ours.
-The second runs the command on a made-up host with 200 CVEs, a patch in force and a remembered inventory.
+resolves. A package has the two capabilities that RPM gives each (its name, and its name with the
+architecture) and four dependencies, as the 63,666 packages of Debian 12 have in the mean. On one side a
+plugin of the benchmark asks for the exposure where the project's plugin does, and for nothing else. The
+other side has no plugin. The second pair runs `livepatch status` on a made-up host with 200 CVEs, a patch
+in force and a remembered inventory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import createrepo_c
 
 from dnf_plugin_livepatch.base.paths import Paths
 
-from . import pairs
+from . import pairs, records
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
@@ -30,6 +30,7 @@ PACKAGES, ADVISORIES, KERNELS = 50000, 10000, 500
 NAME, VERSION = "kernel-core", "5.14.0"
 RUNNING = f"{VERSION}-100.el9_4"
 
+# DNF ends with 1 when its question is answered with no, and the program then with 0.
 PROGRAM = """
 import sys
 from dnf.cli import main
@@ -63,71 +64,33 @@ class Exposure(dnf.Plugin):
 
 
 def _package(number: int) -> createrepo_c.Package:
-    package = createrepo_c.Package()
+    """The package ``number``: a kernel, or a package with four dependencies."""
     kernel = number < KERNELS
-    package.name = NAME if kernel else f"package{number % 9000}"
-    package.version = VERSION if kernel else "1"
-    package.release = f"{number}.el9_4" if kernel else str(number // 9000)
-    package.epoch, package.arch, package.checksum_type = "0", "x86_64", "sha256"
-    package.summary = package.description = package.rpm_license = "bench"
-    package.pkgId = f"{number:064x}"
-    package.location_href = f"{package.name}-{package.version}-{package.release}.rpm"
-    package.rpm_sourcerpm = "bench-1-1.src.rpm"
-    names = (package.name, f"{package.name}(x86-64)")
-    package.provides = [(name, "EQ", "0", package.version, package.release, False) for name in names]
-    if not kernel:
-        others = (f"package{number * step % 9000}" for step in (3, 5, 7, 11))
-        package.requires = [(name, None, None, None, None, False) for name in others]
-    return package
+    build = (NAME, VERSION, f"{number}.el9_4") if kernel else _other(number % 9000, number // 9000)
+    provides = [records.equal(name, *build[1:]) for name in (build[0], f"{build[0]}(x86-64)")]
+    others = () if kernel else (3, 5, 7, 11)
+    requires = [records.bare(_other(number * step % 9000, 0)[0]) for step in others]
+    return records.package(number, build, provides, requires)
+
+
+def _other(number: int, release: int) -> tuple[str, str, str]:
+    return f"package{number}", "1", str(release)
 
 
 def _advisory(number: int) -> createrepo_c.UpdateRecord:
-    record = createrepo_c.UpdateRecord()
-    record.id, record.title, record.severity = f"B-{number}", "bench", "Important"
-    record.type, record.status, record.version, record.fromstr = "security", "final", "1", "bench"
-    record.issued_date = record.updated_date = 1700000000 + number
-    collection = createrepo_c.UpdateCollection()
-    collection.shortname = collection.name = "bench"
+    """The advisory ``number``; one of twenty is about a kernel."""
     every = ADVISORIES // KERNELS
-    for index in range(5):
-        package = createrepo_c.UpdateCollectionPackage()
-        package.epoch, package.arch, package.filename = "0", "x86_64", "bench.rpm"
-        if number % every:
-            package.name, package.version = f"package{(number * 7 + index) % 9000}", "1"
-            package.release = str(index)
-        else:
-            package.name = (NAME, "kernel", "kernel-modules", "kernel-devel", "kernel-tools")[index]
-            package.version, package.release = VERSION, f"{number // every}.el9_4"
-        collection.append(package)
-    record.append_collection(collection)
-    for index in range(3):
-        reference = createrepo_c.UpdateReference()
-        reference.type, reference.id = "cve", f"CVE-2026-{100000 + number * 3 + index}"
-        reference.href = reference.title = "bench"
-        record.append_reference(reference)
-    return record
+    names = (NAME, "kernel", "kernel-modules", "kernel-devel", "kernel-tools")
+    builds = [(name, VERSION, f"{number // every}.el9_4") for name in names]
+    if number % every:
+        builds = [_other((number * 7 + index) % 9000, index) for index in range(5)]
+    cves = [f"CVE-2026-{100000 + number * 3 + index}" for index in range(3)]
+    return records.advisory(f"B-{number}", builds, cves)
 
 
 def _repository(path: str) -> None:
-    os.makedirs(path + "/repodata")
-    primary, info = path + "/repodata/primary.xml.gz", path + "/repodata/updateinfo.xml"
-    file = createrepo_c.PrimaryXmlFile(primary, createrepo_c.GZ_COMPRESSION)
-    file.set_num_of_pkgs(PACKAGES)
-    for number in range(PACKAGES):
-        file.add_pkg(_package(number))
-    file.close()
-    updates = createrepo_c.UpdateInfo()
-    for number in range(ADVISORIES):
-        updates.append(_advisory(number))
-    with open(info, "w", encoding="utf-8") as text:
-        text.write(updates.xml_dump())
-    repomd = createrepo_c.Repomd()
-    for kind, source in (("primary", primary), ("updateinfo", info)):
-        record = createrepo_c.RepomdRecord(kind, source)
-        record.fill(createrepo_c.SHA256)
-        repomd.set_record(record)
-    with open(path + "/repodata/repomd.xml", "w", encoding="utf-8") as text:
-        text.write(repomd.xml_dump())
+    packages = [_package(number) for number in range(PACKAGES)]
+    records.repository(path, packages, map(_advisory, range(ADVISORIES)), kinds=("primary",))
 
 
 def _install_kernel(folder: str) -> None:
@@ -143,7 +106,7 @@ def _install_kernel(folder: str) -> None:
 
 
 def _dnf(folder: str, *options: str) -> list[str]:
-    """DNF's command, from its cache, answered with no: it ends with 1, and the program with 0."""
+    """The command of one side: dnf works from its cache, and its question is answered with no."""
     os.makedirs(folder + "/plugins", exist_ok=True)
     with open(folder + "/plugins/exposure.py", "w", encoding="utf-8") as file:
         file.write(PLUGIN.format(source=SOURCE, folder=folder, running=RUNNING))
@@ -158,7 +121,7 @@ def _dnf(folder: str, *options: str) -> list[str]:
 
 
 def _host(folder: str) -> None:
-    """The host of the status run, from the unit tests' kit."""
+    """Make the host of the status run with the helpers of the unit tests."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import pytest\n"

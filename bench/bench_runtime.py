@@ -36,14 +36,15 @@ def _host(root: str) -> None:
 
 
 def run(count: int) -> list[dict[str, Any]]:
-    """Measure both rows with ``count`` pairs each, and no fewer than a run so short needs."""
+    """Measure both rows with ``count`` pairs each, and with no fewer than SHORT."""
     with tempfile.TemporaryDirectory(prefix="bench-") as root:
         _host(root)
         env = {**os.environ, "LIVEPATCH_ROOT": root, "PYTHONPATH": SOURCE}
         empty = pairs.command([PYTHON, "-c", "pass"], env=env)
         program = "import sys; from dnf_plugin_livepatch.host.cli.main import main; sys.exit(main())"
         main = [PYTHON, "-c", program]
-        pairs.command([*main, "reconcile"], env=env)()  # as after any transaction, so status has it easy
+        # A reconcile has run after every transaction, and status reads what it remembered.
+        pairs.command([*main, "reconcile"], env=env)()
         rows = []
         for verb, limit in (("status", 4.0), ("reconcile", 6.0)):
             mine = pairs.command([*main, verb], env=env)

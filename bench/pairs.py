@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pairs of runs, interleaved, so that whatever else the machine does hits both sides alike.
+"""Pairs of runs, interleaved, so that other work of the machine slows both sides alike.
 
 A ratio is the median of the ratios within pairs; the order within a pair alternates. CPU is user and
 system time of the command and all its children.
@@ -17,18 +17,20 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
+from dnf_plugin_livepatch.base import times
+
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results.json")
-#: Pairs that a run of some milliseconds needs before its median says anything.
+#: The pairs that a run of some milliseconds needs for a steady median.
 SHORT = 30
 Command = Callable[[], None]
 
 
-def command(argv: Sequence[str], **kwargs: Any) -> Command:
-    """A side of a pair that runs ``argv`` and does not accept a failure."""
+def command(argv: Sequence[str], good: Sequence[int] = (0,), **kwargs: Any) -> Command:
+    """A side of a pair that runs ``argv``, and raises when the exit status is not ``good``."""
 
     def run() -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
-        if done.returncode:
+        if done.returncode not in good:
             raise RuntimeError(f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}")
 
     return run
@@ -47,7 +49,7 @@ def measure(
 ) -> dict[str, Any]:
     """A row: ``one`` against ``other`` in ``count`` pairs; ``by`` is what the limit counts, cpu or wall.
 
-    Without a limit the row is only told. ``load`` is the machine's load average, before and after.
+    A row without a limit is always ok. ``load`` is the machine's load average, before and after.
     """
     samples: list[tuple[tuple[float, float], tuple[float, float]]] = []
     load = os.getloadavg()[0]
@@ -76,7 +78,7 @@ def measure(
 
 
 def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
-    """Put ``rows`` into the file ``path``, in place of earlier ones of the same name."""
+    """Put ``rows`` into the file ``path``; each replaces an earlier row of its name."""
     try:
         with open(path, encoding="utf-8") as file:
             kept = {row["name"]: row for row in json.load(file)["rows"]}
@@ -85,7 +87,7 @@ def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
     kept.update({row["name"]: row for row in rows})
     data = {
         "schema": 1,
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "date": times.now(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
         "rows": list(kept.values()),
     }
@@ -95,17 +97,17 @@ def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
 
 
 def _memory(row: dict[str, Any]) -> str:
-    """The peaks of both sides' resident memory, where they were measured."""
+    """The peak resident memory of both sides, as the end of a line; "" where it was not measured."""
     return ", peak {} / {} MiB".format(*row["peak_mib"]) if "peak_mib" in row else ""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The rows as lines, after what they mean."""
+    """The rows as lines, below lines that explain the rows."""
     lines = [
-        "Ratios: with ours / without, the median of interleaved pairs, its quartiles in parentheses.",
+        "Ratios: one side / the other, the median of interleaved pairs, its quartiles in parentheses.",
         "'nothing changed': repositories, packages and kernel are as the last dnf run left them.",
-        "'first run after a change': all is looked at anew; told, but the budget has no limit for it.",
-        "'plain dnf': nothing of ours in it, not even imported.",
+        "'first run after a change': everything is read anew; the budget has no limit for it.",
+        "'plain dnf': without the project's plugin, which is not even imported.",
         f"{'':56} {'limit':>5} {'CPU':>6} {'(quartiles)':>13} {'wall':>6} {'CPU ms':>13}",
     ]
     for row in rows:

@@ -23,7 +23,7 @@ MEASURED = 10.0
 
 
 class Estimate:
-    """About how long the tests that are left take, from what each took in the last run."""
+    """The time that the remaining tests need, estimated from the times of the last run."""
 
     def __init__(self, ids: list[str], known: dict[str, float], seconds: float, jobs: int) -> None:
         guess = seconds * jobs / max(1, len(ids))
@@ -109,7 +109,7 @@ class Progress:
         self.now = nodeid.rpartition("::")[2]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what the test took; name it when it failed."""
+        """Note the time that the test took; name the test when it failed."""
         self.spent[report.nodeid] = self.spent.get(report.nodeid, 0.0) + report.duration
         if report.failed:
             with self.lock:
@@ -137,7 +137,7 @@ class Progress:
 
 
 def _read() -> dict[str, float]:
-    """The kept durations; nothing where there are none."""
+    """The kept durations; none where the file cannot be read."""
     try:
         with open(TIMES, encoding="utf-8") as file:
             found: dict[str, float] = json.load(file)

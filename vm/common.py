@@ -18,6 +18,9 @@ from typing import Callable
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.environ.get("VM_BUILD", os.path.join(ROOT, "build", "vm"))
+# The moment of each publish and of each build, in seconds: what is built twice is the same, and a rollout
+# that began at this moment is under way.
+PUBLISHED = "1793491200"
 # Of each kind of folder the newest KEEP stay, and all that were used in the last KEEP_TIME seconds.
 KEEP = 3
 KEEP_TIME = 7200
@@ -35,7 +38,7 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """One line of progress on stderr, with the seconds since the start."""
+    """Print one line of progress on stderr, with the seconds since the start."""
     if Progress.shown:
         print(f"[{time.monotonic() - _START:4.0f} s] {text}", file=sys.stderr, flush=True)
 

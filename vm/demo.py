@@ -10,6 +10,7 @@ import sys
 
 from . import picture, qemu
 from .common import Failure, Progress
+from .kernels import Choice
 
 WIDTH = 79
 _SECRET = qemu.SECRET.split("=")[1]
@@ -44,8 +45,15 @@ def _check(holds: bool, claim: str) -> None:
     print(f"   checked: {claim}", flush=True)
 
 
+def _compare(command: str, printed: str, choice: Choice) -> None:
+    missing = picture.check(command, printed, choice.old.release, choice.new.release)
+    if missing:
+        print(f"\n`{command}` did not print this part of the README:\n{missing}", file=sys.stderr)
+    _check(not missing, f"the README shows what `{command}` prints")
+
+
 def demo(machine: qemu.Machine) -> None:
-    """Run the story; raises Failure where a claim does not hold."""
+    """Run the story. Raises Failure where a claim does not hold."""
     choice = machine.files.choice
     machine.boot()
     boot_id = machine.ok("cat /proc/sys/kernel/random/boot_id")
@@ -64,10 +72,7 @@ def demo(machine: qemu.Machine) -> None:
     _check("CVEs closed now: CVE-1900-0001" in text, "the command named the CVE that it closed")
     _check("CVEs open until a reboot" in text, "and those that wait for the newer kernel")
     _check("could not finish" not in text, "the plugin had no fault")
-    missing = picture.check(text, choice.old.release, choice.new.release)
-    if missing:
-        print(f"\nDNF did not print this part of {picture.TEXT}:\n{missing}", file=sys.stderr)
-    _check(not missing, "the terminal in the README shows this run")
+    _compare("dnf upgrade", text, choice)
 
     _title("The same kernel, without the CVE")
     _check(_SECRET not in _show(machine, "cat /proc/cmdline"), "the secret can be read no more")
@@ -79,7 +84,9 @@ def demo(machine: qemu.Machine) -> None:
     state = _show(machine, "grep -r . /sys/kernel/livepatch/*/enabled /sys/kernel/livepatch/*/transition")
     _check("enabled:1" in state, "the patch is enabled")
     _check("transition:0" in state, "every task runs the patched functions")
-    _check("in force" in _show(machine, "livepatch status"), "livepatch status says so too")
+    text = _show(machine, "livepatch status")
+    _check("in force" in text, "livepatch status says so too")
+    _compare("livepatch status", text, choice)
     print("\nThe newer kernel waits for a reboot, whenever that suits. For a look of your own:")
     print("make vm CMD='dnf -y upgrade; livepatch cves'")
 

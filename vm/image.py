@@ -34,7 +34,15 @@ PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-# They take DNF's lock or time at boot and show nothing.
+LEFT_OUT = ("doc", "locale", "man", "info")
+# The files of vm/guest on the disk, with their modes.
+GUEST = {
+    "agent.py": ("usr/local/lib/vm-agent.py", 0o644),
+    "vm-agent.service": ("etc/systemd/system/vm-agent.service", 0o644),
+    "demo-stage": ("usr/local/bin/demo-stage", 0o755),
+    "demo.repo": ("etc/yum.repos.d/demo.repo", 0o644),
+}
+# Units that take DNF's lock, or time at boot, and that neither the demo nor a test needs.
 MASKED = (
     "dnf-makecache.timer",
     "dnf-automatic.timer",
@@ -58,16 +66,9 @@ color=never
 
 def _sources() -> str:
     """The Debian archives that this machine uses, for mmdebstrap: the guest comes from the same mirror."""
-    lines = run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            f"deb [signed-by={KEYRING}] $(REPO_URI) $(RELEASE) $(COMPONENT)",
-            "Created-By: Packages",
-            "Origin: Debian",
-        ]
-    ).splitlines()
+    form = f"deb [signed-by={KEYRING}] $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"]
+    lines = run(command).splitlines()
     wanted = [line for line in dict.fromkeys(lines) if "bookworm" in line and "backports" not in line]
     if not wanted:
         raise Failure("apt knows no bookworm archive: run apt-get update on Debian 12")
@@ -75,7 +76,7 @@ def _sources() -> str:
 
 
 def _apt_options() -> list[str]:
-    """This machine's own apt settings that reaching its mirror may take, as mmdebstrap's options."""
+    """The apt settings that this machine may need to reach its mirror, as options of mmdebstrap."""
     pattern = re.compile(r"Acquire::(Check-Valid-Until|Check-Date|https?::Proxy\S*) .+;")
     lines = run(["apt-config", "dump"]).splitlines()
     return ["--aptopt=" + line.rstrip(";") for line in lines if pattern.fullmatch(line)]
@@ -87,25 +88,11 @@ def root() -> str:
     def make(work: str) -> None:
         sources = os.path.join(work, "sources.list")
         write(sources, _sources())
-        run(
-            [
-                "nice",
-                "mmdebstrap",
-                "--quiet",
-                "--mode=root",
-                "--variant=essential",
-                "--include=" + ",".join(PACKAGES),
-                '--aptopt=Apt::Install-Recommends "false"',
-                *_apt_options(),
-                *(
-                    f"--dpkgopt=path-exclude=/usr/share/{name}/*"
-                    for name in ("doc", "locale", "man", "info")
-                ),
-                "bookworm",
-                os.path.join(work, "root.tar"),
-                sources,
-            ]
-        )
+        options = ["--include=" + ",".join(PACKAGES), '--aptopt=Apt::Install-Recommends "false"']
+        options += _apt_options()
+        options += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
+        command = ["nice", "mmdebstrap", "--quiet", "--mode=root", "--variant=essential", *options]
+        run([*command, "bookworm", os.path.join(work, "root.tar"), sources])
         os.unlink(sources)
 
     folder = cached(
@@ -160,8 +147,8 @@ def disk() -> str:
         os.unlink(raw)
         shutil.rmtree(tree)
 
-    guest = sorted(f"guest/{name}" for name in os.listdir(here("guest")[0]))
-    own = content(*packages, *here("image.py", *guest), repo.public_key())
+    guest = here(*("guest/" + name for name in GUEST))
+    own = content(*packages, *here("image.py"), *guest, repo.public_key())
     key = digest(base, kernels.rpm(old), repo.provides_rpm(), own)
     folder = cached("disk", key, "installing the older kernel and the project on the demo host's disk", make)
     return os.path.join(folder, "disk.qcow2")
@@ -173,16 +160,11 @@ def _configure(tree: str) -> None:
     def put(path: str, text: str, mode: int = 0o644) -> None:
         write(os.path.join(tree, path), text, mode)
 
-    def guest(name: str, path: str, mode: int = 0o644) -> None:
+    for name, (path, mode) in GUEST.items():
         with open(here("guest/" + name)[0], encoding="utf-8") as file:
             put(path, file.read(), mode)
-
-    guest("agent.py", "usr/local/lib/vm-agent.py")
-    guest("vm-agent.service", "etc/systemd/system/vm-agent.service")
-    guest("demo-stage", "usr/local/bin/demo-stage", 0o755)
-    guest("demo.repo", "etc/yum.repos.d/demo.repo")
     put("etc/dnf/dnf.conf", _DNF)
-    # Debian has no package that tells DNF the release, and its rpm would use a database per user.
+    # Debian has no package from which DNF learns the release, and its rpm would use a database per user.
     put("etc/dnf/vars/releasever", "12\n")
     put("etc/rpm/macros", "%_dbpath /var/lib/rpm\n")
     put("etc/hostname", "demo\n")
@@ -217,11 +199,7 @@ def initrd(kernel: Kernel) -> str:
         os.chmod(os.path.join(tree, "init"), 0o755)
         os.symlink("busybox", os.path.join(tree, "bin/sh"))
         order: list[str] = []
-        depends = {}
-        with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
-            for line in file:
-                path, _, rest = line.partition(":")
-                depends[path] = rest.split()
+        depends = kernels.dependencies(modules)
         # crc32c is asked for by name when ext4 mounts, so modules.dep does not know it.
         for wanted in ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4"):
             for path in depends:
@@ -244,7 +222,7 @@ def vmlinuz(kernel: Kernel) -> str:
 
 
 def machines() -> str:
-    """Where the files of running machines lie: an own folder each, below this one."""
+    """The folder for running machines, each of which has a folder of its own in it."""
     path = os.path.join(BUILD, "machines")
     os.makedirs(path, exist_ok=True)
     return path

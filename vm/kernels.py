@@ -14,7 +14,7 @@ import re
 import shutil
 from typing import NamedTuple
 
-from .common import BUILD, Failure, cached, digest, run, say, write
+from .common import BUILD, PUBLISHED, Failure, cached, digest, run, say, write
 
 # The modules that the guest needs or a test loads; their dependencies are added to them.
 MODULES = (
@@ -130,7 +130,7 @@ def download(packages: list[str]) -> list[str]:
 
 
 def headers(kernel: Kernel) -> str:
-    """The folder to give to kbuild as the kernel's build folder, for ``kernel``."""
+    """The build folder of ``kernel`` for kbuild; the first call unpacks it."""
     first = f"linux-headers-{kernel.release}"
     note = os.path.join(BUILD, "downloads", first + ".needs")
     if not os.path.exists(note):
@@ -155,8 +155,16 @@ def headers(kernel: Kernel) -> str:
     return os.path.join(root, "usr/src", first)
 
 
+def compile_module(work: str, source: str, name: str, build: str, flags: str) -> str:
+    """Compile the C file ``source`` as the module ``name`` in the folder ``work``; returns its path."""
+    shutil.copy(source, os.path.join(work, name + ".c"))
+    write(os.path.join(work, "Kbuild"), f"obj-m := {name}.o\nccflags-y := {flags}\n")
+    run(["nice", "make", "-C", build, f"M={work}", "modules"])
+    return os.path.join(work, name + ".ko")
+
+
 def tree(kernel: Kernel) -> str:
-    """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``; only the modules that a VM needs."""
+    """A folder with boot/vmlinuz-R and lib/modules/R of ``kernel``, with the modules that a VM needs."""
     (deb,) = download([f"linux-image-{kernel.release}-unsigned"])
 
     def make(work: str) -> None:
@@ -185,13 +193,16 @@ def tree(kernel: Kernel) -> str:
     return cached("kernel-" + kernel.release, key, f"unpacking kernel {kernel.release}", make)
 
 
+def dependencies(modules: str) -> dict[str, list[str]]:
+    """Each module of the folder ``modules`` and the modules that it needs, as paths below that folder."""
+    with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
+        rows = [line.partition(":") for line in file]
+    return {path: rest.split() for path, _, rest in rows}
+
+
 def _closure(modules: str) -> set[str]:
     """The paths of MODULES and of all their dependencies, relative to ``modules``."""
-    depends = {}
-    with open(os.path.join(modules, "modules.dep"), encoding="ascii") as file:
-        for line in file:
-            path, _, rest = line.partition(":")
-            depends[path] = rest.split()
+    depends = dependencies(modules)
     names = {os.path.basename(path).split(".")[0].replace("-", "_"): path for path in depends}
     wanted = set()
     for name in MODULES:
@@ -258,25 +269,14 @@ def rpmbuild(work: str, name: str, spec: str) -> None:
     """Build ``spec`` and leave its RPMs in ``work``."""
     top = work + ".rpmbuild"
     write(os.path.join(top, name + ".spec"), spec)
-    run(
-        [
-            "nice",
-            "rpmbuild",
-            "-bb",
-            "--target",
-            "x86_64",
-            "--define",
-            f"_topdir {top}",
-            "--define",
-            f"_rpmdir {work}",
-            "--define",
-            "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
-            "--define",
-            "_buildhost localhost",
-            "--define",
-            "use_source_date_epoch_as_buildtime 1",
-            os.path.join(top, name + ".spec"),
-        ],
-        env={"SOURCE_DATE_EPOCH": "1793491200"},
-    )
+    macros = {
+        "_topdir": top,
+        "_rpmdir": work,
+        "_rpmfilename": "%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+        "_buildhost": "localhost",
+        "use_source_date_epoch_as_buildtime": "1",
+    }
+    defines = [f"--define={macro} {value}" for macro, value in macros.items()]
+    command = ["nice", "rpmbuild", "-bb", "--target", "x86_64", *defines]
+    run([*command, os.path.join(top, name + ".spec")], env={"SOURCE_DATE_EPOCH": PUBLISHED})
     shutil.rmtree(top)

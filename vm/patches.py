@@ -20,7 +20,10 @@ SUPPORT_END = "2036-11-01"
 
 
 class Patch(NamedTuple):
-    """One live-patch package; ``flags`` choose parts of demo.c, ``built_for`` is the wrong kernel of one."""
+    """One live-patch package; ``flags`` choose parts of demo.c.
+
+    ``built_for`` is the kernel that its module is built for, where that is the wrong kernel.
+    """
 
     kernel: Kernel
     version: str
@@ -59,20 +62,20 @@ def rpm(patch: Patch) -> str:
         shutil.copy(here("patches/demo.c")[0], os.path.join(source, patch.module + ".c"))
         flags = " ".join("-D" + flag for flag in patch.flags)
         write(os.path.join(source, "Kbuild"), f"obj-m := {patch.module}.o\nccflags-y := {flags}\n")
-        told = [
+        facts = [
             "--patch-version", patch.version, "--advisory", patch.advisory, "--severity", "Important",
             "--issued", ISSUED, "--support-end", SUPPORT_END, "--output", work,
             "--unfixable", f"{UNFIXABLE}=changes data that running tasks hold",
             *(word for cve in patch.cves for word in ("--cve", cve)),
         ]  # fmt: skip
-        _tool("--kernel", kernel.release, "--kernel-devel", build, "--engine", "kbuild", *told,
+        _tool("--kernel", kernel.release, "--kernel-devel", build, "--engine", "kbuild", *facts,
               "--work", work, "--keep-work", source)  # fmt: skip
         if patch.built_for:
-            # What a careful tool refuses to make: the module of one kernel in the package of another.
+            # A careful tool refuses to put the module of one kernel into the package of another.
             module = glob.glob(os.path.join(work, "**", "stage", patch.module + ".ko"), recursive=True)[0]
             for path in glob.glob(os.path.join(work, "*.rpm")):
                 os.unlink(path)
-            _tool("--kernel", patch.kernel.release, *told, "--override",
+            _tool("--kernel", patch.kernel.release, *facts, "--override",
                   "vermagic-mismatch=warning:shows what the host does with it", module)  # fmt: skip
         for name in os.listdir(work):
             path = os.path.join(work, name)

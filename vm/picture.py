@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The terminal in the README against a real run: docs/images/upgrade.txt and what DNF printed.
+"""The output that the README shows against the output of a real run.
 
-Kernel releases, sizes, seconds, widths and line breaks depend on the day; every word in between is compared.
+The README shows the output of ``dnf upgrade`` as a picture, drawn from docs/images/upgrade.txt. The output
+of other commands stands in blocks that begin with ``#`` and the command. Kernel releases, sizes, seconds,
+days, widths and line breaks differ from run to run; every word in between is compared. `make demo` and
+the smoke test in tests/vm/test_upgrade.py do so.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import re
 from .common import ROOT
 
 TEXT = os.path.join(ROOT, "docs", "images", "upgrade.txt")
-# The kernels in TEXT: the one that ran and the one that the upgrade installed.
+README = os.path.join(ROOT, "README.md")
+# The kernels in the README: the kernel that ran and the kernel that the upgrade installed.
 OLD, NEW = "6.12.115+deb12-amd64", "6.12.117+deb12-amd64"
 LEFT_OUT = "…"
 
@@ -23,11 +27,13 @@ def words(text: str, old: str, new: str) -> list[str]:
         text = text.replace(release, name).replace(re.sub(r"[^A-Za-z0-9-]", "_", release), name)
     text = re.sub(r"\b\d+(\.\d+)? [kMG]\b", "SIZE", text)
     text = re.sub(r"\b\d+\.\d+ s\b", "SECONDS", text)
+    text = re.sub(r"\bat most \d+ s\b", "at most SECONDS", text)
+    text = re.sub(r"\b\d+ days left\b", "DAYS left", text)
     return re.sub(r"={2,}", "=", text).split()
 
 
 def _find(wanted: list[str], found: list[str], start: int) -> int:
-    """Where ``wanted`` ends in ``found``, or -1; it begins at ``start`` or later."""
+    """The place behind ``wanted`` in ``found``, at or behind ``start``; -1 where it is not there."""
     for place in range(start, len(found) - len(wanted) + 1):
         if found[place : place + len(wanted)] == wanted:
             return place + len(wanted)
@@ -50,7 +56,15 @@ def difference(shown: str, printed: str, old: str, new: str) -> str:
     return ""
 
 
-def check(printed: str, old: str, new: str) -> str:
-    """The first part of the README's terminal that ``printed`` does not hold, or ""."""
+def shown() -> dict[str, str]:
+    """What the README shows: each command that was typed, and its output."""
     with open(TEXT, encoding="utf-8") as file:
-        return difference(file.read(), printed, old, new)
+        texts = [file.read()]
+    with open(README, encoding="utf-8") as file:
+        texts += re.findall(r"^```\n(# .*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
+    return {text.split("\n", 1)[0][2:]: text for text in texts}
+
+
+def check(command: str, printed: str, old: str, new: str) -> str:
+    """The first part that the README shows of ``command`` and that ``printed`` does not hold, or ""."""
+    return difference(shown()[command], printed, old, new)

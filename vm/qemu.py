@@ -43,7 +43,7 @@ class Files(NamedTuple):
 
 
 def build() -> Files:
-    """Build the files that are not there yet; waits while another process builds."""
+    """Build the files that are not there yet; wait while another process builds."""
     with lock():
         choice = kernels.choose()
         # Making Debian's root takes as long as all the other steps together, so it runs beside them.
@@ -103,72 +103,71 @@ class Machine:
         self.kill()
         self.kernel = kernel or self.files.choice.old
         say(f"going back to snapshot {snapshot}" if snapshot else f"booting {self.kernel.release}")
-        agent, qmp = (os.path.join(self.sockets, name) for name in ("agent", "qmp"))
-        accel = os.environ.get("VM_ACCEL", "tcg")
-        argv = [
-            "qemu-system-x86_64",
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-machine",
-            "q35",
-            "-accel",
-            accel,
-            "-cpu",
-            "host" if accel.startswith("kvm") else "max,la57=off",
-            # One processor: emulated ones do not see each other's changes of code in time, and a kernel
-            # that patches itself then dies now and then of its own breakpoints.
-            "-smp",
-            "1",
-            "-m",
-            "1024",
-            "-kernel",
-            image.vmlinuz(self.kernel),
-            "-initrd",
-            image.initrd(self.kernel),
-            "-append",
-            f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip(),
-            *self._disk(write_log),
-            "-drive",
-            f"file={self.files.repositories},if=virtio,format=raw,readonly=on",
-            "-chardev",
-            f"file,id=console,path={self.console},append=on",
-            "-serial",
-            "chardev:console",
-            "-device",
-            "virtio-serial-pci",
-            "-chardev",
-            f"socket,id=agent,path={agent},server=on,wait=off",
-            "-device",
-            "virtserialport,chardev=agent,name=vm.agent",
-            "-device",
-            "virtio-rng-pci",
-            "-qmp",
-            f"unix:{qmp},server=on,wait=off",
-            *(["-loadvm", snapshot] if snapshot else []),
-        ]
+        argv = self._processor() + self._start(self.kernel, append) + self._disks(write_log) + self._ports()
+        argv += ["-loadvm", snapshot] if snapshot else []
         with open(os.path.join(self.folder, "qemu.log"), "ab") as log:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + BOOT_TIMEOUT
-        self._qmp = self._connect(qmp, deadline)
+        self._qmp = self._connect(self._socket("qmp"), deadline)
         self._qmp_read(deadline)
         self._command("qmp_capabilities")
-        self._agent = self._connect(agent, deadline)
-        if snapshot:
-            return
+        self._agent = self._connect(self._socket("agent"), deadline)
+        if not snapshot:
+            self._await(self.kernel.release)
+
+    def _await(self, release: str) -> None:
+        """Wait until systemd has started all units. Raises Failure unless the kernel ``release`` runs."""
         done = self.run("systemctl is-system-running --wait; uname -r", timeout=BOOT_TIMEOUT)
-        if done.out.split()[-1:] != [self.kernel.release]:
-            raise Failure(
-                f"the guest came up, but says {done.out!r} {done.err!r}, not {self.kernel.release}"
-            )
+        if done.out.split()[-1:] != [release]:
+            raise Failure(f"the guest came up, but says {done.out!r} {done.err!r}, not {release}")
         say("the guest is up: " + done.out.split()[0])
 
+    # QEMU's command line
+
+    def _socket(self, name: str) -> str:
+        return os.path.join(self.sockets, name)
+
+    @staticmethod
+    def _processor() -> list[str]:
+        """The program, with a bare machine of one processor.
+
+        Emulated processors do not see each other's changes of code in time, and a kernel that patches
+        itself then dies now and then of its own breakpoints.
+        """
+        accel = os.environ.get("VM_ACCEL", "tcg")
+        cpu = "host" if accel.startswith("kvm") else "max,la57=off"
+        bare = "-nodefaults -no-user-config -display none -no-reboot".split()
+        return [
+            "qemu-system-x86_64",
+            *bare,
+            *f"-machine q35 -accel {accel} -cpu {cpu} -smp 1 -m 1024".split(),
+        ]
+
+    @staticmethod
+    def _start(kernel: Kernel, append: str) -> list[str]:
+        line = f"console=ttyS0 rw quiet systemd.show_status=0 panic=-1 {SECRET} {append}".strip()
+        return ["-kernel", image.vmlinuz(kernel), "-initrd", image.initrd(kernel), "-append", line]
+
+    def _ports(self) -> list[str]:
+        """The console's log, the agent's port, a source of random numbers and QEMU's monitor."""
+        return [
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=agent,path={self._socket('agent')},server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=vm.agent",
+            "-device", "virtio-rng-pci",
+            "-qmp", f"unix:{self._socket('qmp')},server=on,wait=off",
+        ]  # fmt: skip
+
+    def _disks(self, write_log: str) -> list[str]:
+        """The root disk and the disk with the repositories."""
+        repositories = f"file={self.files.repositories},if=virtio,format=raw,readonly=on"
+        return [*self._disk(write_log), "-drive", repositories]
+
     def _disk(self, write_log: str) -> list[str]:
-        """The root disk's arguments. Flushes are logged, and need not reach the real disk."""
+        """The root disk. Flushes are logged, and need not reach the real disk."""
         if not write_log:
             return ["-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"]
         with open(write_log, "wb"):
@@ -217,7 +216,8 @@ class Machine:
     def restore(self, name: str) -> None:
         """Go back to snapshot ``name``, taken under the same kernel.
 
-        In a new QEMU: within one, the guest's clock would jump by the time that passed since.
+        The snapshot is loaded into a new QEMU. Within one QEMU the guest's clock would jump by the time that
+        has passed since.
         """
         self.boot(self.kernel, snapshot=name)
 

@@ -16,13 +16,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from . import distribution, kernels, patches
-from .common import BUILD, ROOT, cached, content, digest, here, program, run, write
+from . import distribution, gnupg, kernels, patches
+from .common import BUILD, PUBLISHED, ROOT, cached, content, digest, here, program, run, write
 
 USER = "demo host (throw-away key) <demo@localhost>"
-# The moment of each publish: a repository that is built twice is the same, and its rollout has begun.
-PUBLISHED = "1793491200"
-# The whole fleet takes each live patch at once; JSON is YAML too.
+# Every host takes each live patch at once. The file is JSON, which is YAML too.
 SETTINGS = {
     "from": "demo@localhost",
     "sign_with": "demo@localhost",
@@ -45,40 +43,17 @@ STAGES: dict[str, tuple[str, ...]] = {
 def keyring() -> Iterator[dict[str, str]]:
     """The environment in which gpg knows the demo's key, which is made the first time.
 
-    The agent's socket needs a short path, hence a folder of its own below /tmp.
+    ``key.asc`` and ``key.secret.asc`` in the build folder hold the key between two uses.
     """
     secret, public = (os.path.join(BUILD, name) for name in ("key.secret.asc", "key.asc"))
-    home = tempfile.mkdtemp(prefix="lp-gpg-")
-    env = {"GNUPGHOME": home}
-    try:
+    with gnupg.home() as home:
         if os.path.exists(public):
-            run(["gpg", "--batch", "-q", "--import", secret], env=env)
+            gnupg.gpg(home, "--import", secret)
         else:
-            run(
-                [
-                    "gpg",
-                    "--batch",
-                    "-q",
-                    "--passphrase",
-                    "",
-                    "--quick-generate-key",
-                    USER,
-                    "rsa3072",
-                    "sign",
-                    "never",
-                ],
-                env=env,
-            )
-            write(
-                secret,
-                run(["gpg", "--batch", "--armor", "--export-secret-keys", "demo@localhost"], env=env),
-                0o600,
-            )
-            write(public, run(["gpg", "--batch", "--armor", "--export", "demo@localhost"], env=env))
-        yield env
-    finally:
-        run(["gpgconf", "--kill", "gpg-agent"], env=env)
-        shutil.rmtree(home, ignore_errors=True)
+            exported = gnupg.make_key(home, USER)
+            write(secret, gnupg.gpg(home, "--armor", "--export-secret-keys", USER), 0o600)
+            write(public, exported)
+        yield {"GNUPGHOME": home}
 
 
 def public_key() -> str:
@@ -108,7 +83,7 @@ RPM does not know. This empty package says that they are there.
 
 
 def provides_rpm() -> str:
-    """The path of the package that tells RPM what Debian's packages supply."""
+    """The path of the package by which RPM knows the capabilities of Debian's packages."""
     folder = cached(
         "provides-rpm",
         digest(_PROVIDES),
@@ -169,7 +144,7 @@ def _stage(folder: str, names: Sequence[str], signed: dict[str, str], env: dict[
 
 
 def _advisory_file(chosen: dict[str, patches.Patch], signed: dict[str, str]) -> dict[str, object]:
-    """The texts of the advisories. Ids, CVEs and dates come from the manifests inside the packages."""
+    """An advisory.yml with texts alone. Ids, CVEs and dates come from the manifests inside the packages."""
     entries = [
         {
             "packages": [os.path.basename(signed[name])[: -len(".rpm")]],
@@ -213,28 +188,11 @@ def disk() -> str:
 
     def make(work: str) -> None:
         image = os.path.join(work, "repositories.img")
-        run(
-            [
-                "mke2fs",
-                "-q",
-                "-t",
-                "ext4",
-                "-O",
-                "^has_journal",
-                "-L",
-                "demo",
-                "-m",
-                "0",
-                "-d",
-                source,
-                image,
-                size(source),
-            ]
-        )
+        options = "-q -t ext4 -O ^has_journal -L demo -m 0".split()
+        run(["mke2fs", *options, "-d", source, image, size(source)])
 
-    return os.path.join(
-        cached("repo-disk", digest(source), "writing the repositories to a disk", make), "repositories.img"
-    )
+    folder = cached("repo-disk", digest(source), "writing the repositories to a disk", make)
+    return os.path.join(folder, "repositories.img")
 
 
 def size(folder: str, spare: int = 32) -> str:

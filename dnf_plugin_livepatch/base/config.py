@@ -3,7 +3,7 @@
 
 DNF reads ``enabled`` from the same file with libdnf's parser: keys are case-sensitive and a
 ``#`` inside a value is part of the value. This reader follows those rules, so that both see the
-same file. A bad value falls back to its default and is reported; it never raises.
+same file. A bad value falls back to its default and is reported.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _KEYS: dict[str, Callable[[str], object]] = {
 
 
 def parse(text: str) -> tuple[Config, tuple[str, ...]]:
-    """The configuration in ``text`` and one line for each thing in it that was not understood."""
+    """The configuration in ``text``, and one line for each fault in it."""
     values: dict[str, str] = {}
     faults: list[str] = []
     section, key = "", ""

@@ -29,7 +29,7 @@ MAX_ITEMS = 4096
 
 
 class FieldError(ValueError):
-    """A field is not what it should be; str() is the way to the field and the fault."""
+    """A faulty field; str() is the way to the field and the fault."""
 
     def __init__(self, fault: str, *way: str | int) -> None:
         super().__init__(fault)
@@ -37,7 +37,7 @@ class FieldError(ValueError):
         self.way: tuple[str | int, ...] = way
 
     def within(self, *outer: str | int) -> FieldError:
-        """The same fault, seen from further out: ``outer`` is the way to where this one begins."""
+        """The same fault, with the way ``outer`` in front of its own way."""
         return FieldError(self.fault, *outer, *self.way)
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class FieldError(ValueError):
 
 
 class Form(NamedTuple):
-    """What a text has to look like: ``expected`` tells a person, ``pattern`` decides, ``most`` bounds it."""
+    """The form of a text: ``pattern`` decides, ``most`` bounds the length, messages quote ``expected``."""
 
     expected: str
     pattern: re.Pattern[str] | None = None
@@ -122,7 +122,7 @@ def choice(data: Any, key: str | int, words: Sequence[str]) -> str:
     """One of ``words``."""
     value = _value(data, key, None)
     if not isinstance(value, str) or value not in words:
-        raise _wrong(key, "one of " + ", ".join(words), value)
+        raise _wrong(key, "one of " + ", ".join(word or '""' for word in words), value)
     return value
 
 

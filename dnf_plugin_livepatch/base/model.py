@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The nouns every room shares. No I/O, no decisions.
+"""The nouns that every room shares. No I/O, no decisions.
 
 NamedTuples, not dataclasses: importing ``dataclasses`` costs more than the rest of a
 ``livepatch status`` run, and a plugin's import is paid by every dnf command.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Compare = Callable[[str, str], int]
 
 
-# The states of a CVE, and how much is known of them all.
+# The states of a CVE, and the qualities of an exposure.
 OPEN, CLOSED_LIVE, REBOOT_ONLY = "open", "closed-live", "reboot-only"
 EXACT, LOWER_BOUND, UNKNOWN = "exact", "lower-bound", "unknown"
 # The dates that an advisory may be known by.
@@ -91,9 +91,8 @@ class InstalledModule(NamedTuple):
     """One module file that an installed live-patch package owns.
 
     ``digest`` is the file's in the rpm database: sha256, or ``sha512:`` and the like before any other; ""
-    where the header has none, as for a link.
-    ``manifest`` is None for a vendor's package that carries none; then ``own_build_id`` is what the file
-    says of itself, where the inventory read it ("" for not known).
+    where the header has none, as for a link. ``manifest`` is None for a vendor's package without one.
+    ``own_build_id`` is then the build id in the file itself, "" where the inventory did not read it.
     """
 
     name: str
@@ -104,7 +103,7 @@ class InstalledModule(NamedTuple):
 
     @property
     def build_id(self) -> str:
-        """The build id that it should have in the kernel, "" for not known."""
+        """The build id that the module should have in the kernel, "" for unknown."""
         return self.own_build_id if self.manifest is None else self.manifest.build_id
 
 
@@ -135,7 +134,7 @@ class LoadedPatch(NamedTuple):
     ``enabled`` and ``transition`` are the sysfs values. ``build_id`` is read from
     ``notes/.note.gnu.build-id`` ("" when unreadable), ``srcversion`` where the kernel has it.
     ``functions`` are the ``OBJECT/FUNCTION,sympos`` folders; ``patched_objects`` those objects
-    whose ``patched`` attribute says 1. ``stack_order`` is 0 where the kernel has no such file (before 6.14).
+    whose ``patched`` attribute is 1. ``stack_order`` is 0 where the kernel has no such file (before 6.14).
     """
 
     module: str
@@ -160,7 +159,7 @@ class Kernel(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is not as it should be; ``messages`` has its texts by ``id``.
+    """One fault, or one thing worth knowing; ``messages`` has its texts by ``id``.
 
     ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
     problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
@@ -174,7 +173,7 @@ class Problem(NamedTuple):
 
 
 class Action(NamedTuple):
-    """One change reconcile made, or tried to make, to the running kernel.
+    """One change that reconcile made, or tried to make, to the running kernel.
 
     ``verb``: load, replace, unload, reverse. ``outcome``: done, failed, stalled.
     ``seconds``: how long the transition took.
@@ -203,7 +202,7 @@ class InForce(NamedTuple):
 class ReconcileResult(NamedTuple):
     """The result of one reconcile run, as it is written to ``/run/livepatch/result.json``.
 
-    ``stamp`` is the request stamp it answered. ``ok`` is False when an installed, wanted patch is
+    ``stamp`` is the request stamp that the run answered. ``ok`` is False when an installed, wanted patch is
     not in force. ``desired`` is the NEVRA that should be in force ("" for none).
     """
 
@@ -272,10 +271,10 @@ class CveState(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """The CVEs of the running kernel, and how sure we are.
+    """The CVEs of the running kernel, and how complete they are.
 
     ``quality``: ``exact``, ``lower-bound`` or ``unknown``; ``reason`` explains the last two.
-    ``as_of`` is when the repositories were last read.
+    ``as_of`` is the moment at which the repositories were last read.
     """
 
     quality: str

@@ -26,7 +26,7 @@ ARCHES = (
     "armv7hl",
 )
 MAX_NEVRA = 512
-# What a name must look like before anybody acts on it.
+# The form of each name. No name of another form is acted on.
 CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}\Z")
 MODULE = re.compile(r"[A-Za-z0-9_]{1,55}\Z")
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}\Z")
@@ -40,6 +40,7 @@ _DIGITS = re.compile(r"[0-9]+\Z")
 _TAILS = ("uki-virt-addons", "modules-extra", "modules-core", "uki-virt", "modules", "core")
 _RT = re.compile(r"\.rt[0-9]")
 _SUSE = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
+_MODULE_FILE = re.compile(r"\.ko(?:\.[a-z]+)?\Z")
 _UNAME = re.compile(
     r"(?P<version>[0-9]+(?:\.[0-9]+)+)-(?P<release>[0-9][A-Za-z0-9._~]*?)"
     r"(?:\.(?P<arch>" + "|".join(sorted(ARCHES, key=len, reverse=True)) + r"))?"
@@ -197,9 +198,21 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
     return new.rpartition(".")[0] + like[len(old) :] if old and like.startswith(old) else new
 
 
+def module_of(path: str) -> str:
+    """The kernel's name, unchecked, for the module in the file at ``path``, compressed or not."""
+    return _MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
+
+
 def cve_capability(cve: str) -> str:
     """The capability of a package that closes ``cve``."""
     return f"{CVE_CAPABILITY}{cve})"
+
+
+def cve_order(cve: str) -> tuple[int, int, str]:
+    """The key that sorts CVEs by year and number."""
+    parts = cve.split("-")
+    numbers = [decimal(part, 19) or 0 for part in parts[1:3]] + [0, 0]
+    return numbers[0], numbers[1], cve
 
 
 def declared_cve(capability: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every path the host side reads or writes, below one root that tests can move. No I/O."""
+"""Every path that the host side reads or writes, below one root that tests can move. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .typed import NamedTuple
 
 
 class Paths(NamedTuple):
-    """Where things are below ``root``. Use the methods, never a literal path."""
+    """The paths below ``root``. Use these methods, never a literal path."""
 
     root: str = "/"
 
@@ -50,7 +50,7 @@ class Paths(NamedTuple):
 
     @property
     def clean_shutdown(self) -> str:
-        """Holds the id of the last boot that ended by an orderly shutdown."""
+        """The id of the last boot that ended by an orderly shutdown."""
         return self.state_dir + "/clean-shutdown"
 
     @property
@@ -75,12 +75,12 @@ class Paths(NamedTuple):
 
     @property
     def lock(self) -> str:
-        """flock'ed by the one reconcile that runs."""
+        """The lock of the one reconcile that runs, taken by flock."""
         return self.run_dir + "/lock"
 
     @property
     def converged(self) -> str:
-        """Fingerprint of everything reconcile looked at when it last had nothing left to do."""
+        """The fingerprint of everything that reconcile read when it last had nothing left to do."""
         return self.run_dir + "/converged.json"
 
     @property
@@ -90,7 +90,7 @@ class Paths(NamedTuple):
 
     @property
     def booting(self) -> str:
-        """There while livepatch-boot.service waits for the reconcile of this boot."""
+        """A file that is there while livepatch-boot.service waits for the reconcile of this boot."""
         return self.run_dir + "/booting"
 
     def memo(self, what: str) -> str:
@@ -116,5 +116,5 @@ class Paths(NamedTuple):
         return self.at("/usr/lib/modules/" + release + "/livepatch")
 
     def kept_dir(self, release: str) -> str:
-        """Copies of the last modules in force: where SELinux policy lets a module be loaded from."""
+        """Copies of the last modules in force, in a place from which SELinux lets modules be loaded."""
         return self.at("/usr/lib/modules/" + release + "/livepatch-kept")

@@ -12,7 +12,9 @@ import re
 import time
 
 DAY = 86400
-#: What a file may hold for a moment, and for a date or a moment.
+#: The moment from which seconds are counted.
+EPOCH = "1970-01-01T00:00:00Z"
+#: The forms of a moment, and of a date or a moment, in a file.
 MOMENT = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")
 DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9](?:T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z)?\Z")
 _FORM = re.compile(
@@ -30,7 +32,7 @@ def moment(seconds: float) -> str:
 
 
 def now() -> str:
-    """The moment at which it is called."""
+    """The present moment."""
     return moment(time.time())
 
 

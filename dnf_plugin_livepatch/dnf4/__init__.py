@@ -3,7 +3,7 @@
 
 #: The names of the commands that live patches are added to.
 UPGRADES = ("upgrade", "upgrade-minimal")
-#: Those of dnf-plugins-core that download now and install at a reboot; their first word says which of it.
+#: The commands of dnf-plugins-core that download now and install at a reboot; the first word says which.
 OFFLINE = ("system-upgrade", "offline-upgrade", "offline-distrosync")
 #: dnf's exit status when a live patch is installed and not in force.
 EXIT_NOT_IN_FORCE = 5

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The user's request to DNF, read from the command line or, for API users, from the calls made.
 
-DNF tells plugins neither. With a command line the command object is asked; dnf-automatic, Ansible and
-other users of the API have none, so that ``Watch`` notes their calls of the public marking methods.
+DNF passes the request to no plugin. With a command line the command object is asked. dnf-automatic, Ansible
+and other users of the API have no command; ``Watch`` notes their calls of the public marking methods.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BY_NAME = {"advisory": "advisory", "cves": "advisory_cve", "bugzilla": "advisor
 
 
 class Watch:
-    """Notes on one ``dnf.Base`` what an API user asks of it, by wrapping three methods of the object.
+    """Notes the requests of an API user to one ``dnf.Base``, by wrapping three methods of the object.
 
     ``resolve`` is wrapped for its answer too: DNF computes "is there anything to do" before plugins
     may add to an empty transaction, and callers such as Ansible stop at a False. ``before_all`` is called
@@ -53,7 +53,7 @@ class Watch:
 
 
 def aside(base: Any) -> str:
-    """Why no transaction of this process is for us; "" when nothing speaks against it."""
+    """The reason why the plugin stands aside in this process; "" for none."""
     if base.conf.installroot != "/":
         return "an installroot is another machine's"
     if "test" in base.conf.tsflags:
@@ -96,7 +96,7 @@ def _specs(opts: Any) -> list[str]:
 def early(cli: Any, newest: bool) -> Asked:
     """The request as far as it is known before DNF resolves; ``newest``: the command takes what is newest.
 
-    DNF puts its advisory filters in place later; the options that name advisories tell by then.
+    DNF sets its advisory filters later. Until then the options that name advisories stand for them.
     """
     command = getattr(cli, "command", None)
     opts = getattr(command, "opts", None)

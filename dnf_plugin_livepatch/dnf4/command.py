@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 EXIT_OFFERED = 100
-#: What ``list --available`` calls a patch that is kept out.
+#: The words of ``list --available`` for a patch that is kept out.
 _STATES = {"withdrawn": "withdrawn", "rollout": "waiting", "min_age": "waiting", "cutoff": "cut-off"}
 
 
@@ -52,11 +52,11 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     @property
     def _asks(self) -> bool:
-        """Do we only ask the repositories?"""
+        """Does the verb only ask the repositories?"""
         return bool(self.opts.check or (self.opts.verb == "list" and self.opts.available))
 
     def pre_configure(self) -> None:
-        """Keep stdout for the answer; what dnf has to say goes to stderr."""
+        """Keep stdout for the answer; dnf's own messages go to stderr."""
         if not self._updates:
             self.cli.redirect_logger(stdout=logging.WARNING, stderr=logging.INFO)
 
@@ -78,7 +78,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             commands._checkGPGKey(self.base, self.cli)
 
     def run(self) -> None:
-        """Do what the verb says."""
+        """Run the verb."""
         if self._updates:
             self._update()
         elif self.opts.check:
@@ -99,7 +99,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         self.cli.demands.success_exit_status = code
 
     def _plan(self, prompt: bool) -> tuple[Run, Plan]:
-        """Plan as for a bare upgrade, for nothing but the live patch of the running kernel."""
+        """Plan as for a bare upgrade, only for the live patch of the running kernel."""
         from ..planning.interface import ALL, Asked
         from .run import of
 
@@ -123,7 +123,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             self._run.host.prepare()
 
     def run_transaction(self) -> None:
-        """Load what was installed, or was installed before and is not in force."""
+        """Load the live patches that are installed, by this run or before, and not in force."""
         from . import asked
 
         run = self._run

@@ -32,7 +32,7 @@ class Faults:
         """The answer of ``function``; ``default``, should it fail in any way."""
         try:
             return function()
-        except Exception as error:  # whatever it is: dnf's user asked for an upgrade, not for us
+        except Exception as error:  # dnf's user asked for an upgrade, not for a live patch
             self._complain(what, error)
             return default
 

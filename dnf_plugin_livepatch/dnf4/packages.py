@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """DNF's sack and repositories as plain tuples: the questions of ``planning.interface.PackageManager``.
 
-Cheap by asking libsolv for the advisories of one package name instead of walking all of them. Of an
+Advisories are cheap, because libsolv is asked for those of one package name instead of walking all. Of an
 advisory's two dates, issued and updated, hawkey knows only the later. Broken references (no id, another
 type, no CVE in it) are passed over one by one.
 """
@@ -14,7 +14,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 import hawkey
 
-from ..base import times
+from ..base import texts, times
 from ..base.model import Advisory, Nevra
 from ..base.names import CVE, EVR, NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
@@ -73,7 +73,7 @@ def _plain(package: Any) -> Package:
 
 
 class Questions:
-    """The questions to one ``dnf.Base``. ``behind`` finds the hawkey package of what was answered."""
+    """The questions to one ``dnf.Base``. ``behind`` finds the hawkey package of an answer."""
 
     def __init__(self, base: Any) -> None:
         self.base = base
@@ -100,7 +100,7 @@ class Questions:
             return ""
         import dnf.rpm
 
-        # Some distributions count so by themselves; a pin is what the installed one, 9, does not say: 9.4.
+        # Some distributions have minor numbers. A pin is a number that the installed release, 9, lacks: 9.4.
         own = str(dnf.rpm.detect_releasever(self.base.conf.installroot) or "")
         return release if own and release.startswith(own + ".") else ""
 
@@ -112,8 +112,8 @@ class Questions:
     def running_kernel(self, release: str) -> Package | None:
         """The installed package that owns the running kernel.
 
-        libdnf goes by the owner of the boot image, which may be any sub-package. Where it finds none, name
-        and version tell, and last the capability, which costs more to ask for.
+        libdnf goes by the owner of the boot image, which may be any sub-package. Where libdnf finds none,
+        name and version are compared, and last the capability, which costs more.
         """
         package = self.base.sack.get_running_kernel()
         if package is None:
@@ -245,7 +245,7 @@ class Questions:
 
 
 def _provided(query: Any, capabilities: Sequence[str]) -> Any:
-    """Those of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
+    """The packages of ``query`` that provide one of ``capabilities``, such as ``NAME = VERSION``.
 
     The first capability with a version makes libsolv rebuild its table of all versioned ones (pool_rel2id),
     which takes a tenth of a dnf run with a whole distribution. Asking for the bare name first avoids that
@@ -300,16 +300,13 @@ def _advisory(advisory: Any, wanted: Container[tuple[str, str]]) -> Advisory | N
 
 
 def _cves(references: Iterable[Any]) -> list[str]:
-    # Some feeds give a CVE the type of a bug or of nothing; its id tells. Some have no id at all.
+    # Some feeds give a CVE the type of a bug, or none; the id decides. Some references have no id.
     found = {str(reference.id or "").strip().upper() for reference in references}
     return sorted(identifier for identifier in found if CVE.match(identifier))
 
 
 def _clean(text: object) -> str:
-    found = str(text or "")
-    if not found.isprintable():
-        found = "".join(c if c.isprintable() else " " for c in found)
-    return found[:200].strip()
+    return texts.printable(str(text or ""))[:200].strip()
 
 
 def _date(advisory: Any) -> str:

@@ -4,7 +4,7 @@
 No exception leaves a hook undecided. DNF would let its own Error end the user's transaction and print
 the trace of any other; here each becomes one warning line, with the trace in dnf's log file.
 
-Every dnf command pays for what is imported here, so that the hooks import what they need.
+Every dnf command pays for the imports of this module, so each hook imports its own needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @classmethod
     def read_config(cls, conf: Any) -> Any:
-        """The one key of livepatch.conf that DNF wants to know: ``enabled``.
+        """The one key of livepatch.conf that DNF reads: ``enabled``.
 
         DNF's own reader ends every dnf command at a line that it does not understand.
         """
@@ -66,7 +66,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def pre_config(self) -> None:
-        """Watch what API users ask for; the command line can be asked itself."""
+        """Watch the calls of API users; a command line needs no watching."""
         if getattr(self.cli, "command", None) is None and self._watch is None:
             from .asked import Watch
 
@@ -80,9 +80,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def sack(self) -> None:
-        """Keep out of every command that resolves what is not to be taken: blocked, withdrawn, not due.
+        """Hide live patches that must not be taken: blocked, withdrawn or not due.
 
-        What another command than an upgrade names with its version is the user's own decision.
+        A patch that a command other than an upgrade names with its version is the user's own decision.
         """
         if self._renewed():
             self._run, self._seen = None, ""
@@ -133,25 +133,25 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         return for_planning.withdrawn(Paths())
 
     def _resolves(self) -> bool:
-        """Does this command look at what the repositories offer in order to take it?"""
+        """Does this command take packages from the repositories?"""
         if self.cli is None or self.cli.command is None:
             return True
         demands = self.cli.demands
         name = self.cli.command.aliases[0]
-        if name == "history":  # brings back what was there before, whatever is thought of it now
+        if name == "history":  # brings earlier packages back, whatever the plugin thinks of them now
             return False
         if name in OFFLINE and "download" not in (getattr(self.cli.command.opts, "tid", None) or ()):
-            return False  # what was decided at the download; a package that is missing now fails all of it
+            return False  # decided at the download; a package hidden now would fail the whole upgrade
         ours = name == "livepatch"
         return bool(demands.available_repos and (demands.resolving or ours))
 
     def _upgrades(self) -> bool:
-        """Does this run take what is newest, whatever that may be?"""
+        """Does this run take the newest builds, whatever these are?"""
         command = getattr(self.cli, "command", None)
         return command is None or command.aliases[0] in (*UPGRADES, "distro-sync", "livepatch")
 
     def _renewed(self) -> bool:
-        """Did an API user fill a new sack? What was found out about the last one is forgotten."""
+        """Did an API user fill a new sack? The findings about the last sack are then forgotten."""
         known = getattr(self.base, "_livepatch_run", None)
         if known is None or known.sack is self.base.sack:
             return False
@@ -171,7 +171,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             of(self.base).keep_out(Asked(ALL), False, bool(self._seen))
 
     def _held(self) -> bool:
-        """Did an earlier run hold a kernel, which is to be said to be over when the setting is gone?"""
+        """Did an earlier run hold a kernel? If the setting is gone since, this run reports the end."""
         if not os.path.exists(Paths().notices):
             return False
         from ..host import for_planning
@@ -180,7 +180,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def resolved(self) -> None:
-        """Add the live patch, unless this is a resolve of our own."""
+        """Add the live patch, unless the plugin itself called this resolve."""
         if self._resolving:
             return
         seen = ""
@@ -215,7 +215,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def pre_transaction(self) -> None:
-        """Import now what is needed later: this transaction may replace the plugin's own files."""
+        """Import the modules that are needed later: this transaction may replace the plugin's files."""
         self._look_at_removals()
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is not None and run.pending:
@@ -223,7 +223,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def _look_at_removals(self) -> None:
-        """Find out whether a command takes a live patch away; nothing is looked at where none removes."""
+        """Find out whether the command takes a live patch away."""
         command = getattr(self.cli, "command", None)
         removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
         if command is not None and removed:
@@ -233,7 +233,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def transaction(self) -> None:
-        """Have the patch loaded and verified; the exit status tells when it is not in force."""
+        """Have the patch loaded and verified; the exit status shows when it is not in force."""
         for text in self._hints:
             logging.getLogger("dnf.plugin").info("%s", text)
         run = self._run or getattr(self.base, "_livepatch_run", None)

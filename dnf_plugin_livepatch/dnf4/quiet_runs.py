@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Remember, for this boot, that there was nothing to add, nothing to keep out and nothing to say.
 
-Most runs of `dnf upgrade` find the repositories, the rpm database, the kernel and our own files as the run
-before left them. Then its answer stands, and finding that out costs a few stat() calls. Whatever changes
-any of them makes the texts differ, and the whole is looked at again.
+Most runs of `dnf upgrade` find the repositories, the rpm database, the kernel and the project's files as
+the run before left them. The answer of that run still holds then, and a few stat() calls find that out.
+After any change the texts differ, and everything is read again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: What is remembered: that the run had nothing to add and nothing to say; that no record keeps a patch out.
+#: The two memories: the run had nothing to add and nothing to say; no record keeps a patch out.
 QUIET, FREE = "quiet", "free"
 #: Seconds after which the advisories are read again although no repository changed.
 _FRESH = 6 * 3600
 
 
 def take(base: Any, paths: Paths) -> str:
-    """A text that changes with everything that an answer depends on; "" when that cannot be told."""
+    """A text that changes with everything that an answer depends on; "" when that is not known."""
     import rpm
 
     parts = [for_planning.fingerprint(paths, rpm.expandMacro("%_dbpath"))]
@@ -39,7 +39,7 @@ def take(base: Any, paths: Paths) -> str:
 
 
 def revision(repo: Any) -> str:
-    """The revision of a repository's metadata, "" when DNF, which offers no public way, does not tell."""
+    """The revision of a repository's metadata, by no public way of DNF; "" where that way is gone."""
     try:
         return str(repo._repo.getRevision() or "")
     except AttributeError:
@@ -49,7 +49,7 @@ def revision(repo: Any) -> str:
 def same(paths: Paths, now: str, what: str) -> bool:
     """Is ``now`` the text for which ``what`` was remembered?
 
-    The exposure's age is told to the user, so that it is looked at anew from time to time anyway.
+    The user is shown the age of the advisories, so they are read again after _FRESH seconds in any case.
     """
     try:
         if not now or not 0 <= time.time() - os.stat(paths.exposure).st_mtime < _FRESH:
@@ -60,7 +60,7 @@ def same(paths: Paths, now: str, what: str) -> bool:
 
 
 def save(paths: Paths, now: str, what: str) -> None:
-    """Remember ``what`` for ``now``; where that cannot be written, the next run looks again."""
+    """Remember ``what`` for ``now``; if the note cannot be written, the next run looks again."""
     if not now:
         return
     try:

@@ -38,14 +38,14 @@ class Run:
         return bool(self.planner.expected or self.planner.reverts)
 
     def keep_out(self, asked: Asked, allow_erasing: bool, free: bool) -> Plan:
-        """Hide what is not to be taken, and say what is to be said of it."""
+        """Hide the live patches that must not be taken, and log the notes about them."""
         self.manager.allow_erasing = allow_erasing
         plan = self.planner.keep_out(asked, free)
         self.voice.say(plan.notes)
         return plan
 
     def bring_in(self, asked: Asked, allow_erasing: bool, prompt: bool) -> Plan:
-        """Add to the resolved transaction what belongs to it, and say the rest."""
+        """Add the live patches that the resolved transaction lacks, and log the notes about them."""
         self.manager.allow_erasing = allow_erasing
         plan = self.planner.bring_in(asked)
         if self.planner.facts.running is None:
@@ -62,7 +62,7 @@ class Run:
         return ended.good
 
     def take_back(self) -> None:
-        """Have what was withdrawn taken out of force, without waiting for it."""
+        """Have withdrawn patches taken out of force, without waiting for the end."""
         faults.of(self.base).attempt("taking back what was withdrawn", None, self.planner.take_back)
 
     def _failed(self) -> frozenset[str]:
@@ -78,7 +78,7 @@ class Run:
 
 
 def of(base: Any) -> Run:
-    """The one run of ``base``: what a hook found out is there for the next one and for the command."""
+    """The one run of ``base``, which all hooks and the command share."""
     found = getattr(base, "_livepatch_run", None)
     if not isinstance(found, Run):
         found = base._livepatch_run = Run(base)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+from ..base.names import name_of
 from ..base.typed import TYPE_CHECKING
 from ..planning.interface import Helpers, Package
 from .packages import Questions, nevra_of
@@ -61,8 +62,8 @@ class Dnf(Questions):
     def why_not_without(self, out: Sequence[Package]) -> str:
         """Why the rest of a bare upgrade would change without ``out``; "" when it would not.
 
-        Two trial solves of the whole upgrade tell, with and without them; a kernel module package that needs
-        the new kernel, for one, lets the kernel in.
+        Two trial solves of the whole upgrade are compared, with and without ``out``. A kernel module
+        package that needs the new kernel, for example, lets the kernel in.
         """
         before = self._upgrade()
         if before is None:
@@ -78,13 +79,13 @@ class Dnf(Questions):
     def hide(self, nevras: Iterable[str]) -> None:
         """Exclude these builds, so that DNF's own upgrade does not take them, except the installed ones.
 
-        Without the copy of an installed one in a repository distro-sync would go back behind it, and
-        reinstall would not find it.
+        If the repository's copy of an installed build were hidden, distro-sync would go back behind that
+        build, and reinstall would not find it.
         """
         wanted = set(nevras)
         if not wanted:
             return
-        names = sorted({text.rpartition(".")[0].rsplit("-", 2)[0] for text in wanted})
+        names = sorted({name_of(text) for text in wanted})
         query = self.base.sack.query()
         wanted -= {str(nevra_of(package)) for package in query.installed().filterm(name=names)}
         offered = self.base.sack.query().available().filterm(name=names)
@@ -146,7 +147,7 @@ class Dnf(Questions):
         trial.protect_running_kernel = saved.protect_running_kernel
         base._goal = trial
         try:
-            # The class's own method: that of the object may be watched.
+            # The class's own method, because Watch may have wrapped the object's.
             type(base).upgrade_all(base)
         finally:
             base._goal = saved
@@ -160,7 +161,7 @@ def _outcome(goal: Any) -> dict[str, frozenset[str]]:
 def _reason(goal: Any, names: Sequence[str]) -> str:
     """The solver's first complaint about one of the packages ``names``, or its first one at all."""
     problems = [str(rule).strip() for rules in goal.problem_rules() for rule in rules]
-    # Its general remarks name no package; they come in the user's language.
+    # The solver's general remarks name no package, and are in the user's language.
     telling = [text for text in problems if any(name in text for name in names)] or problems
     return telling[0] if telling else "its dependencies cannot be met"
 

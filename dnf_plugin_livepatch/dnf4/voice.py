@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Speaks to dnf's user: everything goes through DNF's loggers, never to stdout directly.
 
-`-q`, log files and the JSON of API users depend on it.
+`-q`, log files and the JSON of API users depend on that.
 """
 
 from __future__ import annotations

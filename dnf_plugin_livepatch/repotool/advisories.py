@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import createrepo_c as cr
 
+from ..base import times
 from ..base.model import Manifest, Nevra, Unfixable
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
-from .repository.metadata import Update, advisory_view, issued_of, update_of
+from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
 from .settings import AdvisoryFile, KernelText, Settings
 
@@ -50,7 +51,7 @@ _ATTRIBUTES = (
     "solution",
 )
 _CVE_URL = "https://www.cve.org/CVERecord?id="
-# The beginnings of the texts that are made here. Any other text of a published advisory is the publisher's.
+# The forms of the texts that are made here. Any other text of a published advisory is the publisher's.
 _MADE = {
     "title": re.compile(r"Live patch for kernel (\S+(?:, \S+)*)\Z"),
     "summary": re.compile(r"Closes \d+ CVE\(s\) of the running kernel without a reboot\.\Z"),
@@ -89,13 +90,9 @@ class Draft(NamedTuple):
         return str(self.entry.get(name) or own)
 
 
-def moment(text: str) -> datetime.datetime:
-    """A date or moment as createrepo_c wants it."""
-    return datetime.datetime.strptime(text if "T" in text else text + "T00:00:00Z", "%Y-%m-%dT%H:%M:%SZ")
-
-
-def _full(text: str) -> str:
-    return text if "T" in text or not text else text + "T00:00:00Z"
+def _datetime(text: str) -> datetime.datetime:
+    """A moment as createrepo_c wants it."""
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=times.parse(text) or 0)
 
 
 def severity_word(word: str) -> str:
@@ -186,7 +183,7 @@ def _description(draft: Draft, cves: Sequence[str]) -> str:
 
 
 def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -> None:
-    """Texts, dates and references; the package list is ``_list``'s."""
+    """Fill in texts, dates and references; ``_list`` adds the packages."""
     entry, cves = draft.entry, _cves(draft)
     severity = _severity(draft)
     update.id, update.status = draft.id, "final"
@@ -203,7 +200,7 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
     )
     update.description = draft.text("description") or _description(draft, cves)
     update.solution = draft.text("solution") or "Run 'dnf upgrade'. No reboot is needed."
-    update.updated_date = moment(now)
+    update.updated_date = _datetime(now)
     given = [dict(reference) for reference in entry.get("references", ())]
     if draft.old:
         ids = {reference["id"] for reference in given}
@@ -238,8 +235,13 @@ def _list(
 
 
 def _issued(draft: Draft) -> str:
+    """The issue date of the draft as a moment, "" where nothing gives one. Raises ToolError."""
     told = {manifest.issued for item in draft.items for manifest in item.manifests if manifest.issued}
-    return _full(str(draft.entry.get("issued") or (min(told) if told else "")))
+    text = str(draft.entry.get("issued") or (min(told) if told else ""))
+    found = times.later(text, 0)
+    if text and not found:
+        raise ToolError("advisory-fault", file=draft.id, fault=f"issued {text}: no such day")
+    return found
 
 
 def merge(
@@ -259,7 +261,7 @@ def merge(
         if draft.id not in index:
             _fill(update, draft, settings, now)
             update.version = "1"
-            update.issued_date = moment(issued or now)
+            update.issued_date = _datetime(issued or now)
             _list(update, packages, ())
             index[draft.id] = len(result)
             result.append(update_of(update))
@@ -279,7 +281,7 @@ def merge(
         if not new and set(_cves(draft)) <= set(view.cves):
             continue
         update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
-        update.issued_date = moment(issued_of(old) or now)
+        update.issued_date = _datetime(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
         result[index[draft.id]] = update_of(update)
         changed.append(draft.id)
@@ -289,11 +291,7 @@ def merge(
 def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRecord:
     """``update`` with only the packages in ``names``; the same object if these are all of its packages."""
     items = [item for collection in update.collections for item in collection.packages]
-    kept = [
-        item
-        for item in items
-        if Nevra(item.name, item.epoch or "0", item.version, item.release, item.arch) in names
-    ]
+    kept = [item for item in items if nevra_of(item) in names]
     if len(kept) == len(items):
         return update
     found = cr.UpdateRecord()
@@ -354,8 +352,4 @@ def _ordered(unfixable: Mapping[str, Unfixable], closed: set[str]) -> tuple[Unfi
 
 def rollout(steps: Sequence[tuple[int, int]], now: str) -> tuple[Step, ...]:
     """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
-    start = moment(now)
-    return tuple(
-        Step((start + datetime.timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ"), percent)
-        for after, percent in steps
-    )
+    return tuple(Step(times.later(now, after), percent) for after, percent in steps)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import difflib
 import gc
 import json
@@ -12,7 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..base.names import CVE, RELEASE
+from ..base import times
+from ..base.names import CVE, RELEASE, decimal
 from ..toolkit.errors import Finding, ToolError
 from . import moving, options, plan, publish, settings, transaction
 from .lint import run
@@ -26,14 +26,9 @@ OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 
 
 def now() -> str:
-    """The time in UTC; SOURCE_DATE_EPOCH fixes it for reproducible metadata."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = (
-        datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
-        if epoch.isdigit()
-        else datetime.datetime.now(datetime.timezone.utc)
-    )
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The present moment, or that of SOURCE_DATE_EPOCH, for reproducible metadata."""
+    epoch = decimal(os.environ.get("SOURCE_DATE_EPOCH", ""), 11)
+    return times.now() if epoch is None else times.later(times.EPOCH, epoch)
 
 
 def _settings(chosen: argparse.Namespace) -> settings.Settings:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The exposure of a host that runs a kernel, computed from repositories as 'livepatch status' does. Pure.
 
-The host is thought to have the newest live patch of its kernel in force. Its own computation, in
+The host is assumed to have the newest live patch of its kernel in force. Its own computation, in
 ``exposure/compute.py``, is used here too; the inputs are formed as a dnf run forms them, so that the
 report and the hosts agree on every CVE.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from ..base import model
 from ..base.model import CveState, Exposure, InForce, Manifest, Nevra
-from ..base.names import CVE, kernel_packages
+from ..base.names import CVE, kernel_packages, split_evr
 from ..exposure import compute
 from ..exposure.debt import coverage, debt_of
 from ..formats.repository_record import KernelNote
@@ -28,7 +28,7 @@ class HostExposures:
 
     def __init__(self, views: Sequence[View]) -> None:
         self._advisories: dict[str, list[model.Advisory]] = {}
-        for advisory in (as_libdnf_tells(item) for view in views for item in view.advisories):
+        for advisory in (as_libdnf_reports(item) for view in views for item in view.advisories):
             for name in {package.name for package in advisory.packages}:
                 self._advisories.setdefault(name, []).append(advisory)
         self._families: dict[tuple[str, ...], tuple[model.Advisory, ...]] = {}
@@ -87,7 +87,7 @@ class HostExposures:
             return inputs
         main = family[0]
         newest = max(self._builds[main.name, main.arch], key=_evr_key)
-        debt, quality, reason = debt_of(main, self._told_of(family), compare, newest.evr)
+        debt, quality, reason = debt_of(main, self._renamed(family), compare, newest.evr)
         return inputs._replace(kernel_package=str(main), debt=debt, quality=quality, reason=reason)
 
     def _family(self, kernel: Kernel) -> list[Nevra]:
@@ -104,7 +104,7 @@ class HostExposures:
         order = {name: place for place, name in enumerate(kernel_packages(kernel[0]))}
         return sorted(found.values(), key=lambda one: (order.get(one.name, len(order)), len(one.name), one))
 
-    def _told_of(self, family: Sequence[Nevra]) -> tuple[model.Advisory, ...]:
+    def _renamed(self, family: Sequence[Nevra]) -> tuple[model.Advisory, ...]:
         """The advisories of any build of ``family``, under the name of its first package.
 
         Some vendors list ``kernel-core``, some only ``kernel``: both are one build.
@@ -132,7 +132,7 @@ class HostExposures:
         return self._families[key]
 
 
-def as_libdnf_tells(advisory: Advisory) -> model.Advisory:
+def as_libdnf_reports(advisory: Advisory) -> model.Advisory:
     """``advisory`` as hosts see it through libdnf, which reports only the later of the two dates.
 
     A type that libdnf does not know is unknown. A CVE counts by its id, whatever type its reference has.
@@ -151,13 +151,7 @@ def as_libdnf_tells(advisory: Advisory) -> model.Advisory:
 
 def compare(first: str, second: str) -> int:
     """-1, 0 or 1, as RPM orders two EVR texts."""
-    return compare_evr(_split(first), _split(second))
-
-
-def _split(evr: str) -> Nevra:
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).partition("-")
-    return Nevra("", epoch if colon else "0", version, release, "")
+    return compare_evr(*(Nevra("", *split_evr(evr), "") for evr in (first, second)))
 
 
 _evr_key = functools.cmp_to_key(compare_evr)

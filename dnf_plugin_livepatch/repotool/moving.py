@@ -15,13 +15,14 @@ from ..toolkit.errors import Finding, ToolError
 from . import advisories, gate, retention
 from .lint.catalogue import CATALOGUE
 from .repository import metadata
+from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, aside, by_kernel, withdrawn
-from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load, nevra_of
+from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
-    """Those whose name, name-version-release or NEVRA fits one of ``globs``."""
+    """The packages whose name, name-version-release or NEVRA fits one of ``globs``."""
     return [package for package in packages if advisories.fits(nevra_of(package), globs)]
 
 
@@ -38,7 +39,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Ou
 
 
 def _promotions(source: str, target: str, globs: Sequence[str]) -> list[tuple[str, Change]]:
-    """The steps that promote what fits from one repository to another; none where nothing does."""
+    """The steps that promote the fitting packages of ``source`` to ``target``; none where none fits."""
     published = load(Store(source))
     chosen = matching(published.packages.values(), globs)
     good = [package for package in chosen if str(nevra_of(package)) not in _withdrawn(published.record)]
@@ -75,7 +76,7 @@ def _origin(package: cr.Package) -> str:
 
 
 class _Promotion(NamedTuple):
-    """Packages of the repository ``origin``, as (file, package), with all that it notes of them."""
+    """Packages of the repository ``origin``, as (file, package), with its advisories and notes of them."""
 
     origin: State
     group: tuple[tuple[str, cr.Package], ...]
@@ -198,7 +199,7 @@ def prune(root: str, keep: int, job: Job) -> list[Outcome]:
 
 
 def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
-    """Prune one repository, and then the sources and debugging data of what it dropped."""
+    """Prune one repository, and then the sources and debugging data of the dropped patches."""
     patches = _PruneOfPatches(keep)
     found = [change(root, job, patches)]
     companions = _PruneOfCompanions(frozenset(patches.sources))
@@ -207,14 +208,14 @@ def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
 
 
 class _PruneOfPatches:
-    """Drops live patches that later ones replace; ``sources`` are then the source packages of no other."""
+    """Drops live patches that later ones replace; ``sources`` are then their own source packages."""
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self.sources: set[str] = set()
 
     def decide(self, state: State, job: Job) -> Next:
-        """The published content without what is replaced."""
+        """The published content without the replaced patches."""
         views = {key: metadata.package_view(package) for key, package in state.packages.items()}
         replaced = set(retention.droppable(tuple(views.values()), state.record, self._keep))
         drop = {key for key, view in views.items() if view in replaced}
@@ -229,7 +230,7 @@ class _PruneOfCompanions(NamedTuple):
     sources: frozenset[str]
 
     def decide(self, state: State, job: Job) -> Next:
-        """The published content without what belongs to ``sources``."""
+        """The published content without the packages that belong to ``sources``."""
         drop = {key for key, package in state.packages.items() if _origin(package) in self.sources}
         return _without(state, drop, job)
 

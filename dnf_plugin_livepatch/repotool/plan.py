@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fleet's kernels: which live patch the repository has for each, and what is missing. Pure."""
+"""A fleet's kernels, the live patch that the repository has for each, and the gaps. Pure."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> l
     wanted = [(release, arch) for release in dict.fromkeys(kernels) for arch in arches.get(release, [""])]
     for release, arch in wanted:
         group = groups.get((release, arch), [])
-        note = view.record.kernels.get(release) if view.record else None
-        note = note or repository_record.KernelNote()
+        note = view.note(release)
         good = standing(view, release, group)
         patch = good[0] if good else None
         closes = closed_by(patch, told) if patch else ()
@@ -96,7 +95,7 @@ def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str)
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """For people: one line a kernel, what is missing below it."""
+    """The rows for people: one line a kernel, with its gap below."""
     lines: list[str] = []
     count = collections.Counter(row.kernel for row in rows)
     names = [f"{row.kernel} ({row.arch})" if count[row.kernel] > 1 else row.kernel for row in rows]
@@ -114,7 +113,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_data(rows: Sequence[Row]) -> dict[str, object]:
-    """For programs."""
+    """The rows for programs."""
     return {
         "schema": 1,
         "kernels": [row._asdict() for row in rows],

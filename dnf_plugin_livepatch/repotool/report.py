@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..base import model
-from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, Manifest, Nevra, Unfixable
+from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, CveState, Manifest, Nevra, Unfixable
 from ..base.names import decimal
 from ..exposure.debt import rank
 from ..formats import repository_record
-from ..formats.repository_record import PatchNote
+from ..formats.repository_record import KernelNote, PatchNote
 from ..toolkit.errors import ToolError
 from .host_exposure import HostExposures
 from .repository import metadata, rpms
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
     """One CVE on the kernel of that name, in the words of 'livepatch status'.
 
     ``by`` is the NEVRA of the live patch that closes it. ``dated`` and ``date_kind``
-    are the date of its advisory as a host tells it.
+    are the date of its advisory as a host shows it.
     """
 
     cve: str
@@ -73,7 +73,7 @@ class KernelPage(NamedTuple):
         return sum(1 for cell in self.cells if cell.state == state)
 
     def number(self, state: str) -> str:
-        """That number as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
+        """The number in ``state`` as 'livepatch status' prints it: ``3``, ``at least 3`` or ``unknown``."""
         found = self.count(state)
         if self.quality == model.EXACT or state == CLOSED_LIVE:
             return str(found)
@@ -173,14 +173,14 @@ def _order(nevra: Nevra) -> tuple[object, ...]:
 
 
 def _release_order(text: str) -> list[tuple[int, int, str]]:
-    """Numbers by value, words by text."""
+    """The sort key of a release: numbers by value, words by text."""
     parts = text.replace("-", ".").replace("_", ".").split(".")
     numbers = [(part, decimal(part, 19)) for part in parts]
     return [(0, 0, part) if number is None else (1, number, "") for part, number in numbers]
 
 
 def _manifests(view: View, package: Package) -> tuple[Manifest, ...] | None:
-    """The manifests inside a package file; None where there is no file, or none that can be used."""
+    """The manifests inside a package file; None where there is no file, or no usable one."""
     if not view.root or not any(path.startswith("/usr/share/livepatch/") for path in package.files):
         return None
     try:
@@ -200,47 +200,42 @@ def _kernel(
     now: str,
 ) -> KernelPage:
     release, arch = kernel
-    note = (view.record.kernels.get(release) if view.record else None) or repository_record.KernelNote()
+    note = view.note(release)
     good = standing(view, release, group)
     newest = good[0] if good else None
-    inside = [
-        manifest
-        for manifest in (manifests[newest.nevra] or () if newest else ())
-        if manifest.kernel_release == release
-    ]
+    known = (manifests[newest.nevra] or ()) if newest else ()
+    inside = [manifest for manifest in known if manifest.kernel_release == release]
     exposure = exposures.of(kernel, group, newest, inside, note)
-    cells = (
-        Cell(
-            row.cve,
-            name,
-            row.state,
-            row.by,
-            row.reason,
-            row.fixed_in,
-            row.advisory,
-            row.severity,
-            row.dated,
-            row.date_kind,
-        )
-        for row in sorted(exposure.rows, key=lambda row: cve_order(row.cve))
-    )
-    end = note.support_end or max((manifest.support_end for manifest in inside), default="")
-    if not end and release in settings.kernels:
-        end = settings.kernels[release].support_end
+    end = _support_end(note, inside, settings, release)
     issued = sorted(patch.issued for patch in note.patches.values() if patch.issued)
     return KernelPage(
-        name,
-        release,
-        arch,
-        end,
-        repository_record.supported(note._replace(support_end=end), now),
-        issued[0] if issued else "",
-        tuple(str(package.nevra) for package in group),
-        str(newest.nevra) if newest else "",
-        tuple(cells),
-        exposure.quality,
-        exposure.reason,
+        name=name,
+        release=release,
+        arch=arch,
+        support_end=end,
+        supported=repository_record.supported(note._replace(support_end=end), now),
+        first_issued=issued[0] if issued else "",
+        patches=tuple(str(package.nevra) for package in group),
+        newest=str(newest.nevra) if newest else "",
+        cells=tuple(
+            sorted((_cell(row, name) for row in exposure.rows), key=lambda cell: cve_order(cell.cve))
+        ),
+        quality=exposure.quality,
+        reason=exposure.reason,
     )
+
+
+def _cell(row: CveState, kernel: str) -> Cell:
+    """``row``, the state of a CVE on a host, as a cell of the page of ``kernel``."""
+    return Cell(kernel=kernel, **row._asdict())
+
+
+def _support_end(note: KernelNote, inside: Sequence[Manifest], settings: Settings, release: str) -> str:
+    """The end of support: from the record, else the manifests, else the settings; "" for none."""
+    end = note.support_end or max((manifest.support_end for manifest in inside), default="")
+    if not end and release in settings.kernels:
+        return settings.kernels[release].support_end
+    return end
 
 
 def _patch(
@@ -254,9 +249,7 @@ def _patch(
 ) -> PatchPage:
     notes = [
         note
-        for release in package.kernels
-        if view.record and release in view.record.kernels
-        for note in [view.record.kernels[release].patches.get(str(package.nevra))]
+        for note in (view.note(release).patches.get(str(package.nevra)) for release in package.kernels)
         if note is not None
     ]
     back = [note.withdrawn for note in notes if note.withdrawn]
@@ -324,7 +317,7 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, 
 
 
 def as_data(site: Site) -> dict[str, object]:
-    """For programs: the same as the pages."""
+    """The content of the pages, for programs."""
     return {
         "schema": 1,
         "repository": site.where,

@@ -127,7 +127,7 @@ class Settings(NamedTuple):
 
 
 class AdvisoryFile(NamedTuple):
-    """advisory.yml: the entries as checked mappings, kernels, a rollout (None: as set), and its path."""
+    """advisory.yml: checked entries, kernels, a rollout (None: that of the settings), and the path."""
 
     advisories: tuple[Mapping[str, Any], ...] = ()
     kernels: Mapping[str, KernelText] = {}

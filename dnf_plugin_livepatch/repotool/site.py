@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import calendar
 import json
 import os
 import re
-import time
 import urllib.parse
 import uuid
 from typing import NamedTuple
 
 import jinja2
 
+from ..base import times
 from ..toolkit.errors import ToolError
 from .report import KernelPage, Site, as_data
 
@@ -41,19 +40,24 @@ def _href(folder: str, name: str) -> str:
     return f"{folder}/{urllib.parse.quote(slug(name))}.html"
 
 
-def _seconds(text: str) -> int:
-    return calendar.timegm(time.strptime(text[:10], "%Y-%m-%d"))
+def _day(text: str) -> int | None:
+    """The day of a date or moment in seconds; None where there is none."""
+    return times.parse(text[:10])
+
+
+def _year(seconds: int) -> int:
+    return int(times.later(times.EPOCH, seconds)[:4])
 
 
 def timeline(site: Site) -> dict[str, object]:
-    """The bars of all kernels with a known end, and where today is."""
-    now = _seconds(site.generated)
+    """The bars of all kernels with a known end of support, and the place of today."""
+    now = _day(site.generated) or 0
     spans = []
     for page in site.kernels:
-        if page.support_end:
-            end = _seconds(page.support_end) + 86400
-            start = min(_seconds(page.first_issued) if page.first_issued else now, end)
-            spans.append((page, start, end))
+        last_day, issued = _day(page.support_end), _day(page.first_issued)
+        if last_day is not None:
+            end = last_day + times.DAY
+            spans.append((page, min(now if issued is None else issued, end), end))
     if not spans:
         return {"bars": [], "today": 0.0, "years": []}
     first = min([now, *(start for _, start, _ in spans)])
@@ -65,8 +69,7 @@ def timeline(site: Site) -> dict[str, object]:
 
     bars = [Bar(page, percent(start), max(percent(end) - percent(start), 0.5)) for page, start, end in spans]
     years = [
-        (year, percent(calendar.timegm((year, 1, 1, 0, 0, 0))))
-        for year in range(time.gmtime(first).tm_year + 1, time.gmtime(last).tm_year + 1)
+        (year, percent(_day(f"{year}-01-01") or 0)) for year in range(_year(first) + 1, _year(last) + 1)
     ]
     return {"bars": bars, "today": percent(now), "years": years}
 
@@ -124,7 +127,7 @@ def pages(site: Site) -> dict[str, str]:
 
 
 def write(site: Site, folder: str) -> int:
-    """Write the site; the number of pages. Only files that an earlier report wrote are removed."""
+    """Write the site; returns the number of pages. Only files of an earlier report are removed."""
     marker = os.path.join(folder, MARKER)
     try:
         os.makedirs(folder, exist_ok=True)

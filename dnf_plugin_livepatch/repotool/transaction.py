@@ -10,13 +10,14 @@ from typing import NamedTuple, Protocol
 
 import createrepo_c as cr
 
+from ..base import times
 from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import Record
 from ..toolkit.errors import Finding, ToolError
-from . import advisories
 from .lint import run
 from .repository import client, metadata, signing
+from .repository.metadata import nevra_of
 from .repository.store import Store, location_of
 from .settings import Settings
 
@@ -90,11 +91,6 @@ class Change(Protocol):
         """The content to publish, given what is published now. Raises ToolError."""
 
 
-def nevra_of(package: cr.Package) -> Nevra:
-    """The NEVRA of a package of the metadata."""
-    return Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
-
-
 def load(store: Store) -> State:
     """The content that ``store`` publishes; empty for a new store. Raises ToolError."""
     if not store.exists():
@@ -139,7 +135,7 @@ def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:
 
 
 class LintRefused(ToolError):
-    """lint found errors in what was to be published; ``findings`` are all of them."""
+    """Lint found errors in the content to be published; ``findings`` are all its findings."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("lint-refused", count=len(run.errors(findings)))
@@ -151,7 +147,7 @@ def admit(
 ) -> list[tuple[str, str, str]]:
     """Add the packages of ``group``, which come as (file, package), and return the files to place.
 
-    Raises ToolError when one of them has another content under a name that is published already.
+    Raises ToolError when a package differs from the published package of its name.
     """
     known = {nevra_of(package): key for key, package in packages.items()}
     files = []
@@ -204,7 +200,7 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
             text,
             state.carried,
             settings.compression,
-            int(advisories.moment(job.now).timestamp()),
+            times.parse(job.now) or 0,
         )
         signing.sign(repodata, settings.sign_with, settings.gpg_home)
         store.link_old(generation, settings.grace)

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from ..base import times
+
 MAX_BYTES = 4 << 20
 Check = Callable[[object, str], Any]
-_STAMP = re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9](?:T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z)?\Z")
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -44,7 +45,7 @@ def load(path: str) -> dict[str, Any]:
 
 
 def mapping(data: object, where: str, keys: Mapping[str, Check]) -> dict[str, Any]:
-    """``data`` with every key known and checked."""
+    """``data`` with each value checked. Raises Fault for an unknown key too."""
     if not isinstance(data, dict):
         raise Fault(f"{where} is no mapping")
     for key in data:
@@ -102,11 +103,11 @@ def time(value: object, where: str) -> str:
     """A date or a moment in UTC; YAML's own date types are accepted."""
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
-            value = value.astimezone(datetime.timezone.utc)
-        value = value.strftime("%Y-%m-%dT%H:%M:%SZ")
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        value = value.isoformat(timespec="seconds") + "Z"
     elif isinstance(value, datetime.date):
         value = value.isoformat()
-    if not isinstance(value, str) or not _STAMP.match(value):
+    if not isinstance(value, str) or not times.DATE.match(value) or times.parse(value) is None:
         raise Fault(f"{where} is a date or a moment such as 2026-11-22T21:00:00Z, not {str(value)[:40]!r}")
     return value
 

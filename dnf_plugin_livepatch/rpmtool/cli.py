@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..base.names import module_of
 from ..toolkit.errors import Finding, ToolError, refuse
 from . import options
-from .kernel.names import module_name_of
 from .options import Verb, kernel_files, request
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _say(findings: Sequence[Finding]) -> None:
 
 
 def _work(args: argparse.Namespace) -> Work:
-    """The Work of a verb; only those that build have options for it."""
+    """The Work of a verb; only the verbs that build have options for it."""
     from .work import Work
 
     return Work(
@@ -207,7 +207,7 @@ def _lint(args: argparse.Namespace) -> int:
             refuse("rpm-no-patch", path=path)
         patched = []
         for name, data in files:
-            module = module_name_of(name)
+            module = module_of(name)
             what, results = lint.lint(module, parse_module(name, data), target, wanted)
             patched.append((module, what))
             found += results

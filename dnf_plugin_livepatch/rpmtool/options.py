@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple
 
 from .kernel.target import KernelFiles
 from .package.request import Request
+from .readers.recipe import ENGINES
 
 #: The severities of an advisory, as DNF knows them.
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
@@ -58,7 +59,7 @@ def _engine(add: Any) -> None:
     add(
         "--engine",
         default="",
-        choices=("kbuild", "kpatch-build", "klp-build"),
+        choices=ENGINES,
         help="default: kbuild for C source; for diffs klp-build from kernel 6.19 on, else kpatch-build",
     )
     _lists(add, ("--engine-option", "OPTION", "one more option for the engine"))

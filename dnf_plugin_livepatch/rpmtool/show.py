@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from ..base.model import Manifest
+from ..base.names import module_of
 from ..formats import manifest
 from ..toolkit.errors import Finding, refuse
-from .kernel.names import module_name_of
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint
 from .package import previous
@@ -20,7 +20,8 @@ from .readers.rpm_file import payload, read_header
 from .readers.source import digest
 
 MAX_MODULES = 64
-# JSON calls the files that went in "patches"; a person reads that as functions.
+_RPM_MAGIC = b"\xed\xab\xee\xdb"
+# JSON calls the input files "patches"; a person would take these for functions.
 _LABELS = {"patches": "inputs"}
 
 
@@ -30,7 +31,7 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
         refuse("input-missing", path=path)
     with open(path, "rb") as file:
         magic = file.read(4)
-        if magic != b"\xed\xab\xee\xdb":
+        if magic != _RPM_MAGIC:
             return [(os.path.basename(path), magic + file.read())], {}
     found, manifests = [], {}
     for name, data in sorted(payload(path).items()):
@@ -65,7 +66,7 @@ def module_facts(name: str, data: bytes, packaged: Manifest | None, target: Targ
     """One module: identity, what it patches, its signature, its lint. Raises ToolError."""
     elf = parse_module(name, data)
     info = elf.modinfo()
-    module = module_name_of(name)
+    module = module_of(name)
     taken = packaged.replace if packaged is not None else None
     found, findings = lint(module, elf, target, Wanted(replace=taken))
     overridden = {check for check, _ in packaged.overrides} if packaged is not None else set()
@@ -91,7 +92,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
     files, manifests = modules_of(path)
     result: dict[str, Any] = {"schema": 1, "file": os.path.basename(path)}
     with open(path, "rb") as file:
-        is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
+        is_rpm = file.read(4) == _RPM_MAGIC
     recipe = None
     if is_rpm:
         header = read_header(path)
@@ -119,7 +120,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
     if recipe is not None:
         result.update(_of_source(recipe))
     result["modules"] = [
-        module_facts(name, data, manifests.get(module_name_of(name)), target) for name, data in files
+        module_facts(name, data, manifests.get(module_of(name)), target) for name, data in files
     ]
     return result
 

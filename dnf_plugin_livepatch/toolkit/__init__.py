@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the two tools share: errors, findings, child programs and the payload of RPMs."""
+"""The errors, findings, child programs, bounded files and RPM payloads of both tools."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
+from ..base import texts
 from .refusals import REFUSALS
 
-#: Of a lint finding, the worst first.
+#: The severities of a lint finding, the worst first.
 SEVERITIES = ("error", "warning", "note")
 _LONGEST = 600
 
@@ -44,10 +45,7 @@ class ToolError(Exception):
 
 def printable(facts: dict[str, object]) -> dict[str, str]:
     """``facts`` as short texts of one line: they come from hostile files and land on a terminal."""
-    return {
-        name: "".join(c if c.isprintable() else " " for c in str(value).strip())[:_LONGEST]
-        for name, value in facts.items()
-    }
+    return {name: texts.printable(str(value).strip())[:_LONGEST] for name, value in facts.items()}
 
 
 def refuse(identifier: str, **facts: object) -> NoReturn:

@@ -23,7 +23,7 @@ from .progress import Steps
 TIMEOUT = 600.0
 #: Seconds that an interrupted child has for taking its changes back.
 GRACE = 30
-# Later ones follow from the first; make's own last word names none of them.
+# Later errors follow from the first, and make's own last line names no error.
 _ERROR = re.compile(r"\berror: |\bERROR: |multiple definition|undefined reference")
 
 

@@ -25,7 +25,7 @@ class Steps:
             self._live.start()
 
     def step(self, title: str) -> None:
-        """Begin the step ``title``, and print that."""
+        """Begin the step ``title``, and print the title."""
         self._title = title
         if self._live is not None:
             self._live.console.print(title, highlight=False, markup=False)

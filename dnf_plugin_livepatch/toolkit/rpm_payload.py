@@ -55,7 +55,7 @@ def members(path: str) -> Iterator[Member]:
 
 
 def unpacked(stream: IO[bytes], path: str) -> Iterator[Member]:
-    """The same from ``stream``, a cpio archive of the `newc` form, called ``path`` in errors."""
+    """Each regular file in ``stream``, a cpio archive of the `newc` form; errors call it ``path``."""
     while True:
         head = exactly(stream, 110, path)
         if not _MEMBER.fullmatch(head):

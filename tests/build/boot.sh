@@ -21,7 +21,7 @@ mount -t tmpfs tmpfs run
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 work lpwork
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,ro product product
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 PYTHONPATH=/product PYTHONDONTWRITEBYTECODE=1
-# A root of its own, no chroot: there, live patches are somebody else's affair. Not every Debian has pivot_root(8).
+# A root of its own, because live patches are skipped in a chroot. Not every Debian has pivot_root(8).
 /usr/bin/python3 -c 'import ctypes; ctypes.CDLL(None).pivot_root(b".", b"mnt")'
 /bin/sh "/lpwork/$(sed -n 's/.*guest_script=\([^ ]*\).*/\1/p' /proc/cmdline)"
 echo $? > /lpwork/guest.status

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The guest's whole life, with module.sig_enforce=1 and DNF's plugin, by nothing but `dnf upgrade`: packages of an
+# The guest's whole life, with module.sig_enforce=1 and DNF's plugin, by `dnf upgrade` alone: packages of an
 # unsigned module and of one by a key that the kernel does not know are refused, the signed ones come into force.
 set -eux
 grep -q 'module.sig_enforce=1' /proc/cmdline

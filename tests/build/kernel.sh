@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kernel.sh EXTRA_CONFIG [SUBLEVEL]: run inside a root; unpacks Debian's linux-source to /lpwork/linux and builds the
 # small kernel there, once. EXTRA_CONFIG adds what the engine needs and names the kernel; SUBLEVEL is the third number
-# of its version, where that is to be another vendor's. What boots and what the engines compare with is kept in
-# /lpwork/kernel: the engines build in the tree itself.
+# of its version, where that is to be another vendor's. The kernel that boots, and the files that the engines
+# compare with, are kept in /lpwork/kernel, because the engines build in the tree itself.
 set -euo pipefail
 cd /lpwork
 cat /product/tests/build/kernel.config "/product/tests/build/$1" > fragment.config
@@ -16,7 +16,7 @@ tar -xf "$tarball" -C linux --strip-components=1
 cd linux
 [ -z "${2-}" ] || sed -i "s/^SUBLEVEL = .*/SUBLEVEL = $2/" Makefile
 make -s tinyconfig
-# The last word on an option wins; olddefconfig settles what depends on it.
+# The last value of an option wins; olddefconfig sets the options that depend on it.
 cat ../fragment.config >> .config
 make -s olddefconfig
 while read -r line; do

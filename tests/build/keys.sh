@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # keys.sh: run inside a root; makes throw-away keys in /lpwork/keys, once: a GPG key for packages, and a module key
-# that the kernel does not know. The one that it knows came out of its build.
+# that the kernel does not know. The key that the kernel knows comes out of its build.
 set -euo pipefail
 cd /lpwork
 [ -e keys/rpm.asc ] && exit 0

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # root.sh SUITE DIR PACKAGE...: a Debian root of SUITE in DIR with the packages, made once.
-# The mirror is the one this machine's apt already uses. Made aside and put in place when it is whole;
-# whoever works in DIR holds a shared lock on DIR.lock, so that it is never replaced under them.
+# The mirror is that of this machine's apt. The root is made aside and renamed when it is whole. A user of
+# DIR holds a shared lock on DIR.lock, so that no root is replaced while in use.
 set -euo pipefail
 suite=$1 dir=$2
 shift 2
@@ -16,7 +16,7 @@ made "$@" && exit 0
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
     awk '/ Debian$/ { print $1; exit }')
 [ -n "$mirror" ] || { echo "apt knows no Debian mirror: run 'apt-get update' first" >&2; exit 1; }
-# A machine whose clock or mirror is off has said so to its own apt; say the same here.
+# Where this machine's clock or mirror is off, its apt has settings for that, which are used here too.
 eval "$(apt-config shell valid Acquire::Check-Valid-Until date Acquire::Check-Date)"
 rm -rf "$dir.new"
 # In namespaces of its own: no daemon that a package starts and no mount stays behind.

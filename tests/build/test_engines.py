@@ -66,7 +66,7 @@ def test_a_change_of_the_source_reaches_a_running_kernel(case):
         lab.tool("empty", "empty", "--kernel", lab.release, "-o", "/lpwork/repo0")
         lab.boot(case.engine + " vm", "repo1", "repo2")
         return
-    # What the kernel will not have, in front of what it will.
+    # Packages that the kernel refuses, in front of those that it takes.
     source = [*DEVEL, "--patch-version", "0", SOURCE + "livepatch_v1.c"]
     lab.build("unsigned", "unsigned", "--patch-release", "1", *source)
     lab.build("foreign key", "foreign", "--patch-release", "2", *FOREIGN_KEY, *source)
@@ -76,7 +76,7 @@ def test_a_change_of_the_source_reaches_a_running_kernel(case):
 
 
 def test_a_vendors_source_and_debuginfo_rpms_make_the_same_package():
-    """From the two RPMs, in another folder and at another time, comes what came from the source tree."""
+    """The two RPMs, in another folder and at another time, give the same bytes as the source tree."""
     lab = KPATCH
     lab.ready()
     lab.inside("kernel rpms", "/product/tests/build/kernel-rpms.sh")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Those who use DNF without its command line: dnf-automatic, the API, Ansible's module."""
+"""Users of DNF without its command line: dnf-automatic, the API, Ansible's module."""
 
 from __future__ import annotations
 
@@ -7,27 +7,18 @@ import re
 
 import pytest
 
-from tests.dnf.support import stock
+from tests.dnf.support import programs, stock
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
-API = """
-import dnf, sys
-base = dnf.Base()
-base.conf.read()
-base.init_plugins()
-base.pre_configure_plugins()
-base.read_all_repos()
-base.configure_plugins()
-base.fill_sack()
-{mark}
+API = (
+    programs.OPEN
+    + """{mark}
 found = base.resolve(allow_erasing=True)
 print('resolve', found, sorted(str(p) for p in base.transaction.install_set))
-if found:
-    base.download_packages(base.transaction.install_set)
-    base.do_transaction()
-base.close()
-"""
+if found:"""
+    + programs.FINISH
+)
 
 AUTOMATIC = """[commands]
 upgrade_type = {kind}

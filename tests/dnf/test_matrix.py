@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands x states of the repositories x settings, each against the same run without the plugin.
 
-What may differ is exactly the live patch, and `expected` says independently of the product which one.
+The two runs may differ in the live patch alone, and `expected` names it independently of the product.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ASIDE = (
 )
 STATES = [name for name in stock.STATES if name not in ("only-patch", "failing")]
 
-#: What a repository of this state has to add to a host that has no live patch yet.
+#: The live patch that a repository of this state has to add to a host without any.
 OFFERS = {
     "first": stock.P1,
     "patches": stock.P2,

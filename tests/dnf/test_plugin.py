@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One by one: trust, loading, failures, hostile input, and what the user reads."""
+"""Single cases: trust, loading, failures, hostile input, and the lines that the user reads."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_interrupted_waiting_leaves_a_finished_transaction(host):
     answer = host.sh(
         "python3 - <<'END'\n"
         "import signal, subprocess, time\n"
-        # What runs in the background ignores the signal, and its children with it.
+        # A job in the background ignores the signal, and so do its children.
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         "dnf = subprocess.Popen(['dnf', '-y', 'upgrade'])\n"
         "while not open('/var/log/stand-in', 'a+').tell(): time.sleep(0.1)\n"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Single and cumulative hot patches under the real DNF and the real reconcile; syscare is a stand-in.
 
-As openEuler has them: ACC holds what all before it held, each SGL is a patch of its own.
+openEuler has both: an ACC contains all patches before it, each SGL is a patch of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.dnf.support.rpms import Rpm
 
 CVES = {"A": "CVE-2024-1001", "B": "CVE-2024-1002", "C": "CVE-2024-1003", "D": "CVE-2024-1004"}
 KERNEL, STEM = vendors.OPENEULER.kernel, vendors.OE[:-7]
-FILE = "/usr/bin/patches"  # what the stand-in for syscare lists
+FILE = "/usr/bin/patches"  # the list of the stand-in for syscare
 UPDATE = """ <update from="openeuler.org" type="security" status="stable" version="1">
   <id>{id}</id><title>kernel</title><severity>Important</severity><issued date="2025-03-01"/>
   <references>{references}</references><pkglist><{kind}><name>oe</name>
@@ -106,7 +106,7 @@ def upgrade(host: Host, repo: str, *words: str):
 
 
 def active(host: Host) -> set[str]:
-    """What the stand-in for syscare has in force."""
+    """The patches that the stand-in for syscare has in force."""
     rows = (line.split() for line in host.read(FILE).splitlines())
     return {name[len("uuid-") :] for name, _, word in rows if word == "ACTIVED"}
 
@@ -175,7 +175,7 @@ def test_one_that_is_refused_shows_in_the_exit_status(hot):
 
 @pytest.mark.parametrize(("coming", "expected"), [((), "new"), (("newer",), "newer")])
 def test_of_cumulative_patches_that_are_missing_only_the_newest_is_waited_for(coming, expected):
-    """Two vendors' packages for one kernel, say: never both are in force."""
+    """Two vendors' packages for one kernel, for example, are never both in force."""
     old, new, newer = (Nevra(name, "0", "1", "1", "x86_64") for name in ("old", "new", "newer"))
     has, build = Package(new, installed=True), Package(newer)
     one = Survey(Target("6.6.0", True, has=new), {str(newer): build}, has, False, False, {}, {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What surrounds the plugin is broken, hostile or in its way: dnf goes on, and a line says so."""
+"""Surroundings that are broken, hostile or in the plugin's way: dnf goes on, and a line says so."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_a_blocked_patch_that_is_installed_is_neither_downgraded_nor_missing(hos
     assert again.code == 0 and "Reinstalling" in again.text, again.text
 
 
-# A stand-in for the command of dnf-plugins-core: what its second half does to the goal.
+# A stand-in for the command of dnf-plugins-core: its second half, which changes the goal.
 OFFLINE = """
 import dnf, dnf.cli
 class Offline(dnf.Plugin):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Vendors' own updateinfo, read by the real DNF and, naively, from its XML: both find the same advisories.
 
-Whoever has more of it sets $LIVEPATCH_VENDOR_DATA, as CONTRIBUTING.md says: then every file in its folder
-raw that lists a kernel is read as well. It is not ours to ship; the table of real advisories always is.
+With $LIVEPATCH_VENDOR_DATA set, as CONTRIBUTING.md says, every file in its folder raw that lists a kernel
+is read as well. Those files cannot be shipped here; the table of real advisories is.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def files() -> dict[str, str]:
 
 
 def day(update: ElementTree.Element) -> str:
-    """The later of both dates, all that libsolv keeps of them; "" where none is whole seconds or has those.
+    """The later of both dates, which is all that libsolv keeps; "" where no date has whole seconds.
 
-    Amazon's have no seconds, or a T: libsolv takes them for no date, and so no date is told.
+    Amazon's dates have no seconds, or a T. libsolv takes them for no date.
     """
     told = [element.get("date") or "" for name in ("issued", "updated") for element in update.findall(name)]
     days = [time.strftime("%Y-%m-%d", time.gmtime(int(date))) for date in told if date.isdigit()]
@@ -108,7 +108,7 @@ def naive(text: str) -> dict[str, list[Advisory]]:
 
 
 def open_cves(running: Nevra, rows: list[Advisory]) -> set[str]:
-    """What the builds above ``running`` fix, without what those up to it fixed in the same minor release."""
+    """The CVEs fixed above ``running``, without those fixed up to ``running`` in the same minor release."""
     above: set[str] = set()
     below: set[str] = set()
     for row in rows:

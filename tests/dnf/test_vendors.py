@@ -74,7 +74,7 @@ def red_hat(vendor_lab):
 
 
 def patches(answer, vendor):
-    """What the run added beside the next kernel."""
+    """The packages that the run added beside the next kernel."""
     return set(answer.new) - {str(vendor.newer)}
 
 
@@ -192,7 +192,7 @@ def test_of_two_vendors_one_fits_and_nothing_is_added_twice(red_hat, first):
 @pytest.mark.parametrize("plugin", ["kpatch", "zz-kpatch"])
 @pytest.mark.parametrize("setting", ["autoupdate", "autofilter"])
 def test_beside_kpatch_dnf_nothing_is_added_twice(red_hat, plugin, setting):
-    """By a stand-in for it, asked before us and after us; both want the patch of the next kernel."""
+    """A stand-in for kpatch-dnf is asked before the plugin or after it; both add the next kernel's patch."""
     plugins = "/usr/share/two-plugins"
     with open(os.path.join(STANDINS, "kpatch_dnf.py"), encoding="utf-8") as file:
         red_hat.host.write(f"{plugins}/{plugin}.py", file.read())

@@ -23,7 +23,6 @@ from dnf_plugin_livepatch.host.kernel import livepatches, module_file, oops, run
 from dnf_plugin_livepatch.host.packages import vendor_cves
 from dnf_plugin_livepatch.host.program import Unusable
 from dnf_plugin_livepatch.repotool import yamlfile
-from dnf_plugin_livepatch.repotool.repository import view
 from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, klp_module, recipe, source, updateinfo
 from dnf_plugin_livepatch.toolkit import rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
@@ -227,7 +226,7 @@ TARGETS: dict[str, Target] = {
     "kernel release": Target(
         _file(lambda _: running.running(_PATHS), "/proc/sys/kernel/osrelease"), (), b"6.1\n"
     ),
-    "cve order": Target(_text(view.cve_order), (), b"CVE-2026-1000"),
+    "cve order": Target(_text(names.cve_order), (), b"CVE-2026-1000"),
     "yaml": Target(
         _file(yamlfile.load, "/x.yml"), (ToolError, yamlfile.Fault), b"schema: 1\nadvisories:\n - title: x\n"
     ),

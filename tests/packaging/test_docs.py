@@ -2,8 +2,10 @@
 """What the documents say must be what the code does: keys, defaults, messages, verbs, examples."""
 
 import argparse
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -73,13 +75,14 @@ def test_every_key_has_an_effect(key):
 
 
 def examples(page):
-    """The commands in the section EXAMPLES of a man page, one a line."""
-    section = tree.read(page).split(".SH EXAMPLES\n")[1].split("\n.SH ")[0].replace("\\-", "-")
-    return [
-        line
-        for block in re.findall(r"^\.nf\n(.*?)^\.fi", section, re.M | re.S)
-        for line in block.split("\n")
-    ]
+    """The commands in the section EXAMPLES of a man page; a command may go on after a backslash."""
+    section = tree.read(page).split(".SH EXAMPLES\n")[1].split("\n.SH ")[0]
+    blocks = re.findall(r"^\.nf\n(.*?)^\.fi", section, re.M | re.S)
+    return "".join(blocks).replace("\\e\n", "").replace("\\-", "-").splitlines()
+
+
+#: The exit status of examples that need more than an empty root, where that is neither 0 nor 5.
+REFUSED = {"livepatch unload": 1, "livepatch unblock": 1, "livepatch vex": 1, "livepatch check": 3}
 
 
 @pytest.mark.parametrize("command", [line for line in examples("man/livepatch.8") if "livepatch " in line])
@@ -92,16 +95,56 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
     ):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    (tmp_path / "var/lib/node_exporter").mkdir(parents=True)
     environment = {
         "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
         "PYTHONPATH": tree.TOP,
         "LIVEPATCH_ROOT": str(tmp_path),
     }
-    command = command.replace("/var/lib/node_exporter", f"{tmp_path}/var/lib/node_exporter")
+    for folder in ("/var/lib/node_exporter", "/run/motd.d"):
+        (tmp_path / folder[1:]).mkdir(parents=True)
+        command = command.replace(folder, f"{tmp_path}{folder}")
     result = tree.run("sh", "-c", command, env=environment)
-    assert result.returncode in (0, 5), result.stdout
+    allowed = [status for words, status in REFUSED.items() if command.startswith(words)] or [0, 5]
+    assert result.returncode in allowed, result.stdout
     assert "Traceback" not in result.stdout
+
+
+def blocks(page):
+    """The commands in the blocks of a Markdown page, one a line."""
+    found = re.findall(r"^```\w*\n(.*?)^```$", tree.read(page), re.M | re.S)
+    return "".join(found).replace("\\\n", "").splitlines()
+
+
+RPM_COMMANDS = [*examples("man/livepatch-rpm.1"), *blocks("docs/how-to/packagers.md")]
+
+
+@pytest.mark.parametrize("command", [line for line in RPM_COMMANDS if line.startswith("livepatch-rpm ")])
+def test_the_examples_of_livepatch_rpm_are_right_usage(command):
+    rpmtool_cli.parser().parse_args(shlex.split(command)[1:])
+
+
+def test_the_examples_of_livepatch_rpm_that_need_no_kernel_run(tmp_path):
+    """In their order, since the second looks at the package that the first makes."""
+    wanted = [
+        line for line in examples("man/livepatch-rpm.1") if re.search(r" empty | inspect | --list", line)
+    ]
+    assert len(wanted) == 3
+    for line in wanted:
+        argv = [sys.executable, f"{tree.TOP}/bin/{line.split()[0]}", *shlex.split(line)[1:]]
+        environment = {**os.environ, "PYTHONPATH": tree.TOP}
+        result = subprocess.run(
+            argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0 and result.stdout, result.stderr
+
+
+def test_the_output_in_the_page_of_the_profiles_is_what_the_command_prints(tmp_path):
+    """The page breaks the line; a JSON object is the same in one line."""
+    page = tree.read("docs/reference/profiles.md")
+    command, shown = re.search(r"^```\n\$ (printf .*?match)\n(\{.*?\})\n```$", page, re.M | re.S).groups()
+    command = command.replace("livepatch profiles", f"/usr/bin/python3 -B {tree.TOP}/bin/livepatch profiles")
+    environment = {**os.environ, "PYTHONPATH": tree.TOP, "LIVEPATCH_ROOT": str(tmp_path)}
+    assert json.loads(tree.run("sh", "-c", command, env=environment).stdout) == json.loads(shown)
 
 
 def test_every_message_is_documented_and_used():
@@ -142,6 +185,41 @@ def make_targets():
 def test_make_targets_named_in_documents_exist(name):
     named = set(re.findall(r"`make ([a-z-]+)|^ *(?:\$ |# )?make ([a-z-]+)", tree.read(name), re.M))
     assert {first or second for first, second in named} - make_targets() == set()
+
+
+TOPS = {name.split("/")[0] for name in FILES if "/" in name}
+ROOMS = {name.split("/")[1] for name in FILES if name.startswith("dnf_plugin_livepatch/")}
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_places_in_the_tree_that_documents_name_exist(name):
+    """`host/look`, `planning/lines.py`, and every path in text or command that begins with a folder here."""
+    text = tree.read(name)
+    words = {word.strip("/") for word in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text) if "/" in word}
+    tops = "|".join(map(re.escape, sorted(TOPS)))
+    words.update(re.findall(rf"(?<![\w./…'-])((?:{tops})/[\w./-]*\w)", text))
+    # NAME and acme stand for others; klp-build is in the kernel's tree.
+    named = {
+        word
+        for word in words
+        if word.split("/")[0] in TOPS | ROOMS and not re.search(r"\b(NAME|FOLDER|acme|klp-build)\b", word)
+    }
+    places = [os.path.join(tree.TOP, folder) for folder in ("", "dnf_plugin_livepatch")]
+    gone = [
+        word
+        for word in sorted(named)
+        if not any(
+            os.path.exists(os.path.join(place, word + end)) for place in places for end in ("", ".py")
+        )
+    ]
+    assert gone == []
+
+
+def test_functions_that_contributing_names_exist():
+    found = re.findall(r"`(\w+)(?:\(\))?` in `([\w/]+\.py)`", tree.read("CONTRIBUTING.md"))
+    assert len(found) > 2
+    for word, name in found:
+        assert re.search(rf"^(def )?{word}\b", tree.read(f"dnf_plugin_livepatch/{name}"), re.M), (word, name)
 
 
 def test_the_readme_opens_with_the_commands():
@@ -206,6 +284,13 @@ def test_every_verb_and_option_is_in_the_man_page(program):
     for verb, names in verbs(parser()).items():
         missing = [name for name in names - {"--help"} if name not in source.replace("\\-", "-")]
         assert missing == [], f"{verb}: {missing}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_verb_has_an_example(program):
+    page, parser = PROGRAMS[program]
+    shown = set(re.findall(rf"\b{program} ([a-z-]+)", "\n".join(examples(page))))
+    assert set(verbs(parser())) - {""} - shown == set()
 
 
 def complete(path, program, *words):
@@ -289,11 +374,11 @@ def test_promised_paths_and_keys_are_the_codes_own():
 
 
 OUT = ("but for", "for want of", "all the same", "of ours", "by itself")
-PROSE = [name for name in (*MARKDOWN, *FILES) if re.search(r"\.md$|^man/", name)]
+PROSE = [name for name in FILES if re.search(r"\.md$|^man/", name)]
 
 
-# These two belong to the rooms whose words they hold.
-@pytest.mark.parametrize("name", sorted({*PROSE} - {"docs/reference/messages.md", "man/livepatch-repo.1"}))
+# docs/reference/messages.md follows the catalogue of messages, which these rules do not cover yet.
+@pytest.mark.parametrize("name", [name for name in PROSE if name != "docs/reference/messages.md"])
 def test_documents_keep_the_style(name):
     """The rules of CONTRIBUTING.md that a program can check."""
     text = plain(name) if name.startswith("man/") else tree.read(name)
@@ -301,4 +386,5 @@ def test_documents_keep_the_style(name):
     text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     words = " ".join(text.split())
     assert [phrase for phrase in OUT if re.search(rf"\b{phrase}\b", words)] == []
-    assert re.findall(r"(?:^|\n\n)(?:What|That) \S+ .*[^?]\n", text) == []
+    begins = r"(?:^|\n)(?:\n|##+ |[*-] |\d+\. |\.S[HS] )(?:What|That) \S+ .*[^?]\n"
+    assert re.findall(begins, text) == []

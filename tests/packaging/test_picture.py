@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The terminal in the README: the picture holds the text, and the demo fails when the text is not true."""
+"""The output in the README: the picture holds the text, and a run that prints anything else is noticed."""
 
 import os
+import re
 import sys
 import xml.etree.ElementTree
 
@@ -9,7 +10,12 @@ from tests.packaging.support import tree
 
 sys.path.insert(0, tree.TOP)
 
-from vm import picture  # noqa: E402
+from dnf_plugin_livepatch.base import model  # noqa: E402
+from dnf_plugin_livepatch.exposure.compute import Inputs  # noqa: E402
+from dnf_plugin_livepatch.host import look  # noqa: E402
+from dnf_plugin_livepatch.host.report import reboot, status  # noqa: E402
+from dnf_plugin_livepatch.host.report import text as report_text  # noqa: E402
+from vm import patches, picture  # noqa: E402
 
 TEXT = tree.read("docs/images/upgrade.txt")
 SVG = tree.read("docs/images/upgrade.svg")
@@ -32,6 +38,14 @@ Live patching, running kernel 6.12.115+deb12-amd64:
  klp-patch-6_12_115_deb12-amd64   x86_64   1-1                     demo   107 k
 Live patch klp-patch-6_12_115_deb12-amd64-1-1.x86_64 is in force, transition 6.4 s.
   CVEs open until a reboot into kernel 6.12.117+deb12-amd64: CVE-1900-0002
+"""
+
+
+STATUS = """\
+State          : ATTENTION: 2 known CVEs of the running kernel not closed
+Running kernel : 6.12.9+deb12-amd64
+Support        : until 2036-11-01 (12 days left)
+Next           : systemctl reboot
 """
 
 
@@ -84,3 +98,65 @@ def test_parts_in_another_order_are_a_difference():
 
 def test_the_wrong_kernel_is_a_difference():
     assert "6.12.115" in differs(SHOWN.replace("into kernel 6.12.117", "into kernel 6.12.115"))
+
+
+def test_the_commands_that_the_readme_shows_are_those_that_are_compared():
+    """`make demo` and the smoke test of tests/vm compare both."""
+    shown = picture.shown()
+    assert set(shown) == {"dnf upgrade", "livepatch status"}
+    for command in shown:
+        assert f'_compare("{command}", ' in tree.read("vm/demo.py"), command
+        assert f'("{command}", ' in tree.read("tests/vm/test_upgrade.py"), command
+    blocks = re.findall(r"^```(.*?)^```$", tree.read("README.md"), re.M | re.S)
+    assert all(block.startswith("\n# ") for block in blocks), "a block begins with the command"
+
+
+def test_another_limit_of_the_wait_is_no_difference():
+    shown = "# dnf upgrade\nLoading live patch X (at most 240 s).\n"
+    assert differs(shown, "Loading live patch X (at most 780 s).\n") == ""
+    assert differs(shown, "Loading live patch Y (at most 240 s).\n") != ""
+
+
+def test_the_days_that_are_left_may_differ():
+    shown = STATUS.replace("6.12.9+", "6.12.115+").replace("12 days", "3632 days")
+    assert differs("# livepatch status\n" + shown, STATUS) == ""
+    assert differs(shown.replace("2036", "2035"), STATUS) != ""
+
+
+def test_the_status_block_is_what_the_product_makes_of_the_demos_facts():
+    """Quicker than a virtual machine: a changed word of `livepatch status` fails here first."""
+    kernel = model.Kernel(picture.OLD, "x86_64", "", "", True)
+    at = {"advisory": "DEMO-2026:0001", "severity": "Important", "fixed_in": picture.NEW}
+    rows = (
+        model.CveState(patches.CMDLINE, model.CLOSED_LIVE, by="livepatch_demo_1", **at),
+        model.CveState(
+            patches.UNFIXABLE, model.REBOOT_ONLY, reason="changes data that running tasks hold", **at
+        ),
+        model.CveState(patches.VERSION, model.OPEN, **at),
+    )
+    package = "klp-patch-" + picture.OLD.replace(".", "_").replace("+", "_") + "-1-1.x86_64"
+    row = look.PatchRow(
+        package, "livepatch_demo_1", "", "livepatch", True, True, True, False, True, "", (), look.IN_FORCE
+    )
+    report = status.Report(
+        now="",
+        kernel=kernel,
+        inputs=Inputs(picture.OLD),
+        exposure=model.Exposure(model.EXACT, "", "", rows),
+        beyond=(),
+        patches=(row,),
+        loaded=(),
+        modules=(),
+        kernels=(),
+        core=(),
+        installed_known=True,
+        state="attention",
+        support_end=patches.SUPPORT_END,
+        days_left=3632,
+        retry="",
+        skipped="",
+        problems=(),
+    )
+    advice = reboot.advise(report, picture.NEW, (), lambda one, other: (one > other) - (one < other))
+    shown = picture.shown()["livepatch status"].splitlines()
+    assert report_text.status_text(report, advice, colour=False) == shown[1:]

@@ -10,42 +10,15 @@ import pytest
 
 from tests.packaging.support import tree
 from tests.packaging.support.arrows import ARROWS, room
+from tests.packaging.support.imports import GRAPH, MODULES, PACKAGE, circles, imports
 
-PACKAGE = "dnf_plugin_livepatch"
-MODULES = [
-    name
-    for name in tree.tracked()
-    if name.startswith(PACKAGE + "/") and name.endswith(".py") and "/dnf-plugins/" not in name
-]
 DNF = ("dnf", "hawkey", "libdnf", "libdnf5", "libcomps")
 PURE = ("base", "messages", "vendors", "formats", "exposure", "planning")
 
-# What decides gets facts as arguments; it reads and starts nothing.
+# A room that decides gets facts as arguments. It reads no file and starts no program.
 IO = ("os", "io", "subprocess", "socket", "shutil", "tempfile", "pathlib", "urllib", "http", "ctypes", "rpm")
-# config.py reads its one file with open(), profiles.py and templates.py the files that they are about.
+# profiles.py reads the files of the profiles.
 READERS = (f"{PACKAGE}/vendors/profiles.py",)
-
-
-def imports(name):
-    """(module, line) for each import of a file wherever it stands, relative ones made absolute."""
-    base = name[: -len(".py")].split("/")
-    for node in ast.walk(ast.parse(tree.read(name), name)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            prefix = base[: -node.level] if node.level else []
-            module = ".".join(prefix + (node.module.split(".") if node.module else []))
-            for alias in node.names:
-                full = f"{module}.{alias.name}"
-                yield (full if full in PATHS else module), node.lineno
-
-
-PATHS = {name[: -len(".py")].replace("/", ".").removesuffix(".__init__"): name for name in MODULES}
-GRAPH = {
-    name: sorted({PATHS[module] for module, _ in imports(name) if module in PATHS} - {name})
-    for name in MODULES
-}
 
 
 def test_every_room_is_in_the_table():
@@ -72,22 +45,20 @@ def test_the_table_itself_has_no_way_back():
 
 
 def test_no_circle_of_imports():
-    """Late imports and those for the type checker count: a circle is one whenever it is closed."""
-    state, circles = {}, []
+    assert circles(GRAPH) == []
 
-    def walk(name, way):
-        if state.get(name) == "done":
-            return
-        if name in way:
-            circles.append(" -> ".join([*way[way.index(name) :], name]))
-            return
-        for target in GRAPH[name]:
-            walk(target, [*way, name])
-        state[name] = "done"
 
-    for name in MODULES:
-        walk(name, [])
-    assert circles == []
+def test_a_circle_is_found_however_long_it_is():
+    graph = {"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": []}
+    assert circles(graph) == ["a -> b -> c -> a"] and circles({"a": ["b"], "b": []}) == []
+
+
+def test_the_size_of_the_tree_is_printed_in_one_line():
+    shown = tree.run(sys.executable, "scripts/architecture", "--count").stdout
+    form = r"(\d+) rooms, (\d+) files, (\d+) arrows, 0 circles; the largest room is (\S+) with (\d+) files\n"
+    rooms, files, arrows, largest, most = re.fullmatch(form, shown).groups()
+    assert int(files) == len(MODULES) and int(rooms) == len({room(name) for name in MODULES} & set(ARROWS))
+    assert int(arrows) <= sum(map(len, ARROWS.values())) and largest in ARROWS and 1 < int(most) < 25
 
 
 @pytest.mark.parametrize("folder", sorted({os.path.dirname(name) for name in MODULES}))

@@ -30,7 +30,7 @@ MODULE = "livepatch_demo_1"
 LOADING = "Loading live patch"
 FROZEN = "file system frozen"
 CONF = "/etc/dnf/plugins/livepatch.conf"
-# What a host shows of itself; every line is one fact.
+# A program that prints the state of a host, one fact a line.
 LOOK = """
 patch=klp-patch-$(uname -r | tr -c 'A-Za-z0-9-\\n' _)
 echo up=$(systemctl is-active multi-user.target)
@@ -54,7 +54,7 @@ REMEDY = {
 
 
 def facts(machine: qemu.Machine, command: str) -> dict[str, str]:
-    """What the guest answers, one NAME=VALUE a line."""
+    """The guest's answers, one NAME=VALUE a line."""
     return dict(line.split("=", 1) for line in machine.ok(command).splitlines() if "=" in line)
 
 
@@ -106,7 +106,7 @@ def spread(items: list[int], number: int) -> list[int]:
 
 
 def soundness(seen: dict[str, str]) -> list[str]:
-    """What is not as it should be on any host."""
+    """The faults that no host may have."""
     wanted = {"up": "active", "root": "rw", "fserrors": "0", "verifydb": "0", "query": "0"}
     return [f"{name} is {seen.get(name)!r}" for name, value in wanted.items() if seen.get(name) != value]
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for KernelCare's kcarectl: --status with its documented exit codes, and --uname.
 
-``code`` beside it holds the exit code; whatever else it is asked to do it notes in ``driven``.
+``code`` beside it holds the exit code; every other request is noted in ``driven``.
 """
 
 import os

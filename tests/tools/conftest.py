@@ -9,17 +9,15 @@ from tests.tools.support import repositories as support
 
 
 @pytest.fixture(scope="session")
-def key(tmp_path_factory):
-    made = support.make_key(tmp_path_factory.mktemp("gpg"), "alice")
-    yield made
-    support.stop_agent(made)
+def key():
+    with support.signer("alice") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory):
-    made = support.make_key(tmp_path_factory.mktemp("gpg2"), "mallory")
-    yield made
-    support.stop_agent(made)
+def stranger():
+    with support.signer("mallory") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An advisory that is published already and gets more packages: nothing that it told is lost."""
+"""A published advisory that gets more packages keeps its texts, CVEs, severity and issue date."""
 
 import createrepo_c as cr
 import pytest
@@ -133,6 +133,13 @@ def test_the_issue_date_stays_and_cannot_be_given_anew():
     with pytest.raises(ToolError) as caught:
         view(first, second, {"issued": FIRST}, {"issued": LATER})
     assert caught.value.id == "advisory-changed"
+
+
+def test_a_day_that_no_calendar_has_is_refused():
+    package, (manifest,) = incoming(A)
+    with pytest.raises(ToolError) as caught:
+        step([], Incoming(package, (manifest._replace(issued="2026-02-30"),)))
+    assert caught.value.text == f"{NAME}: issued 2026-02-30: no such day"
 
 
 def test_a_severity_of_another_tool_keeps_no_package_away():

@@ -126,12 +126,12 @@ def withdraw_the_newest(made):
 
 
 def list_only_what_is_new(made):
-    """A vendor's way: each build's advisory lists what the build adds."""
+    """Each build's advisory lists only the CVEs that the build adds, as some vendors publish."""
     made.advisories[1] = advisory("EX-2", [listed(made.two)], [reference(name=SECOND)])
 
 
 def name_the_other_package(made):
-    """A vendor whose advisories list ``kernel``, while ``kernel-core`` provides the release."""
+    """Advisories list ``kernel``, while ``kernel-core`` provides the release, as some vendors publish."""
     for index, one in enumerate(tuple(made.kernels)):
         other = package(
             "kernel", one.release, one.version, number=950 + index, requires=[], supplements=[],
@@ -226,7 +226,7 @@ def test_the_states_differ_where_they_should(made):
 
 
 def test_without_a_record_the_manifest_in_the_package_counts_as_on_the_host(made, tmp_path):
-    """A repository that createrepo_c made: end of support, date and unfixable CVEs are in the package."""
+    """Without a record only the package has the end of support, the date and the unfixable CVEs."""
     (rpm,) = support.build(
         tmp_path / "b", manifests=[support.manifest(cves=[FIRST], unfixable=[UNFIXABLE])], number="3"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two architectures of a kernel release that tells none, as Azure's and SUSE's do, in one repository."""
+"""Two architectures in one repository, of a kernel release that names none, as those of Azure and SUSE."""
 
 import json
 
@@ -18,7 +18,7 @@ FOR = {"x86_64": "2", "aarch64": "1"}
 
 
 def build(arch, version, **more):
-    """One build; those of both architectures hold a module of the same name, as one spec makes them."""
+    """One build. The builds of both architectures hold a module of the same name, as one spec makes them."""
     number = int(version) * 10 + sorted(FOR).index(arch)
     path = f"/usr/lib/modules/{KERNEL}/livepatch/{more.pop('module', 'kp_' + version)}.ko"
     return package(NAME, version, "1", arch, KERNEL, number, module=path, **more)
@@ -138,7 +138,7 @@ def test_the_report_has_a_page_for_each_architecture(made, tmp_path):
 
 
 def test_both_architectures_are_published_pruned_and_withdrawn(tmp_path, key):
-    """One after the other into one repository, which lint let no second one into."""
+    """Lint lets the second architecture into the repository of the first."""
     release, made = "6.6.57.1-8.el9", []
     (tmp_path / "b").mkdir()
     for arch, number in (("x86_64", "1"), ("x86_64", "2"), ("aarch64", "1")):
@@ -163,7 +163,7 @@ def test_both_architectures_are_published_pruned_and_withdrawn(tmp_path, key):
 
 @pytest.fixture
 def each(tmp_path, key, first):
-    """R/x86_64 and R/aarch64, one live patch in each; R/{arch} is what names both."""
+    """R/x86_64 and R/aarch64, with one live patch in each; R/{arch} names both."""
     (tmp_path / "b").mkdir()
     release = "5.14.0-427.13.1.el9_4.aarch64"
     other = support.build(tmp_path / "b", release=release, arch="aarch64")

@@ -31,7 +31,7 @@ NONE = "no-repository"
         (["publish", "--repo", "{none}", "--key", "{none}", "{none}.rpm"], "settings-fault"),
     ],
 )
-def test_where_nothing_is_nothing_is_made(tmp_path, argv, identifier):
+def test_a_missing_repository_is_not_made(tmp_path, argv, identifier):
     none = tmp_path / "none"
     done = tool(*(word.format(none=none) for word in argv), check=False)
     assert done.returncode == 1 and f"[{identifier}]" in done.stderr and "Traceback" not in done.stderr
@@ -50,7 +50,7 @@ def test_wrong_usage_has_its_own_status_and_shows_the_usage(tmp_path, argv, word
     assert done.returncode == 2 and word in done.stderr and f"usage: livepatch-repo {argv[0]}" in done.stderr
 
 
-def test_an_rpm_that_is_not_there_is_said_to_be_none(tmp_path, key):
+def test_for_an_rpm_that_is_not_there_the_systems_reason_is_printed(tmp_path, key):
     argv = ["publish", "--repo", tmp_path / "r", *signing(key)]
     done = tool(*argv, tmp_path / "x-*.rpm", check=False)
     assert done.returncode == 1 and "x-*.rpm" in done.stderr
@@ -68,7 +68,7 @@ def test_the_key_that_names_an_unreadable_repository_of_kernels_is_told(repo, ke
     assert "'kernels_from'" in done.stderr and place in done.stderr
 
 
-def test_a_file_that_is_no_rpm_is_said_in_our_words_only(tmp_path, key):
+def test_for_a_file_that_is_no_rpm_only_the_tools_own_message_is_printed(tmp_path, key):
     (tmp_path / "x.rpm").write_text("no")
     done = tool("publish", "--repo", tmp_path / "r", *signing(key), tmp_path / "x.rpm", check=False)
     assert (

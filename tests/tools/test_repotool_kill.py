@@ -15,7 +15,6 @@ from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import publish, settings, transaction
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
-from dnf_plugin_livepatch.repotool.transaction import nevra_of
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
@@ -35,7 +34,7 @@ def job_for(key, **more):
 
 
 def in_child(work):
-    """Run ``work`` in a forked child; its exit status, negative for a signal."""
+    """Run ``work`` in a forked child; returns the exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         code = 70
@@ -51,8 +50,8 @@ def in_child(work):
 def killed_at(number, root):
     """Kill this process before its ``number``-th change, or fsync, below ``root``.
 
-    Python announces every change by an audit event; those that shutil.rmtree makes tell relative names.
-    What createrepo_c and gpg write lies between two of these points and inside the unfinished folder.
+    Python announces every change by an audit event; the events of shutil.rmtree have relative names. The
+    writes of createrepo_c and gpg lie between two such points, inside the unfinished folder.
     """
     count = 0
 
@@ -78,7 +77,7 @@ def killed_at(number, root):
 
 
 def what_clients_see(root, key, dnf=True):
-    """The packages that clients read, everything checked, by ``dnf`` itself too unless told otherwise."""
+    """The packages that clients read. Every file and signature is checked; ``dnf``: by dnf itself too."""
     repodata = os.path.join(root, "repodata")
     assert signatures.check(repodata, [str(key.public)]) == "good"
     files = metadata.files_of(repodata, metadata.repomd_of(repodata))
@@ -86,7 +85,7 @@ def what_clients_see(root, key, dnf=True):
     loaded = metadata.load(repodata)
     for package in loaded.packages.values():
         assert metadata.digest(os.path.join(root, package.location_href)) == package.pkgId
-    nevras = [nevra_of(package) for package in loaded.packages.values()]
+    nevras = [metadata.nevra_of(package) for package in loaded.packages.values()]
     told = {}
     for update in loaded.advisories:
         view = metadata.advisory_view(update)
@@ -99,7 +98,7 @@ def what_clients_see(root, key, dnf=True):
 
 
 def enumerate_kills(make, work, key, old, new):
-    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; then what was seen each time."""
+    """Kill ``work`` before its 1st, 2nd, ... change until it gets through; returns each sight."""
     seen = []
     for number in range(1, MOST):
         root = make(number)
@@ -158,7 +157,9 @@ def test_killed_anywhere_the_take_over_of_a_plain_folder_leaves_old_or_new(
         files = metadata.files_of(repodata, metadata.repomd_of(repodata))
         assert {file.state for file in files} == {"ok"}
         assert signatures.check(repodata, [str(key.public)]) == "good"
-        return sorted(str(nevra_of(package)) for package in metadata.load(repodata).packages.values())
+        return sorted(
+            str(metadata.nevra_of(package)) for package in metadata.load(repodata).packages.values()
+        )
 
     old, results = seen_as(plain), []
     for number in range(1, MOST):

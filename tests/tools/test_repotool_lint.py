@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""lint: a good repository without findings, for each check one that differs in one fault, and --explain."""
+"""lint: a good repository without findings, one with a single fault for each check, and --explain."""
 
 import inspect
 import json
@@ -25,7 +25,7 @@ def made(tmp_path):
     return Repo(tmp_path / "lint")
 
 
-# Checks of files and signatures need real ones; the tests further down build them.
+# Checks of files and signatures need real files and signatures, which the tests further down make.
 REAL = {
     "metadata-unsigned",
     "metadata-signature-stale",
@@ -110,7 +110,7 @@ def test_package_files_are_judged(repo, key):
     ],
 )
 def test_package_signatures_are_judged(tmp_path, key, stranger, first, how, check):
-    """Repositories that another tool made of such packages."""
+    """Another tool made the repositories of such packages."""
     (tmp_path / "r").mkdir()
     if how == "broken":
         data = bytearray(first[0].read_bytes())
@@ -130,7 +130,7 @@ def test_a_lost_updateinfo_and_a_stale_signature_after_createrepo_c_update(repo,
     """The effect of a real `createrepo_c --update` on a good repository."""
     flat = repo.parent / "flat"
     shutil.copytree(repo, flat, symlinks=False, ignore=shutil.ignore_patterns("generations"))
-    # From 1.0 on it keeps other metadata unless told otherwise.
+    # From 1.0 on createrepo_c keeps other metadata by default.
     drop = "--discard-additional-metadata"
     known = drop in support.call(["createrepo_c", "--help"]).stdout
     support.call(["createrepo_c", "-q", "--update", *[drop] * known, flat])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories close to wrong that lint must not report, and kernels whose support only the record tells."""
+"""Good repositories close to a fault, and kernels whose end of support only the record has."""
 
 import pytest
 
@@ -23,9 +23,9 @@ NEAR = {}
 
 
 def near(check, *, extra=()):
-    """Registers the change after which the good repository must still pass ``check``.
+    """Register the change after which the good repository must still pass ``check``.
 
-    ``extra`` are the checks that rightly speak then; any other is a fault too.
+    ``extra`` are the checks that rightly find something then; a finding of any other check is a fault.
     """
 
     def register(change):
@@ -62,7 +62,7 @@ def _(made):
 
 @near("patch-order")
 def _(made):
-    """A vendor's package that tells no build time."""
+    """A vendor's package without a build time."""
     made.replace(made.two, package(release="2.el9_4", number=2, built=0))
 
 
@@ -87,7 +87,7 @@ def _(made):
 
 @near("module-duplicate")
 def _(made):
-    """Debugging data that holds the module once more."""
+    """Debugging data that contains the module again."""
     path = f"/usr/lib/debug/usr/lib/modules/{KERNEL}/livepatch/kp_1.ko"
     made.packages.append(package(NAME + "-debuginfo", number=8, module=path, manifest=""))
 
@@ -125,7 +125,7 @@ def _(made):
 
 @near("kernel-without-patch")
 def _(made):
-    """Nobody says until when it is supported."""
+    """Its end of support is unknown."""
     made.packages.append(kernel_package(OTHER, 901))
 
 
@@ -163,14 +163,14 @@ def _(made):
 
 @near("advisory-cve-lost")
 def _(made):
-    """Two advisories of one build that tell its CVEs together."""
+    """Two advisories of one build that name its CVEs together."""
     made.advisories[1] = advisory("EX-2", [listed(made.two)], [reference(name="CVE-2024-9999")])
     made.advisories.append(advisory("EX-3", [listed(made.two)]))
 
 
 @near("advisory-cve-lost", extra=["advisory-cve-unlisted"])
 def _(made):
-    """The package itself says that it still closes it."""
+    """The package's own capabilities still name the CVE."""
     also = [("livepatch-cve(CVE-2024-1086)", None, None, None, None, False)]
     made.replace(made.two, package(release="2.el9_4", number=2, also=also))
     made.advisories[1] = advisory("EX-2", [listed(made.two)], [reference(name="CVE-2024-9999")])
@@ -213,7 +213,7 @@ def test_a_repository_that_is_nearly_wrong_is_let_pass(tmp_path, check, change, 
 
 
 def recorded(made, end):
-    """The record of the repository tells the support end of the kernel OTHER."""
+    """The record of the repository has the end of support of the kernel OTHER."""
     kernels = {**made.record.kernels, OTHER: repository_record.KernelNote(end)}
     made.record = repository_record.Record(support.NOW, kernels)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""plan, the settings, advisory.yml against its schema, and what the retention rules keep."""
+"""plan, the settings, advisory.yml against its schema, and the retention rules."""
 
 import json
 import pathlib
@@ -121,6 +121,7 @@ def test_settings_are_read_relative_to_their_file(tmp_path):
         "keys: [1]",
         "kernels: {'../x': {}}",
         "kernels: {5.14.0: {support_end: never}}",
+        "kernels: {5.14.0: {support_end: '2026-02-30'}}",
         "waive: [{check: x}]",
         "title: ''",
         'title: "a\\u001b[2J"',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""record.py: what a repository says to hosts, hostile until checked."""
+"""The livepatch record of a repository: read, written and hostile until checked."""
 
 import json
 import pathlib
@@ -181,7 +181,7 @@ def test_the_share_grows_with_time(now, percent):
 
 
 def offered(patch, nevra, machine, now):
-    """Whether the host may take the patch now, by the rules that the plugin goes by."""
+    """Whether the host may take the patch now, by the rules of the plugin."""
     return withheld.judge(nevra, patch, "", withheld.Limits(machine, now)) is None
 
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Warnings in time for the publisher: entries that fit nothing, rollouts, kernels left without a patch."""
 
-import calendar
 import json
 import re
 import shlex
-import time
 
 import pytest
 
@@ -58,7 +56,7 @@ def test_a_rollout_is_told_by_publish_and_promote_before_and_after(repo, key, se
     config.write_text("rollout:\n- {after: 0h, percent: 5}\n- {after: 3d, percent: 100}\n")
     more = [*signing(key), "--config", config]
     told = f"~ record {V2}: issued 2026-11-21T08:00:00Z, offered to 5% now, 100% from 2026-11-25T21:00:00Z\n"
-    clock = {"SOURCE_DATE_EPOCH": str(calendar.timegm(time.strptime(support.NOW, "%Y-%m-%dT%H:%M:%SZ")))}
+    clock = {"SOURCE_DATE_EPOCH": support.EPOCH}
     for verb in ["publish", "--repo", repo], ["promote", "--from", repo, "--to", tmp_path / "stable"]:
         rpms = second if verb[0] == "publish" else []
         assert told in tool(*verb, *more, *rpms, "--dry-run", env=clock).stdout
@@ -73,7 +71,7 @@ def test_without_a_rollout_none_is_told(repo, key, second):
 
 
 def commands(text):
-    """The livepatch-repo commands in ``text``, as argument lists without what the shell reads."""
+    """The livepatch-repo commands in ``text``, as argument lists, without the shell's own words."""
     found = re.findall(r"livepatch-repo(?: +(?:'[^'\n]*'|[^\s'`|&>]+))+", text)
     return [
         argv

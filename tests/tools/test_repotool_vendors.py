@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""lint over the vendors' own metadata, which is not ours to ship: only with $LIVEPATCH_VENDOR_DATA."""
+"""lint over the vendors' own metadata, which cannot be shipped here: only with $LIVEPATCH_VENDOR_DATA."""
 
 import collections
 import json
@@ -34,7 +34,7 @@ def repositories(folder):
 
 
 def assemble(files, folder):
-    """A repository of the given metadata files by type, with empty ones in place of those it lacks."""
+    """A repository of the given metadata files by type, with empty files for the types that it lacks."""
     repodata = folder / "repodata"
     if "repomd" in files:
         repodata.mkdir(parents=True)

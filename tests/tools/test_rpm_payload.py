@@ -13,7 +13,7 @@ FIELDS = {"mode": 1, "size": 6, "length": 11}
 
 
 class Watched(io.BytesIO):
-    """A stream that is never to be read to an end that nobody knows."""
+    """A stream that refuses a read without a size."""
 
     def read(self, size=-1):
         assert size is not None and size >= 0, f"read({size})"

@@ -19,7 +19,7 @@ from tests.tools.support.rpm_sources import LIVEPATCH, TREE, Root, headers, kern
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """One package from C source, as most tests look at it."""
+    """One package from C source, for most of the tests."""
     folder = tmp_path_factory.mktemp("built")
     out = str(folder / "out")
     result = tool(
@@ -92,7 +92,7 @@ def test_real_dnf_installs_upgrades_and_removes_it(built, tmp_path):
     os.unlink(empty.json["srpm"])
     assert root.dnf("install", "kernel-core").returncode == 0
     name = package_of(release, "kpatch")
-    # Supplements: the subscription comes with its kernel by itself.
+    # Supplements makes DNF install the subscription with its kernel.
     assert root.rpm("-q", "--qf", "%{version}-%{release}", name) == "0-0"
     shutil.copy(built["rpm"], root.repo)
     done = root.dnf("upgrade")
@@ -306,7 +306,7 @@ def test_the_full_log_lies_beside_the_packages(tmp_path):
     assert made.status == 0 and f"The full log is {log}\n" in made.err
     text = open(log, encoding="utf-8").read()
     assert "$ make -C" in text and "-> 0" in text and "$ rpmbuild" in text
-    # The next build of the same replaces it; asked for elsewhere, it is there alone.
+    # The next build of the package replaces the log. With --log the log is in the named file alone.
     os.truncate(log, 0)
     assert tool(*argv, "--json").json["log"] == log and os.path.getsize(log) > 0
     os.unlink(log)

@@ -179,7 +179,7 @@ wait
 
 
 def gone(pid):
-    """Whether process ``pid`` is no more, but perhaps for its parent's notice."""
+    """Whether the process ``pid`` has ended; its parent may not have noticed yet."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"
@@ -228,7 +228,7 @@ def test_interrupted_engine_takes_its_changes_back_and_leaves_nothing(lab, numbe
     assert child.returncode == 130 and "interrupted" in said
     assert (folder / "back").exists() and all(gone(pid) for pid in (folder / "pids").read_text().split())
     assert left_behind(str(folder / "temporary")) == [] and not (folder / "out").exists()
-    # Nobody was told of a log, and so there is none.
+    # No message named a log, and so no log is kept.
     assert left_behind(str(folder / "logs")) == []
 
 

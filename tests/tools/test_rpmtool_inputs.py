@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from tests.tools.support.rpm_sources import LIVEPATCH, headers, kernel, left_behind, source, tool
+from vm import gnupg
 
 GOOD = """\
 --- a/fs/proc/cmdline.c
@@ -60,7 +61,7 @@ def diff(place, text, name="fix.patch"):
 
 
 def tree(place):
-    """A source tree as small as a diff needs, and a vmlinux of ours."""
+    """The smallest source tree that a diff applies to, and a made-up vmlinux."""
     folder = place / "tree"
     (folder / "fs/proc").mkdir(parents=True)
     return str(folder)
@@ -214,10 +215,9 @@ def test_name_that_the_kernel_would_cut(name, place):
     ],
 )
 def test_bad_options(argv, status, expected, place):
-    env = {"GNUPGHOME": str(place)}
-    assert (
-        refused(place, "--kernel-devel", headers(), *argv, source(place), status=status, env=env) == expected
-    )
+    words = ("--kernel-devel", headers(), *argv, source(place))
+    with gnupg.home() as home:
+        assert refused(place, *words, status=status, env={"GNUPGHOME": home}) == expected
 
 
 def test_kinds_are_not_mixed_and_unknown_files_refused(place):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A packager's own spec with our macros makes the same package as livepatch-rpm, in plain rpmbuild."""
+"""A packager's own spec with the project's macros makes the same package as livepatch-rpm."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base import names
 from dnf_plugin_livepatch.base.model import Function, Unfixable
-from dnf_plugin_livepatch.rpmtool.kernel.names import module_name_of
 from dnf_plugin_livepatch.rpmtool.kernel.target import Target
 from dnf_plugin_livepatch.rpmtool.module import build
 from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint
@@ -90,7 +90,10 @@ def test_names(module):
     assert "name-too-long" in ids(module, "x" * 56)
     assert "name-invalid" in ids(module, "a.b")
     assert "name-taken" in ids(module, wanted=Wanted(True, taken=(("livepatch_test", "v1"),)))
-    assert module_name_of("/a/kpatch-5_14-1.ko") == "kpatch_5_14_1"
+    assert (
+        names.module_of("/a/kpatch-5_14-1.ko") == names.module_of("kpatch-5_14-1.ko.xz") == "kpatch_5_14_1"
+    )
+    assert names.module_of("drivers/net/tun") == "tun" and names.module_of("a.b.ko") == "a.b"
 
 
 def test_crcs_are_compared_with_the_kernels(module, tmp_path):
@@ -251,7 +254,7 @@ def test_files_that_are_no_kernel_module_are_refused(tmp_path):
 
 
 def examine(data):
-    """All that livepatch-rpm reads of a module; only ToolError may come out."""
+    """Read all that livepatch-rpm reads of a module; only ToolError may be raised."""
     try:
         elf = parse_module("m", data)
         klp_module.patched(elf)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Patched functions in modules of the kernel: looked up where the module is at hand, named where not."""
+"""Patched functions in modules of the kernel: looked up where the module is there, else named."""
 
 import pytest
 

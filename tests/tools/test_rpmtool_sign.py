@@ -14,6 +14,7 @@ from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
 from tests.tools.support.rpm_sources import headers, kernel, run, source, tool
+from vm import gnupg
 
 
 @pytest.fixture(scope="module")
@@ -21,43 +22,12 @@ def keys(tmp_path_factory):
     """A module key with its certificate, a second pair, and a GPG key, all without pass phrase."""
     folder = tmp_path_factory.mktemp("keys")
     for name in ("one", "two"):
-        run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                f"/CN=test {name}",
-                "-keyout",
-                str(folder / f"{name}.pem"),
-                "-out",
-                str(folder / f"{name}.crt"),
-            ]
-        )
-    home = folder / "gnupg"
-    home.mkdir(mode=0o700)
-    env = {"GNUPGHOME": str(home)}
-    run(
-        [
-            "gpg",
-            "--batch",
-            "--passphrase",
-            "",
-            "--quick-gen-key",
-            "test@example.invalid",
-            "rsa2048",
-            "sign",
-            "1d",
-        ],
-        env=env,
-    )
-    yield {"folder": str(folder), "env": env}
-    run(["gpgconf", "--homedir", str(home), "--kill", "all"])
+        options = f"-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-{name}".split()
+        files = ["-keyout", str(folder / f"{name}.pem"), "-out", str(folder / f"{name}.crt")]
+        run(["openssl", "req", *options, *files])
+    with gnupg.home() as home:
+        gnupg.make_key(home, "test@example.invalid")
+        yield {"folder": str(folder), "env": {"GNUPGHOME": home}}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +146,7 @@ def test_key_and_certificate_that_do_not_belong_together(keys, tmp_path):
 def test_failed_package_signature_publishes_nothing(keys, tmp_path):
     path = tmp_path / "bin"
     path.mkdir()
-    (path / "rpmsign").write_text("#!/bin/sh\nexit 0\n")  # a signer that says yes and does nothing
+    (path / "rpmsign").write_text("#!/bin/sh\nexit 0\n")  # a signer that exits with 0 and does nothing
     (path / "rpmsign").chmod(0o755)
     env = {**keys["env"], "PATH": f"{path}:{os.environ['PATH']}"}
     result = tool(

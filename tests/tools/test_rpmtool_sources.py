@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Diffs' headers, kernel source RPMs, updateinfo, recipes: what a package's facts are read from."""
+"""Diffs' headers, kernel source RPMs, updateinfo and recipes: the sources of a package's facts."""
 
 from __future__ import annotations
 
 import glob
 import gzip
 import io
+import json
 import os
 import tarfile
 import time
@@ -311,16 +312,34 @@ def test_recipe_survives_the_way_through_a_source_rpm():
     st.sampled_from(sorted(recipe.Recipe._fields)),
 )
 def test_hostile_recipes_are_refused(value, field):
-    import json
-
     data = json.loads(recipe.dump(a_recipe()))
     data[field] = value
     try:
         found = recipe.parse(json.dumps(data), "x")
-    except ToolError:
+    except ToolError as error:
+        assert error.id == "base-unfit"
         return
     for name in (found.name, found.arch, *found.modules, *(item.name for item in found.inputs)):
         assert "/" not in name and name not in ("..", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("schema", 2, "schema 2 is not known"),
+        ("engine", "make", "engine: expected one of \"\", kbuild, kpatch-build, klp-build, not 'make'"),
+        ("epoch", "1793491200", "epoch: expected a whole number"),
+        ("modules", ["a/b"], "modules[0]: expected the name of a kernel module, not 'a/b'"),
+        ("inputs", [{"name": "../x"}], "inputs[0].name: expected a plain name"),
+        ("issued", "someday", "issued: expected a date"),
+        ("overrides", [{"check": "no-such"}], "overrides[0].check: there is no such check"),
+    ],
+)
+def test_the_fault_of_a_recipe_is_named_with_its_place(field, value, fault):
+    data = {**json.loads(recipe.dump(a_recipe())), field: value}
+    with pytest.raises(ToolError) as caught:
+        recipe.parse(json.dumps(data), "x.src.rpm")
+    assert caught.value.id == "base-unfit" and f"its recipe is broken: {fault}" in caught.value.text
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "./x"])

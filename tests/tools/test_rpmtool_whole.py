@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What only a whole package shows: several modules, the base beside it, its source RPM, its log."""
+"""Facts of a whole package: several modules, the base beside it, its source RPM, its log."""
 
 from __future__ import annotations
 

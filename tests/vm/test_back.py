@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ways back: undo, downgrade, remove, and what is not ours to take away."""
+"""Ways back: undo, downgrade, remove, and live patches that the host must not take away."""
 
 from __future__ import annotations
 

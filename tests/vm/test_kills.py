@@ -44,7 +44,7 @@ def stocked(booted):
 
 
 def silently(machine: qemu.Machine, transaction: str) -> None:
-    """Run a transaction of which reconcile gets no notice."""
+    """Run a transaction that reconcile is not called for."""
     machine.ok(f"systemctl mask --now -q {UNIT}; {transaction}; systemctl unmask -q {UNIT}")
 
 
@@ -95,7 +95,7 @@ def test_killed_at_a_call_then_run_again(stocked, name, record_property):
     print(told)
     record_property("told", told)
     assert not wrong
-    # What depends on the time (waiting for a child, for one) need not come about twice.
+    # A call that depends on the time, such as waiting for a child, need not happen again.
     assert len(spared) <= len(chosen) // 10, spared
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loading on a real kernel: every claim is checked in sysfs or by what the kernel does, not by our word.
+"""Loading on a real kernel: every claim is checked in sysfs or by the kernel's behaviour.
 
 That a boot loads before the network, and the switches on the kernel command line, are in test_boot.py.
 """
@@ -212,7 +212,7 @@ def test_unsigned_module_under_sig_enforce_is_refused_at_boot(first):
     assert "module-unsigned" in ids(machine) and patches(machine) == {} and failed(machine)
     assert "module.sig_enforce=1" in cmdline(machine), "the kernel's own function answers"
     assert machine.ok("systemctl is-active multi-user.target").strip() == "active", "the host is up"
-    # What the kernel itself would have said.
+    # The kernel's own refusal.
     direct = machine.run(f"insmod {KO}")
     assert direct.status != 0 and ("Key was rejected" in direct.err or "Required key" in direct.err)
 

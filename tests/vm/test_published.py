@@ -47,7 +47,7 @@ class Publisher:
         return os.path.join(self.folder, "repo")
 
     def copy(self) -> None:
-        """Put the repository as it is where the guest's web server reads, as copying to a mirror does."""
+        """Copy the repository to the guest's web server, as one copies to a mirror."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             archive.add(self.root, ".")

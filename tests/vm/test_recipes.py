@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recipes of docs/how-to/recipes.md that reboot hosts, run as they stand there on a real one.
 
-There is no Kubernetes here: what kured runs on the node is run as kured runs it, out of another mount
-namespace in which there is no livepatch.
+There is no Kubernetes here. The command that kured runs on a node is run as kured does: from another mount
+namespace, in which there is no livepatch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shlex
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Debian packs the program without its unit; this is upstream's, without what the demo host has not.
+# Debian packs the program without its unit; this is upstream's, reduced to what the demo host has.
 UNIT = """\
 [Service]
 Type=oneshot

@@ -191,7 +191,7 @@ def test_after_a_load_and_after_booting_the_new_kernel(patched):
     holds(host, after, {"livepatch_demo_1": 1})
     assert told_by_host(host) == reported("updates", host.old)
     host.reboot(host.new)
-    # No dnf has run since; what the one before wrote is about this kernel, too.
+    # No dnf has run since. The cache of the run before is about this kernel, too.
     booted = Truth(NONE, {ONE}, NONE, "ok", (0, 0, 0), new, "not needed", "")
     holds(host, booted, {"livepatch_demo_1": 1})
     assert told_by_host(host) == reported("updates", host.new)

@@ -15,7 +15,7 @@ from vm.common import ROOT
 
 @pytest.fixture
 def folder():
-    """Where the tutorial works; it cleans up after itself, a failure does not."""
+    """The folder of the tutorial, removed also after a failure."""
     path = os.path.join(ROOT, tutorial.FOLDER)
     shutil.rmtree(path, ignore_errors=True)
     yield path

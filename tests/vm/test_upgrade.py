@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.vm.support.demo_host import patch_name
+from vm import picture
 
 DROP_IN = "/etc/systemd/system/livepatch-reconcile.service.d"
 
@@ -37,6 +38,9 @@ def test_upgrade_closes_the_cve_without_a_reboot(host):
     assert entry["event"] == "load" and "Key ID" in entry["signer"]
     last = host.run("dnf history list last | awk '/^ *[0-9]/ {print $1}'").strip()
     assert str(entry["dnf_history"]) == last, "the transaction that brought the patch"
+    # The README shows both outputs, word for word.
+    for command, printed in (("dnf upgrade", text), ("livepatch status", host.run("livepatch status"))):
+        assert picture.check(command, printed, host.old.release, host.new.release) == "", printed
     # Nothing is left to do, and a second upgrade changes nothing.
     again = host.run("dnf -y upgrade")
     assert "Nothing to do" in again

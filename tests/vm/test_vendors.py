@@ -140,7 +140,7 @@ def test_kpatch_loads_and_reconcile_takes_it_from_there(vendor):
     assert not host.leaks() and host.tells_builder() and vendor.patchings() == ["+" + one]
     assert listed(host) == ([one], [one])
     assert vendor.told([CMDLINE]) == [(one, packages[0].nevra)]
-    # At boot the service loads it, before us; neither loads it again.
+    # At boot kpatch.service loads it, before reconcile runs; neither loads it again.
     host.reboot()
     assert host.run("systemctl is-active kpatch.service").strip() == "active" and not host.unit_failed()
     assert host.run("systemctl --failed --plain --no-legend") == ""
@@ -233,7 +233,7 @@ def test_ksplice_stand_in(vendor):
     vendor.undo()
     ends(lambda: host.leaks(), "the client was not asked to take the updates out")
     assert vendor.told([]) == []
-    # A client that does not answer holds nobody up, and one that is not there says what to install.
+    # A client that does not answer delays nothing. The message about a missing client names the package.
     slow = vendors.override("ksplice").replace("timeout = 300", "timeout = 3")
     vendor.write("/etc/livepatch/profiles.d/ksplice.conf", slow)
     host.run(f"printf '[main]\\ntransition_timeout = 20\\nrepos = vendor\\n' >{CONF}")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs in the guest: takes commands from the host over a virtio port, sends back what they print.
+"""The agent in the guest: takes commands from the host over a virtio port, and sends back their output.
 
 Frames both ways: request number, kind, length, payload. The host sends kind 0, JSON with ``command``,
 ``timeout`` (seconds) and ``stdin`` (base64). The answer: 1 stdout, 2 stderr, then 3 with the exit status.
@@ -24,24 +24,29 @@ DRAIN = 0.5
 
 
 def read(port: int, size: int) -> bytes:
+    """The next ``size`` bytes from the host."""
     data = b""
     while len(data) < size:
         chunk = os.read(port, size - len(data))
         if not chunk:
-            # Nobody at the host's end yet.
+            # No program has opened the port on the host yet.
             time.sleep(0.2)
         data += chunk
     return data
 
 
 def send(port: int, number: int, kind: int, payload: bytes) -> None:
+    """Send one frame of the answer to the request ``number``."""
     data = HEADER.pack(number, kind, len(payload)) + payload
     while data:
         data = data[os.write(port, data) :]
 
 
 def pump(port: int, number: int, process: subprocess.Popen[bytes], deadline: float) -> int:
-    """Pass on what the process prints until it ends; background children may keep the pipes open."""
+    """Pass on the output of ``process`` until it ends, and return its status.
+
+    Its children in the background may keep the pipes open longer. At ``deadline`` it is killed.
+    """
     assert process.stdout and process.stderr
     selector = selectors.DefaultSelector()
     selector.register(process.stdout, selectors.EVENT_READ, 1)
@@ -68,6 +73,7 @@ def pump(port: int, number: int, process: subprocess.Popen[bytes], deadline: flo
 
 
 def serve(port: int) -> None:
+    """Run the host's commands one after the other, for ever."""
     while True:
         number, _, length = HEADER.unpack(read(port, HEADER.size))
         request = json.loads(read(port, length))

@@ -145,15 +145,10 @@ def _uncovered(view: View, context: Context) -> Iterator[Raised]:
     """Offered and supported kernels with neither a live patch nor a 0-0 subscription."""
     covered = set(by_kernel(view.packages))
     for kernel in sorted(context.offered - covered):
-        end = max(_recorded_end(view, kernel[0]), context.supported.get(kernel[0], ""))
+        end = max(view.note(kernel[0]).support_end, context.supported.get(kernel[0], ""))
         supported = repository_record.supported(repository_record.KernelNote(end), context.now)
         if supported and (kernel[0], "noarch") not in covered:
             yield "kernel-without-patch", kernel[0], {"end": end, "where": aside(kernel)}
-
-
-def _recorded_end(view: View, release: str) -> str:
-    note = view.record.kernels.get(release) if view.record else None
-    return note.support_end if note else ""
 
 
 def _package(package: Package, context: Context) -> Iterator[Raised]:
@@ -187,7 +182,7 @@ def _offered(release: str, arch: str, offered: frozenset[Kernel]) -> bool:
 
 
 def _own(package: Package, release: str) -> Iterator[Raised]:
-    """Checks of our own naming convention: vendors have other folders."""
+    """Checks of the project's own naming convention: vendors have other folders."""
     for path in package.modules:
         if not any(path.startswith(f"/usr/lib/modules/{one}/livepatch/") for one in package.kernels):
             yield "module-path", str(package.nevra), {"path": path, "release": release}
@@ -205,8 +200,8 @@ def _order(release: str, group: list[Package]) -> Iterator[Raised]:
 
 def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) -> Iterator[Raised]:
     release = kernel[0]
-    note = view.record.kernels.get(release) if view.record else None
-    end = _recorded_end(view, release) or context.supported.get(release, "")
+    note = view.note(release)
+    end = note.support_end or context.supported.get(release, "")
     if not standing(view, release, group):
         yield "kernel-all-withdrawn", release, {"where": aside(kernel)}
     if not end:
@@ -214,7 +209,7 @@ def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) 
             yield "support-end-unknown", release, {}
         return
     for package in group:
-        patch = note.patches.get(str(package.nevra)) if note else None
+        patch = note.patches.get(str(package.nevra))
         if patch is not None and patch.issued[: len(end)] > end:
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
 
@@ -224,8 +219,7 @@ def _modules(group: list[Package]) -> Iterator[Raised]:
     owners: dict[str, list[Package]] = {}
     for package in group:
         for path in package.modules:
-            stem = path.rpartition("/")[2].split(".", 1)[0].replace("-", "_")
-            owners.setdefault(stem, []).append(package)
+            owners.setdefault(names.module_of(path), []).append(package)
     for module, found in sorted(owners.items()):
         for package in found[1:]:
             yield "module-duplicate", str(found[0].nevra), {"module": module, "other": str(package.nevra)}

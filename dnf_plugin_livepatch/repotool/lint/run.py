@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from ...base import texts
 from ...toolkit.errors import SEVERITIES, Finding
 from ..repository.view import View
 from . import advisories, metadata, patches
@@ -56,7 +57,7 @@ def _all(view: View, context: Context) -> Iterator[Raised]:
 
 
 def _plain(value: object) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(value)[:400])
+    return texts.printable(str(value)[:400], "?")
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

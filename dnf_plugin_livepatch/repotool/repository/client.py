@@ -42,10 +42,11 @@ def check(
         repo.gpgkey = ["file://" + os.path.abspath(key) for key in keys]
         repo.add_metadata_type_to_download(LIVEPATCH)
         repo.skip_if_unavailable = False
+        _forbid_agent(repo._repo.getCachedir())
         try:
             repo.load()
-            # base.fill_sack() does the same, and also reads file lists and writes a cache, which would
-            # cost half as much again. DNF itself reaches libdnf's object in the same way.
+            # base.fill_sack() would also read the file lists and write a cache, at half the cost again. DNF
+            # itself reaches libdnf's object in the same way.
             sack = hawkey.Sack(cachedir=conf.cachedir, arch=conf.substitutions["arch"], make_cache_dir=True)
             sack.load_repo(repo._repo, load_updateinfo=True)
             told = repo.get_metadata_content(LIVEPATCH)
@@ -55,6 +56,18 @@ def check(
         if text != record:
             raise ToolError("client-refused", reason="the livepatch record comes back changed")
         _compare(sack, list(packages), cves)
+
+
+def _forbid_agent(cache: str) -> None:
+    """Keep gpg from starting an agent for the keys of the client, which could outlive the client.
+
+    DNF checks the signature of the metadata with keys in the folder ``pubring`` of its cache. Public keys
+    need no agent.
+    """
+    ring = os.path.join(cache, "pubring")
+    os.makedirs(ring, mode=0o700)
+    with open(os.path.join(ring, "gpg.conf"), "w", encoding="ascii") as file:
+        file.write("no-autostart\n")
 
 
 def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Iterable[str]]) -> None:

@@ -27,10 +27,10 @@ def _profiles() -> tuple[profiles.Profile, ...]:
 def patched(
     nevra: Nevra, provides: Iterable[Capability], requires: Iterable[Capability]
 ) -> tuple[str, tuple[str, ...], str]:
-    """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for what is no live patch."""
+    """(kind, kernel releases, why): kind is ``patch``, ``empty`` or "" for no live patch."""
     if nevra.name.endswith(("-debuginfo", "-debugsource")):
         return "", (), "debugging data"
-    # Those of CVEs tell no kernel, and are most of what a cumulative patch provides.
+    # The capabilities of CVEs name no kernel, and are most of a cumulative patch's.
     telling = [str(item) for item in provides if not names.declared_cve(item.name)]
     found = profiles.match_all(nevra, telling, map(str, requires), _profiles())
     if found[0].kind not in ("patch", "empty"):
@@ -41,7 +41,7 @@ def patched(
 def looks_patched(nevra: Nevra, provides: Iterable[Capability]) -> bool:
     """Whether the name alone, or the capabilities alone, would make a live patch of the package.
 
-    For a package that ``patched`` does not take for a live patch, its parts disagree.
+    If ``patched`` does not take such a package for a live patch, name and capabilities disagree.
     """
     if nevra.arch in ("src", "nosrc") or nevra.name.endswith(("-debuginfo", "-debugsource")):
         return False

@@ -18,6 +18,7 @@ from xml.sax.saxutils import unescape
 
 import createrepo_c as cr
 
+from ...base import times
 from ...base.model import Nevra
 from ...toolkit.errors import ToolError
 from . import kernels, unpack
@@ -172,7 +173,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what createrepo_c's C library prints beside its errors out of our own output."""
+    """Keep the lines that createrepo_c's C library prints out of the tool's output."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -193,9 +194,14 @@ def read_text(path: str, limit: int = 64 << 20) -> str:
     return b"".join(unpack.blocks(path, limit)).decode("utf-8", "replace")
 
 
+def nevra_of(item: cr.Package | cr.UpdateCollectionPackage) -> Nevra:
+    """The NEVRA of a package, or of one that an advisory lists; an epoch left out is 0, as for dnf."""
+    return Nevra(item.name or "", item.epoch or "0", item.version or "", item.release or "", item.arch or "")
+
+
 def package_view(package: cr.Package) -> Package:
     """A package of the metadata as lint and the others see it."""
-    nevra = Nevra(package.name, package.epoch or "0", package.version, package.release, package.arch)
+    nevra = nevra_of(package)
     provides, requires = _capabilities(package.provides), _capabilities(package.requires)
     kind, releases, why = kernels.patched(nevra, provides, requires)
     return Package(
@@ -223,11 +229,10 @@ def _capabilities(items: Iterable[tuple[str, ...]]) -> tuple[Capability, ...]:
 
 
 def _time(value: object) -> str:
+    """A date of createrepo_c, which is a datetime in UTC, a number of seconds or None, as a moment."""
     if isinstance(value, datetime.datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, int) and value > 0:
-        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ""
+        return value.isoformat(timespec="seconds") + "Z"
+    return times.moment(value) if isinstance(value, int) else ""
 
 
 def issued_of(update: cr.UpdateRecord) -> str:
@@ -236,16 +241,12 @@ def issued_of(update: cr.UpdateRecord) -> str:
 
 
 def advisory_view(update: cr.UpdateRecord) -> Advisory:
-    """An advisory of the metadata as lint and the others see it; an epoch left out is 0, as for dnf."""
+    """An advisory of the metadata as lint and the others see it."""
     listed = []
     for collection in update.collections:
         for item in collection.packages:
-            nevra = Nevra(
-                item.name or "", item.epoch or "0", item.version or "", item.release or "", item.arch or ""
-            )
-            listed.append(
-                ListedPackage(nevra, item.filename or "", item.sum or "", bool(item.reboot_suggested))
-            )
+            reboot = bool(item.reboot_suggested)
+            listed.append(ListedPackage(nevra_of(item), item.filename or "", item.sum or "", reboot))
     return Advisory(
         id=update.id or "",
         type=update.type or "",

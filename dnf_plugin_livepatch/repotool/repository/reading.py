@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any repository, a folder or an address, as a View, and what checking its files needs."""
+"""Any repository, a folder or an address, as a View, and the state of its package files."""
 
 from __future__ import annotations
 
@@ -102,9 +102,10 @@ def _get(base: str, location: str, folder: str) -> bool:
 def rpm_states(
     view: View, keys: Sequence[str], only: Iterable[str] | None = None
 ) -> dict[str, tuple[str, str]]:
-    """By location: what is wrong with each package file of a local repository, or good.
+    """The state of each package file of a local repository, by location.
 
-    Without ``keys`` signatures are looked for but not judged. ``only`` limits it to some locations.
+    Without ``keys`` signatures are looked for but not judged. ``only`` are the locations to look at, None
+    for all.
     """
     if not view.root:
         return {}

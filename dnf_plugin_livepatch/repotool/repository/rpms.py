@@ -44,13 +44,7 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str
     """
     found: dict[str, tuple[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
-        base = [
-            "rpmkeys",
-            "--define",
-            f"_dbpath {scratch}/rpmdb",
-            "--define",
-            "_keyringpath " + scratch + "/keys",
-        ]
+        base = ["rpmkeys", f"--define=_dbpath {scratch}/rpmdb", f"--define=_keyringpath {scratch}/keys"]
         for key in keys:
             run([*base, "--import", os.path.abspath(key)])
         for start in range(0, len(paths), 200):

@@ -28,20 +28,18 @@ def sign(repodata: str, key: str, home: str) -> None:
         raise ToolError("key-missing", what="No signing key", why=f"gpg knows no key {key!r}", hint=_HINT)
     with open(os.path.join(repodata, KEY), "wb") as file:
         file.write(public)
-    run(
-        [
-            *_gpg(home),
-            "--local-user",
-            key,
-            "--detach-sign",
-            "--armor",
-            "--digest-algo",
-            "SHA256",
-            "--output",
-            os.path.join(repodata, SIGNATURE),
-            os.path.join(repodata, "repomd.xml"),
-        ]
-    )
+    options = ["--local-user", key, "--detach-sign", "--armor", "--digest-algo", "SHA256"]
+    signature, signed = os.path.join(repodata, SIGNATURE), os.path.join(repodata, "repomd.xml")
+    run([*_gpg(home), *options, "--output", signature, signed])
+
+
+def _binary(key: str, home: str) -> bytes:
+    """The public keys in the file ``key``, without ASCII armour."""
+    with open(key, "rb") as file:
+        data = file.read(1 << 20)
+    if not data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    return run([*_gpg(home), "--dearmor"], data).stdout
 
 
 def check(repodata: str, keys: Iterable[str]) -> str:
@@ -56,28 +54,9 @@ def check(repodata: str, keys: Iterable[str]) -> str:
         ring = os.path.join(scratch, "ring.gpg")
         with open(ring, "wb") as out:
             for key in given:
-                with open(key, "rb") as file:
-                    data = file.read(1 << 20)
-                armored = data.lstrip().startswith(b"-----BEGIN")
-                out.write(
-                    run(["gpg", "--batch", "--homedir", scratch, "--dearmor"], data).stdout
-                    if armored
-                    else data
-                )
-        done = run(
-            [
-                "gpgv",
-                "--homedir",
-                scratch,
-                "--keyring",
-                ring,
-                "--status-fd",
-                "1",
-                signature,
-                os.path.join(repodata, "repomd.xml"),
-            ],
-            check=False,
-        )
+                out.write(_binary(key, scratch))
+        options = ["--homedir", scratch, "--keyring", ring, "--status-fd", "1"]
+        done = run(["gpgv", *options, signature, os.path.join(repodata, "repomd.xml")], check=False)
     status = done.stdout.decode("utf-8", "replace")
     if done.returncode == 0 and "GOODSIG" in status:
         return "good"

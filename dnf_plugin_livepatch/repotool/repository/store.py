@@ -13,7 +13,6 @@ folder around both. A client that read the old repomd.xml still finds the old me
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import ctypes
 import errno
@@ -24,6 +23,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 
+from ...base import times
 from ...base.names import ARCHES
 from ...toolkit.errors import ToolError
 from .metadata import digest, repomd_of, safe
@@ -37,7 +37,7 @@ MIRRORS = "mirrorlist"
 SOURCE, DEBUG = "source", "debug"
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
-_STAMP = "%Y%m%dT%H%M%S"
+_STAMP = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})\.")
 _OURS = re.compile(PACKAGES + r"/[0-9a-f]{16}/[^/]+\.rpm\Z")
 _AT_FDCWD, _EXCHANGE = -100, 2
 
@@ -141,8 +141,8 @@ class Store:
     def place(self, source: str, location: str, checksum: str) -> None:
         """Put an RPM where it is published, verified.
 
-        A hard link to what another repository publishes, where that is possible, since no such file ever
-        changes. Anything else is copied: whoever made it may write into it again.
+        A file of another repository is linked where possible, because no published file changes. Any other
+        file is copied, because its builder may write into it again.
         """
         target = self.at(location)
         if os.path.exists(target):
@@ -248,7 +248,7 @@ class Store:
         ]
 
     def sweep(self, grace: int) -> list[str]:
-        """Remove what no client can need any more: dead runs, old generations, their RPMs."""
+        """Remove dead runs, old generations and their RPMs, which no client can need any more."""
         if not os.path.isdir(self._generations):
             return []
         self._adopt()
@@ -303,12 +303,12 @@ def _listed(generation: str) -> set[str]:
 
 def _stamp(seconds: float) -> str:
     """A moment as the first part of a generation's name; the names sort by time."""
-    return time.strftime(_STAMP, time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
+    moment = times.later(times.EPOCH, int(seconds))
+    return moment.rstrip("Z").replace("-", "").replace(":", "") + f".{int(seconds % 1 * 1e6):06d}Z"
 
 
 def _age(name: str) -> float:
     """Seconds since the generation ``name`` began; 0 for a name without a time."""
-    try:
-        return time.time() - calendar.timegm(time.strptime(name.split(".", 1)[0], _STAMP))
-    except ValueError:
-        return 0.0
+    found = _STAMP.match(name)
+    began = times.parse("{}-{}-{}T{}:{}:{}Z".format(*found.groups())) if found else None
+    return 0.0 if began is None else time.time() - began

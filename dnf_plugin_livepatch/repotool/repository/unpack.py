@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unpacking metadata as a stream: a small file from elsewhere must not fill memory or a disk."""
+"""Unpacking metadata as a stream: a small hostile file must not fill memory or a disk."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 def blocks(path: str, limit: int = LIMIT) -> Iterator[bytes]:
     """The plain content of a file that may be compressed. Raises ToolError beyond ``limit`` bytes.
 
-    Also OSError, and ValueError for what cannot be unpacked; zchunk is for files of types of its own,
-    which nothing here reads.
+    Raises OSError, and ValueError for content that cannot be unpacked. zchunk files have record types of
+    their own, which no caller reads.
     """
     total = 0
     try:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import rpm
 
+from ...base import names
 from ...base.model import Nevra
-from ...base.names import ARCHES, decimal, declared_cve
-from ...formats.repository_record import Record
+from ...base.names import ARCHES, declared_cve
+from ...formats.repository_record import KernelNote, Record
 
 #: The severities of advisories that dnf knows, least first.
 SEVERITIES = ("Low", "Moderate", "Important", "Critical")
@@ -44,7 +45,7 @@ class Package(NamedTuple):
     """One package of the metadata.
 
     ``kind`` is ``patch``, ``empty`` (a subscription, which patches nothing) or "" for no live patch;
-    ``kernels`` are the releases it patches, ``why`` is how that is known, or why it is none.
+    ``kernels`` are the releases it patches, ``why`` is the reason for ``kind``.
     """
 
     nevra: Nevra
@@ -152,10 +153,18 @@ class View(NamedTuple):
         """The live-patch packages (no subscriptions, no source packages)."""
         return tuple(package for package in self.packages if package.kind == "patch")
 
+    def note(self, release: str) -> KernelNote:
+        """The livepatch record's note on the kernel ``release``; an empty one where the record has none."""
+        return (self.record.kernels.get(release) if self.record else None) or KernelNote()
+
     @property
     def has(self) -> frozenset[str]:
         """The types of its metadata files."""
         return frozenset(file.type for file in self.files)
+
+
+# The keys are remembered, because cumulative patches repeat the same CVEs.
+cve_order = functools.lru_cache(maxsize=1 << 16)(names.cve_order)
 
 
 def compare_evr(first: Nevra, second: Nevra) -> int:
@@ -178,7 +187,7 @@ def arch_of(release: str) -> str:
 
 
 def aside(kernel: Kernel) -> str:
-    """The architecture as a text adds it to a release that does not contain it, with a blank before it."""
+    """The end of a text about ``kernel``: `` on ARCH`` for a release without its architecture, else ""."""
     release, arch = kernel
     return "" if arch_of(release) or arch in ("", "noarch") else f" on {arch}"
 
@@ -192,7 +201,7 @@ def arches_by_release(kernels: Iterable[Kernel]) -> dict[str, list[str]]:
 
 
 def by_kernel(packages: Iterable[Package]) -> dict[Kernel, list[Package]]:
-    """Live patches by kernel, newest first; one of noarch counts for each architecture of a release."""
+    """Live patches by kernel, newest first; a noarch patch counts for each architecture of a release."""
     placed = [
         (release, arch_of(release) or package.nevra.arch, package)
         for package in packages
@@ -219,7 +228,7 @@ def withdrawn(record: Record | None, release: str, package: Package) -> bool:
 
 
 def standing(view: View, release: str, group: list[Package]) -> list[Package]:
-    """Those of ``group`` that are not withdrawn."""
+    """The packages of ``group`` that are not withdrawn."""
     return [package for package in group if not withdrawn(view.record, release, package)]
 
 
@@ -238,11 +247,3 @@ def closed_by(package: Package, advisories: Mapping[Nevra, list[Advisory]]) -> t
     for advisory in advisories.get(package.nevra, ()):
         found.update(advisory.cves)
     return tuple(sorted(found, key=cve_order))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def cve_order(cve: str) -> tuple[int, int, str]:
-    """Sort key: by year and number, not by text. Remembered: cumulative patches repeat the same CVEs."""
-    parts = cve.split("-")
-    numbers = [decimal(part, 19) or 0 for part in parts[1:3]] + [0, 0]
-    return numbers[0], numbers[1], cve

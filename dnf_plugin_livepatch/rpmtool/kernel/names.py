@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from ...base.names import MODULE
@@ -17,8 +16,8 @@ _RPM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 def package_of(release: str, profile: str) -> str:
     """The package name for ``release`` as the vendor ``profile`` names its own. Raises ToolError.
 
-    A vendor has no name for the releases of another, say Debian's, or for a flavour. The package then gets
-    a name that no vendor's rule reads, and hosts find its kernel by the capabilities that it provides.
+    A vendor has no name for the releases of another, such as Debian's, or for a flavour. The package then
+    gets a name that no vendor's rule reads, and hosts find its kernel by the capabilities that it provides.
     """
     profiles, _faults = load(Paths().profile_dirs)
     try:
@@ -43,9 +42,3 @@ def module_name(text: str) -> str:
 def default_module(release: str, version: str, number: str) -> str:
     """A module name made of kernel and patch version. Raises ToolError when it is too long."""
     return module_name(re.sub(r"[^A-Za-z0-9]", "_", f"livepatch_{release}_{version}_{number}"))
-
-
-def module_name_of(path: str) -> str:
-    """The kernel's name for the module file at ``path``."""
-    stem = os.path.basename(path)
-    return (stem[:-3] if stem.endswith(".ko") else stem).replace("-", "_")

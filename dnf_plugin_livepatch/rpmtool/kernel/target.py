@@ -8,9 +8,11 @@ import os
 import re
 from typing import NamedTuple
 
-from ...base.names import RELEASE
+from ...base.names import RELEASE, module_of
 from ...toolkit.errors import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
+
+_DEVEL = ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")
 
 
 class KernelFiles(NamedTuple):
@@ -66,21 +68,26 @@ def release_of(folder: str) -> str:
     return ""
 
 
+def installed_devel(release: str) -> list[str]:
+    """The folders where distributions install the development files of the kernel ``release``."""
+    return [form.format(release) for form in _DEVEL]
+
+
 def devel_folder(wanted: str) -> str:
     """The development folder ``wanted``, which is a path or a kernel release. Raises ToolError."""
     if os.path.isdir(wanted):
         return os.path.abspath(wanted)
     if RELEASE.match(wanted):
-        for form in ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build"):
-            if os.path.isdir(form.format(wanted)):
-                return os.path.realpath(form.format(wanted))
+        for folder in installed_devel(wanted):
+            if os.path.isdir(folder):
+                return os.path.realpath(folder)
     refuse("kernel-devel-missing", path=wanted, what="the folder")
 
 
 def locate(files: KernelFiles) -> Target:
     """The Target that ``files`` lead to, without its RPMs. Raises ToolError.
 
-    Where ``files`` are all "", so is the release, to be taken from the module or the running kernel.
+    Where all ``files`` are "", the release is "" too: the module or the running kernel gives it later.
     """
     folder = devel_folder(files.devel) if files.devel else ""
     release = files.release
@@ -112,7 +119,7 @@ def check_vmlinux(path: str, release: str, build_id: str) -> str:
     elf = read_vmlinux(path)
     if release:
         banner = f"Linux version {release} ".encode("ascii")
-        # The banner is the kernel's own word on its release; stripped images keep it too.
+        # The kernel prints its release by this banner, which stripped images keep too.
         if elf.data.find(banner, 0) < 0:
             refuse("vmlinux-mismatch", path=path, why=f"it is not of {release}")
     found = elf.build_id()
@@ -142,7 +149,7 @@ def kernel_modules(symvers: str) -> frozenset[str]:
         for line in file:
             fields = line.split("\t")
             if len(fields) >= 3:
-                names.add(fields[2].rpartition("/")[2].replace("-", "_"))
+                names.add(module_of(fields[2]))
     return frozenset(names - {"vmlinux"})
 
 
@@ -152,8 +159,7 @@ def _module_files(folder: str) -> dict[str, str]:
     for place, _, names in os.walk(folder):
         for name in names:
             if name.endswith((".ko", ".ko.debug")):
-                stem = name.partition(".")[0].replace("-", "_")
-                found.setdefault(stem, os.path.join(place, name))
+                found.setdefault(module_of(name), os.path.join(place, name))
     return found
 
 
@@ -168,9 +174,9 @@ def module_file(target: Target, name: str) -> str:
 
 
 def module_functions(path: str, release: str) -> dict[str, list[str]]:
-    """Function -> the section of each of that name in the module at ``path``; {} for another kernel's."""
+    """Function -> the sections of that name in the module at ``path``; {} for another kernel's module."""
     elf = map_module(path)
-    # A debuginfo file has the symbols, and of vermagic no more than the room.
+    # A debuginfo file has the symbols, and an empty vermagic.
     made_for = elf.modinfo().get("vermagic", "").split(" ")[0]
     found: dict[str, list[str]] = {}
     for symbol in elf.symbols if made_for in ("", release) else ():

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base.model import Manifest
+from ...base.names import module_of
 from ...formats.manifest import dump
 from ...toolkit.errors import Finding, ToolError
 from ...toolkit.programs import Runner
-from ..kernel.names import module_name_of
 from ..kernel.target import Target
 from ..readers.diffs import judge, read_diff
 from ..readers.elf import parse_module
@@ -95,7 +95,7 @@ def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe 
     lost = [name for name in base.functions if name not in ours]
     if lost:
         item = finding("base-functions-lost", count=len(lost), functions=", ".join(lost[:5]))
-        # Who drops a CVE with a reason is expected to drop its functions.
+        # A build that drops a CVE with a reason is expected to drop its functions.
         found.append(item._replace(severity="note") if recipe.dropped else item)
     return found
 
@@ -133,7 +133,7 @@ def inspect_module(
     with open(path, "rb") as file:
         data = file.read()
     elf = parse_module(path, data)
-    name = module_name_of(path)
+    name = module_of(path)
     wanted = Wanted(recipe.replace, recipe.depends, order.key is not None, order.taken)
     found, findings = lint(name, elf, target._replace(release=recipe.kernel_release), wanted)
     judged = apply(findings, recipe.overrides)

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...base.names import module_of
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Outcome, Runner, first_error, need
 from ..kernel.target import Target
@@ -100,7 +101,7 @@ def applies(diffs: Sequence[str], tree: str, work: str, runner: Runner) -> None:
             hint="Give --source-tree, or --kernel-srpm and --debuginfo.",
         )
     patch = need("patch", "Install patch.")
-    # On copies of the files that they touch: the tree itself belongs to the builder.
+    # The diffs are applied to copies of the files, because the tree belongs to the builder.
     for diff in diffs:
         for file in read_diff(diff).files:
             copy, origin = os.path.join(work, file.name), os.path.join(tree, file.name)
@@ -162,19 +163,9 @@ def kbuild(job: Job, runner: Runner) -> str:
             if inner != job.module:
                 # kbuild makes NAME.o from NAME.c unless NAME-y names the parts.
                 file.write(f"{job.module}-y := " + " ".join(f"{name}.o" for name in sources) + "\n")
-    argv = [
-        "make",
-        "-C",
-        job.target.devel,
-        f"M={folder}",
-        f"-j{job.jobs}",
-        "modules",
-    ]
-    env = {
-        key: value
-        for key, value in _environment(job.target.devel, folder, job.epoch).items()
-        if key != "PATH"
-    }
+    argv = ["make", "-C", job.target.devel, f"M={folder}", f"-j{job.jobs}", "modules"]
+    env = _environment(job.target.devel, folder, job.epoch)
+    del env["PATH"]
     _failed("kbuild", runner.run(argv, env=env), runner)
     return _result(glob.glob(os.path.join(folder, "*.ko")), job.module, "kbuild", runner)
 
@@ -191,25 +182,8 @@ def kpatch_build(job: Job, runner: Runner) -> str:
         )
     os.makedirs(out)
     config = target.config or os.path.join(target.tree, ".config")
-    argv = [
-        "kpatch-build",
-        "-s",
-        target.tree,
-        "-c",
-        config,
-        "-v",
-        target.vmlinux,
-        "-t",
-        "vmlinux",
-        "-t",
-        "modules",
-        "-j",
-        str(job.jobs),
-        "-n",
-        job.module,
-        "-o",
-        out,
-    ]
+    argv = ["kpatch-build", "-s", target.tree, "-c", config, "-v", target.vmlinux]
+    argv += ["-t", "vmlinux", "-t", "modules", "-j", str(job.jobs), "-n", job.module, "-o", out]
     argv += [] if job.replace else ["-R"]
     argv += [*job.options, *job.diffs]
     cache = os.path.join(job.work, "cache")
@@ -238,9 +212,7 @@ def klp_build(job: Job, runner: Runner) -> str:
 
 
 def _result(found: Sequence[str], module: str, engine: str, runner: Runner) -> str:
-    named: str | None = next(
-        (path for path in found if os.path.basename(path)[:-3].replace("-", "_") == module), None
-    )
+    named: str | None = next((path for path in found if module_of(path) == module), None)
     if named is None:
         made = ", ".join(os.path.basename(path) for path in found) or "nothing"
         refuse(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Runner, need
-from ..kernel.target import Target
+from ..kernel.target import Target, installed_devel
 from ..readers.elf import signature, unsigned
 from ..readers.rpm_file import read_header
 
@@ -57,10 +57,7 @@ def check_key(key: Key) -> None:
 def _sign_file(key: Key, target: Target) -> str:
     folders = [folder for folder in (target.devel, target.tree) if folder]
     if not folders and target.release:
-        folders = [
-            form.format(target.release)
-            for form in ("/usr/src/kernels/{}", "/usr/src/linux-headers-{}", "/lib/modules/{}/build")
-        ]
+        folders = installed_devel(target.release)
     for path in [key.program] if key.program else [os.path.join(f, "scripts/sign-file") for f in folders]:
         if os.access(path, os.X_OK):
             return path
@@ -105,27 +102,10 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
             form = "PEM" if file.read(64).startswith(b"-----") else "DER"
         outcome = runner.run([openssl, "x509", "-inform", form, "-in", cert, "-out", names["cert"]])
         if not outcome.status:
-            # The certificate is given, none is taken from the block; its own chain is the kernel's affair.
-            outcome = runner.run(
-                [
-                    openssl,
-                    "cms",
-                    "-verify",
-                    "-binary",
-                    "-inform",
-                    "DER",
-                    "-in",
-                    names["block"],
-                    "-content",
-                    names["module"],
-                    "-certfile",
-                    names["cert"],
-                    "-nointern",
-                    "-noverify",
-                    "-out",
-                    os.devnull,
-                ]
-            )
+            # Only the given certificate counts, none of the block. The kernel judges its chain.
+            files = ["-in", names["block"], "-content", names["module"], "-certfile", names["cert"]]
+            options = ["-binary", "-inform", "DER", *files, "-nointern", "-noverify", "-out", os.devnull]
+            outcome = runner.run([openssl, "cms", "-verify", *options])
     if outcome.status:
         refuse("sign-unverified", path=path, why=outcome.last)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Collect what goes into the package, and make the RPM."""
+"""From the builder's request to a recipe, and from the recipe to the RPM."""

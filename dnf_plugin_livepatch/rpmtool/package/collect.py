@@ -6,14 +6,14 @@ from __future__ import annotations
 import datetime
 import email.utils
 import os
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base import times
 from ...base.model import Unfixable
+from ...base.names import decimal, module_of
 from ...toolkit.errors import refuse
-from ..kernel.names import default_module, module_name, module_name_of, package_of
+from ..kernel.names import default_module, module_name, package_of
 from ..kernel.target import KernelFiles, Target, locate
 from ..module.engines import choose, object_names
 from ..readers import source
@@ -146,7 +146,7 @@ def _finished(target: Target, paths: Sequence[str]) -> tuple[Target, str, tuple[
     for path in paths:
         elf = read_module(path)
         built_for = elf.modinfo().get("vermagic", "").split(" ")[0]
-        found[module_name(module_name_of(path))] = (built_for, elf.machine)
+        found[module_name(module_of(path))] = (built_for, elf.machine)
     releases, arches = ({fact[i] for fact in found.values()} for i in (0, 1))
     if len(releases) != 1 or len(arches) != 1 or len(found) != len(paths):
         refuse("metadata-invalid", what="The modules are for different kernels, or have the same name.")
@@ -201,16 +201,15 @@ def _epoch(issued: str, target: Target) -> int:
     """SOURCE_DATE_EPOCH, else the issue date, else the age of the kernel's own files: never the present."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text:
-        if not text.isdigit() or len(text) > 11:
+        given = decimal(text, 11)
+        if given is None:
             refuse("metadata-invalid", what="SOURCE_DATE_EPOCH is no number of seconds")
-        return int(text)
+        return given
     if issued:
-        form = "%Y-%m-%dT%H:%M:%SZ" if "T" in issued else "%Y-%m-%d"
-        try:
-            parsed = time.strptime(issued + "UTC", form + "%Z")
-        except ValueError:
+        seconds = times.parse(issued)
+        if seconds is None:
             refuse("metadata-invalid", what=f"--issued {issued}: no such day")
-        return max(DEFAULT_EPOCH, int(email.utils.mktime_tz((*parsed[:9], 0))))
+        return max(DEFAULT_EPOCH, seconds)
     return int(os.path.getmtime(target.symvers)) if target.symvers else DEFAULT_EPOCH
 
 
@@ -251,7 +250,7 @@ def _carried(
         lost = [item for item in base.cves if item in refused - gone]
         if lost:
             refuse("cve-dropped", cves=", ".join(lost))
-        # A cumulative package fixes what the one before it fixed, unless its maker says otherwise.
+        # A cumulative package fixes what the one before it fixed, unless its maker drops a fix.
         found = merge([found, base.cves])
         unfixable += tuple(item for item in base.unfixable if item.cve not in {*found, *refused})
     cves = tuple(item for item in found if item not in gone)
@@ -262,7 +261,7 @@ def _carried(
 
 
 def _seconds(text: str) -> float:
-    """The moment of a Date field; one without a zone is in UTC, wherever it is read."""
+    """The moment of a Date field; a field without a zone is in UTC, wherever it is read."""
     parsed = email.utils.parsedate_to_datetime(text)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
 

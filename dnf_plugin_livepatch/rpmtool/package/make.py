@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...base import texts
 from ...base.model import Manifest
 from ...base.names import capability_version, own_capability
 from ...base.paths import Paths
@@ -40,7 +41,7 @@ def template_path() -> str:
 
 def _plain(text: str) -> str:
     """``text`` as it may stand in a spec: one printable line, no macro."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("%", "%%")
+    return texts.printable(text).replace("%", "%%")
 
 
 def describe(recipe: Recipe, manifests: Sequence[Manifest]) -> str:

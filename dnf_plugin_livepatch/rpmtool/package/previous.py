@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from ...toolkit.errors import refuse
+from ...toolkit.files import contents
 from ..readers import source
 from ..readers.recipe import MAX_BYTES, Recipe, parse
 from ..readers.rpm_file import payload, read_header
@@ -36,12 +37,7 @@ def read(path: str) -> Base:
 
 def from_folder(path: str) -> Recipe:
     """The Recipe in the file ``path`` of an unpacked source RPM. Raises ToolError."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(MAX_BYTES)
-    except OSError as error:
-        refuse("base-unfit", path=path, why=error.strerror or "unreadable")
-    return parse(text, path)
+    return parse(contents(path, MAX_BYTES, "base-unfit").decode("utf-8", "replace"), path)
 
 
 def paths_of(recipe: Recipe, folder: str, work: str) -> tuple[str, ...]:

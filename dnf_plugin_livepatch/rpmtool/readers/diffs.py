@@ -2,8 +2,7 @@
 """Source diffs: their headers, the files and functions that they touch, and what cannot be patched live.
 
 The judgement is by the text of the diff, before minutes of building: assembly, init code, and data
-whose new form running code would not have. It errs to the side of the engines, which know more: only
-what is certain is refused.
+whose new form running code would not have. The engines know more, so only certain cases are refused.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...toolkit.errors import refuse
+from ...toolkit.files import contents
 from .recipe import merge
 
 MAX_DIFF = 16 << 20
@@ -50,14 +50,7 @@ class Diff(NamedTuple):
 
 def read_diff(path: str) -> Diff:
     """The Diff in the file ``path``. Raises ToolError when it names a file outside of the tree."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_DIFF + 1)
-    except OSError as error:
-        refuse("diff-no-apply", path=path, why=error.strerror or "unreadable")
-    if len(data) > MAX_DIFF:
-        refuse("diff-no-apply", path=path, why="it is larger than 16 MiB")
-    return parse(data.decode("utf-8", "replace"), path)
+    return parse(contents(path, MAX_DIFF, "diff-no-apply").decode("utf-8", "replace"), path)
 
 
 def _name(line: str, path: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
 from ...toolkit.errors import refuse
+from ...toolkit.files import contents
 
 MAX_MODULE = 256 << 20
 MAX_ITEMS = 4_000_000
@@ -183,12 +184,7 @@ class Elf:
 
 def read_module(path: str) -> Elf:
     """The kernel module at ``path``. Raises ToolError when it is none or may be hostile."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_MODULE + 1)
-    except OSError as error:
-        refuse("module-unreadable", path=path, why=error.strerror or "unreadable")
-    return parse_module(path, data)
+    return parse_module(path, contents(path, MAX_MODULE, "module-unreadable"))
 
 
 def parse_module(path: str, data: bytes) -> Elf:

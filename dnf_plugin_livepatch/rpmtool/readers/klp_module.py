@@ -24,8 +24,8 @@ _MAX_FUNCTIONS = 4096
 _SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
 _OBJECT = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
-# objtool's name for what an ordinary relocation meant before a late one took its place (klp-diff.c of
-# kernel 7): nothing refers to it any more, and the kernel passes over it like over a late symbol.
+# objtool's name for the former target of a relocation that became a late one (klp-diff.c of kernel 7). No
+# relocation refers to the symbol, and the kernel skips it like a late symbol.
 _TOMBSTONE = ".klp.tombstone."
 _KLP_SYMBOL = re.compile(r"\.klp\.sym\.([A-Za-z0-9_-]{1,63})\.([^,]+),([0-9]{1,6})\Z")
 Place = tuple[int, int]

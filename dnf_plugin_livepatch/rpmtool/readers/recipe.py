@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The recipe of one package: everything but the sources that decides its bytes. Pure.
+"""The recipe of one package: all facts, besides the sources, that decide its bytes. Pure.
 
-``livepatch.json`` in the source RPM is its JSON form. It lets a build farm make the package again and
-lets the next cumulative package build upon it. It comes out of an RPM, so every field is checked.
+``livepatch.json`` in the source RPM is its JSON form. By it a build farm makes the package again, and the
+next cumulative package builds upon it. The file comes out of an RPM, so every field is checked.
 """
 
 from __future__ import annotations
@@ -12,17 +12,28 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...base import fields, times
+from ...base.fields import FieldError, Form
 from ...base.model import Unfixable
-from ...base.names import CVE, MODULE, RELEASE
+from ...base.names import CVE, cve_order
 from ...toolkit.errors import SEVERITIES, refuse
 from .lint_checks import LINT
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20
+MAX_EPOCH = 10**11
 KINDS = ("diff", "source", "module", "empty")
+#: The programs that make a module; module/engines.py runs them.
+ENGINES = ("kbuild", "kpatch-build", "klp-build")
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}\Z")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~]{0,63}\Z")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?\Z")
+_RPM_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~]{0,63}\Z")
+_NAME = Form("a plain name of at most 200 characters", PLAIN)
+_VERSION = Form("an RPM version or release", _RPM_VERSION)
+_SHA256 = Form("64 hexadecimal digits", re.compile(r"[0-9a-f]{64}\Z"))
+_BUILD_ID = Form("a build id of at most 128 characters", None, 128)
+_ADVISORY = Form("the id of an advisory of at most 200 characters", None, 200)
+_SEVERITY = Form("a severity of at most 40 characters", None, 40)
+_REASON = Form("a printable text of at most 1000 characters", None, 1000)
 
 
 class Override(NamedTuple):
@@ -46,7 +57,7 @@ class Recipe(NamedTuple):
 
     ``epoch`` is SOURCE_DATE_EPOCH in seconds. ``modules`` are the module names in load order.
     ``cves`` are all that the package fixes; ``inputs`` are in the order of application.
-    ``functions`` are what the built modules patch, for the package after this one; they decide nothing.
+    ``functions`` are those that the built modules patch, for the next package; they decide nothing.
     """
 
     kind: str
@@ -109,14 +120,14 @@ def override(text: str) -> Override:
 
 def date(text: str, option: str) -> str:
     """An ISO 8601 date, or time in UTC, unchanged. Raises ToolError."""
-    if text and not _DATE.match(text):
+    if text and not times.DATE.match(text):
         refuse("metadata-invalid", what=f"{option} {text[:40]}: not YYYY-MM-DD[THH:MM:SSZ]")
     return text
 
 
 def version(text: str, option: str) -> str:
     """An RPM version or release, unchanged. Raises ToolError."""
-    if not _VERSION.match(text):
+    if not _RPM_VERSION.match(text):
         refuse("metadata-invalid", what=f"{option} {text[:40]}: no RPM version or release")
     return text
 
@@ -131,7 +142,7 @@ def word(text: str, option: str, limit: int) -> str:
 def merge(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The distinct identifiers of ``groups``, sorted by year and number."""
     found = {item for group in groups for item in group}
-    return tuple(sorted(found, key=lambda item: [int(part) for part in item.split("-")[1:]]))
+    return tuple(sorted(found, key=cve_order))
 
 
 def dump(recipe: Recipe) -> str:
@@ -142,57 +153,55 @@ def dump(recipe: Recipe) -> str:
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
-def _strings(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > 4096 or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of texts is none")
-    return tuple(value)
-
-
-def _reasons(value: Any) -> tuple[Unfixable, ...]:
-    return tuple(reasoned(f"{item['cve']}={item['reason']}", "recipe") for item in value)
-
-
 def parse(text: str, path: str) -> Recipe:
     """The Recipe in ``text``, from the source RPM ``path``. Raises ToolError ``base-unfit``."""
     try:
-        data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema {data['schema']} is not known")
-        inputs: list[Input] = []
-        for item in data["inputs"]:
-            if not PLAIN.match(item["name"]) or not re.match(r"[0-9a-f]{64}\Z", item["sha256"]):
-                raise ValueError("an input has an unacceptable name or digest")
-            inputs.append(Input(item["name"], item["sha256"], tuple(cve(c) for c in _strings(item["cves"]))))
-        recipe = Recipe(
-            kind=str(data["kind"]),
-            kernel_release=str(data["kernel_release"]),
-            arch=str(data["arch"]),
-            name=str(data["name"]),
-            version=version(data["version"], "version"),
-            release=version(data["release"], "release"),
-            epoch=int(data["epoch"]),
-            engine=str(data["engine"]),
-            modules=_strings(data["modules"]),
-            replace=bool(data["replace"]),
-            inputs=tuple(inputs),
-            cves=tuple(cve(item) for item in _strings(data["cves"])),
-            unfixable=_reasons(data["unfixable"]),
-            dropped=_reasons(data["dropped"]),
-            overrides=tuple(
-                override(f"{item['check']}={item['severity']}:{item['reason']}")
-                for item in data["overrides"]
-            ),
-            depends=_strings(data["depends"]),
-            advisory=word(data["advisory"], "advisory", 200),
-            severity=word(data["severity"], "severity", 40),
-            issued=date(data["issued"], "issued"),
-            support_end=date(data["support_end"], "support_end"),
-            kernel_build_id=word(data["kernel_build_id"], "kernel_build_id", 128),
-            functions=_strings(data.get("functions", [])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        refuse("base-unfit", path=path, why=f"its recipe is broken: {str(error)[:80]}")
-    sound = recipe.kind in KINDS and RELEASE.match(recipe.kernel_release) and PLAIN.match(recipe.name)
-    if not sound or not all(MODULE.match(name) for name in recipe.modules) or not PLAIN.match(recipe.arch):
-        refuse("base-unfit", path=path, why="its recipe holds unacceptable names")
-    return recipe
+        return _recipe(fields.document(text, MAX_BYTES, SCHEMA))
+    except FieldError as error:
+        refuse("base-unfit", path=path, why=f"its recipe is broken: {error}")
+
+
+def _recipe(data: dict[str, Any]) -> Recipe:
+    return Recipe(
+        kind=fields.choice(data, "kind", KINDS),
+        kernel_release=fields.text(data, "kernel_release", fields.RELEASE),
+        arch=fields.text(data, "arch", _NAME),
+        name=fields.text(data, "name", _NAME),
+        version=fields.text(data, "version", _VERSION),
+        release=fields.text(data, "release", _VERSION),
+        epoch=fields.whole(data, "epoch", MAX_EPOCH),
+        engine=fields.choice(data, "engine", ("", *ENGINES)),
+        modules=fields.texts(data, "modules", fields.MODULE),
+        replace=fields.flag(data, "replace"),
+        inputs=fields.each(data, "inputs", _input),
+        cves=fields.texts(data, "cves", fields.CVE),
+        unfixable=fields.each(data, "unfixable", _unfixable),
+        dropped=fields.each(data, "dropped", _unfixable),
+        overrides=fields.each(data, "overrides", _override),
+        depends=fields.texts(data, "depends"),
+        advisory=fields.text(data, "advisory", _ADVISORY, empty=True),
+        severity=fields.text(data, "severity", _SEVERITY, empty=True),
+        issued=fields.text(data, "issued", fields.DATE, empty=True),
+        support_end=fields.text(data, "support_end", fields.DATE, empty=True),
+        kernel_build_id=fields.text(data, "kernel_build_id", _BUILD_ID, empty=True),
+        functions=fields.texts(data, "functions", default=[]),
+    )
+
+
+def _input(data: dict[str, Any]) -> Input:
+    return Input(
+        fields.text(data, "name", _NAME),
+        fields.text(data, "sha256", _SHA256),
+        fields.texts(data, "cves", fields.CVE),
+    )
+
+
+def _unfixable(data: dict[str, Any]) -> Unfixable:
+    return Unfixable(fields.text(data, "cve", fields.CVE), fields.text(data, "reason", _REASON))
+
+
+def _override(data: dict[str, Any]) -> Override:
+    check = fields.text(data, "check")
+    if check not in LINT:
+        raise FieldError("there is no such check", "check")
+    return Override(check, fields.choice(data, "severity", SEVERITIES), fields.text(data, "reason", _REASON))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What cmdline.patch does, as live-patch source. */
+/* The change of cmdline.patch as live-patch source. */
 #include <linux/init.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>

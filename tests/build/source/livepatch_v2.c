@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What cmdline.patch and version.patch do, as live-patch source. */
+/* The changes of cmdline.patch and version.patch as live-patch source. */
 #include <linux/init.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>

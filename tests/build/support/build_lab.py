@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian roots with kernels of their own, where livepatch-rpm works for real and whose kernels a VM boots.
 
-Roots, kernels and ccache stay in build/verify. What every step took is kept there in results.txt;
+Roots, kernels and ccache stay in build/verify. The time of every step is noted there in results.txt;
 docs/evidence/verified-builds.md is written from it by hand.
 """
 
@@ -104,7 +104,7 @@ class Lab(NamedTuple):
         return "/lpwork/" + os.path.relpath(path, self.work)
 
     def content(self, path: str) -> bytes:
-        """What is in the file that the root sees as ``path``."""
+        """The bytes of the file that the root sees as ``path``."""
         with open(os.path.join(self.work, os.path.relpath(path, "/lpwork")), "rb") as file:
             return file.read()
 

@@ -25,17 +25,8 @@ class Machine:
     def install(self, *packages: Rpm) -> None:
         paths = [self.built[str(package)] for package in packages]
         os.makedirs(self.folder + "/root", exist_ok=True)
-        command = [
-            "rpm",
-            "--root",
-            self.folder + "/root",
-            "--justdb",
-            "--nodeps",
-            "--noscripts",
-            "-i",
-            *paths,
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+        options = ["--root", self.folder + "/root", "--justdb", "--nodeps", "--noscripts"]
+        subprocess.run(["rpm", *options, "-i", *paths], check=True, capture_output=True)
 
     def repo(self, packages: Iterable[Rpm], updates: Iterable[Update] = (), text: str = "") -> str:
         name = f"repo{len(self.repos)}"

@@ -30,7 +30,7 @@ SHIM = "/usr/lib/fake-uname.so"
 
 
 class Answer(NamedTuple):
-    """How one command in a host ended; ``new`` and ``gone`` are the NEVRAs it added and removed."""
+    """The end of one command in a host; ``new`` and ``gone`` are the NEVRAs that it added and removed."""
 
     code: int
     out: str
@@ -108,7 +108,7 @@ class Host:
             os.makedirs(os.path.join(folder, name), exist_ok=True)
 
     def path(self, path: str) -> str:
-        """Where the host's file ``path`` is written from outside; its folder is made."""
+        """The place of the host's file ``path`` for a writer outside of the host; its folder is made."""
         real = self.folder + "/up" + path
         os.makedirs(os.path.dirname(real), exist_ok=True)
         return real
@@ -184,7 +184,7 @@ class Host:
         return self.sh("python3 /root/run.py")
 
     def drop(self) -> None:
-        """Forget everything the host wrote."""
+        """Remove everything that the host wrote."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -262,10 +262,10 @@ def shared(
 
 
 def lines(answer: Answer, prefix: str = "livepatch: ") -> list[str]:
-    """The lines of the plugin's own in what dnf said."""
+    """The plugin's lines in the output of dnf."""
     return [line for line in answer.text.splitlines() if line.startswith(prefix)]
 
 
 def unharmed(answer: Answer) -> None:
-    """No trace of a fault of the plugin in what dnf said."""
+    """Check that the output of dnf shows no fault of the plugin."""
     assert "Traceback" not in answer.text and "could not finish" not in answer.text, answer.text

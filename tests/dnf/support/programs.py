@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs for the host of the lab."""
 
-#: Upgrades everything by DNF's Python interface, as a program other than the command `dnf` does.
-API = """
+#: Opens DNF by its Python interface, as a program other than the command `dnf` does.
+OPEN = """
 import dnf
 base = dnf.Base()
 base.conf.read()
@@ -11,9 +11,12 @@ base.pre_configure_plugins()
 base.read_all_repos()
 base.configure_plugins()
 base.fill_sack()
-base.upgrade_all()
-if base.resolve():
+"""
+#: The end of such a program, behind the ``if`` that asks whether there is anything to do.
+FINISH = """
     base.download_packages(base.transaction.install_set)
     base.do_transaction()
 base.close()
 """
+#: Upgrades everything.
+API = OPEN + "base.upgrade_all()\nif base.resolve():" + FINISH

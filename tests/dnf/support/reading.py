@@ -24,5 +24,5 @@ def facts(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> F
 
 
 def inputs_of(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> Inputs:
-    """What the repositories say about ``kernel``."""
+    """The inputs of the exposure of ``kernel``."""
     return inputs.read(facts(base, kernel, trusted))[0]

@@ -11,17 +11,18 @@ import subprocess
 import time
 from typing import Any
 
+from dnf_plugin_livepatch.base import times
 from tests.dnf.support import rpms
 from tests.dnf.support.lab import RUNNING, Lab
 
 
 def stamp(seconds: float = 0) -> str:
-    """The time ``seconds`` from now."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    """The moment ``seconds`` from now."""
+    return times.moment(time.time() + seconds)
 
 
 def told(lab: Lab, state: str, patches: dict[str, Any], text: str = "", **kernel: Any) -> str:
-    """The name of a state like ``state`` whose record says this of the running kernel's ``patches``."""
+    """The name of a state like ``state`` whose record has notes on the running kernel's ``patches``."""
     lab.count += 1
     name = f"record-{os.getpid()}-{lab.count}"
     folder = f"{lab.states}/{name}"

@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from vm import gnupg
 
 ARCH = "x86_64"
 
@@ -21,7 +22,7 @@ def release(number: int) -> str:
 
 
 class Rpm(NamedTuple):
-    """What one package shall be. ``files`` are (path, content); a content of None makes a folder."""
+    """The description of one package. ``files`` are (path, content); a content of None makes a folder."""
 
     name: str
     version: str
@@ -52,7 +53,7 @@ def kernel(number: int) -> Rpm:
 
 
 def manifest(number: int, version: str, cves: Iterable[str]) -> dict[str, object]:
-    """What a live patch says of itself."""
+    """The manifest of a live patch."""
     module = f"livepatch_{number}_{version.replace('-', '_')}"
     return {
         "schema": 1,
@@ -115,7 +116,7 @@ def _section(rpm: Rpm) -> str:
 
 
 def build(folder: str, rpms: Iterable[Rpm]) -> dict[str, str]:
-    """Build all of ``rpms``; NEVRA -> path. One spec holds each package name once."""
+    """Build all of ``rpms``; returns NEVRA -> path. One spec holds each package name once."""
     batches: list[list[Rpm]] = []
     for rpm in rpms:
         batch = next((b for b in batches if all(rpm.name != other.name for other in b)), None)
@@ -180,27 +181,22 @@ SECRET = "secret-key"
 
 def sign_metadata(folder: str, repodata: str) -> None:
     """Sign repomd.xml with the key that ``sign`` made in ``folder``."""
-    home = tempfile.mkdtemp()
-    env = {**os.environ, "GNUPGHOME": home}
-    for words in (["--import", os.path.join(folder, SECRET)], ["--armor", "-b", repodata + "/repomd.xml"]):
-        subprocess.run(["gpg", "--batch", "--yes", *words], check=True, capture_output=True, env=env)
-    subprocess.run(["gpgconf", "--kill", "all"], check=False, env=env)
-    shutil.rmtree(home)
+    with gnupg.home() as home:
+        gnupg.gpg(home, "--import", os.path.join(folder, SECRET))
+        gnupg.gpg(home, "--yes", "--armor", "--detach-sign", repodata + "/repomd.xml")
 
 
 def sign(folder: str, paths: Iterable[str]) -> str:
-    """Sign ``paths`` with a throw-away key; the path of its public half."""
-    home = tempfile.mkdtemp()  # a short path: the agent's socket is in it
+    """Sign ``paths`` with a throw-away key; returns the path of its public half."""
     public = os.path.join(folder, "RPM-GPG-KEY-test")
-    env = {**os.environ, "GNUPGHOME": home}
-    run = {"check": True, "capture_output": True, "env": env}
-    new_key = ["--quick-gen-key", "test <t@example.invalid>", "rsa2048", "sign"]
-    subprocess.run(["gpg", "--batch", "--passphrase", "", *new_key], **run)
-    for path, verb in ((public, "--export"), (os.path.join(folder, SECRET), "--export-secret-keys")):
-        with open(path, "wb") as file:
-            file.write(subprocess.run(["gpg", "--armor", verb], **run).stdout)
-    defines = [f"_gpg_path {home}", "_gpg_name test", f"__gpg {shutil.which('gpg')}"]
-    subprocess.run(["rpmsign", "--addsign", *(f"--define={text}" for text in defines), *paths], **run)
-    subprocess.run(["gpgconf", "--kill", "all"], check=False, env=env)
-    shutil.rmtree(home)
+    with gnupg.home() as home:
+        with open(public, "w", encoding="ascii") as file:
+            file.write(gnupg.make_key(home, "test <t@example.invalid>"))
+        with open(os.path.join(folder, SECRET), "w", encoding="ascii") as file:
+            file.write(gnupg.gpg(home, "--armor", "--export-secret-keys"))
+        macros = (f"_gpg_path {home}", "_gpg_name test", f"__gpg {shutil.which('gpg')}")
+        defines = [f"--define={macro}" for macro in macros]
+        environment = {**os.environ, "GNUPGHOME": home}
+        command = ["rpmsign", *defines, "--addsign", *paths]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
     return public

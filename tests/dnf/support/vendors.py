@@ -26,7 +26,7 @@ def kernel(name: str, version: str, release: str, uname: str) -> Rpm:
 
 
 def kpatch(name: str, version: str, release: str, uname: str) -> Rpm:
-    """As Red Hat's spec has it: its scriptlet loads it where the kernel runs, and always ends with 0."""
+    """A package as Red Hat's, whose scriptlet loads the module on its kernel, and always ends with 0."""
     if version == "0":
         return Rpm(
             name, version, release, (f"kpatch-patch = {uname}",), (f"kernel-uname-r = {uname}", "kpatch")
@@ -56,7 +56,7 @@ def plain(name: str, version: str, release: str, *paths: str, **more: object) ->
 
 
 class Vendor(NamedTuple):
-    """``best`` is the package that has to be added to a host that runs ``uname``, nothing else is.
+    """``best`` is the one package that has to be added to a host that runs ``uname``.
 
     ``modules`` are those of ``best``, after who loads them: ``reconcile``, or the ``package`` itself by
     its scriptlets; none where a client does. ``text`` replaces the repository's updateinfo.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The rooms of the package and the arrows between them, for test_rooms.py and scripts/architecture."""
 
-# Which rooms a room may import. An arrow that is not here fails; so does one here that nobody uses.
+# The rooms that each room may import; an import of another room fails. What may be imported stands above.
 SHARED = ("base", "messages")
 PACKAGES = (*SHARED, "vendors", "formats")
 CVES = (*PACKAGES, "exposure")
@@ -54,7 +54,7 @@ ARROWS = {
 
 
 def room(name):
-    """The room of a module: its folder, or in host, which has rooms of its own, the folder or file below."""
+    """The room of a module: its folder, or the folder or file below where a folder has rooms of its own."""
     parts = name[: -len(".py")].split("/")[1:]
     if parts[0] in ("host", "rpmtool", "repotool") and len(parts) > 2:
         return "/".join(parts[:2])

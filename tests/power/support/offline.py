@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a disk holds after a power cut, without booting it: its file system, rpm database, and our files."""
+"""The content of a disk after a power cut, read without a boot: file system, rpm database, state files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A repository of many kernels, CVEs and patches, made of metadata only, and its report."""
 
+import datetime
 import pathlib
 
 import createrepo_c as cr
@@ -73,7 +74,7 @@ def repository(folder):
         )
         packages.append(kernel)
         new = [f"CVE-202{3 + index // 3}-{21000 + index * 37 + step}" for step in range(4)]
-        when = metadata.datetime.datetime(2024 + index // 3, 1 + (index * 3) % 12, 14)
+        when = datetime.datetime(2024 + index // 3, 1 + (index * 3) % 12, 14)
         advisories.append(advisory(f"EX-2024:{100 + index}", new, [kernel], SEVERITIES[index % 4], when))
         fixed.append(new)
     for index, build in enumerate(BUILDS[:-1]):
@@ -89,7 +90,7 @@ def repository(folder):
             ]
             made = package(name, "1", f"{number}.{build.split('.', 3)[3]}", provides, 10 * index + number)
             packages.append(made)
-            when = metadata.datetime.datetime(2025, 2 + index, 3 * number)
+            when = datetime.datetime(2025, 2 + index, 3 * number)
             advisories.append(advisory(f"LIVEPATCH:{name}-1-{number}", closes, [made], "Important", when))
             nevra = f"{name}-1-{made.release}.x86_64"
             taken = (
@@ -100,7 +101,7 @@ def repository(folder):
             steps = (
                 (repository_record.Step("2026-11-20T00:00:00Z", 25),) if index == 4 and number == 2 else ()
             )
-            notes[nevra] = repository_record.PatchNote(when.strftime("%Y-%m-%dT%H:%M:%SZ"), steps, taken)
+            notes[nevra] = repository_record.PatchNote(when.isoformat() + "Z", steps, taken)
         cannot = tuple(Unfixable(cve, "changes data that is allocated already") for cve in later[3::8])
         ends = ["2026-05-31", "2026-05-31", "2027-04-30", "2027-04-30", "2027-10-31"]
         kernels[release] = repository_record.KernelNote(ends[index], cannot, notes)

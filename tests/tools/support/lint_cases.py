@@ -134,7 +134,7 @@ class Repo:
         return new
 
     def only(self, one, references=None, **more):
-        """One package and one advisory for it."""
+        """Leave one package and one advisory for it."""
         self.packages = [one, kernel_package()]
         self.advisories = [advisory("EX-1", [listed(one)], references, **more)]
         self.patch_note(str(metadata.package_view(one).nevra))
@@ -184,7 +184,7 @@ BAD = {}
 
 
 def bad(check, subject=None):
-    """Registers the change that makes the good repository fail ``check``."""
+    """Register the change that makes the good repository fail ``check``."""
 
     def register(change):
         BAD.setdefault(check, []).append((change, subject))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real keys, real signed RPMs and repositories for the tests of livepatch-repo."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -10,11 +11,13 @@ import sys
 import threading
 from typing import NamedTuple
 
+from vm import gnupg
+
 ROOT = pathlib.Path(__file__).parents[3]
 KERNEL = "5.14.0-427.13.1.el9_4.x86_64"
 NOW = "2026-11-22T21:00:00Z"
 EPOCH = "1795381200"
-# What the caller put into PYTHONPATH (another createrepo_c, say) stays.
+# The caller's own PYTHONPATH, with another createrepo_c for example, comes behind the project.
 ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
@@ -33,29 +36,13 @@ def call(argv, check=True, **more):
     return done
 
 
-def make_key(folder, name):
-    home = pathlib.Path(folder) / name
-    home.mkdir(mode=0o700, parents=True)
-    gpg = ["gpg", "--batch", "--homedir", home]
-    call(
-        [
-            *gpg,
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            f"{name} <{name}@example.com>",
-            "rsa3072",
-            "sign",
-            "never",
-        ]
-    )
-    public = home / "public.asc"
-    public.write_text(call([*gpg, "--armor", "--export", f"{name}@example.com"]).stdout)
-    return Keys(home, f"{name}@example.com", public)
-
-
-def stop_agent(key):
-    call(["gpgconf", "--homedir", key.home, "--kill", "gpg-agent"], check=False)
+@contextlib.contextmanager
+def signer(name):
+    """The key of a person called ``name``, for as long as the context lasts."""
+    with gnupg.home() as home:
+        public = pathlib.Path(home, "public.asc")
+        public.write_text(gnupg.make_key(home, f"{name} <{name}@example.com>"))
+        yield Keys(pathlib.Path(home), f"{name}@example.com", public)
 
 
 def manifest(release=KERNEL, module="kp_427_1_1", cves=("CVE-2024-1086",), **more):
@@ -78,6 +65,34 @@ def patch_name(release):
     return f"kpatch-patch-{version.replace('.', '_')}-{rest.split('.el')[0].replace('.', '_')}"
 
 
+SPEC = """
+Name: {name}
+Version: {version}
+Release: {number}
+Summary: Live patch
+License: GPL-2.0-only
+Provides: livepatch(kernel-uname-r:{kernel})
+Provides: kpatch-patch = {kernel}
+Requires: kernel-uname-r = {kernel}
+Supplements: kernel-uname-r = {kernel}
+{extra}
+%description
+Live patch.
+{declared}
+%install
+mkdir -p %{{buildroot}}
+{lines}
+%files
+{files}
+"""
+# The parts of SPEC that make a package of debugging data: its declaration, its content and its file list.
+DEBUG = (
+    "%package debuginfo\nSummary: d\n%description debuginfo\nd\n",
+    "mkdir -p %{{buildroot}}/usr/lib/debug; echo d > %{{buildroot}}/usr/lib/debug/{name}",
+    "%files debuginfo\n/usr/lib/debug/{name}",
+)
+
+
 def build(
     folder,
     release=KERNEL,
@@ -90,12 +105,32 @@ def build(
     source=False,
     debug=False,
 ):
-    """One live-patch RPM (and SRPM, and debuginfo, as asked); the paths, binary first."""
+    """Build a live-patch RPM, and SRPM and debuginfo as asked; returns the paths, that of the RPM first."""
     folder = pathlib.Path(folder)
     manifests = [manifest(release)] if manifests is None else manifests
     dist = ".el" + release.split(".el")[1].split(".")[0]
     name = name or patch_name(release)
-    stage = folder / "stage" / f"{name}-{version}-{number}"
+    stem = f"{name}-{version}-{number}"
+    lines, files = _contents(folder / "stage" / stem, stem, release, manifests)
+    cves = sorted({cve for entry in manifests for cve in entry.get("cves", ())})
+    extra = "\n".join([*(f"Provides: livepatch-cve({cve})" for cve in cves), extra])
+    declared, made, listed = (text.format(name=name) if debug else "" for text in DEBUG)
+    spec = folder / f"{stem}.spec"
+    facts = {"name": name, "version": version, "number": number + dist, "kernel": release, "extra": extra}
+    body = {"declared": declared, "lines": "\n".join([*lines, made]), "files": "\n".join([*files, listed])}
+    spec.write_text(SPEC.format(**facts, **body))
+    _rpmbuild(folder, spec, arch, "-ba" if source else "-bb", 1795000000 + int(number))
+    built = folder / "rpmbuild" / "RPMS" / arch
+    found = [built / f"{stem}{dist}.{arch}.rpm"]
+    if source:
+        found.append(folder / "rpmbuild" / "SRPMS" / f"{stem}{dist}.src.rpm")
+    if debug:
+        found.append(built / f"{name}-debuginfo-{version}-{number}{dist}.{arch}.rpm")
+    return found
+
+
+def _contents(stage, stem, release, manifests):
+    """The lines of %install and the file list of a package with ``manifests``, which come into ``stage``."""
     lines, files = [], []
     for entry in manifests:
         stage.mkdir(parents=True, exist_ok=True)
@@ -106,67 +141,28 @@ def build(
         lines += [
             f"install -Dm644 {source_file} %{{buildroot}}{data}",
             f"mkdir -p %{{buildroot}}{os.path.dirname(module)}",
-            f"echo {name}-{version}-{number}-{entry['module']} > %{{buildroot}}{module}",
+            f"echo {stem}-{entry['module']} > %{{buildroot}}{module}",
         ]
         files += [data, module]
-    cves = sorted({cve for entry in manifests for cve in entry.get("cves", ())})
-    provides = [f"Provides: livepatch(kernel-uname-r:{release})", f"Provides: kpatch-patch = {release}"]
-    provides += [f"Provides: livepatch-cve({cve})" for cve in cves]
-    nl = "\n"
-    spec = folder / f"{name}-{version}-{number}.spec"
-    spec.write_text(f"""
-Name: {name}
-Version: {version}
-Release: {number}{dist}
-Summary: Live patch
-License: GPL-2.0-only
-{nl.join(provides)}
-Requires: kernel-uname-r = {release}
-Supplements: kernel-uname-r = {release}
-{extra}
-%description
-Live patch.
-{"%package debuginfo" + nl + "Summary: d" + nl + "%description debuginfo" + nl + "d" + nl if debug else ""}
-%install
-mkdir -p %{{buildroot}}
-{nl.join(lines)}
-{"mkdir -p %{buildroot}/usr/lib/debug; echo d > %{buildroot}/usr/lib/debug/" + name if debug else ""}
-%files
-{nl.join(files)}
-{"%files debuginfo" + nl + "/usr/lib/debug/" + name if debug else ""}
-""")
-    call(
-        [
-            "rpmbuild",
-            "-ba" if source else "-bb",
-            "--target",
-            arch,
-            "--define",
-            f"_topdir {folder}/rpmbuild",
-            "--define",
-            "debug_package %{nil}",
-            "--define",
-            "__os_install_post %{nil}",
-            "--define",
-            "_build_id_links none",
-            # Whichever of two versions a run of the tests happens to build first.
-            "--define",
-            "use_source_date_epoch_as_buildtime 1",
-            spec,
-        ],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(1795000000 + int(number))},
+    return lines, files
+
+
+def _rpmbuild(folder, spec, arch, mode="-bb", epoch=1795000000):
+    """Build ``spec``. ``epoch`` is the build time, whichever of two versions is built first."""
+    macros = (
+        f"_topdir {folder}/rpmbuild",
+        "debug_package %{nil}",
+        "__os_install_post %{nil}",
+        "_build_id_links none",
+        "use_source_date_epoch_as_buildtime 1",
     )
-    built = folder / "rpmbuild" / "RPMS" / arch
-    found = [built / f"{name}-{version}-{number}{dist}.{arch}.rpm"]
-    if source:
-        found.append(folder / "rpmbuild" / "SRPMS" / f"{name}-{version}-{number}{dist}.src.rpm")
-    if debug:
-        found.append(built / f"{name}-debuginfo-{version}-{number}{dist}.{arch}.rpm")
-    return found
+    defines = [f"--define={macro}" for macro in macros]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+    call(["rpmbuild", mode, "--target", arch, *defines, spec], env=environment)
 
 
 def build_kernel(folder, release=KERNEL):
-    """A dummy kernel package; its path."""
+    """Build a dummy kernel package; returns its path."""
     folder = pathlib.Path(folder)
     version, rest = release.split("-", 1)
     stem, arch = rest.rsplit(".", 1)
@@ -188,43 +184,18 @@ touch %{{buildroot}}/boot/vmlinuz-{release}
 /boot/vmlinuz-{release}
 /lib/modules/{release}
 """)
-    call(
-        [
-            "rpmbuild",
-            "-bb",
-            "--target",
-            arch,
-            "--define",
-            f"_topdir {folder}/rpmbuild",
-            "--define",
-            "debug_package %{nil}",
-            "--define",
-            "__os_install_post %{nil}",
-            spec,
-        ]
-    )
+    _rpmbuild(folder, spec, arch)
     return folder / "rpmbuild" / "RPMS" / arch / f"kernel-core-{version}-{stem}.{arch}.rpm"
 
 
 def sign(key, *paths):
-    call(
-        [
-            "rpmsign",
-            "--define",
-            f"_gpg_name {key.name}",
-            "--define",
-            f"_gpg_path {key.home}",
-            "--define",
-            "__gpg /usr/bin/gpg",
-            "--addsign",
-            *paths,
-        ],
-        env={**os.environ, "GNUPGHOME": str(key.home)},
-    )
+    macros = (f"_gpg_name {key.name}", f"_gpg_path {key.home}", "__gpg /usr/bin/gpg")
+    defines = [f"--define={macro}" for macro in macros]
+    call(["rpmsign", *defines, "--addsign", *paths], env={**os.environ, "GNUPGHOME": str(key.home)})
 
 
 def tool(*argv, check=True, cwd="/", **more):
-    """livepatch-repo as a program."""
+    """Run livepatch-repo as a program."""
     more["env"] = {**ENV, **more.get("env", {})}
     return call([sys.executable, ROOT / "bin" / "livepatch-repo", *argv], check=check, cwd=cwd, **more)
 
@@ -258,11 +229,25 @@ class Server:
         self.thread.join()
 
 
+#: Reads the livepatch record by DNF's Python interface: the cache's folder, the repository, the key.
+RECORD = """
+import sys, dnf
+base = dnf.Base()
+base.conf.cachedir, base.conf.installroot = sys.argv[1], "/"
+base.conf.substitutions["releasever"] = "9"
+repo = base.repos.add_new_repo("t", base.conf, baseurl=[sys.argv[2]], gpgkey=[sys.argv[3]])
+repo.repo_gpgcheck = True
+repo.add_metadata_type_to_download("livepatch")
+repo.load()
+print(repo.get_metadata_content("livepatch"))
+"""
+
+
 class Client:
     """The real dnf with a root of its own, gpgcheck=1 and repo_gpgcheck=1."""
 
     def __init__(self, folder, url, key, mirrors=False):
-        self.root = pathlib.Path(folder)
+        self.root, self.url, self.key = pathlib.Path(folder), url, key
         (self.root / "repos").mkdir(parents=True)
         (self.root / "repos" / "t.repo").write_text(
             f"[t]\nname=t\n{'mirrorlist' if mirrors else 'baseurl'}={url}\nenabled=1\n"
@@ -275,26 +260,28 @@ class Client:
         )
 
     def dnf(self, *argv, check=True):
-        return call(
-            [
-                "dnf",
-                "-y",
-                "-c",
-                self.root / "dnf.conf",
-                f"--installroot={self.root}/root",
-                "--releasever=9",
-                f"--setopt=reposdir={self.root}/repos",
-                "--forcearch=x86_64",
-                "--setopt=tsflags=noscripts",
-                "--setopt=skip_if_unavailable=0",
-                # DNF counts the age of metadata in whole seconds: even with metadata_expire=0 it keeps
-                # what it fetched within this second, and a quick machine publishes within it.
-                "--refresh",
-                *argv,
-            ],
-            check=check,
-            timeout=120,
-        )
+        """Run dnf, and end the agent that gpg starts to check the metadata's signature.
+
+        DNF counts the age of metadata in whole seconds. Even with metadata_expire=0 it keeps what it fetched
+        within this second, and a quick machine publishes within it: hence --refresh.
+        """
+        where = ["-c", self.root / "dnf.conf", f"--installroot={self.root}/root"]
+        settings = {"reposdir": f"{self.root}/repos", "tsflags": "noscripts", "skip_if_unavailable": "0"}
+        options = [f"--setopt={name}={value}" for name, value in settings.items()]
+        command = ["dnf", "-y", *where, "--releasever=9", "--forcearch=x86_64", *options, "--refresh", *argv]
+        return self._call(command, check)
+
+    def record(self):
+        """The text of the livepatch record, as DNF's Python interface returns it."""
+        places = [self.root / "api-cache", self.url, f"file://{self.key.public}"]
+        return self._call(["/usr/bin/python3", "-c", RECORD, *places], check=True).stdout
+
+    def _call(self, command, check):
+        try:
+            return call(command, check=check, timeout=120)
+        finally:
+            for ring in self.root.rglob("pubring"):
+                gnupg.stop(str(ring))
 
     def installed(self):
         done = call(["rpm", "--root", f"{self.root}/root", "-qa", "--qf", "%{nvra}\n"], check=False)

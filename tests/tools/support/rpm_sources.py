@@ -42,7 +42,7 @@ LIVEPATCH = 'MODULE_INFO(livepatch, "Y");'
 
 
 class Result(NamedTuple):
-    """How one run of livepatch-rpm ended."""
+    """The end of one run of livepatch-rpm."""
 
     status: int
     out: str
@@ -109,7 +109,7 @@ def run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
 
 
 def left_behind(folder: str) -> list[str]:
-    """What a run left in its work folder or output."""
+    """The names that a run left in its work folder or its output folder."""
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
@@ -132,22 +132,8 @@ def fake_vmlinux(folder, function, traced=True):
         " .rodata : { *(.rodata*) } }"
     )
     out = str(folder / "vmlinux")
-    run(
-        [
-            "gcc",
-            "-nostdlib",
-            "-static",
-            "-fno-pie",
-            "-no-pie",
-            "-fcf-protection=none",
-            "-fno-asynchronous-unwind-tables",
-            "-Wl,--build-id=none",
-            f"-Wl,-T,{script}",
-            "-o",
-            out,
-            str(code),
-        ]
-    )
+    plain = "-nostdlib -static -fno-pie -no-pie -fcf-protection=none -fno-asynchronous-unwind-tables".split()
+    run(["gcc", *plain, "-Wl,--build-id=none", f"-Wl,-T,{script}", "-o", out, str(code)])
     return out
 
 
@@ -166,40 +152,16 @@ class Root:
                 "License: GPL\nBuildArch: noarch\n"
                 f"Provides: kernel-uname-r = {release}\n%description\nkernel\n%files\n"
             )
-        run(
-            [
-                "rpmbuild",
-                "-bb",
-                "--define",
-                f"_topdir {folder}/top",
-                "--define",
-                f"_rpmdir {self.repo}",
-                spec,
-            ]
-        )
+        run(["rpmbuild", "-bb", f"--define=_topdir {folder}/top", f"--define=_rpmdir {self.repo}", spec])
 
     def dnf(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Real dnf on the root and on the packages in ``repo``."""
         run(["createrepo_c", "-q", self.repo])
-        return subprocess.run(
-            [
-                "dnf",
-                "-y",
-                f"--installroot={self.path}",
-                "--releasever=1",
-                "--setopt=reposdir=/nonexistent",
-                "--setopt=pluginpath=/nonexistent",
-                f"--setopt=cachedir={self.path}/var/cache/dnf",
-                f"--repofrompath=test,file://{self.repo}",
-                "--repo=test",
-                "--nogpgcheck",
-                "--refresh",
-                *argv,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        places = {"reposdir": "/none", "pluginpath": "/none", "cachedir": self.path + "/var/cache/dnf"}
+        options = [f"--setopt={name}={path}" for name, path in places.items()]
+        source = [f"--repofrompath=test,file://{self.repo}", "--repo=test", "--nogpgcheck", "--refresh"]
+        command = ["dnf", "-y", f"--installroot={self.path}", "--releasever=1", *options, *source, *argv]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     def rpm(self, *argv: str) -> str:
         return run(["rpm", f"--root={self.path}", *argv])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A place to sleep in that no signal ends: who reads /proc/gate is there until somebody reads /proc/gate-open.
- * Of a task asleep in pause(2) the kernel gets rid after 15 seconds, by a signal.
+ * A sleep that no signal ends: a reader of /proc/gate sleeps until /proc/gate-open is read. A task asleep in
+ * pause(2) would be woken after 15 seconds, by the signal that the kernel sends to tasks in the way.
  */
 #include <linux/completion.h>
 #include <linux/module.h>

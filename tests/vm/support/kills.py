@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 # The calls of the program itself that change files, start and await children, or write to journald.
 OWN = "mkdir,unlink,rename,fchmod,ftruncate,fsync,fdatasync,write,flock,sendto,fork,vfork,clone,clone3,wait4"
-# Of its children (insmod, rmmod, systemctl); exit_group is when what they do is done.
+# Of its children (insmod, rmmod, systemctl); exit_group comes when their work is done.
 CHILDREN = ("finit_module", "delete_module", "sendmsg", "exit_group")
 COMMAND = "livepatch reconcile"
 _STRACE = "PYTHONDONTWRITEBYTECODE=1 strace -qq -o /tmp/strace"

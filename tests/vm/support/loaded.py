@@ -20,7 +20,7 @@ REST = (
 
 
 def configure(machine: Machine, *lines: str, transition_timeout: int = 240) -> None:
-    """The configuration; its time-out is long enough for an emulated processor on a busy machine."""
+    """Write the configuration; the time-out is enough for an emulated processor on a busy machine."""
     text = "\\n".join(("[main]", f"transition_timeout = {transition_timeout}", *lines))
     machine.ok(f"printf '{text}\\n' >{CONF}")
 

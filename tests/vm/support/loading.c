@@ -2,12 +2,12 @@
 /*
  * Live patches that behave, and some that do not, for the tests of loading.
  *
- * PATCH_PAUSE      replaces pause(2): a task asleep in the old one holds up the transition
- * PATCH_GATE       replaces what reading /proc/gate calls (gate.c)
- * PATCH_OOPS       replaces what /proc/version calls; the new one dereferences NULL
+ * PATCH_PAUSE      replaces pause(2): a task asleep in the old function holds up the transition
+ * PATCH_GATE       replaces the function behind /proc/gate (gate.c)
+ * PATCH_OOPS       replaces the function behind /proc/version by one that dereferences NULL
  * INIT_PANIC       panics while it is loaded
  * INIT_OOPS        oopses while it is loaded
- * else             replaces what /proc/cmdline calls; the new one says LABEL
+ * else             replaces the function behind /proc/cmdline by one that prints LABEL
  */
 #include <linux/kernel.h>
 #include <linux/livepatch.h>

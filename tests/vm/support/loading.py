@@ -7,13 +7,12 @@ import base64
 import glob
 import os
 import re
-import shutil
 from typing import NamedTuple
 
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.formats import manifest
 from vm.common import cached, content, digest, run, write
-from vm.kernels import Kernel, headers, rpmbuild
+from vm.kernels import Kernel, compile_module, headers, rpmbuild
 from vm.qemu import Machine
 
 NAME = "lptest"
@@ -49,7 +48,7 @@ install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.jso
 class Patch(NamedTuple):
     """One version of the package; ``flags`` choose its behaviour.
 
-    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of what is true.
+    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of the true ones.
     """
 
     version: str
@@ -86,21 +85,14 @@ def build_id(path: str) -> str:
     return re.findall(r"Build ID: ([0-9a-f]+)", run(["readelf", "-n", path]))[0]
 
 
-def _compile(work: str, source: str, module: str, build: str, flags: str = "") -> str:
-    """Compile ``source`` as ``module`` in the folder ``work``; the path of the result."""
-    shutil.copy(source, os.path.join(work, module + ".c"))
-    write(os.path.join(work, "Kbuild"), f"obj-m := {module}.o\nccflags-y := {flags}\n")
-    run(["nice", "make", "-C", build, f"M={work}", "modules"])
-    return os.path.join(work, module + ".ko")
-
-
 def rpm(patch: Patch, kernel: Kernel) -> str:
     """The path of the RPM of ``patch``."""
     build = headers(kernel)
 
     def make(work: str) -> None:
         flags = " ".join("-D" + flag for flag in patch.flags)
-        ko = _compile(work, SOURCE, patch.module, build, f"{flags} -DLABEL='\"{patch.module}\"'")
+        flags += f" -DLABEL='\"{patch.module}\"'"
+        ko = compile_module(work, SOURCE, patch.module, build, flags)
         told = Manifest(
             patch.module,
             kernel.release,
@@ -132,16 +124,16 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
 
 
 def put(machine: Machine, patch: Patch) -> str:
-    """Copy the RPM of ``patch`` into the guest; its path there."""
+    """Copy the RPM of ``patch`` into the guest; returns its path there."""
     return _send(machine, rpm(patch, machine.files.choice.old), patch.module + ".rpm")
 
 
 def put_gate(machine: Machine) -> str:
-    """Compile gate.c for the older kernel and copy it into the guest; its path there."""
+    """Compile gate.c for the older kernel and copy it into the guest; returns its path there."""
     build = headers(machine.files.choice.old)
 
     def make(work: str) -> None:
-        _compile(work, GATE, "lpgate", build)
+        compile_module(work, GATE, "lpgate", build, "")
 
     folder = cached("lpgate", digest(build, content(GATE, __file__)), "building lpgate", make)
     return _send(machine, os.path.join(folder, "lpgate.ko"), "lpgate.ko")

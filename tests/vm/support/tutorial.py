@@ -9,7 +9,7 @@ import re
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PAGE = os.path.join(TOP, "docs", "tutorial", "first-live-patch.md")
-# Where the page says that its files are to be saved, below the top.
+# The folder below the top in which the page has the reader save its files.
 FOLDER = "build/tutorial"
 
 
@@ -34,5 +34,5 @@ def script() -> str:
 
 
 def promised() -> list[str]:
-    """Lines that the page says one will see."""
+    """The lines that the page promises as output."""
     return [line.strip() for language, _, text in blocks() if not language for line in text.splitlines()]

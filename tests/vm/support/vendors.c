@@ -2,12 +2,12 @@
 /*
  * Modules for the vendors' packages: each takes a demonstration CVE away from the running kernel.
  *
- * FIX_VERSION   /proc/version no longer tells the builder (CVE-1900-0003)
+ * FIX_VERSION   /proc/version no longer shows the builder (CVE-1900-0003)
  * ONLY_VERSION  and nothing else; all others redact the secret of /proc/cmdline (CVE-1900-0001)
  * BESIDE        a live patch that leaves others in force, else it replaces them
  * OWN_WAY       no live patch for the kernel: redirects the function through ftrace itself, as products
  *               do that bring a patching of their own
- * CVE_LIST      and tells what it closes in /proc/kcare/cvelist
+ * CVE_LIST      and lists the CVEs that it closes in /proc/kcare/cvelist
  */
 #include <linux/ftrace.h>
 #include <linux/kernel.h>

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Vendors' packages for the demo host's kernel: their names, paths and scriptlets' behaviour; real modules.
 
-Debian's kernel releases are none that these vendors give. Where a vendor's rule goes by a capability that
+These vendors give no release the form of Debian's. Where a vendor's rule goes by a capability that
 holds the whole release (kpatch), it is used as shipped; the others get ``override``: the shipped profile,
-the rule for names widened to any release. What they load, and how, stays as shipped.
+the rule for names widened to any release. The modules and the way of loading stay as shipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from vm import distribution, kpatch, repo
 from vm.common import ROOT, cached, content, digest, run, write
-from vm.kernels import Kernel, headers, rpmbuild
+from vm.kernels import Kernel, compile_module, headers, rpmbuild
 from vm.patches import CMDLINE, VERSION
 
 SOURCE = os.path.join(os.path.dirname(__file__), "vendors.c")
@@ -104,11 +104,8 @@ def module(wanted: Module, kernel: Kernel) -> str:
     build = headers(kernel)
 
     def make(work: str) -> None:
-        shutil.copy(SOURCE, os.path.join(work, wanted.name + ".c"))
-        flags = " ".join("-D" + flag for flag in wanted.flags)
-        label = f"-DLABEL='\"{wanted.loaded}\"'"
-        write(os.path.join(work, "Kbuild"), f"obj-m := {wanted.name}.o\nccflags-y := {flags} {label}\n")
-        run(["nice", "make", "-C", build, f"M={work}", "modules"])
+        flags = [*("-D" + flag for flag in wanted.flags), f"-DLABEL='\"{wanted.loaded}\"'"]
+        compile_module(work, SOURCE, wanted.name, build, " ".join(flags))
 
     key = digest(build, repr(wanted), content(SOURCE))
     folder = cached("vendor-" + wanted.name, key, f"building {wanted.name}", make)
@@ -218,7 +215,7 @@ def packages(kernel: Kernel) -> dict[str, Package]:
     }
 
 
-# What each repository holds, and which CVEs its advisories close.
+# The packages of each repository. ADVISORIES close their CVEs.
 REPOSITORIES = {
     "kpatch-1": ("kpatch", "kpatch-1"),
     "kpatch-2": ("kpatch", "kpatch-1", "kpatch-2"),

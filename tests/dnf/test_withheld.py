@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a repository's record and livepatch.conf keep out of this host, also out of DNF's own upgrade."""
+"""Live patches that a repository's record or livepatch.conf keeps out of the host, and of DNF's upgrade."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_new_sack_is_looked_at_anew(lab, host):
     assert host.python(API.replace("base.fill_sack()\n", again)).new == {BY2}
 
 
-def test_api_users_are_braked_too(lab, host):
+def test_they_are_withheld_from_api_users_too(lab, host):
     with_p1(host)
     host.repos(base=records.told(lab, "patches", {P2: rollout((-60, 0))}))
     assert host.python(API).new == {BY2}
@@ -195,7 +195,7 @@ def test_the_end_of_support_is_said(lab, host, days, text):
 
 
 def test_the_vendors_window_gives_an_end_where_nobody_says_one(lab, host):
-    """It begins when the kernel was built, which is today for those of the lab."""
+    """The window begins when the kernel was built; the kernels of the lab are built today."""
     profile = host.sh("cat /usr/share/dnf-plugin-livepatch/profiles/livepatch.conf").out
     assert "support-days" not in profile
     text = profile.replace("[profile]\n", "[profile]\nsupport-days = 3\n")
