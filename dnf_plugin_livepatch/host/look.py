@@ -198,16 +198,16 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         now = guard_file.read(paths)
     except atomic.Broken as error:
         return Guarded(), str(error)
-    unloaded = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
+    unloaded = frozenset(nevra for nevra in now.unloaded if now.is_unloaded(nevra, boot_id))
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
     # The stall of a package that is gone is history; only a kept copy of it may be tried again.
-    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.kept}
+    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.copies}
     waiting = [
         record.retry_at
-        for nevra, record in now.records.items()
+        for nevra, record in now.entries.items()
         if record.state == "stalled" and (nevra in there or not stock.healthy)
     ]
-    accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
+    accepted = frozenset(nevra for nevra in now.blocked() if now.entries[nevra].by == "admin")
     return Guarded(now.blocked(), unloaded, ours, min(filter(None, waiting), default=""), accepted), ""
 
 

@@ -101,7 +101,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
     known: list[tuple[str, str]] = []
     try:
         records = guard_file.read(context.paths)
-        kept_out = [(nevra, "") for nevra in (*records.held, *records.blocked())]
+        kept_out = [(nevra, "") for nevra in (*records.unloaded, *records.blocked())]
         owned = [(item.nevra, module) for module, item in records.owned.items()]
         known = [*kept_out, *owned] if out else [*owned, *kept_out]
     except atomic.Broken:

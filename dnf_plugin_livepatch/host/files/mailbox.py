@@ -11,9 +11,9 @@ import os
 import sys
 import time
 
-from ...base import fields
+from ...base import fields, times
 from ...base.config import Config
-from ...base.model import Action, InForce, Problem, ReconcileResult
+from ...base.model import Action, InForce, Kernel, Problem, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ..read import read_text
@@ -43,6 +43,13 @@ def request(paths: Paths) -> str:
     stamp = f"{int(time.time() * 1e9)}-{os.getpid()}"
     atomic.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
     return stamp
+
+
+def new_result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
+    """Return the result of a run for ``kernel`` that answers ``stamp``: good and empty, except for
+    ``fields``."""
+    empty = ReconcileResult(stamp, kernel.boot_id, times.now(), kernel.release, True, "")
+    return empty._replace(**fields)  # type: ignore[arg-type]
 
 
 def dump(result: ReconcileResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..files import atomic, guard_file
 from ..kernel import running, switches
 from ..packages import installed, inventory
 from ..reconcile import preflight
-from ..reconcile.desired import choose
+from ..reconcile.desired import wanted_set
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -45,7 +45,7 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     else:
         # What an administrator or a crash keeps out; what comes in its place is not asked.
         here = installed.Installed(stock.patches, stock.healthy, stock.why)
-        out = choose(here, guarded, kernel.release, kernel.boot_id, lambda kept: (), {})
+        out = wanted_set(here, guarded, kernel.release, kernel.boot_id, lambda copied: (), {})
         found += out.problems if stock.healthy else ()
     for patch in stock.patches:
         # A vendor's own client loads from where it likes; only what the kernel shall load is looked at.

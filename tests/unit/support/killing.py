@@ -62,5 +62,5 @@ def sound(host: Host) -> None:
 def outcome(host: Host) -> tuple[object, ...]:
     """Where a host ended: what is in force and in the kernel, blocked, held, and proved good."""
     now = guard_file.read(host.paths)
-    good = sorted(nevra for nevra, record in now.records.items() if record.state == "good")
-    return host.running(), host.modules(), sorted(now.blocked()), sorted(now.held), good
+    good = sorted(nevra for nevra, record in now.entries.items() if record.state == "good")
+    return host.running(), host.modules(), sorted(now.blocked()), sorted(now.unloaded), good
