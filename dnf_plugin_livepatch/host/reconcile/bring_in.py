@@ -113,7 +113,7 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         old = guard.entries.get(wanted.nevra, guard_file.GuardEntry("idle"))
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
-            # The first module of a set sets both; so does the first run where an earlier one was killed.
+            # Both stay as they were before the first module of the set, also after a run that was killed.
             old = old._replace(began=uptime, taint=running.taint(run.paths))
         guard.entries[wanted.nevra] = old._replace(
             state="loading",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches should be in force, and what has to change for that. Pure.
+"""The decision which live patches should be in force, and which changes lead there. Pure.
 
 ``wanted_set`` chooses among what is installed, blocked, unloaded by hand and copied. ``load_plan`` compares
 the choice with the kernel. No other code decides what is loaded or unloaded.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Seconds that an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
 REMOVE_TIMEOUT = 10.0
-#: The folders of insmod and rmmod, whatever the caller's PATH says.
+#: The folders of insmod and rmmod, independent of the caller's PATH.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 #: The least number of seconds for a reversal: the kernel looks at sleeping tasks only once a second.
 REVERSE_TIMEOUT = 60.0

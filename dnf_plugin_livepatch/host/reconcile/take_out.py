@@ -18,8 +18,7 @@ from .desired import Choice, LoadPlan
 
 
 def end_unwanted_transition(run: Run, wanted: set[str]) -> None:
-    """End or reverse the transition of a module of ours that a killed run left and that is not
-    ``wanted``."""
+    """End or reverse a transition that a killed run left, where its module is ours and not ``wanted``."""
     ours = guard_file.read(run.paths).ours(run.kernel.boot_id)
     for patch in livepatches.read(run.paths):
         owner = ours.get(patch.module)

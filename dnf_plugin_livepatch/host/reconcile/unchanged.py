@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether anything has changed since reconcile last had nothing left to do, by a few dozen stat() calls.
+"""The check whether anything has changed since reconcile last had nothing left to do.
 
-A wrong answer may only be "changed": a whole run looks again then.
+The check costs a few dozen stat() calls. A wrong answer may only be "changed": a whole run looks again then.
 """
 
 from __future__ import annotations
