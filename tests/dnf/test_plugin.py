@@ -400,7 +400,7 @@ def test_blocked_is_kept_out_of_dnfs_own_upgrade(host):
     [
         ("needy", "nothing provides no-such-thing"),
         ("dragging", "would also change helper-1-1"),
-        ("lying", "calls itself a live patch but is not added"),
+        ("lying", "claims to be a live patch but is not added"),
         ("subscription", "No repository offers a live patch"),
         ("kernel", "No repository offers a live patch"),
     ],

@@ -264,7 +264,7 @@ def test_unload_refuses_what_others_loaded(host):
     theirs = host.patch("7", name="theirs")
     host.install(theirs)
     host.insmod(theirs.modules[0].path)
-    with pytest.raises(reconcile.Refused, match="not loaded by livepatch"):
+    with pytest.raises(reconcile.Refused, match="did not load it in this boot"):
         reconcile.unload(host.paths, host.config, "theirs_7")
 
 

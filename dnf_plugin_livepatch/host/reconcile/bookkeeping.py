@@ -105,7 +105,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     if failed or reported:
         why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
         out = block(run, wanted.nevra, why)
-        then = "It is blocked and taken back" if out else "It stays in force"
+        then = "The patch is blocked and taken back" if out else "The patch stays in force"
         name = "oops-while-loading" if reported else "health-check-failed"
         run.add(problem(name, nevra=wanted.nevra, why=reported or failed, then=then))
         return out
