@@ -58,17 +58,17 @@ LOADING: dict[str, Message] = {
     ),
     "module-missing": Message(
         "error",
-        "Module {path} is not loaded: it cannot be read ({why}).",
+        "Module {path} cannot be loaded: it cannot be read ({why}).",
         "Reinstall the module's package.",
     ),
     "module-writable": Message(
         "error",
-        "Module {path} is not loaded: others than root may write it, or it is no plain file.",
+        "Module {path} cannot be loaded: others than root may write it, or it is no plain file.",
         "Reinstall the module's package.",
     ),
     "module-unusable": Message(
         "error",
-        "Module {path} is not loaded: {why}.",
+        "Module {path} cannot be loaded: {why}.",
         "Reinstall the module's package; if that does not help, report it to whoever built the package.",
     ),
     "module-unchecked": Message(
@@ -79,38 +79,38 @@ LOADING: dict[str, Message] = {
     ),
     "module-changed": Message(
         "error",
-        "Module {path} is not loaded: it differs from the file that its package installed.",
+        "Module {path} cannot be loaded: it differs from the file that its package installed.",
         "Find out who changed the file, then reinstall the package.",
     ),
     "module-no-livepatch": Message(
         "error",
-        "Module {path} is not loaded: it is not marked as a live patch.",
+        "Module {path} cannot be loaded: it is not marked as a live patch.",
         "Report it to whoever built the package.",
     ),
     "module-other-name": Message(
         "error",
-        "Module {path} is not loaded: the name inside the file is {name}.",
+        "Module {path} cannot be loaded: the name inside the file is {name}.",
         "Report it to whoever built the package.",
     ),
     "module-vermagic": Message(
         "error",
-        "Module {path} is not loaded: it is built for kernel {vermagic}, not for the running {release}.",
+        "Module {path} cannot be loaded: it is built for kernel {vermagic}, not for the running {release}.",
         "Install the live patch of the running kernel.",
     ),
     "module-build-id": Message(
         "error",
-        "Module {path} is not loaded: its build id is {found}, and its manifest names {told}.",
+        "Module {path} cannot be loaded: its build id is {found}, and its manifest names {told}.",
         "Report it to whoever built the package.",
     ),
     "kernel-build-id": Message(
         "error",
-        "Live patch {module} is not loaded: it is for the kernel with build id {told}, and the running "
+        "Live patch {module} cannot be loaded: it is for the kernel with build id {told}, and the running "
         "kernel has {found}.",
         "Install the live patch that was made for this very build of the kernel.",
     ),
     "module-unsigned": Message(
         "error",
-        "Live patch {module} is not loaded: it is not signed, and {why}.",
+        "Live patch {module} cannot be loaded: it is not signed, and {why}.",
         "Get a signed package; 'mokutil --import' enrols the key of your own builds.",
     ),
     "module-key-unknown": Message(

@@ -28,7 +28,7 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-untrusted": Message(
         "warning",
-        "Live patch {nevra} is not added: repository {repo} is not one that kernels come from.",
+        "Live patch {nevra} is not added: repository {repo} is not trusted with kernel code.",
         "To take live patches from there, add {repo} to repos = in livepatch.conf.",
     ),
     "patch-no-gpgcheck": Message(
@@ -111,8 +111,8 @@ PLANNING: dict[str, Message] = {
     ),
     "load-interrupted": Message(
         "warning",
-        "Interrupted while waiting. The packages are installed; loading the live patch goes on.",
-        "Run 'livepatch status' to see how it ended.",
+        "The wait was interrupted. The packages are installed, and the load of the live patch goes on.",
+        "Run 'livepatch status' to see how the load ended.",
     ),
     "load-unanswered": Message(
         "error",

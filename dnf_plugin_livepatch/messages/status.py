@@ -18,7 +18,7 @@ STATUS: dict[str, Message] = {
     ),
     "inventory-unknown": Message(
         "warning",
-        "The installed packages are not known: {why}.",
+        "It is unknown which packages are installed: {why}.",
         "Run 'rpm -qa' as root to see what is wrong with the rpm database.",
     ),
     "guard-unknown": Message(

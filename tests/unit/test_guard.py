@@ -87,15 +87,13 @@ def test_an_orderly_shutdown_is_no_strike_and_a_crash_is_one(state):
 
 
 def test_write_and_read_are_inverse(paths):
-    def work(state_of):
-        state_of.entries[NEVRA] = guard_file.GuardEntry(
+    def work(guard):
+        guard.entries[NEVRA] = guard_file.GuardEntry(
             "stalled", "b", "t", 3.5, 2.5, ("lp_1",), 1, "why", "guard", 2, "when", True
         )
-        state_of.owned["lp_1"] = guard_file.Owned(NEVRA, "ab" * 20, "b", 3)
-        state_of.unloaded[NEVRA] = "b"
-        state_of.copies.append(
-            guard_file.CopiedSet(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",))
-        )
+        guard.owned["lp_1"] = guard_file.Owned(NEVRA, "ab" * 20, "b", 3)
+        guard.unloaded[NEVRA] = "b"
+        guard.copies.append(guard_file.CopiedSet(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",)))
 
     guard_file.change(paths, work)
     written, read = guard_file.Guard(), guard_file.read(paths)

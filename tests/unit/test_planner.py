@@ -345,7 +345,7 @@ PARTLY = catalogue.problem("module-not-in-force", nevra=NEW.nevra, instead="a pa
         (result(skipped="it is told not to"), True, "not loaded: it is told not to"),
         (None, False, "reconcile gave no answer"),
         (OSError("no space"), False, "reconcile gave no answer"),
-        (KeyboardInterrupt(), True, "Interrupted while waiting"),
+        (KeyboardInterrupt(), True, "The wait was interrupted"),
     ],
 )
 def test_how_loading_ended(answer: ReconcileResult | BaseException | None, good: bool, words: str) -> None:

@@ -129,6 +129,14 @@ def _until(
     return True
 
 
+def _ticker(progress: Progress | None, text: str, timeout: float) -> Callable[[float], None] | None:
+    """Return a function that reports ``text`` with the seconds spent; None without ``progress``."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda spent: report(f"{text}, {spent:.0f} of at most {timeout:.0f} s")
+
+
 def _in_transition(paths: Paths, module: str) -> bool:
     return read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
@@ -258,13 +266,7 @@ def settle(
 ) -> Outcome:
     """Wait for the transition of a module that is in the kernel, and verify the module; reverse a stall."""
     begin = time.monotonic() if start is None else start
-    tick = None
-    if progress is not None:
-        tell = progress
-
-        def tick(spent: float) -> None:
-            tell(f"live patch {module}: transition under way, {spent:.0f} of at most {timeout:.0f} s")
-
+    tick = _ticker(progress, f"live patch {module}: transition under way", timeout)
     over = _until(lambda: not _in_transition(paths, module), timeout, tick)
     forced = not over and force
     if forced:
@@ -307,13 +309,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
     """
     start = time.monotonic()
     folder = f"{paths.klp}/{module}"
-    tick = None
-    if progress is not None:
-        tell = progress
-
-        def tick(spent: float) -> None:
-            tell(f"live patch {module}: being unloaded, {spent:.0f} of at most {timeout:.0f} s")
-
+    tick = _ticker(progress, f"live patch {module}: being unloaded", timeout)
     if read_text(folder + "/enabled", 8) == "1":
         why = _write(folder + "/enabled", "0")
         if why:

@@ -135,7 +135,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
         if problem.remedy:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
-        lines.append(f"Retry          : by itself at {report.retry}")
+        lines.append(f"Retry          : planned for {report.retry}")
     action = next_action(report, advice)
     lines.append(f"Next           : {action or 'nothing to do'}")
     return lines

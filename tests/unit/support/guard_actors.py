@@ -254,31 +254,31 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "host"):
             return
         COUNTS["rules"] += 1
-        state_of = guard_file.read(self.host.paths)
-        assert len(state_of.copies) <= 2
+        guard = guard_file.read(self.host.paths)
+        assert len(guard.copies) <= 2
         if not self.down and not self.torn:
             loaded = self.host.loaded()
             assert sum(values == ("1", "0") for values in loaded.values()) <= 1, (
                 "replacing patches do not pile up"
             )
             assert all(values[1] == "0" for values in loaded.values()), "no transition is left behind"
-            records = state_of.entries.values()
+            records = guard.entries.values()
             settling = any(r.state == "settling" and r.boot_id == self.host.boot_id for r in records)
             assert self.host.watched or not settling, "nobody watches what settles"
         SEEN.add(self.state())
 
     def state(self) -> tuple[object, ...]:
         """What the host has in its kernel, its records and its packages; without times and boot ids."""
-        state_of = guard_file.read(self.host.paths)
+        guard = guard_file.read(self.host.paths)
         records = sorted(
             (n, r.state, r.strikes, r.proved, r.boot_id == self.host.boot_id)
-            for n, r in state_of.entries.items()
+            for n, r in guard.entries.items()
         )
         return (
             json.dumps(records),
             tuple(self.host.running()),
-            tuple(i.nevra for i in state_of.copies),
-            tuple(sorted(state_of.unloaded)),
+            tuple(i.nevra for i in guard.copies),
+            tuple(sorted(guard.unloaded)),
             self.down,
             self.torn,
             self.host.watched,

@@ -51,12 +51,12 @@ def killed_at(work: Work, number: int) -> None:
 
 def sound(host: Host) -> None:
     """What holds after any crash: every file can be read, nothing blocked is loaded, the answer is there."""
-    state_of = guard_file.read(host.paths)
+    guard = guard_file.read(host.paths)
     journal.read(host.paths)
     assert mailbox.read_result(host.paths) is not None
     for module in host.loaded():
-        owner = state_of.owned.get(module)
-        assert owner is None or owner.nevra not in state_of.blocked()
+        owner = guard.owned.get(module)
+        assert owner is None or owner.nevra not in guard.blocked()
 
 
 def outcome(host: Host) -> tuple[object, ...]:
