@@ -47,8 +47,7 @@ def holds(paths: Paths) -> bool:
 
 
 def fingerprint(paths: Paths, database: str) -> str:
-    """Return a text that changes with the kernel, our files, and the rpm database in the folder
-    ``database``."""
+    """Return a text that changes with the kernel, our files, and the rpm database in ``database``."""
     from .reconcile import unchanged
 
     return unchanged.take(paths, running(paths), database)

@@ -28,6 +28,5 @@ def read_bytes(path: str, limit: int) -> bytes:
 
 
 def read_text(path: str, limit: int = 65536) -> str:
-    """Return the text of ``path`` without white space around it, at most ``limit`` bytes; "" when
-    unreadable."""
+    """Return the text of ``path``, stripped, of at most ``limit`` bytes; "" when it cannot be read."""
     return read_bytes(path, limit).decode("utf-8", "replace").strip()

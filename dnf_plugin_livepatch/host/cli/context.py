@@ -64,8 +64,7 @@ class Context:
             return 0
 
     def put(self, text: str) -> None:
-        """Print ``text``, or write the file of --output as a whole, so that readers never see half a
-        file."""
+        """Print ``text``, or write the file of --output as a whole: readers never see half a file."""
         if self._output:
             from ..files import atomic
 

@@ -127,8 +127,7 @@ def _lines(stream: TextIO) -> Iterable[str]:
 
 
 def match(context: Context) -> int:
-    """Run ``livepatch profiles match``: exit code 0, also for packages that are no live patches; 2 for
-    usage."""
+    """Run ``livepatch profiles match``; return 0, also for other packages, and 2 for wrong usage."""
     import json
 
     rules = _load(context)
@@ -195,8 +194,7 @@ def problems(paths: Paths) -> tuple[Problem, ...]:
 
 
 def doctor(context: Context) -> int:
-    """Run ``livepatch doctor --profiles``: exit code 1 when a profile is not used because of a fault in
-    it."""
+    """Run ``livepatch doctor --profiles``; return 1 when a fault keeps a profile from being used."""
     found = problems(context.paths)
     if context.options.json:
         context.json({"problems": [problem._asdict() for problem in found]})

@@ -141,8 +141,7 @@ def _effective_by_client(context: Context, report: status.Report) -> str:
 
 
 def _from_uname(option: str) -> str:
-    """Return the answer of the host's uname(1) for ``option``: distributions differ in processor and
-    platform."""
+    """Return uname(1)'s answer for ``option``, since distributions differ in processor and platform."""
     from .. import program
 
     try:

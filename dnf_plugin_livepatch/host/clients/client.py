@@ -66,8 +66,7 @@ class ClientState(NamedTuple):
 
 
 class ClientResult(NamedTuple):
-    """The end of an ``apply`` or ``remove``, and the state after it; ``why`` and ``remedy`` are for
-    people."""
+    """The end of an ``apply`` or ``remove``, and the state then; ``why`` and ``remedy`` are for people."""
 
     outcome: str
     why: str

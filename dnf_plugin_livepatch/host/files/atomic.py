@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one way in which the host side reads and writes its files: bounded, checked, atomic, durable.
+"""Reads and writes of the host side's files: bounded, checked, atomic, durable.
 
 A file may be torn, hostile or gone: a reader gets text, a dict or ``Broken``, and never more bytes than it
 asked for. A written file is complete or absent, also across a power cut: temporary file, fsync, rename,

@@ -46,8 +46,7 @@ def request(paths: Paths) -> str:
 
 
 def new_result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
-    """Return the result of a run for ``kernel`` that answers ``stamp``: good and empty, except for
-    ``fields``."""
+    """Return a run's result for ``kernel`` that answers ``stamp``: good, and empty except for ``fields``."""
     empty = ReconcileResult(stamp, kernel.boot_id, times.now(), kernel.release, True, "")
     return empty._replace(**fields)  # type: ignore[arg-type]
 

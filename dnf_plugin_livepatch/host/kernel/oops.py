@@ -30,8 +30,7 @@ _END = "---[ end "
 
 
 def oops_in(text: str, modules: Iterable[str]) -> str:
-    """Return the heading of the first oops in ``text`` whose stack has a frame in ``modules``; "" for
-    none."""
+    """Return the heading of the first oops in ``text`` with a stack frame in ``modules``; "" for none."""
     wanted = frozenset(modules)
     heading, left = "", 0
     for line in text.split("\n"):

@@ -28,8 +28,7 @@ def mode(word: str) -> str:
 
 
 def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
-    """Return the switch that is off for ``patches``, newest first: VARIABLE=VALUE and its file; "" for
-    none."""
+    """Return the switch that is off for ``patches``, newest first, as VARIABLE=VALUE and file, or ""."""
     counted = {patch.profile for patch in patches[:1]}
     for rule in rules:
         if rule.name in counted and rule.switch:

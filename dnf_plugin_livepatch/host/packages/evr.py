@@ -7,8 +7,7 @@ from ...base.names import split_evr
 
 
 def compare(one: str, other: str) -> int:
-    """Return a negative number, 0 or a positive one as ``one`` is older than, equal to or newer than
-    ``other``."""
+    """Return a number below, at or above 0 as ``one`` is older than, equal to or newer than ``other``."""
     if one == other:
         return 0
     import rpm

@@ -39,8 +39,7 @@ def adopt(run: Run, patches: Sequence[InstalledPatch]) -> None:
 def _left_by_scriptlets(
     run: Run, patches: Sequence[InstalledPatch], loaded: Mapping[str, str], owned: Container[str]
 ) -> dict[str, guard_file.Owned]:
-    """Return the modules of ``patches`` that are among ``loaded`` (build ids by module) and not yet
-    ``owned``."""
+    """Return the modules of ``patches`` that are ``loaded`` (build ids by module) and not yet ``owned``."""
     found: dict[str, guard_file.Owned] = {}
     for patch in patches:
         if not patch.scriptlet or patch.kind != "patch" or patch.kernel_release != run.kernel.release:

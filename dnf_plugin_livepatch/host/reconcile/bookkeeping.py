@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
-    """Change ``fields`` of the entry of ``nevra``, and disown ``module`` where the kernel does not have
-    it."""
+    """Change ``fields`` of the entry of ``nevra``, and disown ``module`` if the kernel does not have it."""
 
     def update(guard: guard_file.Guard) -> None:
         old = guard.entries.get(nevra, guard_file.GuardEntry("idle", boot_id=run.kernel.boot_id))

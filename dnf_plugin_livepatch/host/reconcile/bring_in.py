@@ -36,8 +36,7 @@ def bring_in(run: Run, wanted: Wanted, todo: LoadPlan, build_ids: dict[str, str]
 
 
 def _obstacles(run: Run, wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
-    """Return the findings about the kernel and the host; an error among them forbids every load of the
-    set."""
+    """Return the findings about kernel and host; an error among them forbids every load of the set."""
     if todo.taken:
         return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
     if todo.foreign and any(replaces(module) for module in todo.load):
@@ -192,8 +191,7 @@ def _note_stall(
 
 
 def _after_failure(run: Run, wanted: Wanted, module: InstalledModule, result: loader.Outcome) -> None:
-    """Block a set whose module killed its loader, or is in the kernel and wrong; leave any other set
-    idle."""
+    """Block a set whose module killed its loader, or is in the kernel and wrong; else leave the set idle."""
     crashed = result.outcome == "crashed"
     if not crashed and livepatches.one(run.paths, module.name) is None:
         bookkeeping.change(run, wanted.nevra, module.name, state="idle")

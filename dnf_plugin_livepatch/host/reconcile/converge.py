@@ -85,8 +85,7 @@ def converge(run: Run, stamp: str) -> ReconcileResult:
 
 
 def _rpm_under_way(run: Run, stamp: str, database: str) -> ReconcileResult:
-    """Return the result of a run that an RPM transaction keeps from acting, and have the next run
-    started."""
+    """Return the result of a run that an RPM transaction keeps from acting, and plan the next run."""
     _set_timers(run.paths, RETRY_SECONDS[0], run.kernel)
     unchanged.save(run.paths, run.kernel, None, database)
     busy = problem("rpm-under-way", seconds=f"{LOCK_SECONDS:.0f}")
@@ -167,8 +166,7 @@ def _may_rest(
 
 
 def _set_timers(paths: Paths, retry_in: int, kernel: Kernel) -> None:
-    """Have systemd run the settle watch while a set settles, and the next run in ``retry_in`` seconds (0:
-    none)."""
+    """Have systemd run the settle watch while a set settles, and the next run in ``retry_in`` seconds."""
     settling = [
         entry
         for entry in guard_file.read(paths).entries.values()

@@ -42,8 +42,7 @@ class Choice(NamedTuple):
 
 
 class Unload(NamedTuple):
-    """One module to take out; ``cause`` is gone, blocked, held (unloaded by hand), withdrawn or
-    superseded."""
+    """One module to take out; ``cause`` is gone, blocked, held (by hand), withdrawn or superseded."""
 
     module: str
     nevra: str

@@ -84,8 +84,7 @@ def database_fault(run: Run) -> Problem | None:
 
 
 def really_gone(run: Run, nevra: str) -> bool:
-    """Return whether the package ``nevra`` is absent from an rpm database that a thorough check finds
-    sound."""
+    """Return whether ``nevra`` is absent from an rpm database that a thorough check finds sound."""
     fault = database_fault(run)
     if fault is not None:
         run.add(fault)

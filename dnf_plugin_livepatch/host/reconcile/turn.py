@@ -22,8 +22,11 @@ from .take_out import clear_leftovers, database_fault, end_unwanted_transition, 
 
 
 def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, str], bool]:
-    """Converge once. Return the choice, the build ids that the chosen modules should have, and whether a set
-    was blocked, which makes another round due."""
+    """Converge once.
+
+    Returns the choice, the build ids that the chosen modules should have, and whether a set was blocked,
+    which makes another round due.
+    """
     run.installed = read
     boot_id = run.kernel.boot_id
     guard = guard_file.read(run.paths)
@@ -58,8 +61,11 @@ def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, st
 
 
 def _stand_in(run: Run, other: Wanted | None) -> bool:
-    """Bring the copied set ``other`` in force where the installed one could not be loaded and nothing else
-    is in force, as after a boot. Return whether ``other`` was blocked for what came of it."""
+    """Bring the copied set ``other`` in force where the installed set could not be loaded.
+
+    The caller has seen that no other patch is in force, as after a boot. Returns whether ``other`` was
+    blocked for what came of it.
+    """
     if other is None:
         return False
     choice = Choice(other, True, ())

@@ -80,8 +80,7 @@ def span(seconds: int) -> str:
 
 
 def as_json(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[dict[str, object]]:
-    """Return every fact of every entry; ``exposed_seconds`` and ``exposed_at_least`` where they are
-    known."""
+    """Return every fact of every entry, with ``exposed_seconds`` and ``exposed_at_least`` where known."""
     rows: list[dict[str, object]] = []
     for entry, open_for in zip(entries, _exposed(entries, debt)):
         row: dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}

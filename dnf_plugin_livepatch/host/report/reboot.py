@@ -36,8 +36,7 @@ class Advice(NamedTuple):
 
 
 def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
-    """Return those of ``rows``, ascending by ``fixed_in``, that a boot into the kernel build ``evr``
-    closes."""
+    """Return those of ``rows`` (ascending by ``fixed_in``) that a boot into the build ``evr`` closes."""
     builds = [row.fixed_in for row in rows]
     if evr in builds:
         # The usual case needs no comparison, and so no import of rpm.

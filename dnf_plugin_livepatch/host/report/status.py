@@ -67,8 +67,7 @@ class Report(NamedTuple):
 
 
 def beyond(exposure: Exposure, rows: Iterable[look.PatchRow]) -> tuple[CveState, ...]:
-    """Return the CVEs that the patches in force close and that no advisory above the running kernel
-    lists."""
+    """Return the CVEs that the patches in force close and no advisory above the running kernel lists."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
     return tuple(CveState(cve, CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
