@@ -344,7 +344,7 @@ class Planner:
         if not (self.inputs.debt or cves):
             return []
         newest, compare = self._newer_kernel(), self.manager.compare
-        return compute.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
+        return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
 
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;

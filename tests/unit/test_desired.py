@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnf_plugin_livepatch.host.files.guard_file import Guard, Kept, Record
+from dnf_plugin_livepatch.host.files.guard_file import CopiedSet, Guard, GuardEntry
 from dnf_plugin_livepatch.host.reconcile import desired
 
 RELEASE, BOOT = "6.12.1-1.x86_64", "this-boot"
@@ -21,9 +21,9 @@ def best(guard: Guard, withdrawn: dict[str, str] | None = None) -> str:
 def guard() -> Guard:
     """Copies of two packages, the newest first, as reconcile keeps them; the older one has been good."""
     made = Guard()
-    made.kept = [Kept(NEWEST, RELEASE, ()), Kept(PROVED, RELEASE, ())]
-    made.records[NEWEST] = Record("idle", "old")
-    made.records[PROVED] = Record("idle", "old", proved=True)
+    made.copies = [CopiedSet(NEWEST, RELEASE, ()), CopiedSet(PROVED, RELEASE, ())]
+    made.entries[NEWEST] = GuardEntry("idle", "old")
+    made.entries[PROVED] = GuardEntry("idle", "old", proved=True)
     return made
 
 
@@ -32,12 +32,12 @@ def test_a_kept_set_that_proved_good_goes_before_a_newer_one(guard: Guard) -> No
 
 
 def test_of_kept_sets_that_nobody_knows_the_newest_is_taken(guard: Guard) -> None:
-    guard.records.clear()
+    guard.entries.clear()
     assert best(guard) == NEWEST
 
 
 def test_a_blocked_kept_set_is_not_taken(guard: Guard) -> None:
-    guard.records[PROVED] = guard.records[PROVED]._replace(state="blocked")
+    guard.entries[PROVED] = guard.entries[PROVED]._replace(state="blocked")
     assert best(guard) == NEWEST
 
 
@@ -46,10 +46,10 @@ def test_a_withdrawn_kept_set_is_not_taken(guard: Guard) -> None:
 
 
 def test_a_kept_set_that_the_administrator_unloaded_is_not_taken(guard: Guard) -> None:
-    guard.held[PROVED] = BOOT
+    guard.unloaded[PROVED] = BOOT
     assert best(guard) == NEWEST
 
 
 def test_a_kept_set_of_another_kernel_is_not_taken(guard: Guard) -> None:
-    guard.kept = [item._replace(release="6.12.2-1.x86_64") for item in guard.kept]
+    guard.copies = [item._replace(release="6.12.2-1.x86_64") for item in guard.copies]
     assert best(guard) == ""

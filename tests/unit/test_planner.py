@@ -343,9 +343,9 @@ PARTLY = catalogue.problem("module-not-in-force", nevra=NEW.nevra, instead="a pa
         (result(PARTLY._replace(text="In other words.")), False, "In other words."),
         (result(PARTLY._replace(subject="another-1-1.x86_64")), True, "is in force"),
         (result(skipped="it is told not to"), True, "not loaded: it is told not to"),
-        (None, False, "nothing has answered"),
-        (OSError("no space"), False, "nothing has answered"),
-        (KeyboardInterrupt(), True, "Interrupted while waiting"),
+        (None, False, "reconcile gave no answer"),
+        (OSError("no space"), False, "reconcile gave no answer"),
+        (KeyboardInterrupt(), True, "The wait was interrupted"),
     ],
 )
 def test_how_loading_ended(answer: ReconcileResult | BaseException | None, good: bool, words: str) -> None:

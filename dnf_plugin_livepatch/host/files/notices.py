@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Findings of dnf runs that reconcile and status act on: withdrawn patches and a held kernel update.
 
-``/var/lib/livepatch/notices.json``: live patches that their publisher withdrew, and the kernel update that
-is held, with its proof. Written by dnf as root and only when something changed; hostile when read: bounded,
-every field checked, and a file with one bad field counts as absent.
+The file is ``/var/lib/livepatch/notices.json``. dnf writes it as root, and only when something changed.
+Readers take it as hostile: the size is bounded, every field is checked, and a file with one bad field counts
+as absent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 20
 
 
 class Notices(NamedTuple):
-    """``withdrawn`` are (NEVRA, reason), ascending."""
+    """The withdrawn live patches as (NEVRA, reason), ascending, and the kernel update that is held."""
 
     withdrawn: tuple[tuple[str, str], ...] = ()
     hold: Hold | None = None
@@ -47,7 +47,7 @@ def _hold(data: dict[str, Any]) -> Hold:
 
 
 def parse(data: dict[str, Any]) -> Notices:
-    """The notices in the file's JSON object. Raises Broken only."""
+    """Return the notices in the file's JSON object. Raises Broken only."""
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         hold = None
@@ -59,7 +59,7 @@ def parse(data: dict[str, Any]) -> Notices:
 
 
 def read(paths: Paths) -> Notices:
-    """The notices; none where there is no file or it cannot be believed: then nothing is withdrawn."""
+    """Return the notices; without a file, or with a spoiled one, there are none and nothing is withdrawn."""
     try:
         data = atomic.read_json(paths.notices, MAX_BYTES)
         return Notices() if data is None else parse(data)
@@ -68,7 +68,7 @@ def read(paths: Paths) -> Notices:
 
 
 def fault(paths: Paths) -> str:
-    """Why the file cannot be believed; "" where it can, or where there is none."""
+    """Return why the file cannot be believed; "" where it can, or where there is none."""
     try:
         data = atomic.read_json(paths.notices, MAX_BYTES)
         if data is not None:
@@ -79,7 +79,7 @@ def fault(paths: Paths) -> str:
 
 
 def dump(notices: Notices) -> dict[str, Any]:
-    """The file's JSON object for ``notices``."""
+    """Return the file's JSON object for ``notices``."""
     rows = [{"nevra": nevra, "reason": reason} for nevra, reason in notices.withdrawn[: fields.MAX_ITEMS]]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows}
@@ -90,7 +90,7 @@ def dump(notices: Notices) -> dict[str, Any]:
 
 
 def save(paths: Paths, notices: Notices) -> bool:
-    """Write ``notices`` if they are news; whether they were, and could be written.
+    """Write ``notices`` where they are news; return whether they were, and could be written.
 
     A spoiled file is kept beside the new one, as notices.json.spoiled.
     """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Did a live patch take part in a kernel crash? Looks for oops texts whose stack names its module.
+"""Oops texts that name a live patch: evidence that the patch took part in a kernel crash.
 
-Sources: the kernel's ring buffer, pstore and what systemd-pstore saved of it, journald's record of
-an earlier boot. A module's name in "Modules linked in" says nothing; only a stack frame counts.
+The sources are the kernel's ring buffer, pstore with the files that systemd-pstore saved from it, and
+journald's record of an earlier boot. Only a stack frame in the module counts; its name in "Modules linked
+in" does not.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ _HEADER = re.compile(
     r"BUG: |kernel BUG at|Oops|general protection fault|Kernel panic|Unable to handle kernel"
     r"|Panic#|Internal error|invalid opcode|divide error|double fault|stack segment"
 )
-# "? " marks what was left on the stack by an earlier call: it took no part in this one.
+# "? " marks a frame that an earlier call left on the stack: it took no part in this one.
 _FRAME = re.compile(r"(\? )?[^\s?]+\+0x[0-9a-f]+/0x[0-9a-f]+ \[([A-Za-z0-9_]+)[ \]]")
 _END = "---[ end "
 
 
 def oops_in(text: str, modules: Iterable[str]) -> str:
-    """The heading of the first oops in ``text`` whose stack has a frame in ``modules``; "" if none."""
+    """Return the heading of the first oops in ``text`` with a stack frame in ``modules``; "" for none."""
     wanted = frozenset(modules)
     heading, left = "", 0
     for line in text.split("\n"):
@@ -44,7 +45,7 @@ def oops_in(text: str, modules: Iterable[str]) -> str:
 
 
 def ring_buffer(paths: Paths, since: float) -> str:
-    """The kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them."""
+    """Return the kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them."""
     try:
         descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -56,7 +57,7 @@ def ring_buffer(paths: Paths, since: float) -> str:
             try:
                 data = os.read(descriptor, 8192)
             except BrokenPipeError:
-                continue  # overwritten while we read; the next read goes on after it
+                continue  # overwritten during the read; the next read goes on after the gap
             except OSError:
                 break
             if not data:
@@ -73,7 +74,10 @@ def ring_buffer(paths: Paths, since: float) -> str:
 
 
 def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
-    """The heading of an oops that names one of ``modules``, from uptime ``began`` of this boot on; or ""."""
+    """Return the heading of an oops of this boot that names one of ``modules``; "" for none.
+
+    ``began`` is the uptime from which on an oops counts.
+    """
     return oops_in(ring_buffer(paths, max(0.0, began - 1)), modules)
 
 
@@ -117,9 +121,9 @@ def _seconds(stamp: str) -> float:
 
 
 def of_past_boot(paths: Paths, modules: Sequence[str], boot_id: str, since: str) -> str:
-    """The heading of an oops of the boot ``boot_id`` that names one of ``modules``, or "".
+    """Return the heading of an oops of the boot ``boot_id`` that names one of ``modules``; "" for none.
 
-    Of the texts that pstore saved, only those count that are not older than the UTC time ``since``.
+    A text that pstore saved counts only where it is not older than the UTC time ``since``.
     """
     for text in _saved(paths, _seconds(since)):
         found = oops_in(text, modules)
