@@ -110,30 +110,32 @@ def _count(text: str) -> int:
     return number
 
 
+def _stray(text: str, *known: str) -> bool:
+    """Whether a brace in ``text`` belongs to none of the placeholders ``known``."""
+    for field in known:
+        # A space, since nothing would let "{na{id}me}" become "{name}".
+        text = text.replace("{" + field + "}", " ")
+    return "{" in text or "}" in text
+
+
 def _path(text: str) -> str:
-    bare = text
-    for field in ("release", "build_id", "module", "srcversion"):
-        bare = bare.replace("{" + field + "}", "x")
-    if not bare.startswith("/") or ".." in bare.split("/") or "{" in bare or "}" in bare:
+    stray = _stray(text, "release", "build_id", "module", "srcversion")
+    if stray or not text.startswith("/") or ".." in text.split("/"):
         raise ValueError("no absolute path with {release}, {build_id}, {module} or {srcversion}")
     return text
 
 
 def _argv(text: str) -> tuple[str, ...]:
-    words = tuple(text.split())
-    bare = [w.replace("{release}", "").replace("{kernel}", "").replace("{id}", "") for w in words]
-    if not words or not words[0].startswith("/") or any("{" in w or "}" in w for w in bare):
+    if not text.startswith("/") or _stray(text, "release", "kernel", "id"):
         raise ValueError("no command that starts with an absolute path")
-    return words
+    return tuple(text.split())
 
 
 def _line(text: str) -> str:
-    bare = text
     for field in ("{id}", "{name}", "{state}", "{text}"):
-        if bare.count(field) > 1:
+        if text.count(field) > 1:
             raise ValueError(f"{field} occurs twice")
-        bare = bare.replace(field, "")
-    if "{" in bare or "}" in bare:
+    if _stray(text, "id", "name", "state", "text"):
         raise ValueError("known fields are {id}, {name}, {state} and {text}")
     return text
 
@@ -222,8 +224,8 @@ def _read(text: str) -> dict[str, dict[str, object]]:
         if not line or line[0] in "#;":
             continue
         if line[0] == "[":
-            section = line[1:-1] if line[-1] == "]" else ""
-            if section not in found:
+            section = line[1:-1]
+            if line[-1] != "]" or section not in found:
                 raise ProfileError(f"line {number}: {line[:40]} is no section; known are {', '.join(found)}")
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
