@@ -80,7 +80,7 @@ def _files(dirs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for directory in (shipped, *dirs[1:]):
         try:
-            names = sorted(os.listdir(directory))
+            names = os.listdir(directory)
         except OSError:
             continue
         for name in names:
@@ -164,11 +164,11 @@ def _kernel_fields(profile: Profile, release: str) -> dict[str, str] | None:
     values = templates.parse(profile.kernel, release)
     if values is None or len(release) > 128:
         return None
-    stem = f"{values.get('kver', '')}-{values.get('krel', '')}"
-    for wanted, have in ((profile.kernels, stem + "."), (profile.dists, _dist(values))):
+    stem = templates.render("{kver}-{krel}.", values)
+    for wanted, have in ((profile.kernels, stem), (profile.dists, _dist(values))):
         if wanted and not any(have.startswith(prefix) for prefix in wanted):
             return None
-    if any((stem + ".").startswith(prefix) for prefix in profile.not_kernels):
+    if any(stem.startswith(prefix) for prefix in profile.not_kernels):
         return None
     return values
 
@@ -199,7 +199,7 @@ def _from_provides(
     for rule in profile.provides:
         found: dict[tuple[str, str], None] = {}
         for name, version in provides:
-            if name == nevra.name and version in (nevra.evr, f"{nevra.version}-{nevra.release}"):
+            if name == nevra.name and version == f"{nevra.version}-{nevra.release}":
                 continue  # every package provides its own name and version
             values = templates.parse(rule, f"{name} = {version}" if version else name)
             release = _release(profile, values, nevra) if values else ""

@@ -288,7 +288,55 @@ def test_what_cannot_be_read_is_a_fault(tmp_path):
     (tmp_path / "gone.conf").symlink_to("/nonexistent/file")
     write(tmp_path, "bad name.conf", GOOD)
     found, faults = profiles.load((str(tmp_path),))
-    assert found == () and len(faults) == 3
+    assert found == ()
+    assert faults == (
+        f"{tmp_path}/bad name.conf: the file's name is not of letters, digits and dashes; "
+        "the profile is not used",
+        f"{tmp_path}/dir.conf: Is a directory; the profile is not used",
+        f"{tmp_path}/gone.conf: No such file or directory; the profile is not used",
+    )
+
+
+def test_the_shipped_profiles_are_read_where_the_first_folder_is_not_there(tmp_path):
+    shipped = sorted(name[:-5] for name in os.listdir(TREE + "/profiles"))
+    shipped.remove("livepatch")
+    for dirs in ((), ("/nonexistent",), ("/nonexistent", str(tmp_path))):
+        profiles._cache.clear()
+        found, faults = profiles.load(dirs)
+        assert faults == () and [p.name for p in found] == ["livepatch", *shipped]
+        assert found[0].file == TREE + "/profiles/livepatch.conf"
+
+
+def test_only_files_named_conf_in_any_of_the_folders_are_profiles(tmp_path):
+    for name in (".hidden.conf", "a.conf", "b.conf~", "c", "livepatch.conf", "Z.conf"):
+        write(tmp_path / "usr", name, GOOD)
+    write(tmp_path / "etc", "d.conf", GOOD)
+    dirs = (str(tmp_path / "usr"), "/nonexistent", str(tmp_path / "etc"))
+    assert [p.name for p in profiles.load(dirs)[0]] == ["livepatch", "Z", "a", "d"]
+
+
+def test_a_file_has_at_most_65536_bytes_and_any_of_them_in_comments(tmp_path):
+    path = tmp_path / "a.conf"
+    path.write_bytes(GOOD.encode() + b"#" + b"\xff" * (65535 - len(GOOD)))
+    assert path.stat().st_size == 65536
+    assert profiles.load((str(tmp_path),))[1] == ()
+    # A file that no memory could hold, and no disk: only its beginning may be read.
+    os.truncate(path, 1 << 43)
+    assert profiles.load((str(tmp_path),))[1] == (
+        f"{path}: larger than 65536 bytes; the profile is not used",
+    )
+
+
+def test_at_most_64_profiles_are_read(tmp_path):
+    for number in range(64):
+        write(tmp_path, f"p{number:02}.conf", GOOD)
+    found, faults = profiles.load((str(tmp_path),))
+    assert len(found) == 64 and faults == ()
+    for number in (64, 65):
+        write(tmp_path, f"p{number}.conf", GOOD)
+    found, faults = profiles.load((str(tmp_path),))
+    assert [p.name for p in found] == [f"p{number:02}" for number in range(64)]
+    assert faults == ("more than 64 profiles; 2 are not used",)
 
 
 def test_a_changed_file_is_read_again(tmp_path):
