@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """openEuler's own part of updateinfo: hot patches in ``<hot_patch_collection>``. Pure.
 
-Nothing but a reader of its own sees these, since libdnf and other tools know ``<collection>`` only.
-The text is hostile: it is bounded, and one that declares entities is not read at all.
+libdnf and other tools read ``<collection>`` only, so hot patches need this reader.
+The text is hostile: it is bounded, and a text that declares entities is not read at all.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _refuse(*_: Any) -> None:
 def advisories(text: str, names: Container[str]) -> tuple[Advisory, ...]:
     """The advisories of hot patches in updateinfo ``text`` that list a package of ``names``.
 
-    A text that is no XML to be believed has none.
+    A text that is too large, is not well-formed or declares entities has none.
     """
     if _MARK not in text or len(text) > MAX_TEXT:
         return ()

@@ -27,13 +27,13 @@ OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 class Client(NamedTuple):
     """A vendor's own program that loads patches, as data; ``host/clients/client.py`` runs it.
 
-    ``apply``, ``remove``, ``state`` and ``effective`` are command lines, of which the first whose program is
-    there is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.
-    None at all means that the client cannot do it, or that we must not. ``lines`` are the rules
-    for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
-    be in ``ignore``. ``only`` is what the {name} of a kernel's patch begins with. ``exits`` are (verb,
-    exit code, outcome), where ``done`` of the verb ``state`` means that the output decides. ``absent`` is
-    what to do where the client is missing, ``cves_file`` a file that lists the CVEs in force.
+    ``apply``, ``remove``, ``state`` and ``effective`` are command lines; the first whose program exists is
+    run. They may hold {release} (``uname -r``), {kernel} (the release without architecture) and {id}.
+    A verb without a command line is one that the client does not have, or that must not be used. ``lines``
+    are the rules for the output of ``state``, with the fields {id}, {name}, {state} and {text}; every other
+    line must be in ``ignore``. ``only`` is the beginning of the {name} of each patch of a kernel. ``exits``
+    are (verb, exit code, outcome); ``done`` of the verb ``state`` means that the output decides. ``absent``
+    is the advice to a person where the client is missing, ``cves_file`` a file that lists the CVEs in force.
     """
 
     title: str
@@ -57,11 +57,12 @@ class Profile(NamedTuple):
 
     ``module_dirs`` hold {release} and {build_id}; use ``profiles.directories``. ``cves`` are the
     sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
-    one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
-    its vendor patches it, 0 where that is not said. ``runtime`` are the names of the vendor's own packages
+    one module, with {module} and {srcversion}. ``support_days`` is how many days after a kernel's release
+    its vendor patches the kernel, 0 for unknown. ``runtime`` are the names of the vendor's own packages
     that a patch may bring along. ``scriptlet`` is set where the package's own scriptlet or a service of its
     vendor loads the modules too, and leaves them in the kernel when the package goes. ``switch`` is a file,
-    a variable in it and the value, in small letters, by which its owner wants nothing loaded; or ().
+    a variable in the file, and the value, in small letters, with which the file's owner forbids all loading;
+    () where the vendor has no such file.
     """
 
     name: str
@@ -113,7 +114,7 @@ def _count(text: str) -> int:
 def _stray(text: str, *known: str) -> bool:
     """Whether a brace in ``text`` belongs to none of the placeholders ``known``."""
     for field in known:
-        # A space, since nothing would let "{na{id}me}" become "{name}".
+        # With nothing in place of the placeholder, "{na{id}me}" would become "{name}".
         text = text.replace("{" + field + "}", " ")
     return "{" in text or "}" in text
 
@@ -252,7 +253,7 @@ def _read(text: str) -> dict[str, dict[str, object]]:
 
 
 def _check(profile: Profile) -> None:
-    """Refuse what only several lines together show to be wrong. Raises ProfileError."""
+    """Raise ProfileError for a fault that only several lines together show."""
     if profile.loader != "kernel" and (profile.client is None or not profile.client.apply):
         raise ProfileError("loader = client needs [client] with apply")
     kernel = templates.fields(profile.kernel)

@@ -3,8 +3,8 @@
 
 A rule such as ``kpatch-patch-{kver:_}-{krel:_}`` takes a name apart (``parse``) and puts one
 together (``render``), so the two directions cannot drift apart. Rules hold no regular expressions:
-each field has a fixed shape with bounded repeats, at most MAX_LOOSE of them may end at a sign that
-they could hold themselves, a match is anchored at both ends and texts longer than MAX_TEXT never
+each field has a fixed shape with bounded repeats, at most MAX_LOOSE fields may be followed by a sign
+that the field could hold itself, a match is anchored at both ends, and texts longer than MAX_TEXT never
 match. So no rule can be made to run long.
 """
 
@@ -40,8 +40,8 @@ FIELDS: dict[str, str] = {
 }
 # These fields do not describe the kernel: they match anything of their shape and render as *.
 ANONYMOUS = ("number", "word", "label", "any")
-# Which signs each may hold, beside letters and digits. A literal that begins with one of them leaves
-# open where the field ends.
+# The signs that each field may hold beside letters and digits. A literal that begins with one of these signs
+# leaves open where the field ends.
 _INSIDE = {
     "release": "._+~^-",
     "kver": ".",
