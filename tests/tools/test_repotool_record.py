@@ -323,6 +323,10 @@ def test_the_share_grows_with_time(now, percent):
     )
 
 
+def test_a_patch_without_a_rollout_is_for_every_host():
+    assert repository_record.share(repository_record.PatchNote(), "2026-11-19T00:00:00Z") == 100
+
+
 def offered(patch, nevra, machine, now):
     """Whether the host may take the patch now, by the rules that the plugin goes by."""
     return withheld.judge(nevra, patch, "", withheld.Limits(machine, now)) is None

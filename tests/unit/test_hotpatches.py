@@ -98,6 +98,10 @@ def test_a_field_is_read_from_its_own_element(inside, field, value):
             f'<package name="{NAME}-1-2" version="1" release="2" arch="noarch"/>',
             [(NAME, "0", "1", "2", "noarch"), (NAME + "-1-2", "0", "1", "2", "noarch")],
         ),
+        (
+            f'<package name="{NAME}-9-9" version="1" release="2"/><package name="{NAME}"/>',
+            [(NAME, "0", "", "", "")],
+        ),
         (f'<package/><package name="kernel"/><package name="{NAME}"/>', [(NAME, "0", "", "", "")]),
     ],
 )

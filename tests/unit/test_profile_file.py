@@ -59,6 +59,7 @@ NOISE = "\0\xff" * 100
         ("[", "line 1: [ is no section; known are profile, match, load, client"),
         ("[profile]\ntitle\n", "line 2: 'title' is no key of [profile]"),
         ("[load]\ntitle = x\n", "line 2: 'title' is no key of [load]"),
+        ("[profile]\nX = x\n", "line 2: 'X' is no key of [profile]"),
         (f"[match]\n{LONG} = x\n", f"line 2: {LONG[:40]!r} is no key of [match]"),
         ("[profile]\ntitle =\n", "line 2: title is not 1 to 256 printable characters"),
         ("[profile]\ntitle = \x1b[31m\n", "line 2: title is not 1 to 256 printable characters"),
@@ -102,6 +103,7 @@ NOISE = "\0\xff" * 100
         (GOOD + "[load]\nmodules = /lib/../etc\n", f"line 7: modules: {PATH}"),
         (GOOD + "[load]\nmodules = /lib/{kver}\n", f"line 7: modules: {PATH}"),
         (GOOD + "[load]\nmodules = /lib/release}\n", f"line 7: modules: {PATH}"),
+        (GOOD + "[load]\nmodules = /lib/{release\n", f"line 7: modules: {PATH}"),
         (GOOD + "[load]\nmodules = /lib/{rel{module}ease}\n", f"line 7: modules: {PATH}"),
         (
             GOOD + "[load]\nruntime = kpatch*\n",
@@ -312,7 +314,8 @@ def test_only_files_named_conf_in_any_of_the_folders_are_profiles(tmp_path):
         write(tmp_path / "usr", name, GOOD)
     write(tmp_path / "etc", "d.conf", GOOD)
     dirs = (str(tmp_path / "usr"), "/nonexistent", str(tmp_path / "etc"))
-    assert [p.name for p in profiles.load(dirs)[0]] == ["livepatch", "Z", "a", "d"]
+    found, faults = profiles.load(dirs)
+    assert [p.name for p in found] == ["livepatch", "Z", "a", "d"] and faults == ()
 
 
 def test_a_file_has_at_most_65536_bytes_and_any_of_them_in_comments(tmp_path):

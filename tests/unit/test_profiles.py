@@ -219,6 +219,7 @@ def test_a_verdict_gives_its_reason(nevra, provides, requires, kind, why):
         ("a = 2:1:3", "a", "1:3"),
         ("a = x:1", "a", "x:1"),
         ("a = 21", "a", "21"),
+        ("X = X1", "X", "X1"),
         ("a = b=c", "a", "b=c"),
         ("a(b) = 1", "a(b)", "1"),
         ("a(b:c)", "a(b:c)", ""),
@@ -627,6 +628,12 @@ def test_a_lookup_asks_for_every_form_of_a_name(
         name_globs=tuple(name_globs),
         provides_globs=tuple(provides_globs),
     )
+
+
+def test_a_lookup_for_a_flavour_asks_only_the_rules_that_can_hold_it():
+    keys = "kernel = {kver}-{krel}{variant}\nprovides = a = {kver}-{krel}\nprovides = b = {kver}-{krel}{variant}"
+    found = profiles.lookup("6.1-2+rt", (own(keys),))
+    assert found.provides == ("livepatch(kernel-uname-r:6.1-2+rt)", "b = 6.1-2+rt")
 
 
 def test_a_vendor_by_build_id_has_one_name_for_all_its_kernels():
