@@ -183,7 +183,7 @@ def _release(profile: Profile, values: dict[str, str], nevra: Nevra) -> str:
             known["arch"] = nevra.arch
         known.setdefault("variant", "")
         release = templates.render(profile.kernel, known)
-        if "*" in release or _kernel_fields(profile, release) is None:
+        if _kernel_fields(profile, release) is None:
             return ""
     arch = release.partition("+")[0].rpartition(".")[2]
     return "" if arch in ARCHES and nevra.arch not in ("noarch", arch) else release
@@ -253,7 +253,7 @@ def _is_empty(profile: Profile, nevra: Nevra) -> bool:
 def _refuted(release: str, requires: Iterable[str]) -> str:
     """The kernel that the package requires instead of ``release``, "" for none."""
     for name, version in map(_split, requires):
-        same = version in ("", release, capability_version(release)) or release.startswith(version + "-")
+        same = version in (release, capability_version(release)) or release.startswith(version + "-")
         if name == "kernel-uname-r" and not same:
             return version
     return ""

@@ -58,7 +58,7 @@ _FIELD = re.compile(r"\{([a-z_]+)(:_)?\}")
 
 @lru_cache(maxsize=256)
 def tokens(rule: str) -> tuple[tuple[str, str, bool], ...]:
-    """``rule`` as (literal before, field, dots are underscores); the last field may be "".
+    """``rule`` as (literal before, field, dots are underscores); the last field is "".
 
     Raises ValueError when the rule is too long, names an unknown field or has a stray brace.
     """
@@ -89,17 +89,18 @@ def tokens(rule: str) -> tuple[tuple[str, str, bool], ...]:
 @lru_cache(maxsize=256)
 def _pattern(rule: str) -> re.Pattern[str]:
     parts, seen = [], set()
-    for literal, field, underscored in tokens(rule):
+    *described, (tail, _, _) = tokens(rule)
+    for literal, field, underscored in described:
         parts.append(re.escape(literal))
-        shape = FIELDS.get(field, "").replace(r"\.", "_") if underscored else FIELDS.get(field, "")
+        shape = FIELDS[field].replace(r"\.", "_") if underscored else FIELDS[field]
         if field in ANONYMOUS:
             parts.append(shape)
         elif field in seen:
             parts.append(f"(?P={field})")
-        elif field:
+        else:
             seen.add(field)
             parts.append(f"(?P<{field}>{shape})")
-    return re.compile("".join(parts) + r"\Z")
+    return re.compile("".join(parts) + re.escape(tail) + r"\Z")
 
 
 def fields(rule: str) -> frozenset[str]:

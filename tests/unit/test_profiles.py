@@ -173,6 +173,13 @@ KPATCH = "kpatch (Red Hat Enterprise Linux, AlmaLinux, Rocky Linux, CentOS Strea
             "not-a-live-patch",
             f"it is for kernel {EL9} by its Provides, but it requires kernel {OTHER}",
         ),
+        (
+            NAMED,
+            (),
+            (f"kernel-uname-r = {EL9}", f"kernel-uname-r = {OTHER}"),
+            "not-a-live-patch",
+            f"it is for kernel {EL9} by its name, but it requires kernel {OTHER}",
+        ),
         (NAMED.replace("x86_64", "src"), (), (), "not-a-live-patch", "a source package"),
         (
             "hotfix-1-1.nosrc",
@@ -206,7 +213,7 @@ KPATCH = "kpatch (Red Hat Enterprise Linux, AlmaLinux, Rocky Linux, CentOS Strea
 )
 def test_a_verdict_gives_its_reason(nevra, provides, requires, kind, why):
     found = judge(nevra, provides, requires)
-    assert (found.kind, found.why) == (kind, why)
+    assert (found.kind, found.why, found.build_id) == (kind, why, "")
 
 
 @pytest.mark.parametrize(
@@ -631,8 +638,8 @@ def test_a_lookup_asks_for_every_form_of_a_name(
 
 
 def test_a_lookup_for_a_flavour_asks_only_the_rules_that_can_hold_it():
-    keys = "kernel = {kver}-{krel}{variant}\nprovides = a = {kver}-{krel}\nprovides = b = {kver}-{krel}{variant}"
-    found = profiles.lookup("6.1-2+rt", (own(keys),))
+    keys = "provides = a = {kver}-{krel}\nprovides = b = {kver}-{krel}{variant}"
+    found = profiles.lookup("6.1-2+rt", (own("kernel = {kver}-{krel}{variant}\n" + keys),))
     assert found.provides == ("livepatch(kernel-uname-r:6.1-2+rt)", "b = 6.1-2+rt")
 
 

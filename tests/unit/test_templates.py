@@ -92,6 +92,7 @@ def test_a_rule_that_is_none_is_refused(rule, fault):
     "rule",
     [
         "x",
+        "X",
         "x" * 256,
         "-".join(["{number}"] * 12),
         "{krel}{dist}",
