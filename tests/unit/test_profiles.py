@@ -226,7 +226,7 @@ def test_a_verdict_gives_its_reason(nevra, provides, requires, kind, why):
         ("a = 2:1:3", "a", "1:3"),
         ("a = x:1", "a", "x:1"),
         ("a = 21", "a", "21"),
-        ("X = X1", "X", "X1"),
+        ("X=X1", "X", "X1"),
         ("a = b=c", "a", "b=c"),
         ("a(b) = 1", "a(b)", "1"),
         ("a(b:c)", "a(b:c)", ""),
