@@ -402,7 +402,7 @@ def test_any_debt_is_the_naive_one(running: str, rows: list[Advisory]) -> None:
 def test_open_closed_and_reboot_only_partition_the_debt(record_property: Record) -> None:
     total: dict[str, int] = dict.fromkeys((OPEN, CLOSED_LIVE, REBOOT_ONLY), 0)
 
-    @settings(max_examples=300)
+    @settings(max_examples=3 * settings.default.max_examples)
     @given(st.lists(advisories, max_size=8), patches, unfixables)
     def partition(rows: list[Advisory], loaded: list[InForce], never: list[Unfixable]) -> None:
         debt, _, _ = debt_of(kernel("5.14.0-1.el9_4"), rows, compare)
