@@ -41,8 +41,10 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
     window = _window(facts, siblings[0].build_time)
-    family = [main, *_followers(main, builds, compare)]
-    names = {nevra: release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    # The running kernel's release need not be its package's: XCP-ng's kernel 4.19.19-8 reports 4.19.0+1.
+    names = {main: kernel.release}
+    for nevra in _followers(main, builds, compare):
+        names[nevra] = release_of(nevra.evr, kernel.release, main.evr)
     notes = facts.notes(tuple(names.values()))
     found = []
     for nevra, release in names.items():
@@ -57,8 +59,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
                 as_of=min(repo.read_at for repo in sources),
                 repositories=tuple((repo.id, repo.revision) for repo in sources),
                 debt=debt,
-                # The running kernel's release need not be its package's: XCP-ng marks patches by build id.
-                cover=_cover(facts, kernel.release if nevra == main else release),
+                cover=_cover(facts, release),
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",

@@ -56,11 +56,14 @@ class Manager:
 
     can_add = True
     pinned = ""
+    source = "base"
+    release = RELEASE
 
     def __init__(self, *packages: Package, repos: Sequence[Repository] = (), record: str = "") -> None:
         self.packages = list(packages)
         self.repos = list(repos) or [Repository("base", has_advisories=True, read_at=NOW)]
         self.text = record
+        self.updates: dict[str, str] = {}
         self.rows: Sequence[Advisory] = ADVISORIES
         self.asked: Counter[str] = Counter()
         self.hidden: set[str] = set()
@@ -80,16 +83,18 @@ class Manager:
 
     def running_kernel(self, release: str) -> Package | None:
         self._ask("running_kernel")
-        return next((one for one in self.packages if one == RUNS), None)
+        running = [one for one in self.packages if one.installed and one.nevra.evr == RUNS.nevra.evr]
+        return running[0] if running and release == self.release else None
 
     def origin(self, package: Package) -> str:
         self._ask("origin")
-        return "base"
+        return self.source if package.installed else ""
 
     def offered_by(self, package: Package) -> frozenset[str]:
         return frozenset(one.repo for one in self.packages if one.nevra == package.nevra and one.repo)
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+        self._ask("kernels")
         return self._named(names, arch)
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
@@ -109,7 +114,7 @@ class Manager:
         return [
             one._replace(visible=one.installed or str(one.nevra) not in self.hidden)
             for one in self.packages
-            if set(one.provides) & set(lookup.provides)
+            if one.nevra.name in lookup.names or set(one.provides) & set(lookup.provides)
         ]
 
     def advisories(self, packages: Sequence[Package]) -> Sequence[Advisory]:
@@ -126,7 +131,7 @@ class Manager:
         return self.text
 
     def updateinfo(self, repository: str) -> str:
-        raise AssertionError("only openEuler's is read as text")
+        return self.updates[repository]
 
     def compare(self, one: str, other: str) -> int:
         first, second = (int(evr.rpartition("-")[2].partition(".")[0]) for evr in (one, other))
