@@ -38,9 +38,14 @@ TESTS = {
     "host.reconcile.desired": ("tests/unit/test_desired.py",),
     "planning": (
         "tests/unit/test_brakes.py",
+        "tests/unit/test_choose.py",
+        "tests/unit/test_facts.py",
         "tests/unit/test_holding.py",
+        "tests/unit/test_inputs.py",
+        "tests/unit/test_lines.py",
         "tests/unit/test_planner.py",
         "tests/unit/test_policy.py",
+        "tests/unit/test_survey.py",
     ),
     "vendors": (
         "tests/unit/test_hotpatches.py",
