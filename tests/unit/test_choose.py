@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From surveys to packages in the transaction, one choice after the other, and what has to be in force then."""
+"""From surveys to packages in the transaction, one choice after the other, and what is to be in force."""
 
 from __future__ import annotations
 
