@@ -191,7 +191,7 @@ def test_an_unreadable_database_at_boot_is_no_reason_to_go_without_the_copy() ->
     guard.held["lp-4-1.x86_64"] = BOOT
     found = choose(guard, why="it is locked", lp_3_1="it smells")
     assert found.wanted == Wanted(OLD, (module("lp_1"),), (), kept=True)
-    assert not found.known and ids(found) == ["rpmdb-unreadable"]
+    assert found.known is False and ids(found) == ["rpmdb-unreadable"]
 
 
 # --- the way there ---

@@ -225,9 +225,9 @@ def test_an_excluded_patch_is_not_told_where_another_is_taken():
 def test_the_want_of_a_patch_is_told_of_the_running_kernel_in_a_whole_upgrade(change):
     case = situation(open_cves=2)
     assert [note.id for note in policy.decide(case).notes] == ["patch-absent"]
-    asked = Asked(change.pop("kind", ALL))
-    cannot = change.pop("cannot", "")
-    case = case._replace(asked=asked, cannot=cannot, target=case.target._replace(**change))
+    facts = {"kind": ALL, "cannot": "", "running": True, "open_cves": 2, **change}
+    target = case.target._replace(running=facts["running"], open_cves=facts["open_cves"])
+    case = case._replace(asked=Asked(facts["kind"]), cannot=facts["cannot"], target=target)
     assert policy.decide(case) == policy.Verdict()
 
 

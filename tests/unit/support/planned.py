@@ -6,13 +6,14 @@ Nothing is read or started; ``planning.interface`` says what the methods are for
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult
+from dnf_plugin_livepatch.base.model import Advisory, InForce, Kernel, Nevra, Problem, ReconcileResult
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.planning.interface import Asked, Helpers, Hold, Package, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
@@ -172,6 +173,10 @@ class Machine:
         self.answer: ReconcileResult | None | BaseException = None
         self.remembered: dict[str, Any] = {}
         self.looks = 0
+        #: The repositories that an earlier run read, the covers that were looked with, and the waits.
+        self.known: Sequence[str] | None = None
+        self.covers: list[object] = []
+        self.waits: list[tuple[float, object]] = []
 
     @property
     def loaded(self) -> bool:
@@ -181,6 +186,7 @@ class Machine:
         self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
     ) -> Patched:
         self.looks += 1
+        self.covers.append(cover)
         return self.seen if result is None else self.seen._replace(in_force=result.in_force)
 
     def blocked(self) -> Mapping[str, str]:
@@ -193,7 +199,7 @@ class Machine:
         return self.before
 
     def known_repositories(self) -> Sequence[str] | None:
-        return None
+        return self.known
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         self.remembered["inputs"] = inputs
@@ -208,9 +214,21 @@ class Machine:
         self.remembered["taken back"] = True
 
     def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
+        self.waits.append((wait, progress))
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+
+class Steps:
+    """Softness that lists the names of the steps which it is given."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def attempt(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
+        self.taken.append(what)
+        return function()
 
 
 def hard(what: str, default: _T, function: Callable[[], _T]) -> _T:
@@ -230,6 +248,28 @@ class Faults:
         except RuntimeError:
             self.met.append(what)
             return default
+
+
+def progress(text: str) -> None:
+    """A wait that is to be watched; the stand-in of the host tells no progress."""
+
+
+class Waiting:
+    """Waits of which the texts stand in ``said``."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    @contextlib.contextmanager
+    def __call__(self, text: str) -> Iterator[Progress | None]:
+        self.said.append(text)
+        yield progress
+
+
+def answered(*problems: Problem, skipped: str = "") -> ReconcileResult:
+    """Reconcile's answer where NEW is in force."""
+    in_force = (InForce("lp", str(NEW.nevra), (CVE,)),)
+    return ReconcileResult("1", "", NOW, RELEASE, not problems, "", in_force, (), problems, skipped)
 
 
 def ids(plan: Plan) -> list[str]:
