@@ -105,7 +105,7 @@ def _doubt(situation: Situation) -> str:
     if situation.exposure.quality != EXACT:
         return f"what it fixes is not fully known ({situation.exposure.reason})"
     end = situation.support_end
-    days = times.days_between(situation.now, end) if end else None
+    days = times.days_between(situation.now, end)
     if days is not None and days <= situation.eol_warn_days:
         return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
     return ""

@@ -25,6 +25,7 @@ PACKAGE = "dnf_plugin_livepatch"
 #: The files in which a reader looks first for the tests of a room.
 TESTS = {
     "exposure": (
+        "tests/unit/test_debt.py",
         "tests/unit/test_exposure.py",
         "tests/unit/test_exposure_age.py",
         "tests/unit/test_prompt.py",
@@ -117,8 +118,12 @@ def report(rooms: Sequence[str]) -> str:
     for mutant, room in left:
         argv, folder = [MUTMUT, "show", mutant], os.path.join(WORK, room)
         shown = subprocess.run(argv, cwd=folder, check=False, stdout=subprocess.PIPE).stdout.decode()
-        changed = [line for line in shown.splitlines() if line[:1] == "+" and line[:3] != "+++"]
-        lines.append(f"{mutant}: {' '.join(line[1:].strip() for line in changed)}")
+        changed = [
+            line
+            for line in shown.splitlines()
+            if line.startswith(("-", "+")) and line[:3] not in ("---", "+++")
+        ]
+        lines.append(f"{mutant}: {' '.join(line[:1] + ' ' + line[1:].strip() for line in changed)}")
     return "\n".join(lines)
 
 
