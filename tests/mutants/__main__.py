@@ -118,11 +118,7 @@ def report(rooms: Sequence[str]) -> str:
     for mutant, room in left:
         argv, folder = [MUTMUT, "show", mutant], os.path.join(WORK, room)
         shown = subprocess.run(argv, cwd=folder, check=False, stdout=subprocess.PIPE).stdout.decode()
-        changed = [
-            line
-            for line in shown.splitlines()
-            if line.startswith(("-", "+")) and line[:3] not in ("---", "+++")
-        ]
+        changed = [line for line in shown.partition("@@")[2].splitlines() if line.startswith(("-", "+"))]
         lines.append(f"{mutant}: {' '.join(line[:1] + ' ' + line[1:].strip() for line in changed)}")
     return "\n".join(lines)
 

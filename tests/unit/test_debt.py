@@ -117,7 +117,7 @@ def test_an_advisory_without_a_type_that_lists_cves_counts() -> None:
 # --- how sure ---
 
 
-def test_nothing_is_ever_zero_for_want_of_knowledge() -> None:
+def test_nothing_is_ever_zero_because_something_is_unknown() -> None:
     running = kernel("5.14.0-10.el9_4")
     older = advisory("A05", "5.14.0-5.el9_4", "CVE-2026-1000")
     newer = advisory("A20", "5.14.0-20.el9_4", "CVE-2026-2000")

@@ -117,6 +117,18 @@ def test_patches_in_force_are_looked_at_where_one_is_installed_or_loaded() -> No
         assert host.looks == looks
 
 
+@pytest.mark.parametrize(
+    ("incoming", "expected"), [((), (OLD,)), ((NEW._replace(incoming=True),), (NEW,)), ((NEW,), (NEW,))]
+)
+def test_a_patch_that_is_missing_stays_expected_unless_another_takes_its_place(
+    incoming: tuple[Package, ...], expected: tuple[Package, ...]
+) -> None:
+    host = Machine(Config(), "", Patched(missing=(str(OLD.nevra),)))
+    plan = Planner(Manager(RUNS, NEXT, OLD, *incoming), host, hard).bring_in(Asked(ALL))
+    assert plan.expect == tuple(str(one.nevra) for one in expected)
+    assert ids(plan) == ["module-not-in-force"] and not plan.quiet
+
+
 def test_a_look_that_fails_leaves_no_patch_expected() -> None:
     class Broken(Machine):
         def patched(self, cover: Any, result: ReconcileResult | None = None) -> Patched:
