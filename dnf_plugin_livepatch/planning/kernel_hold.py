@@ -146,11 +146,8 @@ def hold(
         eol_warn_days=settings.eol_warn_days,
     )
     verdict = decide(situation, manager.compare)
-    members: Sequence[Package] = ()
-    why = "" if verdict.hold else verdict.why
-    if not why:
-        members = manager.built_with(kernels)
-        why = manager.why_not_without(members)
+    members = manager.built_with(kernels) if verdict.hold else ()
+    why = manager.why_not_without(members) if verdict.hold else verdict.why
     if why:
         return None, (), catalogue.problem("kernel-not-held", kernel=nevra.evr, why=why), why
     found = Hold(

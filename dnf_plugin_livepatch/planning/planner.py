@@ -209,7 +209,7 @@ class Planner:
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
         self._notes.append(note)
-        hidden = tuple(str(package.nevra) for package in members) if held is not None else ()
+        hidden = tuple(str(package.nevra) for package in members)
         self.manager.hide(hidden)
         self.host.remember_hold(held, why)
         return hidden

@@ -165,12 +165,12 @@ def named(build: int, name: str, **more: object) -> Package:
 
 def test_the_kernels_on_offer_that_are_newer_than_all_installed_ones_newest_first() -> None:
     here = kernel(20, installed=True)
-    packages = [kernel(build, repo="base") for build in (15, 20, 25, 30, 28)]
+    packages = [kernel(build, repo="base") for build in (15, 20, 25, 100, 28)]
     extra = [named(40, "kernel", repo="base", build_time=-1), named(41, "bash", repo="base")]
     arm = packages[-1].nevra._replace(arch="aarch64")
     manager = Manager(RUNS, here, *packages, *extra, Package(arm, "base"))
     found = [str(one.nevra) for one in kernel_hold.offered(Facts(manager, Machine()))]
-    newer = [f"kernel-core-5.14.0-{build}.el9.x86_64" for build in (30, 28, 25)]
+    newer = [f"kernel-core-5.14.0-{build}.el9.x86_64" for build in (100, 28, 25)]
     assert found == [*newer, "kernel-5.14.0-40.el9.x86_64"]
 
 

@@ -249,6 +249,17 @@ def test_a_newer_single_patch_of_another_family_comes_first(whole: int, found: l
     assert order(offer("single-a", 9), offer("whole-p", whole), offer("loner-c", 2)) == found
 
 
+def test_a_survey_of_hidden_patches_alone_comes_last() -> None:
+    known = facts()
+    hidden, other = offer("single-a", 9, visible=False), offer("loner-c", 1)
+    known.manager = AsItIs(RUNS, hidden, other, repos=REPOS)
+    found = survey.surveys(known, RELEASE, JUDGE)
+    assert [(candidates(one), one.target.excluded) for one in found] == [
+        (["loner-c 1"], None),
+        ([], hidden.nevra),
+    ]
+
+
 def test_an_installed_single_patch_has_its_age_too() -> None:
     assert order(have("single-a", 5), offer("single-b", 3), offer("loner-c", 4)) == [
         (["single-a 5"], True),
