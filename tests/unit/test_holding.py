@@ -80,6 +80,11 @@ def test_each_cause_releases(facts: Situation, why: str) -> None:
     assert decide(facts) == Verdict(False, why, closed, left)
 
 
+def test_without_a_proof_the_cves_of_the_update_are_counted_too() -> None:
+    facts = situation(CVES[:1], absent=("x",))
+    assert decide(facts) == Verdict(False, "live patch x is not in force", CVES[:1], CVES[1:])
+
+
 def test_of_many_cves_that_the_update_closes_four_are_named() -> None:
     debt = tuple(Debt(f"CVE-2026-200{number}", "A", "Low", "5-20") for number in range(5))
     for number, more in ((4, ""), (5, " and more")):

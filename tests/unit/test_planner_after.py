@@ -105,6 +105,14 @@ def test_how_loading_ended(
     assert host.waits == [(60.0, progress)]
 
 
+def test_each_patch_is_waited_for_by_name() -> None:
+    planner, host = planned(answered(), mode="load")
+    planner.expected, host.bound = (str(NEW.nevra), str(OLD.nevra)), 7.5
+    waiting = Waiting()
+    assert not planner.after(frozenset(), waiting).good
+    assert waiting.said == [f"Loading live patch {NEW.nevra}, {OLD.nevra} (at most 8 s)."]
+
+
 def test_an_error_of_the_system_is_for_the_log() -> None:
     planner, _ = planned(OSError("no space"))
     assert [level for level, _ in planner.after(frozenset(), Waiting()).lines] == [

@@ -97,6 +97,7 @@ def test_a_step_that_fails_costs_nothing_but_itself(step: str) -> None:
 
     host = Machine(Config(kernel_update="hold-when-covered", min_age=1))
     manager = Manager(RUNS, NEXT, NEW, OLD)
+    manager.rows = [*ADVISORIES, advisory(15, "CVE-2026-1500")]
     planner = Planner(manager, host, attempt)
     before, plan = both(planner, Asked(ALL))
     assert before.hidden == () and before.free is (step != "looking for patches to keep out")
