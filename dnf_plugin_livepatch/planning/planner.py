@@ -58,18 +58,18 @@ class Planner:
         hidden: list[str] = []
         if not self._sifted:
             self._sifted = True
-            blocked = self._blocked(asked)
-            self.manager.hide(blocked)
-            hidden += blocked
+            hidden = self._blocked(asked)
+            self.manager.hide(hidden)
             settings = self.host.settings
             limited = bool(settings.min_age or settings.cutoff)
             if limited or (not free and any(repo.has_record for repo in self.facts.repositories)):
                 what = "looking for patches to keep out"
                 free = self.attempt(what, False, lambda: self._withhold(asked))
-                hidden += self.withheld
+                hidden = [*hidden, *self.withheld]
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             none: tuple[str, ...] = ()
-            hidden += self.attempt("looking at the kernel update", none, self._hold)
+            held = self.attempt("looking at the kernel update", none, self._hold)
+            hidden = [*hidden, *held]
         self.facts.refresh()
         return Plan(hidden=tuple(hidden), notes=self._told(), free=free)
 

@@ -259,6 +259,20 @@ def test_a_record_keeps_out_the_patches_that_it_names() -> None:
     assert kept(facts(NEW, record={OTHER: {N2: GONE}})) == {}, "it is a note on another kernel"
 
 
+@pytest.mark.parametrize(("more", "out"), [(0, True), (1, False)])
+def test_a_patch_is_kept_out_until_the_roll_out_is_beyond_the_place_of_this_host(
+    more: int, out: bool
+) -> None:
+    note = PatchNote(rollout=(Step("2026-11-20T00:00:00Z", bucket(Machine.machine_id, N2) + more),))
+    assert kept(facts(NEW, record={RELEASE: {N2: note}})) == ({N2: "rollout"} if out else {})
+
+
+def test_without_a_limit_no_advisory_is_read() -> None:
+    found = facts(NEW, record={RELEASE: {N2: SLOW}})
+    assert kept(found) == {N2: "rollout"}
+    assert not [one for one in found.manager.asked if one.startswith("advisories")]  # type: ignore[attr-defined]
+
+
 def test_every_kernel_is_looked_at() -> None:
     own = patch("5", repo="base")._replace(provides=(f"livepatch(kernel-uname-r:{OTHER})",))
     found = facts(NEW, own, record={OTHER: {str(own.nevra): GONE, N2: GONE}})

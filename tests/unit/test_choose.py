@@ -173,6 +173,14 @@ def test_where_nothing_may_be_added_the_notes_are_those_of_one_choice(cannot: st
     assert run(made, survey(A2, A1), survey(B1, single=True, family=("rival",))) == [told]
 
 
+@pytest.mark.parametrize(
+    ("when", "notes"), [("security", ["patch-offered", "patch-overlaps"]), ("named", [])]
+)
+def test_only_a_patch_that_would_have_come_along_counts_as_chosen(when: str, notes: list[str]) -> None:
+    made = choosing(Solver(), kind=NAMED, mode="report", when=when)
+    assert run(made, survey(A1), survey(C1, single=True)) == notes
+
+
 def test_a_patch_that_was_not_asked_for_keeps_nothing_away() -> None:
     made = choosing(Solver(), kind=NAMED, when="named")
     named = survey(C1, single=True)

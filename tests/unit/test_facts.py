@@ -272,6 +272,12 @@ def test_the_advisories_that_list_a_build_or_an_earlier_one(older: bool, ids: li
     assert [row.id for row in found.listed(patch("2"), older)] == ids
 
 
+def test_an_equal_build_in_another_spelling_is_no_later_one() -> None:
+    found = facts(RUNS)
+    found.manager.rows = [listing("A", patch("02"))]  # type: ignore[attr-defined]
+    assert [row.id for row in found.listed(patch("2"), older=True)] == ["A"]
+
+
 # --- the records ---
 
 

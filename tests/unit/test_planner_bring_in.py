@@ -125,9 +125,11 @@ def test_a_patch_that_is_missing_stays_expected_unless_another_takes_its_place(
     incoming: tuple[Package, ...], expected: tuple[Package, ...]
 ) -> None:
     host = Machine(Config(), "", Patched(missing=(str(OLD.nevra),)))
+    host.faults = ("line 1: no =",)
     plan = Planner(Manager(RUNS, NEXT, OLD, *incoming), host, hard).bring_in(Asked(ALL))
     assert plan.expect == tuple(str(one.nevra) for one in expected)
-    assert ids(plan) == ["module-not-in-force"] and not plan.quiet
+    assert ids(plan) == ["config-fault", "module-not-in-force"] and not plan.quiet
+    assert plan.notes[1].subject == str(OLD.nevra)
 
 
 def test_a_look_that_fails_leaves_no_patch_expected() -> None:

@@ -103,6 +103,21 @@ def test_patches_are_kept_out_once_in_a_run() -> None:
     assert again == Plan(free=True) and manager.asked["record"] == 1
 
 
+def test_of_an_unknown_kernel_it_is_not_known_that_no_record_keeps_a_patch_out() -> None:
+    manager = Manager(NEXT, NEW, repos=[RECORD], record=PLAIN)
+    assert Planner(manager, Machine(), hard).keep_out(Asked(ALL)).free is False
+
+
+def test_all_that_is_kept_out_is_hidden_and_told_together() -> None:
+    manager, host = (
+        Manager(RUNS, NEXT, NEW, repos=[RECORD], record=GONE),
+        Machine(Config(kernel_update="hold")),
+    )
+    host.away = {str(OLD.nevra): "by hand"}
+    hidden = Planner(manager, host, hard).keep_out(Asked(ALL)).hidden
+    assert hidden == (str(OLD.nevra), str(NEW.nevra), str(NEXT.nevra)) and manager.hidden == set(hidden)
+
+
 @pytest.mark.parametrize(
     ("asked", "hidden"),
     [
