@@ -8,7 +8,7 @@ from functools import cmp_to_key
 
 from ..base import times
 from ..base.model import Advisory, Nevra, Unfixable
-from ..base.names import release_of
+from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..exposure.compute import Inputs
@@ -118,9 +118,7 @@ def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nev
 
 def build(name: str, evr: str, arch: str) -> Nevra:
     """The NEVRA of the build ``[epoch:]version-release`` of a package."""
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).rpartition("-")
-    return Nevra(name, epoch if colon else "0", version, release, arch)
+    return Nevra(name, *split_evr(evr), arch)
 
 
 def _cover(facts: Facts, release: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

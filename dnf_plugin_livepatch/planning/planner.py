@@ -81,8 +81,7 @@ class Planner:
         self.facts.refresh()
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
-            notes = self._told()
-            return Plan(expect=self.expected, notes=notes, quiet=self._quiet)
+            return Plan(notes=self._told(), quiet=self._quiet)
         found = self._surveys(asked)
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
@@ -272,8 +271,9 @@ class Planner:
 
     def _explained(self, one: Survey) -> Survey:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""
-        hidden = str(one.target.excluded or "")
-        blocked = self.host.blocked() if hidden else {}
+        if one.target.excluded is None:
+            return one
+        hidden, blocked = str(one.target.excluded), self.host.blocked()
         if hidden in self.withheld:
             problem = self.withheld[hidden].problem
         elif hidden in blocked:
@@ -350,9 +350,11 @@ class Planner:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        if not name:
+            return ""
         running = newest = evr_of(self.inputs.kernel_package)
         here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *(self.manager.incoming(name) if name else ())):
+        for package in (*here, *self.manager.incoming(name)):
             if package.nevra.name == name and self.manager.compare(package.nevra.evr, newest) > 0:
                 newest = package.nevra.evr
         return newest if newest != running else ""

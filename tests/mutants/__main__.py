@@ -48,6 +48,7 @@ TESTS = {
         "tests/unit/test_planner_after.py",
         "tests/unit/test_planner_bring_in.py",
         "tests/unit/test_planner_keep_out.py",
+        "tests/unit/test_planner_prompt.py",
         "tests/unit/test_policy.py",
         "tests/unit/test_survey.py",
     ),

@@ -237,9 +237,9 @@ def test_hot_patches_are_read_where_a_profile_says_so(
 ) -> None:
     hot = Package(Nevra("hot-5.14.0-10.el9", "0", "1", "1.el9", "x86_64"), "base")
     rule = Profile("hot", "Hot", kernel="{kver}-{krel}{dist}.{arch}", names=("hot-{kver}-{krel}{dist}",))
-    found = facts(RUNS, hot, NEW, repos=[BASE._replace(id="plain"), repository])
+    found = facts(RUNS, hot, NEW, repos=[BASE._replace(id="plain"), repository, BASE._replace(id="last")])
     found.host.profiles = [*GENERIC, rule._replace(cves=("manifest", source))]
-    found.manager.updates = {"plain": "<updates/>", "base": HOT}  # type: ignore[attr-defined]
+    found.manager.updates = {"plain": "<updates/>", "base": HOT, "last": "<updates/>"}  # type: ignore[attr-defined]
     assert inputs.read(found)[0].cover == ((str(hot.nevra), cves), (str(NEW.nevra), ()))
 
 

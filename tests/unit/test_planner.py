@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -44,10 +44,6 @@ from tests.unit.support.planned import (
     ids,
     patch,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 # --- the table: which patch joins, and the one line where it does not ---
 
@@ -220,6 +216,9 @@ def test_what_was_not_understood_is_told_once() -> None:
     host.faults = ("line 1: no =",)
     before, plan = both(Planner(Manager(RUNS, NEW._replace(incoming=True)), host, hard), Asked(ALL))
     assert ids(before) == ["config-fault"] and ids(plan) == [] and not plan.quiet
+    assert "line 1: no =" in before.notes[0].text
+    plan = Planner(Manager(NEXT), host, hard).bring_in(Asked(ALL))
+    assert ids(plan) == ["config-fault"] and not plan.quiet, "of an unknown kernel too"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -40,10 +40,6 @@ from tests.unit.support.planned import (
     ids,
     progress,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 FLAGS = (False, True)
 

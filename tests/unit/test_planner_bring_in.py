@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The second door of the planner: which patches join, what is told of them, and the prompt."""
+"""The second door of the planner: which patches join, and what is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,7 +22,6 @@ from dnf_plugin_livepatch.planning.interface import (
     Asked,
     Package,
     Patched,
-    Plan,
     Repository,
 )
 from dnf_plugin_livepatch.planning.planner import Planner
@@ -48,10 +47,6 @@ from tests.unit.support.planned import (
     kernel,
     patch,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 RECORD = Repository("base", has_advisories=True, has_record=True, read_at=NOW)
 
@@ -159,7 +154,12 @@ def test_kernels_that_may_be_booted_next_get_a_patch_where_the_setting_says_so(
     own = own._replace(provides=("livepatch(kernel-uname-r:5.14.0-20.el9.x86_64)",))
     manager = Manager(RUNS, NEXT._replace(installed=True), NEW, own)
     plan = Planner(manager, Machine(Config(kernels=kernels)), hard).bring_in(Asked(ALL))
-    assert plan.added == (NEW, own)[:number] and plan.expect == (str(NEW.nevra),)
+    assert plan.added == (NEW, own)[:number] and plan.expect == (str(NEW.nevra),) and plan.hidden == ()
+
+
+def test_of_security_updates_only_a_patch_that_closes_nothing_is_none() -> None:
+    manager = Manager(RUNS, NEXT, patch("2", "CVE-2020-1000", repo="base"))
+    assert Planner(manager, Machine(), hard).bring_in(Asked(ALL, security=True)).added == ()
 
 
 FILTER = {"advisory": frozenset({"P-2"})}
@@ -168,20 +168,22 @@ FILTER = {"advisory": frozenset({"P-2"})}
 @pytest.mark.parametrize(
     ("has", "listed", "added"),
     [
-        (False, ("2",), True),
-        (False, ("1",), True),
-        (False, ("3",), False),
-        (False, (), False),
-        (True, ("2",), True),
-        (True, ("1", "2"), False),
-        (True, ("1",), False),
+        ("", ("3",), True),
+        ("", ("1",), True),
+        ("", ("4",), False),
+        ("", (), False),
+        ("2", ("3",), True),
+        ("2", ("2", "3"), False),
+        ("2", ("2",), False),
+        ("2", ("1",), False),
     ],
 )
 def test_a_filter_is_passed_by_an_advisory_that_the_hosts_patch_does_not_have(
-    has: bool, listed: tuple[str, ...], added: bool
+    has: str, listed: tuple[str, ...], added: bool
 ) -> None:
     builds = tuple(patch(version).nevra for version in listed)
-    manager = Manager(RUNS, NEXT, NEW, *([OLD] if has else []))
+    installed = [patch(has, installed=True)] if has else []
+    manager = Manager(RUNS, NEXT, patch("3", repo="base"), *installed)
     manager.rows = [*ADVISORIES, Advisory("P-2", "bugfix", "", "", "", (), builds)]
     plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL, filters=FILTER))
     assert bool(plan.added) is added
@@ -288,127 +290,3 @@ def test_reminders_are_for_whole_upgrades() -> None:
     host = Machine(Config(), "", Patched((InForce("a", str(OLD.nevra)),), support_end="2026-11-23"))
     host.gone = {str(OLD.nevra): "oops"}
     assert ids(Planner(Manager(RUNS, OLD), host, hard).bring_in(Asked(NAMED))) == []
-
-
-# --- the acts and the prompt ---
-
-
-def test_a_failure_to_add_is_told_with_its_reason() -> None:
-    manager = Manager(RUNS, NEXT, NEW)
-    manager.refused = "disk full"
-    planner = Planner(manager, Machine(), hard)
-    (note,) = planner.bring_in(Asked(ALL)).notes
-    assert planner.added == set() and note.subject == str(NEW.nevra)
-    assert (
-        note.text
-        == f"Live patch {NEW.nevra} is not added: disk full. The rest of this transaction is unchanged."
-    )
-
-
-def test_what_two_resolves_added_is_remembered() -> None:
-    manager = Manager(RUNS, NEXT, NEW)
-    planner = Planner(manager, Machine(), hard)
-    planner.bring_in(Asked(ALL))
-    assert planner.added == {str(NEW.nevra)}
-    newer = patch("3", CVE, repo="base")
-    manager.packages.append(newer)
-    plan = planner.bring_in(Asked(ALL))
-    assert plan.added == (newer,) and planner.added == {str(NEW.nevra), str(newer.nevra)}
-
-
-HEAD = f"Live patching, running kernel {RELEASE}:"
-
-
-def test_the_prompt_counts_what_is_chosen_and_what_the_user_chose() -> None:
-    for packages in ((NEW,), (NEW._replace(incoming=True),)):
-        manager = Manager(RUNS, NEXT, *packages)
-        manager.rows = [*ADVISORIES, advisory(15, "CVE-2026-1500")]
-        manager.added = [NEW]
-        plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))
-        assert plan.prompt == (
-            HEAD,
-            f"  Closed now    : 1: {CVE} (Important)",
-            "  At next reboot: 0",
-            "  Left open     : 1: CVE-2026-1500 (Important)",
-        )
-
-
-def test_the_prompt_counts_no_patch_of_another_kernel() -> None:
-    own = Package(NEW.nevra._replace(name="kpatch-patch-5_14_0-20"), "base")
-    own = own._replace(provides=("livepatch(kernel-uname-r:5.14.0-20.el9.x86_64)", f"livepatch-cve({CVE})"))
-    manager = Manager(RUNS, NEXT._replace(incoming=True), own)
-    plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))
-    assert plan.added == (own,) and plan.expect == ()
-    assert plan.prompt == (
-        HEAD,
-        "  Closed now    : 0",
-        f"  At next reboot: 1: {CVE} (Important)",
-        "  Left open     : 0",
-    )
-
-
-def test_the_prompt_says_nothing_where_nothing_is_open_or_closed() -> None:
-    manager = Manager(RUNS)
-    manager.added, manager.rows = [NEW], ADVISORIES[:1]
-    assert Planner(manager, Machine(), hard).bring_in(Asked(ALL)).prompt == ()
-    manager = Manager(RUNS, NEXT, NEW)
-    manager.can_add = False
-    assert Planner(manager, Machine(), hard).bring_in(Asked(ALL)).prompt == (), "it changes nothing"
-
-
-def named(build: int, name: str, **more: Any) -> Package:
-    made = kernel(build, **more)
-    return made._replace(nevra=made.nevra._replace(name=name))
-
-
-@pytest.mark.parametrize(
-    ("packages", "at_reboot"),
-    [
-        ((), 0),
-        ((kernel(20, installed=True),), 1),
-        ((kernel(20, incoming=True),), 1),
-        ((kernel(30, installed=True), kernel(20, incoming=True)), 2),
-        ((kernel(20, installed=True), kernel(30, incoming=True)), 2),
-        ((kernel(11, installed=True),), 0),
-        ((kernel(5, installed=True),), 0),
-        ((kernel(30, repo="base"),), 0),
-        ((named(30, "kernel", installed=True),), 0),
-        ((named(30, "kernel-core-x", incoming=True),), 0),
-    ],
-)
-def test_the_next_reboot_is_into_the_newest_build_of_the_running_kernels_package(
-    packages: tuple[Package, ...], at_reboot: int
-) -> None:
-    manager = Manager(RUNS, *packages)
-    manager.rows = [*ADVISORIES, advisory(30, "CVE-2026-3000")]
-    manager.added = [NEW]
-    plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))
-    line = next(line for line in plan.prompt if "At next reboot" in line)
-    assert line.startswith(f"  At next reboot: {at_reboot}")
-
-
-@pytest.mark.parametrize(
-    ("notes", "quiet"), [((), True), (("patch-absent",), True), (("config-fault",), False)]
-)
-def test_a_run_is_quiet_that_has_nothing_to_say_but_what_it_says_always(
-    notes: tuple[str, ...], quiet: bool
-) -> None:
-    host = Machine()
-    host.faults = ("line 1: no =",) if "config-fault" in notes else ()
-    manager = Manager(RUNS)
-    manager.rows = ADVISORIES if "patch-absent" in notes else ADVISORIES[:1]
-    plan = Planner(manager, host, hard).bring_in(Asked(ALL))
-    assert ids(plan) == list(notes) and plan.quiet is quiet
-
-
-def test_a_note_is_told_once_and_a_loud_run_stays_loud() -> None:
-    host = Machine()
-    host.faults = ("line 1: no =", "line 1: no =")
-    planner = Planner(Manager(NEXT), host, hard)
-    before, plan = both(planner, Asked(ALL))
-    assert ids(before) == ["config-fault"] and plan == Plan()
-
-
-def test_the_offers_are_those_for_the_running_kernel() -> None:
-    found = Planner(Manager(RUNS, NEXT, NEW, OLD), Machine(), hard).offers()
-    assert [(row.package, row.state) for row in found] == [(str(NEW.nevra), "offered")]

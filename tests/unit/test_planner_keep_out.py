@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -41,10 +41,6 @@ from tests.unit.support.planned import (
     ids,
     kernel,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 FLAGS = (False, True)
 
@@ -212,6 +208,12 @@ def test_a_held_kernel_is_hidden_with_its_advisories_read_before() -> None:
     assert plan.hidden == (str(NEXT.nevra),)
     assert [row.cve for row in planner.inputs.debt] == [CVE]
     assert host.covers == [()] and host.remembered["hold"][1] == "kernel_update = hold; it would close 1 CVE"
+
+
+def test_the_advisories_are_read_once_for_the_hold_and_for_the_patches() -> None:
+    manager, host = Manager(RUNS, NEXT, NEW), Machine(Config(kernel_update="hold-when-covered"))
+    both(Planner(manager, host, hard), Asked(ALL))
+    assert manager.asked["advisories of kernel-core"] == 1
 
 
 def test_a_kernel_that_is_not_held_is_not_hidden() -> None:

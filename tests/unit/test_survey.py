@@ -86,6 +86,7 @@ def test_without_any_patch_the_survey_is_empty() -> None:
     ]
     assert surveys()[0].empty
     assert surveys(release=OTHER)[0].target == Target(OTHER, False)
+    assert survey.surveys(facts(), RELEASE, JUDGE)[0].target.open_cves == 0
 
 
 def test_a_survey_holds_all_that_is_known_of_its_packages() -> None:
@@ -382,6 +383,12 @@ UNAME = ("kernel-uname-r = 5.14.0-21.el9.x86_64",)
             ("5.14.0-20.el9.x86_64", "5.14.0-15.el9.x86_64"),
         ),
         ((named(20, "kernel-tools", incoming=True),), ()),
+        (
+            (named(20, "kernel-tools", incoming=True), kernel(20, installed=True)),
+            ("5.14.0-20.el9.x86_64",),
+        ),
+        ((kernel(20, installed=True), kernel(100, installed=True)), ("5.14.0-100.el9.x86_64",)),
+        ((kernel(11, installed=True),), ("5.14.0-11.el9.x86_64",)),
         ((named(10, "kernel", incoming=True), kernel(20, installed=True)), ("5.14.0-20.el9.x86_64",)),
         ((named(20, "kernel-64k-core", incoming=True),), ("5.14.0-20.el9.x86_64+64k",)),
         ((named(20, "kernel-odd", incoming=True, provides=("a", *UNAME)),), ("5.14.0-21.el9.x86_64",)),
@@ -393,6 +400,11 @@ def test_the_kernels_that_the_transaction_installs_or_the_newest_installed_one(
     packages: tuple[Package, ...], releases: tuple[str, ...]
 ) -> None:
     assert next_kernels(*packages) == releases
+
+
+def test_where_the_running_kernel_goes_by_another_name_and_is_alone_none_comes_next() -> None:
+    runs = named(10, "kernel-modules-core", installed=True)
+    assert next_kernels(runs=runs) == ()
 
 
 def test_a_flavour_in_a_capability_is_written_as_uname_writes_it() -> None:
