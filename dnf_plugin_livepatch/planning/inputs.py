@@ -49,7 +49,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     found = []
     for nevra, release in names.items():
         debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned)
-        support_end, unfixable = _notes(notes.get(release, ()))
+        support_end, unfixable = _notes(notes[release])
         found.append(
             Inputs(
                 kernel_release=release,

@@ -103,7 +103,10 @@ def test_repositories_pinned_to_a_release_are_a_lower_bound() -> None:
     [
         ((), (), [10]),
         ((), (20,), [10, 20]),
+        ((), (11,), [10, 11]),
         ((), (20, 30), [10, 30]),
+        ((), (20, 100), [10, 100]),
+        ((20,), (100,), [10, 100, 20]),
         ((20, 30), (), [10, 30, 20]),
         ((20, 30), (40,), [10, 40, 30]),
         ((5,), (7,), [10]),
@@ -156,6 +159,19 @@ def test_the_builds_of_an_advisory_go_by_the_first_name() -> None:
     found.manager.rows = [twice]  # type: ignore[attr-defined]
     rows = inputs.family_advisories(found, siblings)
     assert rows == [twice._replace(packages=(RUNS.nevra, NEXT.nevra))]
+
+
+def test_of_the_names_of_a_build_the_most_telling_counts() -> None:
+    assert inputs.read(facts(renamed(RUNS, "kernel"), RUNS))[0].kernel_package == HERE
+
+
+def test_a_package_manager_that_lists_no_kernel_leaves_the_running_one() -> None:
+    class Bare(Manager):
+        def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+            return ()
+
+    (found,) = inputs.read(Facts(Bare(RUNS, NEXT, repos=[BASE]), Machine()))
+    assert (found.kernel_package, found.debt) == (HERE, (DEBT,))
 
 
 def test_a_kernel_that_no_name_tells_goes_by_the_package_that_owns_it() -> None:
@@ -289,6 +305,7 @@ DAY = 86400
         ((30,), DAY, (NEW,), "1970-02-01"),
         ((30, 60), DAY, (NEW,), "1970-02-01"),
         ((30,), DAY, (OLD, NEW), "1970-02-01"),
+        ((30,), 3 * DAY - 1, (NEW,), "1970-02-02"),
         ((0, 60), DAY, (NEW,), ""),
         ((30,), DAY, (), ""),
         ((30,), 0, (NEW,), ""),
@@ -311,6 +328,9 @@ def test_of_two_windows_the_longer_counts() -> None:
     found = facts(RUNS._replace(build_time=DAY), NEW, other)
     found.host.profiles = [GENERIC[0]._replace(support_days=30), second]
     assert inputs.read(found)[0].window_end == "1970-03-03"
+    found = facts(RUNS._replace(build_time=DAY), NEW, other)
+    found.host.profiles = [GENERIC[0]._replace(support_days=30), second._replace(support_days=0)]
+    assert inputs.read(found)[0].window_end == "1970-02-01"
 
 
 # --- repositories that are left out ---

@@ -150,6 +150,13 @@ def test_candidates_are_newer_than_what_the_host_has_or_gets(
     assert (found.planned, candidates(found)) == (planned, left)
 
 
+def test_a_patch_of_another_name_that_is_older_hides_no_newer_one() -> None:
+    """The newer build of the installed name was built first; the other name lies between them in time."""
+    newer = offer("whole-p", 2, build_time=4)
+    (found,) = surveys(have("whole-p", 1, build_time=9), offer("whole-q", 5), newer)
+    assert candidates(found) == ["whole-p 2"]
+
+
 def test_a_subscription_that_is_installed_is_no_patch_that_the_host_has() -> None:
     empty = have("whole-p", 0)
     empty = empty._replace(nevra=empty.nevra._replace(version="0", release="0"))
@@ -194,11 +201,14 @@ def test_of_the_copies_of_one_build_the_one_that_may_be_taken_is_a_candidate() -
     assert [one.repo for one in found.packages.values()] == ["base"]
     (found,) = surveys(*copies[:2])
     assert [one.repo for one in found.target.candidates] == ["a-copr"]
+    (found,) = surveys(offer("whole-p", 2), offer("whole-p", 2, "zeta"), offer("whole-p", 1))
+    assert candidates(found) == ["whole-p 2", "whole-p 1"]
 
 
 def test_patches_of_another_vendor_than_the_installed_one_are_no_candidates() -> None:
-    (found,) = surveys(have("whole-p", 1), offer("rival-p", 2), offer("whole-p", 3))
-    assert candidates(found) == ["whole-p 3"]
+    for version in (2, 9):
+        (found,) = surveys(have("whole-p", 1), offer("rival-p", version), offer("whole-p", 3))
+        assert candidates(found) == ["whole-p 3"]
     (found,) = surveys(offer("rival-p", 2), offer("whole-p", 3))
     assert candidates(found) == ["whole-p 3", "rival-p 2"], "with none installed all vendors are asked"
     assert found.families[str(offer("rival-p", 2).nevra)] == ("rival",), "its client applies nothing"
