@@ -76,7 +76,7 @@ def decide(situation: Situation, compare: Compare) -> Verdict:
         return Verdict(False, f"it closes {named}, which no live patch in force does", closed, left)
     text = f"live patch {', '.join(situation.in_force)} closes {_count(closed)} that it fixes"
     if left:
-        text += f", but for {_count(left)} below {situation.hold_below}"
+        text += f" and leaves {_count(left)} below {situation.hold_below} open"
     return Verdict(True, text, closed, left)
 
 

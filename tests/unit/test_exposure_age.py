@@ -65,6 +65,8 @@ def test_an_unknown_exposure_names_kernel_and_reason() -> None:
     [
         ("", ""),
         ("2026-12-31T00:00:00Z", ""),
+        ("2026-12-07", ""),
+        ("2026-12-06", "Live patches for kernel 5.14.0 end on 2026-12-06, in 14 days."),
         ("2026-12-02", "Live patches for kernel 5.14.0 end on 2026-12-02, in 10 days."),
         ("2026-11-22T23:00:00Z", "Live patches for kernel 5.14.0 end on 2026-11-22, in 0 days."),
         (

@@ -169,7 +169,7 @@ def test_a_patch_that_the_lookup_finds_by_chance_is_not_known() -> None:
 
 
 def test_a_patch_by_build_id_is_for_the_kernel_with_that_build_id() -> None:
-    """One package of XCP-ng is for many kernels, each told by its build id."""
+    """One package of XCP-ng is for many kernels, each known by its build id."""
 
     def by_id(version: str, *ids: str) -> Package:
         base = "livepatch(component/kernel/base/5.14.0-10.xcpng8.3/to/5.14.0-20/base-buildid/"
@@ -281,7 +281,7 @@ def test_an_equal_build_in_another_spelling_is_no_later_one() -> None:
 # --- the records ---
 
 
-def told(**facts: bool) -> Repository:
+def recorded(**facts: bool) -> Repository:
     return Repository("base", has_record=True)._replace(**facts)
 
 
@@ -294,10 +294,10 @@ RECORD = repository_record.dump(
 @pytest.mark.parametrize(
     ("repository", "notes"),
     [
-        (told(), [NOTE]),
-        (told(has_record=False), []),
-        (told(left_out=True), []),
-        (told()._replace(id="copr"), []),
+        (recorded(), [NOTE]),
+        (recorded(has_record=False), []),
+        (recorded(left_out=True), []),
+        (recorded()._replace(id="copr"), []),
     ],
     ids=["trusted", "without a record", "left out", "not trusted"],
 )
@@ -311,7 +311,7 @@ def test_only_records_of_trusted_repositories_are_read(
 
 
 def test_every_trusted_record_counts_and_is_read_once_for_a_kernel() -> None:
-    manager = Manager(RUNS, repos=[told(), told()._replace(id="extras")], record=RECORD)
+    manager = Manager(RUNS, repos=[recorded(), recorded()._replace(id="extras")], record=RECORD)
     found = Facts(manager, Machine(Config(repos=("extras",))))
     assert found.notes([RELEASE]) == {RELEASE: [NOTE, NOTE]} == found.notes([RELEASE])
     assert manager.asked["record"] == 2
@@ -329,7 +329,7 @@ def test_a_broken_record_is_told_and_the_next_one_read(fault: BaseException, why
                 raise fault
             return RECORD
 
-    repos = [told(), told()._replace(id="extras")]
+    repos = [recorded(), recorded()._replace(id="extras")]
     found = Facts(Broken(RUNS, repos=repos), Machine(Config(repos=("extras",))))
     assert found.notes([RELEASE]) == {RELEASE: [NOTE]}
     assert [problem.id for problem in found.problems] == ["record-broken"]

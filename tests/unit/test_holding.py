@@ -110,7 +110,7 @@ def test_support_that_lasts_does_not_release() -> None:
 
 
 def test_only_the_update_itself_counts() -> None:
-    """What a still newer kernel fixes says nothing about this one."""
+    """The fixes of a still newer kernel say nothing about this one."""
     assert decide(situation(CVES[:2], kernel="5-30")).hold
     assert not decide(situation(CVES[:2], kernel="5-40")).hold
 
@@ -129,7 +129,7 @@ def test_hold_below(below: str, closed: tuple[str, ...], hold: bool) -> None:
     verdict = decide(situation(closed, hold_below=below))
     assert verdict.hold is hold
     if hold:
-        why = f"live patch {PATCH} closes 2 CVEs that it fixes, but for 1 CVE below {below}"
+        why = f"live patch {PATCH} closes 2 CVEs that it fixes and leaves 1 CVE below {below} open"
         assert verdict == Verdict(True, why, closed, ("CVE-2026-3000",))
 
 

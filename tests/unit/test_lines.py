@@ -170,7 +170,7 @@ def test_where_nothing_is_known_to_be_open_no_line_is_told() -> None:
 
 
 def test_incomplete_advisories_let_the_patch_speak_for_itself() -> None:
-    """What the patch declares and no advisory lists was closed too; other patches' words do not count."""
+    """A CVE that the patch declares and no advisory lists is closed too; other patches do not count."""
     after = exposure(n_11=CLOSED_LIVE, n_12=OPEN)._replace(quality=LOWER_BOUND, reason="no updateinfo")
     own = InForce("b", ONE, ("CVE-2026-1012", "CVE-2025-2", "CVE-2025-1"))
     other = InForce("c", TWO, ("CVE-2025-3",))
