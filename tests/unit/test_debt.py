@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base.model import (
     Nevra,
 )
 from dnf_plugin_livepatch.base.names import parse_nevra
-from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge
+from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge, rank
 from dnf_plugin_livepatch.host.packages.evr import compare
 
 Record = Callable[[str, object], None]
@@ -308,6 +308,23 @@ def test_a_row_is_the_first_fix_and_rows_ascend() -> None:
             Debt("CVE-2026-3", "A30", "Low", "5-30.el9"),
             Debt("CVE-2026-4", "A100", "", "5-100.el9"),
         )
+
+
+def test_every_package_of_an_advisory_is_looked_at() -> None:
+    packages = (kernel("5-20.el9", "kernel-rt-core"), kernel("5-20.el9"), kernel("5-30.el9"))
+    rows, quality, _ = debt_of(HOME, [OWN, NEXT._replace(packages=packages)], compare)
+    assert ([row.fixed_in for row in rows], quality) == (["5-20.el9"], EXACT)
+
+
+def test_the_severity_words_of_all_vendors_have_one_order() -> None:
+    words = [
+        ("", "None", "urgent"),
+        ("low", "Low"),
+        ("Moderate", "medium"),
+        ("High", "important"),
+        ("CRITICAL",),
+    ]
+    assert [{rank(word) for word in row} for row in words] == [{0}, {1}, {2}, {3}, {4}]
 
 
 def test_a_fix_at_or_below_the_running_kernel_needs_its_dist_tag() -> None:
