@@ -53,9 +53,7 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     named = [f"{row.cve} ({row.severity})" if row.severity else row.cve for row in ordered[:most]]
     if len(rows) > most:
         named.append(f"and {len(rows) - most} more, see 'livepatch cves'")
-    return textwrap.wrap(
-        f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ", break_on_hyphens=False
-    )
+    return textwrap.wrap(f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ")
 
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:
