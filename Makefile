@@ -120,7 +120,7 @@ test-site: need-base need-tools need-site ## The repository report in a headless
 .PHONY: mutants
 MUTANTS_OF ?= exposure planning host.reconcile.desired vendors formats
 MUTANTS_ENDING ?= 0123456789
-mutants: need-base ## Break what decides on purpose and count what the unit tests notice (an hour; MUTANTS_ENDING=37 a fifth)
+mutants: need-base ## Break what decides on purpose and count what the unit tests notice (an hour or two; MUTANTS_ENDING=37 a fifth)
 	@$(PYTHON) -m tests.mutants $(MUTANTS_ENDING) $(MUTANTS_OF)
 
 .PHONY: bench
