@@ -112,7 +112,7 @@ def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unf
                 row.severity,
                 row.fixed_in,
                 by.get(row.cve, ""),
-                why.get(row.cve, "") if state == REBOOT_ONLY else "",
+                why[row.cve] if state == REBOOT_ONLY else "",
                 row.dated,
                 row.date_kind,
             )

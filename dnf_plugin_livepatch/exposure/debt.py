@@ -109,7 +109,7 @@ def debt_of(
             if package.name != running.name or package.arch != running.arch:
                 continue
             order = compare(package.evr, running.evr)
-            listed.add((order > 0) - (order < 0))
+            listed.add(order)
             newest_listed = newest_listed or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
                 if advisory.cves and lineage(package.evr) == home:

@@ -97,9 +97,7 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     named = _named(rows, most)
     if len(rows) > most:
         named.append(f"and {len(rows) - most} more, see 'livepatch cves'")
-    return textwrap.wrap(
-        f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ", break_on_hyphens=False
-    )
+    return textwrap.wrap(f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ")
 
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:

@@ -58,18 +58,18 @@ class Planner:
         hidden: list[str] = []
         if not self._sifted:
             self._sifted = True
-            blocked = self._blocked(asked)
-            self.manager.hide(blocked)
-            hidden += blocked
+            hidden = self._blocked(asked)
+            self.manager.hide(hidden)
             settings = self.host.settings
             limited = bool(settings.min_age or settings.cutoff)
             if limited or (not free and any(repo.has_record for repo in self.facts.repositories)):
                 what = "looking for patches to keep out"
                 free = self.attempt(what, False, lambda: self._withhold(asked))
-                hidden += self.withheld
+                hidden = [*hidden, *self.withheld]
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             none: tuple[str, ...] = ()
-            hidden += self.attempt("looking at the kernel update", none, self._hold)
+            held = self.attempt("looking at the kernel update", none, self._hold)
+            hidden = [*hidden, *held]
         self.facts.refresh()
         return Plan(hidden=tuple(hidden), notes=self._told(), free=free)
 
@@ -81,8 +81,7 @@ class Planner:
         self.facts.refresh()
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
-            notes = self._told()
-            return Plan(expect=self.expected, notes=notes, quiet=self._quiet)
+            return Plan(notes=self._told(), quiet=self._quiet)
         found = self._surveys(asked)
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
@@ -209,7 +208,7 @@ class Planner:
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
         self._notes.append(note)
-        hidden = tuple(str(package.nevra) for package in members) if held is not None else ()
+        hidden = tuple(str(package.nevra) for package in members)
         self.manager.hide(hidden)
         self.host.remember_hold(held, why)
         return hidden
@@ -272,8 +271,9 @@ class Planner:
 
     def _explained(self, one: Survey) -> Survey:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""
-        hidden = str(one.target.excluded or "")
-        blocked = self.host.blocked() if hidden else {}
+        if one.target.excluded is None:
+            return one
+        hidden, blocked = str(one.target.excluded), self.host.blocked()
         if hidden in self.withheld:
             problem = self.withheld[hidden].problem
         elif hidden in blocked:
@@ -350,9 +350,11 @@ class Planner:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        if not name:
+            return ""
         running = newest = evr_of(self.inputs.kernel_package)
         here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *(self.manager.incoming(name) if name else ())):
+        for package in (*here, *self.manager.incoming(name)):
             if package.nevra.name == name and self.manager.compare(package.nevra.evr, newest) > 0:
                 newest = package.nevra.evr
         return newest if newest != running else ""
