@@ -333,5 +333,6 @@ def test_a_broken_record_is_told_and_the_next_one_read(fault: BaseException, why
     found = Facts(Broken(RUNS, repos=repos), Machine(Config(repos=("extras",))))
     assert found.notes([RELEASE]) == {RELEASE: [NOTE]}
     assert [problem.id for problem in found.problems] == ["record-broken"]
-    text = f"The livepatch record of repository base cannot be used ({why}); its withdrawals and roll-outs are unknown."
+    text = f"The livepatch record of repository base cannot be used ({why});"
+    text += " its withdrawals and roll-outs are unknown."
     assert found.problems[0].text == text

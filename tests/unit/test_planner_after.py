@@ -85,7 +85,8 @@ UNANSWERED = f"{INSTALLED}, but it is unknown whether it is in force: reconcile 
             KeyboardInterrupt(),
             True,
             [
-                "livepatch: The wait was interrupted. The packages are installed, and the load of the live patch goes on."
+                "livepatch: The wait was interrupted. The packages are installed, and the load of the"
+                " live patch goes on."
             ],
         ),
     ],
