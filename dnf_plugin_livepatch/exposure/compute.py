@@ -28,7 +28,7 @@ from ..base.model import (
 )
 from ..base.names import evr_of, release_of
 from ..base.typed import TYPE_CHECKING, NamedTuple
-from .debt import lineage, rank
+from .debt import lineage
 
 if TYPE_CHECKING:
     from ..base.model import Compare
@@ -112,7 +112,7 @@ def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unf
                 row.severity,
                 row.fixed_in,
                 by.get(row.cve, ""),
-                why.get(row.cve, "") if state == REBOOT_ONLY else "",
+                why[row.cve] if state == REBOOT_ONLY else "",
                 row.dated,
                 row.date_kind,
             )
@@ -146,42 +146,3 @@ def closed_by_boot(exposure: Exposure, kernel_evr: str, compare: Compare) -> lis
         for row in exposure.rows
         if row.state != CLOSED_LIVE and kernel_evr and compare(row.fixed_in, kernel_evr) <= 0
     ]
-
-
-def prompt_lines(
-    inputs: Inputs,
-    in_force: Sequence[InForce],
-    patch_cves: Iterable[str],
-    kernel_evr: str,
-    compare: Compare,
-) -> list[str]:
-    """The lines dnf shows before it asks: what this transaction closes now, at reboot, and not.
-
-    ``patch_cves`` are those the live patch in the transaction closes; ``kernel_evr`` is the newest
-    build of the running kernel's package that will be installed afterwards, "" for none but the
-    running one.
-    """
-    lines = [f"Live patching, running kernel {inputs.kernel_release}:"]
-    if inputs.quality == UNKNOWN and not inputs.debt:
-        return [*lines, f"  CVEs open     : unknown, {inputs.reason}"]
-    before = compute(inputs, in_force)
-    after = compute(inputs, [*in_force, InForce("new", "", tuple(patch_cves))])
-    still = [row for row in after.rows if row.state != CLOSED_LIVE]
-    done = {row.cve for row in before.rows if row.state == CLOSED_LIVE}
-    now = [row for row in after.rows if row.state == CLOSED_LIVE and row.cve not in done]
-    boot = closed_by_boot(after, kernel_evr, compare)
-    left = [row for row in still if row not in boot]
-    for title, rows in (("Closed now", now), ("At next reboot", boot), ("Left open", left)):
-        lines.append(f"  {title:<14}: {_summary(rows)}")
-    if done:
-        lines.append(f"  {'Closed before':<14}: {len(done)}")
-    if inputs.quality != EXACT:
-        lines.append(f"  {'Not complete':<14}: {inputs.reason}")
-    return lines
-
-
-def _summary(rows: Sequence[CveState], most: int = 4) -> str:
-    ordered = sorted(rows, key=lambda row: (-rank(row.severity), row.cve))
-    named = [f"{row.cve} ({row.severity})" if row.severity else row.cve for row in ordered[:most]]
-    more = f" and {len(rows) - most} more" if len(rows) > most else ""
-    return f"{len(rows)}: {', '.join(named)}{more}" if rows else "0"

@@ -160,7 +160,7 @@ def _listed(running: Nevra, advisories: Iterable[Advisory], compare: Compare, ne
             if package.name != running.name or package.arch != running.arch:
                 continue
             order = compare(package.evr, running.evr)
-            found.orders.add((order > 0) - (order < 0))
+            found.orders.add(order)
             found.newest = found.newest or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
                 if advisory.cves and lineage(package.evr) == home:

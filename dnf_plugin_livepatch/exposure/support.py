@@ -13,7 +13,7 @@ from .compute import Inputs
 
 def warning(release: str, end: str, now: str, warn_days: int) -> Problem | None:
     """The warning that live patches for kernel ``release`` end at ``end`` ("" for unknown), if it is due."""
-    days = times.days_between(now, end) if end else None
+    days = times.days_between(now, end)
     if days is None or days > warn_days:
         return None
     if days < 0:

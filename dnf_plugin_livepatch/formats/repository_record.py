@@ -64,7 +64,7 @@ class Withdrawn(NamedTuple):
 class PatchNote(NamedTuple):
     """The entry of one live-patch package.
 
-    ``issued`` is when it was first published, ``advisory`` the id of its advisory ("" for unknown).
+    ``issued`` is when the patch was first published, ``advisory`` the id of its advisory ("" for unknown).
     ``rollout`` is in order of time; empty means everybody. ``withdrawn`` is None for a patch that stands.
     """
 
@@ -78,7 +78,7 @@ class KernelNote(NamedTuple):
     """The entry of one kernel release.
 
     ``support_end`` is the last day (a date, UTC) or the moment up to which live patches are made for
-    it, "" for unknown. ``patches`` maps a NEVRA, as ``str(model.Nevra)`` writes it, to its note.
+    the kernel, "" for unknown. ``patches`` maps a NEVRA, as ``str(model.Nevra)`` writes it, to its note.
     """
 
     support_end: str = ""
@@ -89,7 +89,7 @@ class KernelNote(NamedTuple):
 class Record(NamedTuple):
     """The whole record; ``kernels`` maps a kernel release (``uname -r``) to its note.
 
-    ``generated`` is when it was written ("" for unknown).
+    ``generated`` is when the record was written ("" for unknown).
     """
 
     generated: str = ""
@@ -104,10 +104,10 @@ def share(patch: PatchNote, now: str) -> int:
 
 
 def bucket(machine_id: str, fix: str) -> int:
-    """This host's place, 0 to 99, in the rollout of ``fix``: stable, and another for every one.
+    """This host's place, 0 to 99, in the rollout of ``fix``: always the same, and different for each fix.
 
-    ``fix`` is the id of an advisory, so that what is built again for it, and for other kernels, comes to the
-    same hosts first; the NEVRA of a patch whose advisory the record does not name.
+    ``fix`` is the id of an advisory, so that later builds for the advisory, and builds for other kernels,
+    come to the same hosts first. For a patch whose advisory the record does not name, ``fix`` is the NEVRA.
     """
     import hashlib  # only a repository with a rollout pays for this import
 

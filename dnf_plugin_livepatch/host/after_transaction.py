@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All that is needed of the host once a transaction is over; imported as a whole before it.
+"""All parts of the host that are needed once a transaction is over, imported as a whole before it.
 
 The transaction may replace this very package, and the standard library, on disk. So that no import is left
-for later, this module imports at its own top what the modules below import when they need it.
+for later, this module imports at its top the modules that the modules below import when they need them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .reconcile import timers
 
 
 def ask(paths: Paths, timeout: float, progress: mailbox.Progress | None) -> ReconcileResult | None:
-    """Ask for a reconcile and wait for its answer, at most ``timeout`` seconds; None when none came."""
+    """Ask for a reconcile and return its answer; None when there is no answer within ``timeout`` seconds."""
     return mailbox.ask(paths, timeout, progress)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine as planning sees it: read before the transaction, written to and asked after it.
 
-A dnf run with nothing to do pays for what is imported here, so that methods import what they need;
-``prepare`` imports the rest in one go before a transaction changes files.
+A dnf run with nothing to do pays for each import at the top of this module, so methods import what they
+need. ``prepare`` imports the rest in one go before a transaction changes files.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def running(paths: Paths) -> Kernel:
-    """The running kernel."""
+    """Return the running kernel."""
     from .kernel import running
 
     return running.running(paths)
 
 
 def blocked(paths: Paths) -> Mapping[str, str]:
-    """NEVRA and reason of the live patches that shall not be loaded here."""
+    """Return NEVRA and reason of the live patches that are blocked on this host."""
     if not os.path.exists(paths.guard):
         return {}
     from .files import guard_file
@@ -38,7 +38,7 @@ def blocked(paths: Paths) -> Mapping[str, str]:
 
 
 def holds(paths: Paths) -> bool:
-    """Did an earlier run hold a kernel update?"""
+    """Return whether an earlier run held a kernel update."""
     if not os.path.exists(paths.notices):
         return False
     from .files import notices
@@ -56,14 +56,14 @@ def withdrawn(paths: Paths) -> bool:
 
 
 def fingerprint(paths: Paths, database: str) -> str:
-    """A text that changes with the kernel, our files, and the rpm database in the folder ``database``."""
+    """Return a text that changes with the kernel, our files, and the rpm database in ``database``."""
     from .reconcile import unchanged
 
     return unchanged.take(paths, running(paths), database)
 
 
 def recall(paths: Paths, what: str) -> str:
-    """The text that was remembered as ``what`` in this boot, "" for none."""
+    """Return the text that was remembered as ``what`` in this boot, "" for none."""
     from .read import read_text
 
     return read_text(paths.memo(what), 1 << 20)
@@ -90,12 +90,12 @@ class Machine:
         self.profiles: Sequence[Profile] = rules
         self.faults: Sequence[str] = (*faults, *more)
         self.kernel = running.running(paths)
-        self.cannot = running.environment(paths) or running.rival(paths)
+        self.cannot = running.environment(paths) or running.other_product(paths)
         self.root = os.geteuid() == 0
 
     @property
     def machine_id(self) -> str:
-        """The host's own id."""
+        """The host's id, from /etc/machine-id."""
         from .read import read_text
 
         return read_text(self.paths.at("/etc/machine-id"), 64)
@@ -103,7 +103,6 @@ class Machine:
     @property
     def now(self) -> str:
         """The time, ISO 8601 in UTC."""
-
         return times.now()
 
     @property
@@ -115,7 +114,7 @@ class Machine:
 
     @property
     def loaded(self) -> bool:
-        """Does the kernel list any live patch?"""
+        """Whether the kernel lists any live patch."""
         try:
             return bool(os.listdir(self.paths.klp))
         except OSError:
@@ -139,11 +138,11 @@ class Machine:
         return Patched(seen.in_force, tuple(packages), seen.missing, tuple(absent), unfixable, ends)
 
     def blocked(self) -> Mapping[str, str]:
-        """NEVRA and reason of the live patches that shall not be loaded here."""
+        """Return NEVRA and reason of the live patches that are blocked on this host."""
         return blocked(self.paths)
 
     def withdrawn(self) -> Mapping[str, str]:
-        """NEVRA and reason of what is known to be withdrawn by its publisher."""
+        """Return NEVRA and reason of the live patches that their publisher is known to have withdrawn."""
         from .files import notices
 
         return notices.read(self.paths).reasons
@@ -157,7 +156,7 @@ class Machine:
         return notices.read(self.paths).proved
 
     def held(self) -> Hold | None:
-        """The kernel update that an earlier run held."""
+        """Return the kernel update that an earlier run held, None for none."""
         if not holds(self.paths):
             return None
         from .files import notices
@@ -165,14 +164,14 @@ class Machine:
         return notices.read(self.paths).hold
 
     def known_repositories(self) -> Sequence[str] | None:
-        """The repositories whose advisories an earlier run read; None where there was no such run."""
+        """Return the repositories whose advisories an earlier run read; None where there was no such run."""
         from .files import advisories
 
         known = advisories.load(self.paths, self.kernel.release)[0]
         return [name for name, _ in known.repositories] if known is not None else None
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
-        """Write down what the repositories say of the kernels."""
+        """Write down the repositories' facts about the kernels."""
         from .files import advisories
 
         if self.root:
@@ -202,7 +201,7 @@ class Machine:
             self._history(old, new, why)
 
     def _history(self, old: Hold | None, new: Hold | None, why: str) -> None:
-        """Have history tell which kernel is held from now on or no longer, and the proof or the reason."""
+        """Add to the history which kernel is held from now on or no longer, with the proof or the reason."""
         from .files import journal
 
         if new is not None and (old is None or (old.kernel, old.why) != (new.kernel, new.why)):
@@ -213,17 +212,20 @@ class Machine:
             journal.remember(self.paths, "release", kernel=old.release, **facts)
 
     def prepare(self) -> None:
-        """Import now all that is needed after the transaction, which may replace it on disk."""
+        """Import now the modules that are needed after the transaction, which may replace them on disk."""
         from . import after_transaction  # noqa: F401
 
     def take_back(self) -> None:
-        """Have reconcile take out of force what was withdrawn, without waiting for it."""
+        """Have reconcile take withdrawn patches out of force, without waiting for the end."""
         from . import after_transaction
 
         after_transaction.ask_only(self.paths)
 
     def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
-        """Have the kernel follow the packages. None: no answer within ``wait`` seconds. Raises OSError."""
+        """Have the kernel follow the packages.
+
+        Returns None without an answer in ``wait`` seconds. Raises OSError.
+        """
         from . import after_transaction
 
         return after_transaction.ask(self.paths, wait, progress)

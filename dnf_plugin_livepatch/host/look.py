@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The live patches of this host now: its packages, its kernel and the guard's file joined.
+"""The live patches of this host now: packages, kernel and the guard's file joined. Nothing is changed.
 
-Status, the reboot advice and the planning of a dnf transaction all read this one result. Nothing is changed.
+Status, the reboot advice and the planning of a dnf transaction all read this one result.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
 UNLOADED, WITHDRAWN = "unloaded-by-admin", "withdrawn"
 TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
-#: States of an installed patch that should be in force and is not, for no reason anybody gave.
+#: States of an installed patch that should be in force and is not, although nobody keeps it out.
 MISSING = (NOT_LOADED, OTHER_BUILD, DISABLED)
 
 
 class PatchRow(NamedTuple):
     """One live patch, installed or loaded or both.
 
-    ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for one that is installed,
-    ``other`` for a loaded one that no package of this host brought. ``enabled``, ``transition`` are
-    None where the module is not loaded. ``in_force`` is verified in sysfs; ``reason`` tells why not,
-    where that is known.
+    ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for the module of an installed
+    package, ``other`` for a loaded module of no package on this host. ``enabled`` and ``transition`` are
+    None where the module is not loaded. ``in_force`` is verified in sysfs. ``reason`` is why the patch is
+    not in force, where that is known.
     """
 
     package: str
@@ -49,9 +49,13 @@ class PatchRow(NamedTuple):
 
 
 class Guarded(NamedTuple):
-    """What the guard's file says: blocked packages and why, packages unloaded by hand, modules of ours
-    with the package each came from, and when a stalled load is tried again. ``accepted`` are the blocked
-    packages that the administrator blocked: nobody expects them in force."""
+    """The facts of the guard's file that count now.
+
+    ``blocked`` are the blocked packages with their reasons, ``accepted`` those of them that the
+    administrator blocked: nobody expects them in force. ``unloaded`` are the packages unloaded by hand.
+    ``ours`` are the modules that reconcile loaded, with their packages. ``retry`` is when a stalled load is
+    tried again.
+    """
 
     blocked: Mapping[str, str] = {}
     unloaded: frozenset[str] = frozenset()
@@ -61,7 +65,7 @@ class Guarded(NamedTuple):
 
 
 def patch_state(package: str, module: InstalledModule, live: LoadedPatch | None, guarded: Guarded) -> str:
-    """The state of one installed module, as sysfs shows it now."""
+    """Return the state of one installed module, as sysfs shows it now."""
     if live is None:
         return (
             BLOCKED
@@ -107,9 +111,12 @@ def _installed_row(
 
 
 def _parts(patch: InstalledPatch, rows: Sequence[PatchRow]) -> list[PatchRow]:
-    """Of a set that is only partly in force, a part closes what its own manifest says, no more."""
-    told = [module.manifest.cves if module.manifest is not None else () for module in patch.modules]
-    return [row._replace(cves=cves) if row.in_force else row for row, cves in zip(rows, told)]
+    """Cut ``rows`` down to what each part closes, for a set that is only partly in force.
+
+    A part closes the CVEs of its own manifest and no others.
+    """
+    declared = [module.manifest.cves if module.manifest is not None else () for module in patch.modules]
+    return [row._replace(cves=cves) if row.in_force else row for row, cves in zip(rows, declared)]
 
 
 def _loaded_row(live: LoadedPatch, fact: InForce | None, guarded: Guarded) -> PatchRow:
@@ -137,10 +144,10 @@ def _loaded_row(live: LoadedPatch, fact: InForce | None, guarded: Guarded) -> Pa
 def _take(
     live: dict[str, LoadedPatch], patch: InstalledPatch, module: InstalledModule, guarded: Guarded
 ) -> LoadedPatch | None:
-    """Take what is loaded of ``module`` out of ``live``.
+    """Take the loaded patch of the name of ``module`` out of ``live`` and return it; None for none.
 
-    Another build of that name is in a patch's way. Where the patch is to stay out anyway it is what came in
-    its place, and gets a row of its own.
+    If another build of the module is loaded, the patch cannot be. If the patch is blocked or unloaded
+    anyway, the other build is its replacement: it stays in ``live`` and gets a row of its own.
     """
     found = live.get(module.name)
     stays_out = str(patch.nevra) in guarded.blocked or str(patch.nevra) in guarded.unloaded
@@ -156,10 +163,10 @@ def patch_rows(
     cover: Mapping[str, tuple[str, ...]],
     known: Mapping[str, InForce],
 ) -> tuple[PatchRow, ...]:
-    """One row for each installed module, then one for each loaded one that no package has.
+    """Return a row for each installed module, then a row for each loaded module that no package has.
 
-    ``known`` is what reconcile verified in this boot, by module: it still tells the CVEs of a patch
-    whose package is gone while it stays loaded.
+    ``known`` are the patches that reconcile verified in this boot, by module. They still have the CVEs of a
+    patch that stays loaded while its package is gone.
     """
     live = {patch.module: patch for patch in loaded}
     rows: list[PatchRow] = []
@@ -198,16 +205,16 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         now = guard_file.read(paths)
     except atomic.Broken as error:
         return Guarded(), str(error)
-    unloaded = frozenset(nevra for nevra in now.held if now.holds(nevra, boot_id))
+    unloaded = frozenset(nevra for nevra in now.unloaded if now.is_unloaded(nevra, boot_id))
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
-    # The stall of a package that is gone is history; only a kept copy of it may be tried again.
-    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.kept}
+    # The stall of a package that is gone is history; only a copy of its modules may be tried again.
+    there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.copies}
     waiting = [
-        record.retry_at
-        for nevra, record in now.records.items()
-        if record.state == "stalled" and (nevra in there or not stock.healthy)
+        entry.retry_at
+        for nevra, entry in now.entries.items()
+        if entry.state == "stalled" and (nevra in there or not stock.healthy)
     ]
-    accepted = frozenset(nevra for nevra in now.blocked() if now.records[nevra].by == "admin")
+    accepted = frozenset(nevra for nevra in now.blocked() if now.entries[nevra].by == "admin")
     return Guarded(now.blocked(), unloaded, ours, min(filter(None, waiting), default=""), accepted), ""
 
 
@@ -215,7 +222,7 @@ class Look(NamedTuple):
     """The live patches of this host as they are now: packages, sysfs and the guard's file joined.
 
     ``guard_fault`` and ``notices_fault`` are why the guard's file and the notices cannot be believed, ""
-    where they can. ``told`` is what dnf runs found.
+    where they can. ``noticed`` are the findings of dnf runs.
     """
 
     stock: inventory.Inventory
@@ -223,14 +230,15 @@ class Look(NamedTuple):
     rows: tuple[PatchRow, ...]
     guarded: Guarded
     guard_fault: str
-    told: notices.Notices
+    noticed: notices.Notices
     notices_fault: str
 
     @property
     def in_force(self) -> tuple[InForce, ...]:
         """The patches verified in force, for ``exposure.compute``.
 
-        One that closes nothing goes without its package: a part of a set may not claim the whole set's CVEs.
+        A part with no CVEs of its own is returned without NEVRA; otherwise ``compute`` would credit it with
+        the package's CVEs.
         """
         rows = [row for row in self.rows if row.in_force]
         return tuple(InForce(row.module, row.package if row.cves else "", row.cves) for row in rows)
@@ -249,9 +257,10 @@ def look(
     result: ReconcileResult | None = None,
     withdrawn_go: bool = False,
 ) -> Look:
-    """Look at the live patches; ``cover`` is the Inputs', ``result`` that of this boot, if any.
+    """Look at the live patches of this host.
 
-    ``withdrawn_go`` says that withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
+    ``cover`` is that of the Inputs, ``result`` the last one of this boot, if any. With ``withdrawn_go``
+    withdrawn patches are meant to be out of force (``on_withdrawn = revert``).
     """
     from .files import notices
     from .kernel import livepatches
@@ -263,18 +272,18 @@ def look(
     guarded, fault = _guarded(paths, kernel.boot_id, stock)
     inside = [patch for patch in stock.patches if patch.loader == "kernel" or patch.kind == "empty"]
     rows = patch_rows(inside, loaded, guarded, dict(cover), known)
-    # A name that reconcile knows and sysfs does not is a client's patch, such as a rival's.
+    # A patch that reconcile knows and sysfs does not list is a client's, such as another product's.
     if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
         rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
-    told = notices.read(paths)
-    gone = told.proved if withdrawn_go else {}
+    noticed = notices.read(paths)
+    gone = noticed.proved if withdrawn_go else {}
     rows = tuple(
         row._replace(state=WITHDRAWN, reason=gone[row.package])
         if row.state == NOT_LOADED and row.package in gone
         else row
         for row in rows
     )
-    return Look(stock, loaded, rows, guarded, fault, told, notices.fault(paths))
+    return Look(stock, loaded, rows, guarded, fault, noticed, notices.fault(paths))
 
 
 def _outside(
@@ -284,7 +293,7 @@ def _outside(
     guarded: Guarded,
     cover: Mapping[str, tuple[str, ...]],
 ) -> tuple[PatchRow, ...]:
-    """The patches that vendors' own clients load, by what those say now."""
+    """Return the patches that vendors' own clients load, as the clients report them now."""
     from ..vendors import profiles
     from .clients import patches
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of others, such as a vendor's loader or a health check: run with every bound that there is.
+"""Other people's programs, such as a vendor's loader or a health check, run with every bound that there is.
 
-Whatever they do, stay in the kernel's uninterruptible sleep or leave children behind, the caller goes on.
+A program may stay in the kernel's uninterruptible sleep or leave children behind; the caller goes on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _PIPE = 1 << 20  # as much as a pipe can hold
 
 
 class Unusable(Exception):
-    """The program gave nothing that may be believed; str() says why, in one line."""
+    """The program gave no answer that may be believed; str() is the reason, in one line."""
 
 
 class NotStarted(Unusable):
-    """There is no such program, or the kernel does not run it."""
+    """The program does not exist, or the kernel does not run it."""
 
 
 class Killed(Unusable):
@@ -40,11 +40,11 @@ def run(
     most: int = MAX_OUTPUT,
     descriptors: Sequence[int] = (),
 ) -> tuple[int, str]:
-    """Exit code of ``argv`` and what it wrote, errors too; ``timeout`` is in seconds.
+    """Run ``argv`` for at most ``timeout`` seconds; return its exit code and output, errors included.
 
     Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
-    more than ``most`` bytes are a failure, without it their end is the answer. ``descriptors`` stay
-    open in the program. Raises Unusable.
+    an output of more than ``most`` bytes is a failure; without ``whole`` the end of the output is the
+    answer. ``descriptors`` stay open in the program. Raises Unusable.
     """
     import subprocess
 
@@ -75,7 +75,7 @@ def run(
 
 
 def _read(child: subprocess.Popen[bytes], name: str, timeout: float, most: int, whole: bool) -> bytes:
-    """What the child wrote until it ended. Raises Unusable while it may be running still."""
+    """Return the child's output up to its end. Raises Unusable while the child may be running still."""
     import selectors
     import time
 
@@ -92,7 +92,8 @@ def _read(child: subprocess.Popen[bytes], name: str, timeout: float, most: int, 
             if not open_still:
                 time.sleep(0 if ended else min(left, _POLL_SECONDS / 10))
             elif selector.select(0 if ended else min(left, _POLL_SECONDS)):
-                # Once it has ended this is the last of it, in one read; what follows is another's.
+                # After the child's end one read takes the rest of its output; later output is another
+                # process's.
                 block = os.read(child.stdout.fileno(), _PIPE)
                 open_still = bool(block)
                 data += block
@@ -103,15 +104,15 @@ def _read(child: subprocess.Popen[bytes], name: str, timeout: float, most: int, 
 
 
 def _kill(child: subprocess.Popen[bytes]) -> str:
-    """End the child and its group; what to add to the failure when even that does not end it."""
+    """Kill the child and its group; return a text to add to the failure where the child does not end."""
     import signal
     import subprocess
 
     if child.returncode is not None:
-        return ""  # its number may be another's by now
+        return ""  # the process id may be another process's by now
     try:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait(KILL_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):  # another user's, or stuck in the kernel
+    except (OSError, subprocess.TimeoutExpired):  # the child is another user's, or stuck in the kernel
         return " and could not be killed"
     return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bounded reading of files that may be gone, torn, endless or hostile."""
+"""Bounded reads of files that may be gone, torn, endless or hostile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def read_bytes(path: str, limit: int) -> bytes:
-    """At most ``limit`` bytes of ``path``; b"" when it cannot be read (gone, refused, no file)."""
+    """Return at most ``limit`` bytes of ``path``; b"" when it cannot be read (gone, refused, no file)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError):
@@ -28,5 +28,5 @@ def read_bytes(path: str, limit: int) -> bytes:
 
 
 def read_text(path: str, limit: int = 65536) -> str:
-    """The text of ``path`` without surrounding white space, at most ``limit`` bytes; "" as above."""
+    """Return the text of ``path``, stripped, of at most ``limit`` bytes; "" when it cannot be read."""
     return read_bytes(path, limit).decode("utf-8", "replace").strip()

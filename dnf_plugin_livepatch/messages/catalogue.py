@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every refusal and warning of the host side, by stable id, with its remedy. Pure.
 
-An id never changes its meaning and is never used again for another; scripts and docs/reference/messages.md
-refer to it. The rows lie in a module for each topic; ``problem()`` fills one in.
+An id never changes its meaning, and the id of a removed message is never used again: scripts and
+docs/reference/messages.md refer to the ids. Each topic has a module with its messages. ``problem()`` fills a
+message in.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ CATALOGUE: dict[str, Message] = {**STATUS, **PLANNING, **RECONCILE, **LOADING}
 
 
 def problem(identifier: str, **facts: object) -> Problem:
-    """The Problem for a catalogue entry, its texts filled with ``facts`` made printable.
+    """Return the Problem for a catalogue entry, its texts filled with ``facts`` made printable.
 
-    Its subject is the fact ``nevra``, or else the fact ``module``.
+    The subject of the Problem is the fact ``nevra``, or else the fact ``module``.
     """
     message = CATALOGUE[identifier]
     clean = {name: fact(value) for name, value in facts.items()}
@@ -36,7 +37,7 @@ def problem(identifier: str, **facts: object) -> Problem:
 
 
 def not_in_force(nevra: str, in_force: Iterable[InForce]) -> Problem:
-    """The problem of a patch ``nevra`` that should be in force and is not; the patches ``in_force`` are."""
+    """Return the problem of a patch ``nevra`` that is not in force while the patches ``in_force`` are."""
     others = sorted({patch.nevra or patch.module for patch in in_force} - {nevra})
     instead = ", ".join(others) + " is in force instead" if others else "the kernel is still vulnerable"
     return problem("module-not-in-force", nevra=nevra, instead=instead)

@@ -8,19 +8,22 @@ from .message import Message
 LOADING: dict[str, Message] = {
     "transition-running": Message(
         "error",
-        "Live patch {module} is still in transition, and no other can be loaded until it ends: {tasks}.",
-        "It is tried again in a minute; stopping the named tasks and 'livepatch reconcile' is quicker.",
+        "Live patch {module} is still in transition, and no other can be loaded until the transition "
+        "ends: {tasks}.",
+        "The load is tried again in a minute; to speed it up, stop the named tasks and run 'livepatch "
+        "reconcile'.",
     ),
     "transition-stalled": Message(
         "error",
         "Live patch {module} was taken back: after {timeout} s these tasks still used the old code: "
-        "{tasks}. What was in force before is in force.",
-        "The next attempt comes without your help; stopping the tasks and 'livepatch reconcile' is quicker.",
+        "{tasks}. The kernel is as it was before the load.",
+        "The load is tried again later; to speed it up, stop the tasks and run 'livepatch reconcile'.",
     ),
     "transition-stuck": Message(
         "error",
-        "Live patch {module} could neither be completed nor taken back within {timeout} s ({why}): {tasks}.",
-        "Stop the named tasks and run 'livepatch reconcile'; a reboot resolves it in any case.",
+        "The transition of live patch {module} could be neither completed nor reversed within {timeout} s"
+        " ({why}): {tasks}. Until it ends no other live patch can be loaded.",
+        "Stop the named tasks and run 'livepatch reconcile'; a reboot ends the transition in any case.",
     ),
     "unload-stalled": Message(
         "error",
@@ -29,44 +32,44 @@ LOADING: dict[str, Message] = {
     ),
     "unload-refused": Message(
         "error",
-        "The kernel refused to disable live patch {module}: {why}.",
-        "A reboot takes it out of force.",
+        "Live patch {module} stays in force: the kernel refused to disable it ({why}).",
+        "Reboot to take the patch out of force.",
     ),
     "unload-not-ours": Message(
         "error",
-        "{module} was not loaded by livepatch in this boot, and is not touched.",
+        "Module {module} is not unloaded: livepatch did not load it in this boot.",
         "Unload it with the program that loaded it, such as 'kpatch unload {module}'.",
     ),
     "module-stays": Message(
         "error",
         "Module {module} is out of force but cannot be removed: {why}.",
-        "The same module cannot be loaded again before a reboot.",
+        "The kernel cannot load the same module again until you reboot.",
     ),
     "module-other-build": Message(
         "error",
-        "Live patch {nevra} is not in force: another build of module {module} is in the kernel, and two of "
-        "one name cannot be.",
-        "A reboot puts the installed one in force; a new build should have a new module name.",
+        "Live patch {nevra} is not in force: the kernel has another build of module {module}, and cannot "
+        "have two modules of one name.",
+        "Reboot to put the installed build in force; a new build should have a new module name.",
     ),
     "module-name-taken": Message(
         "error",
-        "A module called {module} is in the kernel already.",
-        "Run 'livepatch status'; a reboot frees the name.",
+        "Module {module} is not loaded: the kernel already has a module of that name.",
+        "Run 'livepatch status' to see who loaded that module; a reboot frees the name.",
     ),
     "module-missing": Message(
         "error",
-        "Module {path} cannot be read: {why}.",
-        "Reinstall its package.",
+        "Module {path} cannot be loaded: it cannot be read ({why}).",
+        "Reinstall the module's package.",
     ),
     "module-writable": Message(
         "error",
-        "Module {path} is not loaded: it is no plain file that only root may write.",
-        "Reinstall its package.",
+        "Module {path} cannot be loaded: others than root may write it, or it is no plain file.",
+        "Reinstall the module's package.",
     ),
     "module-unusable": Message(
         "error",
-        "Module {path} is not loaded: {why}.",
-        "Reinstall its package, or report it to whoever built it.",
+        "Module {path} cannot be loaded: {why}.",
+        "Reinstall the module's package; if that does not help, report it to whoever built the package.",
     ),
     "module-unchecked": Message(
         "error",
@@ -75,42 +78,43 @@ LOADING: dict[str, Message] = {
     ),
     "module-changed": Message(
         "error",
-        "Module {path} is not loaded: it is not the file that its package installed.",
-        "Find out who changed it, then reinstall the package.",
+        "Module {path} cannot be loaded: it differs from the file that its package installed.",
+        "Find out who changed the file, then reinstall the package.",
     ),
     "module-no-livepatch": Message(
         "error",
-        "Module {path} does not say that it is a live patch, and is not loaded.",
+        "Module {path} cannot be loaded: it is not marked as a live patch.",
         "Report it to whoever built the package.",
     ),
     "module-other-name": Message(
         "error",
-        "Module {path} is not loaded: inside it is called {name}.",
+        "Module {path} cannot be loaded: the name inside the file is {name}.",
         "Report it to whoever built the package.",
     ),
     "module-vermagic": Message(
         "error",
-        "Module {path} is built for kernel {vermagic}, not for the running {release}.",
+        "Module {path} cannot be loaded: it is built for kernel {vermagic}, not for the running {release}.",
         "Install the live patch of the running kernel.",
     ),
     "module-build-id": Message(
         "error",
-        "Module {path} has build id {found}, its manifest says {told}.",
+        "Module {path} cannot be loaded: its build id is {found}, and its manifest names {told}.",
         "Report it to whoever built the package.",
     ),
     "kernel-build-id": Message(
         "error",
-        "Live patch {module} is for the kernel with build id {told}; the running one has {found}.",
-        "Install the live patch of the kernel as it was built for this host.",
+        "Live patch {module} cannot be loaded: it is for the kernel with build id {told}, and the running "
+        "kernel has {found}.",
+        "Install the live patch that was made for this very build of the kernel.",
     ),
     "module-unsigned": Message(
         "error",
-        "Live patch {module} is not signed, and {why}: the kernel would refuse it.",
+        "Live patch {module} cannot be loaded: it is not signed, and {why}.",
         "Get a signed package; 'mokutil --import' enrols the key of your own builds.",
     ),
     "module-key-unknown": Message(
         "warning",
-        "Live patch {module} is signed with a key that the kernel does not show among its own: {signer}.",
+        "Live patch {module} is signed with a key that is not among those that the kernel shows: {signer}.",
         "If the kernel refuses it, enrol that key with 'mokutil --import KEY' and reboot once.",
     ),
     "target-pending": Message(
@@ -121,53 +125,55 @@ LOADING: dict[str, Message] = {
     "function-probed": Message(
         "warning",
         "Function {function}, which the live patch replaces, is probed or traced now: {probe}.",
-        "The probe may see the old function only; set it again after the load.",
+        "After the load the probe may see only the old function; set the probe again then.",
     ),
     "load-no-key": Message(
         "error",
-        "The kernel refused {module}: it does not know the key that signed it, {signer}.",
+        "The kernel refused live patch {module}: it does not know the key that signed the module, {signer}.",
         "Enrol that key with 'mokutil --import KEY' and reboot once.",
     ),
     "load-bad-signature": Message(
         "error",
-        "The kernel refused {module}: its signature is wrong.",
+        "The kernel refused live patch {module}: the module's signature is wrong.",
         "Reinstall the package; a signature is lost when a module is stripped.",
     ),
     "load-not-permitted": Message(
         "error",
-        "The kernel refused {module}: not permitted (lockdown, SELinux or kernel.modules_disabled).",
+        "The kernel refused live patch {module}: not permitted (lockdown, SELinux or "
+        "kernel.modules_disabled).",
         "See 'journalctl -k' and 'ausearch -m avc' for what refused it.",
     ),
     "load-wrong-format": Message(
         "error",
-        "The kernel refused {module}: it does not fit this kernel.",
+        "The kernel refused live patch {module}: the module does not fit this kernel.",
         "Run 'dmesg' for the kernel's reason, and report it to whoever built the package.",
     ),
     "load-unknown-symbol": Message(
         "error",
-        "The kernel refused {module}: it needs a symbol that this kernel does not have.",
+        "The kernel refused live patch {module}: the module needs a symbol that this kernel does not have.",
         "Run 'dmesg' for the symbol, and report it to whoever built the package.",
     ),
     "load-busy": Message(
         "error",
-        "The kernel refused {module} for now: a transition or something that cannot share the "
-        "functions is there.",
+        "The kernel refused live patch {module} for now: another transition is under way, or a tracer "
+        "that cannot share the functions is attached.",
         "Run 'livepatch doctor', then 'livepatch reconcile'.",
     ),
     "load-refused": Message(
         "error",
-        "The kernel refused {module}: {output}.",
+        "The kernel refused live patch {module}: {output}.",
         "Run 'dmesg' for the kernel's reason.",
     ),
     "load-crashed": Message(
         "error",
-        "Loading {module} crashed the program that loaded it ({why}). It is blocked.",
-        "Read 'journalctl -k', plan a reboot, and report it to whoever built the package.",
+        "Loading live patch {module} crashed the program that loaded it ({why}). The patch is blocked.",
+        "Read 'journalctl -k', plan a reboot, and report the crash to whoever built the package.",
     ),
     "load-not-verified": Message(
         "error",
         "Live patch {module} was loaded but is not in force as built: {why}.",
-        "It is blocked, and taken out if the kernel lets it go; 'livepatch status' shows it.",
+        "The patch is blocked, and taken out of the kernel if possible; run 'livepatch status' to see "
+        "whether it is.",
     ),
     "function-not-redirected": Message(
         "warning",

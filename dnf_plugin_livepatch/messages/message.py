@@ -9,7 +9,7 @@ from ..base.typed import NamedTuple
 class Message(NamedTuple):
     """One entry of the catalogue; ``severity`` is error, warning or note.
 
-    ``text`` is what happened and in which state the host is, ``remedy`` what to do. ``{word}`` stands for
+    ``text`` says what happened and in which state the host is, ``remedy`` what to do. ``{word}`` stands for
     a fact, ``{number:day|days}`` for a number with its noun, in the singular or the plural.
     """
 
@@ -27,10 +27,10 @@ class Fact(str):
 
 
 def fact(value: object) -> Fact:
-    """``value`` as a text of at most 500 printable characters."""
+    """Return ``value`` as a text of at most 500 printable characters."""
     return Fact("".join(c if c.isprintable() else "?" for c in str(value)[:500]))
 
 
 def count(number: int, noun: str) -> str:
-    """``number`` with its ``noun``, which takes an s in the plural: ``1 CVE``, ``2 CVEs``."""
+    """Return ``number`` with its ``noun``, which takes an s in the plural: ``1 CVE``, ``2 CVEs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -23,12 +23,12 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-wrong": Message(
         "warning",
-        "Package {nevra} calls itself a live patch but is not added: {why}.",
+        "Package {nevra} claims to be a live patch but is not added: {why}.",
         "Report it to whoever runs its repository.",
     ),
     "patch-untrusted": Message(
         "warning",
-        "Live patch {nevra} is not added: repository {repo} is not one that kernels come from.",
+        "Live patch {nevra} is not added: repository {repo} is not trusted with kernel code.",
         "To take live patches from there, add {repo} to repos = in livepatch.conf.",
     ),
     "patch-no-gpgcheck": Message(
@@ -54,7 +54,7 @@ PLANNING: dict[str, Message] = {
     "patch-withdrawn": Message(
         "warning",
         "Live patch {nevra} is not added: its publisher withdrew it on {since} ({why}).",
-        "Wait for the next one.",
+        "Wait for the publisher's next live patch.",
     ),
     "patch-kept-out": Message(
         "warning",
@@ -64,12 +64,13 @@ PLANNING: dict[str, Message] = {
     "withdrawn-in-force": Message(
         "warning",
         "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
-        "Upgrade to a newer one, or take it out with 'livepatch unload'; see on_withdrawn = in "
-        "livepatch.conf.",
+        "Run 'dnf upgrade' for a newer patch, or 'livepatch unload' to take this one out; see "
+        "on_withdrawn = in livepatch.conf.",
     ),
     "record-broken": Message(
         "warning",
-        "The livepatch record of repository {repo} cannot be used ({why}); what it would say is unknown.",
+        "The livepatch record of repository {repo} cannot be used ({why}); its withdrawals and roll-outs "
+        "are unknown.",
         "Report it to whoever runs the repository.",
     ),
     "kernel-held": Message(
@@ -90,18 +91,18 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-overlaps": Message(
         "warning",
-        "Live patch {nevra} is not added: it and {other} close some of the same CVEs.",
-        "To have it in its place, remove {other} first.",
+        "Live patch {nevra} is not added: it and {other} have some CVEs in common.",
+        "To have {nevra} instead, remove {other} first.",
     ),
     "patch-unresolvable": Message(
         "warning",
         "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",
-        "Run 'dnf install {nevra}' to see what DNF says of it.",
+        "Run 'dnf install {nevra}' to see DNF's own messages about it.",
     ),
     "patch-older": Message(
         "warning",
         "Live patch {nevra} is added because the newer {newer} cannot be installed: {why}.",
-        "Run 'dnf install {newer}' to see what DNF says of it.",
+        "Run 'dnf install {newer}' to see DNF's own messages about it.",
     ),
     "patch-removed": Message(
         "note",
@@ -110,12 +111,13 @@ PLANNING: dict[str, Message] = {
     ),
     "load-interrupted": Message(
         "warning",
-        "Interrupted while waiting. The packages are installed; loading the live patch goes on.",
-        "Run 'livepatch status' to see how it ended.",
+        "The wait was interrupted. The packages are installed, and the load of the live patch goes on.",
+        "Run 'livepatch status' to see how the load ended.",
     ),
     "load-unanswered": Message(
         "error",
-        "Live patch {nevra} is installed, but nothing has answered whether it is in force.",
+        "Live patch {nevra} is installed, but it is unknown whether it is in force: reconcile gave no "
+        "answer.",
         "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
     ),
     "load-skipped": Message(

@@ -8,8 +8,8 @@ from .message import Message
 RECONCILE: dict[str, Message] = {
     "need-root": Message(
         "error",
-        "Changing the kernel's live patches needs root ({why}).",
-        "Run it with sudo; 'livepatch status' works without.",
+        "Nothing was done: changing the kernel's live patches needs root ({why}).",
+        "Run the command with sudo; 'livepatch status' works without.",
     ),
     "reconcile-running": Message(
         "error",
@@ -18,14 +18,14 @@ RECONCILE: dict[str, Message] = {
     ),
     "state-unwritable": Message(
         "error",
-        "Nothing was loaded, because the record of it could not be written: {why}.",
-        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
+        "Nothing was loaded, because the record of the load could not be written: {why}.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then run 'livepatch "
         "reconcile'.",
     ),
     "record-unwritable": Message(
         "error",
         "The changes could not be recorded: {why}. 'livepatch status' shows what is in force.",
-        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then 'livepatch "
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then run 'livepatch "
         "reconcile'.",
     ),
     "guard-broken": Message(
@@ -40,7 +40,7 @@ RECONCILE: dict[str, Message] = {
     ),
     "manifest-unusable": Message(
         "warning",
-        "The manifest {fault}; what the patch closes is unknown.",
+        "Manifest {fault}; which CVEs the patch closes is unknown.",
         "Reinstall the package, or report it to whoever built it.",
     ),
     "rpmdb-unreadable": Message(
@@ -50,23 +50,25 @@ RECONCILE: dict[str, Message] = {
     ),
     "patch-unrecognised": Message(
         "error",
-        "Package {nevra} is installed, but no profile calls it a live patch any more; it stays in force.",
+        "Live patch {nevra} stays in force, although no profile recognises its package any more.",
         "Run 'livepatch doctor' for faults in the profiles.",
     ),
     "rpm-busy": Message(
         "warning",
         "No live patch is unloaded yet: an RPM transaction is running.",
-        "It is looked at again in a minute, and after the transaction.",
+        "Nothing to do: reconcile looks again in a minute, and after the transaction.",
     ),
     "rpm-under-way": Message(
         "error",
         "No live patch is loaded or unloaded yet: an RPM transaction has been running for {seconds} s.",
-        "It is tried again in a minute, and after the transaction; 'ps -e' shows whether one hangs.",
+        "Reconcile tries again in a minute, and after the transaction; 'ps -e' shows whether the "
+        "transaction hangs.",
     ),
     "patch-reverted": Message(
         "warning",
         "Live patch {nevra} is kept out of force, as its publisher has withdrawn it: {why}.",
-        "Run 'dnf upgrade' for a newer one; on_withdrawn = warn would leave it in force.",
+        "Run 'dnf upgrade' for a newer patch; on_withdrawn = warn in livepatch.conf would leave this one "
+        "in force.",
     ),
     "patch-blocked": Message(
         "error",
@@ -86,22 +88,23 @@ RECONCILE: dict[str, Message] = {
     ),
     "patch-without-module": Message(
         "error",
-        "Package {nevra} holds no module for kernel {release}.",
+        "Live patch {nevra} is not loaded: its package has no module for kernel {release}.",
         "Report it to whoever built the package.",
     ),
     "kept-in-force": Message(
         "warning",
-        "The copy of live patch {nevra} is used, because what is installed is not fit to be loaded.",
+        "The copy of live patch {nevra} is used, because the installed patch cannot be loaded.",
         "Install a newer patch when there is one.",
     ),
     "not-kept": Message(
         "warning",
-        "No copy of live patch {nevra} could be kept: {why}.",
-        "If its package is replaced by a bad one, no older patch can be put in force at boot.",
+        "Live patch {nevra} is in force, but no copy of it could be kept: {why}.",
+        "Free disk space below /usr/lib/modules: if a newer patch fails, only a copy can be loaded at boot.",
     ),
     "foreign-patch": Message(
         "error",
-        "Live patch {nevra} is not loaded: it would put {module} out of force, which others loaded.",
+        "Live patch {nevra} is not loaded: it would put {module} out of force, which another program "
+        "loaded.",
         "Unload {module} with the program that loaded it, then run 'livepatch reconcile'.",
     ),
     "rival-product": Message(
@@ -122,11 +125,11 @@ RECONCILE: dict[str, Message] = {
     "health-check-failed": Message(
         "error",
         "A health check failed with live patch {nevra}: {why}. {then}.",
-        "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries it again.",
+        "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries the patch again.",
     ),
     "oops-while-loading": Message(
         "error",
         "The kernel had an oops in live patch {nevra} as soon as it was loaded: {why}. {then}.",
-        "Report it to whoever made the patch, with the output of dmesg.",
+        "Report the oops to whoever built the package, with the output of dmesg.",
     ),
 }

@@ -18,23 +18,23 @@ STATUS: dict[str, Message] = {
     ),
     "inventory-unknown": Message(
         "warning",
-        "The installed packages are not known: {why}.",
+        "It is unknown which packages are installed: {why}.",
         "Run 'rpm -qa' as root to see what is wrong with the rpm database.",
     ),
     "guard-unknown": Message(
         "warning",
-        "Which live patches are blocked or held is not known: {why}.",
+        "It is unknown which live patches are blocked or unloaded by hand: {why}.",
         "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
     "notices-unknown": Message(
         "warning",
-        "The file that lists withdrawn live patches and a held kernel is not readable: {why}.",
+        "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
         "Run 'dnf check-update' as root: dnf writes the file anew and keeps the old one beside it.",
     ),
     "no-place-to-load": Message(
         "warning",
         "No live patch is loaded here: {why}.",
-        "Nothing to do where that is meant to be so.",
+        "Nothing to do if that is intended.",
     ),
     "loading-off": Message(
         "warning",
@@ -69,7 +69,7 @@ STATUS: dict[str, Message] = {
     ),
     "client-absent": Message(
         "error",
-        "Live patch {nevra} is installed, but {client}, which loads it, is not there.",
+        "Live patch {nevra} is installed but not in force: {client}, which loads it, is missing.",
         "{remedy} Then run 'livepatch reconcile'.",
     ),
     "client-failed": Message(
@@ -79,13 +79,14 @@ STATUS: dict[str, Message] = {
     ),
     "client-left": Message(
         "error",
-        "Live patch {nevra} is not to be in force any more, but still is: {why}.",
+        "Live patch {nevra} should no longer be in force, but still is: {why}.",
         "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
     ),
     "profile-writable": Message(
         "warning",
-        "{file} can be written by others than root, and it decides which packages may patch the kernel.",
-        "chown root:root and chmod 0644 the file.",
+        "Profile {file} may be written by others than root, although it decides which packages may patch "
+        "the kernel.",
+        "Run 'chown root:root' and 'chmod 0644' on the file.",
     ),
     "profile-generic": Message(
         "warning",

@@ -75,7 +75,7 @@ class Choosing:
 
     def _suppose(self, survey: Survey) -> None:
         """Where nothing may be added, count what would be: later surveys are judged beside it."""
-        verdict = policy.decide(Situation(self.asked, survey.target, "load", self.settings.when))
+        verdict = policy.decide(Situation(self.asked, survey.target, when=self.settings.when))
         if verdict.take:
             self._join(survey, survey.packages[str(verdict.take[0].nevra)])
 

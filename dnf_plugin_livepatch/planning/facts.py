@@ -116,9 +116,8 @@ class Facts:
     def kernels(self) -> Sequence[Package]:
         """The running kernel's packages under all names: installed builds, and the newest on offer."""
         if self._kernels is None:
-            names = self.kernel_names()
-            arch = self.running.nevra.arch if self.running is not None else ""
-            self._kernels = self.manager.kernels(names, arch) if names else ()
+            names, running = self.kernel_names(), self.running
+            self._kernels = self.manager.kernels(names, running.nevra.arch) if running is not None else ()
         return self._kernels
 
     def kernel_names(self) -> tuple[str, ...]:
@@ -130,9 +129,11 @@ class Facts:
 
     def releases(self) -> tuple[str, ...]:
         """The releases of the running kernel, of the other installed ones, and of the newest on offer."""
-        name = self.running.nevra.name if self.running is not None else ""
-        found = {kernel_release(one.nevra) for one in self.kernels() if one.nevra.name == name}
-        return tuple(sorted({self.host.kernel.release, *found} - {""}))
+        release, running = self.host.kernel.release, self.running
+        if running is None:
+            return (release,)
+        kin = [one.nevra for one in self.kernels() if one.nevra.name == running.nevra.name]
+        return tuple(sorted({release, *map(kernel_release, kin)} - {""}))
 
     def build_id(self, release: str) -> str:
         """The build id of the kernel ``release``, which is known of the running one only."""
@@ -229,7 +230,7 @@ class Facts:
             return
         self._said.setdefault(repository, {}).update(said.kernels)
         for release, note in said.kernels.items():
-            self._notes.setdefault(release, []).append(note)
+            self._notes[release].append(note)
 
     def newer(self, one: Package, other: Package) -> int:
         """The order in age of two builds. Between names EVRs have no order, and the build time decides."""

@@ -8,7 +8,7 @@ from functools import cmp_to_key
 
 from ..base import times
 from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Unfixable
-from ..base.names import release_of
+from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..exposure.compute import Inputs
@@ -45,15 +45,17 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
     window = _window(facts, siblings[0].build_time)
-    family = [main, *_followers(main, builds, compare)]
-    names = {nevra: release_of(nevra.evr, kernel.release, main.evr) for nevra in family}
+    # The running kernel's release need not be its package's: XCP-ng's kernel 4.19.19-8 reports 4.19.0+1.
+    names = {main: kernel.release}
+    for nevra in _followers(main, builds, compare):
+        names[nevra] = release_of(nevra.evr, kernel.release, main.evr)
     notes = facts.notes(tuple(names.values()))
     found = []
     for nevra, release in names.items():
         debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned, others)
         if not facts.claims:
             quality, reason = LOWER_BOUND if debt else UNKNOWN, NO_ORIGIN
-        support_end, unfixable = _notes(notes.get(release, ()) if facts.claims else ())
+        support_end, unfixable = _notes(notes[release] if facts.claims else ())
         found.append(
             Inputs(
                 kernel_release=release,
@@ -63,8 +65,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
                 as_of=min(repo.read_at for repo in sources),
                 repositories=tuple((repo.id, repo.revision) for repo in sources),
                 debt=debt,
-                # The running kernel's release need not be its package's: XCP-ng marks patches by build id.
-                cover=_cover(facts, kernel.release if nevra == main else release),
+                cover=_cover(facts, release),
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
@@ -127,9 +128,7 @@ def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nev
 
 def build(name: str, evr: str, arch: str) -> Nevra:
     """The NEVRA of the build ``[epoch:]version-release`` of a package."""
-    epoch, colon, rest = evr.partition(":")
-    version, _, release = (rest if colon else evr).rpartition("-")
-    return Nevra(name, epoch if colon else "0", version, release, arch)
+    return Nevra(name, *split_evr(evr), arch)
 
 
 def _cover(facts: Facts, release: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

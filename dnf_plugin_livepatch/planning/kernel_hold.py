@@ -76,7 +76,7 @@ def decide(situation: Situation, compare: Compare) -> Verdict:
         return Verdict(False, f"it closes {named}, which no live patch in force does", closed, left)
     text = f"live patch {', '.join(situation.in_force)} closes {_count(closed)} that it fixes"
     if left:
-        text += f", but for {_count(left)} below {situation.hold_below}"
+        text += f" and leaves {_count(left)} below {situation.hold_below} open"
     return Verdict(True, text, closed, left)
 
 
@@ -105,7 +105,7 @@ def _doubt(situation: Situation) -> str:
     if situation.exposure.quality != EXACT:
         return f"what it fixes is not fully known ({situation.exposure.reason})"
     end = situation.support_end
-    days = times.days_between(situation.now, end) if end else None
+    days = times.days_between(situation.now, end)
     if days is not None and days <= situation.eol_warn_days:
         return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
     return ""
@@ -146,11 +146,8 @@ def hold(
         eol_warn_days=settings.eol_warn_days,
     )
     verdict = decide(situation, manager.compare)
-    members: Sequence[Package] = ()
-    why = "" if verdict.hold else verdict.why
-    if not why:
-        members = manager.built_with(kernels)
-        why = manager.why_not_without(members)
+    members = manager.built_with(kernels) if verdict.hold else ()
+    why = manager.why_not_without(members) if verdict.hold else verdict.why
     if why:
         return None, (), catalogue.problem("kernel-not-held", kernel=nevra.evr, why=why), why
     found = Hold(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lines that the user reads: notes while planning, the outcome after the transaction. Pure.
+"""The lines that the user reads: notes while planning, the prompt, the outcome of the transaction. Pure.
 
 A line is a text and the level at which the package manager's logger is to have it.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..base.model import (
     CLOSED_LIVE,
     EXACT,
     OPEN,
     REBOOT_ONLY,
+    UNKNOWN,
     CveState,
     Exposure,
     InForce,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..base.model import Compare
+    from ..exposure.compute import Inputs
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
@@ -46,16 +48,56 @@ def line(problem: Problem) -> Line:
     return _LEVELS.get(problem.severity, logging.INFO), text
 
 
+def prompt_lines(
+    inputs: Inputs,
+    in_force: Sequence[InForce],
+    patch_cves: Iterable[str],
+    kernel_evr: str,
+    compare: Compare,
+) -> list[str]:
+    """Return the lines that DNF shows before it asks: closed now, at the next reboot, and left open.
+
+    ``patch_cves`` are the CVEs that the live patch in the transaction closes. ``kernel_evr`` is the newest
+    build of the running kernel's package that will be installed afterwards, "" for none but the running
+    one.
+    """
+    lines = [f"Live patching, running kernel {inputs.kernel_release}:"]
+    if inputs.quality == UNKNOWN and not inputs.debt:
+        return [*lines, f"  CVEs open     : unknown, {inputs.reason}"]
+    before = compute.compute(inputs, in_force)
+    after = compute.compute(inputs, [*in_force, InForce("new", "", tuple(patch_cves))])
+    still = [row for row in after.rows if row.state != CLOSED_LIVE]
+    done = {row.cve for row in before.rows if row.state == CLOSED_LIVE}
+    now = [row for row in after.rows if row.state == CLOSED_LIVE and row.cve not in done]
+    boot = compute.closed_by_boot(after, kernel_evr, compare)
+    left = [row for row in still if row not in boot]
+    for title, rows in (("Closed now", now), ("At next reboot", boot), ("Left open", left)):
+        lines.append(f"  {title:<14}: {_summary(rows)}")
+    if done:
+        lines.append(f"  {'Closed before':<14}: {len(done)}")
+    if inputs.quality != EXACT:
+        lines.append(f"  {'Not complete':<14}: {inputs.reason}")
+    return lines
+
+
+def _summary(rows: Sequence[CveState], most: int = 4) -> str:
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return f"{len(rows)}: {', '.join(_named(rows, most))}{more}" if rows else "0"
+
+
+def _named(rows: Sequence[CveState], most: int) -> list[str]:
+    """Return the first ``most`` CVEs with their severities, the worst first."""
+    ordered = sorted(rows, key=lambda row: (-rank(row.severity), row.cve))
+    return [f"{row.cve} ({row.severity})" if row.severity else row.cve for row in ordered[:most]]
+
+
 def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     if not rows:
         return []
-    ordered = sorted(rows, key=lambda row: (-rank(row.severity), row.cve))
-    named = [f"{row.cve} ({row.severity})" if row.severity else row.cve for row in ordered[:most]]
+    named = _named(rows, most)
     if len(rows) > most:
         named.append(f"and {len(rows) - most} more, see 'livepatch cves'")
-    return textwrap.wrap(
-        f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ", break_on_hyphens=False
-    )
+    return textwrap.wrap(f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ")
 
 
 def _whole(result: ReconcileResult, nevra: str) -> bool:

@@ -58,9 +58,8 @@ class Planner:
         hidden: list[str] = []
         if not self._sifted:
             self._sifted = True
-            blocked = self._blocked(asked)
-            self.manager.hide(blocked)
-            hidden += blocked
+            hidden = self._blocked(asked)
+            self.manager.hide(hidden)
             settings = self.host.settings
             limited = bool(settings.min_age or settings.cutoff)
             # A repository whose record is gone withdraws nothing any more.
@@ -68,10 +67,11 @@ class Planner:
             if limited or (records and not free):
                 what = "looking for patches to keep out"
                 free = self.attempt(what, False, lambda: self._withhold(asked))
-                hidden += self.withheld
+                hidden = [*hidden, *self.withheld]
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             none: tuple[str, ...] = ()
-            hidden += self.attempt("looking at the kernel update", none, self._hold)
+            held = self.attempt("looking at the kernel update", none, self._hold)
+            hidden = [*hidden, *held]
         self.facts.refresh()
         return Plan(hidden=tuple(hidden), notes=self._told(), free=free)
 
@@ -83,8 +83,7 @@ class Planner:
         self.facts.refresh()
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
-            notes = self._told()
-            return Plan(expect=self.expected, notes=notes, quiet=self._quiet)
+            return Plan(notes=self._told(), quiet=self._quiet)
         found = self._surveys(asked)
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
@@ -211,7 +210,7 @@ class Planner:
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
         self._notes.append(note)
-        hidden = tuple(str(package.nevra) for package in members) if held is not None else ()
+        hidden = tuple(str(package.nevra) for package in members)
         self.manager.hide(hidden)
         self.host.remember_hold(held, why)
         return hidden
@@ -274,8 +273,9 @@ class Planner:
 
     def _explained(self, one: Survey) -> Survey:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""
-        hidden = str(one.target.excluded or "")
-        blocked = self.host.blocked() if hidden else {}
+        if one.target.excluded is None:
+            return one
+        hidden, blocked = str(one.target.excluded), self.host.blocked()
         if hidden in self.withheld:
             problem = self.withheld[hidden].problem
         elif hidden in blocked:
@@ -346,15 +346,17 @@ class Planner:
         if not (self.inputs.debt or cves):
             return []
         newest, compare = self._newer_kernel(), self.manager.compare
-        return compute.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
+        return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
 
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
         name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        if not name:
+            return ""
         running = newest = evr_of(self.inputs.kernel_package)
         here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *(self.manager.incoming(name) if name else ())):
+        for package in (*here, *self.manager.incoming(name)):
             if package.nevra.name == name and self.manager.compare(package.nevra.evr, newest) > 0:
                 newest = package.nevra.evr
         return newest if newest != running else ""

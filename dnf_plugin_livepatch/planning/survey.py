@@ -200,7 +200,7 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
         elif found.kind == "patch":
             planned = planned or not package.installed
             if has is None or newer(package, has) > 0:
-                has, owners = package, {scene.family(found.profile)} if not name else owners
+                has, owners = package, {scene.family(found.profile)}
                 families[str(package.nevra)] = scene.family(found.profile)
     order = functools.cmp_to_key(newer)
     # Of the copies of one build, the one that may be taken comes first.

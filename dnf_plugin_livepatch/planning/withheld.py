@@ -60,7 +60,7 @@ def judge(nevra: str, note: repository_record.PatchNote, issued: str, limits: Li
         facts = {"nevra": nevra, "issued": issued[:10], "cutoff": limits.cutoff}
         return Withheld(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
     waits = []
-    due = times.later(issued, limits.min_age) if limits.min_age and issued else ""
+    due = times.later(issued, limits.min_age) if limits.min_age else ""
     if due > limits.now:
         waits.append((due, AGE, f"it was issued on {issued[:10]} and min_age is not over"))
     start = rollout_start(note, nevra, limits)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """openEuler's own part of updateinfo: hot patches in ``<hot_patch_collection>``. Pure.
 
-Nothing but a reader of its own sees these, since libdnf and other tools know ``<collection>`` only.
-The text is hostile: it is bounded, and one that declares entities is not read at all.
+libdnf and other tools read ``<collection>`` only, so hot patches need this reader.
+The text is hostile: it is bounded, and a text that declares entities is not read at all.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ class _Reader:
         self.names = names
         self.rows: list[Advisory] = []
         self.path: list[str] = []
+        self._begin({})
+
+    def _begin(self, attributes: dict[str, str]) -> None:
+        self.type = attributes.get("type")
         self.text: dict[str, str] = {}
-        self.type = ""
         self.cves: set[str] = set()
         self.packages: set[Nevra] = set()
 
@@ -38,10 +41,9 @@ class _Reader:
         """An element opens."""
         self.path.append(tag)
         if len(self.path) > 64:
-            raise ValueError("elements within elements without end")
+            raise ValueError  # elements within elements without end
         if tag == "update":
-            self.text, self.cves, self.packages = {}, set(), set()
-            self.type = attributes.get("type", "")
+            self._begin(attributes)
         elif tag == "issued":
             self.text["issued"] = attributes.get("date", "")[:10]
         elif tag == "reference":
@@ -64,7 +66,7 @@ class _Reader:
 
     def data(self, text: str) -> None:
         """Text between two tags."""
-        if len(self.path) >= 2 and self.path[-2] == "update" and self.path[-1] in ("id", "severity"):
+        if self.path[-2:-1] == ["update"] and self.path[-1] in ("id", "severity"):
             before = self.text.get(self.path[-1], "")
             self.text[self.path[-1]] = (before + text)[:200]
 
@@ -90,13 +92,13 @@ class _Reader:
 
 
 def _refuse(*_: Any) -> None:
-    raise ValueError("it declares entities")
+    raise ValueError  # the text declares entities
 
 
 def advisories(text: str, names: Container[str]) -> tuple[Advisory, ...]:
     """The advisories of hot patches in updateinfo ``text`` that list a package of ``names``.
 
-    A text that is no XML to be believed has none.
+    A text that is too large, is not well-formed or declares entities has none.
     """
     if _MARK not in text or len(text) > MAX_TEXT:
         return ()

@@ -27,13 +27,13 @@ OUTCOMES = ("done", "in-force", "outdated", "none", "unsupported")
 class Client(NamedTuple):
     """A vendor's own program that loads patches, as data; ``host/clients/client.py`` runs it.
 
-    ``apply``, ``remove``, ``state`` and ``effective`` are command lines, of which the first whose program is
-    there is run; they may hold {release} (``uname -r``), {kernel} (the same without architecture) and {id}.
-    None at all means that the client cannot do it, or that we must not. ``lines`` are the rules
-    for the state's output, of which {id}, {name}, {state} and {text} are fields; every other line must
-    be in ``ignore``. ``only`` is what the {name} of a kernel's patch begins with. ``exits`` are (verb,
-    exit code, outcome), where ``done`` of the verb ``state`` means that the output decides. ``absent`` is
-    what to do where the client is missing, ``cves_file`` a file that lists the CVEs in force.
+    ``apply``, ``remove``, ``state`` and ``effective`` are command lines; the first whose program exists is
+    run. They may hold {release} (``uname -r``), {kernel} (the release without architecture) and {id}.
+    A verb without a command line is one that the client does not have, or that must not be used. ``lines``
+    are the rules for the output of ``state``, with the fields {id}, {name}, {state} and {text}; every other
+    line must be in ``ignore``. ``only`` is the beginning of the {name} of each patch of a kernel. ``exits``
+    are (verb, exit code, outcome); ``done`` of the verb ``state`` means that the output decides. ``absent``
+    is the advice to a person where the client is missing, ``cves_file`` a file that lists the CVEs in force.
     """
 
     title: str
@@ -57,11 +57,12 @@ class Profile(NamedTuple):
 
     ``module_dirs`` hold {release} and {build_id}; use ``profiles.directories``. ``cves`` are the
     sources of CVE identifiers beside updateinfo, best first; ``info`` is the path of the CVE file of
-    one module, with {module} and {srcversion}. ``support_days`` is how long after a kernel's release
-    its vendor patches it, 0 where that is not said. ``runtime`` are the names of the vendor's own packages
+    one module, with {module} and {srcversion}. ``support_days`` is how many days after a kernel's release
+    its vendor patches the kernel, 0 for unknown. ``runtime`` are the names of the vendor's own packages
     that a patch may bring along. ``scriptlet`` is set where the package's own scriptlet or a service of its
     vendor loads the modules too, and leaves them in the kernel when the package goes. ``switch`` is a file,
-    a variable in it and the value, in small letters, by which its owner wants nothing loaded; or ().
+    a variable in the file, and the value, in small letters, with which the file's owner forbids all loading;
+    () where the vendor has no such file.
     """
 
     name: str
@@ -110,30 +111,32 @@ def _count(text: str) -> int:
     return number
 
 
+def _stray(text: str, *known: str) -> bool:
+    """Whether a brace in ``text`` belongs to none of the placeholders ``known``."""
+    for field in known:
+        # With nothing in place of the placeholder, "{na{id}me}" would become "{name}".
+        text = text.replace("{" + field + "}", " ")
+    return "{" in text or "}" in text
+
+
 def _path(text: str) -> str:
-    bare = text
-    for field in ("release", "build_id", "module", "srcversion"):
-        bare = bare.replace("{" + field + "}", "x")
-    if not bare.startswith("/") or ".." in bare.split("/") or "{" in bare or "}" in bare:
+    stray = _stray(text, "release", "build_id", "module", "srcversion")
+    if stray or not text.startswith("/") or ".." in text.split("/"):
         raise ValueError("no absolute path with {release}, {build_id}, {module} or {srcversion}")
     return text
 
 
 def _argv(text: str) -> tuple[str, ...]:
-    words = tuple(text.split())
-    bare = [w.replace("{release}", "").replace("{kernel}", "").replace("{id}", "") for w in words]
-    if not words or not words[0].startswith("/") or any("{" in w or "}" in w for w in bare):
+    if not text.startswith("/") or _stray(text, "release", "kernel", "id"):
         raise ValueError("no command that starts with an absolute path")
-    return words
+    return tuple(text.split())
 
 
 def _line(text: str) -> str:
-    bare = text
     for field in ("{id}", "{name}", "{state}", "{text}"):
-        if bare.count(field) > 1:
+        if text.count(field) > 1:
             raise ValueError(f"{field} occurs twice")
-        bare = bare.replace(field, "")
-    if "{" in bare or "}" in bare:
+    if _stray(text, "id", "name", "state", "text"):
         raise ValueError("known fields are {id}, {name}, {state} and {text}")
     return text
 
@@ -222,8 +225,8 @@ def _read(text: str) -> dict[str, dict[str, object]]:
         if not line or line[0] in "#;":
             continue
         if line[0] == "[":
-            section = line[1:-1] if line[-1] == "]" else ""
-            if section not in found:
+            section = line[1:-1]
+            if line[-1] != "]" or section not in found:
                 raise ProfileError(f"line {number}: {line[:40]} is no section; known are {', '.join(found)}")
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
@@ -250,7 +253,7 @@ def _read(text: str) -> dict[str, dict[str, object]]:
 
 
 def _check(profile: Profile) -> None:
-    """Refuse what only several lines together show to be wrong. Raises ProfileError."""
+    """Raise ProfileError for a fault that only several lines together show."""
     if profile.loader != "kernel" and (profile.client is None or not profile.client.apply):
         raise ProfileError("loader = client needs [client] with apply")
     kernel = templates.fields(profile.kernel)

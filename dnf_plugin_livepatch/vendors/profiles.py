@@ -3,7 +3,7 @@
 
 docs/reference/profiles.md describes the format. ``load`` reads the profiles, everything else is pure.
 A package is identified by what it provides, or by the anchored name rule of a profile; where both speak they
-must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt it is no match.
+must agree, and ``Requires: kernel-uname-r`` only confirms or refutes. In doubt a package is no match.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _NOT = "not-a-live-patch"
 class Match(NamedTuple):
     """The verdict on one package, for the reason ``why``: ``patch``, ``empty`` or ``not-a-live-patch``.
 
-    ``profile`` and ``kernel_release`` are "" for what is no live patch. Where ``build_id`` is set, it
-    decides which kernel is meant and ``kernel_release`` only describes it (see ``fits``).
+    ``profile`` and ``kernel_release`` are "" for a package that is no live patch. Where ``build_id`` is
+    set, it decides which kernel is meant and ``kernel_release`` only describes that kernel (see ``fits``).
     """
 
     profile: str
@@ -58,7 +58,7 @@ class Match(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """The queries that find every candidate for one kernel in a package sack; ``match`` then decides."""
+    """The queries that find every candidate for one kernel in a package sack; ``match`` judges each."""
 
     provides: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -70,9 +70,9 @@ _cache: dict[tuple[object, ...], tuple[tuple[Profile, ...], tuple[str, ...]]] = 
 
 
 def _files(dirs: Sequence[str]) -> dict[str, str]:
-    """The file of each profile: a later directory's file replaces an earlier one's of that name.
+    """The file of each profile: a later directory's file replaces an earlier directory's of that name.
 
-    The first directory is the one of the shipped profiles; in a source tree they lie beside the package.
+    The first directory holds the shipped profiles. In a source tree these lie beside the package.
     """
     here = os.path.dirname(os.path.abspath(__file__))
     beside = os.path.join(os.path.dirname(os.path.dirname(here)), "profiles")
@@ -80,7 +80,7 @@ def _files(dirs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for directory in (shipped, *dirs[1:]):
         try:
-            names = sorted(os.listdir(directory))
+            names = os.listdir(directory)
         except OSError:
             continue
         for name in names:
@@ -102,8 +102,8 @@ def load(dirs: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
 
     A later directory wins file by file; an empty file takes its profile away. A faulty file's profile
     is not used at all: half a rule must not bring code into a kernel. The generic profile comes
-    first, the others by name. Where none of ``dirs`` exists, the profiles beside the package's source
-    are read. Unchanged files are parsed once in a process.
+    first, the others by name. Where the first of ``dirs`` does not exist, the profiles beside the package's
+    source take its place. Unchanged files are parsed once in a process.
     """
     files = _files(dirs)
     ordered = sorted(files, key=lambda name: (name != GENERIC, name))
@@ -140,7 +140,7 @@ def find(profiles: Iterable[Profile], name: str) -> Profile:
 
 
 def _split(capability: str) -> tuple[str, str]:
-    """Name and version of ``NAME = [EPOCH:]VERSION``; the version is "" where it is not one exact one."""
+    """Name and version of ``NAME = [EPOCH:]VERSION``; any other ``capability`` is a name without version."""
     text = capability.strip()
     if text.startswith("("):
         return text, ""
@@ -153,22 +153,22 @@ def _split(capability: str) -> tuple[str, str]:
 
 
 def _dist(values: dict[str, str]) -> str:
-    """The dist tag among ``values``, or that within a {base}, from its first letter on."""
+    """The dist tag among ``values``, or the part of {base} from the first dot before a letter on."""
     base = values.get("base", "")
     starts = [at for at, (dot, letter) in enumerate(zip(base, base[1:])) if dot == "." and letter.isalpha()]
     return values.get("dist", base[starts[0] :] if starts else "")
 
 
 def _kernel_fields(profile: Profile, release: str) -> dict[str, str] | None:
-    """The parts of ``release`` by the profile's kernel rule; None when it is none of its kernels."""
+    """The parts of ``release`` by the profile's kernel rule; None for a kernel of another vendor."""
     values = templates.parse(profile.kernel, release)
     if values is None or len(release) > 128:
         return None
-    stem = f"{values.get('kver', '')}-{values.get('krel', '')}"
-    for wanted, have in ((profile.kernels, stem + "."), (profile.dists, _dist(values))):
+    stem = templates.render("{kver}-{krel}.", values)
+    for wanted, have in ((profile.kernels, stem), (profile.dists, _dist(values))):
         if wanted and not any(have.startswith(prefix) for prefix in wanted):
             return None
-    if any((stem + ".").startswith(prefix) for prefix in profile.not_kernels):
+    if any(stem.startswith(prefix) for prefix in profile.not_kernels):
         return None
     return values
 
@@ -183,7 +183,7 @@ def _release(profile: Profile, values: dict[str, str], nevra: Nevra) -> str:
             known["arch"] = nevra.arch
         known.setdefault("variant", "")
         release = templates.render(profile.kernel, known)
-        if "*" in release or _kernel_fields(profile, release) is None:
+        if _kernel_fields(profile, release) is None:
             return ""
     arch = release.partition("+")[0].rpartition(".")[2]
     return "" if arch in ARCHES and nevra.arch not in ("noarch", arch) else release
@@ -192,14 +192,14 @@ def _release(profile: Profile, values: dict[str, str], nevra: Nevra) -> str:
 def _from_provides(
     profile: Profile, nevra: Nevra, provides: Sequence[tuple[str, str]]
 ) -> tuple[tuple[str, str], ...]:
-    """(release, build id) of each capability that the first rule to read any of them reads.
+    """(release, build id) of each capability that fits the first rule with any fitting capability.
 
-    Later rules are the vaguer ones: Red Hat gives the release without architecture once more.
+    Later rules are vaguer: Red Hat's packages provide the release without architecture as well.
     """
     for rule in profile.provides:
         found: dict[tuple[str, str], None] = {}
         for name, version in provides:
-            if name == nevra.name and version in (nevra.evr, f"{nevra.version}-{nevra.release}"):
+            if name == nevra.name and version == f"{nevra.version}-{nevra.release}":
                 continue  # every package provides its own name and version
             values = templates.parse(rule, f"{name} = {version}" if version else name)
             release = _release(profile, values, nevra) if values else ""
@@ -211,7 +211,7 @@ def _from_provides(
 
 
 def _from_name(profile: Profile, nevra: Nevra) -> str:
-    """The kernel release in the package's name and its own release, "" when there is none."""
+    """The kernel release that the package's name and EVR give by the profile's rules, "" for none."""
     for rule in profile.names:
         values = templates.parse(rule, nevra.name)
         if values and profile.evr:
@@ -224,7 +224,7 @@ def _from_name(profile: Profile, nevra: Nevra) -> str:
 
 
 def _nameable(profile: Profile, values: dict[str, str]) -> bool:
-    """Whether the vendor's names are for kernels such as ``values``, and can express all of them."""
+    """Whether the vendor names packages for kernels such as ``values``, and a name holds all ``values``."""
     if not profile.names:
         return False
     told = templates.fields(profile.names[0]) | {"arch"}
@@ -251,9 +251,9 @@ def _is_empty(profile: Profile, nevra: Nevra) -> bool:
 
 
 def _refuted(release: str, requires: Iterable[str]) -> str:
-    """The kernel that the package requires in place of ``release``, "" when none."""
+    """The kernel that the package requires instead of ``release``, "" for none."""
     for name, version in map(_split, requires):
-        same = version in ("", release, capability_version(release)) or release.startswith(version + "-")
+        same = version in (release, capability_version(release)) or release.startswith(version + "-")
         if name == "kernel-uname-r" and not same:
             return version
     return ""
@@ -262,7 +262,7 @@ def _refuted(release: str, requires: Iterable[str]) -> str:
 def _judge(
     profile: Profile, nevra: Nevra, given: Sequence[tuple[str, str]], requires: Sequence[str]
 ) -> tuple[tuple[tuple[str, str], ...], str]:
-    """The (release, build id) pairs of the package by one profile, and how they are known or why not."""
+    """The (release, build id) pairs of the package by one profile, and their source or why there is none."""
     told, how = _from_provides(profile, nevra, given), "its Provides"
     for release, _ in told:
         if _contradicts(profile, nevra, release):
@@ -282,7 +282,7 @@ def _judge(
 def match_all(
     nevra: Nevra, provides: Iterable[str], requires: Iterable[str], profiles: Iterable[Profile]
 ) -> tuple[Match, ...]:
-    """Every kernel that the package patches, one Match each; one that is no live patch where none."""
+    """One Match for each kernel that the package patches; a single Match of no live patch where none is."""
     if nevra.arch in ("src", "nosrc"):
         return (Match("", "", _NOT, "a source package"),)
     needed = tuple(requires)[:MAX_CAPABILITIES]
@@ -324,7 +324,7 @@ def _by_build_id(profile: Profile) -> bool:
 
 
 def package_name(release: str, profile: Profile) -> str:
-    """The name that this profile's vendor gives the package for ``release``; "" when it can give none.
+    """The name that the profile's vendor gives the package for ``release``; "" for none.
 
     A release with a flavour that the vendor's names cannot carry (+rt, +64k, +debug) has none.
     """
@@ -339,8 +339,8 @@ def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Loo
     """The queries that find every package that may patch the kernel ``release`` (or ``build_id``).
 
     ``provides`` are exact capabilities (``NAME = VERSION`` where they have one), ``names`` exact
-    package names; the globs stand for what differs from package to package. It may find too much
-    (another distribution's package of the same name); ``match`` decides.
+    package names; the stars of the globs stand for parts that differ from package to package. The queries
+    may find too much, such as another distribution's package of the same name; ``match`` judges each.
     """
     provides = [own_capability(release)]
     names: list[str] = []
@@ -370,7 +370,7 @@ def lookup(release: str, profiles: Iterable[Profile], build_id: str = "") -> Loo
 
 
 def directories(profile: Profile, release: str, build_id: str = "") -> tuple[str, ...]:
-    """Where this profile's packages put the modules for ``release``, absolute, in order of preference."""
+    """The absolute paths where the profile's packages put modules for ``release``, best first."""
     found = []
     for rule in profile.module_dirs:
         if "{build_id}" not in rule or build_id:

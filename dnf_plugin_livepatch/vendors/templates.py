@@ -3,8 +3,8 @@
 
 A rule such as ``kpatch-patch-{kver:_}-{krel:_}`` takes a name apart (``parse``) and puts one
 together (``render``), so the two directions cannot drift apart. Rules hold no regular expressions:
-each field has a fixed shape with bounded repeats, at most MAX_LOOSE of them may end at a sign that
-they could hold themselves, a match is anchored at both ends and texts longer than MAX_TEXT never
+each field has a fixed shape with bounded repeats, at most MAX_LOOSE fields may be followed by a sign
+that the field could hold itself, a match is anchored at both ends, and texts longer than MAX_TEXT never
 match. So no rule can be made to run long.
 """
 
@@ -40,8 +40,8 @@ FIELDS: dict[str, str] = {
 }
 # These fields do not describe the kernel: they match anything of their shape and render as *.
 ANONYMOUS = ("number", "word", "label", "any")
-# Which signs each may hold, beside letters and digits. A literal that begins with one of them leaves
-# open where the field ends.
+# The signs that each field may hold beside letters and digits. A literal that begins with one of these signs
+# leaves open where the field ends.
 _INSIDE = {
     "release": "._+~^-",
     "kver": ".",
@@ -58,7 +58,7 @@ _FIELD = re.compile(r"\{([a-z_]+)(:_)?\}")
 
 @lru_cache(maxsize=256)
 def tokens(rule: str) -> tuple[tuple[str, str, bool], ...]:
-    """``rule`` as (literal before, field, dots are underscores); the last field may be "".
+    """``rule`` as (literal before, field, dots are underscores); the last field is "".
 
     Raises ValueError when the rule is too long, names an unknown field or has a stray brace.
     """
@@ -89,17 +89,18 @@ def tokens(rule: str) -> tuple[tuple[str, str, bool], ...]:
 @lru_cache(maxsize=256)
 def _pattern(rule: str) -> re.Pattern[str]:
     parts, seen = [], set()
-    for literal, field, underscored in tokens(rule):
+    *described, (tail, _, _) = tokens(rule)
+    for literal, field, underscored in described:
         parts.append(re.escape(literal))
-        shape = FIELDS.get(field, "").replace(r"\.", "_") if underscored else FIELDS.get(field, "")
+        shape = FIELDS[field].replace(r"\.", "_") if underscored else FIELDS[field]
         if field in ANONYMOUS:
             parts.append(shape)
         elif field in seen:
             parts.append(f"(?P={field})")
-        elif field:
+        else:
             seen.add(field)
             parts.append(f"(?P<{field}>{shape})")
-    return re.compile("".join(parts) + r"\Z")
+    return re.compile("".join(parts) + re.escape(tail) + r"\Z")
 
 
 def fields(rule: str) -> frozenset[str]:

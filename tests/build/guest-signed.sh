@@ -31,7 +31,7 @@ refused() {
 
 upgrade repo0 install kernel-core
 refused unsigned 0-1 'module.sig_enforce is on' module-unsigned
-refused foreign 0-2 'it does not know the key that signed it' load-no-key
+refused foreign 0-2 'it does not know the key that signed the module' load-no-key
 
 upgrade repo1 upgrade
 rpm -q kpatch-patch-6_12_0-55_9_1-1-1.el10_0

@@ -133,7 +133,7 @@ def test_interrupted_waiting_leaves_a_finished_transaction(host):
     )
     assert answer.code == 0, answer.text
     assert P2 in answer.new and "Complete!" in answer.out
-    assert "Interrupted while waiting. The packages are installed" in answer.err
+    assert "The wait was interrupted. The packages are installed" in answer.err
 
 
 def test_install_only_does_not_load(host):
@@ -325,7 +325,7 @@ def test_a_foreign_repository_gets_nothing_until_named(host):
     answer = host.dnf("upgrade", "--exclude=kernel-core")
     assert not {P1, P2} & answer.new
     assert len(lines(answer)) == 1
-    assert "repository copr is not one that kernels come from" in lines(answer)[0]
+    assert "repository copr is not trusted with kernel code" in lines(answer)[0]
     host.conf("repos = copr\n")
     assert P2 in host.dnf("upgrade").new
 
@@ -358,7 +358,7 @@ def test_with_repos_named_an_unknown_origin_adds_none(host, named):
     host.sh("rm -rf /var/lib/dnf")
     host.conf(f"repos = {other}\n")
     answer = host.dnf("upgrade")
-    assert P2 not in answer.new and f"repository {named} is not one that kernels come from" in answer.text
+    assert P2 not in answer.new and f"repository {named} is not trusted with kernel code" in answer.text
     host.conf(f"repos = {named}\n")
     assert P2 in host.dnf("upgrade").new
 
@@ -400,7 +400,7 @@ def test_blocked_is_kept_out_of_dnfs_own_upgrade(host):
     [
         ("needy", "nothing provides no-such-thing"),
         ("dragging", "would also change helper-1-1"),
-        ("lying", "calls itself a live patch but is not added"),
+        ("lying", "claims to be a live patch but is not added"),
         ("subscription", "No repository offers a live patch"),
         ("kernel", "No repository offers a live patch"),
     ],

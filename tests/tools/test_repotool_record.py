@@ -83,7 +83,72 @@ def test_every_field_is_read():
     assert note.unfixable == (Unfixable("CVE-2022-4269", "changes data that is already allocated"),)
     assert patch.issued == "2026-11-20T10:00:00Z"
     assert [step.percent for step in patch.rollout] == [10, 50]
+    assert patch.advisory == "KLP-2026:0001"
     assert patch.withdrawn == ("2026-11-22T00:00:00Z", "oops in vfs_read")
+
+
+def test_what_is_unknown_is_left_out_and_the_bytes_are_always_the_same():
+    step = repository_record.Step("2026-11-20T00:00:00Z", 10)
+    found = repository_record.Record(
+        "2026-11-22T21:00:00Z",
+        {
+            "6.1.0-2": repository_record.KernelNote(),
+            "6.1.0-1": repository_record.KernelNote(
+                "2027-05-01",
+                (Unfixable("CVE-2022-4269", "data"),),
+                {
+                    "b-1-1.x86_64": repository_record.PatchNote(),
+                    "a-1-1.x86_64": repository_record.PatchNote(
+                        "2026-11-20T10:00:00Z",
+                        (step,),
+                        repository_record.Withdrawn("2026-11-22T00:00:00Z", "oops"),
+                        "KLP-1",
+                    ),
+                },
+            ),
+        },
+    )
+    assert repository_record.dump(found) == (
+        '{"generated":"2026-11-22T21:00:00Z","kernels":{"6.1.0-1":{"patches":{"a-1-1.x86_64":{"advisory":"KLP-1",'
+        '"issued":"2026-11-20T10:00:00Z","rollout":[{"percent":10,"since":"2026-11-20T00:00:00Z"}],'
+        '"withdrawn":{"reason":"oops","since":"2026-11-22T00:00:00Z"}},"b-1-1.x86_64":{}},'
+        '"support_end":"2027-05-01","unfixable":[{"cve":"CVE-2022-4269","reason":"data"}]},'
+        '"6.1.0-2":{"patches":{}}},"schema":1}\n'
+    )
+    assert repository_record.dump(repository_record.Record()) == '{"kernels":{},"schema":1}\n'
+
+
+def test_an_empty_record_is_a_record():
+    assert repository_record.parse('{"schema": 1}') == repository_record.Record()
+    assert repository_record.parse('{"schema": 1}', RELEASE) == repository_record.Record()
+    text = json.dumps({"schema": 1, "kernels": {RELEASE: {"patches": {PATCH: {}}}}})
+    note = repository_record.KernelNote(patches={PATCH: repository_record.PatchNote()})
+    assert repository_record.parse(text) == repository_record.Record("", {RELEASE: note})
+
+
+@pytest.mark.parametrize("releases", [(), ("6.1.0-7",)])
+def test_a_record_may_list_20000_kernels(releases):
+    kernels = {f"6.1.0-{number}": {} for number in range(repository_record.MAX_KERNELS)}
+    found = repository_record.parse(json.dumps({"schema": 1, "kernels": kernels}), *releases)
+    assert list(found.kernels) == (list(releases) or list(kernels))
+    text = json.dumps({"schema": 1, "kernels": {**kernels, RELEASE: {}}})
+    with pytest.raises(
+        repository_record.RecordError, match="kernels: expected an object of at most 20000 entries"
+    ):
+        repository_record.parse(text, *releases)
+
+
+@pytest.mark.parametrize(
+    "machine_id, fix, place",
+    [
+        ("0123456789abcdef0123456789abcdef", "KLP-2026:0001", 88),
+        ("0123456789abcdef0123456789abcdef", "KLP-2026:0002", 72),
+        ("fedcba9876543210fedcba9876543210", "KLP-2026:0001", 33),
+        ("\ud800", "KLP-2026:0001", 74),
+    ],
+)
+def test_the_place_of_a_host_never_changes(machine_id, fix, place):
+    assert repository_record.bucket(machine_id, fix) == place
 
 
 @settings(deadline=None)
@@ -119,35 +184,112 @@ def test_any_json_is_a_record_or_a_record_error(data):
             pass
 
 
+MOMENT = "expected a time in UTC such as 2026-11-22T21:00:00Z"
+DATE = "expected a date such as 2026-11-22, or a time in UTC"
+REASON = "expected a printable text of 1 to 1000 characters"
+KERNEL = f"kernels['{RELEASE}']"
+NOTE = f"{KERNEL}.patches['{PATCH}']"
+
+
 @pytest.mark.parametrize(
-    "text, word",
+    "text, fault",
     [
-        ("", "JSON"),
-        ("[]", "object"),
-        ("{}", "schema"),
-        ('{"schema": 2}', "schema"),
-        ('{"schema": true}', "schema"),
-        ("[" * 100000, "JSON"),
-        (changed(["generated"], "yesterday"), "generated"),
-        (changed(["kernels"], []), "kernels"),
-        (changed(["kernels", "../etc"], {}), "kernel release"),
-        (changed(["kernels", RELEASE, "support_end"], "2027"), "support_end"),
-        (changed(["kernels", RELEASE, "unfixable", 0, "cve"], "CVE-1"), "CVE"),
-        (changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"), "reason"),
-        (changed(["kernels", RELEASE, "patches", "a/b"], {}), "package"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), "issued"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "advisory"], "a b"), "advisory"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "advisory"], 7), "advisory"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101), "percent"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True), "percent"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""), "since"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], ""), "reason"),
-        (changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], "yes"), "withdrawn"),
+        ("", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "not a JSON object of at most 4096 entries"),
+        ("{}", "schema None is not known, up to 1 is"),
+        ('{"schema": 2}', "schema 2 is not known, up to 1 is"),
+        ('{"schema": true}', "schema True is not known, up to 1 is"),
+        (changed(["generated"], "yesterday"), f"generated: {MOMENT}, not 'yesterday'"),
+        (changed(["kernels"], []), "kernels: expected an object of at most 20000 entries"),
+        (
+            changed(["kernels", "../etc"], {}),
+            "kernels['../etc']: expected a kernel release as uname -r prints it, not '../etc'",
+        ),
+        (changed(["kernels", RELEASE, "support_end"], "2027"), f"{KERNEL}.support_end: {DATE}, not '2027'"),
+        (
+            changed(["kernels", RELEASE, "unfixable", 0, "cve"], "CVE-1"),
+            f"{KERNEL}.unfixable[0].cve: expected a CVE identifier such as CVE-2026-12345, not 'CVE-1'",
+        ),
+        (
+            changed(["kernels", RELEASE, "unfixable"], [{"reason": "x"}]),
+            f"{KERNEL}.unfixable[0].cve: is missing",
+        ),
+        (
+            changed(["kernels", RELEASE, "unfixable"], [{"cve": "CVE-2026-1000"}]),
+            f"{KERNEL}.unfixable[0].reason: is missing",
+        ),
+        (
+            changed(["kernels", RELEASE, "unfixable", 0, "reason"], "a\x1b[2Jb"),
+            f"{KERNEL}.unfixable[0].reason: {REASON}, not 'a\\x1b[2Jb'",
+        ),
+        (
+            changed(["kernels", RELEASE, "unfixable", 0, "reason"], ""),
+            f"{KERNEL}.unfixable[0].reason: {REASON}, not ''",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", "a/b"], {}),
+            f"{KERNEL}.patches['a/b']: expected a package such as name-1.0-1.x86_64, not 'a/b'",
+        ),
+        (changed(["kernels", RELEASE, "patches", PATCH, "issued"], 7), f"{NOTE}.issued: {MOMENT}, not 7"),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "advisory"], "a b"),
+            f"{NOTE}.advisory: expected the id of an advisory, not 'a b'",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "advisory"], 7),
+            f"{NOTE}.advisory: expected the id of an advisory, not 7",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], 101),
+            f"{NOTE}.rollout[0].percent: expected a whole number from 0 to 100, not 101",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "percent"], True),
+            f"{NOTE}.rollout[0].percent: expected a whole number from 0 to 100, not True",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "rollout"], [{"since": "2026-11-21T00:00:00Z"}]),
+            f"{NOTE}.rollout[0].percent: is missing",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "rollout", 0, "since"], ""),
+            f"{NOTE}.rollout[0].since: {MOMENT}, not ''",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "rollout"], [{"percent": 1}]),
+            f"{NOTE}.rollout[0].since: is missing",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "since"], "2026"),
+            f"{NOTE}.withdrawn.since: {MOMENT}, not '2026'",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], ""),
+            f"{NOTE}.withdrawn.reason: {REASON}, not ''",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "withdrawn", "reason"], "x" * 1001),
+            f"{NOTE}.withdrawn.reason: {REASON}, not '{'x' * 59}",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], {}),
+            f"{NOTE}.withdrawn.since: is missing",
+        ),
+        (
+            changed(["kernels", RELEASE, "patches", PATCH, "withdrawn"], "yes"),
+            f"{NOTE}.withdrawn: expected an object of at most 4096 entries, not 'yes'",
+        ),
     ],
 )
-def test_what_may_not_be_acted_on_is_refused_and_named(text, word):
-    with pytest.raises(repository_record.RecordError, match=word):
+def test_what_may_not_be_acted_on_is_refused_and_named(text, fault):
+    with pytest.raises(repository_record.RecordError) as caught:
         repository_record.parse(text)
+    assert str(caught.value) == fault
+
+
+def test_nesting_without_end_is_refused():
+    with pytest.raises(repository_record.RecordError, match="^not JSON: "):
+        repository_record.parse("[" * 100000)
 
 
 def test_too_large_is_refused_before_it_is_read(monkeypatch):
@@ -167,6 +309,7 @@ def test_one_release_is_not_harmed_by_the_faults_of_another():
     "now, percent",
     [
         ("2026-11-19T00:00:00Z", 0),
+        ("2026-11-19T23:59:59Z", 0),
         ("2026-11-20T00:00:00Z", 10),
         ("2026-12-01T00:00:00Z", 50),
     ],
@@ -178,6 +321,10 @@ def test_the_share_grows_with_time(now, percent):
         )
         == percent
     )
+
+
+def test_a_patch_without_a_rollout_is_for_every_host():
+    assert repository_record.share(repository_record.PatchNote(), "2026-11-19T00:00:00Z") == 100
 
 
 def offered(patch, nevra, machine, now):

@@ -92,7 +92,7 @@ def test_what_is_not_known_to_be_the_packages_stays(host, other):
 def test_it_is_asked_for_its_health_kept_and_watched_like_any_other(host):
     v1, v2 = theirs(host, "1"), theirs(host, "2")
     arrive(host, v1)
-    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).entries[str(v1.nevra)].state == "settling"
     host.config = host.config._replace(health_check=("/bin/false",))
     result = arrive(host, v2)
     assert str(v2.nevra) in guard_file.blocked(host.paths), result

@@ -352,7 +352,7 @@ def test_doctor(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 1
     found = {item["id"]: item["severity"] for item in json.loads(capsys.readouterr().out)["problems"]}
     assert found["module-changed"] == "error"
-    guard_file.hold(host.paths, str(patch.nevra), "")
+    guard_file.keep_unloaded(host.paths, str(patch.nevra), "")
     cli.main(["doctor"])
     assert f"unblock {patch.nevra}" in capsys.readouterr().out, "it is out of the kernel for a reason"
     os.rmdir(host.paths.klp)

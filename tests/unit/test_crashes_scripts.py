@@ -130,7 +130,7 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
         host.reboot(clean=False)
         run(host)
         sound(host)
-        record = guard_file.read(host.paths).records["lp-1-1.x86_64"]
+        record = guard_file.read(host.paths).entries["lp-1-1.x86_64"]
         assert record.strikes == (0 if seen[-1] else 1), "a boot counts as crashed but for the note"
         assert host.running() == ["lp_1"] and not guard_file.blocked(host.paths)
     assert (seen[0], seen[-1]) == (before, after) and sum(map(bool.__xor__, seen, seen[1:])) == 1

@@ -53,7 +53,7 @@ def _v2_blocked(host: Host) -> None:
 
 def _unloaded(host: Host) -> None:
     _v1(host)
-    guard_file.hold(host.paths, "lp-1-1.x86_64", "")
+    guard_file.keep_unloaded(host.paths, "lp-1-1.x86_64", "")
     run(host)
 
 
@@ -160,7 +160,7 @@ def test_the_next_look_does_what_a_killed_one_left(fresh, name, record_property)
         # What was replaced may lie in the kernel still, out of force; the next reconcile clears it away.
         ended = outcome(host)
         assert (ended[0], *ended[2:]) == (after[0], *after[2:]), f"killed at {number}: {found[number - 1]}"
-        states = {record.state for record in guard_file.read(host.paths).records.values()}
+        states = {record.state for record in guard_file.read(host.paths).entries.values()}
         assert "loading" not in states, "a load without its end"
         assert host.watched == ("settling" in states)
     record_property("told", f"{name}: killed at each of {len(found)} steps, the next look did the rest")
@@ -183,13 +183,13 @@ def _due(host: Host) -> list[str]:
     """The modules that should be in force, by the records alone."""
     now = guard_file.read(host.paths)
     (patch,) = host.packages().patches
-    held = {nevra for nevra in now.held if now.holds(nevra, host.boot_id)}
+    held = {nevra for nevra in now.unloaded if now.is_unloaded(nevra, host.boot_id)}
     out = {*now.blocked(), *held}
     if str(patch.nevra) not in out:
         return [module.name for module in patch.modules]
     if str(patch.nevra) in held:
         return []
-    copies = [item for item in now.kept if item.nevra not in out]
+    copies = [item for item in now.copies if item.nevra not in out]
     return [module.name for module in kept.modules_of(host.paths, copies[0])] if copies else []
 
 

@@ -40,6 +40,12 @@ def test_an_earlier_reason_is_kept() -> None:
     assert found.reason == f"no updateinfo; {stale('were never read')}"
 
 
+def test_repositories_that_were_left_out_are_noted_without_a_revision() -> None:
+    inputs = FRESH._replace(repositories=(("updates", "7"), ("base", "3")))
+    found = compute.doubted(inputs, ("updates", "extras"))
+    assert found.repositories == (("base", "3"), ("extras", ""), ("updates", ""), ("updates", "7"))
+
+
 @pytest.mark.parametrize("before", ["", "no updateinfo"])
 def test_repositories_that_were_left_out_are_named_after_an_earlier_reason(before: str) -> None:
     found = compute.doubted(FRESH._replace(reason=before), ("updates", "extras"))
@@ -59,6 +65,8 @@ def test_an_unknown_exposure_names_kernel_and_reason() -> None:
     [
         ("", ""),
         ("2026-12-31T00:00:00Z", ""),
+        ("2026-12-07", ""),
+        ("2026-12-06", "Live patches for kernel 5.14.0 end on 2026-12-06, in 14 days."),
         ("2026-12-02", "Live patches for kernel 5.14.0 end on 2026-12-02, in 10 days."),
         ("2026-11-22T23:00:00Z", "Live patches for kernel 5.14.0 end on 2026-11-22, in 0 days."),
         (
@@ -70,3 +78,45 @@ def test_an_unknown_exposure_names_kernel_and_reason() -> None:
 def test_the_end_of_support_is_told_when_it_is_near(end: str, text: str) -> None:
     found = support.warning("5.14.0", end, NOW, 14)
     assert (found.text if found else "") == text
+
+
+def module(end: str, *never: str) -> model.InstalledModule:
+    unfixable = tuple(model.Unfixable(cve, "data") for cve in never)
+    manifest = model.Manifest("lp", "R", "aa", support_end=end, unfixable=unfixable)
+    return model.InstalledModule("lp", "/lp.ko", "", manifest)
+
+
+def patch(*modules: model.InstalledModule, never: tuple[str, ...] = ()) -> model.InstalledPatch:
+    nevra = model.Nevra("lp", "0", "1", "1", "x86_64")
+    unfixable = tuple(model.Unfixable(cve, "data") for cve in never)
+    return model.InstalledPatch(nevra, "livepatch", "R", "patch", "kernel", modules, (), unfixable)
+
+
+PLAIN = model.InstalledModule("vendors", "/v.ko", "", None)
+
+
+@pytest.mark.parametrize(
+    ("publisher", "manifests", "window", "end"),
+    [
+        ("2027-01-01", ("2028-01-01",), "2029-01-01", "2027-01-01"),
+        ("", ("2027-01-01", "2028-01-01", "2026-01-01"), "2029-01-01", "2028-01-01"),
+        ("", ("", ""), "2029-01-01", "2029-01-01"),
+        ("", (), "2029-01-01", "2029-01-01"),
+        ("", (), "", ""),
+    ],
+)
+def test_the_end_of_support_by_the_publisher_or_a_manifest_or_the_vendor(
+    publisher: str, manifests: tuple[str, ...], window: str, end: str
+) -> None:
+    inputs = FRESH._replace(support_end=publisher, window_end=window)
+    installed = [patch(PLAIN), *(patch(PLAIN, module(when)) for when in manifests)]
+    assert support.support_end(inputs, installed) == end
+
+
+def test_what_no_live_patch_can_close_is_listed_once() -> None:
+    installed = [
+        patch(PLAIN, module("", "B", "C"), module("", "D"), never=("A", "B")),
+        patch(never=("C", "E")),
+    ]
+    assert [item.cve for item in support.unfixable(installed)] == ["A", "B", "C", "D", "E"]
+    assert support.unfixable([patch(PLAIN)]) == ()

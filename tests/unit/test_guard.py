@@ -28,7 +28,7 @@ def test_block_and_unblock(paths):
     assert guard_file.blocked(paths) == {}
     guard_file.block(paths, NEVRA, "it\nsmells")
     assert guard_file.blocked(paths) == {NEVRA: "it smells"}
-    assert guard_file.read(paths).records[NEVRA].by == "admin"
+    assert guard_file.read(paths).entries[NEVRA].by == "admin"
     assert guard_file.unblock(paths, NEVRA) and guard_file.blocked(paths) == {}
     assert not guard_file.unblock(paths, NEVRA)
 
@@ -53,9 +53,9 @@ AFTER_BOOT = {
 CASES = list(product(AFTER_BOOT, range(4), (False, True), (False, True), ("", "BUG: x")))
 
 
-def judged(state: str, strikes: int, proved: bool, clean: bool, found: str) -> guard_file.Record:
+def judged(state: str, strikes: int, proved: bool, clean: bool, found: str) -> guard_file.GuardEntry:
     return crash_guard.judge(
-        guard_file.Record(state, "old", strikes=strikes, proved=proved, modules=("lp_1",)), clean, found
+        guard_file.GuardEntry(state, "old", strikes=strikes, proved=proved, modules=("lp_1",)), clean, found
     )
 
 
@@ -87,13 +87,13 @@ def test_an_orderly_shutdown_is_no_strike_and_a_crash_is_one(state):
 
 
 def test_write_and_read_are_inverse(paths):
-    def work(state_of):
-        state_of.records[NEVRA] = guard_file.Record(
+    def work(guard):
+        guard.entries[NEVRA] = guard_file.GuardEntry(
             "stalled", "b", "t", 3.5, 2.5, ("lp_1",), 1, "why", "guard", 2, "when", True
         )
-        state_of.owned["lp_1"] = guard_file.Owned(NEVRA, "ab" * 20, "b", 3)
-        state_of.held[NEVRA] = "b"
-        state_of.kept.append(guard_file.Kept(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",)))
+        guard.owned["lp_1"] = guard_file.Owned(NEVRA, "ab" * 20, "b", 3)
+        guard.unloaded[NEVRA] = "b"
+        guard.copies.append(guard_file.CopiedSet(NEVRA, "6.1", (("lp_1", "cd" * 32),), ("CVE-2026-1000",)))
 
     guard_file.change(paths, work)
     written, read = guard_file.Guard(), guard_file.read(paths)
@@ -102,9 +102,9 @@ def test_write_and_read_are_inverse(paths):
 
 
 def test_without_a_boot_id_nothing_is_judged(paths):
-    guard_file.change(paths, lambda s: s.records.update({NEVRA: guard_file.Record("loading", "old")}))
+    guard_file.change(paths, lambda s: s.entries.update({NEVRA: guard_file.GuardEntry("loading", "old")}))
     assert crash_guard.after_boot(paths, "") == []
-    assert guard_file.read(paths).records[NEVRA].state == "loading"
+    assert guard_file.read(paths).entries[NEVRA].state == "loading"
 
 
 @given(

@@ -26,7 +26,7 @@ def host(tmp_path, monkeypatch):
 def test_a_package_of_any_name_that_rpm_takes_is_loaded(host, name):
     host.install(host.patch("1", name=name))
     assert run(host).ok and len(host.running()) == 1
-    assert list(guard_file.read(host.paths).records) == [str(host.patch("1", name=name).nevra)]
+    assert list(guard_file.read(host.paths).entries) == [str(host.patch("1", name=name).nevra)]
     assert run(host).ok
 
 
@@ -35,17 +35,17 @@ def test_a_patch_that_declares_thousands_of_cves_is_loaded(host, count):
     patch = host.patch("1")._replace(cves=tuple(f"CVE-2025-{number + 10000}" for number in range(count)))
     host.install(patch)
     assert run(host).ok and host.running() == ["lp_1"]
-    assert len(guard_file.read(host.paths).kept[0].cves) == 4096
+    assert len(guard_file.read(host.paths).copies[0].cves) == 4096
     host.install(host.patch("2"))
     assert run(host).ok and host.running() == ["lp_2"]
 
 
 def test_the_guard_keeps_what_decides_when_a_host_has_seen_thousands_of_packages(host):
-    many = {f"lp-{n}-1.x86_64": guard_file.Record("good", since=f"{n:06}") for n in range(5000)}
-    bad = {f"bad-{n}-1.x86_64": guard_file.Record("blocked", since="0") for n in range(10)}
-    guard_file.change(host.paths, lambda guard: guard.records.update({**many, **bad}))
-    found = guard_file.read(host.paths).records
-    assert len(found) == guard_file.MAX_RECORDS and set(bad) <= set(found)
+    many = {f"lp-{n}-1.x86_64": guard_file.GuardEntry("good", since=f"{n:06}") for n in range(5000)}
+    bad = {f"bad-{n}-1.x86_64": guard_file.GuardEntry("blocked", since="0") for n in range(10)}
+    guard_file.change(host.paths, lambda guard: guard.entries.update({**many, **bad}))
+    found = guard_file.read(host.paths).entries
+    assert len(found) == guard_file.MAX_ENTRIES and set(bad) <= set(found)
     assert "lp-4999-1.x86_64" in found and "lp-0-1.x86_64" not in found
 
 
@@ -57,22 +57,22 @@ def test_records_of_packages_that_are_gone_are_forgotten(host):
         host.put("/proc/uptime", "999.0 1.0\n")
         settle.main(host.paths)
     gone = {
-        "gone-1-1.x86_64": guard_file.Record("good"),
-        "gone-2-1.x86_64": guard_file.Record("idle"),
-        "bad-1-1.x86_64": guard_file.Record("blocked"),
+        "gone-1-1.x86_64": guard_file.GuardEntry("good"),
+        "gone-2-1.x86_64": guard_file.GuardEntry("idle"),
+        "bad-1-1.x86_64": guard_file.GuardEntry("blocked"),
     }
-    guard_file.change(host.paths, lambda guard: guard.records.update(gone))
+    guard_file.change(host.paths, lambda guard: guard.entries.update(gone))
     run(host)
-    left = set(guard_file.read(host.paths).records)
+    left = set(guard_file.read(host.paths).entries)
     assert left == {str(first.nevra), str(second.nevra), "bad-1-1.x86_64"}, "of the first there is a copy"
 
 
 def test_a_file_that_its_reader_would_refuse_is_not_written(host):
-    good = guard_file.Record("good")
-    guard_file.change(host.paths, lambda guard: guard.records.update({"a-1-1.x86_64": good}))
+    good = guard_file.GuardEntry("good")
+    guard_file.change(host.paths, lambda guard: guard.entries.update({"a-1-1.x86_64": good}))
     before = open(host.paths.guard).read()
     with pytest.raises(OSError, match="could not be read again"):
-        guard_file.change(host.paths, lambda guard: guard.records.update({"a\n": good}))
+        guard_file.change(host.paths, lambda guard: guard.entries.update({"a\n": good}))
     with pytest.raises(OSError, match="larger than"):
         atomic.write_json(host.paths.guard, {"x": "y" * 100}, dict, 50)
     assert open(host.paths.guard).read() == before

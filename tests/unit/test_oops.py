@@ -73,7 +73,7 @@ def test_trouble_while_it_is_being_loaded_is_told(host, monkeypatch):
 
     monkeypatch.setattr(health, "failing", check)
     run(host)
-    record = guard_file.read(host.paths).records[str(host.patch("2").nevra)]
+    record = guard_file.read(host.paths).entries[str(host.patch("2").nevra)]
     assert record.state == "settling" and record.taint == 0, "the watch finds the difference"
 
 
@@ -107,7 +107,7 @@ def test_the_last_good_one_is_kept_before_a_newer_that_nobody_knows(host):
     run(host)
     host.install(host.patch("3"))
     run(host)
-    kept = [item.nevra for item in guard_file.read(host.paths).kept]
+    kept = [item.nevra for item in guard_file.read(host.paths).copies]
     assert kept == [str(host.patch("3").nevra), str(host.patch("1").nevra)]
     for version in ("3", "2"):
         guard_file.block(host.paths, str(host.patch(version).nevra), "bad", "guard")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.base.model import Nevra
+from dnf_plugin_livepatch.base.model import Advisory, Nevra, Problem
 from dnf_plugin_livepatch.planning import policy
 from dnf_plugin_livepatch.planning.interface import ALL, NAMED, NONE, Asked
 from dnf_plugin_livepatch.planning.policy import Candidate, Situation, Target
@@ -137,6 +137,173 @@ def test_each_reason_has_its_line(case, note):
     assert [problem.id for problem in verdict.notes] == ([note] if note else [])
     good = any(candidate.kind == "patch" for candidate in case.target.candidates)
     assert bool(verdict.take) == (good and note is None)
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        (
+            situation(Candidate(PATCH, "copr", trusted=False)),
+            f"Live patch {PATCH} is not added: repository copr is not trusted with kernel code.",
+        ),
+        (
+            situation(Candidate(PATCH, "base", gpgcheck=False)),
+            f"Live patch {PATCH} is not added: gpgcheck is off for repository base.",
+        ),
+        (
+            situation(Candidate(PATCH, "base", wrong="its name lies")),
+            f"Package {PATCH} claims to be a live patch but is not added: its name lies.",
+        ),
+        (
+            situation(Candidate(PATCH, "base"), mode="report"),
+            f"Live patch {PATCH} is offered by repository base; mode = report, so it is not added.",
+        ),
+        (
+            situation(Candidate(PATCH, "base"), cannot="this is a chroot"),
+            f"Live patch {PATCH} is not added: this is a chroot.",
+        ),
+        (situation(excluded=PATCH), f"Live patch {PATCH} is not added: DNF's configuration excludes it."),
+        (
+            situation(open_cves=1),
+            "No repository offers a live patch for the running kernel 5.14.0-10.el9.x86_64: "
+            "1 CVE stays open.",
+        ),
+    ],
+)
+def test_the_line_names_what_it_is_about(case, text):
+    (note,) = policy.decide(case).notes
+    assert note.text == text
+
+
+OLDER = PATCH._replace(release="1.el9")
+HELD_BACK = Problem("patch-waits", "note", "It waits.")
+
+
+@pytest.mark.parametrize(
+    ("case", "taken", "note"),
+    [
+        # The newest thing in the way has the one line.
+        (
+            (Candidate(PATCH, "copr", trusted=False), Candidate(OLDER, "x", gpgcheck=False)),
+            0,
+            "patch-untrusted",
+        ),
+        ((Candidate(PATCH, "base"), Candidate(OLDER, "copr", trusted=False)), 1, ""),
+        ((Candidate(PATCH, "base"), Candidate(OLDER, "base")), 2, ""),
+        ((Candidate(PATCH, "base", kind="empty"), Candidate(OLDER, "base")), 1, ""),
+    ],
+)
+def test_of_several_candidates_the_newest_refusal_is_told(case, taken, note):
+    verdict = policy.decide(situation(*case))
+    assert len(verdict.take) == taken and [one.id for one in verdict.notes] == [note] * bool(note)
+
+
+@pytest.mark.parametrize(
+    ("found", "excluded", "note"),
+    [
+        ((), PATCH, "patch-waits"),
+        ((), None, "patch-waits"),
+        ((Candidate(OLDER, "base"),), PATCH, "patch-waits"),
+        ((Candidate(OLDER, "copr", trusted=False),), PATCH, "patch-untrusted"),
+    ],
+)
+def test_a_patch_that_is_withheld_has_the_reason_told(found, excluded, note):
+    case = situation(*found, excluded=excluded, open_cves=3)
+    verdict = policy.decide(case._replace(target=case.target._replace(withheld=HELD_BACK)))
+    assert [one.id for one in verdict.notes] == [note]
+    assert len(verdict.take) == sum(candidate.trusted for candidate in found)
+
+
+def test_an_excluded_patch_is_not_told_where_another_is_taken():
+    verdict = policy.decide(situation(Candidate(OLDER, "base"), excluded=PATCH))
+    assert len(verdict.take) == 1 and verdict.notes == ()
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": NAMED}, {"running": False}, {"open_cves": 0}, {"cannot": "this is a chroot"}]
+)
+def test_the_want_of_a_patch_is_told_of_the_running_kernel_in_a_whole_upgrade(change):
+    case = situation(open_cves=2)
+    assert [note.id for note in policy.decide(case).notes] == ["patch-absent"]
+    facts = {"kind": ALL, "cannot": "", "running": True, "open_cves": 2, **change}
+    target = case.target._replace(running=facts["running"], open_cves=facts["open_cves"])
+    case = case._replace(asked=Asked(facts["kind"]), cannot=facts["cannot"], target=target)
+    assert policy.decide(case) == policy.Verdict()
+
+
+def test_a_kernel_that_does_not_run_gets_its_patch_where_nothing_can_be_loaded():
+    case = situation(Candidate(PATCH, "base"), cannot="this is a chroot")
+    verdict = policy.decide(case._replace(target=case.target._replace(running=False)))
+    assert len(verdict.take) == 1 and verdict.notes == ()
+
+
+FILTERS = {"advisory": frozenset({"A-1"})}
+
+
+@pytest.mark.parametrize(
+    ("asked", "candidate", "when", "wanted"),
+    [
+        (Asked(NONE), Candidate(PATCH, "base", named=True, secures=True), "always", False),
+        (Asked(ALL), Candidate(PATCH, "base"), "named", True),
+        (Asked(NAMED), Candidate(PATCH, "base", named=True), "named", True),
+        (Asked(NAMED), Candidate(PATCH, "base", secures=True), "named", False),
+        (Asked(NAMED), Candidate(PATCH, "base", secures=True), "security", True),
+        (Asked(NAMED), Candidate(PATCH, "base"), "security", False),
+        (Asked(NAMED), Candidate(PATCH, "base"), "always", True),
+        (Asked(ALL, filters=FILTERS), Candidate(PATCH, "base"), "always", False),
+        (Asked(ALL, filters=FILTERS), Candidate(PATCH, "base", passes=True), "named", True),
+        (Asked(ALL, filters=FILTERS), Candidate(PATCH, "base", secures=True), "named", False),
+        (Asked(ALL, security=True), Candidate(PATCH, "base", secures=True), "named", True),
+        (Asked(ALL, security=True), Candidate(PATCH, "base"), "named", False),
+        (Asked(NAMED, security=True), Candidate(PATCH, "base", secures=True), "named", False),
+        (Asked(NAMED, filters=FILTERS), Candidate(PATCH, "base", passes=True, named=True), "named", True),
+    ],
+)
+def test_the_request_and_the_setting_decide_what_is_wanted(asked, candidate, when, wanted):
+    assert policy.wanted(candidate, asked, when) is wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("kpatch-patch-5_14_0-10", True),
+        ("kpatch-patch-5_14_0-10.x86_64", True),
+        ("kpatch-patch-5_14_0-10-1-2.el9", True),
+        ("kpatch-patch-5_14_0-10-1-2.el9.x86_64", True),
+        ("kpatch-patch-*", True),
+        ("KPATCH-patch-*", False),
+        ("kpatch-patch-5_14_0-10-1", False),
+        ("kpatch-patch-5_14_0-10.aarch64", False),
+        ("bash", False),
+    ],
+)
+def test_a_package_is_named_in_four_forms_or_by_a_pattern(spec, named):
+    assert policy.names(["other", spec], PATCH) is named and policy.names([], PATCH) is False
+
+
+ADVISORY = Advisory("A-1", "bugfix", "Low", "", "", ("CVE-2026-1000",), (), ("77",))
+
+
+@pytest.mark.parametrize(
+    ("filters", "advisory", "passes"),
+    [
+        ({"advisory_type": {"bugfix"}}, ADVISORY, True),
+        ({"advisory_type": {"security"}}, ADVISORY._replace(type="security"), False),
+        ({"advisory_type": {"enhancement"}}, ADVISORY, False),
+        ({"advisory": {"A-1"}}, ADVISORY, True),
+        ({"advisory": {"A-2"}}, ADVISORY, False),
+        ({"advisory_severity": {"Low"}}, ADVISORY, True),
+        ({"advisory_severity": {""}}, ADVISORY._replace(severity=""), False),
+        ({"advisory_cve": {"CVE-2026-1000"}}, ADVISORY, True),
+        ({"advisory_cve": {"CVE-2026-1001"}}, ADVISORY, False),
+        ({"advisory_bug": {"77"}}, ADVISORY, True),
+        ({"advisory_bug": {"78"}, "advisory": {"A-1"}}, ADVISORY, True),
+        ({}, ADVISORY, False),
+    ],
+)
+def test_an_advisory_passes_by_one_of_its_facts(filters, advisory, passes):
+    other = Advisory("B-1", "newpackage", "None", "", "", ())
+    assert policy.passes(filters, [other, advisory]) is passes
 
 
 def test_an_untrusted_newer_one_does_not_hide_the_trusted_older_one():

@@ -32,6 +32,9 @@ def test_the_shipped_profiles_have_no_faults_and_the_generic_one_leads():
     assert FAULTS == ()
     assert RULES[0].name == GENERIC
     assert [r.name for r in RULES[1:]] == sorted(r.name for r in RULES[1:])
+    assert profiles.find(RULES, "suse").name == "suse"
+    with pytest.raises(KeyError, match="susi"):
+        profiles.find(RULES, "susi")
 
 
 def test_the_tables_of_real_names_are_matched_without_a_miss(record_property):
@@ -173,71 +176,6 @@ def test_a_package_that_only_subscribes_is_empty(nevra, kind):
     assert judge(nevra).kind == kind
 
 
-# --- capabilities ---
-
-
-@pytest.mark.parametrize(
-    "release", [EL9, "6.1.0-13-amd64", "6.4.0-150600.21-default", EL9 + "+64k-debug", "6.12.9"]
-)
-def test_our_own_capability_wins_over_every_name(release):
-    found = judge("kpatch-patch-5_14_0-1_1-1-2.el9_4.x86_64", (f"livepatch(kernel-uname-r:{release})",))
-    assert found[:3] == (GENERIC, release, "patch")
-    assert profiles.lookup(release, RULES).provides[0] == f"livepatch(kernel-uname-r:{release})"
-
-
-def test_a_package_for_several_kernels_tells_them_all():
-    nevra = names.parse_nevra("fix-1-1.x86_64")
-    provides = [f"livepatch(kernel-uname-r:6.1.0-{n}-amd64)" for n in (1, 2, 3)]
-    told = profiles.match_all(nevra, provides, (), RULES)
-    assert [m.kernel_release for m in told] == ["6.1.0-1-amd64", "6.1.0-2-amd64", "6.1.0-3-amd64"]
-
-
-def test_provides_tell_the_kernel_where_the_name_tells_none():
-    assert judge("hotfix-1-1.x86_64", (f"kpatch-patch = {EL9}",)).kernel_release == EL9
-    assert judge("hotfix-1-1.x86_64", ("livepatch = 6.6.57.1-6.azl3",)).kernel_release == "6.6.57.1-6.azl3"
-    assert judge("hotfix-1-1.x86_64", ("kpatch-patch = 6.12.9-own",)).kernel_release == "6.12.9-own"
-
-
-@pytest.mark.parametrize(
-    "provides, requires",
-    [
-        (("kpatch-patch = 5.14.0-427.13.2.el9_4.x86_64",), ()),
-        ((), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
-        ((f"kpatch-patch = {EL9}",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
-        ((f"livepatch(kernel-uname-r:{EL9})",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
-    ],
-)
-def test_a_contradiction_is_no_match(provides, requires):
-    found = judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64", provides, requires)
-    assert found.kind == "not-a-live-patch" and "kernel 5.14.0" in found.why
-
-
-@pytest.mark.parametrize(
-    "requirement",
-    [
-        f"kernel-uname-r = {EL9}",
-        f"kernel-uname-r={EL9}",
-        "kernel-uname-r >= 5.0",
-        "(kernel-uname-r = 1 if kernel)",
-        "kernel-uname-r",
-        "kernel = 5.14.0",
-    ],
-)
-def test_a_requirement_that_agrees_or_says_nothing_changes_nothing(requirement):
-    assert judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64", (), (requirement,)).kernel_release == EL9
-
-
-def test_a_package_of_another_architecture_is_no_match():
-    for capability in (
-        f"kpatch-patch = {EL9}",
-        f"livepatch(kernel-uname-r:{EL9})",
-        f"kpatch-patch = {EL9}+rt",
-    ):
-        assert judge("kp-1-1.aarch64", (capability,)).kind == "not-a-live-patch"
-        assert judge("kp-1-1.x86_64", (capability,)).kernel_release.startswith(EL9)
-    assert judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.noarch").kind == "not-a-live-patch"
-
-
 # --- build ids ---
 
 
@@ -253,6 +191,7 @@ def test_xenserver_packages_fit_by_build_id_and_by_nothing_else():
     assert profiles.directories(rule("xcp-ng"), "4.19.0+1", BUILD_ID) == (
         f"/usr/lib/kernel-livepatch/{BUILD_ID}",
     )
+    assert profiles.directories(rule("xcp-ng"), "4.19.0+1") == ()
 
 
 def test_a_package_without_the_provides_that_tell_its_kernels_fits_none():
@@ -282,6 +221,67 @@ def test_a_package_without_the_provides_that_tell_its_kernels_fits_none():
 def test_one_kernel_has_one_name_at_its_vendor(release, name, profile):
     assert profiles.package_name(release, rule(profile)) == name
     assert name in profiles.lookup(release, RULES).names
+
+
+OE = "6.6.0-72.0.0.76.oe2403sp1"
+XEN = "livepatch(component/kernel/base/*/to/*/base-buildid/" + BUILD_ID + ")"
+
+
+@pytest.mark.parametrize(
+    "release, build_id, provides, found, name_globs, provides_globs",
+    [
+        (
+            EL9,
+            "",
+            [f"kpatch-patch = {EL9}", f"kpatch-patch = {EL9[:-7]}"],
+            ["kpatch-patch-5_14_0-427_13_1", f"uptrack-updates-{EL9}"],
+            [],
+            [],
+        ),
+        (
+            EL9,
+            BUILD_ID.upper(),
+            [f"kpatch-patch = {EL9}", f"kpatch-patch = {EL9[:-7]}"],
+            ["kpatch-patch-5_14_0-427_13_1", f"uptrack-updates-{EL9}", "kernel-livepatch"],
+            [],
+            [XEN],
+        ),
+        # The package that Provides only the release without flavour is the plain kernel's.
+        (EL9 + "+64k-debug", "", [f"kpatch-patch = {EL9}+64k_debug"], [], [], []),
+        ("5.14.21-150500.55.7-default", "", [], ["kernel-livepatch-5_14_21-150500_55_7-default"], [], []),
+        (
+            OE + ".x86_64",
+            "",
+            [f"kpatch-patch = {OE}.x86_64", f"kpatch-patch = {OE}"],
+            [f"patch-kernel-{OE}-ACC"],
+            [f"patch-kernel-{OE}-{tail}" for tail in ("ACC-*-*", "SGL_*", "SGL-*", "HP*")],
+            [],
+        ),
+        (
+            "5.15.137.1-1.cm2",
+            "",
+            ["livepatch = 5.15.137.1-1.cm2", "kpatch-patch = 5.15.137.1-1.cm2"],
+            ["livepatch-5.15.137.1-1.cm2"],
+            [],
+            [],
+        ),
+        ("4.19.0+1", BUILD_ID, ["kpatch-patch = 4.19.0+1"], ["kernel-livepatch"], [], [XEN]),
+    ],
+)
+def test_a_lookup_asks_for_every_form_of_a_name(
+    release, build_id, provides, found, name_globs, provides_globs
+):
+    assert profiles.lookup(release, RULES, build_id) == profiles.Lookup(
+        provides=(f"livepatch(kernel-uname-r:{release})", *provides),
+        names=tuple(found),
+        name_globs=tuple(name_globs),
+        provides_globs=tuple(provides_globs),
+    )
+
+
+def test_a_vendor_by_build_id_has_one_name_for_all_its_kernels():
+    assert profiles.package_name("4.19.19-8.0.32.xs8", rule("xcp-ng")) == "kernel-livepatch"
+    assert profiles.package_name(OE + ".x86_64", rule("openeuler-single")) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.cli import profiles as profiles_cli
+from dnf_plugin_livepatch.host.cli.context import Context
 from dnf_plugin_livepatch.vendors import profiles
 
 RULES, _ = profiles.load(("/nonexistent",))
@@ -17,15 +18,15 @@ EL9 = "5.14.0-427.13.1.el9_4.x86_64"
 KPATCH = "kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64"
 
 
-class Context:
-    def __init__(self, root="/nonexistent", **options):
-        self.options = argparse.Namespace(**{"kernel": None, "json": False, **options})
-        self.paths = Paths(str(root))
+def context(root="/nonexistent", **options):
+    made = Context(argparse.Namespace(**{"kernel": None, "json": False, **options}))
+    made.paths = Paths(str(root))
+    return made
 
 
 def run(monkeypatch, capsys, text):
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-    assert profiles_cli.match(Context()) == 0
+    assert profiles_cli.match(context()) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -89,10 +90,10 @@ def test_a_line_without_end_is_bounded(monkeypatch, capsys):
 
 
 def test_kernel_prints_the_name_at_each_vendor(capsys):
-    assert profiles_cli.match(Context(kernel=EL9)) == 0
+    assert profiles_cli.match(context(kernel=EL9)) == 0
     rows = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
     assert rows["kpatch"] == "kpatch-patch-5_14_0-427_13_1" and rows["suse"] == "-"
-    assert profiles_cli.match(Context(kernel=EL9, json=True)) == 0
+    assert profiles_cli.match(context(kernel=EL9, json=True)) == 0
     told = json.loads(capsys.readouterr().out)
     names = {row["profile"]: row["package_name"] for row in told["profiles"]}
     assert told["schema"] == 1 and names["kpatch"] == rows["kpatch"] and names["suse"] is None
@@ -100,7 +101,7 @@ def test_kernel_prints_the_name_at_each_vendor(capsys):
 
 @pytest.mark.parametrize("release", ["", "../etc", "a b", "\033[31m", "x" * 300])
 def test_what_is_no_release_is_wrong_usage(capsys, release):
-    assert profiles_cli.match(Context(kernel=release)) == 2
+    assert profiles_cli.match(context(kernel=release)) == 2
     assert capsys.readouterr().err.isascii()
 
 
@@ -109,10 +110,10 @@ def test_list_shows_the_profiles_and_tells_the_faults(tmp_path, capsys):
     folder.mkdir(parents=True)
     (folder / "bad.conf").write_text("[profile]\nnonsense\n")
     (folder / "mine.conf").write_text("[profile]\ntitle = Mine\n[match]\nprovides = mine = {release}\n")
-    assert profiles_cli.show(Context(tmp_path)) == 0
+    assert profiles_cli.show(context(tmp_path)) == 0
     out, err = capsys.readouterr()
     assert "Mine" in out and "bad.conf" in err and "line 2" in err
-    assert profiles_cli.show(Context(tmp_path, json=True)) == 0
+    assert profiles_cli.show(context(tmp_path, json=True)) == 0
     told = {row["profile"] for row in json.loads(capsys.readouterr().out)["profiles"]}
     assert {"mine", "livepatch", "kpatch"} <= told, "beside those that the source tree ships"
 
@@ -127,12 +128,12 @@ def test_doctor_fails_on_a_fault_and_warns_of_files_that_others_may_write(tmp_pa
     assert told <= {"profile-writable"}
     shipped.chmod(0o666)
     assert {p.id for p in profiles_cli.problems(Paths(str(tmp_path)))} == {"profile-writable"}
-    assert profiles_cli.doctor(Context(tmp_path)) == 0
+    assert profiles_cli.doctor(context(tmp_path)) == 0
     shipped.write_text("")
     assert {p.id for p in profiles_cli.problems(Paths(str(tmp_path)))} == {"profile-generic"}
     (folder / "kpatch.conf").write_text("[match]\nname = {unknown}\n")
     capsys.readouterr()
-    assert profiles_cli.doctor(Context(tmp_path, json=True)) == 1
+    assert profiles_cli.doctor(context(tmp_path, json=True)) == 1
     assert {p["id"] for p in json.loads(capsys.readouterr().out)["problems"]} == {
         "profile-generic",
         "profile-fault",

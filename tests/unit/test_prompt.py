@@ -9,6 +9,7 @@ from dnf_plugin_livepatch.base import model
 from dnf_plugin_livepatch.base.model import Debt, InForce
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.host.packages.evr import compare
+from dnf_plugin_livepatch.planning import lines
 
 DEBT = tuple(Debt(f"CVE-2026-100{n}", "A", "", f"5-{11 + n}.el9_4") for n in range(3))
 INPUTS = compute.Inputs("5-10.el9_4.x86_64", "kernel-core-5-10.el9_4.x86_64", model.EXACT, debt=DEBT)
@@ -18,7 +19,7 @@ CLOSED, COMING = ("CVE-2026-1000",), ("CVE-2026-1000", "CVE-2026-1001")
 def prompt(
     in_force: tuple[InForce, ...], coming: tuple[str, ...], kernel: str = "", inputs: compute.Inputs = INPUTS
 ) -> list[str]:
-    return compute.prompt_lines(inputs, in_force, coming, kernel, compare)
+    return lines.prompt_lines(inputs, in_force, coming, kernel, compare)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,9 @@ def test_a_cve_is_closed_now_or_at_the_next_reboot_or_left_open(line: str) -> No
 
 
 def test_a_cve_that_is_closed_already_is_not_closed_now() -> None:
-    lines = prompt((InForce("lp_1", "lp-1-1.x86_64", CLOSED),), COMING)
-    assert "  Closed now    : 1: CVE-2026-1001" in lines
-    assert "  Closed before : 1" in lines
+    shown = prompt((InForce("lp_1", "lp-1-1.x86_64", CLOSED),), COMING)
+    assert "  Closed now    : 1: CVE-2026-1001" in shown
+    assert "  Closed before : 1" in shown
 
 
 def test_without_a_patch_in_force_nothing_was_closed_before() -> None:
@@ -50,15 +51,15 @@ def test_incomplete_advisories_are_said_to_be_so() -> None:
 
 
 def test_the_prompt_claims_nothing_when_nothing_is_known() -> None:
-    lines = prompt((), (), inputs=compute.unknown("R", "no updateinfo"))
-    assert lines[1:] == ["  CVEs open     : unknown, no updateinfo"]
+    shown = prompt((), (), inputs=compute.unknown("R", "no updateinfo"))
+    assert shown[1:] == ["  CVEs open     : unknown, no updateinfo"]
 
 
 def closed(*severities: str) -> str:
     """The line of what is closed now, for one CVE of each of ``severities``."""
     debt = tuple(Debt(f"CVE-2026-100{n}", "A", word, "5-11.el9_4") for n, word in enumerate(severities))
-    lines = prompt((), tuple(row.cve for row in debt), inputs=INPUTS._replace(debt=debt))
-    return next(line for line in lines if "Closed now" in line)
+    shown = prompt((), tuple(row.cve for row in debt), inputs=INPUTS._replace(debt=debt))
+    return next(line for line in shown if "Closed now" in line)
 
 
 def test_cves_are_named_by_severity_and_then_by_number() -> None:
@@ -77,6 +78,6 @@ def test_nothing_closed_is_a_zero() -> None:
 
 
 def test_rows_without_exact_metadata_are_shown_all_the_same() -> None:
-    lines = prompt((), (), inputs=INPUTS._replace(quality=model.UNKNOWN, reason="too old"))
-    assert "  Left open     : 3: CVE-2026-1000, CVE-2026-1001, CVE-2026-1002" in lines
-    assert "  Not complete  : too old" in lines
+    shown = prompt((), (), inputs=INPUTS._replace(quality=model.UNKNOWN, reason="too old"))
+    assert "  Left open     : 3: CVE-2026-1000, CVE-2026-1001, CVE-2026-1002" in shown
+    assert "  Not complete  : too old" in shown

@@ -148,4 +148,7 @@ def test_a_live_patch_that_only_a_reboot_can_exchange_asks_for_one(host: Telling
 
     refused = report._replace(problems=(problem("unload-refused", module="lp_1", why="busy"),))
     advice = reboot.advise(refused, "", (), compare)
-    assert advice.code == 101 and "refused to disable live patch lp_1" in advice.text
+    assert (
+        advice.code == 101
+        and "Live patch lp_1 stays in force: the kernel refused to disable it" in advice.text
+    )

@@ -42,7 +42,7 @@ def test_loads_what_is_installed_and_says_so_everywhere(host):
     assert mailbox.read_result(host.paths) == result
     entry = journal.read(host.paths)[-1]
     assert (entry.event, entry.facts["module"], entry.facts["outcome"]) == ("load", "lp_1", "done")
-    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).entries[str(v1.nevra)].state == "settling"
 
 
 def test_second_run_changes_nothing_and_third_is_the_fast_one(host, monkeypatch):
@@ -108,7 +108,7 @@ def test_remove_unloads(host):
     host.install()
     result = run(host)
     assert result.ok and host.modules() == [] and verbs(result) == [("unload", "lp_1", "done")]
-    assert guard_file.read(host.paths).kept == [] and not os.path.exists(host.paths.kept_dir(RELEASE))
+    assert guard_file.read(host.paths).copies == [] and not os.path.exists(host.paths.kept_dir(RELEASE))
 
 
 def test_reboot_loads_again(host):
@@ -205,7 +205,7 @@ def test_stall_is_reversed_and_the_old_patch_stays(host):
     assert not result.ok and host.running() == ["lp_1"] == host.modules()
     assert verbs(result) == [("replace", "lp_2", "stalled"), ("reverse", "lp_2", "done")]
     assert "sleeper (pid 78)" in result.problems[0].text
-    record = guard_file.read(host.paths).records[str(v2.nevra)]
+    record = guard_file.read(host.paths).entries[str(v2.nevra)]
     assert record.state == "stalled" and record.tries == 1 and record.retry_at > times.now()
     host.put("/no-stall", "")
     assert run(host).ok and host.running() == ["lp_2"]
@@ -264,7 +264,7 @@ def test_unload_refuses_what_others_loaded(host):
     theirs = host.patch("7", name="theirs")
     host.install(theirs)
     host.insmod(theirs.modules[0].path)
-    with pytest.raises(reconcile.Refused, match="not loaded by livepatch"):
+    with pytest.raises(reconcile.Refused, match="did not load it in this boot"):
         reconcile.unload(host.paths, host.config, "theirs_7")
 
 
@@ -397,7 +397,7 @@ def test_files_are_durable_before_the_record(host, monkeypatch):
     synced = []
 
     def sync(path):
-        assert not guard_file.read(host.paths).records, "the record came first"
+        assert not guard_file.read(host.paths).entries, "the record came first"
         synced.append(os.path.basename(path))
 
     monkeypatch.setattr(atomic, "sync_file", sync)

@@ -140,7 +140,7 @@ def test_what_was_unblocked_while_it_was_in_force_is_watched_anew(host):
     guard_file.unblock(host.paths, bad)  # and then the run was killed
     host.put("/dev/kmsg", "")
     assert settle.main(host.paths) == 0
-    assert guard_file.read(host.paths).records[bad].state == "settling" and host.watched
+    assert guard_file.read(host.paths).entries[bad].state == "settling" and host.watched
     host.put("/dev/kmsg", OOPS.format(at=12_000_000, module="lp_2", linked="lp_2"))
     host.die()
     assert settle.main(host.paths) == 5 and host.running() == ["lp_1"]
@@ -296,7 +296,7 @@ def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):
         damaged.setattr("dnf_plugin_livepatch.host.packages.installed.damage", lambda *_: "page 7 is torn")
         host.reboot()
         run(host)
-    assert guard_file.read(host.paths).kept
+    assert guard_file.read(host.paths).copies
 
 
 def test_a_transition_that_somebody_else_began_is_left_to_them(host):
@@ -332,7 +332,7 @@ def test_half_a_set_is_watched_and_a_power_cut_does_not_block_it(host):
     with open(v1.modules[1].path, "ab") as file:
         file.write(b"spoiled")
     assert not run(host).ok and host.running() == ["one"]
-    assert guard_file.read(host.paths).records[str(v1.nevra)].state == "settling"
+    assert guard_file.read(host.paths).entries[str(v1.nevra)].state == "settling"
     host.reboot(clean=False)
     with open(v1.modules[1].path, "wb") as file:
         file.write(good)
@@ -343,4 +343,4 @@ def test_what_changed_while_it_was_checked_is_not_kept_as_the_last_good_one(host
     v1 = host.patch("1")
     host.install(v1)
     host.config = host.config._replace(health_check=(f"/bin/rm {v1.modules[0].path}",))
-    assert "not-kept" in ids(run(host)) and guard_file.read(host.paths).kept == []
+    assert "not-kept" in ids(run(host)) and guard_file.read(host.paths).copies == []

@@ -202,7 +202,7 @@ def test_a_result_of_an_earlier_boot_is_not_believed(host: Telling) -> None:
 def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     host.know((1000, "Important"))
     patch = host.patch("1", "CVE-2026-1000")
-    guard_file.hold(host.paths, str(patch.nevra), "")
+    guard_file.keep_unloaded(host.paths, str(patch.nevra), "")
     held = gather(host)
     assert (held.patches[0].state, held.state) == (look.UNLOADED, "attention"), "as asked for is no failure"
     advice = reboot.Advice(100, "needed", ("kernel",))
@@ -254,7 +254,9 @@ def test_the_stall_of_a_kept_copy_is_a_retry(host: Telling) -> None:
     guard_file.block(host.paths, str(new.nevra), "it crashed here", "guard")
 
     def stall(now: guard_file.Guard) -> None:
-        now.records[str(old.nevra)] = guard_file.Record("stalled", host.host.boot_id, retry_at=stamp(-60))
+        now.entries[str(old.nevra)] = guard_file.GuardEntry(
+            "stalled", host.host.boot_id, retry_at=stamp(-60)
+        )
 
     guard_file.change(host.paths, stall)
     assert gather(host).retry

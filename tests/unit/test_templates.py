@@ -20,7 +20,17 @@ from dnf_plugin_livepatch.vendors import templates
         ("{kver}-{krel}{dist}", "5.14.0-1.el9_4.x86_64", None),
         ("{arch}{variant}", "x86_64+64k_debug", {"variant": "+64k-debug"}),
         ("{arch}{variant}", "x86_64", {"variant": ""}),
+        ("{arch}{variant}", "x86_64+64k_debug_x", {"variant": "+64k-debug-x"}),
+        ("{kver:_}", "5_14_0_1", {"kver": "5.14.0.1"}),
+        ("{kver:_}", "5.14_0", None),
         ("{word}-{number}", "a_1-2", {}),
+        ("{word}-{number}", "a-1-2", None),
+        ("{word}-{word}", "a-b", {}),
+        ("a.b-{word}", "axb-1", None),
+        ("{word}(x)", "1(x)", {}),
+        ("{word}-x", "1-x\n", None),
+        ("{any}-x", "1-y", None),
+        ("x-{any}", "y-1", None),
         ("{arch}/{arch}", "x86_64/aarch64", None),
         ("{arch}/{arch}", "x86_64/x86_64", {"arch": "x86_64"}),
     ],
@@ -33,12 +43,119 @@ def test_a_rule_takes_a_text_apart_or_refuses_it(rule, text, values):
         assert found is not None and {key: found[key] for key in values} == values
 
 
+def test_a_rule_has_literals_and_fields():
+    assert templates.tokens("kp-{kver:_}-{krel}") == (
+        ("kp-", "kver", True),
+        ("-", "krel", False),
+        ("", "", False),
+    )
+    assert templates.tokens("{arch}.rpm") == (("", "arch", False), (".rpm", "", False))
+    assert templates.tokens("kp") == (("kp", "", False),)
+
+
+def test_the_fields_of_a_rule_are_those_that_describe_the_kernel():
+    assert templates.fields("kp-{kver:_}-{krel}-{number}-{word}.{label}-{arch}x") == {"kver", "krel", "arch"}
+    assert templates.fields("{any}-x") == templates.fields("kp") == frozenset()
+
+
+def test_only_texts_of_up_to_256_characters_are_read():
+    rule = "x" * 210 + "{word}"
+    assert templates.parse(rule, "x" * 210 + "a" * 46) == {}
+    assert templates.parse(rule, "x" * 210 + "a" * 47) is None
+
+
+@pytest.mark.parametrize(
+    "rule, fault",
+    [
+        ("", "a rule has 1 to 256 characters"),
+        ("x" * 257, "a rule has 1 to 256 characters"),
+        ("{kernel}", f"{{kernel}} is no field; known are {', '.join(templates.FIELDS)}"),
+        ("{kver:_}-{krels:_}", f"{{krels}} is no field; known are {', '.join(templates.FIELDS)}"),
+        ("-".join(["{number}"] * 13), "more than 12 fields"),
+        ("{kver}-{", "a brace that belongs to no field"),
+        ("}-{kver}", "a brace that belongs to no field"),
+        ("{kver}-{krel:-}-{arch}", "a brace that belongs to no field"),
+        ("{kver}{krel}", "nothing between {kver} and {krel}"),
+        ("{any}{any}", "nothing between {any} and {any}"),
+        ("x-{dist}{dist}", "nothing between {dist} and {dist}"),
+        ("{variant}{variant}-x", "nothing between {variant} and {variant}"),
+        ("{dist}{arch}", "nothing between {dist} and {arch}"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused(rule, fault):
+    with pytest.raises(ValueError) as caught:
+        templates.tokens(rule)
+    assert str(caught.value) == fault
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "x",
+        "X",
+        "x" * 256,
+        "-".join(["{number}"] * 12),
+        "{krel}{dist}",
+        "{arch}{variant}",
+        "{dist}{variant}",
+        "{variant}{dist}",
+    ],
+)
+def test_a_rule_at_its_bounds_is_a_rule(rule):
+    assert templates.tokens(rule)
+
+
+@pytest.mark.parametrize(
+    "text, loose",
+    [
+        ("{release}-x", True),
+        ("{kver}.x", True),
+        ("{kver}_x", False),
+        ("{kver}-x", False),
+        ("{kver:_}_x", True),
+        ("{kver:_}.x", False),
+        ("{krel}.{word}", True),
+        ("{krel}1", True),
+        ("{dist}_x", True),
+        ("{dist}-x", False),
+        ("{arch}x", False),
+        ("{arch}_x", False),
+        ("{variant}+x", True),
+        ("{variant}.x", False),
+        ("{flavour}x", True),
+        ("{flavour}-x", False),
+        ("{base}~x", True),
+        ("{build_id}a", True),
+        ("{build_id}/x", False),
+        ("{number}.x", False),
+        ("{word}_x", True),
+        ("{word}-x", False),
+        ("{label}-x", True),
+        ("{label}.x", False),
+        ("{any}^x", True),
+        ("{any}/x", False),
+        ("{any}", False),
+        ("{krel}{dist}", False),
+    ],
+)
+def test_at_most_two_fields_may_end_where_they_could_go_on(text, loose):
+    assert templates.tokens("a{number}1/" + text)
+    if loose:
+        with pytest.raises(ValueError, match="^too many fields whose end is not clear: part them by signs"):
+            templates.tokens("a{number}1/{number}1/" + text)
+    else:
+        assert templates.tokens("a{number}1/{number}1/" + text)
+
+
 def test_what_is_not_known_renders_as_a_star_and_a_capability_has_no_second_dash():
     assert templates.render("a-{kver:_}-{number}", {"kver": "1.2"}) == "a-1_2-*"
     assert (
         templates.render("{arch}{variant}", {"arch": "s390x", "variant": "+rt-debug"}, True)
         == "s390x+rt_debug"
     )
+    assert templates.render("{arch}{variant}", {"arch": "s390x", "variant": "+rt-debug"}) == "s390x+rt-debug"
+    assert templates.render("{base}", {"base": "1.2-3"}, True) == "1.2-3"
+    assert templates.render("{variant}.{word}", {}, True) == "*.*"
 
 
 @pytest.mark.parametrize(

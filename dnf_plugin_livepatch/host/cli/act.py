@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """Findings with their remedies, for a person."""
+    """Return findings with their remedies, for a person."""
     lines = []
     for found in problems:
         lines.append(f"{found.severity}: {found.text}")
@@ -26,7 +26,7 @@ def problem_lines(problems: Sequence[Problem]) -> list[str]:
 
 
 def result_lines(result: ReconcileResult) -> list[str]:
-    """What a person reads of one reconcile run."""
+    """Return the lines that a person reads about one reconcile run."""
     lines = []
     for action in result.actions:
         took = f" in {action.seconds:.1f} s" if action.outcome == "done" else ""
@@ -42,13 +42,13 @@ def result_lines(result: ReconcileResult) -> list[str]:
 
 
 def _progress() -> Progress | None:
-    """On a terminal, one line that is written over and over; elsewhere nothing."""
+    """Return a printer of one line that is overwritten each time; None where there is no terminal."""
     if not sys.stderr.isatty():
         return None
     return lambda text: print(f"\r\033[K{text[:200]}", end="", file=sys.stderr, flush=True)
 
 
-def _told(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
+def _print_result(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
     from ..files import mailbox
 
     if sys.stderr.isatty():
@@ -69,12 +69,12 @@ def _refused(context: Context, found: Problem) -> int:
 
 
 def reconcile(context: Context) -> int:
-    """Make the running kernel match the installed live patches; 5 when one is not in force."""
-    return _acted_on(context, "", context.options.force)
+    """Make the running kernel match the installed live patches; return 5 when one is not in force."""
+    return _reconcile(context, "", context.options.force)
 
 
-def _acted_on(context: Context, done: str, force: bool = False) -> int:
-    """Have the kernel follow what is installed and recorded now; ``done`` is what was changed before."""
+def _reconcile(context: Context, done: str, force: bool = False) -> int:
+    """Have the kernel follow the packages and the guard's file; print ``done``, the change before, first."""
     from ..kernel import running
     from ..packages import inventory
     from ..reconcile import run
@@ -86,13 +86,13 @@ def _acted_on(context: Context, done: str, force: bool = False) -> int:
             context.lines([done])
         return _refused(context, refused.problem)
     inventory.refresh(context.paths, running.running(context.paths))
-    return _told(context, result, 0 if result.ok else 5, done)
+    return _print_result(context, result, 0 if result.ok else 5, done)
 
 
 def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
-    """The NEVRA and module that ``name`` (either, or a package's name) means; "" for what is not known.
+    """Return the NEVRA and module that ``name`` (either, or a package's name) means; "" for an unknown one.
 
-    ``out`` asks for what is blocked or unloaded; else what is in the kernel or installed comes first.
+    With ``out`` a blocked or unloaded package comes first, otherwise one that is in the kernel.
     """
     from ..files import atomic, guard_file
     from ..kernel import running
@@ -100,12 +100,12 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
     known: list[tuple[str, str]] = []
     try:
-        records = guard_file.read(context.paths)
-        kept_out = [(nevra, "") for nevra in (*records.held, *records.blocked())]
-        owned = [(item.nevra, module) for module, item in records.owned.items()]
+        guard = guard_file.read(context.paths)
+        kept_out = [(nevra, "") for nevra in (*guard.unloaded, *guard.blocked())]
+        owned = [(item.nevra, module) for module, item in guard.owned.items()]
         known = [*kept_out, *owned] if out else [*owned, *kept_out]
     except atomic.Broken:
-        pass  # the verb itself says so
+        pass  # the verb itself reports the spoiled file
     stock = inventory.read(context.paths, running.running(context.paths))
     for patch in stock.patches:
         known += [(str(patch.nevra), module.name) for module in patch.modules] or [(str(patch.nevra), "")]
@@ -116,7 +116,7 @@ def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
 
 
 def _full(name: str) -> str:
-    """``name`` as DNF writes a NEVRA, "" for less than that, which would match no package."""
+    """Return ``name`` as DNF writes a NEVRA, "" for an incomplete one, which would match no package."""
     from ...base.names import ARCHES, parse_nevra
 
     try:
@@ -137,11 +137,11 @@ def unload(context: Context) -> int:
     except run.Refused as refused:
         return _refused(context, refused.problem)
     gone = livepatches.one(context.paths, name) is None
-    return _told(context, result, 0 if gone else 1)
+    return _print_result(context, result, 0 if gone else 1)
 
 
 def block(context: Context) -> int:
-    """Never load a package again until it is unblocked, and take out what is loaded of it."""
+    """Keep a package from being loaded until it is unblocked, and take its modules out of the kernel."""
     from ..files import atomic, guard_file, journal
 
     reason = context.options.reason or "blocked by the administrator"
@@ -156,11 +156,11 @@ def block(context: Context) -> int:
         broken = isinstance(error, atomic.Broken)
         return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
     journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
-    return _acted_on(context, f"{name} is blocked: {reason}")
+    return _reconcile(context, f"{name} is blocked: {reason}")
 
 
 def unblock(context: Context) -> int:
-    """Let a blocked or unloaded package be loaded again, and do it."""
+    """Let a blocked or unloaded package be loaded again, and load it."""
     from ..files import atomic, guard_file, journal
 
     asked = context.options.package
@@ -172,4 +172,4 @@ def unblock(context: Context) -> int:
     if not changed:
         return _refused(context, problem("no-such-package", why=f"{name} was neither blocked nor unloaded"))
     journal.remember(context.paths, "unblock", nevra=name, outcome="done")
-    return _acted_on(context, f"{name} may be loaded again")
+    return _reconcile(context, f"{name} may be loaded again")

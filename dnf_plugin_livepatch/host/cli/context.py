@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every verb of the command gets, and how a verb is described."""
+"""The context that every verb of the command gets, and the description of a verb."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 class Verb(NamedTuple):
-    """One verb: what imports its module, the function there ("" for verbs of its own), and its help.
+    """One verb: the import of its module, the function there ("" for verbs of its own), and its help.
 
-    ``flags`` are its options that take no value, beside --json; ``only_flags`` says that it has no others.
+    ``flags`` are the options that take no value, beside --json. ``only_flags`` is True where the verb has no
+    other options.
     """
 
     module: Callable[[], types.ModuleType]
@@ -33,7 +34,7 @@ class Verb(NamedTuple):
 
 
 class Context:
-    """What every verb gets: the options, the paths, the configuration, and how to print."""
+    """The options, the paths, the configuration and the output of one call of the command."""
 
     def __init__(self, options: Options) -> None:
         self.options: Any = options
@@ -47,14 +48,14 @@ class Context:
 
     @property
     def colour(self) -> bool:
-        """Whether what is told goes to a terminal that wants colours."""
+        """Whether the output goes to a terminal that wants colours."""
         if self._output:
             return False
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     @property
     def width(self) -> int:
-        """The columns of the terminal that is written to; 0, which is no limit, where it is none."""
+        """The columns of the terminal; 0, which is no limit, where the output goes to none."""
         if self._output:
             return 0
         try:
@@ -63,7 +64,7 @@ class Context:
             return 0
 
     def put(self, text: str) -> None:
-        """Print ``text``, or write it to --output as a whole: readers never see half a file."""
+        """Print ``text``, or write the file of --output as a whole: readers never see half a file."""
         if self._output:
             from ..files import atomic
 
@@ -72,13 +73,13 @@ class Context:
             sys.stdout.write(text)
 
     def json(self, data: dict[str, Any]) -> None:
-        """Tell ``data`` with the schema number, and nothing else."""
+        """Print ``data`` with the schema number, and nothing else."""
         import json
 
         self.put(json.dumps({"schema": 1, **data}, indent=1) + "\n")
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Tell ``lines``, with nothing in them that could drive a terminal but our own colours."""
+        """Print ``lines``; of all control characters only those of our own colours reach the terminal."""
         kept = "\033" if self.colour else ""
         safe = ["".join(c if c.isprintable() or c == kept else "?" for c in line) for line in lines]
         self.put("".join(line + "\n" for line in safe))

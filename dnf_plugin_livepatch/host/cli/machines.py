@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def metrics(context: Context) -> int:
-    """Metrics for node_exporter's textfile collector."""
+    """Print metrics for node_exporter's textfile collector."""
     report, advice = look(context)
     if context.options.json:
         context.json(text.body(report, advice))
@@ -28,7 +28,7 @@ def metrics(context: Context) -> int:
 
 
 def check(context: Context) -> int:
-    """One line and exit code of a Nagios plugin."""
+    """Print the line of a Nagios plugin and return its exit code."""
     report, advice = look(context)
     code, line = exports.check(report, advice)
     if context.options.json:
@@ -39,7 +39,7 @@ def check(context: Context) -> int:
 
 
 def vex(context: Context) -> int:
-    """The OpenVEX document of this host's kernel. It has no schema number: OpenVEX is its schema."""
+    """Print the OpenVEX document of this host's kernel, without a schema number: OpenVEX is the schema."""
     import json
 
     report, _ = look(context)
@@ -62,14 +62,14 @@ def _distribution(context: Context) -> str:
 
 
 def facts(context: Context) -> int:
-    """What Ansible reads from an executable in /etc/ansible/facts.d: one JSON object."""
+    """Print the JSON object that Ansible reads from an executable in /etc/ansible/facts.d."""
     report, advice = look(context)
     context.json(text.body(report, advice))
     return 0
 
 
 def motd(context: Context) -> int:
-    """The line for /run/motd.d; an empty file when there is nothing to say."""
+    """Print the lines for /run/motd.d; nothing when all is well."""
     report, advice = look(context)
     lines = exports.motd(report, advice)
     if context.options.json:

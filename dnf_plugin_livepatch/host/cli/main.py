@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ``livepatch`` command: its parser, and which module does each verb.
+"""The ``livepatch`` command: its parser, and the module of each verb.
 
-A verb's module is imported when the verb runs, because monitoring calls ``status`` every minute on
-every host. Exit codes: docs/architecture.md. ``LIVEPATCH_ROOT`` moves every path below another
-root; it is for tests and for looking into an image.
+A verb's module is imported when the verb runs, because monitoring calls ``status`` every minute on every
+host. docs/reference/exit-codes.md lists the exit codes. ``LIVEPATCH_ROOT`` moves every path below another
+root, for tests and for a look into an image.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ UNAME = {
 
 
 def _options(name: str, parser: argparse.ArgumentParser) -> None:
-    """The options and arguments that only some verbs have."""
+    """Add the options and arguments that only some verbs have."""
     for flag, text in VERBS[name].flags.items():
         parser.add_argument(flag, action="store_true", help=text)
     if name == "unload":
@@ -140,7 +140,7 @@ def _options(name: str, parser: argparse.ArgumentParser) -> None:
 
 
 def parser(only: str = "") -> argparse.ArgumentParser:
-    """The command's parser; with ``only`` it has but that verb, which is all that a run needs."""
+    """Return the command's parser, with ``only`` for that one verb, which is all that a run needs."""
     import argparse
 
     main_parser = argparse.ArgumentParser(
@@ -162,7 +162,7 @@ def parser(only: str = "") -> argparse.ArgumentParser:
 
 
 def _quick(words: Sequence[str]) -> Options | None:
-    """The options of a verb called with plain flags only; None where the parser is needed.
+    """Return the options of a verb that is called with plain flags only; None where the parser is needed.
 
     argparse costs as much as half a Python start, on every host, every minute.
     """
@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
             options = parser(words[0] if words and words[0] in VERBS else "").parse_args(words)
         return _run(options)
     except BrokenPipeError:
-        # The reader went away, as `livepatch cves | head` does; nothing is left to say.
+        # The reader has closed the pipe, as in `livepatch cves | head`: the rest is not wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``livepatch profiles match | list`` and ``livepatch doctor --profiles``: how vendors' rules are reviewed.
+"""``livepatch profiles match | list`` and ``livepatch doctor --profiles``, to review vendors' rules.
 
-None of it needs root, a kernel, repositories or an rpm database.
+These verbs need no root, kernel, repositories or rpm database.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,32 +13,25 @@ from collections.abc import Iterable, Sequence
 from ...base.model import Problem
 from ...base.names import RELEASE, own_capability, parse_nevra
 from ...base.paths import Paths
-from ...base.typed import TYPE_CHECKING, Protocol
+from ...base.typed import TYPE_CHECKING
 from ...messages import catalogue
 from ...vendors import profiles
+from ..report.text import table
+from .act import problem_lines
 
 if TYPE_CHECKING:
+    import argparse
     from typing import Any, TextIO
+
+    from .context import Context
 
 
 MAX_LINE = 1 << 18
 MAX_ITEM = 1024
 
 
-class Context(Protocol):
-    """What these verbs need of the command's context."""
-
-    @property
-    def options(self) -> argparse.Namespace:
-        """The parsed command line."""
-
-    @property
-    def paths(self) -> Paths:
-        """Where the profiles lie."""
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give ``livepatch profiles`` its verbs; each sets ``run``, called with the context."""
+    """Give ``livepatch profiles`` its verbs; each sets ``run``, which is called with the context."""
     verbs = parser.add_subparsers(dest="profiles_verb", metavar="VERB")
     verbs.required = True
     text = "Tell for each package on standard input which kernel it patches, by whose rules"
@@ -75,10 +67,10 @@ def _clean(text: str) -> str:
 
 
 def capabilities(columns: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Provides and Requires in the columns behind a NEVRA.
+    """Return the Provides and Requires in the columns behind a NEVRA.
 
-    Two columns are Provides and Requires. In a single one they may be mixed: ``kernel-uname-r`` is then
-    a requirement, since only kernels provide it, and so is what follows an item ``requires:``.
+    Two columns are Provides and Requires. In a single column they may be mixed: ``kernel-uname-r`` is a
+    requirement then, since only kernels provide it, and so are the items behind ``requires:``.
     """
     found: tuple[list[str], list[str]] = ([], [])
     for number, column in enumerate(columns[:2]):
@@ -95,18 +87,18 @@ def capabilities(columns: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def judge(line: str, rules: Iterable[profiles.Profile]) -> dict[str, Any]:
-    """The JSON object for one line of input."""
+    """Return the JSON object for one line of input."""
     text, *columns = line.split("\t")
     text = text.strip()
-    told: tuple[profiles.Match, ...]
+    found: tuple[profiles.Match, ...]
     if len(line) > MAX_LINE:
-        told = (profiles.Match("", "", "not-a-live-patch", f"a line of more than {MAX_LINE} characters"),)
+        found = (profiles.Match("", "", "not-a-live-patch", f"a line of more than {MAX_LINE} characters"),)
     else:
         try:
-            told = profiles.match_all(parse_nevra(text), *capabilities(columns), rules)
+            found = profiles.match_all(parse_nevra(text), *capabilities(columns), rules)
         except ValueError as error:
-            told = (profiles.Match("", "", "not-a-live-patch", f"not a NEVRA: {error}"),)
-    first = told[0]
+            found = (profiles.Match("", "", "not-a-live-patch", f"not a NEVRA: {error}"),)
+    first = found[0]
     answer: dict[str, Any] = {
         "nevra": _clean(text[:MAX_ITEM]),
         "profile": first.profile or None,
@@ -116,13 +108,13 @@ def judge(line: str, rules: Iterable[profiles.Profile]) -> dict[str, Any]:
     }
     if first.build_id:
         answer["build_id"] = first.build_id
-    if len(told) > 1:
-        answer["also"] = [{"kernel_release": m.kernel_release, "build_id": m.build_id} for m in told[1:]]
+    if len(found) > 1:
+        answer["also"] = [{"kernel_release": m.kernel_release, "build_id": m.build_id} for m in found[1:]]
     return answer
 
 
 def _lines(stream: TextIO) -> Iterable[str]:
-    """The lines of ``stream``; one that is too long is cut, so that memory stays bounded."""
+    """Yield the lines of ``stream``; a line that is too long is cut, so that memory stays bounded."""
     while True:
         line = stream.readline(MAX_LINE + 2)
         if not line:
@@ -135,13 +127,13 @@ def _lines(stream: TextIO) -> Iterable[str]:
 
 
 def match(context: Context) -> int:
-    """``livepatch profiles match``: exit code 0, also for packages that are no live patches; 2 for usage."""
+    """Run ``livepatch profiles match``; return 0, also for other packages, and 2 for wrong usage."""
     import json
 
     rules = _load(context)
     release = context.options.kernel
     if release is not None:
-        return _names(release, rules, context.options.json)
+        return _names(context, release, rules)
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     for line in _lines(sys.stdin):
@@ -150,8 +142,8 @@ def match(context: Context) -> int:
     return 0
 
 
-def _names(release: str, rules: Iterable[profiles.Profile], as_json: bool) -> int:
-    """The package name of each profile for the kernel ``release``."""
+def _names(context: Context, release: str, rules: Iterable[profiles.Profile]) -> int:
+    """Print the package name that each profile uses for the kernel ``release``."""
     if not RELEASE.match(release):
         print(f"livepatch: {release[:80]!a} is no kernel release as 'uname -r' prints it", file=sys.stderr)
         return 2
@@ -160,67 +152,53 @@ def _names(release: str, rules: Iterable[profiles.Profile], as_json: bool) -> in
     for rule in rules:
         others = [given for given in profiles.lookup(release, [rule]).provides if given != own]
         rows.append((rule.name, profiles.package_name(release, rule), others))
-    if as_json:
-        import json
-
+    if context.options.json:
         found = [{"profile": row[0], "package_name": row[1] or None, "provides": row[2]} for row in rows]
-        print(json.dumps({"schema": 1, "kernel_release": release, "own": own, "profiles": found}, indent=1))
+        context.json({"kernel_release": release, "own": own, "profiles": found})
         return 0
-    table = []
+    cells = []
     for name, package, others in rows:
         capability = own if name == profiles.GENERIC else next(iter(others), "-")
-        table.append((name, package or "-", capability))
-    _table(("PROFILE", "PACKAGE NAME", "OR PROVIDES"), table)
+        cells.append((name, package or "-", capability))
+    context.lines(table(("PROFILE", "PACKAGE NAME", "OR PROVIDES"), cells))
     return 0
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-
-
 def show(context: Context) -> int:
-    """``livepatch profiles list``."""
+    """Run ``livepatch profiles list``."""
     rules = _load(context)
     if context.options.json:
-        import json
-
         keys = ("title", "loader", "cumulative", "file")
         found = [{"profile": rule.name, **{key: getattr(rule, key) for key in keys}} for rule in rules]
-        print(json.dumps({"schema": 1, "profiles": found}, indent=1))
+        context.json({"profiles": found})
     else:
-        _table(("PROFILE", "LOADER", "TITLE"), [(rule.name, rule.loader, rule.title) for rule in rules])
+        rows = [(rule.name, rule.loader, rule.title) for rule in rules]
+        context.lines(table(("PROFILE", "LOADER", "TITLE"), rows))
     return 0
 
 
 def problems(paths: Paths) -> tuple[Problem, ...]:
-    """What is wrong with the profiles of this host: faults in the files, and files that others may write."""
-    found, faults = profiles.load(paths.profile_dirs)
-    told = [catalogue.problem("profile-fault", fault=fault) for fault in faults]
-    for rule in found:
+    """Return the faults of this host's profiles: errors in the files, and files that others may write."""
+    rules, faults = profiles.load(paths.profile_dirs)
+    found = [catalogue.problem("profile-fault", fault=fault) for fault in faults]
+    for rule in rules:
         try:
             status = os.stat(rule.file)
         except OSError:
             continue
         if status.st_uid != 0 or status.st_mode & 0o022:
-            told.append(catalogue.problem("profile-writable", file=rule.file))
-    if not any(rule.name == profiles.GENERIC for rule in found):
-        told.append(catalogue.problem("profile-generic", name=profiles.GENERIC))
-    return tuple(told)
+            found.append(catalogue.problem("profile-writable", file=rule.file))
+    if not any(rule.name == profiles.GENERIC for rule in rules):
+        found.append(catalogue.problem("profile-generic", name=profiles.GENERIC))
+    return tuple(found)
 
 
 def doctor(context: Context) -> int:
-    """``livepatch doctor --profiles``: exit code 1 when a profile is not used for a fault in it."""
-    told = problems(context.paths)
+    """Run ``livepatch doctor --profiles``; return 1 when a fault keeps a profile from being used."""
+    found = problems(context.paths)
     if context.options.json:
-        import json
-
-        print(json.dumps({"schema": 1, "problems": [problem._asdict() for problem in told]}, indent=1))
+        context.json({"problems": [problem._asdict() for problem in found]})
     else:
-        for problem in told:
-            print(f"{problem.severity}: {problem.text}\n  {problem.remedy}")
         count = len(profiles.load(context.paths.profile_dirs)[0])
-        print(f"{count} profiles in force, {len(told)} problems")
-    return int(any(problem.id == "profile-fault" for problem in told))
+        context.lines([*problem_lines(found), f"{count} profiles in force, {len(found)} problems"])
+    return int(any(problem.id == "profile-fault" for problem in found))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs that only read: gather the Report once, show it in the form that was asked for."""
+"""The verbs that only read: gather the Report once and print it in the form that was asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_IN_FORCE = 5
 
 
 def look(context: Context) -> tuple[status.Report, reboot.Advice]:
-    """The Report of this host and the reboot advice that follows from it."""
+    """Return the Report of this host and the reboot advice that follows from it."""
     report = status.gather(context.paths, context.settings, context.faults)
     started = reboot.boot_time(context.paths)
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
@@ -35,7 +35,7 @@ def _manifest_functions(report: status.Report) -> dict[str, tuple[tuple[str, str
 
 
 def show_status(context: Context) -> int:
-    """Show the state of this host; 5 when an installed, wanted patch is not in force."""
+    """Show the state of this host; return 5 when an installed patch that should be in force is not."""
     report, advice = look(context)
     rows = []
     if context.options.functions:
@@ -81,11 +81,11 @@ def patches(context: Context) -> int:
 
 
 def reboot_check(context: Context) -> int:
-    """One line on whether a reboot is needed; the exit code says it too."""
+    """Print a line on whether a reboot is needed, and return the exit code that means the same."""
     report, advice = look(context)
     if context.options.json:
-        told = text.reboot_json(advice)
-        context.json({"kernel": report.kernel.release, "reboot": told, "text": advice.text})
+        reasons = text.reboot_json(advice)
+        context.json({"kernel": report.kernel.release, "reboot": reasons, "text": advice.text})
     else:
         context.lines([f"Reboot {advice.text}."])
     return advice.code
@@ -110,7 +110,7 @@ def show_history(context: Context) -> int:
 
 
 def doctor(context: Context) -> int:
-    """Look for what would keep a live patch from being loaded; 1 when an error is found."""
+    """Look for faults that would keep a live patch from being loaded; return 1 when there is an error."""
     if context.options.profiles:
         from . import profiles
 
@@ -126,22 +126,22 @@ def doctor(context: Context) -> int:
     return 1 if any(problem.severity == "error" for problem in found) else 0
 
 
-def _said_by_client(context: Context, report: status.Report) -> str:
-    """The release that a vendor's own client, such as Ksplice's, says it has reached; "" for none."""
+def _effective_by_client(context: Context, report: status.Report) -> str:
+    """Return the release that a vendor's own client, such as Ksplice's, reports as reached; "" for none."""
     from ...vendors import profiles
     from ..clients import client
 
     names = {row.profile for row in report.patches if row.in_force}
     for profile in profiles.load(context.paths.profile_dirs)[0] if names else ():
         if profile.name in names and profile.client is not None and profile.client.effective:
-            said = client.state(profile, report.kernel).effective
-            if said:
-                return said
+            release = client.state(profile, report.kernel).effective
+            if release:
+                return release
     return ""
 
 
-def _said_by_uname(option: str) -> str:
-    """What the host's own uname(1) says for ``option``: distributions differ in processor and platform."""
+def _from_uname(option: str) -> str:
+    """Return uname(1)'s answer for ``option``, since distributions differ in processor and platform."""
     from .. import program
 
     try:
@@ -152,12 +152,12 @@ def _said_by_uname(option: str) -> str:
 
 
 def uname(context: Context) -> int:
-    """Like uname(1), but the release is the one whose security level the running kernel has reached."""
+    """Print what uname(1) prints, with the release whose security level the running kernel has reached."""
     from ...exposure.compute import effective
 
     report, _ = look(context)
     names = os.uname()
-    release = _said_by_client(context, report) or effective(report.inputs, report.exposure)
+    release = _effective_by_client(context, report) or effective(report.inputs, report.exposure)
     release = release or report.kernel.release
     if context.options.json:
         context.json({"running": report.kernel.release, "effective": release})
@@ -175,8 +175,8 @@ def uname(context: Context) -> int:
     chosen = vars(context.options)
     shown = [letter for letter in words if chosen[letter] or chosen["a"]] or ["s"]
     for letter in {"p", "i"}.intersection(shown):
-        words[letter] = _said_by_uname("-" + letter)
+        words[letter] = _from_uname("-" + letter)
         if words[letter] == "unknown" and chosen["a"]:
-            shown.remove(letter)  # as uname's -a does
+            shown.remove(letter)  # uname -a leaves them out too
     context.lines([" ".join(words[letter] for letter in shown)])
     return 0

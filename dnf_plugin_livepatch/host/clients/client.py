@@ -4,15 +4,15 @@
 For reconcile and status:
 
 ``state(profile, kernel) -> ClientState``
-    What the client says is in force now. Never raises; ``state`` is one of
-    ``in-force``, ``partial`` (some are, some are not), ``outdated``, ``none``, ``unsupported``,
-    ``unknown`` (no answer that may be believed; ``why`` says which) and ``absent``.
+    The patches that the client reports in force now. Never raises; ``state`` is one of
+    ``in-force``, ``partial`` (some are in force, some are not), ``outdated``, ``none``, ``unsupported``,
+    ``unknown`` (no answer that may be believed, ``why`` is the reason) and ``absent``.
 ``apply(profile, kernel, timeout=0, out=()) -> ClientResult``
-    Let the client load what is installed but for the packages ``out``, then read its state again; an
+    Let the client load every installed patch except the packages ``out``, then read its state again: an
     exit code alone is no success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load),
-    ``failed``, ``absent`` or ``refused`` (a rival that we never drive); ``ok`` is True for the first two.
+    ``failed``, ``absent`` or ``refused`` (a product that is never driven); ``ok`` is True for the first two.
 ``remove(profile, kernel, timeout=0) -> ClientResult``
-    Let the client take everything out of force, and read its state again.
+    Let the client take all its patches out of force, then read its state again.
 
 The command lines, exit codes and the shape of the output are the profile's (docs/reference/profiles.md).
 """
@@ -42,7 +42,7 @@ _SHAPES = {
 
 
 class Entry(NamedTuple):
-    """One patch as its client lists it; ``active`` is whether it is in force."""
+    """One patch as its client lists it; ``active`` where the patch is in force."""
 
     id: str
     name: str
@@ -51,10 +51,10 @@ class Entry(NamedTuple):
 
 
 class ClientState(NamedTuple):
-    """What a client says of the running kernel; see the module's text for ``state``.
+    """A client's report about the running kernel; the module's text lists the values of ``state``.
 
-    ``effective`` is the kernel release whose fixes are in force, "" where the client does not tell.
-    ``cves`` are those its active entries name.
+    ``effective`` is the kernel release whose fixes are in force, "" where the client does not report one.
+    ``cves`` are the CVEs that the active entries name.
     """
 
     client: str
@@ -66,7 +66,7 @@ class ClientState(NamedTuple):
 
 
 class ClientResult(NamedTuple):
-    """How an ``apply`` or ``remove`` ended, and the state it left; ``why`` and ``remedy`` are for people."""
+    """The end of an ``apply`` or ``remove``, and the state then; ``why`` and ``remedy`` are for people."""
 
     outcome: str
     why: str
@@ -76,12 +76,12 @@ class ClientResult(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether the client did what was asked, or had nothing to do."""
+        """Whether the client did its job, or had nothing to do."""
         return self.outcome in ("done", "nothing")
 
 
 def _run(argv: tuple[str, ...], timeout: float) -> tuple[int, str]:
-    """Exit code and output of ``argv``, in an environment of ours. Raises program.Unusable."""
+    """Run ``argv`` in a fixed environment; return exit code and output. Raises program.Unusable."""
     return program.run(argv, timeout, _ENVIRONMENT)
 
 
@@ -96,7 +96,7 @@ def _fill(argv: tuple[str, ...], kernel: Kernel, identifier: str = "") -> tuple[
 
 
 def _bare(kernel: Kernel) -> str:
-    """The release without its architecture, as RPM's version-release of the kernel package has it."""
+    """Return the release without its architecture: the version and release of the kernel package."""
     tail = "." + kernel.arch
     return kernel.release[: -len(tail)] if kernel.arch and kernel.release.endswith(tail) else kernel.release
 
@@ -107,7 +107,7 @@ def _pattern(rule: str) -> re.Pattern[str]:
 
 
 def _entries(client: Client, kernel: Kernel, output: str) -> tuple[Entry, ...]:
-    """The patches in a client's output; every line must be known. Raises program.Unusable."""
+    """Return the patches in a client's output. Raises program.Unusable for a line of unknown shape."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
     if len(lines) > MAX_LINES:
         raise program.Unusable(f"more than {MAX_LINES} lines of state")
@@ -144,7 +144,7 @@ def _effective(client: Client, kernel: Kernel) -> str:
 
 
 def _named(entries: Iterable[Entry], more: str = "") -> tuple[str, ...]:
-    """The CVEs in the texts of the active ``entries`` and in ``more``."""
+    """Return the CVEs in the texts of the active ``entries`` and in ``more``."""
     texts = [*(entry.text for entry in entries if entry.active), more]
     return tuple(sorted({cve for text in texts for cve in _CVE.findall(text)}))
 
@@ -156,11 +156,11 @@ def _listed(client: Client) -> str:
         with open(client.cves_file, "rb") as file:
             return file.read(MAX_CVES_FILE).decode("ascii", "replace")
     except OSError:
-        return ""  # no list is no claim
+        return ""  # without the list nothing counts as closed
 
 
 def _pick(commands: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """The first of ``commands`` whose program is there, () when none is."""
+    """Return the first of ``commands`` whose program exists, () for none."""
     return next((argv for argv in commands if os.access(argv[0], os.X_OK)), ())
 
 
@@ -175,9 +175,9 @@ def _summary(entries: Sequence[Entry]) -> str:
 
 
 def _belongs(entry: Entry, package: Nevra) -> bool:
-    """Whether the patch is the package's, whose name ends as the patch's begins: KERNEL/PATCH/OBJECT.
+    """Return whether the patch, which the client names KERNEL/PATCH/OBJECT, is of ``package``.
 
-    The package's version and release are the end of PATCH, or its name has them too.
+    The package's name ends with KERNEL-PATCH; its version and release may be a part of PATCH.
     """
     end = "-" + "-".join(entry.name.split("/")[:2])
     return any(
@@ -190,15 +190,15 @@ def _without(entries: tuple[Entry, ...], out: Sequence[Nevra]) -> tuple[Entry, .
 
 
 def names(profile: Profile) -> bool:
-    """Whether the profile's client says by name which patches it speaks of."""
+    """Return whether the profile's client lists its patches by name."""
     return profile.client is not None and any("{name}" in line for line in profile.client.lines)
 
 
 def of_package(profile: Profile, found: ClientState, package: Nevra) -> ClientState:
-    """``found`` cut down to what the client says of this one installed package.
+    """Cut ``found`` down to this one installed package.
 
-    Where it names its patches, those of the package count and no others. Where it names none, its word is
-    of all that is installed, and stays as it is.
+    If the client lists patches by name, only those of the package count. If it does not, its state is about
+    all installed packages, and is returned unchanged.
     """
     if not names(profile) or found.state not in ("in-force", "partial", "none"):
         return found
@@ -212,7 +212,7 @@ def of_package(profile: Profile, found: ClientState, package: Nevra) -> ClientSt
 
 
 def state(profile: Profile, kernel: Kernel) -> ClientState:
-    """What the profile's client says is in force on the running kernel; never raises."""
+    """Return the patches that the profile's client reports in force on the running kernel; never raises."""
     client = profile.client
     if client is None:
         return ClientState(profile.name, "absent", "this profile has no client of its own")
@@ -238,7 +238,7 @@ def state(profile: Profile, kernel: Kernel) -> ClientState:
 
 
 def _waiting(client: Client, first: tuple[str, ...], kernel: Kernel) -> tuple[Entry, ...]:
-    """What could be in force and is not, as further state commands of ``first``'s program list it.
+    """Return the patches that are not in force, as further state commands of ``first``'s program list them.
 
     Raises program.Unusable.
     """
@@ -255,7 +255,10 @@ def _waiting(client: Client, first: tuple[str, ...], kernel: Kernel) -> tuple[En
 def _run_all(
     client: Client, verb: str, argv: tuple[str, ...], kernel: Kernel, todo: tuple[str, ...], limit: float
 ) -> str:
-    """Run ``argv`` (``verb``'s) for each of ``todo`` within ``limit`` seconds; why it failed, or ""."""
+    """Run ``argv`` (``verb``'s) for each of ``todo`` within ``limit`` seconds.
+
+    Returns why it failed, or "".
+    """
     import time
 
     deadline = time.monotonic() + limit
@@ -273,9 +276,9 @@ def _run_all(
 def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Nevra] = ()) -> ClientResult:
     """Let the client put its installed patches in force; ``timeout`` 0 is the profile's, in seconds.
 
-    Where its command takes an {id}, it is run once for each patch that its state lists as inactive.
-    The packages ``out`` are installed too, and must not be loaded: their patches are passed over.
-    Where those cannot be told from the others nothing is run, and the outcome is ``failed``.
+    A command that takes an {id} is run once for each patch that the client's state lists as inactive. The
+    packages ``out`` are installed too and must not be loaded: their patches are passed over. If their
+    patches cannot be distinguished from the others, no command is run, and the outcome is ``failed``.
     """
     import time
 
@@ -283,7 +286,7 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Ne
     client = profile.client
     before = state(profile, kernel)
     if client is None or not client.apply:
-        return ClientResult("refused", f"{before.client} is not ours to drive", before)
+        return ClientResult("refused", f"livepatch does not drive {before.client}", before)
     argv = _pick(client.apply)
     if not argv or before.state == "absent":
         gone = before if argv else _absent(client, client.apply)
@@ -298,23 +301,23 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Ne
     else:
         hidden = list(out)
     if todo and hidden:
-        reason = f"{client.title} might load {hidden[0]} with it, which is to stay out"
+        reason = f"{client.title} might also load {hidden[0]}, which has to stay out of force"
         return ClientResult("failed", reason, before)
     why = _run_all(client, "apply", argv, kernel, todo, timeout or client.timeout)
     after = state(profile, kernel)
     entries = _without(after.entries, out)
-    told = after.state if entries == after.entries else _summary(entries)
+    reported = after.state if entries == after.entries else _summary(entries)
     seconds = time.monotonic() - started
-    if not why and told == "in-force":
+    if not why and reported == "in-force":
         return ClientResult("done", "", after, seconds)
-    if not why and told == "none" and not entries:
+    if not why and reported == "none" and not entries:
         return ClientResult("nothing", f"{client.title} has nothing to load", after, seconds)
-    reason = why or after.why or f"it reports {told} after loading"
+    reason = why or after.why or f"it reports {reported} after loading"
     return ClientResult("failed", f"{client.title}: {reason}", after, seconds)
 
 
 def remove(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
-    """Let the client take out all that it has in force; ``timeout`` 0 is the profile's, in seconds."""
+    """Let the client take all its patches out of force; ``timeout`` 0 is the profile's, in seconds."""
     import time
 
     started = time.monotonic()

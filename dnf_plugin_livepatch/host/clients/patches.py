@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live patches that a vendor's own client loads, for reconcile and status. Nothing of them is in sysfs.
+"""Live patches that a vendor's own client loads, for reconcile and status. sysfs does not show them.
 
-In rows and results such a patch goes by its profile's name, dashes as underscores, where others have a
-module's. What the client says of the running kernel is all there is to believe, so it is asked again each
-time. A client that names its patches is believed of each package by itself. One that names none cannot
-tell whose patches are in force: then no package closes more than the CVEs that the client itself tells.
+In rows and results the name of the profile, with dashes as underscores, stands in the place of a module's
+name. The client is the only source, so it is asked anew each time. If a client lists patches by name, each
+package is judged on its own. If it does not, nobody can know which package is in force, and only the CVEs
+that the client itself reports count as closed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Outside(NamedTuple):
-    """What the clients did and left. ``desired`` are the NEVRAs that should be in force.
+    """The clients' actions and the state after them. ``desired`` are the NEVRAs that should be in force.
 
-    ``ours`` is what a client loaded because we asked: the label of its profile and the NEVRA.
+    ``ours`` are the packages that a client loaded on request: the label of its profile and the NEVRA.
     """
 
     desired: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Outside(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One patch of a client for status; ``package`` is "" for a rival's, and for what no package tells."""
+    """One patch of a client, for status; ``package`` is "" for other products and for unknown packages."""
 
     module: str
     profile: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> tuple[InstalledPatch, ...]:
-    """The installed packages of one profile that count: of a cumulative vendor the newest, the first."""
+    """Return the installed packages of one profile that count: of a cumulative vendor only the newest."""
     found = tuple(patch for patch in patches if patch.profile == rule.name and patch.kind == "patch")
     return found[:1] if rule.cumulative else found
 
@@ -55,7 +55,10 @@ def _newest(patches: Sequence[InstalledPatch], rule: Profile) -> tuple[Installed
 def _shut_out(
     rule: Profile, rules: Iterable[Profile], patches: Sequence[InstalledPatch], stays_out: Container[str]
 ) -> tuple[Nevra, ...]:
-    """What is to stay out and ``rule``'s client would load as well: profiles may share one client."""
+    """Return the packages that have to stay out and that ``rule``'s client would load too.
+
+    Profiles may share one client.
+    """
     commands = {other.name: other.client.apply for other in rules if other.client is not None}
     mine = commands[rule.name]
     return tuple(
@@ -66,11 +69,11 @@ def _shut_out(
 
 
 def _label(rule: Profile) -> str:
-    return rule.name.replace("-", "_")  # fit to stand where a module's name is expected
+    return rule.name.replace("-", "_")  # a valid name of a module
 
 
 def _present(rule: Profile) -> bool:
-    """Whether a rival, which has no package and no command of ours, is on this host."""
+    """Return whether the product of ``rule``, which is only shown and never driven, is on this host."""
     own = rule.client
     return own is not None and not own.apply and any(os.access(argv[0], os.X_OK) for argv in own.state)
 
@@ -82,7 +85,10 @@ def _in_force(found: client.ClientState) -> bool:
 def _verdict(
     rule: Profile, wanted: Sequence[InstalledPatch], result: client.ClientResult
 ) -> tuple[list[InForce], list[Problem]]:
-    """Of each package whether it is in force after ``result``. A client that names none has to succeed."""
+    """Judge for each package whether it is in force after ``result``.
+
+    A client that lists no patches by name counts only where its command succeeded.
+    """
     in_force: list[InForce] = []
     problems: list[Problem] = []
     for patch in wanted:
@@ -96,9 +102,12 @@ def _verdict(
     return in_force + ([InForce(_label(rule), "", rest)] if rest else []), problems
 
 
-def _rest(rule: Profile, told: client.ClientState) -> tuple[str, ...]:
-    """What an older package closes while the newer one is not in force, where the client names none."""
-    return told.cves if told.state in ("partial", "outdated") and not client.names(rule) else ()
+def _rest(rule: Profile, found: client.ClientState) -> tuple[str, ...]:
+    """Return the CVEs that an older package closes while the newer one is not in force.
+
+    Only a client that lists no patches by name leaves such a rest.
+    """
+    return found.cves if found.state in ("partial", "outdated") and not client.names(rule) else ()
 
 
 def converge(
@@ -110,33 +119,33 @@ def converge(
     ours: Mapping[str, str] = {},
     gone: Callable[[str], bool] = lambda nevra: False,
 ) -> Outside:
-    """Let each client load what is installed for ``kernel``; ``patches`` newest first.
+    """Let each client load the packages ``patches`` (newest first) that are installed for ``kernel``.
 
-    ``stays_out`` are blocked or held NEVRAs. ``timeout`` in seconds is the least that each client gets.
-    ``ours`` is that of the last run in this boot: it is taken out again when its package is ``gone`` or is
-    to stay out. What a client had loaded before we asked is left alone.
+    ``stays_out`` are the NEVRAs that are blocked or unloaded by hand. Each client gets at least ``timeout``
+    seconds. ``ours`` is that of the last run in this boot: such a package is taken out again when it is
+    ``gone`` or has to stay out. Patches that a client had loaded before are left alone.
     """
-    work = _Clients(rules, patches, kernel, timeout, stays_out, dict(ours), gone)
+    clients = _Clients(rules, patches, kernel, timeout, stays_out, dict(ours), gone)
     for rule in rules:
-        work.show_other_product(rule)
+        clients.show_other_product(rule)
         if rule.loader == "kernel" or rule.client is None:
             continue
         wanted = [patch for patch in _newest(patches, rule) if str(patch.nevra) not in stays_out]
         if wanted:
-            work.load(rule, rule.client, wanted)
+            clients.load(rule, rule.client, wanted)
         else:
-            work.take_out(rule, rule.client)
+            clients.take_out(rule, rule.client)
     return Outside(
-        tuple(work.desired),
-        tuple(work.in_force),
-        tuple(work.actions),
-        tuple(work.problems),
-        tuple(sorted(work.owned.items())),
+        tuple(clients.desired),
+        tuple(clients.in_force),
+        tuple(clients.actions),
+        tuple(clients.problems),
+        tuple(sorted(clients.owned.items())),
     )
 
 
 class _Clients:
-    """One round with the clients: what it works on and what came of it so far."""
+    """One round with the clients: the packages it works on and the results so far."""
 
     def __init__(
         self,
@@ -156,19 +165,19 @@ class _Clients:
         self.problems: list[Problem] = []
 
     def note(self, verb: str, rule: Profile, nevra: str, result: client.ClientResult) -> None:
-        """Note that ``rule``'s client changed something, or tried to."""
+        """Note that ``rule``'s client changed the kernel, or tried to."""
         outcome = "done" if result.ok else "failed"
         self.actions.append(Action(verb, _label(rule), nevra, outcome, round(result.seconds, 3)))
 
     def show_other_product(self, rule: Profile) -> None:
-        """Note the patches of a product that is on this host and that we never drive."""
+        """Note the patches of a product that is on this host and that is never driven."""
         if _present(rule):
             found = client.state(rule, self.kernel)
             if _in_force(found):
                 self.in_force.append(InForce(_label(rule), "", found.cves))
 
     def take_out(self, rule: Profile, tool: Client) -> None:
-        """Have the client unload what we had it load, once the package is gone or is to stay out."""
+        """Have the client unload a package that it loaded on request and that is gone or has to stay out."""
         nevra = self.owned.get(_label(rule), "")
         if not (nevra and tool.remove and (nevra in self.stays_out or self.gone(nevra))):
             return
@@ -205,23 +214,23 @@ def rows(
     kernel: Kernel,
     cover: Mapping[str, tuple[str, ...]],
 ) -> tuple[Row, ...]:
-    """What the clients say now of the installed patches that they load, and of rivals on this host."""
+    """Return the clients' reports on their installed patches, and on other products on this host."""
     found: list[Row] = []
     for rule in rules:
         other = _present(rule)
         mine = _newest(patches, rule) if rule.loader != "kernel" else ()
         if not other and not mine:
             continue
-        told = client.state(rule, kernel)
+        reported = client.state(rule, kernel)
         for patch in mine:
-            own = client.of_package(rule, told, patch.nevra)
+            own = client.of_package(rule, reported, patch.nevra)
             nevra, loaded = str(patch.nevra), own.state == "in-force"
             cves = own.cves
             if client.names(rule):
                 cves = cves or cover.get(nevra, ()) or patch.cves
             reason = "" if loaded else own.why or own.state
             found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))
-        others = told.cves if other else _rest(rule, told)
-        if _in_force(told) if other else others:
+        others = reported.cves if other else _rest(rule, reported)
+        if _in_force(reported) if other else others:
             found.append(Row(_label(rule), rule.name, "", True, others, ""))
     return tuple(found)

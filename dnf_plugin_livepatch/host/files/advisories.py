@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The exposure cache: dnf runs write what the repositories said, everybody may read it.
+"""The exposure cache: dnf runs write the repositories' facts about kernels, and everybody may read them.
 
-One JSON file with the ``Inputs`` of the running kernel and of those that may be booted next. It is
-hostile when read: bounded, every field checked, and a file with one bad field is no file.
+One JSON file has the ``Inputs`` of the running kernel and of the kernels that may be booted next. Readers
+take it as hostile: the size is bounded, every field is checked, and a file with one bad field counts as
+absent.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def bounded(inputs: Inputs) -> Inputs:
 
 
 def dump(*kernels: Inputs) -> dict[str, Any]:
-    """The cache's JSON object for ``kernels``."""
+    """Return the cache's JSON object for ``kernels``."""
     entries: list[dict[str, Any]] = []
     for inputs in map(bounded, kernels[:MAX_KERNELS]):
         entry: dict[str, Any] = dict(inputs._asdict())
@@ -87,15 +88,15 @@ def _inputs(data: dict[str, Any]) -> Inputs:
 
 
 def parse(data: dict[str, Any]) -> tuple[Inputs, ...]:
-    """The inputs in the cache's JSON object, one for each kernel. Raises FieldError only."""
+    """Return the inputs in the cache's JSON object, one for each kernel. Raises FieldError only."""
     return fields.each(data, "kernels", _inputs, MAX_KERNELS, [])
 
 
 def save(paths: Paths, *kernels: Inputs) -> bool:
-    """Write the cache; False when it cannot be written, as in an unprivileged dnf run."""
+    """Write the cache; return False when it cannot be written, as in an unprivileged dnf run."""
     import json
 
-    # One line: json's indenting encoder is not written in C, and every dnf upgrade would pay for it.
+    # On one line: json's indenting encoder is not written in C, and every dnf upgrade would pay for that.
     text = json.dumps({"schema": SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
     try:
         if len(text) > MAX_BYTES:
@@ -108,7 +109,7 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
 
 
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
-    """The cached inputs for the kernel ``release``, or None and why there are none."""
+    """Return the cached inputs for the kernel ``release``, or None and why there are none."""
     try:
         data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
         kernels = parse(data) if data is not None else ()

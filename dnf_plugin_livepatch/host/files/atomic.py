@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one way the runtime reads and writes its files: bounded, checked, atomic, durable.
+"""Reads and writes of the host side's files: bounded, checked, atomic, durable.
 
-Whatever is read here may be torn, hostile or gone; a reader gets text, a dict or ``Broken``, never
-more bytes than it asked for. Whatever is written is complete or not there at all, also across a
-power cut: temporary file, fsync, rename, fsync of the folder.
+A file may be torn, hostile or gone: a reader gets text, a dict or ``Broken``, and never more bytes than it
+asked for. A written file is complete or absent, also across a power cut: temporary file, fsync, rename,
+fsync of the folder.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MAX_BYTES = 4 << 20
 
-#: Called before and after every call that changes the host, with a name for it. Fault-injection
-#: tests set it; nothing else does.
+#: A function that gets the name of each step that changes the host, before and after the step. Only
+#: fault-injection tests set it.
 hook: Callable[[str], None] | None = None
 
 
 class Broken(ValueError):
-    """A state file that cannot be trusted; str() names the file and the fault."""
+    """A state file cannot be trusted; str() names the file and the fault."""
 
 
 def step(what: str) -> None:
-    """Mark a point at which the process may die with the host in a state of its own."""
+    """Mark a point at which the host is in a new state; a test may kill the process here."""
     if hook is not None:
         hook(what)
 
@@ -41,9 +41,10 @@ def step(what: str) -> None:
 def read_json(
     path: str, limit: int = MAX_BYTES, newest: int = SCHEMA, oldest: int = 1
 ) -> dict[str, Any] | None:
-    """The object in ``path``, or None when there is no such file. Raises Broken for anything else.
+    """Return the JSON object in ``path``, or None when there is no such file. Raises Broken for anything
+    else.
 
-    Its schema number is from ``oldest`` to ``newest``.
+    The object's schema number has to be from ``oldest`` to ``newest``.
     """
     try:
         size = os.stat(path).st_size
@@ -67,12 +68,12 @@ def read_json(
 
 
 def ensure_dir(path: str) -> None:
-    """Make the folder ``path`` (mode 0755) and its parents where they are missing."""
+    """Create the folder ``path`` (mode 0755) and its parents where they are missing."""
     os.makedirs(path, mode=0o755, exist_ok=True)
 
 
 def sync_file(path: str) -> None:
-    """Make a file that others wrote durable, content and name; nothing where there is none."""
+    """Make a file that another program wrote durable, content and name; do nothing where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -85,7 +86,7 @@ def sync_file(path: str) -> None:
 
 
 def sync_dir(path: str) -> None:
-    """Make the names in folder ``path`` durable."""
+    """Make the names in the folder ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -106,7 +107,7 @@ def _clean(folder: str, name: str) -> None:
 
 
 def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Put ``data`` at ``path``, atomically and durably. Raises OSError, the old file then intact."""
+    """Write ``data`` to ``path``, atomically and durably. Raises OSError; the old file is intact then."""
     folder, name = os.path.split(path)
     ensure_dir(folder)
     _clean(folder, name)
@@ -134,7 +135,7 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
 def write_json(
     path: str, data: dict[str, Any], read: Callable[[dict[str, Any]], object], limit: int = MAX_BYTES
 ) -> None:
-    """Put ``data`` with the schema number at ``path`` as ``write_bytes`` does.
+    """Write ``data`` with the schema number to ``path`` as ``write_bytes`` does.
 
     ``read`` is the file's reader, and ``limit`` its bound: a file that it would refuse later is not written.
     Raises OSError, the old file then intact.

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The crash guard: what may be loaded, after all that happened. docs/explanation/state-machine.md draws it.
+"""The crash guard's file: which live patches may be loaded, after all that happened on this host.
 
-Each package has one record, by NEVRA: ``loading`` (durable before insmod: no record, no load),
-``settling``, ``good``, ``stalled``, ``idle`` or ``blocked``. Beside the records the file holds which
-modules of this boot are ours, what the administrator unloaded, and which sets are kept.
+docs/explanation/state-machine.md draws the states. Each package has one entry, by NEVRA: ``loading``
+(durable before insmod: no entry, no load), ``settling``, ``good``, ``stalled``, ``idle`` or ``blocked``.
+Beside the entries the file lists the modules that reconcile loaded in this boot, the packages that the
+administrator unloaded, and the sets of modules that are copied.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
-MAX_RECORDS = 2048
+MAX_ENTRIES = 2048
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
 
 
-class Record(NamedTuple):
-    """The state of one package. ``uptime`` is when it was loaded, in seconds of boot ``boot_id``, and
-    ``began`` when its loading began: an oops from then on may be its own.
+class GuardEntry(NamedTuple):
+    """The state of one package.
 
-    ``strikes`` counts boots that ended without a shutdown while it settled; ``by`` is who blocked it
-    (``guard`` or ``admin``); ``tries`` and ``retry_at`` belong to ``stalled``; ``proved`` is set once it has
-    been good once, ``asked`` that the health checks passed in this boot; ``taint``,
-    ``oopses`` and ``warnings`` are the kernel's counts from before it was loaded (``kernel/harm.py``).
-    ``noted`` are taint bits since then that history tells already, ``told`` that it tells of a line in the
-    kernel's log that names the patch without proof.
+    ``uptime`` is when the package was loaded, in seconds of boot ``boot_id``. ``began`` is when its loading
+    began: an oops from then on may be its own. ``strikes`` counts the boots that ended without a shutdown
+    while the package settled. ``by`` is who blocked the package (``guard`` or ``admin``). ``tries`` and
+    ``retry_at`` belong to ``stalled``. ``proved`` is set once the package has been good. ``asked`` is set
+    when the health checks passed in this boot. ``taint``, ``oopses`` and ``warnings`` are the kernel's
+    counts from before the load (``kernel/harm.py``). ``noted`` are the taint bits since then that history tells
+    already. ``told`` is set once history tells of an oops in the log that nothing proves.
     """
 
     state: str
@@ -65,7 +66,7 @@ class Record(NamedTuple):
         """The kernel's counts from before it was loaded."""
         return Harm(self.taint, self.oopses, self.warnings)
 
-    def before(self, uptime: float, now: Harm) -> Record:
+    def before(self, uptime: float, now: Harm) -> GuardEntry:
         """The record with its loading begun at ``uptime``, when the kernel counted ``now``."""
         taint, oopses, warnings = now
         return self._replace(
@@ -74,9 +75,9 @@ class Record(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """A module that this project loaded in boot ``boot_id``; ``place`` is its place in the order.
+    """A module that reconcile loaded in boot ``boot_id``; ``place`` is its place in the order of loads.
 
-    In ``Guard.clients``: what a vendor's client loaded because we asked, by its profile; no build id.
+    In ``Guard.clients``: the package that a vendor's client loaded on request, without a build id.
     """
 
     nevra: str
@@ -85,8 +86,8 @@ class Owned(NamedTuple):
     place: int = 0
 
 
-class Kept(NamedTuple):
-    """A set of modules that was in force, of which copies are kept: (module, sha256 of the copy)."""
+class CopiedSet(NamedTuple):
+    """A set of modules that was in force and was copied; ``modules`` are (module, sha256 of the copy)."""
 
     nevra: str
     release: str
@@ -95,30 +96,34 @@ class Kept(NamedTuple):
 
 
 class Guard:
-    """The content of guard.json, open to change inside ``change``."""
+    """The content of guard.json, open to change inside ``change``.
+
+    ``entries`` are by NEVRA, ``owned`` by module, ``clients`` by the label of the profile. ``unloaded`` maps
+    the NEVRA of each package that the administrator unloaded to the boot for which that holds, "" for good.
+    """
 
     def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
+        self.entries: dict[str, GuardEntry] = {}
         self.owned: dict[str, Owned] = {}
         self.clients: dict[str, Owned] = {}
-        self.held: dict[str, str] = {}
-        self.kept: list[Kept] = []
+        self.unloaded: dict[str, str] = {}
+        self.copies: list[CopiedSet] = []
 
     def blocked(self) -> dict[str, str]:
-        """NEVRA and reason of every blocked package."""
-        return {nevra: record.reason for nevra, record in self.records.items() if record.state == "blocked"}
+        """Return NEVRA and reason of every blocked package."""
+        return {nevra: entry.reason for nevra, entry in self.entries.items() if entry.state == "blocked"}
 
     def ours(self, boot_id: str) -> dict[str, Owned]:
-        """The modules that were loaded by us in the boot ``boot_id``."""
+        """Return the modules that reconcile loaded in the boot ``boot_id``."""
         return {module: item for module, item in self.owned.items() if boot_id and item.boot_id == boot_id}
 
-    def holds(self, nevra: str, boot_id: str) -> bool:
-        """Whether the administrator unloaded ``nevra`` for good or for this boot."""
-        return self.held.get(nevra, "-") in ("", boot_id)
+    def is_unloaded(self, nevra: str, boot_id: str) -> bool:
+        """Return whether the administrator unloaded ``nevra``, for good or for this boot."""
+        return self.unloaded.get(nevra, "-") in ("", boot_id)
 
 
-def _record(data: dict[str, Any]) -> Record:
-    return Record(
+def _entry(data: dict[str, Any]) -> GuardEntry:
+    return GuardEntry(
         state=fields.choice(data, "state", STATES),
         boot_id=fields.text(data, "boot_id", default=""),
         since=fields.text(data, "since", default=""),
@@ -157,21 +162,21 @@ def _owned(data: dict[str, Any]) -> Owned:
     )
 
 
-def _copy(pair: list[Any]) -> tuple[str, str]:
+def _copied_module(pair: list[Any]) -> tuple[str, str]:
     return fields.text(pair, 0, fields.MODULE), fields.text(pair, 1, fields.HEX)
 
 
-def _kept(data: dict[str, Any]) -> Kept:
-    return Kept(
+def _copied_set(data: dict[str, Any]) -> CopiedSet:
+    return CopiedSet(
         fields.text(data, "nevra", fields.NEVRA, empty=True),
         fields.text(data, "release", fields.RELEASE, empty=True),
-        fields.rows(data, "modules", _copy, 2, default=[]),
+        fields.rows(data, "modules", _copied_module, 2, default=[]),
         fields.texts(data, "cves", fields.CVE, default=[]),
     )
 
 
 def read(paths: Paths) -> Guard:
-    """The guard's state; empty where there is no file yet. Raises Broken for one that is spoiled."""
+    """Return the guard's state, empty where there is no file yet. Raises Broken for a spoiled file."""
     data = atomic.read_json(paths.guard)
     return Guard() if data is None else _load(data)
 
@@ -179,20 +184,24 @@ def read(paths: Paths) -> Guard:
 def _load(data: dict[str, Any]) -> Guard:
     guard = Guard()
     try:
-        guard.records = fields.mapping(data, "records", fields.NEVRA, _record, default={})
+        # The keys in the file are older than the names of the attributes, and stay.
+        guard.entries = fields.mapping(data, "records", fields.NEVRA, _entry, default={})
         guard.owned = fields.mapping(data, "owned", fields.MODULE, _owned, default={})
         guard.clients = fields.mapping(data, "clients", fields.MODULE, _owned, default={})
-        held = fields.object_of(data, "held", default={})
-        for nevra in held:
-            guard.held[fields.check(nevra, fields.NEVRA)] = fields.text(held, nevra, empty=True)
-        guard.kept = list(fields.each(data, "kept", _kept, default=[]))
+        unloaded = fields.object_of(data, "held", default={})
+        for nevra in unloaded:
+            guard.unloaded[fields.check(nevra, fields.NEVRA)] = fields.text(unloaded, nevra, empty=True)
+        guard.copies = list(fields.each(data, "kept", _copied_set, default=[]))
     except fields.FieldError as error:
         raise atomic.Broken(f"guard.json: {error}") from None
     return guard
 
 
 def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
-    """Read, let ``function`` change, write: one at a time. Raises Broken, or OSError: nothing changed."""
+    """Read the file, let ``function`` change the guard, and write the file; return the function's answer.
+
+    Only one process changes the file at a time. Raises Broken or OSError; nothing was changed then.
+    """
     atomic.ensure_dir(paths.run_dir)
     lock = os.open(paths.run_dir + "/guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -210,22 +219,22 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
 
 
 def _bound(guard: Guard) -> None:
-    """Keep the records within MAX_RECORDS: those that decide nothing go first, older ones before newer."""
-    spare = len(guard.records) - MAX_RECORDS
+    """Keep the entries within MAX_ENTRIES: those that decide nothing go first, older ones before newer."""
+    spare = len(guard.entries) - MAX_ENTRIES
     if spare <= 0:
         return
-    held = {item.nevra for item in guard.owned.values()} | {item.nevra for item in guard.kept}
+    held = {item.nevra for item in guard.owned.values()} | {item.nevra for item in guard.copies}
 
     def worth(nevra: str) -> tuple[bool, bool, str, str]:
-        record = guard.records[nevra]
-        return nevra in held, record.state in ("blocked", "loading", "settling"), record.since, nevra
+        entry = guard.entries[nevra]
+        return nevra in held, entry.state in ("blocked", "loading", "settling"), entry.since, nevra
 
-    for nevra in sorted(guard.records, key=worth)[:spare]:
-        del guard.records[nevra]
+    for nevra in sorted(guard.entries, key=worth)[:spare]:
+        del guard.entries[nevra]
 
 
 def forget(paths: Paths, known: Iterable[str], installed: Callable[[str], bool]) -> None:
-    """Drop the records of packages that are gone, by a database that could be read.
+    """Drop the entries of packages that are gone, by a database that could be read.
 
     ``known`` are NEVRAs that are there, ``installed`` is asked about others. Blocked packages stay known, as
     a repository may offer them again.
@@ -233,33 +242,33 @@ def forget(paths: Paths, known: Iterable[str], installed: Callable[[str], bool])
     there = set(known)
     guard = read(paths)
     there.update(item.nevra for item in (*guard.owned.values(), *guard.clients.values()))
-    there.update(item.nevra for item in guard.kept)
+    there.update(item.nevra for item in guard.copies)
     gone = [
         nevra
-        for nevra, record in guard.records.items()
-        if nevra not in there and record.state in ("good", "idle", "stalled") and not installed(nevra)
+        for nevra, entry in guard.entries.items()
+        if nevra not in there and entry.state in ("good", "idle", "stalled") and not installed(nevra)
     ]
     if gone:
 
         def drop(guard: Guard) -> None:
             for nevra in gone:
-                guard.records.pop(nevra, None)
+                guard.entries.pop(nevra, None)
 
         change(paths, drop)
 
 
 def _dump(guard: Guard) -> dict[str, Any]:
     return {
-        "records": {nevra: record._asdict() for nevra, record in guard.records.items()},
+        "records": {nevra: entry._asdict() for nevra, entry in guard.entries.items()},
         "owned": {module: item._asdict() for module, item in guard.owned.items()},
         "clients": {label: item._asdict() for label, item in guard.clients.items()},
-        "held": dict(guard.held),
-        "kept": [item._asdict() for item in guard.kept],
+        "held": dict(guard.unloaded),
+        "kept": [item._asdict() for item in guard.copies],
     }
 
 
 def blocked(paths: Paths) -> dict[str, str]:
-    """NEVRA and reason of every blocked package; a broken file blocks nothing for a mere reader."""
+    """Return NEVRA and reason of every blocked package; none where the file is spoiled."""
     try:
         return read(paths).blocked()
     except atomic.Broken:
@@ -267,35 +276,38 @@ def blocked(paths: Paths) -> dict[str, str]:
 
 
 def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
-    """Never load ``nevra`` again until it is unblocked. Raises ValueError for what is no NEVRA."""
+    """Keep ``nevra`` from being loaded until it is unblocked.
+
+    Raises ValueError for a text that is no NEVRA.
+    """
     if not NEVRA.match(nevra):
         raise ValueError(f"{nevra[:80]!r} is no package")
     clean = "".join(c if c.isprintable() else " " for c in reason)[:1000]
 
-    def work(guard: Guard) -> None:
-        old = guard.records.get(nevra, Record("idle"))
-        guard.records[nevra] = old._replace(state="blocked", reason=clean, by=by, since=times.now())
+    def set_blocked(guard: Guard) -> None:
+        old = guard.entries.get(nevra, GuardEntry("idle"))
+        guard.entries[nevra] = old._replace(state="blocked", reason=clean, by=by, since=times.now())
 
-    change(paths, work)
+    change(paths, set_blocked)
 
 
 def unblock(paths: Paths, nevra: str) -> bool:
-    """Let ``nevra`` be loaded again, whether it was blocked or unloaded; False when it was neither."""
+    """Let a blocked or unloaded ``nevra`` be loaded again; return False when it was neither."""
 
-    def work(guard: Guard) -> bool:
-        found = guard.held.pop(nevra, None) is not None
+    def set_free(guard: Guard) -> bool:
+        found = guard.unloaded.pop(nevra, None) is not None
         if nevra in guard.blocked():
-            del guard.records[nevra]
+            del guard.entries[nevra]
             found = True
         return found
 
-    return change(paths, work)
+    return change(paths, set_free)
 
 
-def hold(paths: Paths, nevra: str, until: str) -> None:
-    """Keep ``nevra`` unloaded: ``until`` is the id of the boot it holds for, "" until it is unblocked."""
+def keep_unloaded(paths: Paths, nevra: str, until: str) -> None:
+    """Keep ``nevra`` unloaded in the boot with the id ``until``, or with "" until it is unblocked."""
 
-    def work(guard: Guard) -> None:
-        guard.held[nevra] = until
+    def set_unloaded(guard: Guard) -> None:
+        guard.unloaded[nevra] = until
 
-    change(paths, work)
+    change(paths, set_unloaded)

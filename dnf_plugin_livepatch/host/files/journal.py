@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The history of the running kernel: append-only, durable, readable after any crash.
 
-One JSON object a line. A line that a crash tore is skipped when reading and closed off when
-appending. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new one starts.
-The same facts go to journald with a stable MESSAGE_ID, where journald runs.
+Each line is a JSON object. A line that a crash tore is skipped by the reader and closed off by the next
+entry. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new file starts. Where
+journald runs, it gets the same facts with a stable MESSAGE_ID.
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ EVENTS: dict[str, str] = {
 
 
 class Entry(NamedTuple):
-    """One line of history. ``facts`` are the details: module, nevra, outcome, seconds,
-    advisory, issued, exposed_since, cves, reason, kernel, signer (of the package), dnf_history."""
+    """One line of history.
+
+    ``facts`` are the details: module, nevra, outcome, seconds, advisory, issued, exposed_since, cves,
+    reason, kernel, signer (of the package), dnf_history.
+    """
 
     time: str
     event: str
@@ -74,7 +77,7 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     record = {"schema": atomic.SCHEMA, "time": times.now(), "event": event, "boot_id": boot_id(paths)}
     line = json.dumps({**clean, **record}, sort_keys=True)
     for name in ("cves", "tasks", "reason"):
-        # A line that is cut would be no entry at all.
+        # A line that is cut off is no entry, so the longest facts are left out instead.
         if len(line) > MAX_LINE:
             clean.pop(name, None)
             line = json.dumps({**clean, **record}, sort_keys=True)
@@ -85,7 +88,7 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        # What an earlier entry left torn is closed off; what a full disk cuts off of this one is an error.
+        # A line that an earlier crash tore is closed off. A full disk that cuts this line off is an error.
         left = memoryview((("\n" if torn else "") + line + "\n").encode("ascii"))
         while left:
             left = left[os.write(descriptor, left) :]
@@ -98,11 +101,11 @@ def append(paths: Paths, event: str, **facts: object) -> None:
         atomic.step("after rotate journal")
     if size > MAX_BYTES or size == 0:
         atomic.sync_dir(paths.state_dir)
-    _tell(paths, event, clean)
+    _send_to_journald(paths, event, clean)
 
 
 def remember(paths: Paths, event: str, **facts: object) -> bool:
-    """As ``append``, for whom history is a side matter (a dnf run): False where it could not be written."""
+    """Append for a caller to whom history is a side matter (a dnf run); return False where that failed."""
     try:
         append(paths, event, **facts)
     except (OSError, ValueError):
@@ -110,8 +113,8 @@ def remember(paths: Paths, event: str, **facts: object) -> bool:
     return True
 
 
-def _tell(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
-    """Send the event to journald, whose native protocol takes fields; a refusal loses nothing here."""
+def _send_to_journald(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
+    """Send the event to journald, whose native protocol takes fields; a refusal is ignored."""
     address = paths.at("/run/systemd/journal/socket")
     if event not in EVENTS or not os.path.exists(address):
         return
@@ -129,7 +132,7 @@ def _tell(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
     }
     for name, value in facts.items():
         fields["LIVEPATCH_" + name.upper()] = " ".join(value) if isinstance(value, tuple) else str(value)
-    # Every value went through _clean, so none holds the newline that would start another field.
+    # Every value went through _clean, so none has the newline that would start another field.
     text = "".join(f"{name}={value}\n" for name, value in fields.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
@@ -159,7 +162,7 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def read(paths: Paths, limit: int = 1000) -> list[Entry]:
-    """The last ``limit`` entries, oldest first. What a crash tore or somebody spoiled is left out."""
+    """Return the last ``limit`` entries, oldest first, without torn or spoiled lines."""
     entries: list[Entry] = []
     for path in (paths.journal + ".1", paths.journal):
         data = read_bytes(path, 2 * MAX_BYTES)
@@ -171,7 +174,7 @@ def read(paths: Paths, limit: int = 1000) -> list[Entry]:
 
 
 def transaction_of(paths: Paths, nevra: str) -> int:
-    """The id of dnf's last transaction with the package ``nevra``, for audit; 0 when dnf has none."""
+    """Return the id of dnf's last transaction with the package ``nevra``, for audits; 0 for none."""
     import sqlite3
 
     path = paths.at("/var/lib/dnf/history.sqlite")

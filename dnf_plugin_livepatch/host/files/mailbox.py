@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mailbox of reconcile: how every other program asks for a run and reads its answer.
+"""The mailbox of reconcile: the request stamp, by which a program asks for a run, and the result.
 
-A caller writes a new stamp and starts the unit; reconcile goes round until the stamp has not
-changed, so a request is never lost and ten requests are one run.
+A caller writes a new stamp and starts the unit. reconcile repeats its run until the stamp stays the same, so
+that a request is never lost and ten requests are one run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import sys
 import time
 
-from ...base import fields, names
+from ...base import fields, names, times
 from ...base.config import Config
-from ...base.model import Action, InForce, Problem, ReconcileResult
+from ...base.model import Action, InForce, Kernel, Problem, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ..kernel.running import boot_id
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 UNIT = "livepatch-reconcile.service"
-# How often a start may be refused, and the seconds before the next one.
+# How often a start may be refused, and the seconds before the next start.
 MAX_REFUSALS = 3
 PAUSE = 0.5
 _TEXT, _BELOW = 4000, 1e9
 
 
 def current(paths: Paths) -> str:
-    """The stamp that stands now; "" when nobody asked in this boot."""
+    """Return the current stamp; "" when nobody asked in this boot."""
     text = read_text(paths.request, 200)
     return text if text.isprintable() else ""
 
 
 def request(paths: Paths) -> str:
-    """Raise a new stamp and return it. Raises OSError for whoever may not write /run/livepatch.
+    """Write a new stamp and return it. Raises OSError where /run/livepatch cannot be written.
 
     Stamps ascend within a boot, as the clock that nobody sets does; answers belong to a boot.
     """
@@ -49,8 +49,14 @@ def request(paths: Paths) -> str:
     return stamp
 
 
+def new_result(stamp: str, kernel: Kernel, **fields: object) -> ReconcileResult:
+    """Return a run's result for ``kernel`` that answers ``stamp``: good, and empty except for ``fields``."""
+    empty = ReconcileResult(stamp, kernel.boot_id, times.now(), kernel.release, True, "")
+    return empty._replace(**fields)  # type: ignore[arg-type]
+
+
 def dump(result: ReconcileResult) -> dict[str, Any]:
-    """``result`` as the object that ``result.json`` and ``--json`` show, without the schema number."""
+    """Return ``result`` as the object of ``result.json`` and ``--json``, without the schema number."""
     data = result._asdict()
     for name in ("in_force", "actions", "problems"):
         data[name] = [item._asdict() for item in data[name]]
@@ -58,7 +64,8 @@ def dump(result: ReconcileResult) -> dict[str, Any]:
 
 
 def bound(config: Config) -> float:
-    """Seconds within which a reconcile answers: two transitions, one reversed, checks, and the rest.
+    """Return the seconds within which a reconcile answers: two transitions, a reversal, checks, and the
+    rest.
 
     ``LIVEPATCH_ANSWER_WITHIN`` in the environment shortens the wait, and never lengthens it.
     """
@@ -95,7 +102,7 @@ def _problem(data: dict[str, Any]) -> Problem:
 
 
 def load(data: dict[str, Any]) -> ReconcileResult:
-    """The result in ``data``. Raises Broken unless every field is what it should be."""
+    """Return the result in ``data``. Raises Broken unless every field is valid."""
     try:
         return ReconcileResult(
             stamp=_text(data, "stamp", ""),
@@ -114,7 +121,7 @@ def load(data: dict[str, Any]) -> ReconcileResult:
 
 
 def read_result(paths: Paths) -> ReconcileResult | None:
-    """The last result of this boot; None when there is none or it cannot be trusted."""
+    """Return the last result of this boot; None when there is none or it cannot be trusted."""
     try:
         data = atomic.read_json(paths.result)
         return None if data is None else load(data)
@@ -123,8 +130,8 @@ def read_result(paths: Paths) -> ReconcileResult | None:
 
 
 def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
-    # A run that began before this stamp goes round once more, so only an equal stamp is the answer;
-    # a later caller's stamp answers this one too: it was written after it.
+    # A run that began before this stamp was written repeats, so an older stamp is no answer. A later
+    # caller's stamp answers this request too, because that stamp was written after it.
     result = read_result(paths)
     if result is None or result.boot_id != boot_id(paths):
         return None
@@ -133,17 +140,17 @@ def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
 
 
 def command(paths: Paths) -> list[str]:
-    """The argv that has reconcile run and ends when it did; without systemd that is the program itself."""
+    """Return the command that runs reconcile and waits for its end; without systemd, the program itself."""
     if os.path.isdir(paths.at("/run/systemd/system")):
         return ["systemctl", "start", UNIT]
     return [sys.executable, "-m", "dnf_plugin_livepatch.host.reconcile.run", paths.root]
 
 
 def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> ReconcileResult | None:
-    """Ask for a reconcile and wait for its answer, at most ``timeout`` seconds; None when none came.
+    """Ask for a reconcile and return its answer; None when there is no answer within ``timeout`` seconds.
 
-    An interrupt (Ctrl-C) passes through to the caller; the run goes on without it. Raises OSError
-    when the stamp cannot be written. During a shutdown systemd refuses the start: there is no answer then.
+    An interrupt (Ctrl-C) passes through to the caller; the run goes on. Raises OSError when the stamp cannot
+    be written. During a shutdown systemd refuses the start, and there is no answer.
     """
     end = time.monotonic() + timeout
     stamp = request(paths)
@@ -153,8 +160,8 @@ def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> Recon
         answer = _answer(paths, stamp)
         if answer is not None or status is None:
             return answer
-        # Without an answer it was a run that had looked for new stamps already and was just ending, or,
-        # with a status, a start that systemd refused or, on a busy host, did not acknowledge in time.
+        # With status 0 the start joined a run that had already read the stamp for the last time. With any
+        # other status systemd refused the start or, on a busy host, did not acknowledge it in time.
         refusals += status != 0
         if refusals >= MAX_REFUSALS or time.monotonic() + PAUSE >= end:
             return None
@@ -163,7 +170,7 @@ def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> Recon
 
 
 def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
-    """Start a run, or join the one under way; its status, None when it has not ended by ``end``."""
+    """Start a run, or join the one under way; return its status, None when it has not ended by ``end``."""
     import subprocess
 
     atomic.step("before ask")
@@ -186,6 +193,6 @@ def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
                         progress("waiting for the live patch to be in force")
         finally:
             if child.poll() is None:
-                # Popen's exit would wait for it: let go of the child, never kill the run.
+                # Popen's exit would wait for the child: let go of it, and never kill the run.
                 child.returncode = 0
     return None

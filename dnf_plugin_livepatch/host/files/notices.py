@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Findings of dnf runs that reconcile and status act on: withdrawn patches and a held kernel update.
 
-``/var/lib/livepatch/notices.json``: live patches that their publisher withdrew, and the kernel update that
-is held, with its proof. Written by dnf as root and only when something changed; hostile when read: bounded,
-every field checked, and a file with one bad field counts as absent.
+The file is ``/var/lib/livepatch/notices.json``. dnf writes it as root, and only when something changed.
+Readers take it as hostile: the size is bounded, every field is checked, and a file with one bad field counts
+as absent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_REASON = 300
 
 
 class Notices(NamedTuple):
-    """``withdrawn`` in order of NEVRA and repository."""
+    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held."""
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
@@ -64,7 +64,7 @@ def _hold(data: dict[str, Any]) -> Hold:
 
 
 def parse(data: dict[str, Any]) -> Notices:
-    """The notices in the file's JSON object. Raises Broken only."""
+    """Return the notices in the file's JSON object. Raises Broken only."""
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         hold = None
@@ -76,7 +76,7 @@ def parse(data: dict[str, Any]) -> Notices:
 
 
 def read(paths: Paths) -> Notices:
-    """The notices; none where there is no file or it cannot be believed: then nothing is withdrawn."""
+    """Return the notices; without a file, or with a spoiled one, there are none and nothing is withdrawn."""
     try:
         data = atomic.read_json(paths.notices, MAX_BYTES)
         return Notices() if data is None else parse(data)
@@ -85,7 +85,7 @@ def read(paths: Paths) -> Notices:
 
 
 def fault(paths: Paths) -> str:
-    """Why the file cannot be believed; "" where it can, or where there is none."""
+    """Return why the file cannot be believed; "" where it can, or where there is none."""
     try:
         data = atomic.read_json(paths.notices, MAX_BYTES)
         if data is not None:
@@ -96,7 +96,7 @@ def fault(paths: Paths) -> str:
 
 
 def dump(notices: Notices) -> dict[str, Any]:
-    """The file's JSON object for ``notices``."""
+    """Return the file's JSON object for ``notices``."""
     rows = [
         {**row._asdict(), "reason": row.reason[:MAX_REASON]} for row in notices.withdrawn[:MAX_WITHDRAWN]
     ]
@@ -109,7 +109,7 @@ def dump(notices: Notices) -> dict[str, Any]:
 
 
 def save(paths: Paths, notices: Notices) -> bool:
-    """Write ``notices`` if they are news; whether they were, and could be written.
+    """Write ``notices`` where they are news; return whether they were, and could be written.
 
     A spoiled file is kept beside the new one, as notices.json.spoiled.
     """

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel says: releases, sysfs, module files, signatures, probes, oopses."""
+"""The kernel's own facts: releases, sysfs, module files, signatures, probes, oopses."""

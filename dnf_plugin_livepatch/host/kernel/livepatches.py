@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's own account of its live patches: /sys/kernel/livepatch and /sys/module, read only.
 
-Entries appear and vanish while they are read; one that vanishes is left out.
+Entries appear and vanish while they are read; an entry that vanishes is left out.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def _names(path: str, limit: int) -> list[str]:
 
 
 def build_id(paths: Paths, module: str) -> str:
-    """The ELF build id of the loaded ``module``; "" when it is not loaded or has none."""
+    """Return the ELF build id of the loaded ``module``; "" when it is not loaded or has none."""
     data = read_bytes(f"{paths.modules}/{module}/notes/.note.gnu.build-id", 4096)
     return note_build_id(data, "<" if sys.byteorder == "little" else ">")
 
 
 def loaded(paths: Paths, module: str) -> bool:
-    """Whether a module of that name is in the kernel, patching or not (built-in ones are not)."""
+    """Return whether a module of that name is in the kernel, patching or not; a built-in one is not."""
     return os.path.exists(f"{paths.modules}/{module}/initstate")
 
 
@@ -44,7 +44,7 @@ def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
         path = f"{folder}/{name}"
         if not os.path.isdir(path):
             continue
-        # Kernels before 6.1 have no "patched" attribute: an object is then patched if it is listed.
+        # Kernels before 6.1 have no "patched" attribute: every object that they list is patched.
         if read_text(path + "/patched", 8) in ("1", ""):
             patched.append(name)
         for entry in _names(path, MAX_NAMES):
@@ -58,7 +58,7 @@ def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
 
 
 def one(paths: Paths, module: str) -> LoadedPatch | None:
-    """The live patch ``module`` as sysfs shows it now, or None when it is not there."""
+    """Return the live patch ``module`` as sysfs shows it now, or None when it is not there."""
     if not names.MODULE.match(module):
         return None
     folder = f"{paths.klp}/{module}"
@@ -83,13 +83,13 @@ def one(paths: Paths, module: str) -> LoadedPatch | None:
 
 
 def read(paths: Paths) -> tuple[LoadedPatch, ...]:
-    """Every live patch in the kernel, by stack order where the kernel tells, then by name."""
+    """Return every live patch in the kernel, by stack order where sysfs has it, then by name."""
     patches = [one(paths, name) for name in _names(paths.klp, MAX_PATCHES)]
     return tuple(sorted((p for p in patches if p is not None), key=lambda p: (p.stack_order, p.module)))
 
 
 def transition(paths: Paths) -> str:
-    """The module whose transition is under way; "" when the kernel is at rest."""
+    """Return the module whose transition is under way; "" when the kernel is at rest."""
     for name in _names(paths.klp, MAX_PATCHES):
         if read_text(f"{paths.klp}/{name}/transition", 8) == "1":
             return name

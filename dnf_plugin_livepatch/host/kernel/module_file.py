@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel module file says of itself, read without trusting one byte of it.
+"""The facts that a kernel module file states about itself, read without trusting one byte.
 
-A reader of the two ELF sections that matter (``.modinfo`` and ``.note.gnu.build-id``), with every
-offset checked against the file's size and every count bounded. Compressed modules are refused: the
-digest, the signature and the build id that are compared here are those of the plain file.
+The reader takes the two ELF sections that matter (``.modinfo`` and ``.note.gnu.build-id``), checks every
+offset against the file's size, and bounds every count. Compressed modules are refused: digest, signature and
+build id are those of the plain file.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _MAX_DATA = 1 << 20
 
 
 class ModuleError(ValueError):
-    """The file is no kernel module that may be loaded; str() says why."""
+    """The file is no kernel module that may be loaded; str() is the reason."""
 
 
 class ModInfo(NamedTuple):
     """The facts in a module file.
 
     ``digest`` is in the form of ``InstalledModule.digest``, by the algorithm that was asked for. ``signed``
-    tells that a signature is appended, not that it is good.
+    means that a signature is appended, not that it is good.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ModInfo(NamedTuple):
 
 
 def note_build_id(data: bytes, order: str) -> str:
-    """The GNU build id, in hexadecimal, among the ELF notes in ``data``; "" when there is none.
+    """Return the GNU build id, in hexadecimal, among the ELF notes in ``data``; "" when there is none.
 
     ``order`` is ``<`` or ``>``, the byte order of the notes.
     """
@@ -138,7 +138,7 @@ def open_file(path: str) -> int:
 
 
 def own_build_id(path: str) -> str:
-    """The build id of the module file at ``path``, without reading all of it; "" when it tells none."""
+    """Return the build id of the module file at ``path``, without reading all of it; "" for none."""
     try:
         with open(path, "rb") as file:
             order, sections = _sections(file, os.fstat(file.fileno()).st_size)
@@ -148,7 +148,7 @@ def own_build_id(path: str) -> str:
 
 
 def read(path: str) -> ModInfo:
-    """The facts of the module file at ``path``. Raises ModuleError with a reason for a person."""
+    """Read the facts of the module file at ``path``. Raises ModuleError with a reason for a person."""
     descriptor = open_file(path)
     try:
         return facts(descriptor)

@@ -51,7 +51,7 @@ _PART = re.compile(r"(Panic|Oops)#([0-9]{1,9}) Part([0-9]{1,9})\s*\Z")
 
 
 def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
-    """The heading of the first oops whose stack has a frame in ``modules``; "" if there is none.
+    """Return the heading of the first oops whose stack has a frame in ``modules``; "" for none.
 
     Heading and frame are lines of their own, of one report, at most ``_REPORT`` lines apart.
     """
@@ -70,7 +70,7 @@ def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
 
 
 def ring_buffer(paths: Paths, since: float) -> list[str]:
-    """The kernel's messages from ``since`` (seconds of this boot) on, the newest ones as far as it has them.
+    """Return the kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them.
 
     One message is one line, since /dev/kmsg escapes what is not printable (kernel:
     Documentation/ABI/testing/dev-kmsg).
@@ -86,7 +86,7 @@ def ring_buffer(paths: Paths, since: float) -> list[str]:
             try:
                 data = os.read(descriptor, 8192)
             except BrokenPipeError:
-                continue  # overwritten while we read; the next read goes on after it
+                continue  # overwritten during the read; the next read goes on after the gap
             except OSError:
                 break
             if not data:
@@ -104,7 +104,10 @@ def ring_buffer(paths: Paths, since: float) -> list[str]:
 
 
 def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
-    """The heading of an oops that names one of ``modules``, from uptime ``began`` of this boot on; or ""."""
+    """Return the heading of an oops of this boot that names one of ``modules``; "" for none.
+
+    ``began`` is the uptime from which on an oops counts.
+    """
     return oops_in(ring_buffer(paths, max(0.0, began - 1)), modules)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who else sits on a kernel function: kprobes, fprobes, BPF programs, tracers; and what ftrace redirects.
+"""The other users of a kernel function (kprobes, fprobes, BPF programs, tracers), and ftrace's redirections.
 
-Sources: debugfs' kprobes/list, tracefs' kprobe_events and enabled_functions, as far as they can be read.
+The sources are debugfs' kprobes/list and tracefs' kprobe_events and enabled_functions, as far as they can be
+read.
 """
 
 from __future__ import annotations
@@ -27,29 +28,30 @@ _TRACED = re.compile(r"^(\S+)(?: \[\w+\])? \((\d+)\)([^:]*)")
 _HANDLER = re.compile(r"[\w.]*(?:bpf_trampoline|fprobe)[\w.]*")
 
 
-def on_functions(paths: Paths, told: Manifest | LoadedPatch) -> list[Problem]:
-    """A warning for each function that ``told`` replaces and somebody else probes or traces now."""
-    names: set[str] = {function.name for function in told.functions}
+def on_functions(paths: Paths, patch: Manifest | LoadedPatch) -> list[Problem]:
+    """Return a warning for each function of ``patch`` that somebody else probes or traces now."""
+    names: set[str] = {function.name for function in patch.functions}
     probes: dict[str, str] = {}
     for name, probe in _kprobes(paths):
         if name in names:
             probes.setdefault(name, probe)
     for name, users, flags, line in _traced(paths):
-        # "I" alone is a live patch of its own; one more user, or a direct call (BPF, fprobe), is not.
+        # "I" alone is the live patch itself. One more user, or a direct call (BPF, fprobe), is somebody
+        # else.
         if name in names and (users > 1 or "I" not in flags or "D" in flags):
             probes.setdefault(name, _tracer(line))
     return [problem("function-probed", function=name, probe=probe) for name, probe in probes.items()]
 
 
 def _kprobes(paths: Paths) -> Iterator[tuple[str, str]]:
-    """Function and description of every kprobe, with the name it was given where it has one."""
+    """Yield function and description of every kprobe, with the probe's name where it has one."""
     events: dict[tuple[str, int], str] = {}
     for match in map(_EVENT.match, _lines(paths, _TRACEFS, "kprobe_events")):
         if match:
             name, offset = match.group(2), int(match.group(3) or 0)
             events[name, offset] = match.group(1)
             if offset == 0:
-                # With IBT the kernel moves a probe of the entry behind the ENDBR there.
+                # With IBT the kernel moves a probe of a function's entry behind the ENDBR instruction.
                 events.setdefault((name, 4), match.group(1))
     for match in map(_KPROBE.match, _lines(paths, ("/sys/kernel/debug",), "kprobes/list")):
         if match:
@@ -64,14 +66,14 @@ def _kprobes(paths: Paths) -> Iterator[tuple[str, str]]:
 
 
 def _tracer(line: str) -> str:
-    """What ``line`` of enabled_functions tells of who is called."""
+    """Return a description of the user in ``line`` of enabled_functions."""
     handler = _HANDLER.search(line)
     kind = "ftrace" if handler is None else "BPF" if "bpf_" in handler.group() else "fprobe"
     return f"{kind}: {line}"
 
 
 def _lines(paths: Paths, folders: tuple[str, ...], name: str) -> list[str]:
-    """The lines of the first of these files that holds any."""
+    """Return the lines of the first of these files that is not empty."""
     for folder in folders:
         data = read_bytes(paths.at(f"{folder}/{name}"), MAX_BYTES)
         if data:
@@ -90,9 +92,9 @@ def _traced(paths: Paths) -> list[tuple[str, int, str, str]]:
 
 
 def redirected(paths: Paths) -> set[str] | None:
-    """The functions that ftrace redirects to a live patch now.
+    """Return the functions that ftrace redirects to a live patch now.
 
-    None where tracefs cannot be read, or holds so much that only a part of it was.
+    The result is None where tracefs cannot be read, or where its file is too long to be read whole.
     """
     if not any(os.access(paths.at(folder + "/enabled_functions"), os.R_OK) for folder in _TRACEFS):
         return None
@@ -103,9 +105,9 @@ def redirected(paths: Paths) -> set[str] | None:
 
 
 def not_redirected(paths: Paths, modules: Sequence[str]) -> list[str]:
-    """The functions of ``modules``, OBJECT/FUNCTION, that sysfs calls patched and ftrace does not redirect.
+    """Return the functions of ``modules`` that sysfs shows as patched and ftrace does not redirect.
 
-    None where ``redirected`` knows nothing.
+    Each is OBJECT/FUNCTION. The list is empty where ``redirected`` is None.
     """
     seen = redirected(paths)
     if seen is None:

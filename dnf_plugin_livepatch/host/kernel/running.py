@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The running kernel: which one, what it allows, and whether this is a place to patch it."""
+"""The running kernel: its release and ids, its restrictions, and whether it can be patched here."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from ...base.paths import Paths
 from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
-#: Taint bits that tell of trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
 CONTAINER, CHROOT = "this is a container; the host's kernel is the host's business", "this is a chroot"
-#: What only root may be able to see of the place.
+#: The reasons against a place that perhaps only root can see.
 PRIVATE = (CONTAINER, CHROOT)
 KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def boot_id(paths: Paths) -> str:
-    """The kernel's id of this boot; "" when it cannot be read."""
+    """Return the kernel's id of this boot; "" when it cannot be read."""
     text = read_text(paths.at("/proc/sys/kernel/random/boot_id"), 64)
     return text if _BOOT_ID.match(text) else ""
 
 
 def uptime(paths: Paths) -> float:
-    """Seconds since this boot, 0.0 when unknown; unlike the clock nobody sets it back.
+    """Return the seconds since this boot, 0.0 when unknown; unlike the clock, uptime is never set back.
 
-    Like the time stamps of the kernel's messages it stands still while the host is suspended.
+    Like the time stamps of the kernel's messages, uptime stands still while the host is suspended.
     """
     if paths.root == "/":
         return time.monotonic()
@@ -42,13 +41,13 @@ def uptime(paths: Paths) -> float:
 
 
 def build_id(paths: Paths) -> str:
-    """The ELF build id of the running kernel from /sys/kernel/notes; "" when unreadable."""
+    """Return the ELF build id of the running kernel from /sys/kernel/notes; "" when unreadable."""
     data = read_bytes(paths.at("/sys/kernel/notes"), 65536)
     return note_build_id(data, "<" if sys.byteorder == "little" else ">")
 
 
 def running(paths: Paths) -> Kernel:
-    """The running kernel. Below another root than / its files there are asked, not uname()."""
+    """Return the running kernel. Below a root other than /, the files there count, not uname()."""
     machine = os.uname()
     release = machine.release
     if paths.root != "/":
@@ -59,19 +58,19 @@ def running(paths: Paths) -> Kernel:
 
 
 def lockdown(paths: Paths) -> str:
-    """``none``, ``integrity`` or ``confidentiality``; "" where the kernel does not tell."""
+    """Return ``none``, ``integrity`` or ``confidentiality``; "" where the kernel has no lockdown."""
     text = read_text(paths.at("/sys/kernel/security/lockdown"), 256)
     match = re.search(r"\[([a-z]+)\]", text)
     return match.group(1) if match else ""
 
 
 def sig_enforce(paths: Paths) -> bool:
-    """Whether the kernel refuses every module that no key of its keyrings has signed."""
+    """Return whether the kernel refuses every module that no key of its keyrings has signed."""
     return read_text(paths.at("/sys/module/module/parameters/sig_enforce"), 8) == "Y"
 
 
 def killed(paths: Paths) -> str:
-    """The kill switch that is on the kernel's command line; "" when there is none."""
+    """Return the kill switch that is on the kernel's command line; "" when there is none."""
     words = read_text(paths.at("/proc/cmdline")).split()
     return next((word for word in KILL_SWITCHES if word in words), "")
 
@@ -84,7 +83,7 @@ def _container(paths: Paths) -> bool:
 
 
 def _chroot(paths: Paths) -> bool:
-    # Only root may look through /proc/1/root; for others the question stays open: not a chroot.
+    # Only root may look through /proc/1/root; for anybody else the place counts as no chroot.
     try:
         first, here = os.stat(paths.at("/proc/1/root/.")), os.stat(paths.at("/"))
     except OSError:
@@ -92,13 +91,13 @@ def _chroot(paths: Paths) -> bool:
     return (first.st_dev, first.st_ino) != (here.st_dev, here.st_ino)
 
 
-def rival(paths: Paths) -> str:
-    """That a product which is never driven patches this kernel, so that nothing is to be added; or ""."""
+def other_product(paths: Paths) -> str:
+    """Return why no patch is added: another live-patching product owns this kernel; "" for none."""
     return "KernelCare patches this kernel" if os.path.isdir(f"{paths.modules}/kcare") else ""
 
 
 def environment(paths: Paths) -> str:
-    """Why this is no place to load live patches; "" if it is one."""
+    """Return why this is no place to load live patches; "" where it is one."""
     if _container(paths):
         return CONTAINER
     if paths.root == "/" and _chroot(paths):

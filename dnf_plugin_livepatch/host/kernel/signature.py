@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who signed a module, and whether the kernel knows that key. Tells names; proves nothing.
+"""The signer of a module, and whether the kernel knows that key. Names only; nothing is verified.
 
-Only the kernel verifies signatures. This names the key that would have to be enrolled when it refuses one.
-The layout is that of the kernel's ``struct module_signature`` behind a PKCS#7 message (RFC 5652).
+Only the kernel verifies signatures. When it refuses one, the name here is the key to enrol. The layout is
+the kernel's ``struct module_signature`` behind a PKCS#7 message (RFC 5652).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...base.typed import NamedTuple
 from ..read import read_bytes
 
 MAGIC = b"~Module signature appended~\n"
-#: The most that is read from the end of a module; with its certificate a signature has a few kilobytes.
+#: The bytes that are read from the end of a module; a signature with its certificate has a few kilobytes.
 MAX_TAIL = 65536
 _MAX_KEYS = 1 << 20
 _MAX_ITEMS = 64
@@ -25,7 +25,7 @@ _COMMON_NAME = b"\x55\x04\x03"
 class Signer(NamedTuple):
     """The key that signed: the common name of its issuer, and its serial number or key id in hexadecimal.
 
-    Either may be "" where the signature does not tell it.
+    A field is "" where the signature does not have it.
     """
 
     name: str = ""
@@ -36,7 +36,7 @@ class Signer(NamedTuple):
 
 
 def _items(data: bytes) -> list[tuple[int, bytes]]:
-    """The DER values in ``data``: (tag, content). What is cut short or too much is left out."""
+    """Return the DER values in ``data``: (tag, content). A value that is cut short ends the list."""
     found: list[tuple[int, bytes]] = []
     at = 0
     while at + 2 <= len(data) and len(found) < _MAX_ITEMS:
@@ -64,7 +64,7 @@ def _common_name(name: bytes) -> str:
 
 
 def signer(tail: bytes) -> Signer:
-    """The signer of the module that ends with ``tail``; empty fields where it is not signed like that."""
+    """Return the signer of the module that ends with ``tail``; empty fields for another or no signature."""
     end = len(tail) - len(MAGIC) - 12
     if end < 0 or not tail.endswith(MAGIC):
         return Signer()
@@ -72,7 +72,7 @@ def signer(tail: bytes) -> Signer:
     if kind != _PKCS7 or size > end:
         return Signer()
     data = tail[end - size : end]
-    # ContentInfo, its [0], SignedData; the last of its parts is the set of signers.
+    # The way in: ContentInfo, its [0], SignedData, and the last part of that, the set of signers.
     for step in (0, -1, 0, -1, 0):
         parts = _items(data)
         if not parts:
@@ -91,9 +91,9 @@ def signer(tail: bytes) -> Signer:
 
 
 def unknown(paths: Paths, key: Signer) -> bool:
-    """Whether the kernel's keyrings hold no key of that name or number, as far as /proc/keys shows them.
+    """Return whether /proc/keys shows keys, and none with the name or number of ``key``.
 
-    False where nobody can tell: no key is visible, or ``key`` is empty.
+    The result is False where that is not known: no key is visible, or ``key`` is empty.
     """
     text = read_bytes(paths.at("/proc/keys"), _MAX_KEYS).decode("utf-8", "replace")
     known = [line for line in text.split("\n") if " asymmetri" in line]

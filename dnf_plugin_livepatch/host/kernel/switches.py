@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The switches by which an administrator keeps installed live patches from being loaded: ours and vendors'.
 
-SUSE's is LIVEPATCH=never in /etc/sysconfig/livepatching. A profile names its file, variable and value.
+SUSE's switch is LIVEPATCH=never in /etc/sysconfig/livepatching. A vendor's profile names file, variable and
+value.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ MAX_TEXT = 1 << 16
 
 
 def mode(word: str) -> str:
-    """What ``mode = word`` in livepatch.conf says against loading; "" for nothing."""
+    """Return the reason that ``mode = word`` in livepatch.conf gives against loading; "" for none."""
     return "" if word == "load" else f"mode = {word} in livepatch.conf"
 
 
 def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
-    """What switches off the loading of ``patches``, newest first: VARIABLE=VALUE and its file; or ""."""
+    """Return the switch that is off for ``patches``, newest first, as VARIABLE=VALUE and file, or ""."""
     counted = {patch.profile for patch in patches[:1]}
     for rule in rules:
         if rule.name in counted and rule.switch:
@@ -41,14 +42,14 @@ def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch
 
 
 def skipped(paths: Paths, word: str, patches: Sequence[InstalledPatch], before: str, missing: bool) -> str:
-    """Why reconcile would load nothing now, with ``mode = word``; "" where it would.
+    """Return why reconcile would load nothing now, with ``mode = word``; "" where it would load.
 
-    ``before`` is what the last run said, ``missing`` whether one of ``patches`` is not in force.
+    ``before`` is the reason in the last result, ``missing`` whether one of ``patches`` is not in force.
     """
     reason = running.environment(paths) or (before if before in running.PRIVATE else "") or mode(word)
     if reason or not (before or missing):
         return reason
-    # Vendors' switches are in the profiles, which are read only where they may be the reason.
+    # Vendors' switches are in the profiles. Those are read only where they may hold the reason.
     from ...vendors import profiles
 
     return off(paths, profiles.load(paths.profile_dirs)[0], patches)

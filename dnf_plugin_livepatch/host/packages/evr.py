@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compares ``[epoch:]version-release`` texts as rpm does. Imports rpm only when it has to."""
+"""The comparison of ``[epoch:]version-release`` texts as rpm makes it; rpm is imported only when needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ...base.names import split_evr
 
 
 def compare(one: str, other: str) -> int:
-    """Negative, zero or positive as ``one`` is older than, the same as or newer than ``other``."""
+    """Return a number below, at or above 0 as ``one`` is older than, equal to or newer than ``other``."""
     if one == other:
         return 0
     import rpm

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fingerprints of files, folders and the rpm database: texts that change whenever these do.
 
-A fingerprint may only err towards "changed": then the caller looks again.
+A fingerprint may change without need, and then the caller looks again; it must never stay the same by
+mistake.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ _DATABASE = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Ind
 
 
 def file_state(path: str) -> str:
-    """A text that changes with every change of the file ``path``; "-" for none."""
+    """Return a text that changes with every change of the file ``path``; "-" for none."""
     try:
         status = os.stat(path)
     except OSError:
         return "-"
-    # No ctime: RPM sets the owner of its database anew whenever root opens it.
+    # The ctime is left out: RPM sets the owner of its database anew whenever root opens the database.
     return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
 
 
 def names(folder: str) -> list[str]:
-    """The names in ``folder``, ascending and bounded; "-" alone where it cannot be read."""
+    """Return the names in ``folder``, ascending and bounded; "-" alone where it cannot be read."""
     try:
         return sorted(os.listdir(folder))[:4096]
     except OSError:
@@ -30,12 +31,12 @@ def names(folder: str) -> list[str]:
 
 
 def database_state(folder: str) -> str:
-    """A text that changes with every change of the rpm database in ``folder``."""
+    """Return a text that changes with every change of the rpm database in ``folder``."""
     return "\n".join(file_state(f"{folder}/{name}") for name in _DATABASE)
 
 
 def folder_state(folder: str) -> str:
-    """A text that changes with every change of the files in ``folder``."""
+    """Return a text that changes with every change of the files in ``folder``."""
     return "\n".join(
         [file_state(folder), *(name + file_state(f"{folder}/{name}") for name in names(folder))]
     )

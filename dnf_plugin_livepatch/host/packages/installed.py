@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The live-patch packages in the rpm database, for one kernel.
 
-Only read, never locked. A database that cannot be read or is not whole makes ``healthy`` False:
-what is not seen in it may still be installed, so nobody may conclude that a patch is gone.
+The database is only read, never locked. A database that cannot be read or is damaged makes ``healthy``
+False: a package that it does not list may still be installed, so no caller may conclude that a patch is
+gone.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ for _tag in ("SIGPGP", "SIGGPG", "DSAHEADER", "RSAHEADER"):
 
 
 class Installed(NamedTuple):
-    """``patches`` newest first. ``healthy`` is False, with ``why``, when absence proves nothing.
+    """The live-patch packages, ``patches``, newest first.
 
-    ``faults`` names manifests that cannot be used. ``database`` is the folder of the rpm database.
+    ``healthy`` is False, with the reason ``why``, when the absence of a package proves nothing. ``faults``
+    names manifests that cannot be used. ``database`` is the folder of the rpm database.
     """
 
     patches: tuple[InstalledPatch, ...]
@@ -51,14 +53,14 @@ class Installed(NamedTuple):
 
 
 def database_file(folder: str) -> str:
-    """The file in ``folder`` that holds the packages, whichever backend it is of; "" if there is none."""
+    """Return the file in ``folder`` that holds the packages, of any of RPM's backends; "" for none."""
     return next((path for path in (f"{folder}/{name}" for name in _FILES) if os.path.exists(path)), "")
 
 
 def damage(folder: str) -> str:
-    """The damage that a thorough check of the rpm database finds; "" when it is sound.
+    """Return the damage that a thorough check of the rpm database finds; "" when the database is sound.
 
-    Costs a walk through the database, so it is asked before something is unloaded, not in every run.
+    The check walks through the whole database, so callers make it before they unload, not in every run.
     """
     path = database_file(folder)
     if not path:
@@ -101,7 +103,7 @@ def _capabilities(header: Any, kind: str) -> list[str]:
 
 
 def _headers(ts: Any, profiles: Sequence[Profile], release: str, build_id: str) -> Iterator[Any]:
-    """Every package that may be a live patch for ``release``, found through the database's indexes."""
+    """Yield every package that may be a live patch for ``release``, found through the database's indexes."""
     wanted = lookup(release, profiles, build_id)
     keys: list[tuple[str, str]] = [("providename", text.partition(" ")[0]) for text in wanted.provides]
     keys += [("name", name) for name in wanted.names]
@@ -122,7 +124,7 @@ def _headers(ts: Any, profiles: Sequence[Profile], release: str, build_id: str) 
 
 
 def _below(path: str) -> str:
-    """``path`` with the spelling that merged-/usr hosts share."""
+    """Return ``path`` in the spelling that merged-/usr hosts share."""
     return "/usr" + path if path.startswith("/lib/") else path
 
 
@@ -136,10 +138,10 @@ def _manifests(paths: Paths, release: str, owned: Iterable[str], faults: list[st
         tried += 1
         data = read_bytes(paths.at(path), manifest.MAX_BYTES + 1)
         try:
-            told = manifest.parse(data.decode("utf-8", "replace"))
-            if told.kernel_release != release or told.module != os.path.basename(path)[:-5]:
+            declared = manifest.parse(data.decode("utf-8", "replace"))
+            if declared.kernel_release != release or declared.module != os.path.basename(path)[:-5]:
                 raise manifest.ManifestError("its folder or its name is not that of the module in its text")
-            found[told.module] = told
+            found[declared.module] = declared
         except manifest.ManifestError as error:
             faults.append(f"{path}: {error}")
     return found
@@ -190,9 +192,9 @@ def _patch(
     if not any(module.manifest for module in modules):
         from . import vendor_cves
 
-        told, cannot = vendor_cves.read(paths, profile, header, (module.name for module in modules))
-        cves, unfixable = cves + list(told), unfixable + list(cannot)
-    # Azure Linux subscribes a kernel with a package that only its lack of any module gives away.
+        fixed, cannot = vendor_cves.read(paths, profile, header, (module.name for module in modules))
+        cves, unfixable = cves + list(fixed), unfixable + list(cannot)
+    # Azure Linux subscribes a kernel with a package that differs from a patch only by its lack of modules.
     hollow = profile.loader == "kernel" and not any(str(n).endswith(".ko") for n in header["filenames"])
     return InstalledPatch(
         nevra=nevra,
@@ -209,8 +211,10 @@ def _patch(
 
 
 def _find(paths: Paths, nevra: str) -> Any:
-    """The header of the installed package ``nevra``; None where it is not installed. Raises LookupError
-    when the database cannot be read."""
+    """Return the header of the installed package ``nevra``; None where it is not installed.
+
+    Raises LookupError when the database cannot be read.
+    """
     try:
         import rpm
     except ImportError as error:
@@ -227,7 +231,7 @@ def _find(paths: Paths, nevra: str) -> Any:
 
 
 def holds(paths: Paths, nevra: str) -> bool:
-    """Whether the package ``nevra`` is installed; True when the database cannot be read."""
+    """Return whether the package ``nevra`` is installed; True when the database cannot be read."""
     try:
         return _find(paths, nevra) is not None
     except LookupError:
@@ -235,9 +239,10 @@ def holds(paths: Paths, nevra: str) -> bool:
 
 
 def signer(paths: Paths, nevra: str) -> str:
-    """The signature of the package ``nevra`` in RPM's words: algorithm, date, key id.
+    """Return the signature of the package ``nevra`` in RPM's words: algorithm, date, key id.
 
-    "unsigned" where nobody did, "" where it is not installed or cannot be told.
+    The result is "unsigned" for a package without signature, "" where the package is not installed or the
+    database cannot be read.
     """
     try:
         header = _find(paths, nevra)
@@ -247,7 +252,7 @@ def signer(paths: Paths, nevra: str) -> str:
 
 
 def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...]:
-    """Packages of one name by version; those of different names by build time."""
+    """Sort packages newest first: those of one name by version, those of different names by build time."""
     import rpm
 
     def compare(one: InstalledPatch, other: InstalledPatch) -> int:
@@ -259,18 +264,19 @@ def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...
 
 
 def folder(paths: Paths) -> str:
-    """The folder of the rpm database; "" without RPM's own library."""
+    """Return the folder of the rpm database; "" without RPM's own library."""
     try:
         import rpm
     except ImportError:
         return ""
-    # Where a distribution moved the database, the old place is a link; below a root only the link is.
+    # A distribution that moved the database left a link in the old place; below a root only that link
+    # counts.
     path = str(rpm.expandMacro("%_dbpath"))
     return path if paths.root == "/" else paths.at(path)
 
 
 def read(paths: Paths, profiles: Sequence[Profile], release: str, build_id: str = "") -> Installed:
-    """The live-patch packages for the kernel ``release``. Never raises."""
+    """Read the live-patch packages for the kernel ``release``. Never raises."""
     if not release:
         return Installed((), False, "the release of the running kernel is unknown")
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A copy of the parts of the rpm database that status needs, so that status need not open it.
+"""A copy of the parts of the rpm database that status needs, so that status need not open the database.
 
-``livepatch reconcile``, which runs after every transaction, leaves it in ``/run/livepatch/inventory.json``
-with a fingerprint of the database's files. While that fits, readers take the remembered answer:
-importing rpm alone costs more than the rest of a status run.
+``livepatch reconcile``, which runs after every transaction, writes the copy to
+``/run/livepatch/inventory.json`` with a fingerprint of the database's files. Readers take the copy for as
+long as the fingerprint fits: the import of rpm alone costs more than the rest of a status run.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ _MOST = (1 << 53) - 1
 class Inventory(NamedTuple):
     """The installed packages. ``healthy`` is False, with ``why``, when the database could not be read.
 
-    ``patches`` are those for one kernel release, ``kernels`` the installed kernels as (name, EVR)
-    ascending by EVR, so that readers need no rpm to compare them,
-    ``core`` the packages whose update needs a reboot with their INSTALLTIME. ``database`` is the
-    folder of the rpm database.
+    ``patches`` are the live patches for one kernel release. ``kernels`` are the installed kernels as (name,
+    EVR) ascending by EVR, so that readers need no rpm to compare them. ``core`` are the packages whose
+    update needs a reboot, with their INSTALLTIME. ``database`` is the folder of the rpm database.
     """
 
     patches: tuple[InstalledPatch, ...] = ()
@@ -49,12 +48,12 @@ class Inventory(NamedTuple):
 
 
 def read(paths: Paths, kernel: Kernel) -> Inventory:
-    """The inventory for ``kernel``: the copy while it is current, else from the database."""
+    """Return the inventory for ``kernel``: the copy while it is current, else the database's content."""
     return _remembered(paths, kernel) or look(paths, kernel)
 
 
 def _remembered(paths: Paths, kernel: Kernel) -> Inventory | None:
-    """The copy, while it is current; nobody may be misled by a broken one: the original is there."""
+    """Return the copy while it is current; None for a broken or an old one, as the original is there."""
     try:
         data = atomic.read_json(paths.inventory)
         if data is not None and data.get("key") == _key(paths, kernel, str(data.get("database"))):
@@ -65,7 +64,7 @@ def _remembered(paths: Paths, kernel: Kernel) -> Inventory | None:
 
 
 def refresh(paths: Paths, kernel: Kernel) -> None:
-    """Remember what is installed now, unless the copy is current: to look means to import rpm.
+    """Write the copy anew unless it is current, since a look into the database means an import of rpm.
 
     A copy that cannot be written only makes readers slower.
     """
@@ -94,7 +93,7 @@ def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
 
 
 def look(paths: Paths, kernel: Kernel) -> Inventory:
-    """The inventory as the rpm database has it now."""
+    """Read the inventory from the rpm database."""
     from ...vendors import profiles
     from . import installed
 
@@ -104,11 +103,11 @@ def look(paths: Paths, kernel: Kernel) -> Inventory:
         return Inventory(found.patches, False, found.why, database=found.database)
     database = _open(paths)
     kernels, core = _others(database, paths, kernel.release)
-    return Inventory(tuple(map(_told_apart, found.patches)), True, "", kernels, core, found.database)
+    return Inventory(tuple(map(_with_build_ids, found.patches)), True, "", kernels, core, found.database)
 
 
-def _told_apart(patch: InstalledPatch) -> InstalledPatch:
-    """``patch`` with the build ids of its module files: a vendor may name each build's module alike."""
+def _with_build_ids(patch: InstalledPatch) -> InstalledPatch:
+    """Add the build ids of the module files to ``patch``: a vendor may give each build's module one name."""
     from ..kernel.module_file import own_build_id
 
     if patch.loader != "kernel" or all(module.manifest is not None for module in patch.modules):
@@ -150,7 +149,7 @@ def _others(
 
 
 def _watched(paths: Paths) -> set[str]:
-    """Names of core packages: our own and those the administrator listed for dnf's needs-restarting."""
+    """Return the names of core packages: ours, and the administrator's for dnf's needs-restarting."""
     names = set(CORE)
     folder = paths.at(NEEDS_RESTARTING)
     try:
@@ -209,12 +208,12 @@ def _texts(row: list[Any], count: int) -> list[str]:
 
 
 def _module(data: dict[str, Any]) -> InstalledModule:
-    told: str | None = data.get("manifest")
+    text: str | None = data.get("manifest")
     return InstalledModule(
         _text(data, "name"),
         _text(data, "path"),
         _text(data, "digest"),
-        None if told is None else manifest.parse(told),
+        None if text is None else manifest.parse(text),
         fields.text(data, "build_id", _LINE, ""),
     )
 

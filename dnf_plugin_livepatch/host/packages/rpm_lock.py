@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether an RPM transaction is under way: until it ends, the database cannot be relied on."""
+"""The lock of the rpm database: while an RPM transaction holds it, the database cannot be relied on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 
 
 def busy(folder: str) -> bool:
-    """Whether an RPM transaction holds the database's lock. Asks the kernel, takes no lock itself."""
+    """Return whether an RPM transaction holds the database's lock, without taking the lock."""
     try:
         descriptor = os.open(folder + "/.rpm.lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -27,7 +27,7 @@ def busy(folder: str) -> bool:
 
 
 def wait_idle(folder: str, seconds: float) -> bool:
-    """Whether the database is, or within ``seconds`` becomes, free of a running transaction."""
+    """Wait at most ``seconds`` for a running transaction to end; return whether none runs then."""
     end = time.monotonic() + seconds
     while busy(folder):
         if time.monotonic() > end:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The CVEs that a vendor's package without a manifest names in its own texts.
 
-SUSE installs one file of CVEs for each module, Azure Linux lists fixed (``*``) and unfixable (``!``)
-CVEs in the description, Red Hat names them in braces in the changelog. Of these three, the ones that a
-profile names are tried in its order and the first that names any CVE counts; ``status`` believes a
-manifest and the advisories before them. All of it is hostile text.
+SUSE installs one file of CVEs for each module. Azure Linux lists fixed (``*``) and unfixable (``!``) CVEs in
+the description. Red Hat names them in braces in the changelog. A profile lists which of these sources to
+try, and the first that names any CVE counts. For ``status`` a manifest and the advisories come before them.
+All of this text is hostile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..read import read_bytes
 if TYPE_CHECKING:
     from typing import Any
 
-    Told = tuple[tuple[str, ...], tuple[Unfixable, ...]]
+    Declared = tuple[tuple[str, ...], tuple[Unfixable, ...]]
 
 
 MAX_TEXT = 1 << 20
@@ -36,8 +36,8 @@ def _unique(cves: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cves))[:MAX_CVES]
 
 
-def of_description(text: str) -> Told:
-    """Fixed and unfixable CVEs of an Azure Linux description; one CVE a line, marked at its start."""
+def of_description(text: str) -> Declared:
+    """Return the fixed and unfixable CVEs of an Azure Linux description, which has one marked CVE a line."""
     fixed: list[str] = []
     unfixable: dict[str, Unfixable] = {}
     for line in text[:MAX_TEXT].splitlines():
@@ -50,19 +50,19 @@ def of_description(text: str) -> Told:
     return _unique(cve for cve in fixed if cve not in unfixable), tuple(unfixable.values())[:MAX_CVES]
 
 
-def of_changelog(entries: Iterable[str]) -> Told:
-    """The CVEs in braces, as Red Hat's changelogs name them for the change that fixes them."""
+def of_changelog(entries: Iterable[str]) -> Declared:
+    """Return the CVEs in braces, as Red Hat's changelogs name them for the change that fixes them."""
     text = "\n".join(entries)[:MAX_TEXT]
     return _unique(cve for found in _IN_BRACES.findall(text) for cve in _CVE.findall(found)), ()
 
 
-def of_info(texts: Iterable[str]) -> Told:
-    """The CVEs of SUSE's files of one package."""
+def of_info(texts: Iterable[str]) -> Declared:
+    """Return the CVEs in SUSE's files of one package."""
     return _unique(cve for text in texts for cve in _CVE.findall(text[:MAX_TEXT])), ()
 
 
 def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> list[str]:
-    """The package's CVE files of these modules; the rest of a file's name is the srcversion."""
+    """Read the package's CVE files of these modules; the rest of a file's name is the srcversion."""
     folder, _, pattern = profile.info.rpartition("/")
     starts = {pattern.partition("{srcversion}")[0].replace("{module}", module) for module in modules}
     texts = []
@@ -73,16 +73,16 @@ def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], 
     return texts
 
 
-def read(paths: Paths, profile: Profile, header: Any, modules: Iterable[str]) -> Told:
-    """(fixed, unfixable) of the installed package with this rpm ``header`` and these module names."""
+def read(paths: Paths, profile: Profile, header: Any, modules: Iterable[str]) -> Declared:
+    """Return the (fixed, unfixable) CVEs of the package with this rpm ``header`` and these module names."""
     for source in profile.cves:
-        told: Told = (), ()
+        declared: Declared = (), ()
         if source == "description":
-            told = of_description(str(header["description"] or ""))
+            declared = of_description(str(header["description"] or ""))
         elif source == "changelog":
-            told = of_changelog(map(str, header["changelogtext"] or ()))
+            declared = of_changelog(map(str, header["changelogtext"] or ()))
         elif source == "info" and profile.info:
-            told = of_info(_info_files(profile, map(str, header["filenames"] or ()), modules, paths))
-        if told[0] or told[1]:
-            return told
+            declared = of_info(_info_files(profile, map(str, header["filenames"] or ()), modules, paths))
+        if declared[0] or declared[1]:
+            return declared
     return (), ()

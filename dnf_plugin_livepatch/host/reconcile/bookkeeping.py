@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guard's record of the set that reconcile brings in force, and what follows when it is."""
+"""The guard's entry for the set that reconcile brings in force, and the steps that follow a load."""
 
 from __future__ import annotations
 
@@ -18,22 +18,19 @@ if TYPE_CHECKING:
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
-    """Change the record of ``nevra``, and disown ``module`` when it is not in the kernel."""
+    """Change ``fields`` of the entry of ``nevra``, and disown ``module`` if the kernel does not have it."""
 
-    def update(entries: guard_file.Guard) -> None:
-        old = entries.records.get(nevra, guard_file.Record("idle", boot_id=run.kernel.boot_id))
-        entries.records[nevra] = old._replace(**fields)  # type: ignore[arg-type]
+    def update(guard: guard_file.Guard) -> None:
+        old = guard.entries.get(nevra, guard_file.GuardEntry("idle", boot_id=run.kernel.boot_id))
+        guard.entries[nevra] = old._replace(**fields)  # type: ignore[arg-type]
         if module and not livepatches.loaded(run.paths, module):
-            entries.owned.pop(module, None)
+            guard.owned.pop(module, None)
 
-    try:
-        guard_file.change(run.paths, update)
-    except (OSError, atomic.Broken) as error:
-        run.add(problem("record-unwritable", why=error))
+    run.change_guard(update)
 
 
 def block(run: Run, nevra: str, why: str) -> bool:
-    """Keep ``nevra`` out from now on, and tell history why; False where that cannot be recorded."""
+    """Block ``nevra`` and add the reason to the history; return False where the block cannot be recorded."""
     try:
         guard_file.block(run.paths, nevra, why, "guard")
     except (OSError, atomic.Broken) as error:
@@ -46,72 +43,70 @@ def block(run: Run, nevra: str, why: str) -> bool:
 def retire(run: Run, wanted: str) -> None:
     """Mark every settling or stalled package except ``wanted`` idle.
 
-    Its modules are no longer in the kernel, so a later crash is not evidence against it.
+    The modules of such a package are no longer in the kernel, so a later crash is not evidence against it.
     """
 
-    def set_idle(entries: guard_file.Guard) -> None:
-        for nevra, record in entries.records.items():
-            if nevra != wanted and record.state in ("settling", "stalled"):
-                entries.records[nevra] = record._replace(state="idle", tries=0, retry_at="")
+    def set_idle(guard: guard_file.Guard) -> None:
+        for nevra, entry in guard.entries.items():
+            if nevra != wanted and entry.state in ("settling", "stalled"):
+                guard.entries[nevra] = entry._replace(state="idle", tries=0, retry_at="")
 
-    try:
-        guard_file.change(run.paths, set_idle)
-    except (OSError, atomic.Broken) as error:
-        run.add(problem("record-unwritable", why=error))
+    run.change_guard(set_idle)
 
 
 def unfinished(run: Run, wanted: Wanted) -> bool:
-    """Is this set, which is in force, still to be asked for its health, kept and watched?
+    """Return whether ``after_load`` is still due for this set, which is in force.
 
-    So it is after a run that was killed, and where a package's own scriptlet loaded it, which no record
-    of this boot tells of.
+    The step is due after a run that was killed. It is due too where a package's own scriptlet loaded the
+    set, of which the guard has no entry from this boot.
     """
     boot_id = run.kernel.boot_id
-    entries = guard_file.read(run.paths)
-    record = entries.records.get(wanted.nevra)
-    if record is not None and record.boot_id == boot_id:
-        return record.state == "loading"
-    return all(module.name in entries.ours(boot_id) for module in wanted.modules)
+    guard = guard_file.read(run.paths)
+    entry = guard.entries.get(wanted.nevra)
+    if entry is not None and entry.boot_id == boot_id:
+        return entry.state == "loading"
+    return all(module.name in guard.ours(boot_id) for module in wanted.modules)
 
 
 def broken_off(run: Run, wanted: Wanted) -> bool:
-    """A set could not be loaded to its end; whether it was blocked for it.
+    """End the record of a set of which a module could not be loaded. Return whether the set was blocked.
 
-    Modules of the set that did load are watched as settling, so that a later crash is not counted as a
+    The modules of the set that did load are watched as settling, so that a later crash is not counted as a
     crash during the load.
     """
-    entries = guard_file.read(run.paths)
-    record = entries.records.get(wanted.nevra)
-    if record is not None and record.state == "loading":
+    guard = guard_file.read(run.paths)
+    entry = guard.entries.get(wanted.nevra)
+    if entry is not None and entry.state == "loading":
         inside = any(livepatches.loaded(run.paths, module.name) for module in wanted.modules)
         uptime = running.uptime(run.paths)
         change(run, wanted.nevra, "", state="settling" if inside else "idle", uptime=uptime)
-    return wanted.nevra in entries.blocked()
+    return wanted.nevra in guard.blocked()
 
 
 def after_load(run: Run, wanted: Wanted) -> bool:
-    """The set is in force: ask the health checks, keep copies, let it settle; whether it was blocked.
+    """Ask the health checks of a set that is in force, copy its modules, and let it settle.
 
-    The record says ``loading`` until the end, so that a run that is killed here is taken up again.
+    Returns whether the set was blocked. The guard's entry stays ``loading`` until the end, so that the next
+    run goes on where this one was killed.
     """
     retire(run, wanted.nevra)
-    # What was in force before passed when it was new: what fails now has another cause. And at boot the
-    # services that are asked about are not there yet: the settle watch asks then.
-    record = guard_file.read(run.paths).records.get(wanted.nevra, guard_file.Record("idle"))
-    known = wanted.kept or record.proved
+    # A set that was in force before passed when it was new: a check that fails now has another cause. At
+    # boot the services that the checks ask about are not there yet: the settle watch asks the checks later.
+    entry = guard_file.read(run.paths).entries.get(wanted.nevra, guard_file.GuardEntry("idle"))
+    known = wanted.from_copy or entry.proved
     booting = os.path.exists(run.paths.booting)
     uptime = running.uptime(run.paths)
-    mine = record.state == "loading" and record.boot_id == run.kernel.boot_id
-    if not mine:  # somebody else loaded it: what was before is not known to be its doing
-        record = record.before(uptime, harm.read(run.paths))
+    mine = entry.state == "loading" and entry.boot_id == run.kernel.boot_id
+    if not mine:  # somebody else loaded the set: earlier trouble is not known to come from it
+        entry = entry.before(uptime, harm.read(run.paths))
     failed = "" if known or booting else health.failing(run.config)
     reported = ""
-    if mine and harm.proved(record.harm, harm.read(run.paths)):
-        reported = oops.of_this_boot(run.paths, record.modules, record.began)
+    if mine and harm.proved(entry.harm, harm.read(run.paths)):
+        reported = oops.of_this_boot(run.paths, entry.modules, entry.began)
     if failed or reported:
         why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
         out = block(run, wanted.nevra, why)
-        then = "It is blocked and taken back" if out else "It stays in force"
+        then = "The patch is blocked and taken back" if out else "The patch stays in force"
         name = "oops-while-loading" if reported else "health-check-failed"
         run.add(problem(name, nevra=wanted.nevra, why=reported or failed, then=then))
         return out
@@ -126,37 +121,37 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         retry_at="",
         since=times.now(),
         uptime=running.uptime(run.paths),
-        began=record.began,
+        began=entry.began,
         boot_id=run.kernel.boot_id,
-        # What was in the kernel before this record began is watched for an oops as well.
+        # A module that was in the kernel before the load began is watched for an oops as well.
         modules=tuple(module.name for module in wanted.modules),
         asked=known or not booting,
-        taint=record.taint,
-        oopses=record.oopses,
-        warnings=record.warnings,
-        noted=record.noted,
-        told=record.told,
+        taint=entry.taint,
+        oopses=entry.oopses,
+        warnings=entry.warnings,
+        noted=entry.noted,
+        told=entry.told,
     )
     return False
 
 
 def _examine(run: Run, wanted: Wanted) -> None:
-    """Report functions that the kernel does not redirect, and probes on those that it does."""
+    """Report functions that the kernel does not redirect, and probes on functions that it redirects."""
     idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
     if idle:
         run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
     for module in wanted.modules:
-        # Where no manifest named the functions before, the kernel does now.
+        # Where no manifest named the functions before the load, the kernel lists them now.
         loaded = livepatches.one(run.paths, module.name) if module.manifest is None else None
         for found in probes.on_functions(run.paths, loaded) if loaded is not None else ():
             run.add(found)
 
 
 def _keep_copies(run: Run, wanted: Wanted) -> None:
-    """Keep copies of the modules, so that they can be loaded when a newer package fails."""
+    """Copy the modules, so that the copies can be loaded when a newer package fails."""
     try:
         why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
-        copies.tidy(run.paths, run.kernel.release)
+        copies.drop_removed_kernels(run.paths, run.kernel.release)
     except (OSError, atomic.Broken) as error:
         why = str(error)
     if why:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One reconcile run: what it works on and what it did so far."""
+"""One reconcile run: the host that it works on, and its results so far."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from ...base.model import Action, Kernel, Problem
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
-from ..files import journal
+from ..files import atomic, guard_file, journal
 from ..packages import installed
 
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ..files.mailbox import Progress
+
+#: Seconds to wait for an RPM transaction to end.
+LOCK_SECONDS = 30.0
+#: Seconds until the next try of a load that stalled, by the number of tries before; the last one repeats.
+RETRY_SECONDS = (60, 120, 300, 900, 1800, 3600)
 
 
 class Run:
-    """One reconcile run: what it is about, and what it did so far."""
+    """One reconcile run.
+
+    ``actions`` and ``problems`` become the result. ``seconds`` is how long each module's transition took.
+    ``retry_in`` is the number of seconds after which systemd starts the next run, 0 for none.
+    """
 
     def __init__(
         self, paths: Paths, config: Config, kernel: Kernel, force: bool, progress: Progress | None
@@ -35,10 +46,23 @@ class Run:
         if found is not None and found not in self.problems:
             self.problems.append(found)
 
+    def retry_soon(self) -> None:
+        """Have the next run started after the shortest pause, unless a pause was chosen before."""
+        self.retry_in = self.retry_in or RETRY_SECONDS[0]
+
+    def change_guard(self, change: Callable[[guard_file.Guard], None]) -> bool:
+        """Change the guard's file; report a failure, and return whether the change was written."""
+        try:
+            guard_file.change(self.paths, change)
+        except (OSError, atomic.Broken) as error:
+            self.add(problem("record-unwritable", why=error))
+            return False
+        return True
+
     def note(
         self, event: str, verb: str, module: str, nevra: str, outcome: str, seconds: float, **facts: object
     ) -> None:
-        """Record one change in the result and in the journal; a full disk does not undo it."""
+        """Record one change in the result and in the journal; a full disk does not undo the change."""
         if verb:
             self.actions.append(Action(verb, module, nevra, outcome, round(seconds, 3)))
         if nevra not in self.transactions:

@@ -12,35 +12,36 @@ from ..read import read_text
 STRIKES = 2
 
 
-def judge(record: guard_file.Record, clean: bool, found: str) -> guard_file.Record:
-    """What becomes of ``record`` when its boot is over: ``clean`` by a shutdown, ``found`` as evidence.
+def judge(entry: guard_file.GuardEntry, clean: bool, found: str) -> guard_file.GuardEntry:
+    """Return the entry that follows ``entry`` when its boot is over. Pure.
 
-    Pure. A crash while loading blocks. A crash while settling blocks with evidence or the second time,
-    because one power cut of a rack must not block a good fix everywhere. One that has been good before
-    is blocked by evidence, or by two boots in a row that ended while it was being loaded.
+    ``clean`` is True where the boot ended with a shutdown, ``found`` is the evidence of an oops. A crash
+    while loading blocks. A crash while settling blocks with evidence or the second time, because one power
+    cut of a rack must not block a good fix everywhere. A package that has been good before is blocked by
+    evidence, or by two boots in a row that ended while it was being loaded.
     """
-    if record.state in ("loading", "settling"):
-        loading = record.state == "loading"
-        blocking = record._replace(state="blocked", by="guard", since=times.now())
+    if entry.state in ("loading", "settling"):
+        loading = entry.state == "loading"
+        blocking = entry._replace(state="blocked", by="guard", since=times.now())
         if found:
             return blocking._replace(reason=found)
-        if clean or (record.proved and not loading):
-            return record._replace(state="idle")
-        strikes = record.strikes + 1
-        if loading and not record.proved:
+        if clean or (entry.proved and not loading):
+            return entry._replace(state="idle")
+        strikes = entry.strikes + 1
+        if loading and not entry.proved:
             return blocking._replace(reason="the host went down while it was being loaded", strikes=strikes)
         if strikes >= STRIKES:
             why = "it was being loaded" if loading else "it settled (settle_time)"
             return blocking._replace(
                 reason=f"the host went down {strikes} times while {why}", strikes=strikes
             )
-        return record._replace(state="idle", strikes=strikes)
-    if record.state == "stalled":
-        return record._replace(state="idle", tries=0, retry_at="")
-    return record
+        return entry._replace(state="idle", strikes=strikes)
+    if entry.state == "stalled":
+        return entry._replace(state="idle", tries=0, retry_at="")
+    return entry
 
 
-def _tell_unproved(paths: Paths, nevra: str, record: guard_file.Record) -> None:
+def _tell_unproved(paths: Paths, nevra: str, record: guard_file.GuardEntry) -> None:
     """Have history tell of an oops in journald's record of a boot, which nothing proves any more."""
     named = oops.in_journal(paths, record.modules, record.boot_id)
     if named:
@@ -49,36 +50,36 @@ def _tell_unproved(paths: Paths, nevra: str, record: guard_file.Record) -> None:
 
 
 def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
-    """Judge what earlier boots left behind; (NEVRA, reason) of each package this blocks.
+    """Judge the entries that earlier boots left behind. Return (NEVRA, reason) of each package this blocks.
 
-    Without a boot id nothing is judged: every record would look like another boot's.
+    Without a boot id nothing is judged, because every entry would look like another boot's.
     """
     if not boot_id:
         return []
     guard = guard_file.read(paths)
     stale = [
-        (nevra, record)
-        for nevra, record in guard.records.items()
-        if record.state in ("loading", "settling", "stalled") and record.boot_id != boot_id
+        (nevra, entry)
+        for nevra, entry in guard.entries.items()
+        if entry.state in ("loading", "settling", "stalled") and entry.boot_id != boot_id
     ]
     if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
         return []
     ended = read_text(paths.clean_shutdown, 64)
-    verdicts: dict[str, guard_file.Record] = {}
-    for nevra, record in stale:
-        clean = bool(record.boot_id) and ended == record.boot_id
-        looked = not clean and record.state != "stalled"
-        found = oops.of_past_boots(paths, record.modules, record.since) if looked else ""
-        verdicts[nevra] = judge(record, clean, found)
+    verdicts: dict[str, guard_file.GuardEntry] = {}
+    for nevra, entry in stale:
+        clean = bool(entry.boot_id) and ended == entry.boot_id
+        looked = not clean and entry.state != "stalled"
+        found = oops.of_past_boots(paths, entry.modules, entry.since) if looked else ""
+        verdicts[nevra] = judge(entry, clean, found)
         if looked and verdicts[nevra].state != "blocked":
-            _tell_unproved(paths, nevra, record)
+            _tell_unproved(paths, nevra, entry)
 
     def take_verdicts(guard: guard_file.Guard) -> None:
         for nevra, verdict in verdicts.items():
-            if guard.records.get(nevra, verdict).state != "blocked":
-                guard.records[nevra] = verdict
+            if guard.entries.get(nevra, verdict).state != "blocked":
+                guard.entries[nevra] = verdict
         guard.owned = guard.ours(boot_id)
-        guard.held = {nevra: until for nevra, until in guard.held.items() if until in ("", boot_id)}
+        guard.unloaded = {nevra: until for nevra, until in guard.unloaded.items() if until in ("", boot_id)}
 
     guard_file.change(paths, take_verdicts)
-    return [(nevra, record.reason) for nevra, record in verdicts.items() if record.state == "blocked"]
+    return [(nevra, entry.reason) for nevra, entry in verdicts.items() if entry.state == "blocked"]

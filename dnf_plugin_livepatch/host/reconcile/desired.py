@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which live patches should be in force, and what has to change for that. Pure.
+"""The decision which live patches should be in force, and which changes lead there. Pure.
 
-``choose`` picks the wanted set from what is installed, blocked, unloaded by hand and kept; ``plan``
-compares it with the kernel. Nobody else decides what is loaded or unloaded.
+``wanted_set`` chooses among what is installed, blocked, unloaded by hand and copied. ``load_plan`` compares
+the choice with the kernel. No other code decides what is loaded or unloaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from ...base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
-from ..files.guard_file import Guard, Kept, Owned
+from ..files.guard_file import CopiedSet, Guard, Owned
 from ..packages.installed import Installed
 
 if TYPE_CHECKING:
@@ -20,34 +20,40 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """The set that should be in force. ``kept`` says that it comes from our copies, not from a package."""
+    """The set that should be in force; ``from_copy`` where its modules are copies, not a package's files."""
 
     nevra: str
     modules: tuple[InstalledModule, ...]
     cves: tuple[str, ...]
-    kept: bool = False
+    from_copy: bool = False
 
 
 class Choice(NamedTuple):
-    """``wanted`` is None when nothing should be in force. ``known`` is False when nobody can tell."""
+    """The set that should be in force, None for none. ``known`` is False where the packages are unknown."""
 
     wanted: Wanted | None
     known: bool
     problems: tuple[Problem, ...]
 
+    @property
+    def modules(self) -> tuple[InstalledModule, ...]:
+        """The modules that should be in force."""
+        return self.wanted.modules if self.wanted is not None else ()
+
 
 class Unload(NamedTuple):
-    """One module to take out; ``cause`` is gone, blocked, held, withdrawn or superseded."""
+    """One module to take out; ``cause`` is gone, blocked, held (by hand), withdrawn or superseded."""
 
     module: str
     nevra: str
     cause: str
 
 
-class Plan(NamedTuple):
-    """What to change. ``pending`` are wanted modules whose transition is under way already.
+class LoadPlan(NamedTuple):
+    """The changes to make in the kernel.
 
-    ``foreign`` are patches that others loaded, ``taken`` wanted modules whose name another build has.
+    ``pending`` are wanted modules whose transition is under way already. ``foreign`` are patches that others
+    loaded. ``taken`` are wanted modules of which the kernel has another build.
     """
 
     load: tuple[InstalledModule, ...] = ()
@@ -65,31 +71,32 @@ def best_copy(
     guard: Guard,
     release: str,
     boot_id: str,
-    modules_of: Callable[[Kept], tuple[InstalledModule, ...]],
+    modules_of: Callable[[CopiedSet], tuple[InstalledModule, ...]],
     withdrawn: Mapping[str, str],
 ) -> Wanted | None:
-    """The best kept set that may be loaded: one that proved good before one that did not."""
+    """Return the best copied set that may be loaded: a set that proved good before any other."""
     out = {**guard.blocked(), **withdrawn}
     fit = [
         item
-        for item in guard.kept
-        if item.release == release and item.nevra not in out and not guard.holds(item.nevra, boot_id)
+        for item in guard.copies
+        if item.release == release and item.nevra not in out and not guard.is_unloaded(item.nevra, boot_id)
     ]
-    fit.sort(key=lambda item: item.nevra not in guard.records or not guard.records[item.nevra].proved)
+    fit.sort(key=lambda item: item.nevra not in guard.entries or not guard.entries[item.nevra].proved)
     return Wanted(fit[0].nevra, modules_of(fit[0]), fit[0].cves, True) if fit else None
 
 
-def choose(
+def wanted_set(
     installed: Installed,
     guard: Guard,
     release: str,
     boot_id: str,
-    modules_of: Callable[[Kept], tuple[InstalledModule, ...]],
+    modules_of: Callable[[CopiedSet], tuple[InstalledModule, ...]],
     withdrawn: Mapping[str, str],
 ) -> Choice:
-    """The set that should be in force for the kernel ``release`` in boot ``boot_id``.
+    """Choose the set that should be in force for the kernel ``release`` in boot ``boot_id``.
 
-    ``withdrawn`` are NEVRA and reason of the packages that shall not be, as their publisher withdrew them.
+    ``withdrawn`` holds NEVRA and reason of the packages that their publisher withdrew and that have to stay
+    out of force.
     """
     if not installed.healthy:
         found = (problem("rpmdb-unreadable", why=installed.why),)
@@ -105,11 +112,11 @@ def choose(
     ]
     for patch in patches:
         nevra = str(patch.nevra)
-        if guard.holds(nevra, boot_id):
-            # Unloading by hand means that nothing takes its place either.
+        if guard.is_unloaded(nevra, boot_id):
+            # Unloading by hand means that no other set takes the place of this one.
             return Choice(None, True, (*problems, problem("patch-unloaded", nevra=nevra)))
         if nevra in blocked:
-            admin = guard.records[nevra].by == "admin"
+            admin = guard.entries[nevra].by == "admin"
             name = "patch-blocked-by-admin" if admin else "patch-blocked"
             problems.append(problem(name, nevra=nevra, why=blocked[nevra] or "no reason given"))
         elif nevra in withdrawn:
@@ -124,7 +131,7 @@ def choose(
     return Choice(wanted, True, tuple(problems))
 
 
-def plan(
+def load_plan(
     choice: Choice,
     loaded: Sequence[LoadedPatch],
     ours: dict[str, Owned],
@@ -132,19 +139,21 @@ def plan(
     boot_id: str,
     build_ids: dict[str, str],
     withdrawn: Mapping[str, str],
-) -> Plan:
-    """How to get from ``loaded`` to ``choice``. ``build_ids`` tells those of the wanted modules' files."""
+) -> LoadPlan:
+    """Return the changes that lead from ``loaded`` to ``choice``.
+
+    ``build_ids`` are the wanted modules' build ids, by module.
+    """
     present = {patch.module: patch for patch in loaded}
     own = {
         name
         for name, item in ours.items()
         if name in present and item.build_id in ("", present[name].build_id)
     }
-    modules = choice.wanted.modules if choice.wanted is not None else ()
     load: list[InstalledModule] = []
     pending: list[InstalledModule] = []
     taken: list[str] = []
-    for module in modules:
+    for module in choice.modules:
         patch = present.get(module.name)
         build_id = build_ids.get(module.name, "")
         if patch is None:
@@ -152,31 +161,37 @@ def plan(
         elif build_id and patch.build_id and build_id != patch.build_id:
             taken.append(module.name)
         elif patch.transition and not patch.enabled:
-            load.append(module)  # a reversal that has not ended; what is on its way out is loaded anew
+            load.append(module)  # a reversal that has not ended: the module is loaded anew after it
         elif patch.transition or not patch.enabled:
             pending.append(module)
-    names = {module.name for module in modules}
-    blocked = guard.blocked()
-    unload: list[Unload] = []
-    for name in sorted(own - names, key=lambda name: -ours[name].place):
-        nevra = ours[name].nevra
-        if guard.holds(nevra, boot_id):
-            unload.append(Unload(name, nevra, "held"))
-        elif nevra in blocked:
-            unload.append(Unload(name, nevra, "blocked"))
-        elif nevra in withdrawn and not modules:
-            unload.append(Unload(name, nevra, "withdrawn"))
-        elif choice.known:
-            unload.append(Unload(name, nevra, "superseded" if modules else "gone"))
-    return Plan(
+    names = {module.name for module in choice.modules}
+    unwanted = sorted(own - names, key=lambda name: -ours[name].place)
+    causes = [(name, _why_unload(choice, ours[name].nevra, guard, boot_id, withdrawn)) for name in unwanted]
+    return LoadPlan(
         load=tuple(load),
         pending=tuple(pending),
-        unload=tuple(unload),
+        unload=tuple(Unload(name, ours[name].nevra, cause) for name, cause in causes if cause),
         foreign=tuple(sorted(set(present) - own - names)),
         taken=tuple(taken),
     )
 
 
+def _why_unload(choice: Choice, nevra: str, guard: Guard, boot_id: str, withdrawn: Mapping[str, str]) -> str:
+    """Return the cause for which a module of ``nevra`` is unloaded that is not wanted; "" where it stays."""
+    if guard.is_unloaded(nevra, boot_id):
+        return "held"
+    if nevra in guard.blocked():
+        return "blocked"
+    if nevra in withdrawn and not choice.modules:
+        return "withdrawn"
+    if choice.known:
+        return "superseded" if choice.modules else "gone"
+    return ""
+
+
 def replaces(module: InstalledModule) -> bool:
-    """Whether loading ``module`` puts every other patch out of force; the builders' default where unsaid."""
+    """Return whether loading ``module`` puts every other patch out of force.
+
+    Without a manifest the module counts as cumulative, the default of the tools that build modules.
+    """
     return module.manifest is None or module.manifest.replace

@@ -10,7 +10,7 @@ from .. import program
 
 
 def failing(config: Config) -> str:
-    """Run the administrator's health checks; what the first failing one said, or ""."""
+    """Run the administrator's health checks; return the first failing one with its output, "" for none."""
     for command in config.health_check:
         try:
             code, output = program.run(shlex.split(command), config.health_check_timeout, whole=False)

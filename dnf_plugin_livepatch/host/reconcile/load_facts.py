@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the journal is to keep of a load: the CVEs it closes, and since when the host was exposed to them.
+"""The facts that the journal keeps of a load: the CVEs it closes, and since when the host was exposed to
+them.
 
-Vendors' packages tell neither, and the cache of the advisories, which does, is that of the running kernel:
-what is not noted with the load cannot be told after the next boot.
+Vendors' packages carry neither. The cache of the advisories has both, but only for the running kernel, so
+they are written down with the load: after the next boot they are gone.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ def _closed(patches: Iterable[InForce], cover: Mapping[str, tuple[str, ...]]) ->
 
 
 def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, object]:
-    """``cves`` that the patches ``loaded`` close by their own word or else the advisories' (the cache), and
-    ``exposed_since``, the date of the oldest advisory for one of them that nothing had closed before;
-    ``exposed_since_kind`` is ``issued`` only where each of these advisories is known by that date.
+    """Return ``cves``, ``exposed_since`` and ``exposed_since_kind`` of the patches ``loaded``.
 
-    Whatever is not known is left out; an unreadable cache is no fault here.
+    ``cves`` are the CVEs that the patches declare, or else those that the advisories in the cache list.
+    ``exposed_since`` is the date of the oldest advisory for one of the CVEs that nothing had closed before.
+    ``exposed_since_kind`` is ``issued`` only where each of these advisories is known by that date. Unknown
+    facts are empty; an unreadable cache is no fault here.
     """
     inputs = advisories.load(paths, kernel.release)[0]
     cover = dict(inputs.cover) if inputs is not None else {}
@@ -43,9 +45,10 @@ def facts(paths: Paths, kernel: Kernel, loaded: Sequence[InForce]) -> dict[str, 
 def by_client(
     paths: Paths, kernel: Kernel, rules: Iterable[Profile], in_force: Sequence[InForce], action: Action
 ) -> dict[str, object]:
-    """The same for what a vendor's own client loaded, as ``in_force`` shows it; nothing for the rest.
+    """Return the same facts for a load by a vendor's own client; none for any other ``action``.
 
-    The advisories may speak for a patch only where the client names those that it has in force.
+    ``in_force`` are the client's patches. The advisories count for a patch only where the client names the
+    patches that it has in force.
     """
     if (action.verb, action.outcome) != ("load", "done"):
         return {}

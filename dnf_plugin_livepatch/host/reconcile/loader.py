@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Put a module into the running kernel and take it out again, and prove what came of it.
+"""Put a module into the running kernel, take it out again, and verify the result.
 
-The only code that runs insmod or rmmod or writes to /sys/kernel/livepatch. It decides nothing: what to
-load and whether that is wise was settled before.
+This is the only code that runs insmod or rmmod or writes to /sys/kernel/livepatch. It decides nothing: its
+callers have chosen the module and checked that it may be loaded.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...base import names
-from ...base.model import Problem
+from ...base.model import InstalledModule, Problem
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 
-#: Seconds an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
+#: Seconds that an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
 COMMAND_TIMEOUT = 120.0
 REMOVE_TIMEOUT = 10.0
-#: Where insmod and rmmod are looked for, whatever the caller's PATH says.
+#: The folders of insmod and rmmod, independent of the caller's PATH.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
-#: The least a reversal gets: the kernel looks at sleeping tasks only once a second.
+#: The least number of seconds for a reversal: the kernel looks at sleeping tasks only once a second.
 REVERSE_TIMEOUT = 60.0
 MAX_TASKS = 20
 _SCAN_SECONDS = 5.0
@@ -43,7 +43,7 @@ _FRAMES = 12
 
 
 class Task(NamedTuple):
-    """A task that keeps a transition from ending. ``stack`` is "" for whoever may not read it."""
+    """A task that keeps a transition from ending. ``stack`` is "" where the caller may not read it."""
 
     pid: int
     comm: str
@@ -52,14 +52,15 @@ class Task(NamedTuple):
 
     @property
     def frames(self) -> str:
-        """The functions of its stack, the innermost first."""
+        """The functions of the task's stack, the innermost first."""
         return " < ".join(_FRAME.findall(self.stack)[:_FRAMES])
 
 
 class Outcome(NamedTuple):
-    """How it went: ``done``, ``failed``, ``stalled`` (and reversed) or ``crashed`` (insmod was killed).
+    """The end of a load or unload: ``done``, ``failed``, ``stalled`` (and reversed) or ``crashed``.
 
-    ``forced`` says that the kernel was told to end the transition anyway.
+    ``crashed`` means that insmod was killed, ``forced`` that the kernel was made to end a stalled
+    transition.
     """
 
     outcome: str
@@ -68,9 +69,14 @@ class Outcome(NamedTuple):
     tasks: tuple[Task, ...] = ()
     forced: bool = False
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the transition could neither be completed nor reversed."""
+        return self.problem is not None and self.problem.id == "transition-stuck"
+
 
 def _run(argv: Sequence[str], timeout: float, descriptors: Sequence[int] = ()) -> tuple[int, str]:
-    """Exit status and output of ``argv``: 127 where it did not start, -1 where it hung.
+    """Run ``argv`` and return its exit status and output: 127 where it did not start, -1 where it hung.
 
     The status of a program that a signal ended is negative, with no output.
     """
@@ -83,13 +89,13 @@ def _run(argv: Sequence[str], timeout: float, descriptors: Sequence[int] = ()) -
     except program.Killed:
         return -signal.SIGKILL, ""
     except program.Unusable as fault:
-        # A child that hangs inside the kernel cannot die: it is left behind.
+        # A child that hangs inside the kernel cannot be killed, and is left behind.
         return -1, str(fault)
     return status, output.strip()[:500]
 
 
 def _write(path: str, value: str) -> str:
-    """Write ``value`` to a sysfs file; the kernel's refusal as text, "" when it took it."""
+    """Write ``value`` to a sysfs file; return the kernel's refusal as text, "" for none."""
     name = "/".join(path.rsplit("/", 2)[1:])
     atomic.step(f"before write {name}")
     try:
@@ -108,7 +114,10 @@ def _write(path: str, value: str) -> str:
 def _until(
     condition: Callable[[], bool], timeout: float, tick: Callable[[float], None] | None = None
 ) -> bool:
-    """Whether ``condition`` came true within ``timeout`` seconds; looks often at first, then seldom."""
+    """Wait until ``condition`` is true, at most ``timeout`` seconds; return whether it is.
+
+    The first looks follow each other closely, later ones less so.
+    """
     start = time.monotonic()
     pause = 0.002
     while not condition():
@@ -122,12 +131,20 @@ def _until(
     return True
 
 
+def _ticker(progress: Progress | None, text: str, timeout: float) -> Callable[[float], None] | None:
+    """Return a function that reports ``text`` with the seconds spent; None without ``progress``."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda spent: report(f"{text}, {spent:.0f} of at most {timeout:.0f} s")
+
+
 def _in_transition(paths: Paths, module: str) -> bool:
     return read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
 
 def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
-    """The tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
+    """Return the tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
     enabled = read_text(f"{paths.klp}/{module}/enabled", 8)
     waiting = "0" if enabled == "1" else "1"
     found: list[Task] = []
@@ -154,7 +171,7 @@ def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
 
 
 def named(tasks: Sequence[Task]) -> str:
-    """The first of ``tasks`` for a person to read."""
+    """Return the names of the first ``tasks``, for a person to read."""
     return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
 
 
@@ -170,13 +187,13 @@ def insert(paths: Paths, descriptor: int) -> tuple[int, str]:
 
 
 def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
-    """Take a module that patches nothing any more out of the kernel; why it stays, or ""."""
+    """Take a module that patches nothing any more out of the kernel; return why it stays, or ""."""
     folder = f"{paths.modules}/{module}"
     if not os.path.isdir(folder):
         return ""
     if os.path.isdir(f"{paths.klp}/{module}"):
         return "it is still a live patch in the kernel"
-    # A task may still be leaving the old code; the kernel holds the module until then.
+    # A task may still be leaving the old code; the kernel keeps the module until then.
     _until(lambda: read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
     atomic.step("before rmmod")
     status, output = _run(["rmmod", module], COMMAND_TIMEOUT)
@@ -192,7 +209,7 @@ def _signer(descriptor: int) -> signature.Signer:
 
 
 def _refusal(paths: Paths, module: str, descriptor: int, status: int, output: str) -> Problem:
-    """The kernel's refusal to load, by the words insmod has for its error number."""
+    """Return the problem for the kernel's refusal, by insmod's words for the error number."""
     reasons = (
         ("Required key not available", "load-no-key"),
         ("Key was rejected by service", "load-bad-signature"),
@@ -205,7 +222,7 @@ def _refusal(paths: Paths, module: str, descriptor: int, status: int, output: st
     for words, identifier in reasons:
         if words in output:
             signer = _signer(descriptor)
-            # Kernels that enforce signatures say of a key that they lack what they say of a bad one.
+            # A kernel that enforces signatures has one error for an unknown key and for a bad signature.
             if identifier == "load-bad-signature" and signature.unknown(paths, signer):
                 identifier = "load-no-key"
             return problem(identifier, module=module, signer=signer)
@@ -221,16 +238,16 @@ def load(
     progress: Progress | None = None,
     force: bool = False,
 ) -> Outcome:
-    """Load the module open as ``descriptor``, wait for its transition, verify it; go back on a stall.
+    """Load the module open as ``descriptor``, wait for its transition, verify it; reverse a stalled load.
 
-    ``timeout`` bounds the transition, in seconds. With ``force`` the kernel is told to end a stalled
-    transition anyway, which may crash it.
+    ``timeout`` bounds the transition, in seconds. With ``force`` the kernel is made to end a stalled
+    transition, which may crash the kernel.
     """
     start = time.monotonic()
     status, output = insert(paths, descriptor)
     if status < 0 or status in (137, 139):
-        # An oops in a module's init leaves it "coming" for ever. Whatever else kills insmod, such as a lack
-        # of memory, does so before the kernel has the module or after it is live.
+        # An oops in a module's init leaves the module "coming" for ever. Any other cause, such as a lack of
+        # memory, kills insmod before the kernel has the module or after the module is live.
         stage = read_text(f"{paths.modules}/{module}/initstate", 16)
         if output or stage not in ("", "live"):
             why = output or "insmod was killed"
@@ -254,15 +271,9 @@ def settle(
     force: bool = False,
     start: float | None = None,
 ) -> Outcome:
-    """Wait for the transition of a module that is in the kernel, verify it; reverse it on a stall."""
+    """Wait for the transition of a module that is in the kernel, and verify the module; reverse a stall."""
     begin = time.monotonic() if start is None else start
-    tick = None
-    if progress is not None:
-        tell = progress
-
-        def tick(spent: float) -> None:
-            tell(f"live patch {module}: transition under way, {spent:.0f} of at most {timeout:.0f} s")
-
+    tick = _ticker(progress, f"live patch {module}: transition under way", timeout)
     over = _until(lambda: not _in_transition(paths, module), timeout, tick)
     forced = not over and force
     if forced:
@@ -283,13 +294,13 @@ def settle(
 
 
 def await_others(paths: Paths, module: str, build_id: str, timeout: float) -> str:
-    """Wait for the transition of a module that somebody else loads; why it is not in force then, or ""."""
+    """Wait for the transition of a module that somebody else loads; return why it is not in force, or ""."""
     _until(lambda: not _in_transition(paths, module), timeout)
     return verify(paths, module, build_id)
 
 
 def reverse(paths: Paths, module: str, timeout: float) -> str:
-    """Undo a transition that is under way, then remove the module; why that did not work, or ""."""
+    """Undo a transition that is under way and remove the module; return why that did not work, or ""."""
     why = _write(f"{paths.klp}/{module}/enabled", "0")
     if why and os.path.isdir(f"{paths.klp}/{module}"):
         return why
@@ -299,16 +310,13 @@ def reverse(paths: Paths, module: str, timeout: float) -> str:
 
 
 def unload(paths: Paths, module: str, timeout: float, progress: Progress | None = None) -> Outcome:
-    """Disable the live patch ``module`` and remove it. On a stall it is enabled again and stays in force."""
+    """Disable the live patch ``module`` and remove it.
+
+    On a stall, enable the patch again, so that it stays.
+    """
     start = time.monotonic()
     folder = f"{paths.klp}/{module}"
-    tick = None
-    if progress is not None:
-        tell = progress
-
-        def tick(spent: float) -> None:
-            tell(f"live patch {module}: being unloaded, {spent:.0f} of at most {timeout:.0f} s")
-
+    tick = _ticker(progress, f"live patch {module}: being unloaded", timeout)
     if read_text(folder + "/enabled", 8) == "1":
         why = _write(folder + "/enabled", "0")
         if why:
@@ -327,7 +335,7 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
 
 
 def verify(paths: Paths, module: str, build_id: str) -> str:
-    """Why ``module`` is not in force as built with ``build_id`` ("" for unknown); "" when it is."""
+    """Return why ``module`` is not in force as built with ``build_id`` ("" for unknown); "" when it is."""
     patch = livepatches.one(paths, module)
     if patch is None:
         return "the kernel does not list it"
@@ -338,3 +346,8 @@ def verify(paths: Paths, module: str, build_id: str) -> str:
     if build_id and patch.build_id != build_id:
         return f"the kernel has build id {patch.build_id or 'none'}, the package {build_id}"
     return ""
+
+
+def all_in_force(paths: Paths, modules: Iterable[InstalledModule], build_ids: Mapping[str, str]) -> bool:
+    """Return whether every one of ``modules`` is in force now, built with its id in ``build_ids``."""
+    return all(not verify(paths, module.name, build_ids.get(module.name, "")) for module in modules)

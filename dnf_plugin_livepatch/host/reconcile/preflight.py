@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""May this module be loaded here and now? Findings by stable id; an error among them means no.
+"""Findings about a module and the host before a load; an error among them forbids the load.
 
-Nothing is changed. What cannot be read (debugfs without root, a kernel without lockdown) gives no finding:
-the kernel itself refuses what it must.
+Nothing is changed. A fact that cannot be read (debugfs without root, a kernel without lockdown) gives no
+finding, because the kernel itself refuses what it must.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _signature(paths: Paths, module: InstalledModule, info: ModInfo) -> Problem 
 
 
 def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> tuple[tuple[Problem, ...], str]:
-    """Findings about the module file ``wanted``, and its build id ("" when it has none)."""
+    """Return the findings about the module file ``wanted``, and its build id ("" for none)."""
     try:
         descriptor = module_file.open_file(wanted.path)
     except ModuleError as error:
@@ -88,36 +88,38 @@ def opened(
 
 
 def _against_manifest(
-    kernel: Kernel, wanted: InstalledModule, told: Manifest, info: ModInfo
+    kernel: Kernel, wanted: InstalledModule, declared: Manifest, info: ModInfo
 ) -> list[Problem]:
     found = []
-    if told.build_id != info.build_id:
+    if declared.build_id != info.build_id:
         found.append(
-            problem("module-build-id", path=wanted.path, found=info.build_id or "none", told=told.build_id)
+            problem(
+                "module-build-id", path=wanted.path, found=info.build_id or "none", told=declared.build_id
+            )
         )
-    if told.sha256 and told.sha256 != info.sha256:
+    if declared.sha256 and declared.sha256 != info.sha256:
         found.append(problem("module-changed", path=wanted.path))
-    if told.kernel_build_id and told.kernel_build_id != kernel.build_id:
+    if declared.kernel_build_id and declared.kernel_build_id != kernel.build_id:
         found.append(
             problem(
                 "kernel-build-id",
                 module=wanted.name,
                 found=kernel.build_id or "none",
-                told=told.kernel_build_id,
+                told=declared.kernel_build_id,
             )
         )
     return found
 
 
-def _targets(paths: Paths, told: Manifest) -> list[Problem]:
-    """A target module that is not loaded is no fault: the kernel patches it when it arrives."""
-    objects = sorted({function.object for function in told.functions} - {"vmlinux"})
+def _targets(paths: Paths, declared: Manifest) -> list[Problem]:
+    """Note the target modules that are not loaded. They are no fault: the kernel patches them on arrival."""
+    objects = sorted({function.object for function in declared.functions} - {"vmlinux"})
     absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
-    return [problem("target-pending", module=told.module, targets=", ".join(absent))] if absent else []
+    return [problem("target-pending", module=declared.module, targets=", ".join(absent))] if absent else []
 
 
 def other_products(paths: Paths) -> list[str]:
-    """Other live-patching products whose modules are in the kernel."""
+    """Return the other live-patching products whose modules are in the kernel."""
     try:
         names = os.listdir(paths.modules)
     except OSError:
@@ -126,7 +128,7 @@ def other_products(paths: Paths) -> list[str]:
 
 
 def host(paths: Paths) -> tuple[Problem, ...]:
-    """Findings about the host, whichever module is to be loaded."""
+    """Return the findings about the host, which count for every module."""
     found = [problem("rival-product", rival=name) for name in other_products(paths)]
     if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
         found.append(problem("kpatch-dnf-on"))
@@ -136,7 +138,7 @@ def host(paths: Paths) -> tuple[Problem, ...]:
 
 
 def busy(paths: Paths) -> Problem | None:
-    """The finding that another patch's transition is under way, or None."""
+    """Return the finding that another patch's transition is under way, or None."""
     name = livepatches.transition(paths)
     if not name:
         return None
@@ -152,5 +154,5 @@ def _kpatch_dnf(text: str) -> bool:
 
 
 def errors(found: Sequence[Problem]) -> bool:
-    """Whether the findings forbid the load."""
+    """Return whether the findings forbid the load."""
     return any(item.severity == "error" for item in found)

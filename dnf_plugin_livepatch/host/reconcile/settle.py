@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The settle watch: is the kernel well, some time after a live patch was loaded?
+"""The settle watch: look whether the kernel is well, some time after a live patch was loaded.
 
-Run by livepatch-settle.timer while a patch settles. An oops whose stack is in the patch blocks it and
-has reconcile take it out while the kernel still runs; ``settle_time`` without one makes it good, and the
-health checks, where they could not be asked when it was loaded.
+livepatch-settle.timer runs this program while a patch settles. An oops whose stack is in the patch blocks
+the patch and has reconcile take it out while the kernel still runs. After ``settle_time`` without an oops
+the patch is good, once the health checks have passed too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ UNPROVED = "a line of the kernel's log names it, and the kernel counted no oops;
 class Verdict(NamedTuple):
     """The judgement of one settling package.
 
-    ``good`` says that it has settled, ``why`` is the reason to block it, both empty while it is watched
-    further. ``trouble`` are the taint bits that the kernel got since the load, ``unproved`` is the heading
-    of an oops that names the patch in the log alone; both as far as history does not tell them yet.
+    ``good`` is True when the package has settled. ``why`` is the reason to block it. Both are empty while
+    the watch goes on. ``trouble`` holds the taint bits that the kernel got since the load, ``unproved``
+    the heading of an oops that names the patch in the log alone; both as far as history lacks them.
     """
 
     nevra: str
@@ -35,8 +35,13 @@ class Verdict(NamedTuple):
     unproved: str
 
 
-def _judge(paths: Paths, config: Config, nevra: str, entry: guard_file.Record, now: harm.Harm) -> Verdict:
-    """Look for an oops of the patch; when ``settle_time`` is over, ask the health checks if still due."""
+def _judge(
+    paths: Paths, config: Config, nevra: str, entry: guard_file.GuardEntry, now: harm.Harm
+) -> Verdict:
+    """Look for an oops of the patch.
+
+    When ``settle_time`` is over, ask the health checks where that is due.
+    """
     named = oops.of_this_boot(paths, entry.modules, entry.began)
     found = named if harm.proved(entry.harm, now) else ""
     done = running.uptime(paths) - entry.uptime >= config.settle_time
@@ -47,31 +52,34 @@ def _judge(paths: Paths, config: Config, nevra: str, entry: guard_file.Record, n
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
-    """Judge what settles in this boot: (newly good, newly blocked, whether something settles still)."""
+    """Judge the packages that settle in this boot.
+
+    Returns the newly good ones, the newly blocked ones, and whether any package settles still.
+    """
     boot_id = running.boot_id(paths)
     now = harm.read(paths)
     verdicts = [
         _judge(paths, config, nevra, entry, now)
-        for nevra, entry in guard_file.read(paths).records.items()
+        for nevra, entry in guard_file.read(paths).entries.items()
         if entry.state == "settling" and entry.boot_id == boot_id
     ]
     good = [verdict.nevra for verdict in verdicts if verdict.good]
     named = {verdict.nevra for verdict in verdicts if verdict.unproved}
 
-    def record(entries: guard_file.Guard) -> None:
-        for nevra, entry in entries.records.items():
+    def set_good(guard: guard_file.Guard) -> None:
+        for nevra, entry in guard.entries.items():
             if entry.state == "settling" and entry.boot_id == boot_id:
                 entry = entry._replace(noted=entry.noted | (now.taint & ~entry.taint))
                 entry = entry._replace(told=entry.told or nevra in named)
                 if nevra in good:
                     entry = entry._replace(state="good", strikes=0, proved=True)
-                entries.records[nevra] = entry
+                guard.entries[nevra] = entry
 
     if any(verdict.good or verdict.trouble or verdict.unproved for verdict in verdicts):
-        guard_file.change(paths, record)
+        guard_file.change(paths, set_good)
     for verdict in verdicts:
         if verdict.trouble:
-            # Another part of the kernel may be the cause: noted, and no reason to take the patch back.
+            # Another part of the kernel may be the cause, so the history gets a note and the patch stays.
             reason = f"since it was loaded the kernel had: {harm.named(verdict.trouble)}"
             journal.remember(paths, "taint", nevra=verdict.nevra, reason=reason)
         if verdict.unproved:
@@ -86,37 +94,39 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
     return good, [verdict.nevra for verdict in bad], any(not (v.good or v.why) for v in verdicts)
 
 
-def _left(paths: Paths) -> bool:
-    """Was an earlier run killed half way? Then a load has no end, or what is in the kernel is blocked or has
-    no record."""
-    now = guard_file.read(paths)
+def _killed_half_way(paths: Paths) -> bool:
+    """Return whether an earlier run was killed half way.
+
+    A load has no end then, or a module in the kernel belongs to a package that is blocked or has no entry.
+    """
+    guard = guard_file.read(paths)
     boot_id = running.boot_id(paths)
-    known = {nevra for nevra, record in now.records.items() if record.boot_id == boot_id}
-    fine = known.difference(now.blocked())
-    return _any(paths, "loading") or any(
+    known = {nevra for nevra, entry in guard.entries.items() if entry.boot_id == boot_id}
+    fine = known.difference(guard.blocked())
+    return _any_is(paths, "loading") or any(
         item.nevra not in fine and livepatches.one(paths, module) is not None
-        for module, item in now.ours(boot_id).items()
+        for module, item in guard.ours(boot_id).items()
     )
 
 
-def _any(paths: Paths, word: str) -> bool:
-    """Is a record of this boot in the state ``word``?"""
+def _any_is(paths: Paths, state: str) -> bool:
+    """Return whether an entry of this boot is in ``state``."""
     boot_id = running.boot_id(paths)
-    records = guard_file.read(paths).records.values()
-    return any(record.state == word and record.boot_id == boot_id for record in records)
+    entries = guard_file.read(paths).entries.values()
+    return any(entry.state == state and entry.boot_id == boot_id for entry in entries)
 
 
 def main(paths: Paths) -> int:
-    """One look; a patch that is blocked by it is taken out of the kernel.
+    """Look once, and have reconcile take a patch out of the kernel that the look blocked.
 
-    5 when reconcile had to be run and one is not in force, 1 when it could not run: then it is tried again
-    by the next look.
+    Returns 5 when reconcile ran and a patch is not in force, and 1 when reconcile could not run; the next
+    look tries again then.
     """
     config, _ = read(paths.config)
     code = 0
     try:
         _, blocked, waiting = check(paths, config)
-        if blocked or _left(paths):
+        if blocked or _killed_half_way(paths):
             from . import run
 
             try:
@@ -124,8 +134,8 @@ def main(paths: Paths) -> int:
             except run.Refused as refused:
                 print(f"livepatch: {refused.problem.text}", file=sys.stderr)
                 return 1
-        # What reconcile put in the place of a blocked one settles now.
-        if not (waiting or _any(paths, "settling")):
+        # The set that reconcile loaded in the place of a blocked one settles now.
+        if not (waiting or _any_is(paths, "settling")):
             timers.unwatch(paths)
     except (OSError, atomic.Broken) as error:
         print(f"livepatch: {error}", file=sys.stderr)

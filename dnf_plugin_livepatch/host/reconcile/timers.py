@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What systemd is asked to do by itself: watch what settles, try again what stalled, run reconcile.
+"""Jobs for systemd: the settle watch, the next try of a load that stalled, a reconcile without waiting.
 
-Without systemd nothing is started; the next reconcile does what is due.
+Without systemd nothing is started; the next reconcile does the job that is due.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ UNIT = "livepatch-reconcile.service"
 
 
 def _run(paths: Paths, argv: Sequence[str]) -> None:
-    # paths.root: below another root systemd's units are not ours to start.
+    # The units of the running systemd are not those of another root.
     if paths.root != "/" or not os.path.isdir("/run/systemd/system"):
         return
     atomic.step("before " + argv[0])
     try:
         program.run(argv, 10, whole=False)
     except program.Unusable:
-        return  # during a shutdown systemd refuses: then there is no later
+        return  # systemd refuses during a shutdown, and then there is no later
     atomic.step("after " + argv[0])
 
 
@@ -52,7 +52,7 @@ def no_retry(paths: Paths) -> None:
 
 
 def retry(paths: Paths, seconds: int) -> None:
-    """Start reconcile again in ``seconds``, once; a retry planned before is replaced."""
+    """Start reconcile again in ``seconds``, once, instead of a retry that was planned before."""
     no_retry(paths)
     _run(
         paths,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Has anything changed since reconcile last had nothing left to do? A few dozen stat() calls answer it.
+"""The check whether anything has changed since reconcile last had nothing left to do.
 
-The answer may only err towards "changed": then a whole run looks again.
+The check costs a few dozen stat() calls. A wrong answer may only be "changed": a whole run looks again then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..read import read_text
 
 
 def take(paths: Paths, kernel: Kernel, database: str) -> str:
-    """A text that changes when anything does that reconcile bases its decisions on."""
+    """Return a text that changes with every fact on which reconcile bases its decisions."""
     parts = [__version__, kernel.release, kernel.build_id, kernel.boot_id, database]
     parts.append(fingerprint.database_state(database))
     parts += [
@@ -34,7 +34,7 @@ def take(paths: Paths, kernel: Kernel, database: str) -> str:
 
 
 def unchanged(paths: Paths, kernel: Kernel) -> bool:
-    """Whether everything is as it was when ``save`` was called in this boot."""
+    """Return whether everything is as it was when ``save`` was called in this boot."""
     try:
         data = atomic.read_json(paths.converged)
     except atomic.Broken:
@@ -48,9 +48,10 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
 
 
 def save(paths: Paths, kernel: Kernel, before: str | None, database: str) -> None:
-    """Remember ``before``, taken when the run began, as the state with nothing left to do; None forgets.
+    """Remember ``before`` as the state with nothing left to do; None forgets the state.
 
-    Whatever changed during the run differs from it, and is looked at next time.
+    ``before`` was taken when the run began, so that the next run sees every change that came during this
+    run.
     """
     if before is None:
         try:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a person or a monitor is told about this host."""
+"""The reports about this host, for people and for monitors."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What would keep a live patch from being loaded on this host, asked before it matters. Changes nothing."""
+"""Findings that would keep a live patch from being loaded on this host, before one is. Changes nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..files import atomic, guard_file
 from ..kernel import running, switches
 from ..packages import installed, inventory
 from ..reconcile import preflight
-from ..reconcile.desired import choose
+from ..reconcile.desired import wanted_set
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
-    """Findings about place, switches, host, state files and every installed module, worst first.
+    """Return findings about place, switches, host, state files and every installed module, worst first.
 
     ``faults`` are those of the configuration. A file that only root may read makes no finding here.
     """
@@ -43,12 +43,13 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     except atomic.Broken as error:
         found.append(problem("guard-broken", why=error))
     else:
-        # What an administrator or a crash keeps out; what comes in its place is not asked.
+        # The findings are the packages that an administrator or a crash keeps out; the chosen set is not
+        # used.
         here = installed.Installed(stock.patches, stock.healthy, stock.why)
-        out = choose(here, guarded, kernel.release, kernel.boot_id, lambda kept: (), {})
+        out = wanted_set(here, guarded, kernel.release, kernel.boot_id, lambda copied: (), {})
         found += out.problems if stock.healthy else ()
     for patch in stock.patches:
-        # A vendor's own client loads from where it likes; only what the kernel shall load is looked at.
+        # A vendor's own client loads from its own folders: only modules that reconcile loads are checked.
         for module in patch.modules if patch.loader == "kernel" else ():
             found += preflight.module(paths, kernel, module)[0]
     order = ("error", "warning", "note")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Report in the forms that machines read: Prometheus, Nagios, OpenVEX, motd. Pure."""
+"""A Report for machines: Prometheus metrics, a Nagios line, an OpenVEX document, the motd. Pure."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ def _metric(name: str, text: str, rows: Sequence[tuple[Labels, float]]) -> list[
 
 
 def _seconds(moment: str) -> float:
-    """A moment or a date as seconds since the epoch; NaN for none."""
+    """Return a moment or a date as seconds since the epoch; NaN for none."""
     found = times.parse(moment)
     return float("nan") if found is None else float(found)
 
 
 def not_known(report: Report) -> bool:
-    """Whether an empty list of open CVEs would claim what nobody knows.
+    """Return whether an empty list of open CVEs would claim more than is known.
 
-    Where the advisories are a lower bound, what they list counts; that nothing is left of it says nothing.
+    Where the advisories are a lower bound, the open CVEs that they list count. That they list none proves
+    nothing.
     """
     quality = report.exposure.quality
     opened = report.rows(OPEN) or report.rows(REBOOT_ONLY)
@@ -59,7 +60,7 @@ def not_known(report: Report) -> bool:
 
 
 def _counts(report: Report) -> list[tuple[Labels, float]]:
-    """CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
+    """Count the CVEs by state; NaN for a state of which nothing is known, because 0 would be a claim."""
     exact = report.exposure.quality == EXACT
     rows: list[tuple[Labels, float]] = []
     for state in CVE_STATES:
@@ -79,7 +80,7 @@ def _severities(report: Report) -> list[tuple[Labels, float]]:
 
 
 def metrics(report: Report, advice: Advice) -> str:
-    """The text of a file for node_exporter's textfile collector."""
+    """Return the text of a file for node_exporter's textfile collector."""
     kernel = ("kernel", report.kernel.release)
     patches = [row for row in report.patches if row.module and row.state != SUBSCRIPTION]
 
@@ -126,7 +127,7 @@ def metrics(report: Report, advice: Advice) -> str:
 
 
 def check(report: Report, advice: Advice) -> tuple[int, str]:
-    """Exit code and the one line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
+    """Return exit code and line of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
     opened = (*report.rows(OPEN), *report.rows(REBOOT_ONLY))
     worst = max((rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -147,7 +148,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
     if report.exposure.quality != EXACT:
         parts.append(report.exposure.reason)
-    data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _told(report)]
+    data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _counted(report)]
     if report.days_left is not None:
         data.append(f"support_days={report.days_left}")
     text = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
@@ -159,13 +160,13 @@ def _words(report: Report) -> list[str]:
     return [f"{name} {text.count(report, state)}" for state, name in names]
 
 
-def _told(report: Report) -> list[str]:
+def _counted(report: Report) -> list[str]:
     exact = report.exposure.quality == EXACT
     return [state for state in CVE_STATES if exact or report.rows(state)]
 
 
 def motd(report: Report, advice: Advice) -> list[str]:
-    """One to three lines for whoever logs in; none when all is well."""
+    """Return one to three lines for a person who logs in; none when all is well."""
     blind = not_known(report)
     if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED and not blind:
         return []
@@ -181,7 +182,7 @@ def _quote(text: str) -> str:
 
 
 def purl(report: Report, distribution: str) -> str:
-    """The package URL of the running kernel's package, or of the bare release when none owns it."""
+    """Return the package URL of the running kernel's package, or of the release where no package owns it."""
     package = split_nevra(report.inputs.kernel_package)
     if package is None:
         return f"pkg:generic/linux-kernel@{_quote(report.kernel.release)}"
@@ -216,10 +217,10 @@ def _statement(row: CveState, product: str, patches: dict[str, str], report: Rep
 
 
 def vex(report: Report, distribution: str, host: str, version: str) -> dict[str, Any]:
-    """The OpenVEX 0.2.0 document of this host's kernel; {} when there is nothing to state.
+    """Return the OpenVEX 0.2.0 document of this host's kernel; {} when there is nothing to state.
 
     A CVE that a live patch in force closes is ``not_affected``: the package still carries the
-    vulnerable code, the running kernel does not execute it.
+    vulnerable code, but the running kernel does not execute it.
     """
     import hashlib
     import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `livepatch history` shows: the journal as a table for people, or with every fact as JSON."""
+"""The journal for `livepatch history`: as a table for people, or with every fact as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...base.model import ISSUED, Debt
 from ...base.typed import NamedTuple
 from ..files.journal import Entry
 
-#: Why a module was taken out, as reconcile notes it, in words.
+#: The reasons that reconcile records for an unload, in words.
 _CAUSES = {
     "gone": "its package is gone",
     "held": "unloaded by hand",
@@ -22,18 +22,18 @@ _CVES_SHOWN = 3
 
 
 class Exposed(NamedTuple):
-    """How many seconds a host was exposed; ``at_least`` where only the advisory's last update is known."""
+    """The seconds for which a host was exposed; ``at_least`` where only the advisory's update is known."""
 
     seconds: int
     at_least: bool
 
 
 def exposed(entry: Entry, debt: Mapping[str, Debt]) -> Exposed | None:
-    """How long the host was exposed, from the day of the advisory until the loaded patch was in force; None
-    where that is not known, and for what put nothing new in force.
+    """Return how long the host was exposed: from the day of the advisory until the patch was in force.
 
-    The patch's own date counts, else what was noted with the load, else the dates in ``debt``, by CVE, for
-    what was loaded before any dnf run had read the advisories.
+    The result is None where that is not known, and for an event that put nothing new in force. The patch's
+    own date counts, else the date that was recorded with the load. For a load before any dnf run had read
+    the advisories the dates in ``debt`` count, by CVE.
     """
     if entry.event not in ("load", "replace") or entry.facts.get("outcome") != "done":
         return None
@@ -50,14 +50,16 @@ def exposed(entry: Entry, debt: Mapping[str, Debt]) -> Exposed | None:
 
 
 def _oldest(rows: Sequence[Debt]) -> tuple[str, bool]:
-    """The oldest date of ``rows``, and whether an advisory of them may have been issued before it."""
+    """Return the oldest date of ``rows``, and whether one of the advisories may have been issued before."""
     dates = [row.dated for row in rows if row.dated]
     return min(dates, default=""), any(row.date_kind != ISSUED for row in rows if row.dated)
 
 
 def _exposed(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[Exposed | None]:
-    """``exposed`` of each entry, given once for a patch: when it is loaded again after a reboot, the host
-    was not exposed to the CVEs that it closes all the time between."""
+    """Return ``exposed`` for each entry, but only for the first load of a patch.
+
+    When a patch is loaded again after a reboot, the host was not exposed all the time between.
+    """
     seen = set()
     rows = []
     for entry in entries:
@@ -70,7 +72,7 @@ def _exposed(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[Exposed
 
 
 def span(seconds: int) -> str:
-    """A length of time as an operator would say it: ``40 s``, ``35 min``, ``7 h``, ``12 days``."""
+    """Return a length of time as an operator would say it: ``40 s``, ``35 min``, ``7 h``, ``12 days``."""
     for size, word in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size} {word}"
@@ -78,7 +80,7 @@ def span(seconds: int) -> str:
 
 
 def as_json(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[dict[str, object]]:
-    """Every fact of every entry; ``exposed_seconds`` and ``exposed_at_least`` where they are known."""
+    """Return every fact of every entry, with ``exposed_seconds`` and ``exposed_at_least`` where known."""
     rows: list[dict[str, object]] = []
     for entry, open_for in zip(entries, _exposed(entries, debt)):
         row: dict[str, object] = {**entry.facts, "time": entry.time, "event": entry.event}
@@ -111,7 +113,7 @@ def _more(entry: Entry, open_for: Exposed | None) -> str:
 
 
 def rows(entries: Sequence[Entry], debt: Mapping[str, Debt]) -> list[tuple[str, ...]]:
-    """The cells of the table, one line an entry: time, boot, event, patch, seconds it took, what else."""
+    """Return the cells of the table, a row an entry: time, boot, event, patch, duration, more facts."""
     found: list[tuple[str, ...]] = []
     for entry, open_for in zip(entries, _exposed(entries, debt)):
         facts = entry.facts

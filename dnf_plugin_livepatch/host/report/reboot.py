@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Does this host need a reboot, and for what? ``advise`` is pure.
+"""The advice whether this host needs a reboot, and for which reasons. ``advise`` is pure.
 
-A reboot is asked for only where it would change something: an open CVE asks for one when a kernel
-that fixes it is installed, otherwise a fleet tool that obeys would reboot the host for ever.
+A reboot is advised only where it would change something. An open CVE is a reason only when a kernel that
+fixes the CVE is installed; otherwise a fleet tool that obeys would reboot the host for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...base.model import Compare
 
 
-#: What only a new boot resolves; it does not come again after one.
+#: Problems that only a reboot resolves, and that do not come back after it.
 NEEDS_BOOT = ("unload-refused", "module-stays", "transition-stuck")
 NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
 
@@ -36,7 +36,7 @@ class Advice(NamedTuple):
 
 
 def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
-    """Those of ``rows``, ascending by ``fixed_in``, that a boot into the kernel build ``evr`` closes."""
+    """Return those of ``rows`` (ascending by ``fixed_in``) that a boot into the build ``evr`` closes."""
     builds = [row.fixed_in for row in rows]
     if evr in builds:
         # The usual case needs no comparison, and so no import of rpm.
@@ -45,9 +45,9 @@ def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[Cve
 
 
 def stuck(report: Report) -> list[str]:
-    """Why the live patch that should be in force can only be by a reboot; each a text."""
+    """Return the reasons for which only a reboot puts the right live patch in force, each a text."""
     found = [problem.text.rstrip(".") for problem in report.problems if problem.id in NEEDS_BOOT]
-    # Where others load a module of that name, they would do so again after a reboot.
+    # Another program that loaded a module of that name would do so again after a reboot.
     found += [
         f"reboot needed to downgrade or exchange {row.package}: another build of {row.module} is loaded"
         for row in report.patches
@@ -57,10 +57,10 @@ def stuck(report: Report) -> list[str]:
 
 
 def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
-    """The advice for ``report``.
+    """Return the advice for ``report``.
 
-    ``newer`` is the EVR of the newest installed kernel of the running one's package where it is newer than
-    what runs, "" otherwise; ``updated`` are core packages that were updated after the boot.
+    ``newer`` is the EVR of the newest installed build of the running kernel's package, "" where that build
+    runs. ``updated`` are core packages that were updated after the boot.
     """
     rows = report.exposure.rows
     unclosed = [row for row in rows if row.state != CLOSED_LIVE]
@@ -99,9 +99,9 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
 
 
 def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:
-    """The newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
+    """Return the newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
 
-    ``builds`` are (name, EVR), ascending by EVR; rpm's comparison is asked only where the running kernel's
+    ``builds`` are (name, EVR), ascending by EVR. rpm's comparison is needed only where the running kernel's
     own package is not among them.
     """
     running = evr_of(package)
@@ -115,7 +115,7 @@ def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) ->
 
 
 def boot_time(paths: Paths) -> int:
-    """When the kernel started, in seconds since the epoch; 0 when unknown."""
+    """Return when the kernel started, in seconds since the epoch; 0 when unknown."""
     for line in read_bytes(paths.at("/proc/stat"), 1 << 20).split(b"\n"):
         if line.startswith(b"btime "):
             number = line[6:].strip()

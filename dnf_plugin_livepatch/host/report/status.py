@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The state of this host, gathered once: what status, cves, metrics, check and the others tell.
+"""The state of this host, gathered once for status, cves, metrics, check and the other verbs.
 
-Reads sysfs, the state files and (through ``inventory``) what the rpm database holds; changes nothing, needs
-no privileges, no repository and no dnf. ``judge`` is the pure part.
+The reader looks at sysfs, the state files and (through ``inventory``) the rpm database. It changes nothing
+and needs no privileges, no repository and no dnf. ``judge`` is the pure part.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from .. import look
 
 
 class Report(NamedTuple):
-    """Everything that is told. ``state`` is ok, attention, failed, unsupported or unknown.
+    """All facts that the verbs print. ``state`` is ok, attention, failed, unsupported or unknown.
 
     ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
     ``days_left`` counts to the end of live-patch support, None where that is not known.
-    ``retry`` is when a stalled load is tried again by itself, "" for never.
+    ``retry`` is when systemd tries a stalled load again, "" for never.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
 
@@ -61,13 +61,13 @@ class Report(NamedTuple):
     problems: tuple[Problem, ...]
 
     def rows(self, state: str) -> tuple[CveState, ...]:
-        """The CVEs in ``state``, worst severity first."""
+        """Return the CVEs in ``state``, worst severity first."""
         found = [row for row in (*self.exposure.rows, *self.beyond) if row.state == state]
         return tuple(sorted(found, key=lambda row: (-rank(row.severity), row.cve)))
 
 
 def beyond(exposure: Exposure, rows: Iterable[look.PatchRow]) -> tuple[CveState, ...]:
-    """What the patches in force close although no advisory above the running kernel lists it."""
+    """Return the CVEs that the patches in force close and no advisory above the running kernel lists."""
     listed = {row.cve for row in exposure.rows}
     found = {cve: row.module for row in rows if row.in_force for cve in row.cves if cve not in listed}
     return tuple(CveState(cve, CLOSED_LIVE, by=module) for cve, module in sorted(found.items()))
@@ -82,7 +82,7 @@ def judge(
     skipped: str,
     accepted: Container[str] = (),
 ) -> str:
-    """The one word for the whole: the worst that is true. ``accepted`` is ``Guarded``'s."""
+    """Return the one word for the whole host: the worst that is true. ``accepted`` is ``Guarded``'s."""
     severities = {problem.severity for problem in problems}
     wanted = [
         row
@@ -126,11 +126,11 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
 
 
 def _noticed(seen: look.Look, release: str) -> list[Problem]:
-    """What dnf runs left to be told: patches in force that were withdrawn, a held kernel update."""
-    withdrawn = seen.told.reasons
+    """Return the findings of dnf runs: patches in force that were withdrawn, and a held kernel update."""
+    withdrawn = seen.noticed.reasons
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
     found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
-    hold = seen.told.hold
+    hold = seen.noticed.hold
     if hold is not None and hold.release == release and (hold.name, hold.kernel) not in seen.stock.kernels:
         facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
         found.append(catalogue.problem("kernel-held", **facts))
@@ -138,7 +138,7 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
-    """The Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
+    """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from ..kernel import running, switches
 
     now = times.now()

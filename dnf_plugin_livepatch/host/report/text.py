@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A Report as text for a person or as a JSON object for a machine. Pure.
 
-Colour only underlines what the words say already. The JSON objects are described by docs/schemas/.
+Colour adds no information to the words. docs/schemas/ describes the JSON objects.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ _ROW_STATES = {
 
 
 def paint(text: str, code: str, colour: bool) -> str:
-    """``text`` in the terminal colour ``code`` when ``colour``."""
+    """Return ``text`` in the terminal colour ``code`` when ``colour``."""
     return f"\033[{code}m{text}\033[0m" if colour and code else text
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows under their head, columns aligned."""
+    """Return the lines of a table: the head, then the rows, with aligned columns."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
 
 
 def count(report: Report, state: str) -> str:
-    """The number of CVEs in ``state`` as honest as the data is: ``3``, ``at least 3``, ``unknown``."""
+    """Return the number of CVEs in ``state`` as sure as the data is: ``3``, ``at least 3``, ``unknown``."""
     number = len(report.rows(state))
     if report.exposure.quality == EXACT or state == CLOSED_LIVE:
         return str(number)
@@ -60,7 +60,7 @@ def count(report: Report, state: str) -> str:
 
 
 def next_action(report: Report, advice: Advice) -> str:
-    """The one command to type next, "" when nothing is to be done."""
+    """Return the one command to type next, "" when nothing is to be done."""
     states = {row.state for row in report.patches}
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"
@@ -71,9 +71,9 @@ def next_action(report: Report, advice: Advice) -> str:
         return "livepatch doctor"
     if look.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
-    held = [row.package for row in report.patches if row.state == look.UNLOADED]
-    if held:
-        return f"livepatch unblock {held[0]}    (it was unloaded by hand)"
+    unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
+    if unloaded:
+        return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:
@@ -100,7 +100,7 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
 
 
 def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
-    """What ``livepatch status`` prints."""
+    """Return the lines of ``livepatch status``."""
     lines = [
         "State          : " + paint(_state(report), _COLOURS[report.state], colour),
         f"Running kernel : {report.kernel.release or 'unknown'}",
@@ -135,7 +135,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
         if problem.remedy:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
-        lines.append(f"Retry          : by itself at {report.retry}")
+        lines.append(f"Retry          : planned for {report.retry}")
     action = next_action(report, advice)
     lines.append(f"Next           : {action or 'nothing to do'}")
     return lines
@@ -160,12 +160,12 @@ def _support(report: Report) -> str:
 
 def _cve(row: CveState) -> dict[str, Any]:
     data: dict[str, Any] = dict(row._asdict())
-    del data["state"]  # the list it stands in says it
+    del data["state"]  # the row stands in the list of its state
     return data
 
 
 def exposure_json(report: Report) -> dict[str, Any]:
-    """The ``exposure`` object of status and cves."""
+    """Return the ``exposure`` object of status and cves."""
     return {
         "quality": report.exposure.quality,
         "reason": report.exposure.reason,
@@ -177,12 +177,12 @@ def exposure_json(report: Report) -> dict[str, Any]:
 
 
 def patches_json(report: Report) -> list[dict[str, Any]]:
-    """The ``patches`` list of status and list."""
+    """Return the ``patches`` list of status and list."""
     return [{**row._asdict(), "cves": list(row.cves)} for row in report.patches]
 
 
 def body(report: Report, advice: Advice) -> dict[str, Any]:
-    """What ``livepatch status --json`` prints, but for the schema number."""
+    """Return the object of ``livepatch status --json``, without the schema number."""
     kernel = report.kernel
     return {
         "kernel": {
@@ -204,15 +204,15 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
 
 
 def reboot_json(advice: Advice) -> dict[str, Any]:
-    """The ``reboot`` object: ``needed`` is None when that is not known."""
+    """Return the ``reboot`` object: ``needed`` is None when that is not known."""
     needed = None if advice.code == 102 else advice.code != 0
     return {"needed": needed, "code": advice.code, "reasons": list(advice.reasons)}
 
 
 def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
-    """What ``livepatch cves`` prints: one row for each CVE, the open ones first.
+    """Return the lines of ``livepatch cves``: a row for each CVE, open CVEs first.
 
-    The column of the dates is left out where the table would be wider than ``width``, if that is not 0.
+    Where the table would be wider than ``width`` the column of the dates is left out; 0 is no limit.
     """
     order = (OPEN, REBOOT_ONLY, CLOSED_LIVE)
     rows = [row for state in order for row in report.rows(state)]
@@ -248,7 +248,7 @@ def _without(
 
 
 def list_text(report: Report) -> list[str]:
-    """What ``livepatch list`` prints: one row for each live patch."""
+    """Return the lines of ``livepatch list``: a row for each live patch."""
     if not report.patches:
         return ["No live patch is installed or loaded." if report.installed_known else "Not known."]
     return table(
@@ -265,12 +265,12 @@ def functions(
     redirected: set[str] | None,
     declared: dict[str, tuple[tuple[str, str], ...]],
 ) -> list[dict[str, Any]]:
-    """Proof of redirection for each function of each loaded patch.
+    """Return the proof of redirection for each function of each loaded patch.
 
-    ``state`` is ``redirected`` when sysfs says so and ftrace does not deny it, else ``not-redirected``.
-    ``redirected`` are the functions that ftrace sends to a live patch, None where only root may see
-    that. ``declared`` are (object, function) of each module's manifest: those of an object that is not
-    loaded are pending, the kernel patches them when it comes.
+    ``state`` is ``redirected`` where sysfs shows the function as patched and ftrace does not deny that, else
+    ``not-redirected``. ``redirected`` are the functions that ftrace sends to a live patch, None where only
+    root may see them. ``declared`` are (object, function) of each module's manifest. The functions of an
+    object that is not loaded are pending: the kernel patches them when the object is loaded.
     """
     found: list[dict[str, Any]] = []
     for patch in loaded:
@@ -306,12 +306,12 @@ def functions(
 
 
 def functions_text(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The table of ``livepatch status --functions``."""
-    said = {None: "not readable", True: "yes", False: "no"}
+    """Return the table of ``livepatch status --functions``."""
+    ftrace = {None: "not readable", True: "yes", False: "no"}
     return table(
         ("MODULE", "OBJECT", "FUNCTION", "STATE", "SYSFS", "FTRACE"),
         (
-            (r["module"], r["object"], r["function"], r["state"], r["sysfs"] or "-", said[r["ftrace"]])
+            (r["module"], r["object"], r["function"], r["state"], r["sysfs"] or "-", ftrace[r["ftrace"]])
             for r in rows
         ),
     )

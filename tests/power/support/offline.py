@@ -57,7 +57,7 @@ def look(raw: str, work: str, package: str) -> Found:
     record = ""
     paths = Paths(work)
     try:
-        record = next((item.state for item in guard_file.read(paths).records.values()), "")
+        record = next((item.state for item in guard_file.read(paths).entries.values()), "")
         for path in (paths.exposure, paths.notices):
             atomic.read_json(path)
         whole = [json.loads(line) for line in read_text(paths.journal).splitlines()]

@@ -225,7 +225,7 @@ class Machine(RuleBasedStateMachine):
         module = self.host.running()[0]
         self.host.oops(module, 999)
         owner = guard_file.read(self.host.paths).owned.get(module)
-        record = guard_file.read(self.host.paths).records.get(owner.nevra) if owner is not None else None
+        record = guard_file.read(self.host.paths).entries.get(owner.nevra) if owner is not None else None
         if owner is not None and record is not None and record.state == "settling":
             self.oopsed = owner.nevra
         self._look(cut, busy)
@@ -254,31 +254,31 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "host"):
             return
         COUNTS["rules"] += 1
-        state_of = guard_file.read(self.host.paths)
-        assert len(state_of.kept) <= 2
+        guard = guard_file.read(self.host.paths)
+        assert len(guard.copies) <= 2
         if not self.down and not self.torn:
             loaded = self.host.loaded()
             assert sum(values == ("1", "0") for values in loaded.values()) <= 1, (
                 "replacing patches do not pile up"
             )
             assert all(values[1] == "0" for values in loaded.values()), "no transition is left behind"
-            records = state_of.records.values()
+            records = guard.entries.values()
             settling = any(r.state == "settling" and r.boot_id == self.host.boot_id for r in records)
             assert self.host.watched or not settling, "nobody watches what settles"
         SEEN.add(self.state())
 
     def state(self) -> tuple[object, ...]:
         """What the host has in its kernel, its records and its packages; without times and boot ids."""
-        state_of = guard_file.read(self.host.paths)
+        guard = guard_file.read(self.host.paths)
         records = sorted(
             (n, r.state, r.strikes, r.proved, r.boot_id == self.host.boot_id)
-            for n, r in state_of.records.items()
+            for n, r in guard.entries.items()
         )
         return (
             json.dumps(records),
             tuple(self.host.running()),
-            tuple(i.nevra for i in state_of.kept),
-            tuple(sorted(state_of.held)),
+            tuple(i.nevra for i in guard.copies),
+            tuple(sorted(guard.unloaded)),
             self.down,
             self.torn,
             self.host.watched,
@@ -299,7 +299,7 @@ class Machine(RuleBasedStateMachine):
         found = self.host.packages().patches
         now = guard_file.read(self.host.paths)
         blocked = now.blocked()
-        held = {nevra for nevra in now.held if now.holds(nevra, self.host.boot_id)}
+        held = {nevra for nevra in now.unloaded if now.is_unloaded(nevra, self.host.boot_id)}
         wanted = found[0].nevra if found else None
         if wanted is not None and not BEHAVIOUR[wanted.version] and str(wanted) not in {*blocked, *held}:
             assert self.host.running() == [found[0].modules[0].name], "a good patch is not in force"

@@ -51,16 +51,16 @@ def killed_at(work: Work, number: int) -> None:
 
 def sound(host: Host) -> None:
     """What holds after any crash: every file can be read, nothing blocked is loaded, the answer is there."""
-    state_of = guard_file.read(host.paths)
+    guard = guard_file.read(host.paths)
     journal.read(host.paths)
     assert mailbox.read_result(host.paths) is not None
     for module in host.loaded():
-        owner = state_of.owned.get(module)
-        assert owner is None or owner.nevra not in state_of.blocked()
+        owner = guard.owned.get(module)
+        assert owner is None or owner.nevra not in guard.blocked()
 
 
 def outcome(host: Host) -> tuple[object, ...]:
     """Where a host ended: what is in force and in the kernel, blocked, held, and proved good."""
     now = guard_file.read(host.paths)
-    good = sorted(nevra for nevra, record in now.records.items() if record.state == "good")
-    return host.running(), host.modules(), sorted(now.blocked()), sorted(now.held), good
+    good = sorted(nevra for nevra, record in now.entries.items() if record.state == "good")
+    return host.running(), host.modules(), sorted(now.blocked()), sorted(now.unloaded), good

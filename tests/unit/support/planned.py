@@ -6,13 +6,22 @@ Nothing is read or started; ``planning.interface`` says what the methods are for
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra, ReconcileResult, Withdrawal
+from dnf_plugin_livepatch.base.model import (
+    Advisory,
+    InForce,
+    Kernel,
+    Nevra,
+    Problem,
+    ReconcileResult,
+    Withdrawal,
+)
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.planning.interface import Asked, Helpers, Hold, Package, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
@@ -56,11 +65,14 @@ class Manager:
 
     can_add = True
     pinned = ""
+    source = "base"
+    release = RELEASE
 
     def __init__(self, *packages: Package, repos: Sequence[Repository] = (), record: str = "") -> None:
         self.packages = list(packages)
         self.repos = list(repos) or [Repository("base", has_advisories=True, read_at=NOW)]
         self.text = record
+        self.updates: dict[str, str] = {}
         self.rows: Sequence[Advisory] = ADVISORIES
         self.asked: Counter[str] = Counter()
         self.hidden: set[str] = set()
@@ -80,16 +92,18 @@ class Manager:
 
     def running_kernel(self, release: str) -> Package | None:
         self._ask("running_kernel")
-        return next((one for one in self.packages if one == RUNS), None)
+        running = [one for one in self.packages if one.installed and one.nevra.evr == RUNS.nevra.evr]
+        return running[0] if running and release == self.release else None
 
     def origin(self, package: Package) -> str:
         self._ask("origin")
-        return "base"
+        return self.source if package.installed else ""
 
     def offered_by(self, package: Package) -> frozenset[str]:
         return frozenset(one.repo for one in self.packages if one.nevra == package.nevra and one.repo)
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
+        self._ask("kernels")
         return self._named(names, arch)
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
@@ -109,7 +123,7 @@ class Manager:
         return [
             one._replace(visible=one.installed or str(one.nevra) not in self.hidden)
             for one in self.packages
-            if set(one.provides) & set(lookup.provides)
+            if one.nevra.name in lookup.names or set(one.provides) & set(lookup.provides)
         ]
 
     def advisories(
@@ -130,7 +144,7 @@ class Manager:
         return self.text
 
     def updateinfo(self, repository: str) -> str:
-        raise AssertionError("only openEuler's is read as text")
+        return self.updates[repository]
 
     def compare(self, one: str, other: str) -> int:
         first, second = (int(evr.rpartition("-")[2].partition(".")[0]) for evr in (one, other))
@@ -172,6 +186,10 @@ class Machine:
         self.answer: ReconcileResult | None | BaseException = None
         self.remembered: dict[str, Any] = {}
         self.looks = 0
+        #: The repositories that an earlier run read, the covers that were looked with, and the waits.
+        self.known: Sequence[str] | None = None
+        self.covers: list[object] = []
+        self.waits: list[tuple[float, object]] = []
 
     @property
     def loaded(self) -> bool:
@@ -181,6 +199,7 @@ class Machine:
         self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
     ) -> Patched:
         self.looks += 1
+        self.covers.append(cover)
         return self.seen if result is None else self.seen._replace(in_force=result.in_force)
 
     def blocked(self) -> Mapping[str, str]:
@@ -193,7 +212,7 @@ class Machine:
         return self.before
 
     def known_repositories(self) -> Sequence[str] | None:
-        return None
+        return self.known
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         self.remembered["inputs"] = inputs
@@ -211,9 +230,21 @@ class Machine:
         self.remembered["taken back"] = True
 
     def reconcile(self, wait: float, progress: Progress | None) -> ReconcileResult | None:
+        self.waits.append((wait, progress))
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+
+class Steps:
+    """Softness that lists the names of the steps which it is given."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def attempt(self, what: str, default: _T, function: Callable[[], _T]) -> _T:
+        self.taken.append(what)
+        return function()
 
 
 def hard(what: str, default: _T, function: Callable[[], _T]) -> _T:
@@ -233,6 +264,28 @@ class Faults:
         except RuntimeError:
             self.met.append(what)
             return default
+
+
+def progress(text: str) -> None:
+    """A wait that is to be watched; the stand-in of the host tells no progress."""
+
+
+class Waiting:
+    """Waits of which the texts stand in ``said``."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    @contextlib.contextmanager
+    def __call__(self, text: str) -> Iterator[Progress | None]:
+        self.said.append(text)
+        yield progress
+
+
+def answered(*problems: Problem, skipped: str = "") -> ReconcileResult:
+    """Reconcile's answer where NEW is in force."""
+    in_force = (InForce("lp", str(NEW.nevra), (CVE,)),)
+    return ReconcileResult("1", "", NOW, RELEASE, not problems, "", in_force, (), problems, skipped)
 
 
 def ids(plan: Plan) -> list[str]:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Claims of repositories: who may close a CVE, and whose word takes a patch out of force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, OPEN, Advisory, InForce, Withdrawal
+from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.formats import repository_record
+from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
+from dnf_plugin_livepatch.planning.interface import ALL, Asked, Package, Patched, Repository
+from dnf_plugin_livepatch.planning.planner import Planner
+from tests.unit.support.planned import (
+    ADVISORIES,
+    CVE,
+    NEXT,
+    NOW,
+    OLD,
+    RELEASE,
+    RUNS,
+    Machine,
+    Manager,
+    hard,
+    kernel,
+)
+
+
+class Mixed(Manager):
+    """The repository base, where the kernel came from, and another that lists what it likes."""
+
+    def __init__(self, *packages: Package, others: Sequence[Advisory] = (), **more: Any) -> None:
+        super().__init__(*packages, **more)
+        self.repos = [*self.repos, Repository("other", has_advisories=True, has_record=True, read_at=NOW)]
+        self.others = others
+
+    def advisories(
+        self, packages: Sequence[Package], within: Collection[str] | None = None
+    ) -> Sequence[Advisory]:
+        keys = {(one.nevra.name, one.nevra.arch) for one in packages}
+        rows = [*self.rows, *(self.others if within is None or "other" in within else ())]
+        return [row for row in rows if keys & {(build.name, build.arch) for build in row.packages}]
+
+
+def states(manager: Manager, seen: Patched | None = None) -> dict[str, str]:
+    """CVE and state after one upgrade, and under "" the quality."""
+    seen = seen or Patched()
+    planner = Planner(manager, Machine(seen=seen), hard)
+    planner.bring_in(Asked(ALL))
+    found = compute.compute(planner.inputs, seen.in_force)
+    return {"": found.quality, **{row.cve: row.state for row in found.rows}}
+
+
+CLAIMS = {
+    "that it is fixed below": Advisory("E-1", "security", "Low", "", "", (CVE,), (RUNS.nevra,)),
+    "under the honest id": Advisory("A-10", "security", "Low", "", "", (CVE,), (RUNS.nevra,)),
+    "that the patch closes it": Advisory("E-2", "security", "Low", "", "", (CVE,), (OLD.nevra,)),
+    "that it is low, and fixed early": Advisory(
+        "E-3", "security", "Low", "", "", (CVE,), (kernel(11).nevra,)
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_what_others_claim_closes_nothing(claim: Advisory) -> None:
+    seen = Patched((InForce("lp", str(OLD.nevra)),), (str(OLD.nevra),))
+    manager = Mixed(RUNS, NEXT, OLD, others=(claim,))
+    assert states(manager, seen) == {"": EXACT, CVE: OPEN}
+    planner = Planner(manager, Machine(seen=seen), hard)
+    planner.bring_in(Asked(ALL))
+    (row,) = planner.inputs.debt
+    assert (row.advisory, row.severity, row.fixed_in) == ("A-20", "Important", NEXT.nevra.evr)
+
+
+def test_what_others_claim_adds_alarm() -> None:
+    more = Advisory("E-4", "security", "Critical", "", "", ("CVE-2026-3000",), (NEXT.nevra,))
+    assert states(Mixed(RUNS, NEXT, others=(more,))) == {"": EXACT, CVE: OPEN, "CVE-2026-3000": OPEN}
+
+
+def test_a_repository_that_only_lists_the_running_kernel_closes_nothing() -> None:
+    """Its package may come, once its signer is compared; its word counts where its metadata is signed."""
+
+    class Elsewhere(Manager):
+        def origin(self, package: Package) -> str:
+            return "anaconda"
+
+    listed = RUNS._replace(installed=False, repo="base")
+    advisories = (*ADVISORIES, Advisory("A-5", "security", "Low", "", "", (CVE,), (kernel(9).nevra,)))
+    for signed, wanted in ((False, {"": LOWER_BOUND, CVE: OPEN}), (True, {"": EXACT})):
+        repos = [Repository("base", has_advisories=True, read_at=NOW, signed=signed)]
+        manager = Elsewhere(RUNS, NEXT, listed, repos=repos)
+        manager.rows = advisories
+        found = states(manager)
+        assert {key: found[key] for key in ("", CVE) if key in found} == wanted
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("there", [True, False], ids=["a record that says nothing", "no record"])
+def test_a_withdrawal_ends_with_the_next_word_of_its_repository(signed: bool, there: bool) -> None:
+    note = PatchNote(withdrawn=Withdrawn(NOW, "oops"))
+    kernels = {RELEASE: KernelNote(patches={str(OLD.nevra): note, "lp-other-1-1.x86_64": note})}
+    repos = [Repository("base", has_advisories=True, has_record=True, read_at=NOW, signed=signed)]
+    host = Machine()
+    text = repository_record.dump(Record(kernels=kernels))
+    Planner(Manager(RUNS, OLD, repos=repos, record=text), host, hard).keep_out(Asked(ALL))
+    assert host.remembered["withdrawn"] == ({"base"}, [Withdrawal(str(OLD.nevra), "oops", "base", signed)])
+    repos = [repos[0]._replace(has_record=there)]
+    host.gone = {str(OLD.nevra): "oops"}
+    empty = repository_record.dump(Record())
+    Planner(Manager(RUNS, OLD, repos=repos, record=empty), host, hard).keep_out(Asked(ALL))
+    assert host.remembered["withdrawn"] == ({"base"}, [])
+
+
+def test_a_record_that_cannot_be_read_ends_nothing() -> None:
+    repos = [Repository("base", has_advisories=True, has_record=True, read_at=NOW)]
+    host = Machine()
+    Planner(Manager(RUNS, OLD, repos=repos, record="{"), host, hard).keep_out(Asked(ALL))
+    assert host.remembered["withdrawn"] == (set(), [])
