@@ -7,9 +7,14 @@ from .typed import NamedTuple
 
 
 class Paths(NamedTuple):
-    """The paths below ``root``. Use these methods, never a literal path."""
+    """The paths below ``root``. Use these methods, never a literal path.
+
+    ``foreign``: the root is an image or another host's, which is only looked at. Then no program is run in
+    its name, nothing is changed, and nothing of this machine's kernel counts as that root's.
+    """
 
     root: str = "/"
+    foreign: bool = False
 
     def at(self, path: str) -> str:
         """An absolute ``path`` as it lies below ``root``."""

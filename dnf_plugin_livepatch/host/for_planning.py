@@ -187,6 +187,16 @@ class Machine:
         kept = [row for row in before.withdrawn if row.repository not in read]
         notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
 
+    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
+        """Write down the live patches whose signer reconcile has to compare with the kernel's."""
+        from .files import notices
+
+        if not self.root:
+            return
+        before = notices.read(self.paths)
+        known = () if proof else before.unproved
+        notices.save(self.paths, before._replace(unproved=tuple(dict.fromkeys([*known, *nevras]))))
+
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""
         from .files import notices

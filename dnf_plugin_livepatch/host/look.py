@@ -298,7 +298,9 @@ def _outside(
     from .clients import patches
 
     found = []
-    for row in patches.rows(profiles.load(paths.profile_dirs)[0], stock, kernel, cover):
+    # Their commands are that root's own: they would run here, as whoever looks.
+    rules = () if paths.foreign else profiles.load(paths.profile_dirs)[0]
+    for row in patches.rows(rules, stock, kernel, cover):
         state = IN_FORCE if row.in_force else NOT_LOADED
         if not row.package:
             state = FOREIGN

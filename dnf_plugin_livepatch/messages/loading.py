@@ -71,6 +71,13 @@ LOADING: dict[str, Message] = {
         "Module {path} cannot be loaded: {why}.",
         "Reinstall the module's package; if that does not help, report it to whoever built the package.",
     ),
+    "signer-differs": Message(
+        "error",
+        "Live patch {nevra} is not loaded: it is signed with {key}, the running kernel with {kernel}, and "
+        "the repository that this kernel came from is unknown.",
+        "Name the repositories that kernels come from with 'repos' in livepatch.conf, then run "
+        "'dnf upgrade'.",
+    ),
     "module-unchecked": Message(
         "error",
         "Module {path} is not loaded: the rpm database has no digest to compare it with.",

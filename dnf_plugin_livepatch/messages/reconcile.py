@@ -11,6 +11,11 @@ RECONCILE: dict[str, Message] = {
         "Nothing was done: changing the kernel's live patches needs root ({why}).",
         "Run the command with sudo; 'livepatch status' works without.",
     ),
+    "other-root": Message(
+        "error",
+        "LIVEPATCH_ROOT is {root}: another root is only looked at, and nothing was changed.",
+        "Unset LIVEPATCH_ROOT to change this machine; to change that one, run livepatch there.",
+    ),
     "reconcile-running": Message(
         "error",
         "Another reconcile has been running for {seconds} s; nothing was done.",

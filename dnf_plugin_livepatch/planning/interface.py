@@ -266,6 +266,13 @@ class Host(Protocol):
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
 
+    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
+        """Write down live patches of a repository that nothing but its own listing vouches for.
+
+        Reconcile compares their signer with the kernel's before it loads one. With ``proof`` a repository
+        is trusted now, and no earlier one is unproved any more.
+        """
+
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""
 

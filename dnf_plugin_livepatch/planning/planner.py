@@ -334,6 +334,8 @@ class Planner:
             self._notes.append(catalogue.problem("patch-unresolvable", nevra=first, why=why))
             return ()
         self.added |= {str(package.nevra) for package in chosen}
+        unproved = [str(package.nevra) for package in chosen if package.repo not in self.facts.claims]
+        self.host.remember_unproved(unproved, bool(self.facts.claims))
         return chosen
 
     def _prompt(self, found: Sequence[Survey], chosen: Sequence[Package]) -> list[str]:

@@ -17,6 +17,7 @@ from dnf_plugin_livepatch.planning.planner import Planner
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,
+    NEW,
     NEXT,
     NOW,
     OLD,
@@ -119,3 +120,17 @@ def test_a_record_that_cannot_be_read_ends_nothing() -> None:
     host = Machine()
     Planner(Manager(RUNS, OLD, repos=repos, record="{"), host, hard).keep_out(Asked(ALL))
     assert host.remembered["withdrawn"] == (set(), [])
+
+
+@pytest.mark.parametrize(("signed", "unproved"), [(False, True), (True, False)])
+def test_a_patch_from_a_repository_that_only_lists_the_kernel_is_noted(signed: bool, unproved: bool) -> None:
+    class Elsewhere(Manager):
+        def origin(self, package: Package) -> str:
+            return "anaconda"
+
+    repos = [Repository("base", has_advisories=True, read_at=NOW, signed=signed)]
+    host = Machine()
+    listed = RUNS._replace(installed=False, repo="base")
+    plan = Planner(Elsewhere(RUNS, NEXT, listed, NEW, repos=repos), host, hard).bring_in(Asked(ALL))
+    assert plan.added == (NEW,)
+    assert host.remembered["unproved"] == ([str(NEW.nevra)] if unproved else [], signed)

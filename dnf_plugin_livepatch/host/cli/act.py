@@ -68,6 +68,11 @@ def _refused(context: Context, found: Problem) -> int:
     return 1
 
 
+def refuse_foreign(context: Context) -> int:
+    """Refuse to change anything below another root than this machine's."""
+    return _refused(context, problem("other-root", root=context.paths.root))
+
+
 def reconcile(context: Context) -> int:
     """Make the running kernel match the installed live patches; return 5 when one is not in force."""
     return _reconcile(context, "", context.options.force)

@@ -38,7 +38,8 @@ class Context:
 
     def __init__(self, options: Options) -> None:
         self.options: Any = options
-        self.paths = Paths(os.environ.get("LIVEPATCH_ROOT") or "/")
+        root = os.environ.get("LIVEPATCH_ROOT") or "/"
+        self.paths = Paths(root, foreign=root != "/")
         self.settings, self.faults = config.read(self.paths.config)
 
     @property

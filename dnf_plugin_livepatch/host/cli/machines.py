@@ -43,7 +43,8 @@ def vex(context: Context) -> int:
     import json
 
     report, _ = look(context)
-    document = exports.vex(report, _distribution(context), os.uname().nodename, __version__)
+    host = "unknown" if context.paths.foreign else os.uname().nodename
+    document = exports.vex(report, _distribution(context), host, __version__)
     if not document:
         why = report.exposure.reason or "no CVE of this kernel is known"
         problem = catalogue.problem("vex-empty", why=why)

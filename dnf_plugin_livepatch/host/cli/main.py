@@ -197,9 +197,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: Options) -> int:
     verb = VERBS[options.verb]
+    context = Context(options)
     run = getattr(options, "run", None)
+    if verb.module is _act and context.paths.foreign:
+        run = _act().refuse_foreign
     if run is None:
         run = getattr(verb.module(), verb.function)
-    code = int(run(Context(options)))
+    code = int(run(context))
     sys.stdout.flush()
     return code

@@ -131,6 +131,8 @@ def _effective_by_client(context: Context, report: status.Report) -> str:
     from ...vendors import profiles
     from ..clients import client
 
+    if context.paths.foreign:
+        return ""
     names = {row.profile for row in report.patches if row.in_force}
     for profile in profiles.load(context.paths.profile_dirs)[0] if names else ():
         if profile.name in names and profile.client is not None and profile.client.effective:
@@ -172,10 +174,12 @@ def uname(context: Context) -> int:
         "i": "",
         "o": "GNU/Linux",
     }
+    if context.paths.foreign:  # this machine's names are not that root's
+        words.update(dict.fromkeys("nvm", "unknown"), r=release or "unknown")
     chosen = vars(context.options)
     shown = [letter for letter in words if chosen[letter] or chosen["a"]] or ["s"]
     for letter in {"p", "i"}.intersection(shown):
-        words[letter] = _from_uname("-" + letter)
+        words[letter] = "unknown" if context.paths.foreign else _from_uname("-" + letter)
         if words[letter] == "unknown" and chosen["a"]:
             shown.remove(letter)  # uname -a leaves them out too
     context.lines([" ".join(words[letter] for letter in shown)])

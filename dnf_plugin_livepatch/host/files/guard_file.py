@@ -38,8 +38,8 @@ class GuardEntry(NamedTuple):
     while the package settled. ``by`` is who blocked the package (``guard`` or ``admin``). ``tries`` and
     ``retry_at`` belong to ``stalled``. ``proved`` is set once the package has been good. ``asked`` is set
     when the health checks passed in this boot. ``taint``, ``oopses`` and ``warnings`` are the kernel's
-    counts from before the load (``kernel/harm.py``). ``noted`` are the taint bits since then that history tells
-    already. ``told`` is set once history tells of an oops in the log that nothing proves.
+    counts from before the load (``kernel/harm.py``). ``noted`` are the taint bits since then that history
+    tells already. ``told`` is set once history tells of an oops in the log that nothing proves.
     """
 
     state: str

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_WITHDRAWN = 512
 MAX_REASON = 300
+MAX_UNPROVED = 256
 
 
 class Notices(NamedTuple):
@@ -30,6 +31,7 @@ class Notices(NamedTuple):
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
+    unproved: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -67,12 +69,13 @@ def parse(data: dict[str, Any]) -> Notices:
     """Return the notices in the file's JSON object. Raises Broken only."""
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
+        unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
     except fields.FieldError as error:
         raise atomic.Broken(f"notices.json: {error}") from None
-    return Notices(tuple(sorted(withdrawn)), hold)
+    return Notices(tuple(sorted(withdrawn)), hold, unproved)
 
 
 def read(paths: Paths) -> Notices:
@@ -101,7 +104,7 @@ def dump(notices: Notices) -> dict[str, Any]:
         {**row._asdict(), "reason": row.reason[:MAX_REASON]} for row in notices.withdrawn[:MAX_WITHDRAWN]
     ]
     hold = notices.hold
-    data: dict[str, Any] = {"withdrawn": rows}
+    data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}

@@ -54,7 +54,8 @@ def running(paths: Paths) -> Kernel:
         release = read_text(paths.at("/proc/sys/kernel/osrelease"), 256)
     if not names.RELEASE.match(release):
         release = ""
-    return Kernel(release, machine.machine, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
+    arch = "" if paths.foreign else machine.machine
+    return Kernel(release, arch, build_id(paths), boot_id(paths), os.path.isdir(paths.klp))
 
 
 def lockdown(paths: Paths) -> str:

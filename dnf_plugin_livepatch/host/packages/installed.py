@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...base import fields, names
@@ -249,6 +250,30 @@ def signer(paths: Paths, nevra: str) -> str:
     except LookupError:
         return ""
     return "" if header is None else str(header.sprintf(_SIGNER))
+
+
+def kernel_signer(paths: Paths, release: str) -> str:
+    """Return the signature of the package of the kernel ``release``, in the form of ``signer``."""
+    try:
+        import rpm
+    except ImportError:
+        return ""
+    try:
+        ts = rpm.TransactionSet(paths.root)
+        ts.setVSFlags(-1)
+        for name in names.kernel_packages(release):
+            for header in ts.dbMatch("name", name):
+                if names.kernel_release(_nevra(header)) == release:
+                    return str(header.sprintf(_SIGNER))
+    except (rpm.error, OSError, ValueError, KeyError, TypeError, SystemError):
+        return ""
+    return ""
+
+
+def key_of(signature: str) -> str:
+    """Return the key id in a signature in the form of ``signer``, "" where it has none."""
+    found = re.search(r"Key ID ([0-9a-f]{8,40})\Z", signature.strip())
+    return found.group(1) if found else ""
 
 
 def newest_first(patches: Iterable[InstalledPatch]) -> tuple[InstalledPatch, ...]:

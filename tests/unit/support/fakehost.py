@@ -27,6 +27,7 @@ from dnf_plugin_livepatch.base.model import (
 )
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
+from dnf_plugin_livepatch.host.cli import context
 from dnf_plugin_livepatch.host.files import atomic
 from dnf_plugin_livepatch.host.packages import installed
 from dnf_plugin_livepatch.host.reconcile import loader, timers
@@ -226,6 +227,8 @@ class Host:
     def attach(self, monkeypatch: object) -> Host:
         """Put this host's kernel and packages in the place of the real ones."""
         for target, name, value in (
+            # LIVEPATCH_ROOT stands for the machine itself here, not for an image of another one.
+            (context, "Paths", lambda root, foreign=False: Paths(root)),
             (loader, "_run", self.run),
             (loader, "_write", self.write),
             (timers, "_run", self.systemd),

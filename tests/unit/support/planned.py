@@ -223,6 +223,9 @@ class Machine:
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         self.remembered["withdrawn"] = set(read), list(said)
 
+    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
+        self.remembered["unproved"] = list(nevras), proof
+
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         self.remembered["hold"] = hold, why
 
