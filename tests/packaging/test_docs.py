@@ -91,10 +91,18 @@ def test_the_examples_of_livepatch_run(command, tmp_path):
     (tmp_path / "bin").mkdir()
     for name, body in (
         ("systemctl", 'echo "stand-in: systemctl $*"'),
-        ("livepatch", f'exec /usr/bin/python3 -B {tree.TOP}/bin/livepatch "$@"'),
+        ("livepatch", f'exec /usr/bin/python3 -B {tmp_path}/livepatch.py "$@"'),
     ):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
+    # The empty root stands for the machine itself: another root than its own is only looked at.
+    (tmp_path / "livepatch.py").write_text(
+        "import sys\n"
+        "from dnf_plugin_livepatch.base.paths import Paths\n"
+        "from dnf_plugin_livepatch.host.cli import context, main\n"
+        "context.Paths = lambda root, foreign: Paths(root)\n"
+        "sys.exit(main.main())\n"
+    )
     environment = {
         "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
         "PYTHONPATH": tree.TOP,
