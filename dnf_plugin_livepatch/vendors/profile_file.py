@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(?=-*[A-Za-z0-9])[A-Za-z0-9-]{1,40}\Z")
 _PACKAGE = re.compile(r"[A-Za-z0-9][^*?\[\x80-\U0010ffff]*\Z")
+#: The signs that {id}, {name} and {state} of a client's line may hold. Two of them have another sign between
+#: them, which neither crosses: so the time that a line takes grows with its length alone.
+_INSIDE_FIELDS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/@:+-")
 MAX_VALUE = 256
 MAX_VALUES = 32
 CVE_SOURCES = ("manifest", "updateinfo", "hot-updateinfo", "changelog", "description", "info", "client")
@@ -138,6 +141,14 @@ def _line(text: str) -> str:
             raise ValueError(f"{field} occurs twice")
     if _stray(text, "id", "name", "state", "text"):
         raise ValueError("known fields are {id}, {name}, {state} and {text}")
+    parts = re.split(r"(\{(?:id|name|state|text)\})", text)
+    for place in range(1, len(parts) - 1, 2):
+        after, last = parts[place + 1], place + 2 == len(parts)
+        if parts[place] == "{text}" and not last:
+            raise ValueError("{text} has to be the last field")
+        if parts[place] != "{text}" and not last and _INSIDE_FIELDS.issuperset(after):
+            why = "needs a sign before the next field that it cannot hold, such as a space"
+            raise ValueError(f"{parts[place]} {why}")
     return text
 
 

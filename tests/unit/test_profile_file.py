@@ -41,6 +41,7 @@ def test_a_new_vendor_needs_no_code(tmp_path):
 CLIENT = GOOD + "[client]\n"
 PATH = "no absolute path with {release}, {build_id}, {module} or {srcversion}"
 COMMAND = "no command that starts with an absolute path"
+APART = "needs a sign before the next field that it cannot hold, such as a space"
 PLACEHOLDERS = "known fields are {id}, {name}, {state} and {text}"
 EXIT = "not 'apply', 'remove' or 'state', a code, and a word of done, in-force, outdated, none, unsupported"
 SWITCH = "not an absolute path, a variable and a value in small letters"
@@ -135,6 +136,10 @@ NOISE = "\0\xff" * 100
         (CLIENT + "line = {name} {name}\n", "line 7: line: {name} occurs twice"),
         (CLIENT + "line = {state} {state}\n", "line 7: line: {state} occurs twice"),
         (CLIENT + "line = {text} {text}\n", "line 7: line: {text} occurs twice"),
+        (CLIENT + "line = {text} {id}\n", "line 7: line: {text} has to be the last field"),
+        (CLIENT + "line = {id}{name}\n", f"line 7: line: {{id}} {APART}"),
+        (CLIENT + "line = {id}-{name}-{text}!\n", f"line 7: line: {{id}} {APART}"),
+        (CLIENT + "line = {id} {name}/{state}\n", f"line 7: line: {{name}} {APART}"),
         (CLIENT + "timeout = soon\n", "line 7: timeout: no whole number up to 99999"),
         (CLIENT + "cves-file = x\n", f"line 7: cves-file: {PATH}"),
         (NOISE, "line 1: " + repr(NOISE[:40]) + " is no key of []"),

@@ -30,6 +30,7 @@ from .. import program
 
 MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
+MAX_LINE = 2600
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
 _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
@@ -111,6 +112,8 @@ def _entries(client: Client, kernel: Kernel, output: str) -> tuple[Entry, ...]:
     lines = [" ".join(line.split()) for line in output.splitlines()]
     if len(lines) > MAX_LINES:
         raise program.Unusable(f"more than {MAX_LINES} lines of state")
+    if max(map(len, lines), default=0) > MAX_LINE:
+        raise program.Unusable(f"a line of its state is longer than {MAX_LINE} characters")
     rules = [_pattern(rule) for rule in client.lines]
     ignored = [_pattern(rule) for rule in client.ignore]
     prefix = _fill((client.only,), kernel)[0]
