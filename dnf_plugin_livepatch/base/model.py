@@ -309,3 +309,18 @@ class Withdrawal(NamedTuple):
     reason: str
     repository: str = ""
     signed: bool = False
+
+
+class Trusted(NamedTuple):
+    """A repository that live patches may come from.
+
+    ``why``: ``origin`` (the running kernel came from it), ``named`` (by ``repos =``) or ``listed`` (it lists
+    the running kernel's build, and that is all that is known). ``claims``: its advisories and records may
+    close a CVE. ``signed``: its metadata is checked against a signature, so that a withdrawal may act by
+    itself.
+    """
+
+    repository: str
+    why: str
+    claims: bool = False
+    signed: bool = False

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base import times
-from ..base.model import Hold, Kernel, ReconcileResult, Withdrawal
+from ..base.model import Hold, Kernel, ReconcileResult, Trusted, Withdrawal
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
 
@@ -186,6 +186,13 @@ class Machine:
         before = notices.read(self.paths)
         kept = [row for row in before.withdrawn if row.repository not in read]
         notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
+
+    def remember_trust(self, trusted: Sequence[Trusted]) -> None:
+        """Write down which repositories are trusted, why, and for what."""
+        from .files import notices
+
+        if self.root:
+            notices.save(self.paths, notices.read(self.paths)._replace(trusted=tuple(trusted)))
 
     def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
         """Write down the live patches whose signer reconcile has to compare with the kernel's."""

@@ -11,6 +11,17 @@ RECONCILE: dict[str, Message] = {
         "Nothing was done: changing the kernel's live patches needs root ({why}).",
         "Run the command with sudo; 'livepatch status' works without.",
     ),
+    "trust-known": Message(
+        "note",
+        "Live patches may come from {sources}. Advisories and records of {claims} count as proof. A "
+        "withdrawal takes a patch out by itself only where the metadata is signed: {signed}.",
+        "",
+    ),
+    "trust-unknown": Message(
+        "note",
+        "No dnf run has told yet which repositories live patches may come from.",
+        "Run 'dnf livepatch update --check'.",
+    ),
     "other-root": Message(
         "error",
         "LIVEPATCH_ROOT is {root}: another root is only looked at, and nothing was changed.",

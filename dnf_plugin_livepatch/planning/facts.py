@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from ..base.model import Advisory, Problem, Withdrawal
+from ..base.model import Advisory, Problem, Trusted, Withdrawal
 from ..base.names import kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..formats import repository_record
@@ -46,6 +46,7 @@ class Facts:
         self._repositories: Sequence[Repository] | None = None
         self._trusted: frozenset[str] | None = None
         self._claims: frozenset[str] = frozenset()
+        self._origin = ""
         self._broken: set[str] = set()
         self._said: dict[str, dict[str, repository_record.KernelNote]] = {}
         self._kernels: Sequence[Package] | None = None
@@ -92,6 +93,17 @@ class Facts:
         """
         return self._claims if self.trusted else frozenset()
 
+    def trust(self) -> tuple[Trusted, ...]:
+        """The trusted repositories, why, and for what."""
+        named = self.host.settings.repos
+        rows = []
+        for repo in self.repositories:
+            if repo.id in self.trusted:
+                by_name = any(fnmatch.fnmatchcase(repo.id, pattern) for pattern in named)
+                why = "origin" if repo.id == self._origin else "named" if by_name else "listed"
+                rows.append(Trusted(repo.id, why, repo.id in self.claims, repo.signed))
+        return tuple(rows)
+
     def _trust(self) -> tuple[frozenset[str], frozenset[str]]:
         """``trusted`` and ``claims``."""
         kernel, named = self.running, self.host.settings.repos
@@ -99,10 +111,10 @@ class Facts:
             return frozenset(), frozenset()
         enabled = {repo.id for repo in self.repositories if not repo.left_out}
         chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
-        origin = self.manager.origin(kernel)
-        if origin in enabled:
-            chosen.add(origin)
-        if origin in enabled or named:
+        self._origin = self.manager.origin(kernel)
+        if self._origin in enabled:
+            chosen.add(self._origin)
+        if self._origin in enabled or named:
             return frozenset(chosen), frozenset(chosen)
         offering = self.manager.offered_by(kernel)
         return offering, frozenset(

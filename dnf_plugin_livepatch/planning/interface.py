@@ -18,6 +18,7 @@ from ..base.model import (
     Nevra,
     Problem,
     ReconcileResult,
+    Trusted,
     Unfixable,
     Withdrawal,
 )
@@ -265,6 +266,9 @@ class Host(Protocol):
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
+
+    def remember_trust(self, trusted: Sequence[Trusted]) -> None:
+        """Write down which repositories are trusted, why, and for what, for ``livepatch doctor`` to tell."""
 
     def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
         """Write down live patches of a repository that nothing but its own listing vouches for.

@@ -84,6 +84,8 @@ class Planner:
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
             return Plan(notes=self._told(), quiet=self._quiet)
+        what = "noting the trusted repositories"
+        self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
         found = self._surveys(asked)
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, OPEN, Advisory, InForce, Withdrawal
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, OPEN, Advisory, InForce, Trusted, Withdrawal
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
@@ -134,3 +135,15 @@ def test_a_patch_from_a_repository_that_only_lists_the_kernel_is_noted(signed: b
     plan = Planner(Elsewhere(RUNS, NEXT, listed, NEW, repos=repos), host, hard).bring_in(Asked(ALL))
     assert plan.added == (NEW,)
     assert host.remembered["unproved"] == ([str(NEW.nevra)] if unproved else [], signed)
+
+
+def test_which_repositories_are_trusted_and_why() -> None:
+    repos = [
+        Repository("base", has_advisories=True, read_at=NOW, signed=True),
+        Repository("mine", read_at=NOW),
+        Repository("copr", read_at=NOW),
+    ]
+    host = Machine(Config(repos=("mi*",)))
+    Planner(Manager(RUNS, NEXT, repos=repos), host, hard).bring_in(Asked(ALL))
+    origin, named = Trusted("base", "origin", True, True), Trusted("mine", "named", True, False)
+    assert host.remembered["trust"] == (origin, named)

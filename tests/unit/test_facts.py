@@ -243,10 +243,10 @@ def test_each_name_is_asked_for_once_and_each_advisory_given_once() -> None:
     found.manager.rows = [other, both, first]  # type: ignore[attr-defined]
     assert found.advisories([named("b"), named("a"), named("a", "1")]) == (both, first)
     assert found.advisories([named("a")]) == (both, first) and found.advisories([named("b")]) == (both,)
-    assert questions(found) == ["advisories of a"]
+    assert questions(found) == ["advisories of a, any"]
     assert found.advisories([named("c"), named("d")]) == (other,)
     assert found.advisories([]) == () and found.advisories([named("d")]) == ()
-    assert questions(found) == ["advisories of a", "advisories of c"]
+    assert questions(found) == ["advisories of a, any", "advisories of c, any"]
 
 
 def test_of_very_many_names_the_rest_is_read_with_the_next_question() -> None:

@@ -12,6 +12,7 @@ from dnf_plugin_livepatch.base.model import (
     EXACT,
     LOWER_BOUND,
     InForce,
+    Withdrawal,
 )
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
@@ -83,10 +84,11 @@ def test_whether_a_later_run_may_do_without_the_records(
 
 
 def test_what_the_records_say_of_withdrawals_is_remembered() -> None:
-    for text, said in ((GONE, "oops"), (PLAIN, "")):
+    said = Withdrawal(str(NEW.nevra), "oops", "base")
+    for text, rows in ((GONE, [said]), (PLAIN, [])):
         host = Machine()
         Planner(Manager(RUNS, NEW, repos=[RECORD], record=text), host, hard).keep_out(Asked(ALL))
-        assert host.remembered["withdrawn"] == {str(NEW.nevra): said}
+        assert host.remembered["withdrawn"] == ({"base"}, rows)
 
 
 def test_patches_are_kept_out_once_in_a_run() -> None:
@@ -213,7 +215,7 @@ def test_a_held_kernel_is_hidden_with_its_advisories_read_before() -> None:
 def test_the_advisories_are_read_once_for_the_hold_and_for_the_patches() -> None:
     manager, host = Manager(RUNS, NEXT, NEW), Machine(Config(kernel_update="hold-when-covered"))
     both(Planner(manager, host, hard), Asked(ALL))
-    assert manager.asked["advisories of kernel-core"] == 1
+    assert manager.asked["advisories of kernel-core, trusted"] == 1
 
 
 def test_a_kernel_that_is_not_held_is_not_hidden() -> None:

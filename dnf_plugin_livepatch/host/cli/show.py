@@ -122,7 +122,9 @@ def doctor(context: Context) -> int:
     if context.options.json:
         context.json({"problems": [problem._asdict() for problem in found]})
     else:
-        context.lines(problem_lines(found) or ["Nothing is in the way of live patches on this host."])
+        clear = all(problem.severity == "note" for problem in found)
+        good = ["Nothing is in the way of live patches on this host."] if clear else []
+        context.lines([*good, *problem_lines(found)])
     return 1 if any(problem.severity == "error" for problem in found) else 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ...base import fields
-from ...base.model import Hold, Withdrawal
+from ...base.model import Hold, Trusted, Withdrawal
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
@@ -32,6 +32,7 @@ class Notices(NamedTuple):
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
     unproved: tuple[str, ...] = ()
+    trusted: tuple[Trusted, ...] = ()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -53,6 +54,15 @@ def _withdrawn(data: dict[str, Any]) -> Withdrawal:
     )
 
 
+def _trusted(data: dict[str, Any]) -> Trusted:
+    return Trusted(
+        fields.text(data, "repository"),
+        fields.choice(data, "why", ("origin", "named", "listed")),
+        fields.flag(data, "claims"),
+        fields.flag(data, "signed"),
+    )
+
+
 def _hold(data: dict[str, Any]) -> Hold:
     return Hold(
         fields.text(data, "release"),
@@ -70,12 +80,13 @@ def parse(data: dict[str, Any]) -> Notices:
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
+        trusted = fields.each(data, "trusted", _trusted, default=[])
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
     except fields.FieldError as error:
         raise atomic.Broken(f"notices.json: {error}") from None
-    return Notices(tuple(sorted(withdrawn)), hold, unproved)
+    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted)
 
 
 def read(paths: Paths) -> Notices:
@@ -105,6 +116,7 @@ def dump(notices: Notices) -> dict[str, Any]:
     ]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
+    data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}

@@ -6,15 +6,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base import config
-from ...base.model import Problem
+from ...base.model import Problem, Trusted
 from ...base.paths import Paths
 from ...messages.catalogue import problem
 from ...vendors import profiles
-from ..files import atomic, guard_file
+from ..files import atomic, guard_file, notices
 from ..kernel import running, switches
 from ..packages import installed, inventory
 from ..reconcile import preflight
 from ..reconcile.desired import wanted_set
+
+_WHY = {
+    "origin": "the running kernel came from it",
+    "named": "livepatch.conf names it",
+    "listed": "it lists the running kernel, whose origin is unknown",
+}
+
+
+def _trust(trusted: Sequence[Trusted]) -> Problem:
+    """Return the note on which repositories are trusted, why, and for what."""
+    if not trusted:
+        return problem("trust-unknown")
+    sources = ", ".join(f"{row.repository} ({_WHY[row.why]})" for row in trusted)
+    claims = ", ".join(row.repository for row in trusted if row.claims) or "none"
+    signed = ", ".join(row.repository for row in trusted if row.claims and row.signed) or "none"
+    return problem("trust-known", sources=sources, claims=claims, signed=signed)
 
 
 def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -52,5 +68,6 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
         # A vendor's own client loads from its own folders: only modules that reconcile loads are checked.
         for module in patch.modules if patch.loader == "kernel" else ():
             found += preflight.module(paths, kernel, module)[0]
+    found.append(_trust(notices.read(paths).trusted))
     order = ("error", "warning", "note")
     return tuple(sorted(dict.fromkeys(found), key=lambda item: order.index(item.severity)))

@@ -20,6 +20,7 @@ from dnf_plugin_livepatch.base.model import (
     Nevra,
     Problem,
     ReconcileResult,
+    Trusted,
     Withdrawal,
 )
 from dnf_plugin_livepatch.exposure.compute import Inputs
@@ -222,6 +223,9 @@ class Machine:
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         self.remembered["withdrawn"] = set(read), list(said)
+
+    def remember_trust(self, trusted: Sequence[Trusted]) -> None:
+        self.remembered["trust"] = tuple(trusted)
 
     def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
         self.remembered["unproved"] = list(nevras), proof
