@@ -94,11 +94,10 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         paths = Paths()
         wish = asked.early(self.cli, self._upgrades())
         settings = config.read(paths.config)[0]
-        limited = bool(settings.min_age or settings.cutoff)
         records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
         holds = wish.bare and (settings.kernel_update != "install" or self._held())
-        seen, free = "", not (records or limited)
-        if records and not limited:
+        seen, free = "", not (records or settings.withholds)
+        if records and not settings.withholds:
             from . import quiet_runs
 
             seen = quiet_runs.take(self.base, paths)

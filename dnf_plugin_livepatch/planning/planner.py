@@ -61,8 +61,7 @@ class Planner:
             hidden = self._blocked(asked)
             self.manager.hide(hidden)
             settings = self.host.settings
-            limited = bool(settings.min_age or settings.cutoff)
-            if limited or (not free and any(repo.has_record for repo in self.facts.repositories)):
+            if settings.withholds or (not free and any(repo.has_record for repo in self.facts.repositories)):
                 what = "looking for patches to keep out"
                 free = self.attempt(what, False, lambda: self._withhold(asked))
                 hidden = [*hidden, *self.withheld]
