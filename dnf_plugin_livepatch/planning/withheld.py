@@ -18,7 +18,8 @@ from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
 from .facts import Facts, Notes
-from .interface import Asked, Package
+from .interface import Package
+from .request import Asked
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 
