@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The questions of planning to a package manager and to the host, and its plan. Pure.
 
-An adapter (``dnf4/``) translates its own objects into these tuples and carries a ``Plan`` out. No object of
-hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
+An adapter (``dnf4/``) translates its own objects into these tuples, and its acts carry out what the planner
+decides; a ``Plan`` records that. No object of hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ class Repository(NamedTuple):
 
 
 class PackageManager(Protocol):
-    """Questions, each asked at most once between two changes; two trials, a solver run each; two acts."""
+    """Questions, two trials (a solver run each) and two acts.
+
+    Facts asks the costly questions at most once between two changes.
+    """
 
     #: False where a plugin cannot add packages: then the plan is only told.
     can_add: bool
@@ -225,7 +228,7 @@ class Host(Protocol):
 
 
 class Plan(NamedTuple):
-    """The decision of one door, carried out by the package manager's two acts.
+    """The record of one door: what the package manager's two acts have carried out, and what to say.
 
     ``hidden`` and ``added`` are what was hidden from and added to the transaction. ``expect`` have to be in
     force when the transaction is over. ``notes`` are for the user; ``prompt`` is shown before the package
