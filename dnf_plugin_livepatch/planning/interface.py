@@ -2,7 +2,8 @@
 """The questions of planning to a package manager and to the host, and its plan. Pure.
 
 An adapter (``dnf4/``) translates its own objects into these tuples, and its acts carry out what the planner
-decides; a ``Plan`` records that. No object of hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
+decides; a ``Plan`` records that. No object of hawkey or libdnf crosses this line, so that a table of tuples
+can stand for a package manager in a test.
 """
 
 from __future__ import annotations
