@@ -41,6 +41,11 @@ class Config(NamedTuple):
     eol_warn_days: int = 14
     cache_max_age: int = 7 * 86400
 
+    @property
+    def withholds(self) -> bool:
+        """Does the owner of the host keep live patches out, by their age or by a date?"""
+        return bool(self.min_age or self.cutoff)
+
 
 def duration(text: str) -> int:
     """Seconds of ``90``, ``30s``, ``10m``, ``24h``, ``7d`` or ``2w``. Raises ValueError."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The adapter to DNF 4: hooks, goal, advisories and the `dnf livepatch` command."""
+"""The adapter to DNF 4: hooks, questions, acts, and the `dnf livepatch` command."""
 
 #: The names of the commands that live patches are added to.
 UPGRADES = ("upgrade", "upgrade-minimal")

@@ -8,7 +8,7 @@ and other users of the API have no command; ``Watch`` notes their calls of the p
 from __future__ import annotations
 
 from ..base.typed import TYPE_CHECKING
-from ..planning.interface import ALL, NAMED, NONE, Asked
+from ..planning.request import ALL, NAMED, NONE, Asked
 from . import UPGRADES
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
     def _plan(self, prompt: bool) -> tuple[Run, Plan]:
         """Plan as for a bare upgrade, only for the live patch of the running kernel."""
-        from ..planning.interface import ALL, Asked
+        from ..planning.request import ALL, Asked
         from .run import of
 
         run, allow_erasing = of(self.base), self.cli.demands.allow_erasing

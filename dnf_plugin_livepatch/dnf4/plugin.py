@@ -88,24 +88,19 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             self._run, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
-        from ..base import config
+        from . import faults
+
+        attempt = faults.of(self.base).attempt
+        seen, free, holds = attempt("looking at what changed", ("", False, False), self._what_is_known)
+        if free and not holds and not self._blocked():
+            return
+        from ..planning.request import NAMED, Asked
         from . import asked
 
-        paths = Paths()
-        wish = asked.early(self.cli, self._upgrades())
-        settings = config.read(paths.config)[0]
-        limited = bool(settings.min_age or settings.cutoff)
-        records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
-        records = records or self._withdrawn()
-        holds = wish.bare and (settings.kernel_update != "install" or self._held())
-        seen, free = "", not (records or limited)
-        if records and not limited:
-            from . import quiet_runs
-
-            seen = quiet_runs.take(self.base, paths)
-            free = quiet_runs.same(paths, seen, quiet_runs.FREE)
-            self._seen = seen if free else ""
-        if free and not holds and not self._blocked():
+        # Not known to be for everything, so that nothing but what is blocked or withdrawn is kept out.
+        other = Asked(NAMED)
+        wish = attempt("reading the request", other, lambda: asked.early(self.cli, self._upgrades()))
+        if free and not wish.bare and not self._blocked():
             return
         from .run import of
 
@@ -114,7 +109,29 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if plan.free and seen and not free:
             from . import quiet_runs
 
-            quiet_runs.save(paths, seen, quiet_runs.FREE)
+            quiet_runs.save(Paths(), seen, quiet_runs.FREE)
+
+    def _what_is_known(self) -> tuple[str, bool, bool]:
+        """What holds without a look at the packages.
+
+        The state of everything, "" where it was not taken; that no record keeps a patch out in that state;
+        that a kernel may be held.
+        """
+        from ..base import config
+
+        paths = Paths()
+        settings = config.read(paths.config)[0]
+        records = any(repo.get_metadata_path("livepatch") for repo in self.base.repos.iter_enabled())
+        records = records or self._withdrawn()
+        holds = settings.kernel_update != "install" or self._held()
+        seen, free = "", not (records or settings.withholds)
+        if records and not settings.withholds:
+            from . import quiet_runs
+
+            seen = quiet_runs.take(self.base, paths)
+            free = quiet_runs.same(paths, seen, quiet_runs.FREE)
+            self._seen = seen if free else ""
+        return seen, free, holds
 
     def _blocked(self) -> bool:
         """Is any live patch blocked on this host?"""
@@ -165,7 +182,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         settings = config.read(Paths().config)[0]
         if self.base.conf.installroot == "/" and (settings.kernel_update != "install" or self._held()):
-            from ..planning.interface import ALL, Asked
+            from ..planning.request import ALL, Asked
             from .run import of
 
             of(self.base).keep_out(Asked(ALL), False, bool(self._seen))
@@ -191,7 +208,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             seen = self._seen or quiet_runs.take(self.base, Paths())
             if quiet_runs.same(Paths(), seen, quiet_runs.QUIET):
                 return
-        from ..planning.interface import ALL, NONE
+        from ..planning.request import ALL, NONE
         from . import asked
 
         wish = asked.read(self.base, self.cli, self._watch)

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+from collections.abc import Iterator
 
 import libdnf
 
 from ..base.typed import TYPE_CHECKING
 from ..host.for_planning import Machine
-from ..planning.interface import Asked, Plan
+from ..planning.interface import Plan
 from ..planning.planner import Planner
+from ..planning.request import Asked
 from . import faults
 from .packages import nevra_of
 from .solver import Dnf
@@ -40,20 +43,30 @@ class Run:
     def keep_out(self, asked: Asked, allow_erasing: bool, free: bool) -> Plan:
         """Hide the live patches that must not be taken, and log the notes about them."""
         self.manager.allow_erasing = allow_erasing
-        plan = self.planner.keep_out(asked, free)
+        with self._notes():
+            plan = self.planner.keep_out(asked, free)
         self.voice.say(plan.notes)
         return plan
 
     def bring_in(self, asked: Asked, allow_erasing: bool, prompt: bool) -> Plan:
         """Add the live patches that the resolved transaction lacks, and log the notes about them."""
         self.manager.allow_erasing = allow_erasing
-        plan = self.planner.bring_in(asked)
+        with self._notes():
+            plan = self.planner.bring_in(asked, prompt)
         if self.planner.facts.running is None:
             LOG.debug("livepatch: no package owns the running kernel %s", self.host.kernel.release)
         self.voice.say(plan.notes)
-        if prompt:
-            self.voice.lines((logging.INFO, text) for text in plan.prompt)
+        self.voice.lines((logging.INFO, text) for text in plan.prompt)
         return plan._replace(quiet=plan.quiet and faults.of(self.base).none)
+
+    @contextlib.contextmanager
+    def _notes(self) -> Iterator[None]:
+        """Say what was found before a door failed; a door that does not fail returns it."""
+        try:
+            yield
+        except BaseException:
+            self.voice.say(self.planner.told())
+            raise
 
     def after(self, cli: Any) -> bool:
         """Have the patches loaded and say how it went; False if one is not in force."""

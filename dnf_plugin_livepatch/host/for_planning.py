@@ -110,7 +110,7 @@ class Machine:
         """Seconds within which a reconcile answers."""
         from .files import mailbox
 
-        return mailbox.bound(self.settings)
+        return mailbox.answer_within(self.settings)
 
     @property
     def loaded(self) -> bool:

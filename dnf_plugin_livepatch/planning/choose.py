@@ -10,8 +10,9 @@ from ..base.model import Problem
 from ..base.typed import TYPE_CHECKING
 from ..messages import catalogue
 from . import policy
-from .interface import Asked, Helpers, Package, PackageManager
+from .interface import Helpers, Package, PackageManager
 from .policy import Candidate, Situation
+from .request import Asked
 from .survey import Beside, Survey, fitting
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The facts of one run: each question is put to the package manager once, however many ask. Pure."""
+"""The facts of one run: a question is put to the package manager once between two changes. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The questions of planning to a package manager and to the host, and its plan. Pure.
 
-An adapter (``dnf4/``) translates its own objects into these tuples and carries a ``Plan`` out. No object of
-hawkey or libdnf crosses this line, so that a table of tuples can stand for a package manager in a test.
+An adapter (``dnf4/``) translates its own objects into these tuples, and its acts carry out what the planner
+decides; a ``Plan`` records that. No object of hawkey or libdnf crosses this line, so that a table of tuples
+can stand for a package manager in a test.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-NONE, ALL, NAMED = "none", "all", "named"
 
 #: The name and the repository of each package that a live patch may bring along: a vendor's client.
 Helpers: TypeAlias = "frozenset[tuple[str, str]]"
@@ -91,39 +91,11 @@ class Repository(NamedTuple):
     signed: bool = False
 
 
-class Asked(NamedTuple):
-    """The user's request to the package manager.
-
-    ``kind`` is none (no upgrade, or no place for live patches: ``why`` tells which), all or named.
-    ``filters`` are the advisory filters in effect, by hawkey's names without modifiers (``advisory``,
-    ``advisory_bug``, ``advisory_cve``, ``advisory_severity``, ``advisory_type``). ``security``: only
-    security updates are wanted. ``exact``: the command takes the builds that its specs name, rather than
-    the newest ones. ``running_only``: no other kernel than the running one is to be patched.
-    """
-
-    kind: str
-    why: str = ""
-    specs: tuple[str, ...] = ()
-    filters: Mapping[str, frozenset[str]] = {}
-    security: bool = False
-    exact: bool = False
-    running_only: bool = False
-
-    @property
-    def filtered(self) -> bool:
-        """Is the upgrade limited by any advisory filter?"""
-        return self.security or bool(self.filters)
-
-    @property
-    def bare(self) -> bool:
-        """Is everything to be upgraded, with no package, advisory, CVE or bug named?"""
-        return self.kind == ALL and not any(
-            self.filters.get(key) for key in ("advisory", "advisory_cve", "advisory_bug")
-        )
-
-
 class PackageManager(Protocol):
-    """Questions, each asked at most once between two changes; two trials, a solver run each; two acts."""
+    """Questions, two trials (a solver run each) and two acts.
+
+    Facts asks the costly questions at most once between two changes.
+    """
 
     #: False where a plugin cannot add packages: then the plan is only told.
     can_add: bool
@@ -288,7 +260,7 @@ class Host(Protocol):
 
 
 class Plan(NamedTuple):
-    """The decision of one door, carried out by the package manager's two acts.
+    """The record of one door: what the package manager's two acts have carried out, and what to say.
 
     ``hidden`` and ``added`` are what was hidden from and added to the transaction. ``expect`` have to be in
     force when the transaction is over. ``notes`` are for the user; ``prompt`` is shown before the package

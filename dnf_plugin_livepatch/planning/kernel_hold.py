@@ -148,7 +148,7 @@ def hold(
     verdict = decide(situation, manager.compare)
     members = manager.built_with(kernels) if verdict.hold else ()
     why = manager.why_not_without(members) if verdict.hold else verdict.why
-    if why:
+    if why or not verdict.hold:
         return None, (), catalogue.problem("kernel-not-held", kernel=nevra.evr, why=why), why
     found = Hold(
         host.kernel.release,

@@ -17,7 +17,16 @@ from ..exposure import compute, support
 from ..messages import catalogue
 from . import choose, inputs, kernel_hold, lines, policy, survey, withheld
 from .facts import Facts
-from .interface import ALL, Asked, Attempt, Ended, Host, Package, PackageManager, Patched, Plan
+from .interface import (
+    Attempt,
+    Ended,
+    Host,
+    Package,
+    PackageManager,
+    Patched,
+    Plan,
+)
+from .request import ALL, Asked
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -57,33 +66,27 @@ class Planner:
         """
         hidden: list[str] = []
         if not self._sifted:
+            none: list[str] = []
+            hidden += self.attempt("hiding what is blocked", none, lambda: self._hide_blocked(asked))
+            what, known = "looking for patches to keep out", free
+            free = self.attempt(what, False, lambda: self._withhold(asked, known))
+            hidden += self.withheld
             self._sifted = True
-            hidden = self._blocked(asked)
-            self.manager.hide(hidden)
-            settings = self.host.settings
-            limited = bool(settings.min_age or settings.cutoff)
-            # A repository whose record is gone withdraws nothing any more.
-            records = self.host.withdrawn() or any(repo.has_record for repo in self.facts.repositories)
-            if limited or (records and not free):
-                what = "looking for patches to keep out"
-                free = self.attempt(what, False, lambda: self._withhold(asked))
-                hidden = [*hidden, *self.withheld]
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
-            none: tuple[str, ...] = ()
-            held = self.attempt("looking at the kernel update", none, self._hold)
-            hidden = [*hidden, *held]
+            nothing: tuple[str, ...] = ()
+            hidden += self.attempt("looking at the kernel update", nothing, self._hold)
         self.facts.refresh()
-        return Plan(hidden=tuple(hidden), notes=self._told(), free=free)
+        return Plan(hidden=tuple(hidden), notes=self.told(), free=free)
 
-    def bring_in(self, asked: Asked) -> Plan:
+    def bring_in(self, asked: Asked, prompt: bool = True) -> Plan:
         """Add the live patches that the user's own transaction is to take along.
 
-        To be called when that transaction is resolved.
+        To be called when that transaction is resolved. ``prompt``: somebody is asked about it.
         """
         self.facts.refresh()
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
-            return Plan(notes=self._told(), quiet=self._quiet)
+            return Plan(notes=self.told(), quiet=self._quiet)
         what = "noting the trusted repositories"
         self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
         found = self._surveys(asked)
@@ -99,12 +102,12 @@ class Planner:
         chosen = self._add(choosing.chosen)
         here = [one for one in found if one.target.running]
         self.expected = choose.expected(here, chosen, self.expected)
-        prompt: list[str] = []
-        if self.manager.busy:
+        shown: list[str] = []
+        if prompt and self.manager.busy:
             what = "describing the transaction"
-            prompt = self.attempt(what, prompt, lambda: self._prompt(found, chosen))
-        notes = self._told()
-        return Plan((), tuple(chosen), self.expected, notes, tuple(prompt), self._quiet)
+            shown = self.attempt(what, shown, lambda: self._prompt(found, chosen))
+        notes = self.told()
+        return Plan((), tuple(chosen), self.expected, notes, tuple(shown), self._quiet)
 
     def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
         """Have the patches loaded when the transaction is done; how that went.
@@ -160,7 +163,7 @@ class Planner:
 
     # --- the parts ---
 
-    def _told(self) -> tuple[Problem, ...]:
+    def told(self) -> tuple[Problem, ...]:
         """The notes since the last door, those on the records included."""
         found = tuple(dict.fromkeys([*self._notes, *self.facts.problems]))
         self._notes = []
@@ -171,6 +174,11 @@ class Planner:
     @property
     def _quiet(self) -> bool:
         return not (self._loud or self.added or self.expected)
+
+    def _hide_blocked(self, asked: Asked) -> list[str]:
+        blocked = self._blocked(asked)
+        self.manager.hide(blocked)
+        return blocked
 
     def _blocked(self, asked: Asked) -> list[str]:
         """The NEVRAs that are blocked on this host, without those that an exact command names."""
@@ -184,8 +192,15 @@ class Planner:
                 found.append(nevra)
         return found
 
-    def _withhold(self, asked: Asked) -> bool:
-        """Hide the patches that are kept out; whether no record keeps one out, now or at any other time."""
+    def _withhold(self, asked: Asked, free: bool) -> bool:
+        """Hide the patches that are kept out; whether no record keeps one out, now or at any other time.
+
+        ``free``: that is known already.
+        """
+        # A repository whose record is gone withdraws nothing any more.
+        records = bool(self.host.withdrawn()) or any(repo.has_record for repo in self.facts.repositories)
+        if not self.host.settings.withholds and (free or not records):
+            return free
         if self.facts.running is None:
             return False
         releases = self.facts.releases()
@@ -211,9 +226,10 @@ class Planner:
         self._look()
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
-        self._notes.append(note)
         hidden = tuple(str(package.nevra) for package in members)
         self.manager.hide(hidden)
+        # Only now is it true, so only now is the user told that the kernel is held.
+        self._notes.append(note)
         self.host.remember_hold(held, why)
         return hidden
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from ..base.model import Advisory, Nevra, Problem
 from ..base.typed import NamedTuple
 from ..messages import catalogue
-from .interface import ALL, NONE, Asked
+from .request import ALL, NONE, Asked
 
 
 class Candidate(NamedTuple):

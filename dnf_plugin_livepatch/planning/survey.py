@@ -109,7 +109,7 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
         newest = max(here, key=functools.cmp_to_key(facts.newer), default=kernel)
         newer = facts.manager.compare(newest.nevra.evr, kernel.nevra.evr) > 0
         found = [_release(facts, newest)] if newer else []
-    return tuple(dict.fromkeys(release for release in found if release))
+    return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
 def _release(facts: Facts, package: Package) -> str:

@@ -18,7 +18,8 @@ from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
 from .facts import Facts, Notes
-from .interface import Asked, Package
+from .interface import Package
+from .request import Asked
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 
@@ -94,16 +95,15 @@ def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, W
     host, found = facts.host, {}
     settings, notes = host.settings, facts.notes(releases)
     limits = Limits(host.machine_id, host.now, settings.min_age, settings.cutoff)
-    limited = bool(limits.min_age or limits.cutoff)
     for release in releases:
-        if not (limited or _interesting(notes, release)):
+        if not (settings.withholds or _interesting(notes, release)):
             continue
         for package, match in facts.known(release):
             if package.installed or match.kind != "patch":
                 continue
             nevra = str(package.nevra)
             note = patch_note(notes, release, nevra)
-            verdict = judge(nevra, note, _issued(facts, package, note) if limited else "", limits)
+            verdict = judge(nevra, note, _issued(facts, package, note) if settings.withholds else "", limits)
             named = versioned(asked.specs, package.nevra)
             if verdict is not None and (not named or (verdict.cause == WITHDRAWN and not asked.exact)):
                 found[nevra] = verdict

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .package.collect import Plan
     from .readers.recipe import Recipe
     from .work import Work
-from .readers.lint_checks import LINT, finding_facts
+from .readers.lint_catalogue import LINT, finding_facts
 
 DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
 _USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")

@@ -14,7 +14,7 @@ from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint
 from .package import previous
 from .readers.elf import Elf, parse_module, signature
-from .readers.lint_checks import finding, finding_facts
+from .readers.lint_catalogue import finding, finding_facts
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
 from .readers.source import digest

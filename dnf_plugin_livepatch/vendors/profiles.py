@@ -183,7 +183,7 @@ def _release(profile: Profile, values: dict[str, str], nevra: Nevra) -> str:
             known["arch"] = nevra.arch
         known.setdefault("variant", "")
         release = templates.render(profile.kernel, known)
-        if _kernel_fields(profile, release) is None:
+        if "*" in release or _kernel_fields(profile, release) is None:
             return ""
     arch = release.partition("+")[0].rpartition(".")[2]
     return "" if arch in ARCHES and nevra.arch not in ("noarch", arch) else release
@@ -237,10 +237,13 @@ def _nameable(profile: Profile, values: dict[str, str]) -> bool:
 
 def _contradicts(profile: Profile, nevra: Nevra, release: str) -> bool:
     """Whether the package's name, read alone, is for another kernel than ``release``."""
-    kernel = templates.parse(profile.kernel, release) or {}
+    kernel = templates.parse(profile.kernel, release)
     for rule in profile.names:
         values = templates.parse(rule, nevra.name)
-        if values and any(kernel.get(field, value) != value for field, value in values.items()):
+        # A release that the vendor's rule cannot read is none of those that the vendor's names tell.
+        if values and (
+            kernel is None or any(kernel.get(key, value) != value for key, value in values.items())
+        ):
             return True
     return False
 
@@ -253,7 +256,7 @@ def _is_empty(profile: Profile, nevra: Nevra) -> bool:
 def _refuted(release: str, requires: Iterable[str]) -> str:
     """The kernel that the package requires instead of ``release``, "" for none."""
     for name, version in map(_split, requires):
-        same = version in (release, capability_version(release)) or release.startswith(version + "-")
+        same = version in ("", release, capability_version(release)) or release.startswith(version + "-")
         if name == "kernel-uname-r" and not same:
             return version
     return ""

@@ -21,7 +21,7 @@ from dnf_plugin_livepatch.rpmtool.module.lint import Wanted, apply, lint
 from dnf_plugin_livepatch.rpmtool.readers import klp_module
 from dnf_plugin_livepatch.rpmtool.readers.elf import parse_module, signature, unsigned
 from dnf_plugin_livepatch.rpmtool.readers.klp_module import Patched
-from dnf_plugin_livepatch.rpmtool.readers.lint_checks import LINT
+from dnf_plugin_livepatch.rpmtool.readers.lint_catalogue import LINT
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe, override
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_RPM

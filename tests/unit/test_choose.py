@@ -10,8 +10,9 @@ import pytest
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.planning import choose
-from dnf_plugin_livepatch.planning.interface import ALL, NAMED, Asked, Helpers, Package
+from dnf_plugin_livepatch.planning.interface import Helpers, Package
 from dnf_plugin_livepatch.planning.policy import Candidate, Target
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from dnf_plugin_livepatch.planning.survey import Survey
 from tests.unit.support.planned import RELEASE
 

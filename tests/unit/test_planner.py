@@ -17,17 +17,9 @@ from dnf_plugin_livepatch.base.model import (
 )
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Step, Withdrawn
-from dnf_plugin_livepatch.planning.interface import (
-    ALL,
-    NAMED,
-    NONE,
-    Asked,
-    Package,
-    Patched,
-    Plan,
-    Repository,
-)
+from dnf_plugin_livepatch.planning.interface import Package, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, NONE, Asked
 from tests.unit.support.planned import (
     CVE,
     NEW,

@@ -16,13 +16,9 @@ from dnf_plugin_livepatch.base.model import (
     Unfixable,
 )
 from dnf_plugin_livepatch.messages import catalogue
-from dnf_plugin_livepatch.planning.interface import (
-    ALL,
-    Asked,
-    Ended,
-    Patched,
-)
+from dnf_plugin_livepatch.planning.interface import Ended, Patched
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, Asked
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,

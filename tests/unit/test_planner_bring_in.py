@@ -16,15 +16,9 @@ from dnf_plugin_livepatch.base.model import (
 )
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, Record
-from dnf_plugin_livepatch.planning.interface import (
-    ALL,
-    NAMED,
-    Asked,
-    Package,
-    Patched,
-    Repository,
-)
+from dnf_plugin_livepatch.planning.interface import Package, Patched, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,
@@ -60,6 +54,7 @@ def test_the_steps_have_the_names_that_a_fault_is_told_with() -> None:
     host.answer = answered()
     planner.after(frozenset(), Waiting())
     assert steps.taken == [
+        "hiding what is blocked",
         "looking for patches to keep out",
         "looking at the kernel update",
         "reading the advisories",

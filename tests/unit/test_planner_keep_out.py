@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -17,16 +18,9 @@ from dnf_plugin_livepatch.base.model import (
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
-from dnf_plugin_livepatch.planning.interface import (
-    ALL,
-    NAMED,
-    Asked,
-    Hold,
-    Patched,
-    Plan,
-    Repository,
-)
+from dnf_plugin_livepatch.planning.interface import Hold, Patched, Plan, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from tests.unit.support.planned import (
     CVE,
     NEW,
@@ -35,6 +29,7 @@ from tests.unit.support.planned import (
     OLD,
     RELEASE,
     RUNS,
+    Faults,
     Machine,
     Manager,
     both,
@@ -249,3 +244,27 @@ def test_a_run_without_a_repository_that_had_advisories_is_doubted_and_not_remem
 
 def test_before_anything_is_read_nothing_is_known() -> None:
     assert Planner(Manager(RUNS), Machine(), hard).inputs == compute.unknown(RELEASE, "not looked at yet")
+
+
+def test_a_kernel_that_could_not_be_hidden_is_not_said_to_be_held() -> None:
+    class Stubborn(Manager):
+        def hide(self, nevras: Iterable[str]) -> None:
+            if str(NEXT.nevra) in list(nevras):
+                raise RuntimeError("no excludes today")
+
+    host, faults = Machine(Config(kernel_update="hold")), Faults()
+    plan = Planner(Stubborn(RUNS, NEXT), host, faults.attempt).keep_out(Asked(ALL))
+    assert ids(plan) == [] and plan.hidden == () and "hold" not in host.remembered
+    assert faults.met == ["looking at the kernel update"]
+
+
+def test_a_fault_in_one_step_leaves_the_others() -> None:
+    class Forgetful(Machine):
+        def blocked(self) -> Mapping[str, str]:
+            raise RuntimeError("no file today")
+
+    host, faults = Forgetful(Config(kernel_update="hold")), Faults()
+    manager = Manager(RUNS, NEXT, NEW, repos=[RECORD], record=GONE)
+    plan = Planner(manager, host, faults.attempt).keep_out(Asked(ALL))
+    assert set(plan.hidden) == {str(NEW.nevra), str(NEXT.nevra)}
+    assert faults.met == ["hiding what is blocked"]

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.planning.interface import (
-    ALL,
-    Asked,
-    Package,
-    Patched,
-    Plan,
-)
+from dnf_plugin_livepatch.planning.interface import Package, Patched, Plan
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, Asked
 from dnf_plugin_livepatch.vendors.profile_file import Client
 from dnf_plugin_livepatch.vendors.profiles import Profile
 from tests.unit.support.planned import (

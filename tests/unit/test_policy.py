@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Advisory, Nevra, Problem
 from dnf_plugin_livepatch.planning import policy
-from dnf_plugin_livepatch.planning.interface import ALL, NAMED, NONE, Asked
 from dnf_plugin_livepatch.planning.policy import Candidate, Situation, Target
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, NONE, Asked
 
 PATCH = Nevra("kpatch-patch-5_14_0-10", "0", "1", "2.el9", "x86_64")
 EMPTY = PATCH._replace(version="0", release="0")

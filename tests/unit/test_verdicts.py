@@ -195,6 +195,13 @@ def test_a_package_for_several_kernels_tells_them_all():
     assert [m.kernel_release for m in told] == ["6.1.0-1-amd64", "6.1.0-2-amd64", "6.1.0-3-amd64"]
 
 
+@pytest.mark.parametrize("release", ["6.12.9-own", "6.12.9-own.x86_64", "6.1.0-1-amd64"])
+def test_a_name_contradicts_a_release_that_the_kernel_rule_cannot_read(release):
+    found = judge("kpatch-patch-5_14_0-427_13_1-1-2.el9_4.x86_64", (f"kpatch-patch = {release}",))
+    assert (found.kind, found.kernel_release) == ("not-a-live-patch", "")
+    assert found.why == f"it is for kernel {release} by its Provides, but for another by its name"
+
+
 def test_provides_tell_the_kernel_where_the_name_tells_none():
     assert judge("hotfix-1-1.x86_64", (f"kpatch-patch = {EL9}",)).kernel_release == EL9
     assert judge("hotfix-1-1.x86_64", ("livepatch = 6.6.57.1-6.azl3",)).kernel_release == "6.6.57.1-6.azl3"
@@ -206,6 +213,7 @@ def test_provides_tell_the_kernel_where_the_name_tells_none():
     [
         (("kpatch-patch = 5.14.0-427.13.2.el9_4.x86_64",), ()),
         ((), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
+        ((), ("kernel-uname-r", "kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64")),
         ((f"kpatch-patch = {EL9}",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
         ((f"livepatch(kernel-uname-r:{EL9})",), ("kernel-uname-r = 5.14.0-427.13.2.el9_4.x86_64",)),
     ],

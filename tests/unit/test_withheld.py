@@ -24,7 +24,8 @@ from dnf_plugin_livepatch.formats.repository_record import (
 )
 from dnf_plugin_livepatch.planning import withheld
 from dnf_plugin_livepatch.planning.facts import Facts
-from dnf_plugin_livepatch.planning.interface import ALL, NAMED, Asked, Package, Repository
+from dnf_plugin_livepatch.planning.interface import Package, Repository
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from dnf_plugin_livepatch.planning.withheld import Limits
 from tests.unit.support.planned import NEW, OLD, RELEASE, RUNS, Machine, Manager, patch
 

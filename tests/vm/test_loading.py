@@ -106,8 +106,8 @@ def test_stall_is_reversed_named_and_tried_again(first):
     pid = machine.ok("systemctl show -P MainPID sleeper").strip()
     machine.ok(f"until grep -q pause /proc/{pid}/stack; do sleep 0.3; done")
     rpm(machine, loading.STALLS)
-    assert in_force(machine, loading.V1) and modules(machine) == ["lptest_1"]
-    assert "transition-stalled" in ids(machine) and failed(machine)
+    assert "transition-stalled" in ids(machine) and failed(machine), result(machine)
+    assert in_force(machine, loading.V1) and modules(machine) == ["lptest_1"], result(machine)
     assert f"(pid {pid})" in str(result(machine)["problems"])
     stalled = record(machine, loading.STALLS)
     assert stalled["state"] == "stalled" and stalled["tries"] == 1

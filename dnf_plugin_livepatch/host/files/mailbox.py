@@ -64,17 +64,20 @@ def dump(result: ReconcileResult) -> dict[str, Any]:
 
 
 def bound(config: Config) -> float:
-    """Return the seconds within which a reconcile answers: two transitions, a reversal, checks, and the
-    rest.
+    """Return the seconds that a reconcile may take: two transitions, a reversal, checks, and the rest."""
+    checks = len(config.health_check) * config.health_check_timeout
+    return 3.0 * config.transition_timeout + checks + 60
+
+
+def answer_within(config: Config) -> float:
+    """Return the seconds to wait for an answer.
 
     ``LIVEPATCH_ANSWER_WITHIN`` in the environment shortens the wait, and never lengthens it.
     """
-    checks = len(config.health_check) * config.health_check_timeout
-    longest = 3.0 * config.transition_timeout + checks + 60
     try:
-        return min(longest, max(0.0, float(os.environ["LIVEPATCH_ANSWER_WITHIN"])))
+        return min(bound(config), max(0.0, float(os.environ["LIVEPATCH_ANSWER_WITHIN"])))
     except (KeyError, ValueError):
-        return longest
+        return bound(config)
 
 
 def _text(data: dict[str, Any], key: str, default: str | None = None) -> str:

@@ -17,7 +17,7 @@ from ..kernel.target import Target
 from ..readers.diffs import judge, read_diff
 from ..readers.elf import parse_module
 from ..readers.klp_module import Patched
-from ..readers.lint_checks import finding
+from ..readers.lint_catalogue import finding
 from ..readers.recipe import Recipe
 from ..readers.source import digest
 from . import engines

@@ -13,7 +13,7 @@ from ...toolkit.errors import Finding
 from ..kernel.target import Kernel, Target, crcs, kernel_modules, module_file, module_functions
 from ..readers import klp_module
 from ..readers.elf import Elf, signature
-from ..readers.lint_checks import finding
+from ..readers.lint_catalogue import finding
 from ..readers.recipe import Override
 
 

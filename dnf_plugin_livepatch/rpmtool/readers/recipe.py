@@ -17,7 +17,7 @@ from ...base.fields import FieldError, Form
 from ...base.model import Unfixable
 from ...base.names import CVE, cve_order
 from ...toolkit.errors import SEVERITIES, refuse
-from .lint_checks import LINT
+from .lint_catalogue import LINT
 
 SCHEMA = 1
 MAX_BYTES = 4 << 20

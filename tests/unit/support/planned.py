@@ -24,8 +24,16 @@ from dnf_plugin_livepatch.base.model import (
     Withdrawal,
 )
 from dnf_plugin_livepatch.exposure.compute import Inputs
-from dnf_plugin_livepatch.planning.interface import Asked, Helpers, Hold, Package, Patched, Plan, Repository
+from dnf_plugin_livepatch.planning.interface import (
+    Helpers,
+    Hold,
+    Package,
+    Patched,
+    Plan,
+    Repository,
+)
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import Asked
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profiles import Lookup
 
