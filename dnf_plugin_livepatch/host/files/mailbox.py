@@ -30,6 +30,8 @@ UNIT = "livepatch-reconcile.service"
 # How often a start may be refused, and the seconds before the next start.
 MAX_REFUSALS = 3
 PAUSE = 0.5
+# CLOCK_BOOTTIME, for which Python has a name since 3.7.
+_BOOTTIME = 7
 _TEXT, _BELOW = 4000, 1e9
 
 
@@ -42,9 +44,10 @@ def current(paths: Paths) -> str:
 def request(paths: Paths) -> str:
     """Write a new stamp and return it. Raises OSError where /run/livepatch cannot be written.
 
-    Stamps ascend within a boot, as the clock that nobody sets does; answers belong to a boot.
+    Stamps ascend within a boot, as the clock of /proc/uptime does, which nobody sets; answers belong to a
+    boot. livepatch-trigger writes such stamps too.
     """
-    stamp = f"{int(time.monotonic() * 1e9)}-{os.getpid()}"
+    stamp = f"{int(time.clock_gettime(_BOOTTIME) * 1e9)}-{os.getpid()}"
     atomic.write_bytes(paths.request, stamp.encode("ascii") + b"\n")
     return stamp
 
