@@ -31,6 +31,15 @@ UNIT = "livepatch-reconcile.service"
 MAX_REFUSALS = 3
 PAUSE = 0.5
 _TEXT, _BELOW = 4000, 1e9
+# Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of the
+# package, for a checkout, which is not among Python's own folders.
+_RECONCILE = """import sys
+top = sys.argv.pop(1)
+if top not in sys.path:
+    sys.path.insert(0, top)
+from dnf_plugin_livepatch.host.reconcile.run import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def current(paths: Paths) -> str:
@@ -132,11 +141,19 @@ def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
     return result if mine is not None and found is not None and found >= mine else None
 
 
+def _top() -> str:
+    """The folder that holds the package."""
+    folder = os.path.abspath(__file__)
+    for _ in __name__.split("."):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def command(paths: Paths) -> list[str]:
     """The argv that has reconcile run and ends when it did; without systemd that is the program itself."""
     if os.path.isdir(paths.at("/run/systemd/system")):
         return ["systemctl", "start", UNIT]
-    return [sys.executable, "-m", "dnf_plugin_livepatch.host.reconcile.run", paths.root]
+    return [sys.executable, "-Ic", _RECONCILE, _top(), paths.root]
 
 
 def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> ReconcileResult | None:
@@ -175,7 +192,7 @@ def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     ) as child:
         try:
             while time.monotonic() < end:
