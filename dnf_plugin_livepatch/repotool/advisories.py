@@ -19,6 +19,7 @@ import createrepo_c as cr
 
 from ..base import times
 from ..base.model import Manifest, Nevra, Unfixable
+from ..base.names import decimal
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
 from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of
@@ -280,7 +281,8 @@ def merge(
         new = [package for package in packages if package.nevra not in listed]
         if not new and set(_cves(draft)) <= set(view.cves):
             continue
-        update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
+        number = decimal(view.version, 19)
+        update.version = "2" if number is None else str(number + 1)
         update.issued_date = _datetime(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
         result[index[draft.id]] = update_of(update)

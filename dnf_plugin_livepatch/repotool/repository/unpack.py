@@ -7,6 +7,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import rpm
 from ...toolkit.errors import ToolError
 
 LIMIT = 1 << 30
+#: A small file holds little: real metadata is packed 10 to 30 times smaller than it is.
+SMALL, RATIO = 64 << 20, 200
 _BLOCK = 1 << 20
 # A .zst may begin with a frame to be skipped. createrepo_c goes by the name of a file, not by its magic.
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
@@ -29,6 +32,7 @@ def blocks(path: str, limit: int = LIMIT) -> Iterator[bytes]:
     their own, which no caller reads.
     """
     total = 0
+    limit = min(limit, SMALL + RATIO * os.path.getsize(path))
     try:
         with contextlib.closing(_opened(path)) as stream:
             for block in iter(lambda: stream.read(_BLOCK), b""):
