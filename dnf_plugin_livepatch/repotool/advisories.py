@@ -22,7 +22,7 @@ from ..base.model import Manifest, Nevra, Unfixable
 from ..base.names import decimal
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
-from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of
+from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of, value_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
 from .settings import AdvisoryFile, KernelText, Settings
 
@@ -298,7 +298,7 @@ def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRec
         return update
     found = cr.UpdateRecord()
     for name in _ATTRIBUTES:
-        value = getattr(update, name)
+        value = value_of(update, name)
         if value is not None:
             setattr(found, name, value)
     for reference in update.references:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -82,6 +83,7 @@ def timeline(site: Site) -> dict[str, object]:
     return {"bars": bars, "today": percent(now), "years": years}
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
     found = jinja2.Environment(

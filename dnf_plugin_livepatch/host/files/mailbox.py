@@ -31,8 +31,8 @@ UNIT = "livepatch-reconcile.service"
 MAX_REFUSALS = 3
 PAUSE = 0.5
 _TEXT, _BELOW = 4000, 1e9
-# Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of the
-# package, for a checkout, which is not among Python's own folders.
+# Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of
+# the package, for a checkout, which is not among Python's own folders.
 _RECONCILE = """import sys
 top = sys.argv.pop(1)
 if top not in sys.path:

@@ -51,7 +51,8 @@ class Update(NamedTuple):
         path = os.path.join(scratch.of_process("livepatch-repo-"), "updateinfo.xml")
         with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(f"<updates>{self.text}</updates>")
-        cr.xml_parse_updateinfo(path, found, None)
+        with quiet():
+            cr.xml_parse_updateinfo(path, found, None)
         if len(found.updates) != 1:
             raise ToolError("metadata-unreadable", where="updateinfo", reason=f"{self.id}: no one advisory")
         return found.updates[0]
@@ -107,7 +108,8 @@ def repomd_of(repodata: str) -> cr.Repomd:
         raise ToolError("no-repository", where=os.path.dirname(repodata), reason="no repodata/repomd.xml")
     try:
         unpack.check(path, MAX_REPOMD)
-        return cr.Repomd(path)
+        with quiet():
+            return cr.Repomd(path)
     except _FAULTS as error:
         raise ToolError("metadata-unreadable", where=path, reason=error) from None
 
@@ -172,7 +174,8 @@ def load(repodata: str, own: bool = False) -> Loaded:
             updates = updates_of(read_text(found["updateinfo"], unpack.LIMIT))
         if updates is None and "updateinfo" in found:
             info = cr.UpdateInfo()
-            cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
+            with quiet():
+                cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
             parsed = list(info.updates)
             updates = [update_of(record) for record in parsed] if own else []
         text = read_text(found[LIVEPATCH]) if LIVEPATCH in found else ""
@@ -245,9 +248,18 @@ def _time(value: object) -> str:
     return times.moment(value) if isinstance(value, int) else ""
 
 
+def value_of(update: cr.UpdateRecord, name: str) -> object:
+    """The field ``name`` of an advisory; None where it is absent or cannot be read, as some dates."""
+    try:
+        value: object = getattr(update, name)
+    except _FAULTS:
+        return None
+    return value
+
+
 def issued_of(update: cr.UpdateRecord) -> str:
     """The issue date of an advisory, "" where it has none."""
-    return _time(update.issued_date)
+    return _time(value_of(update, "issued_date"))
 
 
 def advisory_view(update: cr.UpdateRecord) -> Advisory:
@@ -264,8 +276,8 @@ def advisory_view(update: cr.UpdateRecord) -> Advisory:
         status=update.status or "",
         title=update.title or "",
         version=update.version or "",
-        issued=_time(update.issued_date),
-        updated=_time(update.updated_date),
+        issued=issued_of(update),
+        updated=_time(value_of(update, "updated_date")),
         summary=update.summary or "",
         description=update.description or "",
         solution=update.solution or "",
