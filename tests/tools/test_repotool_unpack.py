@@ -11,6 +11,7 @@ import pytest
 from dnf_plugin_livepatch.repotool import cli
 from dnf_plugin_livepatch.repotool.repository import reading, unpack
 from dnf_plugin_livepatch.toolkit.errors import ToolError
+from tests.fuzz import hostile_repository
 from tests.tools.support.lint_cases import Repo
 from tests.tools.support.repositories import KERNEL, Server, tool
 
@@ -114,3 +115,15 @@ def test_a_download_without_an_end_is_left(made, tmp_path, monkeypatch):
     with Server(made) as server, pytest.raises(ToolError) as caught:
         reading.fetch(server.url, str(tmp_path / "copy"))
     assert caught.value.id == "metadata-too-large" and server.url in caught.value.text
+
+
+@pytest.mark.parametrize("encoding", ["UTF-7", "UTF-16", "IBM1047"])
+@pytest.mark.parametrize("kind", ["repomd", "primary", "updateinfo"])
+def test_metadata_in_another_encoding_is_not_parsed(encoding, kind, tmp_path):
+    files = hostile_repository.parts([("klp", "1", "1")])
+    files["repomd"] = hostile_repository.repomd(files)
+    files[kind] = files[kind].replace(b"UTF-8", encoding.encode())
+    made = hostile_repository.write(tmp_path, files, files["repomd"])
+    with pytest.raises(ToolError) as caught:
+        reading.read(str(made), ())
+    assert caught.value.id == "metadata-unreadable" and "not UTF-8" in caught.value.text

@@ -150,7 +150,7 @@ def _plain(data: bytes) -> bytes:
 
 def _members(plain: bytes) -> Iterator[tuple[str, bytes]]:
     """(name, content) of each file in the tar archive ``plain``. Raises TarError, ValueError."""
-    at = count = 0
+    at = count = total = 0
     while plain[at : at + tarfile.BLOCKSIZE].strip(b"\0"):
         info = tarfile.TarInfo.frombuf(plain[at : at + tarfile.BLOCKSIZE], "utf-8", "strict")
         at += tarfile.BLOCKSIZE
@@ -161,6 +161,9 @@ def _members(plain: bytes) -> Iterator[tuple[str, bytes]]:
             raise ValueError(f"it holds {info.name[:80]}")
         if not 0 <= info.size <= len(plain) - at:
             raise ValueError(f"{info.name[:80]} is cut short")
+        total += info.size
+        if total > MAX_SOURCE:
+            raise ValueError("it is larger than a live patch can be")
         yield info.name, plain[at : at + info.size]
         at += info.size + -info.size % tarfile.BLOCKSIZE
 
