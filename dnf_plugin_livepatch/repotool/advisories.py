@@ -19,9 +19,10 @@ import createrepo_c as cr
 
 from ..base import times
 from ..base.model import Manifest, Nevra, Unfixable
+from ..base.names import decimal
 from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
-from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of
+from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of, value_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
 from .settings import AdvisoryFile, KernelText, Settings
 
@@ -280,7 +281,8 @@ def merge(
         new = [package for package in packages if package.nevra not in listed]
         if not new and set(_cves(draft)) <= set(view.cves):
             continue
-        update.version = str(int(view.version) + 1) if view.version.isdigit() else "2"
+        number = decimal(view.version, 19)
+        update.version = "2" if number is None else str(number + 1)
         update.issued_date = _datetime(issued_of(old) or now)
         _list(update, new, [item for collection in old.collections for item in collection.packages])
         result[index[draft.id]] = update_of(update)
@@ -296,7 +298,7 @@ def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRec
         return update
     found = cr.UpdateRecord()
     for name in _ATTRIBUTES:
-        value = getattr(update, name)
+        value = value_of(update, name)
         if value is not None:
             setattr(found, name, value)
     for reference in update.references:

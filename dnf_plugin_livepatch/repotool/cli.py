@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import gc
-import json
 import os
 import sys
 from collections.abc import Sequence
 
 from ..base import times
 from ..base.names import CVE, RELEASE, decimal
+from ..toolkit import output
 from ..toolkit.errors import Finding, ToolError
 from . import moving, options, plan, publish, settings, transaction
 from .lint import run
@@ -67,16 +67,8 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
             }
         )
     for item in () if chosen.json else outcomes:
-        print(
-            f"{item.repository}: "
-            + (
-                "nothing to do"
-                if item.nothing
-                else "would change:"
-                if item.dry_run
-                else f"published as {item.generation}"
-            )
-        )
+        done = "would change:" if item.dry_run else f"published as {item.generation}"
+        output.show([f"{item.repository}: {'nothing to do' if item.nothing else done}"])
         for sign, values in (
             ("+", item.packages_added),
             ("-", item.packages_removed),
@@ -84,11 +76,12 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
             ("~ advisory", item.advisories_changed),
             ("~ record", item.record_changed),
         ):
-            for value in values:
-                print(f"  {sign} {value}")
-        for finding in item.findings:
-            if finding.severity != "note":
-                print(f"  {finding.severity}: {finding.subject}: {finding.text} [{finding.check}]")
+            output.show(f"  {sign} {value}" for value in values)
+        output.show(
+            f"  {finding.severity}: {finding.subject}: {finding.text} [{finding.check}]"
+            for finding in item.findings
+            if finding.severity != "note"
+        )
     refused = any(run.errors(item.findings) for item in outcomes)
     return FOUND if refused else OK
 
@@ -146,10 +139,13 @@ def _lint(chosen: argparse.Namespace) -> int:
         chosen.refuse("REPO or --explain ID is needed")
     view, found = _linted(chosen, chosen.repo, not reading.is_remote(chosen.repo))
     form = "json" if chosen.json else chosen.format
-    if form == "text":
-        sys.stdout.write(run.as_text(found))
-    else:
-        sys.stdout.write(run.as_json(view, found) if form == "json" else run.as_junit(view, found))
+    output.write(
+        run.as_text(found)
+        if form == "text"
+        else run.as_json(view, found)
+        if form == "json"
+        else run.as_junit(view, found)
+    )
     return run.exit_code(found, chosen.fail_on)
 
 
@@ -163,9 +159,9 @@ def _explain(chosen: argparse.Namespace) -> int:
     if chosen.json:
         _print_json({"schema": 1, **found})
     else:
-        print(f"{found['check']}: {found['severity']}")
+        output.show([f"{found['check']}: {found['severity']}"])
         for title in ("meaning", "why", "remedy"):
-            print(f"\n{title.capitalize()}: {found[title]}")
+            output.show(["", f"{title.capitalize()}: {found[title]}"])
     return OK
 
 
@@ -173,7 +169,7 @@ def _verify(chosen: argparse.Namespace) -> int:
     if not _settings(chosen).keys:
         raise ToolError("no-keys")
     view, found = _linted(chosen, chosen.repo, True)
-    sys.stdout.write(run.as_json(view, found) if chosen.json else run.as_text(found))
+    output.write(run.as_json(view, found) if chosen.json else run.as_text(found))
     return run.exit_code(found, "error")
 
 
@@ -190,7 +186,7 @@ def _plan(chosen: argparse.Namespace) -> int:
     if chosen.json:
         _print_json(plan.as_data(rows))
     else:
-        sys.stdout.write(plan.as_text(rows))
+        output.show(plan.as_text(rows))
     return FOUND if any(row.gap for row in rows) else OK
 
 
@@ -212,12 +208,12 @@ def _report(chosen: argparse.Namespace) -> int:
 
         pages = site.write(model, chosen.output)
         if not chosen.json:
-            print(f"{chosen.output}: {pages} pages")
+            output.show([f"{chosen.output}: {pages} pages"])
     return OK
 
 
 def _print_json(data: object) -> None:
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    output.write(output.as_json(data))
 
 
 VERBS = (
@@ -279,15 +275,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(chosen.run(chosen))
     except transaction.LintRefused as error:
-        sys.stderr.write(run.as_text(error.findings))
+        output.write(run.as_text(error.findings), errors=True)
         return _failed(chosen, error, FOUND)
     except ToolError as error:
         return _failed(chosen, error, FAILED)
     except ModuleNotFoundError as error:
         return _failed(chosen, ToolError("tool-missing", program=f"Python's module {error.name}"), FAILED)
     except BrokenPipeError:
-        sys.stderr.close()
+        output.reader_gone()
         return FAILED
+    except OSError as error:
+        reason = f"{error.strerror or error}: {error.filename or 'a file'}"
+        return _failed(chosen, ToolError("disk", reason=reason), FAILED)
     except KeyboardInterrupt:
         return 130
 
@@ -295,5 +294,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(chosen: argparse.Namespace, error: ToolError, code: int) -> int:
     if chosen.json:
         _print_json({"schema": 1, "error": {"id": error.id, "text": error.text, "remedy": error.remedy}})
-    sys.stderr.write(f"livepatch-repo: {error.text} [{error.id}]\n{error.remedy}\n")
+    output.show([f"livepatch-repo: {error.text} [{error.id}]", error.remedy], errors=True)
     return code

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Callable, NamedTuple
 
 from .. import __version__
+from ..base.names import decimal
 from ..toolkit.errors import SEVERITIES
 from .repository.metadata import COMPRESSIONS
 
@@ -69,9 +70,10 @@ def parser(known: Iterable[Verb]) -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     """``text`` as a number of at least 1. Raises ArgumentTypeError."""
-    if not text.isdecimal() or int(text) < 1:
+    number = decimal(text, 9)
+    if not number:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
-    return int(text)
+    return number
 
 
 def publish_arguments(verb: argparse.ArgumentParser) -> None:

@@ -94,7 +94,7 @@ def _gap(patched: bool, withdrawn: bool, missing: Sequence[str], supported: str)
     return "; ".join(told)
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[Row]) -> list[str]:
     """The rows for people: one line a kernel, with its gap below."""
     lines: list[str] = []
     count = collections.Counter(row.kernel for row in rows)
@@ -109,7 +109,7 @@ def as_text(rows: Sequence[Row]) -> str:
             lines.append(f"{'':<{width}}  gap: {row.gap}")
     gaps = sum(1 for row in rows if row.gap)
     lines.append(f"{len(rows) - gaps} of {len(rows)} kernel(s) covered")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def as_data(rows: Sequence[Row]) -> dict[str, object]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -13,13 +15,16 @@ from typing import NamedTuple
 import jinja2
 
 from ..base import times
+from ..toolkit import output
 from ..toolkit.errors import ToolError
 from .report import KernelPage, Site, as_data
 
 MATRIX_KERNELS = 24
 MATRIX_CVES = 200
 FEED = 50
+LONGEST_SLUG = 200
 MARKER = ".livepatch-report.json"
+NEW = ".new"
 _NAMESPACE = uuid.UUID("5f3c5b0e-6f0d-5a7e-9a53-7c2b1f6b9d10")
 
 
@@ -33,7 +38,11 @@ class Bar(NamedTuple):
 
 def slug(name: str) -> str:
     """``name`` as a file name: the same for the same name, and safe for any web server."""
-    return re.sub(r"[^A-Za-z0-9._-]", lambda found: f"~{ord(found[0]):x}", name)
+    plain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f"~{ord(found[0]):x}", name)
+    if len(plain) <= LONGEST_SLUG:
+        return plain
+    # No file system takes longer names, and a stranger may give a package any name.
+    return f"{plain[: LONGEST_SLUG - 17]}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
 def _href(folder: str, name: str) -> str:
@@ -74,6 +83,7 @@ def timeline(site: Site) -> dict[str, object]:
     return {"bars": bars, "today": percent(now), "years": years}
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
     found = jinja2.Environment(
@@ -105,7 +115,7 @@ def pages(site: Site) -> dict[str, str]:
         ),
         "search.html": environment.get_template("search.html.j2").render(**shared, root=""),
         "feed.xml": environment.get_template("feed.xml.j2").render(**shared, root=site.base_url),
-        "data.json": json.dumps(as_data(site), indent=1) + "\n",
+        "data.json": output.as_json(as_data(site)),
     }
     for name in ("style.css", "search.js"):
         with open(
@@ -123,7 +133,7 @@ def pages(site: Site) -> dict[str, str]:
             found[f"{folder}/{slug(name)}.html"] = one.render(
                 **shared, page=page, root="../", patches=by_name
             )
-    return found
+    return {name: output.plain(text) for name, text in found.items()}
 
 
 def write(site: Site, folder: str) -> int:
@@ -140,8 +150,10 @@ def write(site: Site, folder: str) -> int:
             os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
             _put(os.path.join(folder, name), text)
         for name in before - set(files):
-            if os.path.isfile(os.path.join(folder, name)):
-                os.unlink(os.path.join(folder, name))
+            # A report that was killed may have left the file under its first name.
+            for left in (name, name + NEW):
+                if os.path.isfile(os.path.join(folder, left)):
+                    os.unlink(os.path.join(folder, left))
         _put(marker, json.dumps({"schema": 1, "files": sorted(files)}))
     except OSError as error:
         raise ToolError("disk", reason=f"{error.strerror}: {error.filename or folder}") from None
@@ -152,12 +164,15 @@ def _listed(marker: str) -> list[str]:
     try:
         with open(marker, encoding="utf-8") as file:
             names = json.load(file)["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [n for n in names if isinstance(n, str) and not n.startswith("/") and ".." not in n.split("/")]
+    if not isinstance(names, list):
+        return []
+    below = (n for n in names if isinstance(n, str) and not n.startswith("/") and ".." not in n.split("/"))
+    return [name for name in below if "\0" not in name]
 
 
 def _put(path: str, text: str) -> None:
-    with open(path + ".new", "w", encoding="utf-8") as file:
+    with open(path + NEW, "w", encoding="utf-8") as file:
         file.write(text)
-    os.rename(path + ".new", path)
+    os.rename(path + NEW, path)

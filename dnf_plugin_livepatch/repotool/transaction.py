@@ -114,6 +114,8 @@ def change(root: str, job: Job, step: Change) -> Outcome:
                 store.sweep(job.settings.grace)
             state = load(store)
             new = step.decide(state, job)
+            if new.record != state.record:
+                _check_record(new.record, store.root)
             outcome = _outcome(store, state, new, job)
             if job.dry_run or (outcome.nothing and store.exists()):
                 return outcome
@@ -122,6 +124,16 @@ def change(root: str, job: Job, step: Change) -> Outcome:
         raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
     except cr.CreaterepoCError as error:
         raise ToolError("disk", reason=f"createrepo_c: {error}") from None
+
+
+def _check_record(record: Record, root: str) -> None:
+    """Raise ToolError ``record-refused`` for a record that a host would refuse, or read as another."""
+    try:
+        same = repository_record.parse(repository_record.dump(record)) == record
+    except repository_record.RecordError as error:
+        raise ToolError("record-refused", repo=root, reason=error) from None
+    if not same:
+        raise ToolError("record-refused", repo=root, reason="it comes back changed")
 
 
 def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:

@@ -31,11 +31,13 @@ def load(path: str) -> dict[str, Any]:
         raise Fault(error.strerror or "cannot be read") from None
     if len(data) > MAX_BYTES:
         raise Fault(f"larger than {MAX_BYTES} bytes")
+    if re.search(rb"[0-9:_]{200}", data):
+        raise Fault("a number of more than 200 digits")
     if re.search(rb"(?m)(?:^|[\s,\[{:-])[&*][A-Za-z0-9_]", data):
         raise Fault("anchors and aliases are not used here")
     try:
         found = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise Fault("not YAML: " + " ".join(str(error).split())[:200]) from None
     if found is None:
         return {}
@@ -103,7 +105,10 @@ def time(value: object, where: str) -> str:
     """A date or a moment in UTC; YAML's own date types are accepted."""
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
-            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+            try:
+                value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+            except OverflowError:
+                raise Fault(f"{where} is a moment before the year 1 or after 9999") from None
         value = value.isoformat(timespec="seconds") + "Z"
     elif isinstance(value, datetime.date):
         value = value.isoformat()

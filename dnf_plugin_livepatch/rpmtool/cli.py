@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..base.names import module_of
+from ..toolkit import output
 from ..toolkit.errors import Finding, ToolError, refuse
 from . import options
 from .options import Verb, kernel_files, request
@@ -29,19 +29,23 @@ if TYPE_CHECKING:
 from .readers.lint_catalogue import LINT, finding_facts
 
 DONE, FAILED, USAGE, LINT_ERRORS = 0, 1, 2, 3
-_USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit")
+_USAGE_IDS = ("usage", "override-invalid", "cve-invalid", "metadata-invalid", "name-unfit", "key-secret")
 
 
-def _emit(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    print(json.dumps({"schema": 1, **data}, indent=1, sort_keys=True) if args.json else text)
+def _emit(args: argparse.Namespace, data: dict[str, Any], lines: Sequence[str]) -> None:
+    """Print ``data`` as JSON, or ``lines`` where JSON is not asked for."""
+    if args.json:
+        output.write(output.as_json({"schema": 1, **data}, sort=True))
+    else:
+        output.show(lines)
 
 
 def _say(findings: Sequence[Finding]) -> None:
     for item in findings:
         reason = f" (overridden: {item.waived})" if item.waived else ""
-        print(f"{item.severity}: {item.text} [{item.check}]{reason}", file=sys.stderr)
+        output.show([f"{item.severity}: {item.text} [{item.check}]{reason}"], errors=True)
         if item.severity == "error":
-            print(f"  {item.remedy}", file=sys.stderr)
+            output.show([f"  {item.remedy}"], errors=True)
 
 
 def _work(args: argparse.Namespace) -> Work:
@@ -99,7 +103,7 @@ def _build(args: argparse.Namespace) -> int:
             shutil.copytree(stage.folder, args.stage)
             work.steps.close()
             _say(stage.findings if not args.json else ())
-            _emit(args, {"stage": args.stage, "modules": list(plan.recipe.modules)}, args.stage)
+            _emit(args, {"stage": args.stage, "modules": list(plan.recipe.modules)}, [args.stage])
         else:
             _package(args, plan, stage, work)
     return DONE
@@ -129,7 +133,7 @@ def _package(args: argparse.Namespace, plan: Plan, stage: Stage, work: Work) -> 
         "kernel_release": recipe.kernel_release,
         "findings": [finding_facts(item) for item in stage.findings],
     }
-    _emit(args, facts, f"{rpm}\n{srpm}")
+    _emit(args, facts, [rpm, srpm])
 
 
 def _published(args: argparse.Namespace, made: Sequence[str], work: Work) -> list[str]:
@@ -159,7 +163,7 @@ def _empty(args: argparse.Namespace) -> int:
         made = make.build(recipe, (), make.Files((), ""), work.path, work.runner, args.vendor)
         rpm, srpm = _published(args, made, work)
         facts = {"rpm": rpm, "srpm": srpm, "kernel_release": recipe.kernel_release}
-        _emit(args, facts, f"{rpm}\n{srpm}")
+        _emit(args, facts, [rpm, srpm])
     return DONE
 
 
@@ -216,7 +220,7 @@ def _lint(args: argparse.Namespace) -> int:
     _emit(
         args,
         {"findings": [finding_facts(item) for item in judged]},
-        "\n".join(f"{item.severity}: {item.text} [{item.check}]" for item in judged) or "no findings",
+        [f"{item.severity}: {item.text} [{item.check}]" for item in judged] or ["no findings"],
     )
     return LINT_ERRORS if any(item.severity == "error" for item in judged) else DONE
 
@@ -225,7 +229,7 @@ def _list(args: argparse.Namespace) -> int:
     """Print every check of the lint."""
     rows = {key: check._asdict() for key, check in sorted(LINT.items())}
     lines = [f"{key:<24} {row['severity']:<8} {row['text']}" for key, row in rows.items()]
-    _emit(args, {"checks": rows}, "\n".join(lines))
+    _emit(args, {"checks": rows}, lines)
     return DONE
 
 
@@ -273,7 +277,7 @@ def _sign(args: argparse.Namespace) -> int:
         _emit(
             args,
             {"signed": list(args.files)},
-            "\n".join(f"signed and verified: {path}" for path in args.files),
+            [f"signed and verified: {path}" for path in args.files],
         )
     return DONE
 
@@ -318,17 +322,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # A build farm ends a job by SIGTERM: engine and work folder are to end with it.
         signal.signal(signal.SIGTERM, _interrupted)
-        status: int = args.run(args)
-        sys.stdout.flush()
-        return status
+        return int(args.run(args))
     except ToolError as error:
         return _failed(args, error)
     except BrokenPipeError:
-        # The reader went away, as `livepatch-rpm lint --list | head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.reader_gone()
         return FAILED
+    except OSError as error:
+        path = str(error.filename or "a file")
+        return _failed(args, ToolError("file-failed", path=path, why=error.strerror or str(error)))
     except KeyboardInterrupt:
-        print("livepatch-rpm: interrupted; nothing was published", file=sys.stderr)
+        output.show(["livepatch-rpm: interrupted; nothing was published"], errors=True)
         return 130
 
 
@@ -340,10 +344,10 @@ def _failed(args: argparse.Namespace, error: ToolError) -> int:
             "error": {"id": error.id, "text": error.text, "remedy": error.remedy},
             "findings": [finding_facts(item) for item in error.findings],
         }
-        print(json.dumps(told, indent=1))
+        output.write(output.as_json(told))
     else:
         _say(error.findings)
-        print(f"livepatch-rpm: {error.text} [{error.id}]\n  {error.remedy}", file=sys.stderr)
+        output.show([f"livepatch-rpm: {error.text} [{error.id}]", f"  {error.remedy}"], errors=True)
     if error.id == "lint-errors":
         return LINT_ERRORS
     return USAGE if error.id in _USAGE_IDS else FAILED

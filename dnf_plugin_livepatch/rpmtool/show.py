@@ -10,10 +10,11 @@ from ..base.model import Manifest
 from ..base.names import module_of
 from ..formats import manifest
 from ..toolkit.errors import Finding, refuse
+from ..toolkit.files import contents
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint
 from .package import previous
-from .readers.elf import Elf, parse_module, signature
+from .readers.elf import MAX_MODULE, Elf, parse_module, signature
 from .readers.lint_catalogue import finding, finding_facts
 from .readers.recipe import Recipe, merge
 from .readers.rpm_file import payload, read_header
@@ -30,9 +31,8 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
     if not os.path.isfile(path):
         refuse("input-missing", path=path)
     with open(path, "rb") as file:
-        magic = file.read(4)
-        if magic != _RPM_MAGIC:
-            return [(os.path.basename(path), magic + file.read())], {}
+        if file.read(4) != _RPM_MAGIC:
+            return [(os.path.basename(path), contents(path, MAX_MODULE, "module-unreadable"))], {}
     found, manifests = [], {}
     for name, data in sorted(payload(path).items()):
         if name.endswith(".ko"):
@@ -43,7 +43,9 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
             except manifest.ManifestError as error:
                 refuse("rpm-unreadable", file=path, reason=f"its manifest {name}: {error}")
             manifests[packaged.module] = packaged
-    return found[:MAX_MODULES], manifests
+    if len(found) > MAX_MODULES or len(manifests) > MAX_MODULES:
+        refuse("rpm-unreadable", file=path, reason=f"it carries more than {MAX_MODULES} modules")
+    return found, manifests
 
 
 def _finding(item: Finding) -> dict[str, str]:
@@ -144,8 +146,8 @@ def _of_source(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    """``found`` for a person."""
+def text(found: dict[str, Any]) -> list[str]:
+    """The lines of ``found`` for a person."""
     lines = [found["file"]]
     package = found.get("package")
     if package:
@@ -185,7 +187,7 @@ def text(found: dict[str, Any]) -> str:
         lines += [f"  patches   {name}" for name in module["functions"]]
         lines += [f"  {item['severity']}: {item['text']} [{item['id']}]" for item in module["lint"]]
         lines += [f"  overridden {check}: {reason}" for check, reason in module["overrides"]]
-    return "\n".join(lines)
+    return lines
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -214,8 +216,8 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {"schema": 1, "old": old["file"], "new": new["file"], "changes": changes}
 
 
-def compare_text(found: dict[str, Any]) -> str:
-    """``compare``'s result for a person."""
+def compare_text(found: dict[str, Any]) -> list[str]:
+    """The lines of ``compare``'s result for a person."""
     lines = [f"--- {found['old']}", f"+++ {found['new']}"]
     for key, change in found["changes"].items():
         lines += [
@@ -223,4 +225,4 @@ def compare_text(found: dict[str, Any]) -> str:
             for word, sign in (("removed", "-"), ("added", "+"), ("changed", "~"))
             for name in change.get(word, [])
         ]
-    return "\n".join(lines) if len(lines) > 2 else lines[0] + "\n" + lines[1] + "\nno difference in content"
+    return lines if len(lines) > 2 else [*lines, "no difference in content"]

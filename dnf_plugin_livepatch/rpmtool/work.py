@@ -10,6 +10,10 @@ import tempfile
 from ..toolkit.errors import ToolError, refuse
 from ..toolkit.programs import Runner
 from ..toolkit.progress import Steps
+from ..toolkit.scratch import Scratch, folder
+
+#: The first letters of the folder beside published packages where each is completed.
+_PARTS = ".livepatch-rpm-"
 
 
 class Work:
@@ -19,11 +23,12 @@ class Work:
     """
 
     def __init__(self, below: str = "", log: str = "", keep: bool = False, quiet: bool = False) -> None:
-        folder = os.path.realpath(below or tempfile.gettempdir())
-        if not os.path.isdir(folder):
-            refuse("input-missing", path=folder)
+        place = os.path.realpath(below or tempfile.gettempdir())
+        if not os.path.isdir(place):
+            refuse("input-missing", path=place)
         self.keep = keep
-        self.path = tempfile.mkdtemp(prefix="livepatch-rpm-", dir=folder)
+        self._scratch = Scratch("livepatch-rpm-", place)
+        self.path = self._scratch.path
         os.chmod(self.path, 0o755)
         self.steps = Steps(quiet=quiet)
         self.runner = Runner(os.path.abspath(log or os.path.join(self.path, "build.log")), self.steps)
@@ -42,15 +47,20 @@ class Work:
             os.close(handle)
             shutil.copyfile(log, kept)
             error.remedy = error.remedy.replace(log, kept)
-        if not self.keep:
-            shutil.rmtree(self.path, ignore_errors=True)
+        if self.keep:
+            self._scratch.keep()
+        else:
+            self._scratch.close()
 
     def keep_log(self, rpm: str) -> str:
         """Keep the full log, in the named file or beside the published ``rpm``. Returns its path."""
         if self.log_kept:
             return self.runner.log
         kept = rpm[: -len(".rpm")] + ".log"
-        part = f"{kept}.{os.getpid()}.part"
-        shutil.copyfile(self.runner.log, part)
-        os.replace(part, kept)
+        with folder(_PARTS, os.path.dirname(kept)) as parts:
+            part = os.path.join(parts, "log")
+            # A log is its builder's alone: it holds the command lines and the output of every program.
+            shutil.copyfile(self.runner.log, part)
+            os.chmod(part, 0o600)
+            os.replace(part, kept)
         return kept

@@ -14,8 +14,9 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from . import output
 from .errors import ToolError, refuse
 from .progress import Steps
 
@@ -23,6 +24,7 @@ from .progress import Steps
 TIMEOUT = 600.0
 #: Seconds that an interrupted child has for taking its changes back.
 GRACE = 30
+_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 # Later errors follow from the first, and make's own last line names no error.
 _ERROR = re.compile(r"\berror: |\bERROR: |multiple definition|undefined reference")
 
@@ -59,8 +61,21 @@ def run(
 
 
 def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of every child: that of the tool, with English messages, and ``more``."""
-    return {**os.environ, "LC_ALL": "C.UTF-8", **(more or {})}
+    """The environment of every child: that of the tool, with English messages, and ``more``.
+
+    The caller's folders of Python modules stay here: a child such as gpg or rpmbuild runs Python of its own.
+    """
+    mine = {name: value for name, value in os.environ.items() if name not in _PYTHON}
+    return {**mine, "LC_ALL": "C.UTF-8", **(more or {})}
+
+
+def open_log(path: str) -> IO[str]:
+    """The log at ``path``, to append to; a new one is its owner's alone, as a build's output may be secret.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return open(descriptor, "a", 1, encoding="utf-8", errors="replace")
 
 
 class Outcome(NamedTuple):
@@ -95,8 +110,8 @@ class Runner:
         """Run ``argv`` with ``env`` added to the environment; never raises for a failure of the child."""
         tail: deque[str] = deque(maxlen=40)
         first = ""
-        with open(self.log, "a", 1, encoding="utf-8", errors="replace") as log:
-            log.write("$ " + " ".join(argv) + "\n")
+        with open_log(self.log) as log:
+            log.write(output.line("$ " + " ".join(argv)) + "\n")
             log.flush()
             try:
                 child = subprocess.Popen(
@@ -117,7 +132,7 @@ class Runner:
                 assert child.stdout is not None
                 try:
                     for line in child.stdout:
-                        log.write(line)
+                        log.write(output.line(line.rstrip("\n").expandtabs()) + "\n")
                         tail.append(line[:500])
                         first = first or first_error((line,))
                         self.steps.line(line)

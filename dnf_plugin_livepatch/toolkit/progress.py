@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 import time
 
+from . import output
+
 
 class Steps:
     """Tells a person where the work is: one line a step, and on a terminal the child's last line."""
@@ -26,12 +28,15 @@ class Steps:
 
     def step(self, title: str) -> None:
         """Begin the step ``title``, and print the title."""
-        self._title = title
+        self._title = output.line(title)
         if self._live is not None:
-            self._live.console.print(title, highlight=False, markup=False)
-            self._live.update(title)
+            from rich.text import Text
+
+            # A text, not a string: rich reads names in brackets as markup.
+            self._live.console.print(Text(self._title))
+            self._live.update(Text(self._title))
         elif not self.quiet:
-            print(title, file=sys.stderr, flush=True)
+            output.show([title], errors=True)
 
     def line(self, text: str) -> None:
         """Show ``text``, the last line of this step's child, on a terminal."""
@@ -39,8 +44,7 @@ class Steps:
             from rich.text import Text
 
             seconds = time.monotonic() - self._started
-            clean = "".join(c for c in text.strip() if c.isprintable())
-            self._live.update(Text(f"{self._title} ({seconds:.0f} s) {clean[:90]}"))
+            self._live.update(Text(f"{self._title} ({seconds:.0f} s) {output.line(text.strip())[:90]}"))
 
     def close(self) -> None:
         """End the live display, however the work ended."""

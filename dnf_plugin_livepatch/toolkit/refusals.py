@@ -62,7 +62,7 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
         "Rebase it on that kernel and the diffs before it.",
     ),
     "diff-unsafe-path": Refusal(
-        "{path}: names {name}, outside of the source tree.",
+        "{path}: names {name}, which is no file of a source tree.",
         "Make the diff with a/ and b/ prefixes inside the tree.",
     ),
     "diff-assembly": Refusal(
@@ -87,6 +87,18 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
     "engine-nothing": Refusal(
         "{engine} found no changed function: the diff has no effect on this kernel.",
         "Check that the changed code is compiled in this configuration. The full log is {log}.",
+    ),
+    "file-failed": Refusal(
+        "{path}: {why}.", "Nothing was published. Mend the folder or make room, then try again."
+    ),
+    "key-secret": Refusal(
+        "The PKCS#11 URI of the module key holds a PIN (pin-value), which every user here could read.",
+        "Leave pin-value out, and change the PIN. Name a file that only you can read with"
+        " pin-source=file:/path, or set KBUILD_SIGN_PIN in the environment: sign-file reads both.",
+    ),
+    "not-readable-again": Refusal(
+        "{what} would be refused by its readers: {why}.",
+        "Nothing was published. Name fewer or shorter texts; give several packages what one cannot hold.",
     ),
     "name-unfit": Refusal(
         "{name}: no name for a module of the kernel (1 to 55 letters, digits and '_').",
@@ -186,6 +198,11 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     "advisory-changed": Refusal(
         "Advisory {id} is already published with another {field}.",
         "Ids and issue dates never change: give the new content a new id.",
+    ),
+    "record-refused": Refusal(
+        "Not published: hosts would refuse the livepatch record of {repo}: {reason}.",
+        "The repository is as it was. Take old live patches out with 'livepatch-repo prune', or correct"
+        " 'kernels' in the settings.",
     ),
     "client-refused": Refusal(
         "Not published: dnf, as a client would run it, refuses the result: {reason}",

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import pathlib
 import struct
 import tarfile
 import tempfile
@@ -22,11 +23,15 @@ from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, jour
 from dnf_plugin_livepatch.host.kernel import livepatches, module_file, oops, running, signature
 from dnf_plugin_livepatch.host.packages import vendor_cves
 from dnf_plugin_livepatch.host.program import Unusable
-from dnf_plugin_livepatch.repotool import yamlfile
+from dnf_plugin_livepatch.repotool import plan, report, settings, site, yamlfile
+from dnf_plugin_livepatch.repotool.lint import run as lint
+from dnf_plugin_livepatch.repotool.lint.context import Context
+from dnf_plugin_livepatch.repotool.repository import metadata, reading
 from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, klp_module, recipe, source, updateinfo
 from dnf_plugin_livepatch.toolkit import rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.vendors import openeuler, profile_file, templates
+from tests.fuzz import hostile_repository
 from tests.unit.support.fakehost import module_file as fake_module
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -80,6 +85,37 @@ def _template(data: bytes) -> object:
     return templates.parse(rule, text)
 
 
+def _repository(kind: str) -> Callable[[bytes], object]:
+    """A repository whose file ``kind`` holds the bytes, as lint, plan and report read it."""
+    folder = pathlib.Path(_FOLDER, "repository-" + kind)
+    files = hostile_repository.parts(_OFFERED)
+    conf = settings.Settings()
+
+    def run(data: bytes) -> object:
+        if kind == "repomd":
+            hostile_repository.write(folder, files, data or b" ")
+        else:
+            hostile_repository.write(folder, {**files, kind: data})
+        metadata.load(str(folder / "repodata"), own=True)
+        view = reading.read(str(folder), ())
+        found = lint.run(view, Context(_NOW))
+        plan.as_text(plan.plan(view, ["6.12.0-1.x86_64"], ["CVE-2026-1000"], _NOW))
+        pages = site.pages(report.build(view, (), conf, _NOW))
+        assert all(line.isprintable() for text in pages.values() for line in text.split("\n"))
+        return lint.as_text(found), lint.as_junit(view, found)
+
+    return run
+
+
+def _settings(function: Callable[[str], object]) -> Callable[[bytes], object]:
+    return _file(function, "/livepatch-repo.yml")
+
+
+def _judged(text: str) -> object:
+    parsed = diffs.parse(text, "x.patch")
+    return diffs.judge(parsed, "x.patch")
+
+
 def _unpack(data: bytes) -> object:
     with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
         return source.unpack(data, folder, "source.rpm")
@@ -130,6 +166,24 @@ _UPDATE = b"""<updates><update type="security"><id>A-1</id><severity>Low</severi
 <pkglist><hot_patch_collection name="x">
 <package name="p" version="1" release="1" arch="x86_64"/></hot_patch_collection></pkglist></update>
 </updates>"""
+_NOW = "2026-11-27T00:00:00Z"
+_OFFERED = (("klp", "1", "1"), ("klp", "2", "1"))
+_METADATA = hostile_repository.parts(_OFFERED, record=_RECORD.decode())
+_SETTINGS = b"""keys: [a.asc]
+compression: xz
+grace: 12h
+base_url: https://patches.example.com/el9
+kernels: {6.12.0-1.x86_64: {support_end: 2027-05-01, unfixable: [{cve: CVE-2026-1000, reason: r}]}}
+rollout: [{after: 2d, percent: 5}]
+waive: [{check: patch-order, reason: r}]
+"""
+_ADVISORIES = b"""schema: 1
+advisories:
+- id: A-1
+  packages: ["klp-*"]
+  issued: 2026-11-22T21:00:00Z
+  references: [{type: self, id: A-1, href: "https://example.com"}]
+"""
 _DIFF = b"--- a/fs/proc/cmdline.c\n+++ b/fs/proc/cmdline.c\n@@ -1,2 +1,2 @@ int f(void)\n a\n-b\n+c\n"
 _RECIPE = json.dumps(
     {"schema": 1, "inputs": [], "kind": "empty", "kernel_release": "6.1", "arch": "x86_64", "name": "n",
@@ -230,7 +284,13 @@ TARGETS: dict[str, Target] = {
     "yaml": Target(
         _file(yamlfile.load, "/x.yml"), (ToolError, yamlfile.Fault), b"schema: 1\nadvisories:\n - title: x\n"
     ),
-    "diff": Target(_text(lambda text: diffs.parse(text, "x.patch")), (ToolError,), _DIFF),
+    "diff": Target(_text(_judged), (ToolError,), _DIFF),
+    "repository settings": Target(_settings(settings.read), (ToolError,), _SETTINGS),
+    "advisory file": Target(_settings(settings.read_advisories), (ToolError,), _ADVISORIES),
+    **{
+        f"repository {kind}": Target(_repository(kind), (ToolError,), seed)
+        for kind, seed in {**_METADATA, "repomd": hostile_repository.repomd(_METADATA)}.items()
+    },
     "recipe": Target(_text(lambda text: recipe.parse(text, "x.rpm")), (ToolError,), _RECIPE),
     "source": Target(_unpack, (ToolError,), _tar()),
     "payload": Target(_payload, (ToolError,), _CPIO),

@@ -111,7 +111,7 @@ def test_no_place_of_one_machine_and_no_registry():
 def test_every_source_names_its_licence():
     """Data, kernel configurations and prose have none; JSON cannot hold a comment."""
     free = re.compile(
-        r"^COPYING$|\.(md|json|xml|gz|tsv|csv|txt|svg|patch|diff|rpm|asc|config|origin)$|^\.gitignore$"
+        r"^COPYING$|\.(md|json|xml|gz|tsv|csv|txt|svg|patch|diff|rpm|asc|config|origin)$|^\.gitignore$|^tests/fuzz/corpus/"
     )
     missing = [
         name

@@ -33,6 +33,15 @@ PAUSE = 0.5
 # CLOCK_BOOTTIME, for which Python has a name since 3.7.
 _BOOTTIME = 7
 _TEXT, _BELOW = 4000, 1e9
+# Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of
+# the package, for a checkout, which is not among Python's own folders.
+_RECONCILE = """import sys
+top = sys.argv.pop(1)
+if top not in sys.path:
+    sys.path.insert(0, top)
+from dnf_plugin_livepatch.host.reconcile.run import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def current(paths: Paths) -> str:
@@ -145,11 +154,19 @@ def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
     return result if mine is not None and found is not None and found >= mine else None
 
 
+def _top() -> str:
+    """The folder that holds the package."""
+    folder = os.path.abspath(__file__)
+    for _ in __name__.split("."):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def command(paths: Paths) -> list[str]:
     """Return the command that runs reconcile and waits for its end; without systemd, the program itself."""
     if os.path.isdir(paths.at("/run/systemd/system")):
         return ["systemctl", "start", UNIT]
-    return [sys.executable, "-m", "dnf_plugin_livepatch.host.reconcile.run", paths.root]
+    return [sys.executable, "-Ic", _RECONCILE, _top(), paths.root]
 
 
 def ask(paths: Paths, timeout: float, progress: Progress | None = None) -> ReconcileResult | None:
@@ -188,7 +205,7 @@ def _start(paths: Paths, end: float, progress: Progress | None) -> int | None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     ) as child:
         try:
             while time.monotonic() < end:

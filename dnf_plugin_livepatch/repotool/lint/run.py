@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from ...base import texts
+from ...toolkit import output
 from ...toolkit.errors import SEVERITIES, Finding
 from ..repository.view import View
 from . import advisories, metadata, patches
@@ -57,7 +56,7 @@ def _all(view: View, context: Context) -> Iterator[Raised]:
 
 
 def _plain(value: object) -> str:
-    return texts.printable(str(value)[:400], "?")
+    return output.line(str(value)[:400])
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:
@@ -85,18 +84,14 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 def as_json(view: View, findings: Sequence[Finding]) -> str:
     """The findings for programs."""
-    return (
-        json.dumps(
-            {
-                "schema": 1,
-                "repository": view.where,
-                "packages": len(view.packages),
-                "patches": len(view.patches),
-                "findings": [item._asdict() for item in findings],
-            },
-            indent=1,
-        )
-        + "\n"
+    return output.as_json(
+        {
+            "schema": 1,
+            "repository": view.where,
+            "packages": len(view.packages),
+            "patches": len(view.patches),
+            "findings": [item._asdict() for item in findings],
+        }
     )
 
 

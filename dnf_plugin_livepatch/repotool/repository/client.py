@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...base.model import Nevra
+from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from .metadata import LIVEPATCH
 
@@ -30,11 +30,11 @@ def check(
     import dnf.exceptions
     import hawkey
 
-    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch, dnf.Base() as base:
+    with scratch.folder("livepatch-repo-") as folders, dnf.Base() as base:
         conf = base.conf
         for option in ("cachedir", "persistdir", "logdir", "installroot"):
-            os.mkdir(os.path.join(scratch, option))
-            setattr(conf, option, os.path.join(scratch, option))
+            os.mkdir(os.path.join(folders, option))
+            setattr(conf, option, os.path.join(folders, option))
         conf.pluginpath, conf.reposdir, conf.varsdir = [], [], []
         conf.substitutions["releasever"] = "0"
         repo = base.repos.add_new_repo(REPO, conf, baseurl=["file://" + folder])

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import unescape
@@ -20,15 +19,19 @@ import createrepo_c as cr
 
 from ...base import times
 from ...base.model import Nevra
+from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from . import kernels, unpack
 from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Reference
 
 LIVEPATCH = "livepatch"
+DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 COMPRESSIONS = ("gz", "xz", "zstd", "zck")
 _ID = re.compile(r"<id>([^<]{1,500})</id>")
 _NO_UPDATES = re.compile(r"<updates\s*(?:/>|>\s*</updates>)\s*\Z")
 MAX_REPOMD = 16 << 20
+# createrepo_c raises these for hostile content.
+_FAULTS = (cr.CreaterepoCError, OSError, ValueError, OverflowError, TypeError, IndexError)
 _OWN_TYPES = ("primary", "filelists", "other", "updateinfo", LIVEPATCH)
 
 
@@ -45,10 +48,13 @@ class Update(NamedTuple):
     def record(self) -> cr.UpdateRecord:
         """The advisory as createrepo_c's object."""
         found = cr.UpdateInfo()
-        with tempfile.NamedTemporaryFile("w", suffix=".xml", encoding="utf-8") as file:
+        path = os.path.join(scratch.of_process("livepatch-repo-"), "updateinfo.xml")
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(f"<updates>{self.text}</updates>")
-            file.flush()
-            cr.xml_parse_updateinfo(file.name, found, None)
+        with quiet():
+            cr.xml_parse_updateinfo(path, found, None)
+        if len(found.updates) != 1:
+            raise ToolError("metadata-unreadable", where="updateinfo", reason=f"{self.id}: no one advisory")
         return found.updates[0]
 
 
@@ -85,11 +91,10 @@ class Loaded(NamedTuple):
 
 
 def digest(path: str, kind: str = "sha256") -> str:
-    """The hexadecimal digest of a file; "" for a kind that hashlib does not know."""
-    try:
-        total = hashlib.new(kind)
-    except ValueError:
+    """The hexadecimal digest of a file; "" for a kind that no repository uses."""
+    if kind not in DIGESTS:
         return ""
+    total = hashlib.new(kind)
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             total.update(block)
@@ -103,9 +108,15 @@ def repomd_of(repodata: str) -> cr.Repomd:
         raise ToolError("no-repository", where=os.path.dirname(repodata), reason="no repodata/repomd.xml")
     try:
         unpack.check(path, MAX_REPOMD)
-        return cr.Repomd(path)
-    except (cr.CreaterepoCError, OSError, ValueError) as error:
+        with quiet():
+            return cr.Repomd(path)
+    except _FAULTS as error:
         raise ToolError("metadata-unreadable", where=path, reason=error) from None
+
+
+def kind_of(record: cr.RepomdRecord) -> str:
+    """The type of a record of repomd.xml; "" for a record without one."""
+    return record.type or ""
 
 
 def files_of(repodata: str, repomd: cr.Repomd) -> tuple[MetadataFile, ...]:
@@ -118,7 +129,7 @@ def files_of(repodata: str, repomd: cr.Repomd) -> tuple[MetadataFile, ...]:
         if os.path.isfile(path):
             state = "ok" if digest(path, kind) == record.checksum else "differs"
         found.append(
-            MetadataFile(record.type, record.location_href or "", record.checksum or "", kind, state)
+            MetadataFile(kind_of(record), record.location_href or "", record.checksum or "", kind, state)
         )
     return tuple(found)
 
@@ -126,7 +137,8 @@ def files_of(repodata: str, repomd: cr.Repomd) -> tuple[MetadataFile, ...]:
 def safe(location: str) -> str:
     """``location`` if it stays below the repository, else a name that cannot exist."""
     inside = location and ".." not in location.split("/") and not location.startswith("/")
-    return location if inside and "\0" not in location else ".no-such-file"
+    # rpmkeys and packages.list have a path on each line: an unprintable path could bring other lines along.
+    return location if inside and location.isprintable() else ".no-such-file"
 
 
 def load(repodata: str, own: bool = False) -> Loaded:
@@ -137,7 +149,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
     """
     repomd = repomd_of(repodata)
     found = {
-        record.type: os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
+        kind_of(record): os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
         for record in repomd.records
     }
     warnings: list[str] = []
@@ -150,7 +162,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
     try:
         for record in repomd.records:
             path = os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
-            if record.type in _OWN_TYPES and os.path.isfile(path):
+            if kind_of(record) in _OWN_TYPES and os.path.isfile(path):
                 unpack.check(path)
         store = cr.Metadata()
         with quiet():
@@ -162,11 +174,12 @@ def load(repodata: str, own: bool = False) -> Loaded:
             updates = updates_of(read_text(found["updateinfo"], unpack.LIMIT))
         if updates is None and "updateinfo" in found:
             info = cr.UpdateInfo()
-            cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
+            with quiet():
+                cr.xml_parse_updateinfo(found["updateinfo"], info, warn)
             parsed = list(info.updates)
             updates = [update_of(record) for record in parsed] if own else []
         text = read_text(found[LIVEPATCH]) if LIVEPATCH in found else ""
-    except (cr.CreaterepoCError, OSError, ValueError) as error:
+    except _FAULTS as error:
         raise ToolError("metadata-unreadable", where=repodata, reason=error) from None
     return Loaded(repomd, loaded, parsed, updates or [], text, tuple(warnings))
 
@@ -235,9 +248,18 @@ def _time(value: object) -> str:
     return times.moment(value) if isinstance(value, int) else ""
 
 
+def value_of(update: cr.UpdateRecord, name: str) -> object:
+    """The field ``name`` of an advisory; None where it is absent or cannot be read, as some dates."""
+    try:
+        value: object = getattr(update, name)
+    except _FAULTS:
+        return None
+    return value
+
+
 def issued_of(update: cr.UpdateRecord) -> str:
     """The issue date of an advisory, "" where it has none."""
-    return _time(update.issued_date)
+    return _time(value_of(update, "issued_date"))
 
 
 def advisory_view(update: cr.UpdateRecord) -> Advisory:
@@ -254,8 +276,8 @@ def advisory_view(update: cr.UpdateRecord) -> Advisory:
         status=update.status or "",
         title=update.title or "",
         version=update.version or "",
-        issued=_time(update.issued_date),
-        updated=_time(update.updated_date),
+        issued=issued_of(update),
+        updated=_time(value_of(update, "updated_date")),
         summary=update.summary or "",
         description=update.description or "",
         solution=update.solution or "",
@@ -364,10 +386,10 @@ def carried(repodata: str, repomd: cr.Repomd) -> list[tuple[str, str]]:
     """
     found = []
     for record in repomd.records:
-        base = record.type.split("_")[0]
-        if base in _OWN_TYPES or record.type.endswith(("_db", "_zck", "_ext", "-ext")):
+        kind = kind_of(record)
+        if kind.split("_")[0] in _OWN_TYPES or kind.endswith(("_db", "_zck", "_ext", "-ext")):
             continue
         path = os.path.join(os.path.dirname(repodata), safe(record.location_href or ""))
         if os.path.isfile(path):
-            found.append((record.type, path))
+            found.append((kind, path))
     return found

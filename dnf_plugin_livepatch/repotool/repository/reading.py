@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import http.client
 import os
-import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Sequence
 
 from ...formats import repository_record
+from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from . import metadata, rpms, signing, unpack
 from .kernels import offered
 from .view import Kernel, View, arch_of
 
 TIMEOUT = 60.0
+#: Bytes of all the files of one repository together.
+MAX_FETCHED = 4 << 30
 
 
 def is_remote(where: str) -> bool:
@@ -29,9 +32,9 @@ def read(where: str, keys: Sequence[str]) -> View:
     if not is_remote(where):
         root = os.path.abspath(where)
         return _view(where, root, root, keys)
-    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
-        fetch(where, scratch)
-        return _view(where, "", scratch, keys)
+    with scratch.folder("livepatch-repo-") as folder:
+        fetch(where, folder)
+        return _view(where, "", folder, keys)
 
 
 def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
@@ -67,18 +70,21 @@ def fetch(base: str, folder: str) -> None:
     if not _get(base, "repodata/repomd.xml", folder):
         raise ToolError("no-repository", where=base, reason="no repodata/repomd.xml")
     _get(base, "repodata/" + signing.SIGNATURE, folder)
+    left = MAX_FETCHED
     for record in metadata.repomd_of(repodata).records:
         location = metadata.safe(record.location_href or "")
-        if not record.type.endswith(("_db", "_zck")):
-            _get(base, location, folder)
+        if not metadata.kind_of(record).endswith(("_db", "_zck")) and _get(base, location, folder):
+            left -= os.path.getsize(os.path.join(folder, location))
+            if left < 0:
+                raise ToolError("metadata-too-large", where=base, limit=MAX_FETCHED >> 20)
 
 
 def _get(base: str, location: str, folder: str) -> bool:
     """Download one file; False when the server has none. Raises ToolError for anything else."""
     target = os.path.join(folder, location)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    address = base.rstrip("/") + "/" + location
+    address = base.rstrip("/") + "/" + urllib.parse.quote(location)
     try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, open(target, "wb") as file:
             left = unpack.LIMIT
             for block in iter(lambda: answer.read(1 << 20), b""):

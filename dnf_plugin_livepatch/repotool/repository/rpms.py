@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 
 import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
+from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from ...toolkit.programs import run
 from ...toolkit.rpm_payload import exactly, members
@@ -43,12 +43,14 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str
     ``bad``. ``detail`` is the key id, or rpm's own message.
     """
     found: dict[str, tuple[str, str]] = {}
-    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
-        base = ["rpmkeys", f"--define=_dbpath {scratch}/rpmdb", f"--define=_keyringpath {scratch}/keys"]
+    # rpmkeys prints a path as it is: one with a line feed could bring lines of its own for another package.
+    told = [path for path in paths if os.path.abspath(path).isprintable()]
+    with scratch.folder("livepatch-repo-") as rings:
+        base = ["rpmkeys", f"--define=_dbpath {rings}/rpmdb", f"--define=_keyringpath {rings}/keys"]
         for key in keys:
             run([*base, "--import", os.path.abspath(key)])
-        for start in range(0, len(paths), 200):
-            batch = [os.path.abspath(path) for path in paths[start : start + 200]]
+        for start in range(0, len(told), 200):
+            batch = [os.path.abspath(path) for path in told[start : start + 200]]
             done = run([*base, "--checksig", "-v", *batch], check=False)
             found.update(_read_checksig(batch, done.stdout.decode("utf-8", "replace")))
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 
+from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from ...toolkit.programs import run
 
@@ -50,12 +50,12 @@ def check(repodata: str, keys: Iterable[str]) -> str:
     given = list(keys)
     if not given:
         return "unchecked"
-    with tempfile.TemporaryDirectory(prefix="livepatch-repo-") as scratch:
-        ring = os.path.join(scratch, "ring.gpg")
+    with scratch.folder("livepatch-repo-") as home:
+        ring = os.path.join(home, "ring.gpg")
         with open(ring, "wb") as out:
             for key in given:
-                out.write(_binary(key, scratch))
-        options = ["--homedir", scratch, "--keyring", ring, "--status-fd", "1"]
+                out.write(_binary(key, home))
+        options = ["--homedir", home, "--keyring", ring, "--status-fd", "1"]
         done = run(["gpgv", *options, signature, os.path.join(repodata, "repomd.xml")], check=False)
     status = done.stdout.decode("utf-8", "replace")
     if done.returncode == 0 and "GOODSIG" in status:

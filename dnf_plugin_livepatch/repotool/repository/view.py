@@ -168,13 +168,25 @@ cve_order = functools.lru_cache(maxsize=1 << 16)(names.cve_order)
 
 
 def compare_evr(first: Nevra, second: Nevra) -> int:
-    """-1, 0 or 1, as RPM orders them."""
-    return int(
-        rpm.labelCompare(
-            (first.epoch or "0", first.version, first.release),
-            (second.epoch or "0", second.version, second.release),
-        )
-    )
+    """-1, 0 or 1, as RPM orders them; a version that RPM refuses is older than any other."""
+    one, other = _label(first), _label(second)
+    try:
+        return int(rpm.labelCompare(one, other))
+    except ValueError:
+        keys = [(_readable(label), label) for label in (one, other)]
+        return (keys[0] > keys[1]) - (keys[0] < keys[1])
+
+
+def _label(nevra: Nevra) -> tuple[str, str, str]:
+    return nevra.epoch or "0", nevra.version, nevra.release
+
+
+def _readable(label: tuple[str, str, str]) -> bool:
+    """Whether RPM reads the epoch, version and release."""
+    try:
+        return bool(rpm.labelCompare(label, label) == 0)
+    except ValueError:
+        return False
 
 
 newest_first = functools.cmp_to_key(lambda a, b: compare_evr(b.nevra, a.nevra))  # type: ignore[attr-defined]

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ...base.model import Manifest
 from ...base.names import module_of
-from ...formats.manifest import dump
-from ...toolkit.errors import Finding, ToolError
+from ...formats.manifest import ManifestError, dump, parse
+from ...toolkit.errors import Finding, ToolError, refuse
 from ...toolkit.programs import Runner
 from ..kernel.target import Target
 from ..readers.diffs import judge, read_diff
@@ -75,9 +75,22 @@ def make(
         raise ToolError("lint-errors", found, count=len(errors))
     for manifest in manifests:
         assert manifest is not None
+        text = _manifest_text(manifest)
         with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
-            file.write(dump(manifest))
+            file.write(text)
     return Stage(folder, tuple(item for item in manifests if item is not None), tuple(found))
+
+
+def _manifest_text(manifest: Manifest) -> str:
+    """The text of ``manifest``. Raises ToolError ``not-readable-again`` where hosts would refuse it."""
+    text, what = dump(manifest), f"The manifest of {manifest.module}"
+    try:
+        same = parse(text) == manifest
+    except ManifestError as error:
+        refuse("not-readable-again", what=what, why=error)
+    if not same:
+        refuse("not-readable-again", what=what, why="it comes back changed")
+    return text
 
 
 def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe | None) -> list[Finding]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
+import urllib.parse
 from typing import NamedTuple
 
+from ...toolkit import scratch
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Runner, need
 from ..kernel.target import Target, installed_devel
@@ -24,6 +25,8 @@ _GOOD = re.compile(r"Header .*Signature.*: OK\s*\Z")
 _BAD = re.compile(r".*(?:Signature|digest|Digest).*: (?:BAD|NOTTRUSTED|NOKEY|NOTFOUND)\b")
 _OPENSSL = "Install openssl."
 _GNUPG = "Install gnupg."
+_BESIDE = ".livepatch-sign-"
+_PIN = re.compile(r"pin[-_]?value", re.IGNORECASE)
 
 
 class Key(NamedTuple):
@@ -43,7 +46,9 @@ def check_key(key: Key) -> None:
     hint = "Give --module-key and --module-cert; a PKCS#11 URI begins with pkcs11:."
     if key.hash not in HASHES:
         refuse("metadata-invalid", what=f"--module-hash {key.hash[:20]}: known are {', '.join(HASHES)}")
-    if not key.key.startswith("pkcs11:") and not os.access(key.key, os.R_OK):
+    if _holds_pin(key.key):
+        refuse("key-secret")
+    if not key.key.lower().startswith("pkcs11:") and not os.access(key.key, os.R_OK):
         refuse("key-missing", what=f"Module key {key.key}", why="not there, or not readable", hint=hint)
     if not os.access(key.cert, os.R_OK):
         refuse(
@@ -52,6 +57,20 @@ def check_key(key: Key) -> None:
             why="not there, or not readable",
             hint=hint,
         )
+
+
+def _holds_pin(key: str) -> bool:
+    """Whether the PKCS#11 URI ``key`` holds a PIN, in its path or query, however it is escaped.
+
+    A PIN in the URI would be an argument of sign-file, which every user can read in /proc, and in the log.
+    """
+    if not key.lower().startswith("pkcs11:"):
+        return False
+    for _ in range(8):
+        if _PIN.search(key):
+            return True
+        key = urllib.parse.unquote(key)
+    return _PIN.search(key) is not None
 
 
 def _sign_file(key: Key, target: Target) -> str:
@@ -74,7 +93,7 @@ def sign_module(path: str, key: Key, target: Target, runner: Runner) -> None:
     program = _sign_file(key, target)
     with open(path, "rb") as file:
         plain, _old = unsigned(file.read())
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".sign-") as folder:
+    with scratch.folder(_BESIDE, os.path.dirname(os.path.abspath(path))) as folder:
         work = os.path.join(folder, os.path.basename(path))
         with open(work, "wb") as file:
             file.write(plain)
@@ -93,7 +112,7 @@ def verify_module(path: str, cert: str, runner: Runner) -> None:
     if signature(data) != "signed":
         refuse("sign-unverified", path=path, why="no whole signature is appended")
     plain, block = unsigned(data)
-    with tempfile.TemporaryDirectory(prefix="livepatch-verify-") as folder:
+    with scratch.folder("livepatch-verify-") as folder:
         names = {name: os.path.join(folder, name) for name in ("module", "block", "cert")}
         for name, content in (("module", plain), ("block", block)):
             with open(names[name], "wb") as file:
@@ -125,7 +144,7 @@ def sign_rpm(path: str, key: str, runner: Runner) -> None:
     """Sign the RPM at ``path`` in place with gpg's ``key``, then verify it. Raises ToolError."""
     check_rpm_key(key, runner)
     program = need("rpmsign", "Install rpm-sign (the package rpm on Debian).")
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path)), prefix=".sign-") as folder:
+    with scratch.folder(_BESIDE, os.path.dirname(os.path.abspath(path))) as folder:
         work = os.path.join(folder, os.path.basename(path))
         shutil.copyfile(path, work)
         # Some distributions' rpm looks for gpg under a name that they do not install.
@@ -141,7 +160,7 @@ def verify_rpm(path: str, key: str, runner: Runner) -> None:
     """Raise ToolError ``sign-unverified`` unless the header of ``path`` bears a signature by ``key``."""
     if not read_header(path).signed:
         refuse("sign-unverified", path=path, why="its header carries digests, but no OpenPGP signature")
-    with tempfile.TemporaryDirectory(prefix="livepatch-verify-") as folder:
+    with scratch.folder("livepatch-verify-") as folder:
         public, base = os.path.join(folder, "key.asc"), os.path.join(folder, "db")
         os.mkdir(base)
         steps = (

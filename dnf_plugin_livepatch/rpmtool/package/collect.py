@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...base import times
+from ...base import fields, times
 from ...base.model import Unfixable
 from ...base.names import decimal, module_of
 from ...toolkit.errors import refuse
@@ -24,6 +24,7 @@ from ..readers.updateinfo import advisory_facts
 from .previous import Base
 from .request import Request
 
+MAX_MODULES = 64  # livepatch-repo publishes no package with more manifests
 DEFAULT_EPOCH = 315532800  # 1980-01-01: zip, cpio and tar all can hold it
 
 
@@ -57,6 +58,9 @@ def plan(request: Request, target: Target, base: Base | None, work: str) -> Plan
         carried, inputs = _carry(base, inputs, work)
         paths = (*carried, *paths)
     modules: tuple[str, ...] = ()
+    if len(given.paths) > MAX_MODULES and given.kind == "module":
+        why = f"{len(given.paths)} modules are given, and one package holds at most {MAX_MODULES}"
+        refuse("not-readable-again", what="The package", why=why)
     if given.kind == "module":
         target, arch, modules = _finished(target, paths)
     else:
@@ -175,13 +179,14 @@ def _number(request: Request, base: Base | None) -> tuple[str, str]:
     number = request.version
     if not number:
         old = base.recipe.version if base else "0"
-        if not old.isdigit():
+        last = decimal(old, 19)
+        if last is None:
             refuse(
                 "base-unfit",
                 path=base.path if base else "",
                 why="its version is no number: give --patch-version",
             )
-        number = str(int(old) + 1)
+        number = str(last + 1)
     return version(number, "--patch-version"), version(request.release, "--patch-release")
 
 
@@ -221,6 +226,14 @@ def _facts(request: Request, diffs: Sequence[str], inputs: Sequence[Input], base
     dropped = tuple(reasoned(text, "--allow-drop") for text in request.dropped)
     unfixable = tuple(reasoned(text, "--unfixable") for text in request.unfixable)
     found, unfixable = _carried(found, unfixable, dropped, base.recipe if base is not None else None)
+    for what, number in (
+        ("CVEs", len(found)),
+        ("unfixable CVEs", len(unfixable)),
+        ("dropped CVEs", len(dropped)),
+    ):
+        if number > fields.MAX_ITEMS:
+            why = f"{number} {what} are named, and hosts read at most {fields.MAX_ITEMS}"
+            refuse("not-readable-again", what="The manifest of this package", why=why)
     issued = date(request.issued, "--issued") or (feed.issued if feed else "")
     newest = max((_seconds(text) for text in _dates(diffs)), default=0.0)
     if not issued and newest:

@@ -16,8 +16,9 @@ from ...base.names import capability_version, own_capability
 from ...base.paths import Paths
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Runner, need
+from ...toolkit.scratch import folder
 from ...vendors.profiles import GENERIC, load, match
-from ..readers.recipe import Recipe, dump
+from ..readers.recipe import Recipe, again, dump
 from ..readers.rpm_file import read_header
 
 _INSTALLED = "/usr/share/dnf-plugin-livepatch/livepatch-module.spec.in"
@@ -131,13 +132,15 @@ def build(
     top = os.path.join(work, "rpm")
     for name in ("SPECS", "SOURCES", "BUILD"):
         os.makedirs(os.path.join(top, name))
-    folder = os.path.join(top, "SOURCES")
+    sources = os.path.join(top, "SOURCES")
+    text = dump(recipe)
+    again(recipe, text)
     with open(os.path.join(work, "livepatch.json"), "w", encoding="utf-8") as file:
-        file.write(dump(recipe))
+        file.write(text)
     given = [os.path.join(work, "livepatch.json"), *files.sources]
     if recipe.kind == "module":
         given += [os.path.join(files.stage, name) for name in sorted(os.listdir(files.stage))]
-    names = [_place(path, folder, recipe.epoch) for path in given]
+    names = [_place(path, sources, recipe.epoch) for path in given]
     path = os.path.join(top, "SPECS", recipe.name + ".spec")
     with open(path, "w", encoding="utf-8") as file:
         file.write(spec(recipe, manifests, names, vendor))
@@ -170,12 +173,13 @@ def publish(paths: Sequence[str], output: str) -> list[str]:
     for path, place in zip(paths, published):
         if os.path.exists(place) and _bytes(place) != _bytes(path):
             refuse("output-exists", path=place)
-    for path, place in zip(paths, published):
-        part = f"{place}.{os.getpid()}.part"
-        shutil.copyfile(path, part)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, place)
+    with folder(".livepatch-rpm-", output) as parts:
+        for path, place in zip(paths, published):
+            part = os.path.join(parts, os.path.basename(path))
+            shutil.copyfile(path, part)
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, place)
     return published
 
 

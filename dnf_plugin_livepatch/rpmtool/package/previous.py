@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ...toolkit.errors import refuse
 from ...toolkit.files import contents
 from ..readers import source
+from ..readers.elf import MAX_MODULE
 from ..readers.recipe import MAX_BYTES, Recipe, parse
 from ..readers.rpm_file import payload, read_header
 
@@ -43,14 +44,13 @@ def from_folder(path: str) -> Recipe:
 def paths_of(recipe: Recipe, folder: str, work: str) -> tuple[str, ...]:
     """The paths of the engine's inputs in ``folder``, their digests checked. Raises ToolError."""
     if recipe.kind == "source":
-        with open(os.path.join(folder, source.TARBALL), "rb") as file:
-            source.unpack(file.read(source.MAX_SOURCE + 1), os.path.join(work, "source"), folder)
+        tarball = contents(os.path.join(folder, source.TARBALL), source.MAX_SOURCE, "base-unfit")
+        source.unpack(tarball, os.path.join(work, "source"), folder)
         return (os.path.join(work, "source"),)
     found = []
     for item in recipe.inputs:
         path = os.path.join(folder, item.name)
-        with open(path, "rb") as file:
-            if source.digest(file.read()) != item.sha256:
-                refuse("base-unfit", path=path, why="it was changed")
+        if source.digest(contents(path, MAX_MODULE, "base-unfit")) != item.sha256:
+            refuse("base-unfit", path=path, why="it was changed")
         found.append(os.path.abspath(path))
     return tuple(found)

@@ -16,6 +16,10 @@ from ...toolkit.files import contents
 from .recipe import merge
 
 MAX_DIFF = 16 << 20
+MAX_LINES = 500_000
+# Longer lines are no code that a person wrote; the patterns below would take the square of their length.
+_LONGEST = 4096
+_LONGEST_PART, _LONGEST_NAME = 255, 1000
 _CVE = re.compile(r"\bCVE-[0-9]{4}-[0-9]{4,19}\b")
 _FIELD = re.compile(r"([A-Za-z][A-Za-z-]{1,40}):\s*(.*)\Z")
 _HUNK = re.compile(r"@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+(?:,[0-9]+)? @@ ?(.*)")
@@ -59,13 +63,18 @@ def _name(line: str, path: str) -> str:
     if name == "/dev/null":
         return ""
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or len(parts) < 2 or not name.isprintable():
+    long = len(name) > _LONGEST_NAME or any(
+        len(part.encode("utf-8", "replace")) > _LONGEST_PART for part in parts
+    )
+    if name.startswith("/") or ".." in parts or len(parts) < 2 or not name.isprintable() or long:
         refuse("diff-unsafe-path", path=path, name=name)
     return "/".join(parts[1:])
 
 
 def parse(text: str, path: str) -> Diff:
-    """The Diff in ``text``, called ``path`` in messages. Raises ToolError ``diff-unsafe-path``."""
+    """The Diff in ``text``, called ``path`` in messages. Raises ToolError."""
+    if text.count("\n") > MAX_LINES:
+        refuse("diff-no-apply", path=path, why=f"it has more than {MAX_LINES} lines")
     lines = text.split("\n")
     header: list[str] = []
     files: list[FileDiff] = []
@@ -129,14 +138,16 @@ def _hunks(lines: list[str], index: int) -> tuple[tuple[Hunk, ...], int]:
 
 
 def _strip(line: str) -> str:
+    if len(line) > _LONGEST:
+        return line[1:].strip()
     return re.sub(r"/\*.*?\*/|//.*|^\s*\*.*", "", line[1:]).strip()
 
 
 def _outside(hunk: Hunk) -> Iterator[str]:
     """Changed lines of ``hunk`` that lie outside of every function, as far as the diff shows."""
-    inside = bool(_FUNCTION.match(hunk.context.strip()))
+    inside = bool(_FUNCTION.match(hunk.context[:_LONGEST].strip()))
     for line in hunk.lines:
-        body = line[1:]
+        body = line[1 : _LONGEST + 1]
         if body.startswith("}"):
             inside = False
         elif body.startswith("{") or (body[:1].isalpha() and body.rstrip().endswith("{") and "(" in body):
@@ -180,9 +191,9 @@ def _effect(hunk: Hunk) -> Iterator[bool]:
 
 def _data(file: FileDiff, hunk: Hunk, path: str) -> None:
     for line in _outside(hunk):
-        if line[:1] == "-" and _STATIC.match(line[1:]) and "(" not in line.split("=")[0]:
+        if line[:1] == "-" and _STATIC.match(line[1 : _LONGEST + 1]) and "(" not in line.split("=")[0]:
             refuse("diff-data", path=path, name=file.name, what=line[1:].strip()[:100])
-    context = hunk.context.strip()
+    context = hunk.context[:_LONGEST].strip()
     if re.match(
         r"(?:static\s+|typedef\s+)?(?:const\s+)?(?:struct|union|enum)\s+\w*\s*\{?\Z", context
     ) or re.match(r"(?:static|const)\b[^()]*=\s*\{?\Z", context):

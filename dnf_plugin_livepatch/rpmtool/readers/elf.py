@@ -19,7 +19,10 @@ from ...toolkit.errors import refuse
 from ...toolkit.files import contents
 
 MAX_MODULE = 256 << 20
-MAX_ITEMS = 4_000_000
+MAX_ITEMS = 1_000_000
+MAX_SECTIONS = 1 << 14
+_MAX_MODINFO = 1 << 20
+_MAX_CRCS = 1 << 16
 MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_PPC64": "ppc64le", "EM_S390": "s390x"}
 SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED, SHF_RELA_LIVEPATCH = 0x2, 0x4, 0x800, 0x00100000
 SHN_LIVEPATCH = 0xFF20
@@ -75,7 +78,7 @@ class Elf:
             self.machine = MACHINES.get(str(elf.header["e_machine"]), "")
             self.order = "<" if elf.little_endian else ">"
             count = elf.num_sections()
-            if not 0 < count < 65536:
+            if not 0 < count <= MAX_SECTIONS:
                 refuse("module-unreadable", path=path, why=f"{count} sections")
             self.sections = [self._section(elf.get_section(index), index) for index in range(count)]
         except RecursionError:
@@ -86,7 +89,9 @@ class Elf:
             refuse("module-unreadable", path=path, why=str(error)[:100] or type(error).__name__)
         self.by_name: dict[str, Section] = {}
         for section in self.sections:
-            self.by_name.setdefault(section.name, section)
+            # The kernel's find_sec() passes over sections that take no memory (kernel/module/main.c).
+            if section.flags & SHF_ALLOC and section.type != "SHT_NOBITS":
+                self.by_name.setdefault(section.name, section)
         self.symbols = self._symbols()
 
     def _section(self, section: object, index: int) -> Section:
@@ -107,11 +112,17 @@ class Elf:
         """The bytes of ``section`` as they lie in the file."""
         if section.type == "SHT_NOBITS":
             return b""
+        self.check(section)
+        return self.data[section.offset : section.offset + section.size]
+
+    def check(self, section: Section, most: int = MAX_MODULE) -> None:
+        """Raise ToolError unless ``section`` lies whole and plain in the file, of at most ``most`` bytes."""
         if section.flags & SHF_COMPRESSED or section.offset + section.size > len(self.data):
             refuse(
                 "module-unreadable", path=self.path, why=f"section {section.name[:40]} is cut or compressed"
             )
-        return self.data[section.offset : section.offset + section.size]
+        if section.size > most:
+            refuse("module-unreadable", path=self.path, why=f"section {section.name[:40]} is too long")
 
     def string(self, section: Section, offset: int, limit: int = 512) -> str:
         """The NUL-terminated string at ``offset`` of ``section``, at most ``limit`` bytes, else ""."""
@@ -122,10 +133,11 @@ class Elf:
         text, nul, _ = raw.partition(b"\0")
         return text.decode("ascii", "replace") if nul else ""
 
-    def _table(self, section: Section, form: str) -> Iterator[tuple[int, ...]]:
-        raw, layout = self.bytes_of(section), struct.Struct(self.order + form)
-        if len(raw) // layout.size > MAX_ITEMS:
-            refuse("module-unreadable", path=self.path, why=f"section {section.name[:40]} is too long")
+    def _table(self, section: Section, form: str, most: int = MAX_ITEMS) -> Iterator[tuple[int, ...]]:
+        layout = struct.Struct(self.order + form)
+        if section.type != "SHT_NOBITS":
+            self.check(section, most * layout.size)
+        raw = self.bytes_of(section)
         return layout.iter_unpack(raw[: len(raw) - len(raw) % layout.size])
 
     def _symbols(self) -> list[Symbol]:
@@ -140,28 +152,42 @@ class Elf:
             found.append(Symbol(text, value, size, info & 15, section))
         return found
 
-    def relocations(self, section: Section) -> list[Reloc]:
+    def relocations(self, section: Section) -> Iterator[Reloc]:
         """The entries of ``section``, which must be of type SHT_RELA."""
-        return [Reloc(offset, info >> 32, addend) for offset, info, addend in self._table(section, "QQq")]
+        for offset, info, addend in self._table(section, "QQq"):
+            yield Reloc(offset, info >> 32, addend)
 
     def build_id(self) -> str:
-        """The GNU build id in hexadecimal, "" without one."""
-        for section in self.sections:
-            if section.type != "SHT_NOTE":
-                continue
-            raw = self.bytes_of(section)
-            while len(raw) >= 12:
-                name, size, kind = struct.unpack(self.order + "III", raw[:12])
-                start = 12 + (name + 3 & ~3)
-                if kind == 3 and raw[12:16] == b"GNU\0" and 8 <= size <= 64 and len(raw) >= start + size:
-                    return raw[start : start + size].hex()
-                raw = raw[start + (size + 3 & ~3) :]
+        """The GNU build id in hexadecimal, "" without one.
+
+        A module has it in the one section that sysfs shows and hosts read, a kernel image in any note.
+        """
+        own = self.by_name.get(".note.gnu.build-id")
+        notes = [section for section in self.by_name.values() if section.type == "SHT_NOTE"]
+        for section in [own] if own else notes if self.type != "ET_REL" else []:
+            self.check(section, _MAX_MODINFO)
+            found = self._note(self.bytes_of(section))
+            if found:
+                return found
+        return ""
+
+    def _note(self, raw: bytes) -> str:
+        """The GNU build id among the notes in ``raw``, "" without one."""
+        at = 0
+        while at + 12 <= len(raw):
+            name, size, kind = struct.unpack_from(self.order + "III", raw, at)
+            start = at + 12 + (name + 3 & ~3)
+            if kind == 3 and raw[at + 12 : at + 12 + name] == b"GNU\0" and 8 <= size <= 64:
+                return raw[start : start + size].hex() if start + size <= len(raw) else ""
+            at = start + (size + 3 & ~3)
         return ""
 
     def modinfo(self) -> dict[str, str]:
         """The key=value pairs of ``.modinfo``; the first of equal keys wins, as in the kernel."""
         section = self.by_name.get(".modinfo")
         pairs: dict[str, str] = {}
+        if section is not None:
+            self.check(section, _MAX_MODINFO)
         for item in self.bytes_of(section).split(b"\0") if section else ():
             key, equals, value = item.decode("utf-8", "replace").partition("=")
             if equals:
@@ -172,12 +198,13 @@ class Elf:
         """Symbol -> CRC that the module was built against, from either form of modversions."""
         found: dict[str, int] = {}
         section = self.by_name.get("__versions")
-        for crc, name in self._table(section, "Q56s") if section else ():
+        for crc, name in self._table(section, "Q56s", _MAX_CRCS) if section else ():
             found[name.split(b"\0")[0].decode("ascii", "replace")] = crc & 0xFFFFFFFF  # type: ignore[attr-defined]
         crcs, names = self.by_name.get("__version_ext_crcs"), self.by_name.get("__version_ext_names")
         if crcs and names:
+            self.check(names, _MAX_CRCS * 64)
             labels = self.bytes_of(names).split(b"\0")
-            for (crc,), label in zip(self._table(crcs, "I"), labels):
+            for (crc,), label in zip(self._table(crcs, "I", _MAX_CRCS), labels):
                 found[label.decode("ascii", "replace")] = crc
         return found
 
@@ -198,9 +225,15 @@ def parse_module(path: str, data: bytes) -> Elf:
         refuse("module-foreign", path=path, found=f"{elf.type} for {elf.machine or 'another machine'}")
     if ".modinfo" not in elf.by_name:
         refuse("module-unreadable", path=path, why="it has no .modinfo")
+    total = 0
     for section in elf.sections:
-        if section.flags & SHF_ALLOC:
-            elf.bytes_of(section)
+        if section.type not in ("SHT_NOBITS", "SHT_NULL"):
+            total += section.size
+            if section.flags & SHF_ALLOC:
+                elf.check(section)
+    # Sections of a module share no bytes. A small file with large ones would be read again for each of them.
+    if total > len(data):
+        refuse("module-unreadable", path=path, why="its sections overlap, or it is cut short")
     return elf
 
 

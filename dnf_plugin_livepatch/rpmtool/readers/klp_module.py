@@ -14,13 +14,21 @@ No patched function is found in modules that fill in klp structures by code of t
 
 from __future__ import annotations
 
+import bisect
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+from ...base import fields
 from ...base.model import Function
-from .elf import SHF_EXECINSTR, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, Elf, Section
+from ...toolkit.errors import refuse
+from .elf import SHF_ALLOC, SHF_EXECINSTR, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, Elf, Section
 
-_MAX_FUNCTIONS = 4096
+# One more than a manifest holds: the writer of the manifest refuses such a module, and no function is lost.
+_MAX_FUNCTIONS = fields.MAX_ITEMS + 1
+_MAX_FAULTS = 100
+_MAX_POINTERS = 500_000
+#: Pointers that may be looked at: structures that share their parts would cost the square of their number.
+_MAX_LOOKS = 1_000_000
 _SYMBOL = re.compile(r"[A-Za-z0-9_.$]{1,511}\Z")
 _OBJECT = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
@@ -43,7 +51,10 @@ class Patched(NamedTuple):
 
 
 class _Pointers:
-    """The pointers in a module's data and their targets: (section, offset) -> (section, offset)."""
+    """The pointers in a module's data and their targets: (section, offset) -> (section, offset).
+
+    Sections that take no memory are passed over, as the kernel does.
+    """
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
@@ -55,13 +66,35 @@ class _Pointers:
             if section.type != "SHT_RELA" or not wanted or not _may_hold_pointers(target):
                 continue
             for reloc in elf.relocations(section):
+                if len(self.to) + len(self.this_module) >= _MAX_POINTERS:
+                    self._too_many()
                 if reloc.symbol >= len(elf.symbols):
                     continue
                 symbol, place = elf.symbols[reloc.symbol], (section.info, reloc.offset)
                 if symbol.name == "__this_module":
                     self.this_module.append(place)
-                elif 0 < symbol.section < len(elf.sections):
+                elif (
+                    0 < symbol.section < len(elf.sections) and elf.sections[symbol.section].flags & SHF_ALLOC
+                ):
                     self.to[place] = (symbol.section, symbol.value + reloc.addend)
+        self._places = sorted(self.to)
+        self._looks = _MAX_LOOKS
+        self._ends: dict[Place, int] = {}
+        for symbol in elf.symbols:
+            if symbol.size:
+                self._ends.setdefault((symbol.section, symbol.value), symbol.value + symbol.size)
+
+    def _too_many(self) -> NoReturn:
+        refuse("module-unreadable", path=self.elf.path, why="its data holds more pointers than a live patch")
+
+    def between(self, start: Place, end: int) -> list[Place]:
+        """The pointers from ``start`` up to the offset ``end`` of its section. Raises ToolError."""
+        first = bisect.bisect_left(self._places, start)
+        last = bisect.bisect_left(self._places, (start[0], end))
+        self._looks -= max(last - first, 0) + 1
+        if self._looks < 0:
+            self._too_many()
+        return self._places[first:last]
 
     def text(self, place: Place) -> str:
         """The string that the pointer at ``place`` leads to, "" when it leads to none."""
@@ -83,23 +116,20 @@ class _Pointers:
 
     def end(self, place: Place) -> int:
         """The end of the variable that begins at ``place``: by its symbol, else that of its section."""
-        for symbol in self.elf.symbols:
-            if symbol.section == place[0] and symbol.value == place[1] and symbol.size:
-                return symbol.value + symbol.size
-        return self.elf.sections[place[0]].size
+        return self._ends.get(place, self.elf.sections[place[0]].size)
 
 
 def _may_hold_pointers(section: Section | None) -> bool:
-    return section is not None and section.name.startswith(
+    if section is None or not section.flags & SHF_ALLOC:
+        return False
+    return section.name.startswith(
         (".data", ".rodata", ".ro_after_init", ".kpatch.", ".init.klp", ".init.data", "__klp_", ".bss")
     )
 
 
 def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> list[Function]:
     found = []
-    for section, offset in sorted(pointers.to):
-        if section != start[0] or not start[1] <= offset < end:
-            continue
+    for section, offset in pointers.between(start, end):
         label = pointers.text((section, offset))
         if _SYMBOL.match(label) and pointers.is_code((section, offset + 8)):
             found.append(Function(name, label, pointers.number((section, offset + 16)) & 0xFFFF))
@@ -109,9 +139,7 @@ def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> list[F
 def _objects(pointers: _Pointers, start: Place, end: int) -> list[Function]:
     """The functions of the objects between ``start`` and ``end`` of one section."""
     heads: list[tuple[str, Place]] = []
-    for section, offset in sorted(pointers.to):
-        if section != start[0] or not start[1] <= offset - 8 < end:
-            continue
+    for section, offset in pointers.between((start[0], start[1] + 8), end + 8):
         target = pointers.to[(section, offset)]
         if not pointers.text(target) or not pointers.is_code((target[0], target[1] + 8)):
             continue
@@ -120,10 +148,16 @@ def _objects(pointers: _Pointers, start: Place, end: int) -> list[Function]:
         if _OBJECT.match(name):
             heads.append((name, target))
     found: list[Function] = []
+    starts = sorted({target for _, target in heads})
     for name, target in heads:
-        later = [other[1] for _, other in heads if other[0] == target[0] and other[1] > target[1]]
-        found += _functions(pointers, name, target, min([pointers.end(target), *later]))
-    return found
+        end = pointers.end(target)
+        later = bisect.bisect_right(starts, target)
+        if later < len(starts) and starts[later][0] == target[0]:
+            end = min(end, starts[later][1])
+        found += _functions(pointers, name, target, end)
+        if len(found) >= _MAX_FUNCTIONS:
+            break
+    return found[:_MAX_FUNCTIONS]
 
 
 def _static(pointers: _Pointers) -> Patched | None:
@@ -162,7 +196,7 @@ def patched(elf: Elf) -> Patched:
 
 def relocation_faults(elf: Elf) -> list[str]:
     """The faults of the late (.klp) relocations and symbols of ``elf``, in words."""
-    faults = []
+    faults: list[str] = []
     for section in elf.sections:
         marked = bool(section.flags & SHF_RELA_LIVEPATCH)
         if not section.name.startswith(".klp.rela."):
@@ -176,6 +210,8 @@ def relocation_faults(elf: Elf) -> list[str]:
         elif match.group(2) != target:
             faults.append(f"section {section.name[:60]} relocates {target[:40] or 'nothing'}")
     for symbol in elf.symbols:
+        if len(faults) >= _MAX_FAULTS:
+            break
         late = symbol.name.startswith((".klp.sym.", _TOMBSTONE))
         if symbol.name.startswith(".klp.sym.") and not _KLP_SYMBOL.match(symbol.name):
             faults.append(f"symbol {symbol.name[:60]} is no OBJECT.NAME,POSITION")

@@ -153,6 +153,16 @@ def dump(recipe: Recipe) -> str:
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
+def again(recipe: Recipe, text: str) -> None:
+    """Raise ToolError ``not-readable-again`` unless ``text`` gives ``recipe`` to its readers."""
+    try:
+        same = _recipe(fields.document(text, MAX_BYTES, SCHEMA)) == recipe
+    except FieldError as error:
+        refuse("not-readable-again", what=f"The recipe of {recipe.name}", why=error)
+    if not same:
+        refuse("not-readable-again", what=f"The recipe of {recipe.name}", why="it comes back changed")
+
+
 def parse(text: str, path: str) -> Recipe:
     """The Recipe in ``text``, from the source RPM ``path``. Raises ToolError ``base-unfit``."""
     try:

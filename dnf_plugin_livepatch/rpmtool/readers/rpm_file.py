@@ -66,6 +66,14 @@ def raw_header(path: str) -> Any:
 def read_header(path: str) -> Header:
     """The Header of the RPM at ``path``. Raises ToolError ``rpm-unreadable``."""
     header = raw_header(path)
+    try:
+        return _facts(header)
+    except (TypeError, ValueError, KeyError, AttributeError, rpm.error):
+        refuse("rpm-unreadable", file=path, reason="its header holds a field of the wrong kind")
+
+
+def _facts(header: Any) -> Header:
+    """The Header in librpm's ``header``. Raises whatever a field of the wrong kind leads to."""
     source = bool(header.isSource())
     scripts = [
         tag.lower()

@@ -8,7 +8,8 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ...toolkit.errors import refuse
@@ -117,24 +118,54 @@ def pack(files: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def unpack(data: bytes, folder: str, path: str) -> None:
-    """The regular files of the tar.gz ``data`` below ``folder``; nothing else. Raises ToolError."""
+    """The regular files of the tar.gz ``data`` below ``folder``; nothing else. Raises ToolError.
+
+    The archive is of the form that ``pack`` writes. Extended headers, which only other programs write, are
+    refused: one may be as long as the archive, and Python's reader takes each into memory.
+    """
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            total = 0
-            for count, info in enumerate(archive):
-                parts = info.name.split("/")
-                total += info.size
-                unsafe = info.name.startswith("/") or any(part in ("", ".", "..") for part in parts)
-                if not info.isreg() or unsafe or total > MAX_SOURCE or count > MAX_SOURCE_FILES:
-                    refuse("base-unfit", path=path, why=f"its source holds {info.name[:80]}")
-                copy = os.path.join(folder, *parts)
-                os.makedirs(os.path.dirname(copy), exist_ok=True)
-                member = archive.extractfile(info)
-                assert member is not None
-                with open(copy, "xb") as file:
-                    file.write(member.read())
-    except (tarfile.TarError, OSError, EOFError) as error:
+        for name, content in _members(_plain(data)):
+            copy = os.path.join(folder, *name.split("/"))
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            with open(copy, "xb") as file:
+                file.write(content)
+    except (tarfile.TarError, OSError, ValueError) as error:
         refuse("base-unfit", path=path, why=f"its source is broken: {str(error)[:80]}")
+
+
+def _plain(data: bytes) -> bytes:
+    """The gzip file ``data``, unpacked within the bound of a source. Raises ValueError."""
+    most = MAX_SOURCE + (MAX_SOURCE_FILES + 2) * 2 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE
+    unpacker = zlib.decompressobj(31)
+    try:
+        plain = unpacker.decompress(data, most + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if len(plain) > most:
+        raise ValueError("it is larger than a live patch can be")
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("it is cut short, or something follows it")
+    return plain
+
+
+def _members(plain: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file in the tar archive ``plain``. Raises TarError, ValueError."""
+    at = count = total = 0
+    while plain[at : at + tarfile.BLOCKSIZE].strip(b"\0"):
+        info = tarfile.TarInfo.frombuf(plain[at : at + tarfile.BLOCKSIZE], "utf-8", "strict")
+        at += tarfile.BLOCKSIZE
+        count += 1
+        parts = info.name.split("/")
+        safe = info.name.isprintable() and not any(part in ("", ".", "..") for part in parts)
+        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or not safe or count > MAX_SOURCE_FILES:
+            raise ValueError(f"it holds {info.name[:80]}")
+        if not 0 <= info.size <= len(plain) - at:
+            raise ValueError(f"{info.name[:80]} is cut short")
+        total += info.size
+        if total > MAX_SOURCE:
+            raise ValueError("it is larger than a live patch can be")
+        yield info.name, plain[at : at + info.size]
+        at += info.size + -info.size % tarfile.BLOCKSIZE
 
 
 def put(files: Sequence[tuple[str, bytes]], folder: str) -> None:

@@ -7,6 +7,7 @@ import bz2
 import gzip
 import lzma
 import re
+import zlib
 from typing import IO, NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -16,6 +17,9 @@ from ...toolkit.errors import refuse
 from .recipe import merge
 
 MAX_BYTES = 1 << 30
+#: Bounds of one advisory, and of one tag or text: beyond them the parser would take gigabytes, or hours.
+MAX_ELEMENTS = 200_000
+MAX_TOKEN = 4 << 20
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
 
 
@@ -33,31 +37,54 @@ class _Reader:
     def __init__(self, advisory: str) -> None:
         self.advisory = advisory
         self.feed: Feed | None = None
-        self._tree = ElementTree.TreeBuilder()
+        self._tree: ElementTree.TreeBuilder | None = None
+        self._left = 0
+        self._text = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._tree.start
-        self._parser.CharacterDataHandler = self._tree.data
+        self._parser.StartElementHandler = self._start
+        self._parser.CharacterDataHandler = self._data
         self._parser.EndElementHandler = self._end
         self._parser.EntityDeclHandler = _refuse
 
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Begin a tree at each advisory: nothing outside of one is of use."""
+        if tag == "update":
+            self._tree, self._left, self._text = ElementTree.TreeBuilder(), MAX_ELEMENTS, MAX_TOKEN
+        if self._tree is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError(f"an advisory of more than {MAX_ELEMENTS} elements")
+            self._tree.start(tag, attributes)
+
+    def _data(self, text: str) -> None:
+        if self._tree is not None:
+            self._text -= len(text)
+            if self._text < 0:
+                raise ValueError(f"an advisory of more than {MAX_TOKEN >> 20} MiB of text")
+            self._tree.data(text)
+
     def _end(self, tag: str) -> None:
-        element = self._tree.end(tag)
-        if tag != "update":
+        if self._tree is None:
             return
-        if self.feed is None and element.findtext("id", "").strip() == self.advisory:
-            self.feed = _feed(element)
-        element.clear()
+        self._tree.end(tag)
+        if tag == "update":
+            element, self._tree = self._tree.close(), None
+            if self.feed is None and element.findtext("id", "").strip() == self.advisory:
+                self.feed = _feed(element)
 
     def read(self, stream: IO[bytes]) -> None:
         """Read ``stream`` up to the advisory. Raises ValueError, ExpatError."""
-        left = MAX_BYTES
+        total = 0
         while self.feed is None:
             data = stream.read(1 << 16)
-            left -= len(data)
-            if left < 0:
+            total += len(data)
+            if total > MAX_BYTES:
                 raise ValueError("larger than 1 GiB")
             self._parser.Parse(data, not data)
+            # The parser begins a tag anew with each block: a long one costs the square of its length.
+            if total - self._parser.CurrentByteIndex > MAX_TOKEN:
+                raise ValueError(f"a tag of more than {MAX_TOKEN >> 20} MiB")
             if not data:
                 return
 
@@ -78,7 +105,7 @@ def advisory_facts(path: str, advisory: str) -> Feed:
             magic = file.read(2)
         with opener.get(magic, open)(path, "rb") as file:  # type: ignore[operator]
             reader.read(file)
-    except (OSError, EOFError, ValueError, lzma.LZMAError, expat.ExpatError) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error, expat.ExpatError) as error:
         refuse("updateinfo-unreadable", path=path, why=str(error)[:100])
     if reader.feed is not None:
         return reader.feed

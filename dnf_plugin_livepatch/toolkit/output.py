@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one way out of both tools: every line and every JSON text for a person passes through here.
+
+Names, texts and reasons come from strangers' repositories and packages. A control character among them could
+rewrite a terminal, and a bidirectional one could make a line read as another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from ..base import texts
+
+INSTEAD = "?"
+
+
+def plain(text: str) -> str:
+    """``text`` with a question mark for each unprintable character; its line feeds stay."""
+    return "\n".join(texts.printable(line, INSTEAD) for line in text.split("\n"))
+
+
+def line(text: str) -> str:
+    """``text`` as one line: line feeds become question marks too."""
+    return texts.printable(text, INSTEAD)
+
+
+def values(data: Any) -> Any:
+    """``data`` for JSON, with every text in it, the names of fields included, as ``plain`` makes it."""
+    if isinstance(data, str):
+        return plain(data)
+    if isinstance(data, dict):
+        return {values(key): values(value) for key, value in data.items()}
+    return [values(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def as_json(data: Any, sort: bool = False) -> str:
+    """``data`` as indented JSON in ASCII, with a line feed at its end."""
+    return json.dumps(values(data), indent=1, sort_keys=sort) + "\n"
+
+
+def show(lines: Iterable[str], errors: bool = False) -> None:
+    """Print each of ``lines`` as one line, on standard error if ``errors``.
+
+    Characters that the encoding of the terminal lacks become question marks.
+    """
+    write("".join(line(item) + "\n" for item in lines), errors)
+
+
+def write(text: str, errors: bool = False) -> None:
+    """Print ``text``, which may have several lines and ends with a line feed of its own."""
+    stream: TextIO = sys.stderr if errors else sys.stdout
+    coding = stream.encoding or "ascii"
+    stream.write(plain(text).encode(coding, "replace").decode(coding))
+    stream.flush()
+
+
+def reader_gone() -> None:
+    """Forget standard output: its reader went away, as ``livepatch-rpm lint --list | head`` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
