@@ -160,6 +160,11 @@ def test_every_message_is_documented_and_used():
     assert unused == [], "in messages.py but never said"
 
 
+def test_the_reference_quotes_the_messages():
+    made = tree.run(sys.executable, "scripts/messages").stdout
+    assert made == tree.read("docs/reference/messages.md"), "run: scripts/messages --write"
+
+
 @pytest.mark.parametrize("name", MARKDOWN)
 def test_links_lead_somewhere(name):
     """Links between files; an anchor must be a heading of its file."""
