@@ -16,7 +16,7 @@ from .module_file import note_build_id
 
 #: Taint bits that mean trouble, as Documentation/admin-guide/tainted-kernels.rst lists them.
 TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 16384: "soft lockup"}
-CONTAINER, CHROOT = "this is a container; the host's kernel is the host's business", "this is a chroot"
+CONTAINER, CHROOT = "this is a container, and only its host can load live patches", "this is a chroot"
 #: The reasons against a place that perhaps only root can see.
 PRIVATE = (CONTAINER, CHROOT)
 KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
