@@ -211,7 +211,7 @@ def cve_capability(cve: str) -> str:
 def cve_order(cve: str) -> tuple[int, int, str]:
     """The key that sorts CVEs by year and number."""
     parts = cve.split("-")
-    numbers = [int(part) if part.isdigit() else 0 for part in parts[1:3]] + [0, 0]
+    numbers = [decimal(part, 19) or 0 for part in parts[1:3]] + [0, 0]
     return numbers[0], numbers[1], cve
 
 

@@ -92,15 +92,16 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         attempt = faults.of(self.base).attempt
         seen, free, holds = attempt("looking at what changed", ("", False, False), self._what_is_known)
-        if free and not holds and not self._blocked():
+        blocked = self._blocked()
+        if free and not (blocked or holds):
             return
         from ..planning.request import NAMED, Asked
         from . import asked
 
-        # Not known to be for everything, so that nothing but what is blocked or withdrawn is kept out.
+        # A request that cannot be read is not taken for one of everything, so it holds no kernel.
         other = Asked(NAMED)
         wish = attempt("reading the request", other, lambda: asked.early(self.cli, self._upgrades()))
-        if free and not wish.bare and not self._blocked():
+        if free and not (blocked or wish.bare):
             return
         from .run import of
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests.dnf.support import stock
+from tests.dnf.support import records, stock
 from tests.dnf.support.lab import RUNNING, SOURCE, lines, unharmed
 
 STATUS = "python3 -c 'from dnf_plugin_livepatch.host.cli import main as cli; cli.main()' status"
@@ -247,6 +247,22 @@ def test_a_blocked_patch_that_is_installed_is_neither_downgraded_nor_missing(hos
     assert answer.code == 0 and not answer.new and not answer.gone, answer.text
     again = host.dnf("reinstall", stock.P2.name)
     assert again.code == 0 and "Reinstalling" in again.text, again.text
+
+
+@pytest.mark.parametrize("room", ["dnf4/quiet_runs", "dnf4/asked", "planning/withheld"])
+def test_a_blocked_patch_stays_out_when_another_look_fails(lab, host, room):
+    """DNF itself upgrades an installed live patch, so that nothing but the plugin's exclude keeps it out."""
+    host.repos(base="first")
+    assert P1 in host.dnf("upgrade").new
+    host.python(BLOCK.format(P2))
+    host.repos(base=records.told(lab, "patches", {}))
+    host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
+    if room == "planning/withheld":
+        host.sh(f"echo 'def kept_out(*_): raise SystemError' >>/shadow/dnf_plugin_livepatch/{room}.py")
+    else:
+        host.write(f"/shadow/dnf_plugin_livepatch/{room}.py", "raise SystemError('broken')\n")
+    answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
+    assert answer.code == 0 and answer.new == {BY2}, answer.text
 
 
 # A stand-in for the command of dnf-plugins-core: its second half, which changes the goal.

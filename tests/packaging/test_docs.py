@@ -229,8 +229,11 @@ def test_functions_that_contributing_names_exist():
 
 def test_the_readme_opens_with_the_commands():
     text = tree.read("README.md")
-    install, demo = (text.index("    " + words) for words in ("dnf install", "make demo"))
-    assert install < 2000 and install < demo < text.index("## How it works")
+    install, demo, test = (
+        text.index("    " + words) for words in ("dnf install", "make demo", "make test ")
+    )
+    assert install < 2000 and install < demo < test < text.index("## How it works")
+    assert "`make test-all`" in text and "make test test-rest" in tree.read(".ci/run")
 
 
 def test_documents_named_in_code_exist():
