@@ -109,6 +109,14 @@ def test_a_broken_room_costs_a_line_and_nothing_else(host, room, how):
     assert "Traceback" not in answer.text
 
 
+def test_a_command_that_does_not_upgrade_imports_no_planner(host):
+    host.repos(base="update")
+    answer = host.dnf("install", "other", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert answer.code == 0 and "dnf_plugin_livepatch.dnf4.plugin" in answer.err
+    dear = ("planning.interface", "exposure", "vendors", "formats", "dnf4.run", "host.look")
+    assert [name for name in dear if f"dnf_plugin_livepatch.{name}" in answer.err] == []
+
+
 def test_a_second_livepatch_command_does_not_end_dnf(host):
     host.repos(base="patches")
     host.write(
@@ -249,7 +257,9 @@ def test_a_blocked_patch_that_is_installed_is_neither_downgraded_nor_missing(hos
     assert again.code == 0 and "Reinstalling" in again.text, again.text
 
 
-@pytest.mark.parametrize("room", ["dnf4/quiet_runs", "dnf4/asked", "planning/withheld"])
+@pytest.mark.parametrize(
+    "room", ["dnf4/quiet_runs", "dnf4/asked", "dnf4/run", "planning/planner", "planning/withheld"]
+)
 def test_a_blocked_patch_stays_out_when_another_look_fails(lab, host, room):
     """DNF itself upgrades an installed live patch, so that nothing but the plugin's exclude keeps it out."""
     host.repos(base="first")
