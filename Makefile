@@ -61,11 +61,11 @@ vm-command: need-base need-vm
 ##@ Test it
 
 .PHONY: test
-test: need-base need-tools need-vm rpm ## What a change has to pass: every suite without its slow tests (under 10 minutes)
+test: need-base need-tools need-vm rpm ## What a change has to pass: every suite without its slow tests (9 to 10 minutes)
 	@$(RUN_TESTS) quick
 
 .PHONY: test-all
-test-all: need-base need-tools need-vm need-matrix rpm ## Every test but test-build, -power, -trials and -site (under 50 minutes)
+test-all: need-base need-tools need-vm need-matrix rpm ## Every test but test-build, -power, -trials and -site (about 40 minutes)
 	@$(RUN_TESTS) all
 
 .PHONY: test-rest

@@ -88,19 +88,24 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             self._run, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
-        from . import faults
+        try:
+            self._sift()
+        except Exception:
+            # Whatever else is broken: DNF's own upgrade shall not take a patch that crashed this host.
+            if self._upgrades():
+                self._hide_blocked()
+            raise
 
-        attempt = faults.of(self.base).attempt
-        seen, free, holds = attempt("looking at what changed", ("", False, False), self._what_is_known)
-        if free and not holds and not self._blocked():
+    def _sift(self) -> None:
+        """Have the planner hide what must not be taken, unless it is known that nothing is to be hidden."""
+        seen, free, holds = self._what_is_known()
+        blocked = self._blocked()
+        if free and not (blocked or holds):
             return
-        from ..planning.request import NAMED, Asked
         from . import asked
 
-        # Not known to be for everything, so that nothing but what is blocked or withdrawn is kept out.
-        other = Asked(NAMED)
-        wish = attempt("reading the request", other, lambda: asked.early(self.cli, self._upgrades()))
-        if free and not wish.bare and not self._blocked():
+        wish = asked.early(self.cli, self._upgrades())
+        if free and not (blocked or wish.bare):
             return
         from .run import of
 
@@ -148,6 +153,13 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         from ..host import for_planning
 
         return for_planning.withdrawn(Paths())
+
+    def _hide_blocked(self) -> None:
+        """Hide the blocked patches without a planner."""
+        from ..host import for_planning
+        from . import excludes
+
+        excludes.hide(self.base, for_planning.blocked(Paths()))
 
     def _resolves(self) -> bool:
         """Does this command take packages from the repositories?"""

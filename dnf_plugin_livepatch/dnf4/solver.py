@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
-from ..base.names import name_of
 from ..base.typed import TYPE_CHECKING
 from ..planning.interface import Helpers, Package
-from .packages import Questions, nevra_of
+from . import excludes
+from .packages import Questions
 
 if TYPE_CHECKING:
     from typing import Any
@@ -77,21 +77,8 @@ class Dnf(Questions):
             self.base.sack.remove_excludes(chosen)
 
     def hide(self, nevras: Iterable[str]) -> None:
-        """Exclude these builds, so that DNF's own upgrade does not take them, except the installed ones.
-
-        If the repository's copy of an installed build were hidden, distro-sync would go back behind that
-        build, and reinstall would not find it.
-        """
-        wanted = set(nevras)
-        if not wanted:
-            return
-        names = sorted({name_of(text) for text in wanted})
-        query = self.base.sack.query()
-        wanted -= {str(nevra_of(package)) for package in query.installed().filterm(name=names)}
-        offered = self.base.sack.query().available().filterm(name=names)
-        hidden = [package for package in offered if str(nevra_of(package)) in wanted]
-        if hidden:
-            self.base.sack.add_excludes(self.base.sack.query().filterm(pkg=hidden))
+        """Exclude these builds, except the installed ones."""
+        excludes.hide(self.base, nevras)
 
     def add(self, packages: Sequence[Package]) -> str:
         """Add ``packages`` to the goal and resolve again; why it failed, "" when it did not.

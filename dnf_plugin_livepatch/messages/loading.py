@@ -10,25 +10,27 @@ LOADING: dict[str, Message] = {
         "error",
         "Live patch {module} is still in transition, and no other can be loaded until the transition "
         "ends: {tasks}.",
-        "The load is tried again in a minute; to speed it up, stop the named tasks and run 'livepatch "
-        "reconcile'.",
+        "The load is tried again in a minute; to speed it up, stop the named tasks and, as root, run "
+        "'livepatch reconcile'.",
     ),
     "transition-stalled": Message(
         "error",
         "Live patch {module} was taken back: after {timeout} s these tasks still used the old code: "
         "{tasks}. The kernel is as it was before the load.",
-        "The load is tried again later; to speed it up, stop the tasks and run 'livepatch reconcile'.",
+        "The load is tried again later; to speed it up, stop the tasks and, as root, run 'livepatch "
+        "reconcile'.",
     ),
     "transition-stuck": Message(
         "error",
         "The transition of live patch {module} could be neither completed nor reversed within {timeout} s"
         " ({why}): {tasks}. Until it ends no other live patch can be loaded.",
-        "Stop the named tasks and run 'livepatch reconcile'; a reboot ends the transition in any case.",
+        "As root, stop the named tasks and run 'livepatch reconcile'; a reboot ends the transition in any "
+        "case.",
     ),
     "unload-stalled": Message(
         "error",
         "Live patch {module} stays in force: after {timeout} s these tasks still used its code: {tasks}.",
-        "Stop the tasks and run 'livepatch reconcile', or reboot.",
+        "As root, stop the tasks and run 'livepatch reconcile', or reboot.",
     ),
     "unload-refused": Message(
         "error",
@@ -38,7 +40,7 @@ LOADING: dict[str, Message] = {
     "unload-not-ours": Message(
         "error",
         "Module {module} is not unloaded: livepatch did not load it in this boot.",
-        "Unload it with the program that loaded it, such as 'kpatch unload {module}'.",
+        "As root, unload it with the program that loaded it, such as 'kpatch unload {module}'.",
     ),
     "module-stays": Message(
         "error",
@@ -75,7 +77,7 @@ LOADING: dict[str, Message] = {
         "error",
         "Live patch {nevra} is not loaded: it is signed with {key}, the running kernel with {kernel}, and "
         "the repository that this kernel came from is unknown.",
-        "Name the repositories that kernels come from with 'repos' in livepatch.conf, then run "
+        "Name the repositories that kernels come from with 'repos' in livepatch.conf, then, as root, run "
         "'dnf upgrade'.",
     ),
     "module-unchecked": Message(
@@ -117,12 +119,12 @@ LOADING: dict[str, Message] = {
     "module-unsigned": Message(
         "error",
         "Live patch {module} cannot be loaded: it is not signed, and {why}.",
-        "Get a signed package; 'mokutil --import' enrols the key of your own builds.",
+        "Get a signed package; as root, 'mokutil --import' enrols the key of your own builds.",
     ),
     "module-key-unknown": Message(
         "warning",
         "Live patch {module} is signed with a key that is not among those that the kernel shows: {signer}.",
-        "If the kernel refuses it, enrol that key with 'mokutil --import KEY' and reboot once.",
+        "If the kernel refuses it, enrol that key as root with 'mokutil --import KEY' and reboot once.",
     ),
     "target-pending": Message(
         "note",
@@ -137,7 +139,7 @@ LOADING: dict[str, Message] = {
     "load-no-key": Message(
         "error",
         "The kernel refused live patch {module}: it does not know the key that signed the module, {signer}.",
-        "Enrol that key with 'mokutil --import KEY' and reboot once.",
+        "As root, enrol that key with 'mokutil --import KEY' and reboot once.",
     ),
     "load-bad-signature": Message(
         "error",
@@ -148,7 +150,7 @@ LOADING: dict[str, Message] = {
         "error",
         "The kernel refused live patch {module}: not permitted (lockdown, SELinux or "
         "kernel.modules_disabled).",
-        "See 'journalctl -k' and 'ausearch -m avc' for what refused it.",
+        "As root, see 'journalctl -k' and 'ausearch -m avc' for what refused it.",
     ),
     "load-wrong-format": Message(
         "error",
@@ -164,7 +166,7 @@ LOADING: dict[str, Message] = {
         "error",
         "The kernel refused live patch {module} for now: another transition is under way, or a tracer "
         "that cannot share the functions is attached.",
-        "Run 'livepatch doctor', then 'livepatch reconcile'.",
+        "As root, run 'livepatch doctor', then 'livepatch reconcile'.",
     ),
     "load-refused": Message(
         "error",
@@ -173,7 +175,8 @@ LOADING: dict[str, Message] = {
     ),
     "load-crashed": Message(
         "error",
-        "Loading live patch {module} crashed the program that loaded it ({why}). The patch is blocked.",
+        "Loading live patch {module} crashed the program that loaded it ({why}). The patch is blocked "
+        "and closes no CVE, and the kernel may be unstable until a reboot.",
         "Read 'journalctl -k', plan a reboot, and report the crash to whoever built the package.",
     ),
     "load-not-verified": Message(

@@ -59,12 +59,12 @@ PLANNING: dict[str, Message] = {
     "patch-kept-out": Message(
         "warning",
         "Live patch {nevra} is not added: it is blocked on this host ({why}).",
-        "'livepatch unblock {nevra}' allows it again.",
+        "As root, run 'livepatch unblock {nevra}' to allow it again.",
     ),
     "withdrawn-in-force": Message(
         "warning",
         "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
-        "Run 'dnf upgrade' for a newer patch, or 'livepatch unload' to take this one out; see "
+        "As root, run 'dnf upgrade' for a newer patch, or 'livepatch unload' to take this one out; see "
         "on_withdrawn = in livepatch.conf.",
     ),
     "record-broken": Message(
@@ -117,12 +117,13 @@ PLANNING: dict[str, Message] = {
     "load-unanswered": Message(
         "error",
         "Live patch {nevra} is installed, but it is unknown whether it is in force: reconcile gave no "
-        "answer.",
+        "answer. Until that is known, take its CVEs as open.",
         "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
     ),
     "load-skipped": Message(
         "note",
         "Live patch {nevra} is installed and not loaded: {why}.",
-        "Run 'livepatch reconcile' where the kernel is meant to be patched.",
+        "In a container nothing is to be done; elsewhere, as root, run 'livepatch "
+        "reconcile' when the reason is gone.",
     ),
 }

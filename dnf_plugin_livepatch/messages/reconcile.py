@@ -35,19 +35,19 @@ RECONCILE: dict[str, Message] = {
     "state-unwritable": Message(
         "error",
         "Nothing was loaded, because the record of the load could not be written: {why}.",
-        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then run 'livepatch "
-        "reconcile'.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
+        "'livepatch reconcile'.",
     ),
     "record-unwritable": Message(
         "error",
         "The changes could not be recorded: {why}. 'livepatch status' shows what is in force.",
-        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then run 'livepatch "
-        "reconcile'.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
+        "'livepatch reconcile'.",
     ),
     "guard-broken": Message(
         "error",
         "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",
-        "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+        "As root, restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
     "journal-unwritable": Message(
         "warning",
@@ -62,7 +62,7 @@ RECONCILE: dict[str, Message] = {
     "rpmdb-unreadable": Message(
         "error",
         "It is unknown which live patches are installed: {why}. Patches in force stay in force.",
-        "Run 'rpmdb --verifydb'; 'rpmdb --rebuilddb' repairs the database.",
+        "As root, run 'rpmdb --verifydb'; 'rpmdb --rebuilddb' repairs the database.",
     ),
     "patch-unrecognised": Message(
         "error",
@@ -83,24 +83,24 @@ RECONCILE: dict[str, Message] = {
     "patch-reverted": Message(
         "warning",
         "Live patch {nevra} is kept out of force, as its publisher has withdrawn it: {why}.",
-        "Run 'dnf upgrade' for a newer patch; on_withdrawn = warn in livepatch.conf would leave this one "
-        "in force.",
+        "As root, run 'dnf upgrade' for a newer patch; on_withdrawn = warn in livepatch.conf would leave "
+        "this one in force.",
     ),
     "patch-blocked": Message(
         "error",
         "Live patch {nevra} is blocked and not loaded: {why}.",
-        "Install a newer patch; 'livepatch unblock' tries this one again, 'livepatch block' accepts "
-        "the state.",
+        "As root, install a newer patch; 'livepatch unblock' tries this one again, 'livepatch block' "
+        "accepts the state.",
     ),
     "patch-blocked-by-admin": Message(
         "warning",
         "Live patch {nevra} is blocked by the administrator: {why}.",
-        "Run 'livepatch unblock {nevra}' to have it loaded again.",
+        "As root, run 'livepatch unblock {nevra}' to have it loaded again.",
     ),
     "patch-unloaded": Message(
         "warning",
         "Live patch {nevra} is installed and was unloaded by the administrator.",
-        "Run 'livepatch unblock {nevra}' to have it loaded again.",
+        "As root, run 'livepatch unblock {nevra}' to have it loaded again.",
     ),
     "patch-without-module": Message(
         "error",
@@ -121,7 +121,7 @@ RECONCILE: dict[str, Message] = {
         "error",
         "Live patch {nevra} is not loaded: it would put {module} out of force, which another program "
         "loaded.",
-        "Unload {module} with the program that loaded it, then run 'livepatch reconcile'.",
+        "As root, unload {module} with the program that loaded it, then run 'livepatch reconcile'.",
     ),
     "rival-product": Message(
         "error",
@@ -129,9 +129,10 @@ RECONCILE: dict[str, Message] = {
         "Use one live-patching product a host; remove the other and reboot.",
     ),
     "kpatch-dnf-on": Message(
-        "warning",
+        "note",
         "The kpatch plugin of DNF adds live patches too (autoupdate in /etc/dnf/plugins/kpatch.conf).",
-        "Set autoupdate = False there; this plugin does its work for the running kernel too.",
+        "Nothing to do: both plugins may be enabled. With autoupdate = False there, only this one adds "
+        "patches.",
     ),
     "host-ostree": Message(
         "note",
@@ -141,11 +142,13 @@ RECONCILE: dict[str, Message] = {
     "health-check-failed": Message(
         "error",
         "A health check failed with live patch {nevra}: {why}. {then}.",
-        "See health_check in livepatch.conf; 'livepatch unblock {nevra}' tries the patch again.",
+        "See health_check in livepatch.conf; as root, run 'livepatch unblock {nevra}' to try the patch "
+        "again.",
     ),
     "oops-while-loading": Message(
         "error",
-        "The kernel had an oops in live patch {nevra} as soon as it was loaded: {why}. {then}.",
-        "Report the oops to whoever built the package, with the output of dmesg.",
+        "The kernel had an oops in live patch {nevra} as soon as it was loaded: {why}. {then}. After an "
+        "oops the kernel may be unstable until a reboot.",
+        "Plan a reboot, and report the oops to whoever built the package, with the output of 'dmesg'.",
     ),
 }

@@ -14,37 +14,37 @@ STATUS: dict[str, Message] = {
     "module-not-in-force": Message(
         "error",
         "Live patch {nevra} is installed but not in force: {instead}.",
-        "Run 'livepatch status' for the reason and 'livepatch reconcile' to try again.",
+        "Run 'livepatch status' for the reason; as root, run 'livepatch reconcile' to try again.",
     ),
     "inventory-unknown": Message(
         "warning",
         "It is unknown which packages are installed: {why}.",
-        "Run 'rpm -qa' as root to see what is wrong with the rpm database.",
+        "As root, run 'rpm -qa' to see what is wrong with the rpm database.",
     ),
     "guard-unknown": Message(
         "warning",
         "It is unknown which live patches are blocked or unloaded by hand: {why}.",
-        "Restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+        "As root, restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
     ),
     "notices-unknown": Message(
         "warning",
         "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
-        "Run 'dnf check-update' as root: dnf writes the file anew and keeps the old one beside it.",
+        "As root, run 'dnf check-update': dnf writes the file anew and keeps the old one beside it.",
     ),
     "no-place-to-load": Message(
         "warning",
         "No live patch is loaded here: {why}.",
-        "Nothing to do if that is intended.",
+        "In a container nothing is to be done; elsewhere the reason has to go first.",
     ),
     "loading-off": Message(
         "warning",
         "Installed live patches are not loaded here: {why}.",
-        "To have them loaded, change that setting and run 'livepatch reconcile'.",
+        "To have them loaded, change that setting and, as root, run 'livepatch reconcile'.",
     ),
     "vex-empty": Message(
         "error",
         "There is no OpenVEX document to give: {why}.",
-        "OpenVEX needs at least one statement; run 'dnf upgrade' to have the advisories read.",
+        "OpenVEX needs at least one statement; as root, run 'dnf upgrade' to have the advisories read.",
     ),
     "no-such-package": Message(
         "error",
@@ -55,12 +55,12 @@ STATUS: dict[str, Message] = {
     "support-ends": Message(
         "warning",
         "Live patches for kernel {release} end on {end}, in {days:day|days}.",
-        "Run 'dnf upgrade' and plan a reboot into the newer kernel before that day.",
+        "As root, run 'dnf upgrade', and plan a reboot into the newer kernel before that day.",
     ),
     "support-ended": Message(
         "warning",
         "Live patches for kernel {release} ended on {end}: new CVEs are closed only by a reboot.",
-        "Run 'dnf upgrade' and reboot into the newer kernel.",
+        "As root, run 'dnf upgrade' and reboot into the newer kernel.",
     ),
     "profile-fault": Message(
         "error",
@@ -70,23 +70,23 @@ STATUS: dict[str, Message] = {
     "client-absent": Message(
         "error",
         "Live patch {nevra} is installed but not in force: {client}, which loads it, is missing.",
-        "{remedy} Then run 'livepatch reconcile'.",
+        "{remedy} Then, as root, run 'livepatch reconcile'.",
     ),
     "client-failed": Message(
         "error",
         "Live patch {nevra} is installed but not in force: {why}.",
-        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+        "As root, run the vendor's program by hand to see more, then run 'livepatch reconcile'.",
     ),
     "client-left": Message(
         "error",
         "Live patch {nevra} should no longer be in force, but still is: {why}.",
-        "Run the vendor's program by hand to see more, then 'livepatch reconcile'.",
+        "As root, run the vendor's program by hand to see more, then run 'livepatch reconcile'.",
     ),
     "profile-writable": Message(
         "warning",
         "Profile {file} may be written by others than root, although it decides which packages may patch "
         "the kernel.",
-        "Run 'chown root:root' and 'chmod 0644' on the file.",
+        "As root, run 'chown root:root' and 'chmod 0644' on the file.",
     ),
     "profile-generic": Message(
         "warning",

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests.dnf.support import stock
+from tests.dnf.support import records, stock
 from tests.dnf.support.lab import RUNNING, SOURCE, lines, unharmed
 
 STATUS = "python3 -c 'from dnf_plugin_livepatch.host.cli import main as cli; cli.main()' status"
@@ -107,6 +107,14 @@ def test_a_broken_room_costs_a_line_and_nothing_else(host, room, how):
     answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
     assert answer.code == 0 and answer.new == {BY2}, answer.text
     assert "Traceback" not in answer.text
+
+
+def test_a_command_that_does_not_upgrade_imports_no_planner(host):
+    host.repos(base="update")
+    answer = host.dnf("install", "other", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert answer.code == 0 and "dnf_plugin_livepatch.dnf4.plugin" in answer.err
+    dear = ("planning.interface", "exposure", "vendors", "formats", "dnf4.run", "host.look")
+    assert [name for name in dear if f"dnf_plugin_livepatch.{name}" in answer.err] == []
 
 
 def test_a_second_livepatch_command_does_not_end_dnf(host):
@@ -247,6 +255,24 @@ def test_a_blocked_patch_that_is_installed_is_neither_downgraded_nor_missing(hos
     assert answer.code == 0 and not answer.new and not answer.gone, answer.text
     again = host.dnf("reinstall", stock.P2.name)
     assert again.code == 0 and "Reinstalling" in again.text, again.text
+
+
+@pytest.mark.parametrize(
+    "room", ["dnf4/quiet_runs", "dnf4/asked", "dnf4/run", "planning/planner", "planning/withheld"]
+)
+def test_a_blocked_patch_stays_out_when_another_look_fails(lab, host, room):
+    """DNF itself upgrades an installed live patch, so that nothing but the plugin's exclude keeps it out."""
+    host.repos(base="first")
+    assert P1 in host.dnf("upgrade").new
+    host.python(BLOCK.format(P2))
+    host.repos(base=records.told(lab, "patches", {}))
+    host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
+    if room == "planning/withheld":
+        host.sh(f"echo 'def kept_out(*_): raise SystemError' >>/shadow/dnf_plugin_livepatch/{room}.py")
+    else:
+        host.write(f"/shadow/dnf_plugin_livepatch/{room}.py", "raise SystemError('broken')\n")
+    answer = host.dnf("upgrade", env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
+    assert answer.code == 0 and answer.new == {BY2}, answer.text
 
 
 # A stand-in for the command of dnf-plugins-core: its second half, which changes the goal.

@@ -168,6 +168,11 @@ def test_every_message_is_documented_and_used():
     assert unused == [], "in messages.py but never said"
 
 
+def test_the_reference_quotes_the_messages():
+    made = tree.run(sys.executable, "scripts/messages").stdout
+    assert made == tree.read("docs/reference/messages.md"), "run: scripts/messages --write"
+
+
 @pytest.mark.parametrize("name", MARKDOWN)
 def test_links_lead_somewhere(name):
     """Links between files; an anchor must be a heading of its file."""
@@ -232,8 +237,11 @@ def test_functions_that_contributing_names_exist():
 
 def test_the_readme_opens_with_the_commands():
     text = tree.read("README.md")
-    places = [text.index("    " + words) for words in ("dnf install", "make demo", "make test")]
-    assert places == sorted(places) and places[-1] < 3000
+    install, demo, test = (
+        text.index("    " + words) for words in ("dnf install", "make demo", "make test ")
+    )
+    assert install < 2000 and install < demo < test < text.index("## How it works")
+    assert "`make test-all`" in text and "make test test-rest" in tree.read(".ci/run")
 
 
 def test_documents_named_in_code_exist():

@@ -91,6 +91,19 @@ def test_what_decides_does_no_io():
     assert found == []
 
 
+def test_what_decides_is_given_the_time():
+    """base/times.py reads the clock for the rooms that act; a decision gets the time as an argument."""
+    found = [
+        f"{name}:{node.lineno}"
+        for name in MODULES
+        if room(name) in PURE and name != f"{PACKAGE}/base/times.py"
+        for node in ast.walk(ast.parse(tree.read(name)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if (node.value.id, node.attr) in (("times", "now"), ("time", "time"))
+    ]
+    assert found == []
+
+
 def test_only_the_adapter_knows_the_package_manager():
     found = [
         f"{name}:{line}: {module}"

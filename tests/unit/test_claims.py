@@ -13,8 +13,9 @@ from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, OPEN, Advisory, 
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
-from dnf_plugin_livepatch.planning.interface import ALL, Asked, Package, Patched, Repository
+from dnf_plugin_livepatch.planning.interface import Package, Patched, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, Asked
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from typing import Callable
-
 import pytest
 
 from dnf_plugin_livepatch.base.model import (
@@ -14,31 +11,11 @@ from dnf_plugin_livepatch.base.model import (
     UNKNOWN,
     Advisory,
     Debt,
-    Nevra,
 )
 from dnf_plugin_livepatch.base.names import parse_nevra
 from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge, rank
 from dnf_plugin_livepatch.host.packages.evr import compare
-
-Record = Callable[[str, object], None]
-
-DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
-
-
-def kernel(evr: str, name: str = "kernel-core") -> Nevra:
-    return parse_nevra(f"{name}-{evr}.x86_64")
-
-
-def advisory(
-    identifier: str,
-    evr: str,
-    *cves: str,
-    kind: str = "security",
-    name: str = "kernel-core",
-    severity: str = "",
-) -> Advisory:
-    return Advisory(identifier, kind, severity, "", "", cves, (kernel(evr, name),))
-
+from tests.unit.support.listed import advisory, kernel
 
 # --- the lineage rule, by its traps ---
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +23,6 @@ from dnf_plugin_livepatch.base.model import (
     Debt,
     Exposure,
     InForce,
-    Nevra,
     Unfixable,
 )
 from dnf_plugin_livepatch.base.names import parse_nevra
@@ -32,25 +30,7 @@ from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.exposure.debt import coverage, debt_of
 from dnf_plugin_livepatch.host.packages.evr import compare
-
-Record = Callable[[str, object], None]
-
-DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "kernel-advisories.tsv")
-
-
-def kernel(evr: str, name: str = "kernel-core") -> Nevra:
-    return parse_nevra(f"{name}-{evr}.x86_64")
-
-
-def advisory(
-    identifier: str,
-    evr: str,
-    *cves: str,
-    kind: str = "security",
-    name: str = "kernel-core",
-    severity: str = "",
-) -> Advisory:
-    return Advisory(identifier, kind, severity, "", "", cves, (kernel(evr, name),))
+from tests.unit.support.listed import DATA, Record, advisory, kernel
 
 
 def real() -> list[Advisory]:

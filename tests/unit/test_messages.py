@@ -21,6 +21,17 @@ def test_every_message_is_fit_to_be_read(identifier):
     assert "{" not in built.text + built.remedy
 
 
+#: Topics whose messages a person without root reads; those of a dnf run are read by root.
+READ_BY_ALL = {**status.STATUS, **reconcile.RECONCILE, **loading.LOADING}
+FOR_ROOT = r"livepatch (?:reconcile|unblock|block|unload)\b|dnf (?:upgrade|install)|mokutil|rpmdb --|chown"
+
+
+@pytest.mark.parametrize("identifier", sorted(READ_BY_ALL))
+def test_a_remedy_that_needs_root_says_so(identifier):
+    remedy = READ_BY_ALL[identifier].remedy
+    assert not re.search(FOR_ROOT, remedy) or re.search(r"\b[Aa]s root\b", remedy)
+
+
 @pytest.mark.parametrize("number, words", [(0, "0 CVEs stay"), (1, "1 CVE stays"), (2, "2 CVEs stay")])
 def test_a_number_goes_with_its_noun(number, words):
     assert words in catalogue.problem("patch-absent", release="5", count=number).text

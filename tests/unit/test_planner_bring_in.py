@@ -47,40 +47,30 @@ RECORD = Repository("base", has_advisories=True, has_record=True, read_at=NOW)
 # --- what is brought in ---
 
 
+STEPS = [
+    "hiding what is blocked",
+    "looking for patches to keep out",
+    "looking at the kernel update",
+    "reading the advisories",
+    "noting the trusted repositories",
+    "looking at the live patches in force",
+    "looking at withdrawals and support",
+    "describing the transaction",
+    "reading what is in force",
+    "looking for a newer kernel",
+]
+
+
 def test_the_steps_have_the_names_that_a_fault_is_told_with() -> None:
     steps, host = Steps(), Machine(Config(kernel_update="hold-when-covered", min_age=1))
     planner = Planner(Manager(RUNS, NEXT, NEW, OLD), host, steps.attempt)
     both(planner, Asked(ALL))
     host.answer = answered()
     planner.after(frozenset(), Waiting())
-    assert steps.taken == [
-        "hiding what is blocked",
-        "looking for patches to keep out",
-        "looking at the kernel update",
-        "reading the advisories",
-        "noting the trusted repositories",
-        "looking at the live patches in force",
-        "looking at withdrawals and support",
-        "describing the transaction",
-        "reading what is in force",
-        "looking for a newer kernel",
-    ]
+    assert steps.taken == STEPS
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        "looking for patches to keep out",
-        "looking at the kernel update",
-        "reading the advisories",
-        "noting the trusted repositories",
-        "looking at the live patches in force",
-        "looking at withdrawals and support",
-        "describing the transaction",
-        "reading what is in force",
-        "looking for a newer kernel",
-    ],
-)
+@pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_costs_nothing_but_itself(step: str) -> None:
     """The patch joins the transaction whatever else is broken."""
 

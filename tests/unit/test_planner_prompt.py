@@ -74,6 +74,12 @@ def test_the_prompt_counts_what_is_chosen_and_what_the_user_chose() -> None:
         )
 
 
+@pytest.mark.parametrize("prompt", [True, False])
+def test_where_nobody_is_asked_there_is_no_prompt(prompt: bool) -> None:
+    plan = Planner(Manager(RUNS, NEXT, NEW), Machine(), hard).bring_in(Asked(ALL), prompt)
+    assert plan.added == (NEW,) and bool(plan.prompt) is prompt
+
+
 def test_the_prompt_counts_no_patch_of_another_kernel() -> None:
     own = Package(NEW.nevra._replace(name="kpatch-patch-5_14_0-20"), "base")
     own = own._replace(provides=("livepatch(kernel-uname-r:5.14.0-20.el9.x86_64)", f"livepatch-cve({CVE})"))

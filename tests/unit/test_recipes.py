@@ -121,6 +121,18 @@ def test_ansible_reboots_where_it_closes_something(host: Telling, tmp_path: Path
     assert wanted not in closed and "skipped=1" in closed and "failed=0" in closed
 
 
+def test_ansible_fails_where_a_patch_is_not_in_force(host: Telling, tmp_path: Path) -> None:
+    tasks = yaml.safe_load(blocks()["ansible-in-force"])
+    book = tmp_path / "book.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    host.know((1000, "Important"))
+    patch = host.patch("1", "CVE-2026-1000")
+    text = ansible(host, tmp_path, "ansible-playbook", str(book))
+    assert "failed=1" in text and '"rc": 5' in text, text
+    host.load(patch)
+    assert "ok=1" in ansible(host, tmp_path, "ansible-playbook", str(book))
+
+
 def test_dnf_automatic(host: Telling, tmp_path: Path) -> None:
     host.know()
     assert "shutdown" not in run(host, tmp_path, "dnf-automatic").stdout

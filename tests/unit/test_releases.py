@@ -194,3 +194,18 @@ def test_releases_are_formed_as_the_vendor_forms_them(
     evr: str, like: str, like_evr: str, release: str
 ) -> None:
     assert release_of(evr, like, like_evr) == release
+
+
+@pytest.mark.parametrize(
+    "cve, key",
+    [
+        ("CVE-2026-1000", (2026, 1000)),
+        ("CVE-2026-10000", (2026, 10000)),
+        ("CVE-2026-1\u00b2", (2026, 0)),
+        ("CVE-2026-\u0661\u0662", (2026, 0)),
+        ("CVE-2026-" + "9" * 5000, (2026, 0)),
+        ("", (0, 0)),
+    ],
+)
+def test_the_order_of_cves_is_that_of_their_numbers(cve, key):
+    assert releases.cve_order(cve) == (*key, cve)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Action, InForce, Problem, ReconcileResult
 from dnf_plugin_livepatch.host.files import atomic, mailbox
 from tests.unit.support.fakehost import Host
@@ -130,3 +131,13 @@ def test_ask_is_bounded_and_leaves_the_run_alone(host, monkeypatch):
     while not os.path.exists(host.paths.at("/ran")):
         assert time.monotonic() < end, "the run was killed"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("within", "seconds"), [("0", 0.0), ("2", 2.0), ("1e9", None), ("-1", 0.0), ("x", None)]
+)
+def test_the_environment_shortens_the_wait_for_an_answer_and_no_run(monkeypatch, within, seconds):
+    config = Config(transition_timeout=10)
+    monkeypatch.setenv("LIVEPATCH_ANSWER_WITHIN", within)
+    assert mailbox.bound(config) == 90.0
+    assert mailbox.answer_within(config) == (90.0 if seconds is None else seconds)

@@ -385,6 +385,7 @@ UNAME = ("kernel-uname-r = 5.14.0-21.el9.x86_64",)
         ((kernel(20, installed=True), kernel(30, installed=True)), ("5.14.0-30.el9.x86_64",)),
         ((kernel(30, installed=True), kernel(20, installed=True)), ("5.14.0-30.el9.x86_64",)),
         ((kernel(5, installed=True),), ()),
+        ((kernel(20, installed=True, provides=(f"kernel-uname-r = {RELEASE}",)),), ()),
         ((kernel(20, repo="base"),), ()),
         ((kernel(20, incoming=True), kernel(30, installed=True)), ("5.14.0-20.el9.x86_64",)),
         ((kernel(20, incoming=True), named(20, "kernel", incoming=True)), ("5.14.0-20.el9.x86_64",)),

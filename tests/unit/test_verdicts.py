@@ -384,3 +384,11 @@ def test_a_lookup_for_a_flavour_asks_only_the_rules_that_can_hold_it():
     keys = "provides = a = {kver}-{krel}\nprovides = b = {kver}-{krel}{variant}"
     found = profiles.lookup("6.1-2+rt", (own("kernel = {kver}-{krel}{variant}\n" + keys),))
     assert found.provides == ("livepatch(kernel-uname-r:6.1-2+rt)", "b = 6.1-2+rt")
+
+
+def test_a_pattern_is_no_kernel_release():
+    rule = profile_file.parse(
+        "x", "[profile]\ntitle = t\n[match]\nkernel = {kver}-{krel}*\nname = x-{kver:_}-{krel:_}\n"
+    )
+    found = profiles.match(names.parse_nevra("x-6_1-2-1-1.x86_64"), (), (), [rule])
+    assert (found.kind, found.kernel_release) == ("not-a-live-patch", "")

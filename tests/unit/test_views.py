@@ -118,6 +118,12 @@ def test_the_next_action_is_one_command(
     assert told(host)[1].startswith(action)
 
 
+def test_no_number_is_shown_where_no_advisory_was_read(host: Telling) -> None:
+    text = told(host)[0]
+    for title in ("Closed live    ", "Open           ", "Reboot only    "):
+        assert f"{title}: unknown" in text
+
+
 def test_a_block_is_told_with_its_reason(host: Telling) -> None:
     blocked(host)
     assert "it crashed" in told(host)[0]
@@ -157,12 +163,14 @@ def test_why_nothing_is_loaded_is_said(
     report = status.gather(host.paths, settings)
     assert why in report.skipped and f"Not loading    : {report.skipped}\n" in shown
     assert report.state == "attention" and not report.problems
-    assert action == f"livepatch doctor    (nothing is loaded: {report.skipped})"
+    elsewhere = "livepatch status    (on the host of this container)"
+    here = f"livepatch doctor    (nothing is loaded: {report.skipped})"
+    assert action == (elsewhere if name == "container" else here)
     assert views.body(report, reboot.Advice(0, ""))["skipped"] == report.skipped
     (found,) = (item for item in doctor.examine(host.paths) if why in item.text)
     assert found.id in ("no-place-to-load", "loading-off") and found.severity == "warning"
     host.kernel_installed("6.12.2-1")
-    assert told(host, settings=settings)[1] == "systemctl reboot"
+    assert told(host, settings=settings)[1] == (elsewhere if name == "container" else "systemctl reboot")
     # Whatever the last run was kept from, what counts is what would keep the next one from it.
     host.host.put(path, "")
     if name != "container":

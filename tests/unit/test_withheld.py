@@ -378,24 +378,6 @@ def test_a_withdrawal_outweighs_what_other_repositories_say(
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
-    [
-        ({"a": GONE}, {"b": STANDS}, {"a": "oops", "b": ""}),
-        ({"a": GONE}, {"a": STANDS}, {"a": "oops"}),
-        ({"a": STANDS}, {"a": GONE}, {"a": "oops"}),
-        ({"a": STANDS}, {"a": STANDS}, {"a": ""}),
-        ({}, {}, {}),
-    ],
-)
-def test_every_patch_of_the_records_stands_or_was_withdrawn(
-    first: dict[str, PatchNote], second: dict[str, PatchNote], said: dict[str, str]
-) -> None:
-    one, other = KernelNote(patches=first), KernelNote(patches=second)
-    assert withheld.withdrawn({RELEASE: [one, other]}) == said
-    assert withheld.withdrawn({RELEASE: [one], OTHER: [other]}) == said
-
-
-@pytest.mark.parametrize(
     ("notes", "free"),
     [
         ({}, True),

@@ -23,7 +23,6 @@ def folder():
 
 
 def test_the_tutorial_ends_with_the_patch_in_force(folder):
-    tutorial.put_files(folder)
     done = subprocess.run(
         ["bash", "-e", "-c", tutorial.script()],
         cwd=ROOT,

@@ -139,6 +139,11 @@ def _options(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--output", metavar="FILE", help="write this file, as a whole, instead")
 
 
+def _sentence(text: str) -> str:
+    """Return ``text`` as a sentence; the names in it keep their capitals."""
+    return text[0].upper() + text[1:] + "."
+
+
 def parser(only: str = "") -> argparse.ArgumentParser:
     """Return the command's parser, with ``only`` for that one verb, which is all that a run needs."""
     import argparse
@@ -154,7 +159,7 @@ def parser(only: str = "") -> argparse.ArgumentParser:
     verbs.required = True
     for name, verb in VERBS.items():
         if not only or name == only:
-            own = verbs.add_parser(name, help=verb.text, description=verb.text.capitalize() + ".")
+            own = verbs.add_parser(name, help=verb.text, description=_sentence(verb.text))
             if verb.function:
                 own.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
             _options(name, own)

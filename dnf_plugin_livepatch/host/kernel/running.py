@@ -14,7 +14,7 @@ from ...base.paths import Paths
 from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
-CONTAINER, CHROOT = "this is a container; the host's kernel is the host's business", "this is a chroot"
+CONTAINER, CHROOT = "this is a container, and only its host can load live patches", "this is a chroot"
 #: The reasons against a place that perhaps only root can see.
 PRIVATE = (CONTAINER, CHROOT)
 KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 from ...base.paths import Paths
 from .. import program
-from ..files import atomic
+from ..files import atomic, mailbox
 
 SETTLE = "livepatch-settle.timer"
 RETRY = "livepatch-retry"
-UNIT = "livepatch-reconcile.service"
 
 
 def _run(paths: Paths, argv: Sequence[str]) -> None:
@@ -42,7 +41,7 @@ def unwatch(paths: Paths) -> None:
 
 def now(paths: Paths) -> None:
     """Start reconcile without waiting for it."""
-    _run(paths, ["systemctl", "start", "--no-block", UNIT])
+    _run(paths, ["systemctl", "start", "--no-block", mailbox.UNIT])
 
 
 def no_retry(paths: Paths) -> None:
@@ -68,6 +67,6 @@ def retry(paths: Paths, seconds: int) -> None:
             "systemctl",
             "start",
             "--no-block",
-            UNIT,
+            mailbox.UNIT,
         ],
     )

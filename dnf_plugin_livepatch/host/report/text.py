@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
 from ...base.typed import TYPE_CHECKING
 from .. import look
+from ..kernel import running
 from .reboot import Advice, stuck
 from .status import Report
 
@@ -54,13 +55,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def count(report: Report, state: str) -> str:
     """Return the number of CVEs in ``state`` as sure as the data is: ``3``, ``at least 3``, ``unknown``."""
     number = len(report.rows(state))
-    if report.exposure.quality == EXACT or state == CLOSED_LIVE:
+    exposure = report.exposure
+    if exposure.quality == EXACT or (state == CLOSED_LIVE and (number or exposure.quality != UNKNOWN)):
         return str(number)
     return f"at least {number}" if number else "unknown"
 
 
 def next_action(report: Report, advice: Advice) -> str:
     """Return the one command to type next, "" when nothing is to be done."""
+    if report.skipped == running.CONTAINER:
+        return "livepatch status    (on the host of this container)"
     states = {row.state for row in report.patches}
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"

@@ -25,9 +25,13 @@ def configure(machine: Machine, *lines: str, transition_timeout: int = 240) -> N
     machine.ok(f"printf '{text}\\n' >{CONF}")
 
 
-def rpm(machine: Machine, patch: loading.Patch, options: str = "") -> None:
-    """``rpm -U``, and wait for the run that the file trigger asked for."""
-    machine.ok(f"rpm -U --nosignature {options} /root/{patch.module}.rpm && {{ {REST}; }}")
+def rpm(machine: Machine, patch: loading.Patch, options: str = "", then: str = "true") -> str:
+    """``rpm -U``, and wait for the run that the file trigger asked for.
+
+    Returns the output of ``then``, which runs before anything else can have changed: on a busy machine, the
+    minute until a stalled load is tried again is over after a few commands.
+    """
+    return machine.ok(f"rpm -U --nosignature {options} /root/{patch.module}.rpm && ( {REST} ) && {then}")
 
 
 def erase(machine: Machine) -> None:

@@ -19,18 +19,18 @@ def blocks() -> list[tuple[str, str, str]]:
         return re.findall(r"^```(\w*) ?(\S*)\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
 
 
-def put_files(folder: str) -> None:
-    """Save the blocks with a name, as the reader does."""
-    os.makedirs(folder)
-    for _, name, text in blocks():
-        if name:
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                file.write(text)
-
-
 def script() -> str:
-    """The commands of the page, in order: one shell, since later ones use variables of earlier ones."""
-    return "".join(text for language, name, text in blocks() if language == "sh" and not name)
+    """The commands of the page, in order: one shell, since later ones use variables of earlier ones.
+
+    A block with a name is saved where the page shows it, as the reader does.
+    """
+    parts = []
+    for language, name, text in blocks():
+        if name:
+            parts.append(f"cat >{FOLDER}/{name} <<'END OF {name}'\n{text}END OF {name}\n")
+        elif language == "sh":
+            parts.append(text)
+    return "".join(parts)
 
 
 def promised() -> list[str]:
