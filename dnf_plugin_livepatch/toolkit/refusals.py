@@ -71,7 +71,8 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
     ),
     "diff-init": Refusal(
         "{path}: changes init code in {name} ({what}).",
-        "Init code has run already: patch what runs after boot instead.",
+        "Init code has run already: patch what runs after boot instead, or say --allow-init where the rest"
+        " of the diff is enough.",
     ),
     "diff-data": Refusal(
         "{path}: changes the layout or the static data {what} in {name}.",
