@@ -276,3 +276,18 @@ def test_a_build_farms_epoch_moves_no_deadline_and_no_revision_back(repo, key, s
     assert json.loads(done.stdout)["repositories"][0]["record_changed"]
     date = record.parse(loaded(repo).record).kernels[KERNEL].patches[V2].withdrawn.since
     assert abs((times.parse(date) or 0) - time.time()) < times.DAY
+
+
+# ---- prune
+
+
+def test_prune_forgets_no_withdrawal_and_no_issue_date(repo, key, first, second):
+    publish(repo, key, *second)
+    withdraw(repo, key)
+    before = record.parse(loaded(repo).record).kernels[KERNEL].patches
+    tool("prune", "--repo", repo, *signing(key), "--keep", "1")
+    assert V1 not in names(repo)
+    assert record.parse(loaded(repo).record).kernels[KERNEL].patches == before
+    publish(repo, key, first[0])
+    after = record.parse(loaded(repo).record).kernels[KERNEL].patches
+    assert V1 in names(repo) and after == before and after[V1].withdrawn

@@ -109,10 +109,10 @@ CHECKS = {
         _RESIGN,
     ),
     "record-patch-unknown": Check(
-        "warning",
+        "note",
         "The record speaks of {nevra}, which is not in the repository.",
-        "A slip in a name leaves a withdrawal or a rollout without effect, and nothing else shows that.",
-        "Harmless after a prune; otherwise publish the package or correct the record.",
+        "A slip in a name leaves a withdrawal or a rollout without effect. After a prune the notes stay.",
+        "Nothing has to be done after a prune; otherwise publish the package or correct the record.",
     ),
     "record-issued-changed": Check(
         "error",
