@@ -3,7 +3,9 @@
 
 import inspect
 import json
+import pathlib
 import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from dnf_plugin_livepatch.repotool import cli, settings
 from dnf_plugin_livepatch.repotool.lint import advisories, catalogue, context, metadata, patches, run
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
-from dnf_plugin_livepatch.repotool.repository import signing
+from dnf_plugin_livepatch.repotool.repository import rpms, signing
 from dnf_plugin_livepatch.toolkit.errors import SEVERITIES, ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
@@ -34,6 +36,7 @@ REAL = {
     "package-size",
     "package-digest",
     "files-closed",
+    "metadata-key-expired",
     "mirrorlist-stale",
     "package-unsigned",
     "package-key-unknown",
@@ -90,6 +93,68 @@ def test_signatures_of_metadata_are_judged(repo, key, stranger):
     assert checks(repo, "--key", key.public) == {"metadata-signature-stale"}
     (repo / "repodata" / "repomd.xml.asc").unlink()
     assert checks(repo, "--key", key.public) == {"metadata-unsigned"}
+
+
+def test_an_expired_key_is_called_so(tmp_path, repo):
+    """The signature is right; only the key is too old."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    gpg = [
+        "gpg",
+        "--batch",
+        "--no-tty",
+        "--homedir",
+        str(home),
+        "--pinentry-mode",
+        "loopback",
+        "--passphrase",
+        "",
+    ]
+    old = [*gpg, "--faked-system-time", "20200101T000000"]
+    subprocess.run(
+        [*old, "--quick-generate-key", "old", "rsa2048", "sign", "1y"], check=True, capture_output=True
+    )
+    public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+    (tmp_path / "old.asc").write_bytes(public)
+    repodata = repo / "repodata"
+    (repodata / "repomd.xml.asc").unlink()
+    subprocess.run(
+        [*old, "--armor", "--detach-sign", "--output", repodata / "repomd.xml.asc", repodata / "repomd.xml"],
+        check=True,
+        capture_output=True,
+    )
+    assert "metadata-key-expired" in checks(repo, "--key", tmp_path / "old.asc")
+
+
+def test_a_binary_key_file_is_a_key_file(tmp_path, repo, key):
+    binary = tmp_path / "key.gpg"
+    text = pathlib.Path(key.public).read_bytes()
+    binary.write_bytes(
+        subprocess.run(["gpg", "--dearmor"], input=text, check=True, capture_output=True).stdout
+    )
+    assert checks(repo, "--key", binary) == set()
+
+
+@pytest.mark.parametrize(
+    "said, state",
+    [
+        (
+            ["Header V4 RSA/SHA256 Signature, key ID 0123abcd: NOKEY", "Header SHA256 digest: OK"],
+            "unknown-key",
+        ),
+        (
+            ["Header OpenPGP V4 RSA/SHA256 signature, key fingerprint: 0123456789abcdef: NOKEY"],
+            "unknown-key",
+        ),
+        (["Header SHA256 digest: OK", "Payload SHA256 digest: OK"], "unsigned"),
+        (["Header SHA256 digest: OK", "Header RSA signature: NOTFOUND"], "unsigned"),
+        (["Header SHA256 digest: BAD (Expected a != b)"], "bad"),
+        (["Header V4 RSA/SHA1 Signature, key ID 0123abcd: NOTTRUSTED"], "bad"),
+        ([], "bad"),
+    ],
+)
+def test_the_words_of_rpm_4_and_6_tell_why_a_package_is_refused(said, state):
+    assert rpms._fault(said)[0] == state
 
 
 def test_package_files_are_judged(repo, key):

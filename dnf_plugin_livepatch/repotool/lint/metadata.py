@@ -12,6 +12,7 @@ _SIGNATURE = {
     "missing": "metadata-unsigned",
     "bad": "metadata-signature-stale",
     "unknown-key": "metadata-key-unknown",
+    "expired": "metadata-key-expired",
 }
 _RPM = {
     "missing": "package-missing",
@@ -43,6 +44,12 @@ CHECKS = {
         "repomd.xml is signed with a key that is not among the given ones.",
         "Hosts trust the keys that they were given. They refuse metadata signed with any other.",
         "Sign with the key that clients have, or give that key with --key.",
+    ),
+    "metadata-key-expired": Check(
+        "error",
+        "repomd.xml is signed with a key that has expired: clients with repo_gpgcheck=1 refuse it.",
+        "A client takes the end of a key's life for the end of its trust, and its hosts get no fix.",
+        "Extend the key with 'gpg --quick-set-expire', publish again, and give clients the new public key.",
     ),
     "metadata-file-missing": Check(
         "error",

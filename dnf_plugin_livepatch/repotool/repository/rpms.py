@@ -20,7 +20,9 @@ from .metadata import quiet
 MAX_MANIFESTS = 64
 MAX_MEMBERS = 100000
 _MANIFEST = re.compile(r"(?:\./|/)?usr/share/livepatch/([^/]+)/([^/]+)\.json\Z")
-_SIGNED = re.compile(r"signature, key id ([0-9a-f]+): (\w+)", re.IGNORECASE)
+#: rpm 4 and 6 name the key by its id and by its fingerprint.
+_SIGNED = re.compile(r"signature, key (?:id|fingerprint):? ([0-9a-f]{8,64}): OK", re.IGNORECASE)
+_NO_KEY = re.compile(r"signature, key (?:id|fingerprint):? ([0-9a-f]{8,64}): NOKEY", re.IGNORECASE)
 
 
 def read(path: str, location: str) -> cr.Package:
@@ -39,50 +41,81 @@ def read(path: str, location: str) -> cr.Package:
 def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     """By path: (state, detail) of each RPM under the public key files ``keys``.
 
-    ``state`` is ``good``, ``unsigned`` (digests alone, which rpmkeys calls OK), ``unknown-key`` or
-    ``bad``. ``detail`` is the key id, or rpm's own message.
+    ``state`` is ``good``, ``unsigned``, ``unknown-key`` or ``bad``. ``detail`` is the key id, or rpm's own
+    message. The exit status of rpmkeys alone makes a package good: its words change from rpm to rpm.
     """
     found: dict[str, tuple[str, str]] = {}
     # rpmkeys prints a path as it is: one with a line feed could bring lines of its own for another package.
-    told = [path for path in paths if os.path.abspath(path).isprintable()]
+    told = [os.path.abspath(path) for path in paths if os.path.abspath(path).isprintable()]
     with scratch.folder("livepatch-repo-") as rings:
         base = ["rpmkeys", f"--define=_dbpath {rings}/rpmdb", f"--define=_keyringpath {rings}/keys"]
-        for key in keys:
-            run([*base, "--import", os.path.abspath(key)])
+        for number, key in enumerate(keys):
+            run([*base, "--import", _armoured(key, os.path.join(rings, f"{number}.asc"), rings)])
+        # Without the level rpmkeys is content with digests, which anybody can make.
+        check = [*base, "--define=_pkgverify_level all", "--checksig", "-v"]
         for start in range(0, len(told), 200):
-            batch = [os.path.abspath(path) for path in told[start : start + 200]]
-            done = run([*base, "--checksig", "-v", *batch], check=False)
-            found.update(_read_checksig(batch, done.stdout.decode("utf-8", "replace")))
+            found.update(_checked(check, told[start : start + 200]))
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}
 
 
-def _read_checksig(paths: Sequence[str], output: str) -> dict[str, tuple[str, str]]:
-    heads = {path + ":": path for path in paths}
+def _armoured(key: str, path: str, home: str) -> str:
+    """The path of the public key file ``key`` with ASCII armour, which rpmkeys needs: itself or ``path``."""
+    with open(key, "rb") as file:
+        data = file.read(1 << 20)
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return os.path.abspath(key)
+    gpg = ["gpg", "--batch", "--no-tty", "--homedir", home]
+    run([*gpg, "--import"], data)
+    with open(path, "wb") as out:
+        out.write(run([*gpg, "--armor", "--export"]).stdout)
+    return path
+
+
+def _checked(check: Sequence[str], paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The states of ``paths``. Files that rpmkeys calls faulty are left out, and the others are checked again.
+
+    Where the words name no faulty file, the batch is halved until it stands alone.
+    """
+    done = run([*check, *paths], check=False)
+    said = _by_path(paths, done.stdout.decode("utf-8", "replace").splitlines())
+    if done.returncode == 0:
+        ids = {path: match for path in paths for match in filter(None, map(_SIGNED.search, said[path]))}
+        return {path: ("good", ids[path].group(1) if path in ids else "") for path in paths}
+    if len(paths) == 1:
+        return {paths[0]: _fault(said[paths[0]])}
+    faulty = {path: _fault(said[path]) for path in paths if not any(map(_SIGNED.search, said[path]))}
+    rest = [path for path in paths if path not in faulty]
+    if faulty:
+        return {**faulty, **(_checked(check, rest) if rest else {})}
+    half = len(paths) // 2
+    return {**_checked(check, paths[:half]), **_checked(check, paths[half:])}
+
+
+def _by_path(paths: Sequence[str], said: Sequence[str]) -> dict[str, list[str]]:
+    """The lines of rpmkeys below each path."""
     lines: dict[str, list[str]] = {path: [] for path in paths}
-    current = ""
-    for line in output.splitlines():
+    heads, current = {path + ":": path for path in paths}, ""
+    for line in said:
         if line in heads:
             current = heads[line]
         elif current:
             lines[current].append(line.strip())
-    return {path: _judge(said) for path, said in lines.items()}
+    return lines
 
 
-def _judge(said: list[str]) -> tuple[str, str]:
+def _fault(said: Sequence[str]) -> tuple[str, str]:
+    """Why rpmkeys refused one file, as far as its words tell."""
     if not said:
         return "bad", "not an RPM that rpm can read"
     for line in said:
-        if line.endswith(("BAD", "NOTFOUND")) or ": BAD" in line or "rror" in line.split(":")[0]:
+        if line.endswith("BAD") or ": BAD" in line or "rror" in line.split(":")[0]:
             return "bad", line
-    found = [match.groups() for match in map(_SIGNED.search, said) if match]
-    if not found:
-        return "unsigned", "it has digests but no signature"
-    wrong = [key for key, word in found if word.upper() != "OK"]
-    return (
-        ("unknown-key", f"signed with key {wrong[0]}, which is not among the given ones")
-        if wrong
-        else ("good", found[0][0])
-    )
+    key = next((match.group(1) for match in map(_NO_KEY.search, said) if match), "")
+    if key:
+        return "unknown-key", f"signed with key {key}, which is not among the given ones"
+    if any("ignature" in line and not line.endswith("NOTFOUND") for line in said):
+        return "bad", next(line for line in said if "ignature" in line)
+    return "unsigned", "it has digests but no signature"
 
 
 def manifests(path: str, files: Iterable[str]) -> tuple[Manifest, ...]:

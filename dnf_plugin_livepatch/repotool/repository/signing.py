@@ -43,7 +43,11 @@ def _binary(key: str, home: str) -> bytes:
 
 
 def check(repodata: str, keys: Iterable[str]) -> str:
-    """``good``, ``missing``, ``bad`` (another text was signed), ``unknown-key`` or ``unchecked``."""
+    """The state of the signature of repomd.xml.
+
+    ``good``, ``missing``, ``bad`` (another text was signed), ``expired`` (the key is), ``unknown-key`` or
+    ``unchecked``.
+    """
     signature = os.path.join(repodata, SIGNATURE)
     if not os.path.isfile(signature):
         return "missing"
@@ -58,6 +62,8 @@ def check(repodata: str, keys: Iterable[str]) -> str:
         options = ["--homedir", home, "--keyring", ring, "--status-fd", "1"]
         done = run(["gpgv", *options, signature, os.path.join(repodata, "repomd.xml")], check=False)
     status = done.stdout.decode("utf-8", "replace")
+    if "EXPKEYSIG" in status:
+        return "expired"
     if done.returncode == 0 and "GOODSIG" in status:
         return "good"
     return "unknown-key" if "NO_PUBKEY" in status and "BADSIG" not in status else "bad"
