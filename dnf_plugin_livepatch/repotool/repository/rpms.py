@@ -72,7 +72,7 @@ def _armoured(key: str, path: str, home: str) -> str:
 
 
 def _checked(check: Sequence[str], paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The states of ``paths``. Files that rpmkeys calls faulty are left out, and the others are checked again.
+    """The states of ``paths``. Files that rpmkeys calls faulty are left out, and the others checked anew.
 
     Where the words name no faulty file, the batch is halved until it stands alone.
     """
