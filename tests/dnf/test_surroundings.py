@@ -211,6 +211,7 @@ def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host
         kernel = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"][0]
         return kernel["quality"], kernel["reason"]
 
+    host.conf("repos = base, updates\n")
     down = "\n[updates]\nname=updates\nbaseurl=file:///nowhere\nskip_if_unavailable=1"
     host.repos(base="start" + down)
     answer = host.dnf("livepatch", "update", "--check")

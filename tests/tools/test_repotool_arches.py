@@ -116,7 +116,7 @@ def test_a_plan_has_a_row_for_each_architecture(made):
         (KERNEL, "x86_64", f"{NAME}-1-2.x86_64"),
         ("6.1.0-1.cm2", "", ""),
     ]
-    text = plan.as_text(rows)
+    text = "\n".join(plan.as_text(rows))
     assert f"{KERNEL} (aarch64)  {NAME}-1-1.aarch64" in text and "2 of 3 kernel(s) covered" in text
     assert plan.as_data(rows)["kernels"][1]["arch"] == "x86_64"
 
