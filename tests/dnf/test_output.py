@@ -42,7 +42,7 @@ def harmless(text: str, where: object) -> None:
 
 
 def ours(log: str) -> str:
-    """The plugin's lines of ``log``. DNF itself writes names of packages and the command line as they are."""
+    """The plugin's lines of ``log``. DNF itself writes packages and the command line as they are."""
     lines = (line for line in log.split("\n") if re.search("live ?patch", line, re.I))
     return "\n".join(line for line in lines if not re.search("DDEBUG [A-Z][a-z ]+: ", line))
 
