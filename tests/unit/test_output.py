@@ -8,6 +8,7 @@ let through. The files of the host hold such texts too, and other nonsense.
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import json
 import os
@@ -257,6 +258,9 @@ CONTENTS = (
 )
 
 
+ACTS = (["unload", "lp_1"], ["unblock", "lp-1-1.x86_64"], ["reconcile"])
+
+
 def whole(data: Any) -> Any:
     """``data``, JSON, with BAD behind every text in it, the names of fields excepted."""
     if isinstance(data, dict):
@@ -275,6 +279,11 @@ def test_no_file_of_the_host_ends_a_verb_or_reaches_a_terminal(
         real = json.loads(Path(host.paths.at(path)).read_bytes())
         contents += [json.dumps(whole(real)).encode(), json.dumps({**whole(real), "schema": 1}).encode()]
         contents += [json.dumps({**real, key: whole(value)}).encode() for key, value in real.items()]
+    acts = [lambda: settle.main(host.paths), *(functools.partial(cli.main, words) for words in ACTS)]
+    for act in acts:
+        for content in contents[len(CONTENTS) :]:
+            host.host.put(path, content)
+            act()
     for content in contents:
         host.host.put(path, content)
         for words in (["status"], ["status", "--functions"], ["doctor"], ["history"], ["history", "--json"],
