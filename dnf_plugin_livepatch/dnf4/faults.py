@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Softness: whatever fails becomes one warning line, with the trace in dnf's log file.
 
-Every dnf command imports this module; before something fails, it imports base/typed.py alone.
+Every dnf command imports this module, which imports little before something fails.
 """
 
 from __future__ import annotations

@@ -383,3 +383,21 @@ def test_nothing_else_prints_or_speaks_to_dnf() -> None:
     asking = {("context.py", "sys.stdout"), ("act.py", "sys.stderr"), ("voice.py", "sys.stderr"),
               ("main.py", "sys.stdout"), ("main.py", "sys.stderr")}  # fmt: skip
     assert set(found) == streams | asking
+
+
+@pytest.mark.parametrize(
+    "evr", ["6.12.9\udcff-1", "6.12.9\x1b[8m-1", "6.12.9-1\u202e", "-", "", "1:-1", "6 - 9-1"], ids=ascii
+)
+def test_a_kernel_of_an_odd_version_costs_its_own_row(
+    host: Telling, evr: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """rpm hands bytes of a header that are no UTF-8 on as surrogates, and compares no such version."""
+    host.kernel_installed("6.12.2-1")
+    host.kernel_installed(evr)
+    for words in (["status"], ["reboot-check"], ["motd"], ["facts"], ["doctor"], ["reconcile"]):
+        cli.main(words)
+        told = capsys.readouterr()
+        harmless(told.out)
+        harmless(told.err)
+    found = inventory.look(host.paths, status.gather(host.paths, host.host.config).kernel)
+    assert [row[1] for row in found.kernels] == ["6.12.1-1", "6.12.2-1"]
