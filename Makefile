@@ -104,6 +104,10 @@ test-vm: need-base need-vm ## Real kernels, real live patches, systemd, reboots
 test-build: need-base need-vm need-tools need-build rpm ## kpatch-build and klp-build for real (tens of minutes)
 	$(PYTEST) -s tests/build
 
+.PHONY: test-judge
+test-judge: need-base need-tools ## The judge of diffs against people's verdicts (KPATCH_TREE=, FIXES=)
+	@KPATCH_TREE="$(KPATCH_TREE)" FIXES="$(FIXES)" $(PYTHON) -m tests.judge
+
 .PHONY: test-power
 test-power: need-base need-vm ## Power cuts at every flush of an upgrade (an hour or two; POWER_POINTS=N)
 	JOBS=$(JOBS) $(PYTEST) -s tests/power

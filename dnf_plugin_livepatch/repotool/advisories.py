@@ -246,12 +246,13 @@ def _issued(draft: Draft) -> str:
 
 
 def merge(
-    existing: Sequence[Update], made: Iterable[Draft], settings: Settings, now: str
+    existing: Sequence[Update], made: Iterable[Draft], settings: Settings, now: str, stamp: str = ""
 ) -> tuple[list[Update], list[str], list[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
     A published advisory keeps its id, type, issue date and packages. It also keeps whatever the draft
-    leaves empty. Its texts cover the old packages too. Raises ToolError.
+    leaves empty. Its texts cover the old packages too. An advisory without an issue date is issued ``now``;
+    ``stamp`` (by default ``now`` too) is when it was written. Raises ToolError.
     """
     result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
     added, changed = [], []
@@ -260,7 +261,7 @@ def merge(
         update = cr.UpdateRecord()
         packages = [item.package for item in draft.items]
         if draft.id not in index:
-            _fill(update, draft, settings, now)
+            _fill(update, draft, settings, stamp or now)
             update.version = "1"
             update.issued_date = _datetime(issued or now)
             _list(update, packages, ())
@@ -270,7 +271,7 @@ def merge(
             continue
         old = result[index[draft.id]].record()
         view = advisory_view(old)
-        _fill(update, draft._replace(old=view), settings, now)
+        _fill(update, draft._replace(old=view), settings, stamp or now)
         if old.rights and not draft.entry.get("rights"):
             update.rights = old.rights
         if view.type != update.type:

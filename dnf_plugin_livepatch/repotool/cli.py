@@ -20,15 +20,16 @@ from .lint.catalogue import CATALOGUE, explain
 from .lint.context import Context
 from .options import CONFIG, Verb
 from .repository import reading
+from .repository.store import Store
 from .repository.view import View
 
 OK, FAILED, USAGE, FOUND = 0, 1, 2, 3
 
 
-def now() -> str:
-    """The present moment, or that of SOURCE_DATE_EPOCH, for reproducible metadata."""
+def _stamp() -> str:
+    """The moment of SOURCE_DATE_EPOCH, for metadata of the same bytes; "" without one."""
     epoch = decimal(os.environ.get("SOURCE_DATE_EPOCH", ""), 11)
-    return times.now() if epoch is None else times.later(times.EPOCH, epoch)
+    return "" if epoch is None else times.later(times.EPOCH, epoch)
 
 
 def _settings(chosen: argparse.Namespace) -> settings.Settings:
@@ -52,7 +53,7 @@ def _settings(chosen: argparse.Namespace) -> settings.Settings:
 
 
 def _job(chosen: argparse.Namespace) -> transaction.Job:
-    return transaction.Job(_settings(chosen), now(), chosen.wait, chosen.dry_run)
+    return transaction.Job(_settings(chosen), times.now(), chosen.wait, chosen.dry_run, _stamp())
 
 
 def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]) -> int:
@@ -68,13 +69,15 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
         )
     for item in () if chosen.json else outcomes:
         done = "would change:" if item.dry_run else f"published as {item.generation}"
-        output.show([f"{item.repository}: {'nothing to do' if item.nothing else done}"])
+        told = done if not item.nothing else "mended" if item.mended else "nothing to do"
+        output.show([f"{item.repository}: {told}"])
         for sign, values in (
             ("+", item.packages_added),
             ("-", item.packages_removed),
             ("+ advisory", item.advisories_added),
             ("~ advisory", item.advisories_changed),
             ("~ record", item.record_changed),
+            ("~ names the present state now:", item.mended),
         ):
             output.show(f"  {sign} {value}" for value in values)
         output.show(
@@ -124,10 +127,12 @@ def _linted(chosen: argparse.Namespace, where: str, rpms: bool) -> tuple[View, l
     view = reading.read(where, found.keys)
     others = _kernels_from(found)
     context = Context(
-        now(),
+        times.now(),
         reading.kernels_offered([view, *others]),
         reading.rpm_states(view, found.keys) if rpms else {},
         {release: text.support_end for release, text in found.kernels.items() if text.support_end},
+        stale=Store(view.root).stale() if view.root else "",
+        closed=reading.closed(view),
     )
     return view, run.run(view, context, found.waivers)
 
@@ -182,7 +187,7 @@ def _plan(chosen: argparse.Namespace) -> int:
     ]:
         if not rule.match(value):
             raise ToolError("settings-fault", file="plan", fault=f"{value[:60]!r} is no {what}")
-    rows = plan.plan(reading.read(chosen.repo, ()), kernels, chosen.cve, now())
+    rows = plan.plan(reading.read(chosen.repo, ()), kernels, chosen.cve, times.now())
     if chosen.json:
         _print_json(plan.as_data(rows))
     else:
@@ -200,7 +205,7 @@ def _report(chosen: argparse.Namespace) -> int:
     others = _kernels_from(found)
     if view.root:
         found = found._replace(base_url=found.serving(view.root).address(view.root))
-    model = report.build(view, others, found, now())
+    model = report.build(view, others, found, _stamp() or times.now())
     if chosen.json:
         _print_json(report.as_data(model))
     if chosen.output:

@@ -236,12 +236,22 @@ class _PruneOfCompanions(NamedTuple):
 
 
 def _without(state: State, drop: set[str], job: Job) -> Next:
-    """The content of ``state`` without the packages ``drop``, in the record too."""
+    """The content of ``state`` without the packages ``drop``.
+
+    The record still speaks of withdrawn packages, so that nobody publishes one again as good, and of the
+    others while their kernel has a live patch: an issue date never changes.
+    """
     names = {str(nevra_of(state.packages[key])) for key in drop}
+    views = (metadata.package_view(package) for key, package in state.packages.items() if key not in drop)
+    patched = {release for view in views if view.kind == "patch" for release in view.kernels}
     kernels = {
-        release: note._replace(patches={n: p for n, p in note.patches.items() if n not in names})
+        release: note._replace(
+            patches={
+                n: p for n, p in note.patches.items() if release in patched or p.withdrawn or n not in names
+            }
+        )
         for release, note in state.record.kernels.items()
     }
-    record = Record(job.now, kernels) if drop else state.record
+    record = state.record if kernels == dict(state.record.kernels) else Record(job.now, kernels)
     rest = {key: package for key, package in state.packages.items() if key not in drop}
     return Next(rest, state.advisories, record)

@@ -94,7 +94,7 @@ class _Addition(NamedTuple):
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
         settings = job.settings
         updates, added, changed = advisories.merge(
-            state.advisories, advisories.drafts(incoming, self.file, settings), settings, job.now
+            state.advisories, advisories.drafts(incoming, self.file, settings), settings, job.now, job.stamp
         )
         told_of = {
             str(item.nevra): (view.issued, view.id)

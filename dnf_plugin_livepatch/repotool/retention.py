@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..base.model import Nevra
 from ..formats.repository_record import Record
-from .repository.view import Capability, Package, by_kernel, withdrawn
+from .repository.view import Package, by_kernel, withdrawn
 
 
 def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple[Package, ...]:
@@ -21,19 +21,19 @@ def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple
         stay.update(group[: max(keep, 1)])
         good = [package for package in group if not withdrawn(record, release, package)]
         stay.update(good[:1])
-    required: dict[str, set[Capability]] = {}
-    for package in packages:
-        for capability in package.requires:
-            if capability.flags in ("", "EQ"):
-                required.setdefault(capability.name, set()).add(capability)
+    required = {
+        (item.name, item.version, item.release)
+        for package in packages
+        for item in package.requires
+        if item.flags in ("", "EQ")
+    }
     return tuple(
-        package
-        for package in patches
-        if package not in stay
-        and not any(_meets(package.nevra, item) for item in required.get(package.nevra.name, ()))
+        package for package in patches if package not in stay and required.isdisjoint(_met(package.nevra))
     )
 
 
-def _meets(nevra: Nevra, wanted: Capability) -> bool:
-    """Whether a package meets ``wanted``; without a version or release, every one meets it."""
-    return wanted.version in ("", nevra.version) and wanted.release in ("", nevra.release)
+def _met(nevra: Nevra) -> set[tuple[str, str, str]]:
+    """The (name, version, release) that a package meets; a capability may leave the last two out."""
+    return {
+        (nevra.name, version, release) for version in ("", nevra.version) for release in ("", nevra.release)
+    }

@@ -18,6 +18,7 @@ from ..base import times
 from ..toolkit import output
 from ..toolkit.errors import ToolError
 from .report import KernelPage, Site, as_data
+from .repository import modes
 
 MATRIX_KERNELS = 24
 MATRIX_CVES = 200
@@ -140,21 +141,25 @@ def write(site: Site, folder: str) -> int:
     """Write the site; returns the number of pages. Only files of an earlier report are removed."""
     marker = os.path.join(folder, MARKER)
     try:
-        os.makedirs(folder, exist_ok=True)
+        modes.make(folder)
         if os.listdir(folder) and not os.path.isfile(marker):
             raise ToolError("settings-fault", file=folder, fault="holds other files than a report")
         before: set[str] = set(_listed(marker))
         files = pages(site)
         _put(marker, json.dumps({"schema": 1, "files": sorted({*before, *files})}))
         for name, text in files.items():
-            os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
-            _put(os.path.join(folder, name), text)
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            modes.share(os.path.dirname(path), folder)
+            _put(path, text)
+            modes.share(path, folder)
         for name in before - set(files):
             # A report that was killed may have left the file under its first name.
             for left in (name, name + NEW):
                 if os.path.isfile(os.path.join(folder, left)):
                     os.unlink(os.path.join(folder, left))
         _put(marker, json.dumps({"schema": 1, "files": sorted(files)}))
+        modes.share(marker, folder)
     except OSError as error:
         raise ToolError("disk", reason=f"{error.strerror}: {error.filename or folder}") from None
     return sum(1 for name in files if name.endswith(".html"))

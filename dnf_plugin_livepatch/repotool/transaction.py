@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import createrepo_c as cr
 
-from ..base import times
+from ..base import names, times
 from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import Record
@@ -18,12 +18,15 @@ from ..toolkit.errors import Finding, ToolError
 from .lint import run
 from .repository import client, metadata, signing
 from .repository.metadata import nevra_of
-from .repository.store import Store, location_of
+from .repository.store import MIRRORS, Store, location_of
 from .settings import Settings
 
 
 class Outcome(NamedTuple):
-    """The changes to one repository, made or only tried (``dry_run``)."""
+    """The changes to one repository, made or only tried (``dry_run``).
+
+    ``mended`` tells what an earlier run had left undone.
+    """
 
     repository: str
     dry_run: bool
@@ -33,6 +36,7 @@ class Outcome(NamedTuple):
     advisories_changed: tuple[str, ...] = ()
     record_changed: tuple[str, ...] = ()
     generation: str = ""
+    mended: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -50,12 +54,17 @@ class Outcome(NamedTuple):
 
 
 class Job(NamedTuple):
-    """The circumstances of a change: ``wait`` is in seconds for the lock, ``now`` is ISO 8601 UTC."""
+    """The circumstances of a change: ``wait`` is in seconds for the lock, ``now`` is ISO 8601 UTC.
+
+    Hosts act by moments that are counted from ``now``. ``stamp`` is the moment that goes into the metadata
+    for its own sake, so that it can be made again byte for byte; by default ``now`` too.
+    """
 
     settings: Settings
     now: str
     wait: float = 60.0
     dry_run: bool = False
+    stamp: str = ""
 
     def on(self, root: str) -> Job:
         """The job with addresses for the repository ``root``."""
@@ -69,6 +78,7 @@ class State(NamedTuple):
     advisories: list[metadata.Update]
     record: Record
     carried: list[tuple[str, str]]
+    revision: int = 0
 
 
 class Next(NamedTuple):
@@ -102,12 +112,15 @@ def load(store: Store) -> State:
         raise ToolError(
             "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
         ) from None
-    return State(loaded.packages, loaded.updates, record, metadata.carried(store.repodata, loaded.repomd))
+    carried = metadata.carried(store.repodata, loaded.repomd)
+    revision = names.decimal(loaded.repomd.revision or "", 11) or 0
+    return State(loaded.packages, loaded.updates, record, carried, revision)
 
 
 def change(root: str, job: Job, step: Change) -> Outcome:
     """Let ``step`` decide under the lock, and publish its decision unless that changes nothing."""
     store = Store(root)
+    before = store.current()
     try:
         with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
             if not job.dry_run:
@@ -115,13 +128,19 @@ def change(root: str, job: Job, step: Change) -> Outcome:
             state = load(store)
             new = step.decide(state, job)
             if new.record != state.record:
+                made = max(job.stamp or job.now, state.record.generated)
+                new = new._replace(record=new.record._replace(generated=made))
                 _check_record(new.record, store.root)
             outcome = _outcome(store, state, new, job)
-            if job.dry_run or (outcome.nothing and store.exists()):
+            if job.dry_run:
                 return outcome
+            if outcome.nothing and store.exists():
+                late = store.mirror(job.settings.address(store.root))
+                return outcome._replace(mended=(MIRRORS,) if late else ())
             return outcome._replace(generation=_release(store, state, new, job))
     except OSError as error:
-        raise ToolError("disk", reason=f"{error.strerror}: {error.filename or root}") from None
+        failure = "disk" if store.current() == before else "disk-published"
+        raise ToolError(failure, reason=f"{error.strerror}: {error.filename or root}", repo=root) from None
     except cr.CreaterepoCError as error:
         raise ToolError("disk", reason=f"createrepo_c: {error}") from None
 
@@ -212,7 +231,8 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
             text,
             state.carried,
             settings.compression,
-            times.parse(job.now) or 0,
+            # A client that compares revisions must not take the new state for an older one.
+            max(times.parse(job.stamp or job.now) or 0, state.revision + 1),
         )
         signing.sign(repodata, settings.sign_with, settings.gpg_home)
         store.link_old(generation, settings.grace)

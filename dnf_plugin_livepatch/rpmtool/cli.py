@@ -81,7 +81,8 @@ def _key(args: argparse.Namespace) -> Key | None:
 def _order(args: argparse.Namespace, taken: tuple[tuple[str, str], ...], base: Recipe | None) -> Order:
     from .module.build import Order
 
-    return Order(args.jobs, tuple(args.engine_option), _key(args), taken, args.allow_data, base)
+    options = tuple(args.engine_option)
+    return Order(args.jobs, options, _key(args), taken, args.allow_data, args.allow_init, base)
 
 
 def _build(args: argparse.Namespace) -> int:

@@ -71,6 +71,7 @@ def _engine(add: Any) -> None:
         help="parallel jobs (default: all processors)",
     )
     add("--allow-data", action="store_true", help="do not refuse diffs that change static data or layouts")
+    add("--allow-init", action="store_true", help="do not refuse diffs that change init code")
     _texts(
         add,
         ("--log", "FILE", "append the full log here (default: beside the packages)"),

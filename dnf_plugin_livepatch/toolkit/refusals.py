@@ -71,7 +71,8 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
     ),
     "diff-init": Refusal(
         "{path}: changes init code in {name} ({what}).",
-        "Init code has run already: patch what runs after boot instead.",
+        "Init code has run already: patch what runs after boot instead, or say --allow-init where the rest"
+        " of the diff is enough.",
     ),
     "diff-data": Refusal(
         "{path}: changes the layout or the static data {what} in {name}.",
@@ -218,6 +219,15 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     ),
     "disk": Refusal(
         "{reason}", "The repository is as it was; make room or mend the folder, then try again."
+    ),
+    "disk-published": Refusal(
+        "{repo}: the new state is published, and then this failed: {reason}",
+        "Make room or mend the folder, then run the same command again: it does what is left.",
+    ),
+    "no-links": Refusal(
+        "{repo} is on a file system without symbolic links ({reason}), and a switch in one step needs one.",
+        "Nothing was changed. Keep the repository on a file system with links, and copy it from there to"
+        " where it is served.",
     ),
     "no-match": Refusal(
         "{what} matches nothing in {repo}.",

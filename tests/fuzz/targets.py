@@ -27,7 +27,7 @@ from dnf_plugin_livepatch.repotool import plan, report, settings, site, yamlfile
 from dnf_plugin_livepatch.repotool.lint import run as lint
 from dnf_plugin_livepatch.repotool.lint.context import Context
 from dnf_plugin_livepatch.repotool.repository import metadata, reading
-from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, klp_module, recipe, source, updateinfo
+from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, judge, klp_module, recipe, source, updateinfo
 from dnf_plugin_livepatch.toolkit import rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.vendors import openeuler, profile_file, templates
@@ -113,7 +113,7 @@ def _settings(function: Callable[[str], object]) -> Callable[[bytes], object]:
 
 def _judged(text: str) -> object:
     parsed = diffs.parse(text, "x.patch")
-    return diffs.judge(parsed, "x.patch")
+    return judge.judge(parsed, "x.patch")
 
 
 def _unpack(data: bytes) -> object:

@@ -21,7 +21,7 @@ from dnf_plugin_livepatch.rpmtool import cli
 from dnf_plugin_livepatch.rpmtool.module import build, sign
 from dnf_plugin_livepatch.rpmtool.package import collect, previous
 from dnf_plugin_livepatch.rpmtool.package.request import Request
-from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, klp_module, recipe, source, updateinfo
+from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, judge, klp_module, recipe, source, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
@@ -148,7 +148,7 @@ def test_diffs_are_bounded_too():
         for text in (head + f"{line}\n-{line}\n+b\n", head + f"\n-{line}\n+{line}x\n"):
             parsed = diffs.parse(text, "p")
             try:
-                diffs.judge(parsed, "p")
+                judge.judge(parsed, "p")
             except ToolError as error:
                 assert error.id.startswith("diff-")
     assert time.monotonic() - start < 5

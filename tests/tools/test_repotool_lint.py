@@ -33,6 +33,8 @@ REAL = {
     "package-missing",
     "package-size",
     "package-digest",
+    "files-closed",
+    "mirrorlist-stale",
     "package-unsigned",
     "package-key-unknown",
     "package-signature-bad",

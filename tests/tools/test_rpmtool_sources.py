@@ -20,7 +20,7 @@ from dnf_plugin_livepatch.rpmtool.kernel.target import KernelFiles, Target
 from dnf_plugin_livepatch.rpmtool.module import engines
 from dnf_plugin_livepatch.rpmtool.package import collect
 from dnf_plugin_livepatch.rpmtool.package.request import Request
-from dnf_plugin_livepatch.rpmtool.readers import diffs, recipe, rpm_file, updateinfo
+from dnf_plugin_livepatch.rpmtool.readers import diffs, judge, recipe, rpm_file, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers import source as sources
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
@@ -55,7 +55,7 @@ def test_diff_of_several_files_and_a_signature_line():
 def test_any_text_is_read_or_refused(first, second):
     try:
         found = diffs.parse(first + "\n" + BODY + second, "x.patch")
-        diffs.judge(found, "x.patch")
+        judge.judge(found, "x.patch")
     except ToolError as error:
         assert error.id.startswith("diff-")
 

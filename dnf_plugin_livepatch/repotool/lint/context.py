@@ -42,7 +42,8 @@ class Context(NamedTuple):
     ``offered`` are the kernels that any of the given repositories offers, empty when none is known.
     ``now`` is ISO 8601 UTC. ``rpms`` holds (state, detail) by location where RPM files were read.
     ``supported`` are support ends by kernel release, from the settings. ``published`` is the record
-    before the change that is checked.
+    before the change that is checked. ``stale`` is the generation in a mirrorlist that names another than
+    the present one. ``closed`` are files and folders of a local repository that not everybody can read.
     """
 
     now: str
@@ -50,3 +51,5 @@ class Context(NamedTuple):
     rpms: dict[str, tuple[str, str]] = {}
     supported: dict[str, str] = {}
     published: Record | None = None
+    stale: str = ""
+    closed: tuple[str, ...] = ()

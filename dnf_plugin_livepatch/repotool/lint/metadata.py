@@ -76,6 +76,18 @@ CHECKS = {
         "Whatever the parser passes over is lost to every host: an advisory, a package of it, or a CVE.",
         "Keep to the common elements; what is private to one vendor is invisible to stock tools.",
     ),
+    "mirrorlist-stale": Check(
+        "error",
+        "The mirrorlist names the generation {generation}, and the present one is another.",
+        "Hosts that start from the mirrorlist read an old state, or none: no new patches, no withdrawals.",
+        "Run the last publish or withdraw again: it writes the mirrorlist.",
+    ),
+    "files-closed": Check(
+        "error",
+        "Not everybody can read {count} files or folders of the repository, {first} first.",
+        "A web server runs as another user, and its clients get an error in place of the file.",
+        "Run 'chmod -R go+rX' on the repository's folder; a publish keeps to that folder's own mode.",
+    ),
     "updateinfo-lost": Check(
         "error",
         "There are {count} live patches but no updateinfo: no host learns what they close.",
@@ -97,10 +109,10 @@ CHECKS = {
         _RESIGN,
     ),
     "record-patch-unknown": Check(
-        "warning",
+        "note",
         "The record speaks of {nevra}, which is not in the repository.",
-        "A slip in a name leaves a withdrawal or a rollout without effect, and nothing else shows that.",
-        "Harmless after a prune; otherwise publish the package or correct the record.",
+        "A slip in a name leaves a withdrawal or a rollout without effect. After a prune the notes stay.",
+        "Nothing has to be done after a prune; otherwise publish the package or correct the record.",
     ),
     "record-issued-changed": Check(
         "error",
@@ -167,6 +179,10 @@ def check(view: View, context: Context) -> Iterator[Raised]:
     if view.signature in _SIGNATURE:
         yield _SIGNATURE[view.signature], "repomd.xml", {}
     yield from _files(view)
+    if context.stale:
+        yield "mirrorlist-stale", "mirrorlist", {"generation": context.stale}
+    if context.closed:
+        yield "files-closed", context.closed[0], {"count": len(context.closed), "first": context.closed[0]}
     for text in view.warnings:
         yield "metadata-parser", "updateinfo", {"text": text}
     if view.patches and "updateinfo" not in view.has:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import stat
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -103,6 +104,25 @@ def _get(base: str, location: str, folder: str) -> bool:
         raise ToolError("unreachable", where=address, reason=error.reason) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ToolError("unreachable", where=address, reason=error) from None
+
+
+def closed(view: View) -> tuple[str, ...]:
+    """The files and folders of a local repository that its owner and group alone can read."""
+    if not view.root:
+        return ()
+    paths = ["", "repodata", "repodata/repomd.xml", *(file.location for file in view.files)]
+    paths += [package.location for package in view.packages if not package.base]
+    folders = {os.path.dirname(path) for path in paths}
+    found = []
+    for path in sorted({*paths, *folders, *map(os.path.dirname, folders)}):
+        try:
+            mode = os.stat(os.path.join(view.root, path)).st_mode
+        except OSError:
+            continue
+        wanted = 0o005 if stat.S_ISDIR(mode) else 0o004
+        if mode & wanted != wanted:
+            found.append(path or ".")
+    return tuple(found)
 
 
 def rpm_states(

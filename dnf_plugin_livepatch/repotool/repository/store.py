@@ -3,12 +3,16 @@
 
     REPO/repodata                    link to the current generation's repodata; swapped by one rename
     REPO/generations/TIME-DIGEST/    one publish: repodata/, packages.list, and a link to Packages, so
-                                     that each generation is a whole repository of its own
+                                     that each generation is a whole repository of its own; the names are
+                                     in the order of publishing, even where the clock went back
     REPO/Packages/DIGEST/NAME.rpm    never changed once there; removed when no generation lists it
 
 repomd.xml and its signature are two files and cannot be renamed together, hence the link to the
 folder around both. A client that read the old repomd.xml still finds the old metadata for the
 ``grace`` time: the names hold the content's digest, and a new generation links the old files too.
+
+Only what is known to be dead is removed. A repository that was copied with its links followed has a plain
+folder ``repodata``; nothing is removed from it until a publish has made the link again.
 """
 
 from __future__ import annotations
@@ -23,22 +27,20 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 
-from ...base import times
 from ...base.names import ARCHES
 from ...toolkit.errors import ToolError
+from . import generations, modes
 from .metadata import digest, repomd_of, safe
 
 GENERATIONS = "generations"
 PACKAGES = "Packages"
-LIST = "packages.list"
 LOCK = ".livepatch-repo.lock"
 MIRRORS = "mirrorlist"
 # Folders of a repository that are repositories of their own, for source packages and debugging data.
 SOURCE, DEBUG = "source", "debug"
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
-_STAMP = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})\.")
-_OURS = re.compile(PACKAGES + r"/[0-9a-f]{16}/[^/]+\.rpm\Z")
+_MIRROR = re.compile(r"(\S{1,2000}/)generations/([^/\s]{1,200})/\s*\Z")
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
@@ -95,7 +97,7 @@ class Store:
     @contextlib.contextmanager
     def lock(self, wait: float) -> Iterator[None]:
         """Hold the repository against other publishers; wait at most ``wait`` seconds for them."""
-        os.makedirs(self.root, exist_ok=True)
+        modes.make(self.root)
         with open(self.at(LOCK), "a", encoding="ascii") as file:
             deadline = time.monotonic() + wait
             while True:
@@ -122,14 +124,24 @@ class Store:
 
     def begin(self) -> str:
         """The path of a new, empty generation that no client sees yet."""
-        path = os.path.join(self._generations, f"{_stamp(time.time())}-{os.getpid()}{_UNFINISHED}")
+        path = os.path.join(self._generations, f"{self._next()}-{os.getpid()}{_UNFINISHED}")
         os.makedirs(os.path.join(path, "repodata"))
+        try:
+            os.symlink("repodata", os.path.join(path, _NEW))
+        except OSError as error:
+            raise ToolError("no-links", repo=self.root, reason=error.strerror) from None
+        os.unlink(os.path.join(path, _NEW))
         return path
+
+    def _next(self) -> str:
+        """The first part of a new generation's name, which sorts after those that are there."""
+        last = max(map(generations.moment, generations.names(self._generations)), default=0)
+        return generations.stamp(max(int(time.time() * 1e6), last + 1))
 
     def list_packages(self, generation: str, locations: Iterable[str]) -> None:
         """Note durably which files the generation needs, before any of them is there."""
         found = sorted(set(locations))
-        path = os.path.join(generation, LIST)
+        path = os.path.join(generation, generations.LIST)
         with open(path, "w", encoding="utf-8") as file:
             file.write("".join(location + "\n" for location in found))
             file.flush()
@@ -150,6 +162,8 @@ class Store:
                 return
             os.unlink(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
+        for folder in (os.path.dirname(os.path.dirname(target)), os.path.dirname(target)):
+            modes.share(folder, self.root)
         partial = target + ".partial"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
@@ -159,8 +173,7 @@ class Store:
         if digest(partial) != checksum:
             os.unlink(partial)
             raise ToolError("disk", reason=f"{source} changed while it was read")
-        if os.stat(partial).st_mode & 0o444 != 0o444:
-            os.chmod(partial, 0o644)
+        modes.share(partial, self.root)
         sync(partial)
         os.rename(partial, target)
         sync(os.path.dirname(target))
@@ -176,20 +189,24 @@ class Store:
             for location in (safe(record.location_href or "") for record in repomd_of(old).records):
                 name = os.path.basename(location)
                 source, target = os.path.join(old, name), os.path.join(repodata, name)
-                if os.path.isfile(source) and not os.path.exists(target):
-                    os.link(source, target)
+                if os.path.isfile(source) and not os.path.exists(target) and not _linked(source, target):
+                    _copy(source, target)
+        for base, _, names in os.walk(generation):
+            for path in (base, *(os.path.join(base, name) for name in names)):
+                modes.share(path, self.root)
+        modes.share(self._generations, self.root)
         sync_tree(generation)
 
     def seal(self, generation: str) -> str:
         """Give the finished and verified generation its final name."""
         repomd = os.path.join(generation, "repodata", "repomd.xml")
-        final = os.path.join(self._generations, f"{_stamp(time.time())}-{digest(repomd)[:8]}")
+        final = os.path.join(self._generations, f"{self._next()}-{digest(repomd)[:8]}")
         os.rename(generation, final)
         sync(self._generations)
         return final
 
     def switch(self, generation: str, base_url: str) -> None:
-        """Make ``generation`` the one that clients read, by one rename."""
+        """Make ``generation`` the one that clients read, by one rename; then write the mirrorlist."""
         link = self.at(_NEW)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
@@ -199,18 +216,41 @@ class Store:
         else:
             os.rename(link, self.repodata)
         sync(self.root)
-        if base_url:
-            self._mirrors(generation, base_url)
+        self.mirror(base_url)
 
-    def _mirrors(self, generation: str, base_url: str) -> None:
-        """Write the file that names the generation: clients that start there read one generation only."""
+    def mirrored(self) -> tuple[str, str]:
+        """The address and the generation in the file that mirrorlist= clients start from; "" for none."""
+        try:
+            with open(self.at(MIRRORS), encoding="utf-8") as file:
+                found = _MIRROR.match(file.read(4096))
+        except (OSError, UnicodeError):
+            return "", ""
+        return (found.group(1), found.group(2)) if found else ("", "")
+
+    def stale(self) -> str:
+        """The generation in the mirrorlist, where it is not the present one; "" for none."""
+        named = self.mirrored()[1]
+        return named if named != self.current() else ""
+
+    def mirror(self, base_url: str) -> bool:
+        """Have the mirrorlist name the present generation; returns whether it named another.
+
+        Clients that start there read one generation only. The address is ``base_url``, or the file's own
+        where the settings name none: whoever published first has told clients of it.
+        """
+        base, named = self.mirrored()
+        wanted = f"{base_url.rstrip('/')}/" if base_url else base
+        if not wanted or not os.path.islink(self.repodata) or (base, named) == (wanted, self.current()):
+            return False
         new = self.at(MIRRORS + ".new")
         with open(new, "w", encoding="utf-8") as file:
-            file.write(f"{base_url.rstrip('/')}/{GENERATIONS}/{os.path.basename(generation)}/\n")
+            file.write(f"{wanted}{GENERATIONS}/{self.current()}/\n")
             file.flush()
             os.fsync(file.fileno())
+        modes.share(new, self.root)
         os.rename(new, self.at(MIRRORS))
         sync(self.root)
+        return True
 
     def _exchange(self, link: str, folder: str) -> None:
         """Swap a link and a folder that another tool made, at once; the folder becomes a generation."""
@@ -224,43 +264,60 @@ class Store:
         """Keep a folder that was exchanged for the link as the generation before ours."""
         old = self.at(_NEW)
         if os.path.isdir(old) and not os.path.islink(old):
-            stamp = _stamp(os.path.getmtime(os.path.join(old, "repomd.xml")))
+            stamp = generations.stamp(max(generations.moment(self.current()) - 1, 0))
             home = os.path.join(self._generations, stamp + "-before")
             os.makedirs(home, exist_ok=True)
             os.rename(old, os.path.join(home, "repodata"))
 
-    def _current(self) -> str:
+    def current(self) -> str:
+        """The name of the generation that clients read; in a copy that followed links, no generation's."""
         return os.path.basename(os.path.dirname(os.path.realpath(self.repodata)))
 
     def _kept(self, grace: int) -> list[str]:
         """Generations that some client may still be reading, newest last."""
-        if not os.path.isdir(self._generations):
-            return []
-        names = sorted(name for name in os.listdir(self._generations) if not name.endswith(_UNFINISHED))
-        current = self._current()
+        names = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        current = self.current()
         if current not in names:
             return []
+        named = self.mirrored()[1]
         names = names[: names.index(current) + 1]  # later ones were never published
         return [
             os.path.join(self._generations, name)
             for name, successor in zip(names, [*names[1:], ""])
-            if not successor or _age(successor) < grace
+            if not successor or name == named or generations.age(successor) < grace
         ]
+
+    def _dead(self, grace: int) -> list[str]:
+        """Generations that no client can need: runs that did not end, and those that ``grace`` is over for.
+
+        Where the present metadata is no generation of ours, nobody knows which of them it came from.
+        """
+        found = generations.names(self._generations)
+        ours = os.path.islink(self.repodata) and self.current() in found
+        kept = set(self._kept(grace)) if ours else set()
+        paths = [
+            os.path.join(self._generations, name) for name in found if ours or name.endswith(_UNFINISHED)
+        ]
+        return [path for path in paths if path not in kept and os.path.isdir(path)]
 
     def sweep(self, grace: int) -> list[str]:
         """Remove dead runs, old generations and their RPMs, which no client can need any more."""
-        if not os.path.isdir(self._generations):
-            return []
         self._adopt()
-        kept = set(self._kept(grace))
-        found = sorted(os.path.join(self._generations, name) for name in os.listdir(self._generations))
-        drop = [path for path in found if path not in kept and os.path.isdir(path)]
-        needed: set[str] = set()
-        for path in kept if drop else ():
-            needed.update(_listed(path))
+        drop = self._dead(grace)
+        if not drop:
+            return []
+        left = [os.path.join(self._generations, name) for name in generations.names(self._generations)]
+        try:
+            needed = set().union(
+                *(generations.listed(path) for path in left if path not in drop),
+                generations.listed(self.root),
+            )
+        except ToolError:
+            # A generation that cannot be read may list any file.
+            return []
         removed = []
         for path in drop:
-            for location in sorted(_listed(path) - needed):
+            for location in sorted(generations.listed(path) - needed):
                 file = self.at(location)
                 for name in (file, file + ".partial"):
                     with contextlib.suppress(FileNotFoundError):
@@ -289,26 +346,3 @@ def _copy(source: str, target: str) -> None:
                 pass
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _listed(generation: str) -> set[str]:
-    """The RPMs of a generation that this tool placed and may therefore remove."""
-    try:
-        with open(os.path.join(generation, LIST), encoding="utf-8") as file:
-            found = {line.rstrip("\n") for line in file}
-    except FileNotFoundError:
-        return set()
-    return {item for item in found if _OURS.match(item)}
-
-
-def _stamp(seconds: float) -> str:
-    """A moment as the first part of a generation's name; the names sort by time."""
-    moment = times.later(times.EPOCH, int(seconds))
-    return moment.rstrip("Z").replace("-", "").replace(":", "") + f".{int(seconds % 1 * 1e6):06d}Z"
-
-
-def _age(name: str) -> float:
-    """Seconds since the generation ``name`` began; 0 for a name without a time."""
-    found = _STAMP.match(name)
-    began = times.parse("{}-{}-{}T{}:{}:{}Z".format(*found.groups())) if found else None
-    return 0.0 if began is None else time.time() - began

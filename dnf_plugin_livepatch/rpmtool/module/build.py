@@ -14,8 +14,9 @@ from ...formats.manifest import ManifestError, dump, parse
 from ...toolkit.errors import Finding, ToolError, refuse
 from ...toolkit.programs import Runner
 from ..kernel.target import Target
-from ..readers.diffs import judge, read_diff
+from ..readers.diffs import read_diff
 from ..readers.elf import parse_module
+from ..readers.judge import judge
 from ..readers.klp_module import Patched
 from ..readers.lint_catalogue import finding
 from ..readers.recipe import Recipe
@@ -33,6 +34,7 @@ class Order(NamedTuple):
     key: Key | None = None
     taken: tuple[tuple[str, str], ...] = ()
     allow_data: bool = False
+    allow_init: bool = False
     base: Recipe | None = None
 
 
@@ -120,7 +122,7 @@ def _built(
         return list(paths)
     if recipe.kind == "diff":
         for path in paths:
-            judge(read_diff(path), path, order.allow_data)
+            judge(read_diff(path), path, order.allow_data, order.allow_init)
         engines.applies(paths, target.tree, os.path.join(work, "apply"), runner)
     engines.present(recipe.engine, target)
     runner.steps.step(f"Building {recipe.modules[0]} with {recipe.engine}; the log is {runner.log}")
