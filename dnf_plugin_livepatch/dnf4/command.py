@@ -14,7 +14,9 @@ import logging
 from dnf.cli import CliError, commands
 
 from ..base.typed import TYPE_CHECKING
+from ..host import output
 from . import EXIT_NOT_IN_FORCE
+from .log import LOG
 
 if TYPE_CHECKING:
     from typing import Any
@@ -112,7 +114,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
 
         why = asked.aside(self.base)
         if why:
-            logging.getLogger("dnf.plugin").info("livepatch: No live patch is looked for: %s.", why)
+            LOG.info("livepatch: No live patch is looked for: %s.", why)
             self.base.resolve(self.cli.demands.allow_erasing)
             return
         self._run = self._plan(prompt=True)[0]
@@ -138,9 +140,9 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         run, _ = self._plan(prompt=False)
         release, offered = run.host.kernel.release, sorted(run.planner.added)
         if self.opts.json:
-            print(json.dumps({"schema": 1, "kernel_release": release, "offered": offered}))
+            output.show([json.dumps({"schema": 1, "kernel_release": release, "offered": offered})])
         else:
-            print("\n".join(offered) or f"No newer live patch for kernel {release} is offered.")
+            output.show(offered or [f"No newer live patch for kernel {release} is offered."])
         if offered:
             self.cli.demands.success_exit_status = EXIT_OFFERED
 
@@ -155,11 +157,15 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
             for offer in run.planner.offers()
         ]
         if self.opts.json:
-            print(json.dumps({"schema": 1, "kernel_release": release, "patches": rows}, indent=1))
+            output.write(
+                json.dumps({"schema": 1, "kernel_release": release, "patches": rows}, indent=1) + "\n"
+            )
             return
         if not rows:
-            print(f"No repository offers a live patch for kernel {release}.")
+            output.show([f"No repository offers a live patch for kernel {release}."])
             return
         widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-        for row in ({key: key.upper() for key in widths}, *rows):
-            print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+        output.show(
+            "  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip()
+            for row in ({key: key.upper() for key in widths}, *rows)
+        )

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Softness: whatever fails becomes one warning line, with the trace in dnf's log file.
 
-Every dnf command imports this module; before something fails, it imports base/typed.py alone.
+Every dnf command imports this module, which imports little before something fails.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 
 from ..base.typed import TYPE_CHECKING
+from .log import LOG
 
 if TYPE_CHECKING:
     from typing import Any, Callable, TypeVar
@@ -40,8 +40,7 @@ class Faults:
         """Say once in one line that ``what`` failed, whatever else may be broken too."""
         name = type(error).__name__
         told = f"{name}: {error}" if str(error) else name
-        log = logging.getLogger("dnf.plugin")
-        log.debug("livepatch: %s", what, exc_info=error)
+        LOG.debug("livepatch: %s", what, exc_info=error)
         if told in self._said:
             return
         self._said.add(told)
@@ -49,9 +48,9 @@ class Faults:
             from ..messages import catalogue
             from ..planning import lines
 
-            log.warning("%s", lines.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
+            LOG.warning("%s", lines.line(catalogue.problem("plugin-fault", what=what, error=told))[1])
         except Exception:
-            log.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
+            LOG.warning("livepatch: The plugin is broken (%s); dnf goes on without it.", told)
 
 
 def of(base: Any) -> Faults:

@@ -9,7 +9,6 @@ Every dnf command pays for the imports of this module, so each hook imports its 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 
@@ -21,6 +20,7 @@ from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
 from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
 from .faults import soft
+from .log import LOG
 
 if TYPE_CHECKING:
     from typing import Any
@@ -225,7 +225,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         wish = asked.read(self.base, self.cli, self._watch)
         if wish.kind == NONE:
-            logging.getLogger("dnf.plugin").debug("livepatch: stands aside: %s", wish.why)
+            LOG.debug("livepatch: stands aside: %s", wish.why)
             return
         from .run import of
 
@@ -264,7 +264,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     def transaction(self) -> None:
         """Have the patch loaded and verified; the exit status shows when it is not in force."""
         for text in self._hints:
-            logging.getLogger("dnf.plugin").info("%s", text)
+            LOG.info("%s", text)
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is None or not run.pending:
             return

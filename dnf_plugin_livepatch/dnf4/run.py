@@ -16,9 +16,10 @@ from ..planning.interface import Plan
 from ..planning.planner import Planner
 from ..planning.request import Asked
 from . import faults
+from .log import LOG
 from .packages import nevra_of
 from .solver import Dnf
-from .voice import LOG, Voice, Waiting
+from .voice import Voice, Waiting
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,20 +6,18 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterable
 
 from ..base.model import Problem
 from ..base.typed import TYPE_CHECKING
+from ..host import output
 from ..planning import lines
+from .log import LOG
 
 if TYPE_CHECKING:
     from typing import Any, Callable
-
-
-LOG = logging.getLogger("dnf.plugin")
 
 
 class Voice:
@@ -61,6 +59,6 @@ class Waiting:
 
     def _write(self, text: str) -> None:
         try:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            output.progress(text)
         except OSError:  # a terminal that has gone away is no failure to load
             self.shown = False

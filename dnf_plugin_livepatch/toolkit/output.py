@@ -13,19 +13,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from ..base import texts
+from ..base.texts import encodable, line, plain
 
-INSTEAD = "?"
-
-
-def plain(text: str) -> str:
-    """``text`` with a question mark for each unprintable character; its line feeds stay."""
-    return "\n".join(texts.printable(line, INSTEAD) for line in text.split("\n"))
-
-
-def line(text: str) -> str:
-    """``text`` as one line: line feeds become question marks too."""
-    return texts.printable(text, INSTEAD)
+__all__ = ["as_json", "line", "plain", "reader_gone", "show", "write"]
 
 
 def values(data: Any) -> Any:
@@ -53,8 +43,7 @@ def show(lines: Iterable[str], errors: bool = False) -> None:
 def write(text: str, errors: bool = False) -> None:
     """Print ``text``, which may have several lines and ends with a line feed of its own."""
     stream: TextIO = sys.stderr if errors else sys.stdout
-    coding = stream.encoding or "ascii"
-    stream.write(plain(text).encode(coding, "replace").decode(coding))
+    stream.write(encodable(plain(text), stream.encoding or "ascii"))
     stream.flush()
 
 

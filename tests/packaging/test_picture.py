@@ -159,4 +159,4 @@ def test_the_status_block_is_what_the_product_makes_of_the_demos_facts():
     )
     advice = reboot.advise(report, picture.NEW, (), lambda one, other: (one > other) - (one < other))
     shown = picture.shown()["livepatch status"].splitlines()
-    assert report_text.status_text(report, advice, colour=False) == shown[1:]
+    assert report_text.status_text(report, advice) == shown[1:]

@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from dnf_plugin_livepatch.base import config
+from dnf_plugin_livepatch.base import config, texts
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixable
 from dnf_plugin_livepatch.host.files import guard_file
@@ -36,7 +36,8 @@ def told(
     report = status.gather(host.paths, settings)
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     advice = reboot.advise(report, newer, [], compare)
-    return "\n".join(views.status_text(report, advice, colour)), views.next_action(report, advice)
+    lines = views.status_text(report, advice)
+    return "\n".join(map(texts.drawn, lines) if colour else lines), views.next_action(report, advice)
 
 
 def test_status_names_everything_one_needs(host: Telling) -> None:
@@ -218,15 +219,15 @@ def test_the_table_of_cves_has_the_dates_where_there_is_room(host: Telling) -> N
     )
     host.know(debt=(*dated, Debt("CVE-2026-3000", "A-3", "", "6.12.9-1")))
     report = status.gather(host.paths, Config())
-    head, *rows, last = views.cves_text(report, False)
+    head, *rows, last = views.cves_text(report)
     assert "DATED" in head and [row[head.index("DATED") :][:12].strip() for row in (*rows, last)] == [
         "2026-11-01",
         "2026-11-01",
         "-",
     ]
     widest = max(map(len, (head, *rows, last)))
-    assert views.cves_text(report, False, widest) == [head, *rows, last]
-    narrow = views.cves_text(report, False, widest - 1)
+    assert views.cves_text(report, widest) == [head, *rows, last]
+    narrow = views.cves_text(report, widest - 1)
     assert "DATED" not in narrow[0] and "2026-11-01" not in "\n".join(narrow)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ...base.model import Problem, ReconcileResult
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
+from .. import output
 
 if TYPE_CHECKING:
     from ..files.mailbox import Progress
@@ -45,14 +46,14 @@ def _progress() -> Progress | None:
     """Return a printer of one line that is overwritten each time; None where there is no terminal."""
     if not sys.stderr.isatty():
         return None
-    return lambda text: print(f"\r\033[K{text[:200]}", end="", file=sys.stderr, flush=True)
+    return lambda text: output.progress(text[:200])
 
 
 def _print_result(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:
     from ..files import mailbox
 
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+        output.progress("")
     if context.options.json:
         context.json({**({"done": before} if before else {}), **mailbox.dump(result)})
     else:
@@ -64,7 +65,7 @@ def _refused(context: Context, found: Problem) -> int:
     if context.options.json:
         context.json({"problems": [found._asdict()]})
     else:
-        print(f"livepatch: {found.text}\n  {found.remedy}", file=sys.stderr)
+        output.show([f"livepatch: {found.text}", f"  {found.remedy}"], errors=True)
     return 1
 
 

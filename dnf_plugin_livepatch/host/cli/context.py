@@ -8,9 +8,10 @@ import sys
 import types
 from collections.abc import Sequence
 
-from ...base import config
+from ...base import config, texts
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
+from .. import output
 
 if TYPE_CHECKING:
     import argparse
@@ -69,9 +70,9 @@ class Context:
         if self._output:
             from ..files import atomic
 
-            atomic.write_bytes(os.path.abspath(self._output), text.encode("utf-8"))
+            atomic.write_bytes(os.path.abspath(self._output), texts.plain(text).encode("utf-8"))
         else:
-            sys.stdout.write(text)
+            output.write(text)
 
     def json(self, data: dict[str, Any]) -> None:
         """Print ``data`` with the schema number, and nothing else."""
@@ -80,7 +81,8 @@ class Context:
         self.put(json.dumps({"schema": 1, **data}, indent=1) + "\n")
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Print ``lines``; of all control characters only those of our own colours reach the terminal."""
-        kept = "\033" if self.colour else ""
-        safe = ["".join(c if c.isprintable() or c == kept else "?" for c in line) for line in lines]
-        self.put("".join(line + "\n" for line in safe))
+        """Print ``lines``, in colours where the terminal wants them, or write the file of --output."""
+        if self._output:
+            self.put("".join(texts.line(line) + "\n" for line in lines))
+        else:
+            output.show(lines, colour=self.colour)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from ... import __version__
 from ...base.typed import TYPE_CHECKING
 from ...messages import catalogue
+from .. import output
 from ..read import read_text
 from ..report import exports, text
 from .show import look
@@ -48,7 +48,7 @@ def vex(context: Context) -> int:
     if not document:
         why = report.exposure.reason or "no CVE of this kernel is known"
         problem = catalogue.problem("vex-empty", why=why)
-        print(f"livepatch: {problem.text} {problem.remedy}", file=sys.stderr)
+        output.show([f"livepatch: {problem.text} {problem.remedy}"], errors=True)
         return 1
     context.put(json.dumps(document, indent=1) + "\n")
     return 0
@@ -76,5 +76,5 @@ def motd(context: Context) -> int:
     if context.options.json:
         context.json({"lines": lines})
     else:
-        context.put("".join(f"{line}\n" for line in lines))
+        context.lines(lines)
     return 0

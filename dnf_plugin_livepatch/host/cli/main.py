@@ -14,11 +14,14 @@ import types
 from collections.abc import Sequence
 
 from ... import __version__
+from ...base import texts
 from ...base.typed import TYPE_CHECKING
+from .. import output
 from .context import Context, Verb
 
 if TYPE_CHECKING:
     import argparse
+    from typing import NoReturn
 
     from .context import Options
 
@@ -148,7 +151,13 @@ def parser(only: str = "") -> argparse.ArgumentParser:
     """Return the command's parser, with ``only`` for that one verb, which is all that a run needs."""
     import argparse
 
-    main_parser = argparse.ArgumentParser(
+    class Parser(argparse.ArgumentParser):
+        """A parser whose complaint about a word shows nothing of the word but printable characters."""
+
+        def error(self, message: str) -> NoReturn:
+            super().error(texts.line(message))
+
+    main_parser = Parser(
         prog="livepatch",
         description="Tell and set the state of the live patches of the running kernel.",
         epilog=EPILOG,
@@ -196,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"livepatch: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        output.show([f"livepatch: {error.strerror}: {error.filename or ''}".rstrip(": ")], errors=True)
         return 1
 
 

@@ -10,12 +10,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from ...base import texts
 from ...base.model import Problem
 from ...base.names import RELEASE, own_capability, parse_nevra
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...messages import catalogue
 from ...vendors import profiles
+from .. import output
 from ..report.text import table
 from .act import problem_lines
 
@@ -58,12 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _load(context: Context) -> tuple[profiles.Profile, ...]:
     found, faults = profiles.load(context.paths.profile_dirs)
     for fault in faults:
-        print(f"livepatch: {_clean(catalogue.problem('profile-fault', fault=fault).text)}", file=sys.stderr)
+        output.show([f"livepatch: {catalogue.problem('profile-fault', fault=fault).text}"], errors=True)
     return found
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def capabilities(columns: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -100,7 +98,7 @@ def judge(line: str, rules: Iterable[profiles.Profile]) -> dict[str, Any]:
             found = (profiles.Match("", "", "not-a-live-patch", f"not a NEVRA: {error}"),)
     first = found[0]
     answer: dict[str, Any] = {
-        "nevra": _clean(text[:MAX_ITEM]),
+        "nevra": texts.line(text[:MAX_ITEM]),
         "profile": first.profile or None,
         "kernel_release": first.kernel_release or None,
         "kind": first.kind,
@@ -138,14 +136,16 @@ def match(context: Context) -> int:
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     for line in _lines(sys.stdin):
         if line.strip():
-            print(json.dumps(judge(line, rules)))
+            output.show([json.dumps(judge(line, rules))])
     return 0
 
 
 def _names(context: Context, release: str, rules: Iterable[profiles.Profile]) -> int:
     """Print the package name that each profile uses for the kernel ``release``."""
     if not RELEASE.match(release):
-        print(f"livepatch: {release[:80]!a} is no kernel release as 'uname -r' prints it", file=sys.stderr)
+        output.show(
+            [f"livepatch: {release[:80]!a} is no kernel release as 'uname -r' prints it"], errors=True
+        )
         return 2
     own = own_capability(release)
     rows = []

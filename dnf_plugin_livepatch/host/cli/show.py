@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from ...base.model import CLOSED_LIVE
 from ...base.typed import TYPE_CHECKING
+from .. import output
 from ..packages.evr import compare
 from ..report import reboot, status, text
 
@@ -48,7 +48,7 @@ def show_status(context: Context) -> int:
     elif context.options.functions:
         context.lines(text.functions_text(rows) if rows else ["No live patch is loaded."])
     else:
-        context.lines(text.status_text(report, advice, context.colour))
+        context.lines(text.status_text(report, advice))
     return NOT_IN_FORCE if report.state == "failed" else 0
 
 
@@ -62,11 +62,11 @@ def cves(context: Context) -> int:
 
         if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
-            print(f"livepatch: not known: {report.exposure.reason}", file=sys.stderr)
+            output.show([f"livepatch: not known: {report.exposure.reason}"], errors=True)
             return 1
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
-        context.lines(text.cves_text(report, context.colour, context.width))
+        context.lines(text.cves_text(report, context.width))
     return 0
 
 

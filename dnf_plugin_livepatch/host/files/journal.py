@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 
-from ...base import times
+from ...base import texts, times
 from ...base.names import split_nevra
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_LINE = 16384
 _TEXT = 2000
+_MOST = 1e15  # NaN and infinity are no numbers in JSON, and a float holds no larger integer exactly
 
 
 #: The MESSAGE_ID of each event. ``journalctl MESSAGE_ID=…`` finds them; they never change.
@@ -61,14 +62,27 @@ class Entry(NamedTuple):
     facts: dict[str, Fact]
 
 
+def _text(value: object) -> str:
+    return texts.printable(str(value)[:_TEXT])
+
+
 def _clean(value: object) -> Fact:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, (int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        return tuple(str(_clean(item)) for item in value[:512])
-    return "".join(c if c.isprintable() else " " for c in str(value)[:_TEXT])
+        return tuple(map(_text, value[:512]))
+    return _text(value)
+
+
+def _read_back(value: object) -> Fact | None:
+    """Return the fact ``value`` of a line; None for what no writer writes, as JSON has more than facts."""
+    if isinstance(value, list):
+        return _clean(value) if all(isinstance(item, str) for item in value) else None
+    if isinstance(value, (int, float)):
+        return _clean(value) if -_MOST < value < _MOST else None
+    return _clean(value) if isinstance(value, str) else None
 
 
 def append(paths: Paths, event: str, **facts: object) -> None:
@@ -156,8 +170,9 @@ def _entry(line: bytes) -> Entry | None:
         return None
     facts: dict[str, Fact] = {}
     for name, value in list(data.items())[:64]:
-        if isinstance(value, (str, int, float, list)) and name.isidentifier():
-            facts[name] = _clean(value)
+        fact = _read_back(value)
+        if fact is not None and name.isidentifier():
+            facts[name] = fact
     return Entry(str(head[0]), str(head[1]), str(head[2]), facts)
 
 

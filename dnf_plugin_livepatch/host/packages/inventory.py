@@ -132,13 +132,15 @@ def _others(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, int], ...]]:
     from functools import cmp_to_key
 
-    from ...base.names import kernel_packages
+    from ...base.names import EVR, kernel_packages
     from .evr import compare
 
     kernels: set[tuple[str, str]] = set()
     for tag, key in (("providename", "kernel-uname-r"), *(("name", n) for n in kernel_packages(release))):
         for header in database.dbMatch(tag, key):
-            kernels.add((str(header["name"]), str(header["evr"])))
+            # rpm cannot compare every version that a header can hold.
+            if EVR.match(str(header["evr"])):
+                kernels.add((str(header["name"]), str(header["evr"])))
     core = {
         (name, int(header["installtime"]))
         for name in sorted(_watched(paths))
@@ -219,7 +221,7 @@ def _module(data: dict[str, Any]) -> InstalledModule:
 
 
 def _kernel(row: list[Any]) -> tuple[str, str]:
-    return _text(row, 0), _text(row, 1)
+    return _text(row, 0), fields.text(row, 1, fields.EVR)
 
 
 def _core(row: list[Any]) -> tuple[str, int]:

@@ -16,13 +16,12 @@ from ...base.model import Kernel, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
+from .. import output
 from ..files import atomic, mailbox
 from ..kernel import running
 from . import unchanged
 
 if TYPE_CHECKING:
-    from typing import Callable
-
     from ..files.mailbox import Progress
 
 MAX_ROUNDS = 10
@@ -128,16 +127,15 @@ def unload(
     return reconcile(paths, config, False, progress)
 
 
-def main(arguments: list[str], tell: Callable[[str], None] = print) -> int:
+def main(arguments: list[str]) -> int:
     """Run once, in the child that ``mailbox.ask`` starts where systemd is missing."""
     paths = Paths(arguments[0] if arguments else "/")
     try:
         result = reconcile(paths, read(paths.config)[0])
     except Refused as refused:
-        tell(refused.problem.text)
+        output.show([refused.problem.text])
         return 1
-    for item in result.problems:
-        tell(item.text)
+    output.show(item.text for item in result.problems)
     return 0 if result.ok else 5
 
 

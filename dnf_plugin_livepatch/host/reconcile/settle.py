@@ -13,6 +13,7 @@ import sys
 from ...base.config import Config, read
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
+from .. import output
 from ..files import atomic, guard_file, journal
 from ..kernel import harm, livepatches, oops, running
 from . import health, timers
@@ -132,13 +133,13 @@ def main(paths: Paths) -> int:
             try:
                 code = 0 if run.reconcile(paths, config).ok else 5
             except run.Refused as refused:
-                print(f"livepatch: {refused.problem.text}", file=sys.stderr)
+                output.show([f"livepatch: {refused.problem.text}"], errors=True)
                 return 1
         # The set that reconcile loaded in the place of a blocked one settles now.
         if not (waiting or _any_is(paths, "settling")):
             timers.unwatch(paths)
     except (OSError, atomic.Broken) as error:
-        print(f"livepatch: {error}", file=sys.stderr)
+        output.show([f"livepatch: {error}"], errors=True)
         return 1
     return code
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ... import __version__
+from ...base import fields
 from ...base.model import Kernel
 from ...base.paths import Paths
 from ..files import atomic
@@ -37,14 +38,13 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
     """Return whether everything is as it was when ``save`` was called in this boot."""
     try:
         data = atomic.read_json(paths.converged)
-    except atomic.Broken:
+        if data is None or not kernel.boot_id:
+            return False
+        # No file has a name with every character that JSON may hold.
+        database = fields.text(data, "database")
+    except (atomic.Broken, fields.FieldError):
         return False
-    if data is None or not kernel.boot_id:
-        return False
-    database, before = data.get("database"), data.get("fingerprint")
-    if not isinstance(database, str) or not isinstance(before, str) or rpm_lock.busy(database):
-        return False
-    return take(paths, kernel, database) == before
+    return not rpm_lock.busy(database) and take(paths, kernel, database) == data.get("fingerprint")
 
 
 def save(paths: Paths, kernel: Kernel, before: str | None, database: str) -> None:

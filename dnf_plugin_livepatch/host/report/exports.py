@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...base import times
+from ...base import texts, times
 from ...base.model import CLOSED_LIVE, EXACT, LOWER_BOUND, OPEN, REBOOT_ONLY, UNKNOWN, CveState
 from ...base.names import split_nevra
 from ...base.typed import TYPE_CHECKING
@@ -28,7 +28,7 @@ QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
 
 
 def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return texts.plain(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _metric(name: str, text: str, rows: Sequence[tuple[Labels, float]]) -> list[str]:
@@ -178,7 +178,9 @@ def motd(report: Report, advice: Advice) -> list[str]:
 
 
 def _quote(text: str) -> str:
-    return "".join(c if c in _UNRESERVED else f"%{ord(c):02X}" for c in text)
+    return "".join(
+        chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in text.encode("utf-8", "replace")
+    )
 
 
 def purl(report: Report, distribution: str) -> str:

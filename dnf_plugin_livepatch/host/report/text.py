@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
+from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
 from .. import look
 from ..kernel import running
@@ -38,11 +39,6 @@ _ROW_STATES = {
     look.FOREIGN: "in force, loaded by others",
     look.SUBSCRIPTION: "subscription only, patches nothing yet",
 }
-
-
-def paint(text: str, code: str, colour: bool) -> str:
-    """Return ``text`` in the terminal colour ``code`` when ``colour``."""
-    return f"\033[{code}m{text}\033[0m" if colour and code else text
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -103,10 +99,10 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
     return lines
 
 
-def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
+def status_text(report: Report, advice: Advice) -> list[str]:
     """Return the lines of ``livepatch status``."""
     lines = [
-        "State          : " + paint(_state(report), _COLOURS[report.state], colour),
+        coloured("State          : ", _state(report), _COLOURS[report.state]),
         f"Running kernel : {report.kernel.release or 'unknown'}",
         f"Support        : {_support(report)}",
     ]
@@ -117,7 +113,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
         text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
-        lines.append("                 " + paint(text, "" if row.in_force else "33", colour) + module)
+        lines.append(coloured("                 ", text, "" if row.in_force else "33", module))
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
     for title, state in (
@@ -127,7 +123,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     ):
         rows = report.rows(state)
         code = "31" if rows and state == OPEN else ""
-        lines.append(f"{title:<15}: " + paint(count(report, state), code, colour))
+        lines.append(coloured(f"{title:<15}: ", count(report, state), code))
         if state != CLOSED_LIVE:
             lines.extend(_cve_lines(rows))
     if report.exposure.quality != EXACT:
@@ -135,7 +131,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     lines.append(f"Reboot         : {'not known' if advice.code == 102 else advice.text}")
     for problem in report.problems:
         code = "31" if problem.severity == "error" else "33"
-        lines.append(f"{problem.severity.capitalize():<15}: " + paint(problem.text, code, colour))
+        lines.append(coloured(f"{problem.severity.capitalize():<15}: ", problem.text, code))
         if problem.remedy:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
@@ -213,7 +209,7 @@ def reboot_json(advice: Advice) -> dict[str, Any]:
     return {"needed": needed, "code": advice.code, "reasons": list(advice.reasons)}
 
 
-def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
+def cves_text(report: Report, width: int = 0) -> list[str]:
     """Return the lines of ``livepatch cves``: a row for each CVE, open CVEs first.
 
     Where the table would be wider than ``width`` the column of the dates is left out; 0 is no limit.
@@ -236,7 +232,7 @@ def cves_text(report: Report, colour: bool, width: int = 0) -> list[str]:
         if width and max(map(len, (head, *body_lines))) > width:
             head, *body_lines = table(*_without(5, names, cells))
         codes = ["31" if row.state == OPEN else "" for row in rows]
-        lines = [head, *(paint(line, code, colour) for line, code in zip(body_lines, codes))]
+        lines = [head, *(coloured("", line, code) for line, code in zip(body_lines, codes))]
     elif exact:
         lines = ["No CVE of the running kernel is known."]
     if not exact:

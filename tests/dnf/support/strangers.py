@@ -40,7 +40,9 @@ def replaced(lab: Lab, like: str, kind: str, content: Callable[[bytes], bytes], 
     shutil.copytree(f"{lab.states}/{like}", folder, copy_function=os.link)
     shutil.rmtree(folder + "/repodata")
     shutil.copytree(f"{lab.states}/{like}/repodata", folder + "/repodata")
-    old = next((file for file in os.listdir(folder + "/repodata") if kind in file), "")
+    # A database of the same name stands beside the XML file.
+    files = (file for file in os.listdir(folder + "/repodata") if ".sqlite" not in file)
+    old = next((file for file in files if f"{kind}." in file), "")
     data = b""
     if old:
         with open(f"{folder}/repodata/{old}", "rb") as file:
