@@ -12,11 +12,12 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import publish, settings, transaction
+from dnf_plugin_livepatch.repotool import publish, settings
 from dnf_plugin_livepatch.repotool.repository import client, metadata
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
+from tests.tools.support.published import job_for
 from tests.tools.support.repositories import KERNEL, signing, tool
 
 NAME = support.patch_name(KERNEL)
@@ -24,13 +25,6 @@ MOST = 400
 _CHANGES = {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod"}
 TOOL = support.ROOT / "bin" / "livepatch-repo"
 ENV = support.ENV
-
-
-def job_for(key, **more):
-    chosen = settings.Settings(
-        keys=(str(key.public),), sign_with=key.name, gpg_home=str(key.home), grace=more.pop("grace", 0)
-    )
-    return transaction.Job(chosen, "2026-11-22T22:00:00Z", **more)
 
 
 def in_child(work):

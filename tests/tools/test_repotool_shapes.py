@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base import times
 from dnf_plugin_livepatch.formats import repository_record as record
 from dnf_plugin_livepatch.repotool.repository import generations, store
 from dnf_plugin_livepatch.toolkit.errors import ToolError
-from tests.tools.support.published import V1, V2, loaded, names, publish
+from tests.tools.support.published import V1, V2, job_for, loaded, names, publish
 from tests.tools.support.repositories import KERNEL, Client, Server, signing, tool
 
 
@@ -156,7 +156,6 @@ def test_what_failed_after_the_switch_is_told_as_published(repo, key, first, mon
         raise OSError(28, "No space left on device", "mirrorlist.new")
 
     from dnf_plugin_livepatch.repotool import moving
-    from tests.tools.test_repotool_kill import job_for
 
     before = present(repo)
     monkeypatch.setattr(store.Store, "mirror", full)
@@ -170,7 +169,6 @@ def test_what_failed_after_the_switch_is_told_as_published(repo, key, first, mon
 
 def test_without_hard_links_files_are_copied(repo, key, tmp_path, monkeypatch):
     from dnf_plugin_livepatch.repotool import moving
-    from tests.tools.test_repotool_kill import job_for
 
     def refused(*_, **__):
         raise PermissionError(1, "Operation not permitted")
@@ -185,7 +183,6 @@ def test_without_hard_links_files_are_copied(repo, key, tmp_path, monkeypatch):
 def test_without_symbolic_links_nothing_is_written(tmp_path, key, first, monkeypatch, number):
     from dnf_plugin_livepatch.repotool import publish as publishing
     from dnf_plugin_livepatch.repotool.settings import AdvisoryFile
-    from tests.tools.test_repotool_kill import job_for
 
     def refused(*_, **__):
         raise OSError(number, os.strerror(number))
@@ -242,7 +239,6 @@ def test_a_folder_for_a_group_stays_one(tmp_path, key, second):
 
 def test_generations_are_in_the_order_of_publishing_whatever_the_clock_does(repo, key, second, monkeypatch):
     from dnf_plugin_livepatch.repotool import moving
-    from tests.tools.test_repotool_kill import job_for
 
     publish(repo, key, *second)
     real, before = time.time, present(repo)

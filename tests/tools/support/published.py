@@ -4,6 +4,7 @@
 import os
 import pathlib
 
+from dnf_plugin_livepatch.repotool import settings, transaction
 from dnf_plugin_livepatch.repotool.repository import metadata
 from tests.tools.support import repositories as support
 from tests.tools.support.repositories import KERNEL, signing, tool
@@ -42,3 +43,11 @@ def tree(folder):
         elif path.is_file() and not name.endswith(".lock"):
             found[name] = path.read_bytes()
     return found
+
+
+def job_for(key, **more):
+    """The circumstances of a change that is made in this process."""
+    chosen = settings.Settings(
+        keys=(str(key.public),), sign_with=key.name, gpg_home=str(key.home), grace=more.pop("grace", 0)
+    )
+    return transaction.Job(chosen, "2026-11-22T22:00:00Z", **more)
