@@ -67,12 +67,17 @@ DATE = Form("a date such as 2026-11-22, or a time in UTC", times.DATE)
 HEX = Form("16 to 128 hexadecimal digits", re.compile(r"[0-9a-f]{16,128}\Z"))
 
 
+def parsed(text: str | bytes) -> Any:
+    """The JSON value in ``text``, whatever it is. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_int=_integer)
+
+
 def document(text: str, most: int, schema: int, entries: int = MAX_ITEMS) -> dict[str, Any]:
     """The JSON object in ``text``, of a schema number from 1 up to ``schema``."""
     if len(text) > most:
         raise FieldError(f"larger than {most} characters")
     try:
-        data = json.loads(text, parse_int=_integer)
+        data = parsed(text)
     except (ValueError, RecursionError) as error:
         raise FieldError(f"not JSON: {str(error)[:80]}") from None
     if not isinstance(data, dict) or len(data) > entries:

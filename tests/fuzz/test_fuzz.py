@@ -7,15 +7,16 @@ import zlib
 import pytest
 
 from tests.fuzz import attempt
+from tests.fuzz.target import slug
 from tests.fuzz.targets import TARGETS
 
 CORPUS = os.path.join(os.path.dirname(__file__), "corpus")
 
 
 def found(name):
-    """The committed inputs of a target: its name, with a dash for each space, and whatever follows a dot."""
+    """The committed inputs of a target: its ``slug``, and whatever follows a dot."""
     for file in sorted(os.listdir(CORPUS)):
-        if file.partition(".")[0] == name.replace(" ", "-"):
+        if file.partition(".")[0] == slug(name):
             with open(os.path.join(CORPUS, file), "rb") as data:
                 yield data.read()
 
@@ -23,17 +24,21 @@ def found(name):
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_valid_input_is_read(name):
     target = TARGETS[name]
-    target.run(target.seed)
+    for valid in (target.seed, *target.more):
+        target.run(valid)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_hostile_bytes_raise_what_is_declared_at_once_and_in_little_memory(name, record_property):
-    inputs = [*found(name), *attempt.mutations(TARGETS[name].seed, 400, zlib.crc32(name.encode()))]
-    faults = {why: data for data in inputs if (why := attempt.fault(TARGETS[name], data))}
+    target, inputs = TARGETS[name], list(found(name))
+    seeds = (target.seed, *target.more)
+    for number, valid in enumerate(seeds, zlib.crc32(name.encode())):
+        inputs += attempt.mutations(valid, max(20, 400 // len(seeds) // target.slow), number)
+    faults = {why: data for data in inputs if (why := attempt.fault(target, data))}
     assert faults == {}
     record_property("cases", len(inputs))
 
 
 def test_every_committed_input_belongs_to_a_target():
-    known = {name.replace(" ", "-") for name in TARGETS}
+    known = {slug(name) for name in TARGETS}
     assert {file.partition(".")[0] for file in os.listdir(CORPUS)} - {""} <= known

@@ -17,8 +17,9 @@ from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
 from dnf_plugin_livepatch.repotool import transaction
+from dnf_plugin_livepatch.repotool.repository import store
 from dnf_plugin_livepatch.rpmtool import cli
-from dnf_plugin_livepatch.rpmtool.module import build, sign
+from dnf_plugin_livepatch.rpmtool.module import build, engines, sign
 from dnf_plugin_livepatch.rpmtool.package import collect, previous
 from dnf_plugin_livepatch.rpmtool.package.request import Request
 from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, klp_module, recipe, source, updateinfo
@@ -32,10 +33,10 @@ RECIPE = Recipe("empty", "6.1", "x86_64", "n", "1", "1", 1)
 
 def refused(identifier, function, *arguments):
     """Call ``function``, which must raise the ToolError ``identifier`` within a second; returns its text."""
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ToolError) as caught:
         function(*arguments)
-    assert caught.value.id == identifier and time.monotonic() - start < 1
+    assert caught.value.id == identifier and time.process_time() - start < 1
     return caught.value.text
 
 
@@ -80,6 +81,7 @@ PAX = tarfile.PAX_FORMAT
         archive(("d", b"", {"type": tarfile.CHRTYPE})),
         archive(("d", b"", {"type": tarfile.DIRTYPE})),
     ],
+    ids=lambda data: "tar",
 )
 def test_a_hostile_tarball_is_refused_and_writes_nothing_outside(data, tmp_path):
     folder = tmp_path / "in" / "side"
@@ -143,7 +145,7 @@ def test_diffs_are_bounded_too():
     refused("diff-no-apply", diffs.parse, "\n" * (diffs.MAX_LINES + 1), "p")
     for name in ("b/" + "a" * 256, "b/" + "a/" * 600 + "x"):
         refused("diff-unsafe-path", diffs.parse, f"--- a/x\n+++ {name}\n", "p")
-    start = time.monotonic()
+    start = time.process_time()
     for line in ("/*" * 100_000, "static " + "a " * 100_000, "a(" * 100_000, "x" + " *" * 100_000):
         for text in (head + f"{line}\n-{line}\n+b\n", head + f"\n-{line}\n+{line}x\n"):
             parsed = diffs.parse(text, "p")
@@ -151,7 +153,7 @@ def test_diffs_are_bounded_too():
                 diffs.judge(parsed, "p")
             except ToolError as error:
                 assert error.id.startswith("diff-")
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def made(*sections):
@@ -221,12 +223,12 @@ def test_structures_in_sections_that_take_no_memory_patch_nothing():
 
 
 def test_structures_that_share_their_parts_cost_no_square():
-    start = time.monotonic()
+    start = time.process_time()
     try:
         klp_module.patched(elf.parse_module("m", klp(2, 20_000)))
     except ToolError as error:
         assert error.id == "module-unreadable"
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_sections_that_overlap_or_are_too_many_or_too_long_are_refused():
@@ -243,11 +245,11 @@ def test_sections_that_overlap_or_are_too_many_or_too_long_are_refused():
 
 def test_notes_are_read_in_one_go():
     notes = struct.pack("<III", 0, 0, 0) * 80_000 + note("aa" * 20)
-    start = time.monotonic()
+    start = time.process_time()
     assert (
         elf.parse_module("m", made(REAL, (".note.gnu.build-id", 7, 2, notes, 0, 0))).build_id() == "aa" * 20
     )
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 PINS = (
@@ -340,11 +342,11 @@ MANY = {f"a-{number}-1.x86_64": PatchNote() for number in range(4000)}
     ],
 )  # fmt: skip
 def test_a_record_that_hosts_would_refuse_is_not_published(record):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ToolError) as caught:
         transaction._check_record(record, "/srv/repo")
     assert caught.value.id == "record-refused" and "/srv/repo" in caught.value.text
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_a_refused_record_leaves_the_repository_as_it_is(tmp_path):
@@ -376,3 +378,18 @@ def test_a_base_whose_version_is_no_number_asks_for_one():
     for number in ("²", "9" * 5000):
         base = previous.Base("p", RECIPE._replace(version=number), ())
         refused("base-unfit", collect._number, Request(), base)
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "\t\n", "obj-m\n"])
+def test_the_names_in_a_makefile_cost_no_square(filler, tmp_path):
+    (tmp_path / "Kbuild").write_text(filler * (1 << 17) + "\nobj-m += a.o b.o\n\tobj-m := c.o\n")
+    start = time.process_time()
+    assert engines.object_names(str(tmp_path)) == ["a", "b", "c"]
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("line", [b"\xff\n", b"Packages/\xc3.rpm\n", b"\xed\xa0\x80\n", b"\0\n"])
+def test_a_line_that_no_tool_wrote_is_no_package_of_ours(line, tmp_path):
+    name = "Packages/0123456789abcdef/kpatch-1-1.x86_64.rpm"
+    (tmp_path / store.LIST).write_bytes(line + name.encode() + b"\n")
+    assert store._listed(str(tmp_path)) == {name}

@@ -42,7 +42,9 @@ def unchanged(paths: Paths, kernel: Kernel) -> bool:
     if data is None or not kernel.boot_id:
         return False
     database, before = data.get("database"), data.get("fingerprint")
-    if not isinstance(database, str) or not isinstance(before, str) or rpm_lock.busy(database):
+    if not isinstance(database, str) or not isinstance(before, str) or not database.isprintable():
+        return False
+    if rpm_lock.busy(database):
         return False
     return take(paths, kernel, database) == before
 

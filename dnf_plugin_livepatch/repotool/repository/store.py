@@ -294,7 +294,7 @@ def _copy(source: str, target: str) -> None:
 def _listed(generation: str) -> set[str]:
     """The RPMs of a generation that this tool placed and may therefore remove."""
     try:
-        with open(os.path.join(generation, LIST), encoding="utf-8") as file:
+        with open(os.path.join(generation, LIST), encoding="utf-8", errors="replace") as file:
             found = {line.rstrip("\n") for line in file}
     except FileNotFoundError:
         return set()
