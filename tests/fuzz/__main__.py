@@ -2,36 +2,39 @@
 """Fuzz the parsers of untrusted bytes, guided by coverage (atheris): `make fuzz`.
 
 ``python -m tests.fuzz [--runs N] [--record] [TARGET...]`` gives each target N inputs in a process of its
-own, and prints a line for each and the sum. An input that shows a fault is written into tests/fuzz/corpus,
-from where the short run of the tests takes it. ``--record`` writes each target's line into
+own, one after the other, and prints a line for each and the sum. An input that shows a fault is written into
+tests/fuzz/corpus, from where the short run of the tests takes it. ``--record`` writes each target's row into
 docs/evidence/verified-fuzz.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import io
 import os
-import resource
-import subprocess
 import sys
 import tempfile
+from typing import NoReturn
+
+import atheris
+
+# Only what is imported in here is instrumented, and atheris writes a line for each module.
+with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["dnf_plugin_livepatch"]):
+    from . import attempt
+    from .target import FOLDER, Target, slug
+    from .targets import TARGETS
+
+from .evidence import record
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 FAULT = 77
 
 
-def one(name: str, runs: int) -> None:
+def fuzz(name: str, target: Target, runs: int) -> NoReturn:
     """Give ``runs`` inputs to one target. Ends the process: 0, or FAULT at the first input with a fault."""
-    import atheris
-
-    # Nothing of the product may be imported before.
-    with atheris.instrument_imports(include=["dnf_plugin_livepatch"]):
-        from . import attempt
-        from .target import slug
-        from .targets import TARGETS
-    target = TARGETS[name]
-    folder = tempfile.mkdtemp(dir=os.environ["FUZZ_FOLDER"])
+    folder = tempfile.mkdtemp(dir=FOLDER)
     for number, valid in enumerate((target.seed, *target.more)):
         with open(os.path.join(folder, str(number)), "wb") as file:
             file.write(valid)
@@ -53,32 +56,25 @@ def one(name: str, runs: int) -> None:
 
     atheris.Setup([sys.argv[0], "-runs=-1", "-max_len=65536", "-verbosity=0", folder], test)
     atheris.Fuzz()
+    os._exit(FAULT)
 
 
 def run(name: str, runs: int) -> tuple[int, float, str]:
     """One target in a process of its own: its inputs, the seconds of processor time, and its fault."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    argv = [sys.executable, "-m", "tests.fuzz", "--one", "--runs", str(runs), name]
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory()) as folder:
-        child = subprocess.run(
-            argv,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "FUZZ_FOLDER": folder},
-        )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    lines = child.stdout.decode("utf-8", "replace").split("\n")
+    ours, its = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(its, 1)
+        os.dup2(its, 2)
+        fuzz(name, TARGETS[name], runs)
+    os.close(its)
+    with open(ours, encoding="utf-8", errors="replace") as answer:
+        lines = answer.read().split("\n")
+    _, status, usage = os.wait4(child, 0)
     told = next((line for line in reversed(lines) if line.startswith(("DONE ", "FAULT "))), "")
     words = told.split(" ", 2)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    fault = "" if child.returncode == 0 else words[2] if told else f"it ended: {lines[-5:]}"
-    return int(words[1]) if told else 0, spent, fault
-
-
-def memory() -> str | None:
-    """A folder in memory, where files cost little."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    fault = "" if status == 0 else words[2] if told else f"it ended with {status}: {lines[-5:]}"
+    return int(words[1]) if told else 0, usage.ru_utime + usage.ru_stime, fault
 
 
 def main() -> int:
@@ -86,20 +82,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=300_000, help="inputs for each target (default 300,000)")
     parser.add_argument("--record", action="store_true", help="write the evidence")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="TARGET")
     options = parser.parse_args()
-    if options.one:
-        one(options.names[0], options.runs)
-    from .evidence import record
-    from .target import slug
-    from .targets import TARGETS
-
     total, faults = 0, 0
     for name in options.names or TARGETS:
         inputs, seconds, fault = run(name, max(1, options.runs // TARGETS[name].slow))
         total, faults = total + inputs, faults + bool(fault)
-        print(f"{name:22} {inputs:9} inputs {seconds:7.0f} s{': ' if fault else ''}{fault}", flush=True)
+        print(f"{name:22} {inputs:9} inputs {seconds:7.1f} s{': ' if fault else ''}{fault}", flush=True)
         if options.record and not fault:
             found = [file for file in os.listdir(CORPUS) if file.startswith(slug(name) + ".")]
             record(name, inputs, seconds, len(found))

@@ -103,7 +103,11 @@ def _strings(found: object) -> list[str]:
 
 def _installed(data: str) -> object:
     header = _Header(json_object(data))
-    return installed._patch(PATHS, header, _PROFILES, "5.14.0-427.13.1.el9_4.x86_64", "", [])
+    for release in ("5.14.0-427.13.1.el9_4.x86_64", "6.4.0-150600.23.7-default"):
+        found = installed._patch(PATHS, header, _PROFILES, release, "", [])
+        if found is not None:
+            return found
+    return None
 
 
 def _rows(data: str) -> Iterator[Advisory]:
@@ -130,8 +134,8 @@ def _exposure(data: str) -> None:
     advisories.parse(json.loads(json.dumps(advisories.dump(inputs))))
 
 
-def _history(data: bytes) -> object:
-    entries = [entry for entry in map(journal._entry, data.split(b"\n")) if entry is not None]
+def _history() -> object:
+    entries = journal.read(PATHS)
     shown = [cell for row in history.rows(entries, {}) for cell in row]
     assert all(cell.isprintable() for cell in shown), shown
     return json.dumps(history.as_json(entries, {}))
@@ -180,6 +184,11 @@ _HEADER = json.dumps(
          "/usr/lib/kpatch/5.14.0-427.13.1.el9_4.x86_64/kpatch-m.ko", "/usr/share/livepatch/6.1/m.json"],
      "filedigests": ["ab", ""], "filedigestalgo": 8, "buildtime": 1, "changelogtext": ["{CVE-2026-1000}"]}
 ).encode()  # fmt: skip
+_SUSE = json.dumps(
+    {"name": "kernel-livepatch-6_4_0-150600_23_7-default", "version": "2", "release": "1", "arch": "x86_64",
+     "filenames": ["/lib/modules/6.4.0-150600.23.7-default/livepatch/livepatch-2.ko",
+                   "/usr/share/livepatch/info/livepatch_2-ab"], "filedigests": ["ab", "cd"]}
+).encode()  # fmt: skip
 UPDATE = b"""<updates><update type="security"><id>A-1</id><severity>Low</severity>
 <issued date="2026-01-01"/><references><reference id="CVE-2026-1000" type="cve"/></references>
 <pkglist><hot_patch_collection name="x">
@@ -210,6 +219,7 @@ _PACKAGES = {
         (OSError,),
         gzip.compress(RECORD, mtime=0) * 2,
         (lzma.compress(RECORD), bz2.compress(RECORD), RECORD),
+        slow=8,
     ),
     "record, by zstd": Target(
         file(lambda path: metadata.text(path, 1 << 20), "/stream.zst"), (OSError,), _ZSTD, slow=100
@@ -223,7 +233,7 @@ _PACKAGES = {
         b"livepatch(kernel-uname-r:5.14.0-427.13.1.el9_4.x86_64)\nlivepatch-cve(CVE-2026-1000)",
         (b"kernel-livepatch-6_4_0-150600_23_7-default 0 2 1 x86_64\n",),
     ),
-    "installed package": Target(text(_installed), (), _HEADER),
+    "installed package": Target(text(_installed), (), _HEADER, (_SUSE,)),
     "vendor description": Target(
         text(vendor_cves.of_description), (), b"* CVE-2026-1000\n !CVE-2026-1001: it is not"
     ),
@@ -247,6 +257,7 @@ _ADMINISTRATOR = {
         files(lambda: profiles.load(PATHS.profile_dirs), "/etc/livepatch/profiles.d/x.conf"),
         (),
         shipped("suse.conf"),
+        slow=10,
     ),
     "template": Target(
         text(_template), (ValueError,), b"kpatch-patch-{kver:_}-{krel:_}\nkpatch-patch-5_14_0-70"
@@ -326,6 +337,6 @@ _FILES = {
         (),
         _MANIFEST,
     ),
-    "history": Target(_history, (), _HISTORY.encode()),
+    "history": Target(files(_history, "/var/lib/livepatch/journal.jsonl"), (), _HISTORY.encode()),
 }  # fmt: skip
 TARGETS: dict[str, Target] = {**_PACKAGES, **_ADMINISTRATOR, **_CLIENTS, **_FILES}

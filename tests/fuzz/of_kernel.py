@@ -19,11 +19,12 @@ from dnf_plugin_livepatch.host.reconcile import loader, preflight
 from dnf_plugin_livepatch.host.report import reboot
 from tests.unit.support.fakehost import module_file as fake_module
 
-from .target import CUT, PATHS, Target, file, files, text
+from .target import CUT, PATHS, Target, file, files, text, valid
 
 _LOADED = LoadedPatch("m", True, False, functions=(Function("vmlinux", "f", 0),))
 _MODULE = fake_module("m", "ab" * 20)
 _NOTE = struct.pack("<III", 4, 20, 3) + b"GNU\0" + bytes(20)
+_SIGNATURE = b"x" * 50 + struct.pack(">5B3xI", 0, 0, 2, 0, 0, 50) + signature.MAGIC
 _FRAME = b"BUG: x\nRIP: 0010:f+0x1/0x2 [m]\n"
 _PROC, _KLP = "/proc/7/task/7", "/sys/kernel/livepatch/m"
 
@@ -93,7 +94,7 @@ TARGETS: dict[str, Target] = {
         _NOTE,
     ),
     "signature": Target(
-        signature.signer, (), b"x" * 50 + struct.pack(">5B3xI", 0, 0, 2, 0, 0, 50) + signature.MAGIC
+        signature.signer, (), valid("signature"), (_SIGNATURE,)
     ),
     "keys": Target(
         files(lambda: signature.unknown(PATHS, signature.Signer("Red Hat", "ab12")), "/proc/keys"), (),

@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import pathlib
+import struct
 import subprocess
 import tarfile
 import tempfile
@@ -34,11 +35,13 @@ from dnf_plugin_livepatch.rpmtool.readers import (
 )
 from dnf_plugin_livepatch.toolkit import programs, rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
+from tests.tools.support import elf_files
 from tests.unit.support.fakehost import module_file as fake_module
+from tests.unit.support.fakehost import note
 
 from . import hostile_repository
 from .of_host import RECORD, UPDATE
-from .target import FOLDER, PATHS, TOP, Target, file, files, text
+from .target import FOLDER, PATHS, Target, file, files, text, valid
 
 _NOW = "2026-11-27T00:00:00Z"
 _OFFERED = (("klp", "1", "1"), ("klp", "2", "1"))
@@ -61,17 +64,24 @@ advisories:
 """
 _DIFF = b"--- a/fs/proc/cmdline.c\n+++ b/fs/proc/cmdline.c\n@@ -1,2 +1,2 @@ int f(void)\n a\n-b\n+c\n"
 _MODULE = fake_module("m", "ab" * 20)
+_VERSIONS = (
+    elf_files.REAL,
+    (".note.gnu.build-id", 7, 2, note("ab" * 20), 0, 0),
+    ("__versions", 1, 2, struct.pack("<Q56s", 1, b"printk"), 0, 0),
+    ("__version_ext_crcs", 1, 2, struct.pack("<2I", 1, 2), 0, 0),
+    ("__version_ext_names", 1, 2, b"printk\0f\0", 0, 0),
+)
+_SIGNED = elf_files.made(*_VERSIONS) + valid("signature")
 _VMLINUX = fake_module("m", "ab" * 20, text="Linux version 6.1.0 (a@b)")
 # ET_EXEC
 _VMLINUX = _VMLINUX[:16] + b"\2\0" + _VMLINUX[18:]
+_RPM = valid("rpm")
 _RECIPE = json.dumps(
     {"schema": 1, "inputs": [], "kind": "empty", "kernel_release": "6.1", "arch": "x86_64", "name": "n",
      "version": "1", "release": "1", "epoch": 1, "engine": "", "modules": [], "replace": True, "cves": [],
      "unfixable": [], "dropped": [], "overrides": [], "depends": [], "advisory": "", "severity": "",
      "issued": "", "support_end": "", "kernel_build_id": ""}
 ).encode()  # fmt: skip
-with open(os.path.join(TOP, "tests/fuzz/corpus/rpm.valid"), "rb") as _valid:
-    _RPM = _valid.read()
 
 
 def _member(name: bytes, content: bytes) -> bytes:
@@ -103,7 +113,8 @@ def _repository(kind: str) -> Callable[[bytes], object]:
             hostile_repository.write(folder, valid, data or b" ")
         else:
             hostile_repository.write(folder, {**valid, kind: data})
-        metadata.load(str(folder / "repodata"), own=True)
+        for update in metadata.load(str(folder / "repodata"), own=True).updates:
+            update.record()
         view = reading.read(str(folder), ())
         found = lint.run(view, Context(_NOW))
         plan.as_text(plan.plan(view, ["6.12.0-1.x86_64"], ["CVE-2026-1000"], _NOW))
@@ -130,7 +141,7 @@ def _klp(data: bytes) -> object:
 
 def _elf(data: bytes) -> object:
     parsed = elf.parse_module("m.ko", data)
-    return parsed.build_id, parsed.modinfo, parsed.crcs, elf.signature(data), elf.unsigned(data)
+    return parsed.build_id(), parsed.modinfo(), parsed.crcs(), elf.signature(data), elf.unsigned(data)
 
 
 def _kernel(path: str) -> object:
@@ -150,8 +161,12 @@ def _rpm(path: str) -> object:
 
 
 def _whole_rpm(path: str) -> object:
-    show.modules_of(path)
-    return rpms.manifests(path, ("/usr/share/livepatch/6.1/m.json",))
+    rpms.manifests(path, ("/usr/share/livepatch/6.1/m.json",))
+    return show.facts(path, target.Target("6.1"))
+
+
+def _inputs(path: str) -> object:
+    return source.describe(source.classify([path])), source.describe(source.Inputs("source", (path,)))
 
 
 def _streams(path: str) -> object:
@@ -162,8 +177,11 @@ def _streams(path: str) -> object:
 def _signature_of(data: bytes) -> object:
     """``gpgv`` prints the bytes about a signature."""
     told = subprocess.CompletedProcess([], 0, stdout=data)
+    given = os.path.join(FOLDER, signing.SIGNATURE)
+    with open(given, "wb") as found:
+        found.write(data)
     with mock.patch.object(signing, "run", lambda *_, **__: told):
-        return signing.check(FOLDER, [os.path.join(FOLDER, signing.SIGNATURE)])
+        return signing.check(FOLDER, [given])
 
 
 def _report_of_engine(data: str) -> object:
@@ -202,7 +220,7 @@ _REPOTOOL = {
         (),
         b"/a.rpm:\n    Header V4 RSA/SHA256 Signature, key ID 0123abcd: OK\n/b.rpm:\n    Digest: OK\n",
     ),
-    "gpgv's answer": Target(_signature_of, (), b"[GNUPG:] GOODSIG 0123456789ABCDEF alice\n"),
+    "gpgv's answer": Target(_signature_of, (), b"[GNUPG:] GOODSIG 0123456789ABCDEF alice\n", slow=10),
 }  # fmt: skip
 _RPMTOOL = {
     "diff": Target(
@@ -213,8 +231,9 @@ _RPMTOOL = {
     "payload": Target(_payload, _REFUSED, _member(b"./a", b"abc") + _member(b"TRAILER!!!", b"")),
     "rpm": Target(file(_rpm, "/x.rpm"), _REFUSED, _RPM, slow=20),
     "rpm, unpacked": Target(file(_whole_rpm, "/y.rpm"), _REFUSED, _RPM, slow=300),
-    "elf": Target(_elf, _REFUSED, _MODULE),
-    "klp": Target(_klp, _REFUSED, _MODULE),
+    "elf": Target(_elf, _REFUSED, _MODULE, (_SIGNED,)),
+    "klp": Target(_klp, _REFUSED, _MODULE, (elf_files.klp(2), elf_files.klp(2, 3))),
+    "input": Target(file(_inputs, "/input"), _REFUSED, _DIFF, (_MODULE,)),
     "vmlinux": Target(file(_kernel, "/vmlinux"), _REFUSED, _VMLINUX),
     "kernel's module": Target(
         file(lambda path: target.module_functions(path, "6.1"), "/k.ko"), _REFUSED, _MODULE

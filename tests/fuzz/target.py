@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base.paths import Paths
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 #: A folder of this process, the root of the host that the targets read. In memory, files cost little.
-FOLDER = tempfile.mkdtemp(prefix="fuzz-", dir=os.environ.get("FUZZ_FOLDER", _MEMORY))
+FOLDER = tempfile.mkdtemp(prefix="fuzz-", dir=_MEMORY)
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 PATHS = Paths(FOLDER)
 #: What parts an input that goes into several files.
@@ -70,6 +70,12 @@ def json_object(data: str) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def valid(name: str) -> bytes:
+    """A valid input that a program made, from the corpus."""
+    with open(os.path.join(TOP, "tests/fuzz/corpus", name + ".valid"), "rb") as found:
+        return found.read()
 
 
 def shipped(name: str) -> bytes:
