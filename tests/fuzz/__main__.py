@@ -90,7 +90,8 @@ def main() -> int:
         total, faults = total + inputs, faults + bool(fault)
         print(f"{name:22} {inputs:9} inputs {seconds:7.1f} s{': ' if fault else ''}{fault}", flush=True)
         if options.record and not fault:
-            found = [file for file in os.listdir(CORPUS) if file.startswith(slug(name) + ".")]
+            files = [file.split(".") for file in os.listdir(CORPUS)]
+            found = [file for file in files if file[0] == slug(name) and file[1] != "valid"]
             record(name, inputs, seconds, len(found))
     print(f"{total} inputs, {faults} targets with a fault")
     return 1 if faults else 0
