@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ABSENT = object()
 MAX_ITEMS = 4096
+#: Of one document. JSON's smallest values take thirty times their length in memory.
+MAX_PARTS, MAX_TEXTS = 200_000, 1_000_000
 
 
 class FieldError(ValueError):
@@ -72,10 +74,17 @@ def parsed(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_integer)
 
 
+def measure(text: str) -> None:
+    """Raise FieldError for a JSON text with so many values that they would fill memory."""
+    if text.count("{") + text.count("[") > MAX_PARTS or text.count('"') + text.count(",") > MAX_TEXTS:
+        raise FieldError(f"more than {MAX_PARTS} objects and lists, or {MAX_TEXTS} quotes and commas")
+
+
 def document(text: str, most: int, schema: int, entries: int = MAX_ITEMS) -> dict[str, Any]:
     """The JSON object in ``text``, of a schema number from 1 up to ``schema``."""
     if len(text) > most:
         raise FieldError(f"larger than {most} characters")
+    measure(text)
     try:
         data = parsed(text)
     except (ValueError, RecursionError) as error:

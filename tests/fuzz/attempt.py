@@ -54,10 +54,14 @@ def fault(target: Target, data: bytes) -> str:
     # The host's side runs on Pythons too that turn any number of digits into a number, in quadratic time.
     _bound_digits(0)
     old = [(number, signal.signal(number, _hang)) for number in (signal.SIGPROF, signal.SIGALRM)]
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, WAITING)
     try:
-        target.run(data)
+        try:
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, WAITING)
+            target.run(data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except target.declared:
         pass
     except Hang as error:
@@ -68,8 +72,6 @@ def fault(target: Target, data: bytes) -> str:
             f"{type(error).__name__} at {where.filename.rpartition('/')[2]}:{where.lineno}: {error!s:.100}"
         )
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in old:
             signal.signal(number, handler)
         _bound_digits(bound)

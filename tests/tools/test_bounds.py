@@ -348,3 +348,11 @@ def test_a_line_that_no_tool_wrote_is_no_package_of_ours(line, tmp_path):
     name = "Packages/0123456789abcdef/kpatch-1-1.x86_64.rpm"
     (tmp_path / store.LIST).write_bytes(line + name.encode() + b"\n")
     assert store._listed(str(tmp_path)) == {name}
+
+
+@pytest.mark.parametrize("value", ["{}", "[[[]]]", '{"":0}', '"ab"', "1"])
+def test_a_recipe_is_measured_before_it_is_parsed(value, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
+    count = (recipe.MAX_BYTES - 100) // (len(value) + 1)
+    told = refused("base-unfit", recipe.parse, '{"schema":1,"x":[' + f"{value}," * count + "0]}", "x.rpm")
+    assert "objects and lists" in told
