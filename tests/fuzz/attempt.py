@@ -18,7 +18,6 @@ SECONDS = 1.0
 #: Of the clock, for a parser that waits: for a lock, a pipe, a program.
 WAITING = 30.0
 MEBIBYTES = 64
-_RESIDENT = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 _PAGES = (1 << 20) // os.sysconf("SC_PAGESIZE")
 #: Bytes that parsers tend to take for something else.
 _WORDS = (
@@ -42,6 +41,12 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
+def _held() -> int:
+    """The memory that the process holds now, in MiB."""
+    with open("/proc/self/statm", "rb", 0) as file:
+        return int(file.read(64).split()[1]) // _PAGES
+
+
 def _bound_digits(most: int) -> None:
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(most)
@@ -49,7 +54,7 @@ def _bound_digits(most: int) -> None:
 
 def fault(target: Target, data: bytes) -> str:
     """Why ``data`` shows a fault of ``target``: an exception, a hang, or memory; "" when it does not."""
-    peak, held = _peak(), int(os.pread(_RESIDENT, 64, 0).split()[1]) // _PAGES
+    peak, held = _peak(), _held()
     bound = getattr(sys, "get_int_max_str_digits", int)()
     # The host's side runs on Pythons too that turn any number of digits into a number, in quadratic time.
     _bound_digits(0)
