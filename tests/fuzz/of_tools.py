@@ -232,7 +232,7 @@ _RPMTOOL = {
     "rpm": Target(file(_rpm, "/x.rpm"), _REFUSED, _RPM, slow=20),
     "rpm, unpacked": Target(file(_whole_rpm, "/y.rpm"), _REFUSED, _RPM, slow=300),
     "elf": Target(_elf, _REFUSED, _MODULE, (_SIGNED,)),
-    "klp": Target(_klp, _REFUSED, _MODULE, (elf_files.klp(2), elf_files.klp(2, 3))),
+    "klp": Target(_klp, _REFUSED, _MODULE, (elf_files.klp(2), elf_files.klp(2, 3)), slow=4),
     "input": Target(file(_inputs, "/input"), _REFUSED, _DIFF, (_MODULE,)),
     "vmlinux": Target(file(_kernel, "/vmlinux"), _REFUSED, _VMLINUX),
     "kernel's module": Target(
