@@ -234,7 +234,7 @@ _RPMTOOL = {
     "elf": Target(_elf, _REFUSED, _MODULE, (_SIGNED,)),
     "klp": Target(_klp, _REFUSED, _MODULE, (elf_files.klp(2), elf_files.klp(2, 3)), slow=4),
     "input": Target(file(_inputs, "/input"), _REFUSED, _DIFF, (_MODULE,)),
-    "vmlinux": Target(file(_kernel, "/vmlinux"), _REFUSED, _VMLINUX),
+    "vmlinux": Target(file(_kernel, "/vmlinux"), _REFUSED, _VMLINUX, slow=4),
     "kernel's module": Target(
         file(lambda path: target.module_functions(path, "6.1"), "/k.ko"), _REFUSED, _MODULE
     ),
