@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ABSENT = object()
 MAX_ITEMS = 4096
+#: Of one document. JSON's smallest values take thirty times their length in memory.
+MAX_PARTS, MAX_TEXTS = 200_000, 1_000_000
 
 
 class FieldError(ValueError):
@@ -67,12 +69,24 @@ DATE = Form("a date such as 2026-11-22, or a time in UTC", times.DATE)
 HEX = Form("16 to 128 hexadecimal digits", re.compile(r"[0-9a-f]{16,128}\Z"))
 
 
+def parsed(text: str | bytes) -> Any:
+    """The JSON value in ``text``, whatever it is. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_int=_integer)
+
+
+def measure(text: str) -> None:
+    """Raise FieldError for a JSON text with so many values that they would fill memory."""
+    if text.count("{") + text.count("[") > MAX_PARTS or text.count('"') + text.count(",") > MAX_TEXTS:
+        raise FieldError(f"more than {MAX_PARTS} objects and lists, or {MAX_TEXTS} quotes and commas")
+
+
 def document(text: str, most: int, schema: int, entries: int = MAX_ITEMS) -> dict[str, Any]:
     """The JSON object in ``text``, of a schema number from 1 up to ``schema``."""
     if len(text) > most:
         raise FieldError(f"larger than {most} characters")
+    measure(text)
     try:
-        data = json.loads(text, parse_int=_integer)
+        data = parsed(text)
     except (ValueError, RecursionError) as error:
         raise FieldError(f"not JSON: {str(error)[:80]}") from None
     if not isinstance(data, dict) or len(data) > entries:

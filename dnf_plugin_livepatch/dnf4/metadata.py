@@ -41,9 +41,9 @@ def text(path: str, most: int) -> str:
                 found += block
                 if len(found) > most:
                     raise Unreadable(f"it unpacks to more than {most >> 20} MiB")
+            return found.decode("utf-8")
         except (EOFError, ValueError) as error:
             raise Unreadable(f"it cannot be unpacked: {error}") from None
-    return found.decode("utf-8")
 
 
 def _unpacked(file: BinaryIO, magic: bytes) -> Iterator[bytes]:

@@ -150,7 +150,11 @@ def _hot(facts: Facts, packages: Iterable[Package]) -> list[Advisory]:
     rows: list[Advisory] = []
     for repo in facts.repositories if names else ():
         if repo.has_advisories and not repo.left_out and repo.id in facts.claims:
-            rows += openeuler.advisories(facts.manager.updateinfo(repo.id), names)
+            try:
+                text = facts.manager.updateinfo(repo.id)
+            except OSError:
+                continue  # like a text that is no XML, which has no advisories
+            rows += openeuler.advisories(text, names)
     return rows
 
 

@@ -150,7 +150,10 @@ class PackageManager(Protocol):
         """The text of a repository's ``livepatch`` record. Raises whatever reading it may raise."""
 
     def updateinfo(self, repository: str) -> str:
-        """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches."""
+        """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches.
+
+        Raises OSError for a file that is gone, damaged or too large.
+        """
 
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""

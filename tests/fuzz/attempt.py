@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 
-from .targets import Target
+from .target import Target
 
+#: Of processor time: a busy machine makes no fault.
 SECONDS = 1.0
+#: Of the clock, for a parser that waits: for a lock, a pipe, a program.
+WAITING = 30.0
 MEBIBYTES = 64
+_PAGES = (1 << 20) // os.sysconf("SC_PAGESIZE")
 #: Bytes that parsers tend to take for something else.
 _WORDS = (
     *(b"\0", b"\xff" * 8, b"\xe2\x80\xae", b"\xc2\x9b31m", b"\x1b[31m", b"\xed\xa0\x80", b"\xc2\xb2"),
@@ -23,34 +29,59 @@ _WORDS = (
 
 
 class Hang(BaseException):
-    """The parser took longer than SECONDS."""
+    """The parser took longer than SECONDS, or WAITING."""
 
 
-def _hang(*_: object) -> None:
-    raise Hang
+def _hang(number: int, _: object) -> None:
+    raise Hang(f"{SECONDS:g} s" if number == signal.SIGPROF else f"{WAITING:g} s of waiting")
+
+
+def _peak() -> int:
+    """The most memory that the process ever held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def _held() -> int:
+    """The memory that the process holds now, in MiB."""
+    with open("/proc/self/statm", "rb", 0) as file:
+        return int(file.read(64).split()[1]) // _PAGES
+
+
+def _bound_digits(most: int) -> None:
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(most)
 
 
 def fault(target: Target, data: bytes) -> str:
     """Why ``data`` shows a fault of ``target``: an exception, a hang, or memory; "" when it does not."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    old = signal.signal(signal.SIGALRM, _hang)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    peak, held = _peak(), _held()
+    bound = getattr(sys, "get_int_max_str_digits", int)()
+    # The host's side runs on Pythons too that turn any number of digits into a number, in quadratic time.
+    _bound_digits(0)
+    old = [(number, signal.signal(number, _hang)) for number in (signal.SIGPROF, signal.SIGALRM)]
     try:
-        target.run(data)
+        try:
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, WAITING)
+            target.run(data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except target.declared:
         pass
-    except Hang:
-        return f"took longer than {SECONDS:g} s"
+    except Hang as error:
+        return f"took longer than {error}"
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return (
             f"{type(error).__name__} at {where.filename.rpartition('/')[2]}:{where.lineno}: {error!s:.100}"
         )
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
-    return f"took {grown} MiB" if grown > MEBIBYTES else ""
+        for number, handler in old:
+            signal.signal(number, handler)
+        _bound_digits(bound)
+    grown = _peak() - held
+    return f"took {grown} MiB" if grown > MEBIBYTES and _peak() > peak else ""
 
 
 def mutations(seed: bytes, count: int, number: int) -> Iterator[bytes]:

@@ -17,14 +17,16 @@ from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
 from dnf_plugin_livepatch.repotool import transaction
+from dnf_plugin_livepatch.repotool.repository import store
 from dnf_plugin_livepatch.rpmtool import cli
-from dnf_plugin_livepatch.rpmtool.module import build, sign
+from dnf_plugin_livepatch.rpmtool.module import build, engines, sign
 from dnf_plugin_livepatch.rpmtool.package import collect, previous
 from dnf_plugin_livepatch.rpmtool.package.request import Request
 from dnf_plugin_livepatch.rpmtool.readers import diffs, elf, judge, klp_module, recipe, source, updateinfo
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
+from tests.tools.support.elf_files import REAL, klp, made
 from tests.unit.support.fakehost import note
 
 RECIPE = Recipe("empty", "6.1", "x86_64", "n", "1", "1", 1)
@@ -32,10 +34,10 @@ RECIPE = Recipe("empty", "6.1", "x86_64", "n", "1", "1", 1)
 
 def refused(identifier, function, *arguments):
     """Call ``function``, which must raise the ToolError ``identifier`` within a second; returns its text."""
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ToolError) as caught:
         function(*arguments)
-    assert caught.value.id == identifier and time.monotonic() - start < 1
+    assert caught.value.id == identifier and time.process_time() - start < 1
     return caught.value.text
 
 
@@ -80,6 +82,7 @@ PAX = tarfile.PAX_FORMAT
         archive(("d", b"", {"type": tarfile.CHRTYPE})),
         archive(("d", b"", {"type": tarfile.DIRTYPE})),
     ],
+    ids=lambda data: "tar",
 )
 def test_a_hostile_tarball_is_refused_and_writes_nothing_outside(data, tmp_path):
     folder = tmp_path / "in" / "side"
@@ -143,7 +146,7 @@ def test_diffs_are_bounded_too():
     refused("diff-no-apply", diffs.parse, "\n" * (diffs.MAX_LINES + 1), "p")
     for name in ("b/" + "a" * 256, "b/" + "a/" * 600 + "x"):
         refused("diff-unsafe-path", diffs.parse, f"--- a/x\n+++ {name}\n", "p")
-    start = time.monotonic()
+    start = time.process_time()
     for line in ("/*" * 100_000, "static " + "a " * 100_000, "a(" * 100_000, "x" + " *" * 100_000):
         for text in (head + f"{line}\n-{line}\n+b\n", head + f"\n-{line}\n+{line}x\n"):
             parsed = diffs.parse(text, "p")
@@ -151,27 +154,7 @@ def test_diffs_are_bounded_too():
                 judge.judge(parsed, "p")
             except ToolError as error:
                 assert error.id.startswith("diff-")
-    assert time.monotonic() - start < 5
-
-
-def made(*sections):
-    """A module of ``sections``, each (name, type, flags, content, link, info)."""
-    names, body, rows = b"\0", b"", [bytes(64)]
-    for title, kind, flags, content, link, info in (*sections, (".shstrtab", 3, 0, None, 0, 0)):
-        start = len(names)
-        names += title.encode() + b"\0"
-        content = names if content is None else content
-        entry = 24 if kind in (2, 4) else 0
-        facts = start, kind, flags, 0, 64 + len(body), len(content), link, info, 1, entry
-        rows.append(struct.pack("<IIQQQQIIQQ", *facts))
-        body += content
-    head = struct.pack(
-        "<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, 64 + len(body), 0, 64, 0, 0, 64, len(rows), len(rows) - 1
-    )
-    return b"\x7fELF\x02\x01\x01" + bytes(9) + head + body + b"".join(rows)
-
-
-REAL = (".modinfo", 1, 2, b"name=real\0", 0, 0)
+    assert time.process_time() - start < 5
 
 
 def test_sections_that_take_no_memory_are_passed_over_as_the_kernel_does():
@@ -188,32 +171,6 @@ def test_sections_that_take_no_memory_are_passed_over_as_the_kernel_does():
     assert "no .modinfo" in refused("module-unreadable", elf.parse_module, "m", made(*decoys))
 
 
-def klp(alloc, count=1):
-    """A module with a klp_patch that replaces ``f``, its data in sections with the flags ``alloc``."""
-    # .data: an object's function array, the function, the patch; .strings: "f"; symbols by section.
-    strings = b"f\0"
-    data = bytes(64 + 96 * count)
-    symbols = b"".join(
-        struct.pack("<IBBHQQ", name, kind, 0, section, 0, 0)
-        for name, kind, section in ((0, 0, 0), (1, 1, 0), (0, 3, 2), (0, 3, 3), (0, 3, 4))
-    )
-    # 0: function{name, code}, 64..: patch{__this_module, objects}, objects{name, functions}
-    relocs = [(0, 3, 0), (8, 4, 0)]
-    for number in range(count):
-        at = 64 + 96 * number
-        relocs += [(at, 1, 0), (at + 8, 2, at + 40), (at + 48, 2, 0)]
-    rela = b"".join(struct.pack("<QQq", at, symbol << 32, addend) for at, symbol, addend in relocs)
-    return made(
-        REAL,
-        (".data", 1, alloc, data, 0, 0),
-        (".rodata", 1, alloc, strings, 0, 0),
-        (".text", 1, 6, b"\x90", 0, 0),
-        (".symtab", 2, 0, symbols, 6, 0),
-        (".strtab", 3, 0, b"\0__this_module\0", 0, 0),
-        (".rela.data", 4, 0, rela, 5, 2),
-    )
-
-
 def test_structures_in_sections_that_take_no_memory_patch_nothing():
     found = klp_module.patched(elf.parse_module("m", klp(2)))
     assert found.functions == (Function("vmlinux", "f", 0),)
@@ -221,12 +178,12 @@ def test_structures_in_sections_that_take_no_memory_patch_nothing():
 
 
 def test_structures_that_share_their_parts_cost_no_square():
-    start = time.monotonic()
+    start = time.process_time()
     try:
         klp_module.patched(elf.parse_module("m", klp(2, 20_000)))
     except ToolError as error:
         assert error.id == "module-unreadable"
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_sections_that_overlap_or_are_too_many_or_too_long_are_refused():
@@ -243,11 +200,11 @@ def test_sections_that_overlap_or_are_too_many_or_too_long_are_refused():
 
 def test_notes_are_read_in_one_go():
     notes = struct.pack("<III", 0, 0, 0) * 80_000 + note("aa" * 20)
-    start = time.monotonic()
+    start = time.process_time()
     assert (
         elf.parse_module("m", made(REAL, (".note.gnu.build-id", 7, 2, notes, 0, 0))).build_id() == "aa" * 20
     )
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 PINS = (
@@ -340,11 +297,11 @@ MANY = {f"a-{number}-1.x86_64": PatchNote() for number in range(4000)}
     ],
 )  # fmt: skip
 def test_a_record_that_hosts_would_refuse_is_not_published(record):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ToolError) as caught:
         transaction._check_record(record, "/srv/repo")
     assert caught.value.id == "record-refused" and "/srv/repo" in caught.value.text
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_a_refused_record_leaves_the_repository_as_it_is(tmp_path):
@@ -376,3 +333,26 @@ def test_a_base_whose_version_is_no_number_asks_for_one():
     for number in ("²", "9" * 5000):
         base = previous.Base("p", RECIPE._replace(version=number), ())
         refused("base-unfit", collect._number, Request(), base)
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "\t\n", "obj-m\n"])
+def test_the_names_in_a_makefile_cost_no_square(filler, tmp_path):
+    (tmp_path / "Kbuild").write_text(filler * (1 << 17) + "\nobj-m += a.o b.o\n\tobj-m := c.o\n")
+    start = time.process_time()
+    assert engines.object_names(str(tmp_path)) == ["a", "b", "c"]
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("line", [b"\xff\n", b"Packages/\xc3.rpm\n", b"\xed\xa0\x80\n", b"\0\n"])
+def test_a_line_that_no_tool_wrote_is_no_package_of_ours(line, tmp_path):
+    name = "Packages/0123456789abcdef/kpatch-1-1.x86_64.rpm"
+    (tmp_path / store.LIST).write_bytes(line + name.encode() + b"\n")
+    assert store._listed(str(tmp_path)) == {name}
+
+
+@pytest.mark.parametrize("value", ["{}", "[[[]]]", '{"":0}', '"ab"', "1"])
+def test_a_recipe_is_measured_before_it_is_parsed(value, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
+    count = (recipe.MAX_BYTES - 100) // (len(value) + 1)
+    told = refused("base-unfit", recipe.parse, '{"schema":1,"x":[' + f"{value}," * count + "0]}", "x.rpm")
+    assert "objects and lists" in told

@@ -218,3 +218,13 @@ def test_the_record_is_always_packed_as_hosts_unpack_it(tmp_path):
         (path,) = folder.glob("*livepatch.json*")
         assert path.name.endswith(".gz") and path.read_bytes()[:2] == b"\x1f\x8b"
         assert metadata.read_text(str(path)) == text
+
+
+@pytest.mark.parametrize(
+    "inside", ["<id>A-1</id><a b='1' b='2'/>", "<id>A-1</id><&>", "<id>A-1</id>\0", "<id>A-1"]
+)
+def test_an_advisory_that_is_no_xml_is_the_repositorys_fault(inside):
+    (update,) = metadata.updates_of(f"<updates><update ><id>A-1</id>{inside}</update></updates>")
+    with pytest.raises(ToolError) as caught:
+        update.record()
+    assert caught.value.id == "metadata-unreadable"

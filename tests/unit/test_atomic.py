@@ -70,11 +70,19 @@ def test_a_file_that_others_wrote_is_synced_with_its_folder(tmp_path: Path, call
 
 
 @pytest.mark.parametrize(
-    "text, fault", [("{", "not JSON"), ("[]", "not a JSON object"), ("{}", "schema None")]
+    "text, fault",
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("{}", "schema None"),
+        ('{"schema": 1, "a": %s}' % ("9" * 4000), "not JSON: a number of 4000 digits"),
+        ('{"schema": %s}' % ("1" * 21), "not JSON: a number of 21 digits"),
+        ('{"schema": 1, "a": "\ud800"}', "not JSON"),
+    ],
 )
 def test_what_cannot_be_trusted_is_broken_and_named(tmp_path: Path, text: str, fault: str) -> None:
     path = tmp_path / "guard.json"
     assert atomic.read_json(str(path)) is None
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(atomic.Broken, match=f"guard.json: {fault}"):
         atomic.read_json(str(path))

@@ -259,6 +259,23 @@ def test_hot_patches_are_read_where_a_profile_says_so(
     assert inputs.read(found)[0].cover == ((str(hot.nevra), cves), (str(NEW.nevra), ()))
 
 
+@pytest.mark.parametrize("fault", [FileNotFoundError(2, "gone"), OSError("it cannot be unpacked")])
+def test_a_repository_whose_updateinfo_cannot_be_read_costs_only_its_own_hot_patches(fault: OSError) -> None:
+    hot = Package(Nevra("hot-5.14.0-10.el9", "0", "1", "1.el9", "x86_64"), "base")
+    rule = Profile("hot", "Hot", kernel="{kver}-{krel}{dist}.{arch}", names=("hot-{kver}-{krel}{dist}",))
+
+    class Broken(Manager):
+        def updateinfo(self, repository: str) -> str:
+            if repository == "base":
+                return HOT
+            raise fault
+
+    broken = BASE._replace(id="extras")
+    found = Facts(Broken(RUNS, hot, NEW, repos=[broken, BASE]), Machine(Config(repos=("extras",))))
+    found.host.profiles = [*GENERIC, rule._replace(cves=("manifest", "hot-updateinfo"))]
+    assert inputs.read(found)[0].cover == ((str(hot.nevra), ("CVE-2026-7000",)), (str(NEW.nevra), ()))
+
+
 def test_no_updateinfo_is_read_as_text_where_no_hot_patch_is_offered() -> None:
     found = facts(RUNS, NEW)
     found.host.profiles = [*GENERIC, Profile("hot", "Hot", names=("hot",), cves=("hot-updateinfo",))]

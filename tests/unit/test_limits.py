@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is written can be read again, whatever packages and repositories say; what is read is bounded."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import subprocess
 import time
@@ -9,11 +12,13 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.base import names
-from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, Hold, Withdrawal
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, Hold, Kernel, Withdrawal
+from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.dnf4 import metadata
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, mailbox, notices
-from dnf_plugin_livepatch.host.reconcile import settle
+from dnf_plugin_livepatch.host.reconcile import loader, settle, unchanged
 from tests.unit.support.fakehost import Host, ids, run
 
 
@@ -176,3 +181,34 @@ def test_problems_of_a_run_are_bounded(host, monkeypatch):
     )
     host.install(host.patch("1"))
     assert "manifest-unusable" in ids(run(host)) and mailbox.read_result(host.paths) is not None
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+@pytest.mark.parametrize("data", [b"\xff", b'{"a": "\xc3"}', b"\xed\xa0\x80"])
+def test_a_record_that_is_no_utf_8_is_unreadable_however_it_is_packed(tmp_path, pack, data):
+    path = tmp_path / "record"
+    path.write_bytes(pack(data))
+    with pytest.raises(metadata.Unreadable, match="cannot be unpacked: 'utf-8' codec"):
+        metadata.text(str(path), 1 << 20)
+    path.write_bytes(pack("ü".encode()))
+    assert metadata.text(str(path), 1 << 20) == "ü"
+
+
+@pytest.mark.parametrize("database", ["/var/lib\0rpm", "/a\nb", "/\ud800", 7, None])
+def test_a_converged_file_with_an_odd_path_proves_nothing(host, database):
+    os.makedirs(host.paths.run_dir, exist_ok=True)
+    text = json.dumps({"schema": 1, "database": database, "fingerprint": "f"})
+    with open(host.paths.converged, "w", encoding="ascii") as file:
+        file.write(text)
+    assert unchanged.unchanged(host.paths, Kernel("6.1", "x86_64", "", "b", True)) is False
+
+
+@pytest.mark.parametrize("name", ["²", "٢", "9" * 30, "self"])
+def test_a_thread_is_a_number_of_ascii_digits(tmp_path, name):
+    paths = Paths(str(tmp_path))
+    for path, content in ((f"{paths.klp}/lp", "1"), (f"{tmp_path}/proc/7/task/{name}", "0")):
+        os.makedirs(path)
+        for file in ("enabled", "patch_state"):
+            with open(f"{path}/{file}", "w", encoding="ascii") as target:
+                target.write(content)
+    assert loader.tasks_in_the_way(paths, "lp") == ()

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 
-from ...base import names
+from ...base import fields, names
 from ...base.typed import TYPE_CHECKING
 from ..read import read_bytes
 
@@ -55,7 +55,7 @@ def read_json(
     if size > limit:
         raise Broken(f"{path}: larger than {limit} bytes")
     try:
-        data = json.loads(read_bytes(path, limit + 1).decode("utf-8"))
+        data = fields.parsed(read_bytes(path, limit + 1).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Broken(f"{path}: not JSON: {str(error)[:80]}") from None
     if not isinstance(data, dict):

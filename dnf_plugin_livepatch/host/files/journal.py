@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 
-from ...base import texts, times
+from ...base import fields, texts, times
 from ...base.names import split_nevra
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
@@ -138,16 +138,16 @@ def _send_to_journald(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
     words = [f"live patch {subject}: {event}"]
     words += [str(facts[name]) for name in ("outcome", "reason") if name in facts]
     bad = event in ("fail", "stall", "block") or facts.get("outcome") not in (None, "done")
-    fields = {
+    entry = {
         "MESSAGE": ", ".join(words),
         "MESSAGE_ID": EVENTS[event],
         "PRIORITY": "4" if bad else "5",
         "SYSLOG_IDENTIFIER": "livepatch",
     }
     for name, value in facts.items():
-        fields["LIVEPATCH_" + name.upper()] = " ".join(value) if isinstance(value, tuple) else str(value)
+        entry["LIVEPATCH_" + name.upper()] = " ".join(value) if isinstance(value, tuple) else str(value)
     # Every value went through _clean, so none has the newline that would start another field.
-    text = "".join(f"{name}={value}\n" for name, value in fields.items())
+    text = "".join(f"{name}={value}\n" for name, value in entry.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.settimeout(1.0)
@@ -160,7 +160,7 @@ def _entry(line: bytes) -> Entry | None:
     if not line or len(line) > MAX_LINE + 1:
         return None
     try:
-        data = json.loads(line)
+        data = fields.parsed(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or data.pop("schema", None) != atomic.SCHEMA:

@@ -12,12 +12,11 @@ A module's name in "Modules linked in" says nothing; only a stack frame counts.
 from __future__ import annotations
 
 import collections
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 
-from ...base import names, times
+from ...base import fields, names, times
 from ...base.paths import Paths
 from .. import program
 from ..read import read_bytes
@@ -94,8 +93,8 @@ def ring_buffer(paths: Paths, since: float) -> list[str]:
             total += len(data)
             for line in data.decode("utf-8", "replace").split("\n"):
                 head, mark, text = line.partition(";")
-                fields = head.split(",")
-                at = names.decimal(fields[2], 18) if mark and len(fields) >= 3 else None
+                cells = head.split(",")
+                at = names.decimal(cells[2], 18) if mark and len(cells) >= 3 else None
                 if at is not None and at >= since * 1e6:
                     lines.append(text)
     finally:
@@ -172,8 +171,9 @@ def in_journal(paths: Paths, modules: Sequence[str], boot_id: str) -> str:
 def _message(row: str) -> str:
     """The message in one entry of journald's JSON, which is a list of bytes where it is not printable."""
     try:
-        message = json.loads(row)["MESSAGE"]
-        text = message if isinstance(message, str) else bytes(message).decode("utf-8", "replace")
+        message = fields.parsed(row)["MESSAGE"]
+        # Python makes of a number that many bytes.
+        text = bytes(message).decode("utf-8", "replace") if isinstance(message, list) else message
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return str(text).replace("\n", "\\n")
+    return text.replace("\n", "\\n") if isinstance(text, str) else ""

@@ -161,7 +161,7 @@ def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
             continue
         for thread in threads:
             folder = f"{proc}/{pid}/task/{thread}"
-            if thread.isdigit() and read_text(folder + "/patch_state", 8) == waiting:
+            if names.decimal(thread, 9) is not None and read_text(folder + "/patch_state", 8) == waiting:
                 comm = read_text(folder + "/comm", 64)
                 stack = read_text(folder + "/stack", 4096)
                 found.append(Task(int(thread), comm, int(waiting), stack))

@@ -30,7 +30,7 @@ def listed(generation: str) -> set[str]:
     Raises ToolError when that cannot be read.
     """
     try:
-        with open(os.path.join(generation, LIST), encoding="utf-8") as file:
+        with open(os.path.join(generation, LIST), encoding="utf-8", errors="replace") as file:
             found = {line.rstrip("\n") for line in file}
     except FileNotFoundError:
         repodata = os.path.join(generation, "repodata")

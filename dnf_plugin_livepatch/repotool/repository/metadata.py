@@ -46,13 +46,16 @@ class Update(NamedTuple):
         return any(f'name="{name}"' in self.text for name in names)
 
     def record(self) -> cr.UpdateRecord:
-        """The advisory as createrepo_c's object."""
+        """The advisory as createrepo_c's object. Raises ToolError."""
         found = cr.UpdateInfo()
         path = os.path.join(scratch.of_process("livepatch-repo-"), "updateinfo.xml")
         with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(f"<updates>{self.text}</updates>")
-        with quiet():
-            cr.xml_parse_updateinfo(path, found, None)
+        try:
+            with quiet():
+                cr.xml_parse_updateinfo(path, found, None)
+        except _FAULTS as error:
+            raise ToolError("metadata-unreadable", where="updateinfo", reason=error) from None
         if len(found.updates) != 1:
             raise ToolError("metadata-unreadable", where="updateinfo", reason=f"{self.id}: no one advisory")
         return found.updates[0]

@@ -31,7 +31,7 @@ HINTS = {
     "klp-build": "It is scripts/livepatch/klp-build of kernel 6.19 and later: give that source with"
     " --source-tree, and install gawk and patchutils, which it calls.",
 }
-_OBJECT = re.compile(r"^\s*obj-m\s*[:+]?=\s*(.+)$", re.MULTILINE)
+_OBJECT = re.compile(r"^[ \t]*obj-m[ \t]*[:+]?=[ \t]*(.+)$", re.MULTILINE)
 
 
 class Job(NamedTuple):
