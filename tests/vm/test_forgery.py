@@ -24,6 +24,8 @@ MODULE = "livepatch_demo_1"
 OOPSES = loading.OOPSES
 AS_NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 WATCH = "systemctl start livepatch-settle.service"
+# The kernel then still has the first messages of a boot after thousands of others.
+MEMORY = "log_buf_len=4M"
 # Before everything else in a boot, so that it forges before the first load.
 UNIT = f"""\
 [Unit]
@@ -57,10 +59,24 @@ FORGED = (
 )
 
 
+# Prints /dev/kmsg as it is. The kernel answers with an error where it has overwritten the next message.
+READ_LOG = """python3 -c '
+import os
+log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+while True:
+    try:
+        os.write(1, os.read(log, 8192))
+    except BrokenPipeError:
+        continue
+    except BlockingIOError:
+        break
+'"""
+
+
 def messages(machine: Machine) -> list[tuple[float, str]]:
     """Uptime and text of the messages that the kernel itself printed and still has."""
     found = []
-    for line in machine.ok("dd bs=8192 if=/dev/kmsg iflag=nonblock 2>/dev/null; true").splitlines():
+    for line in machine.ok(READ_LOG).splitlines():
         record = re.match(r"[0-7],\d+,(\d+),[^;]*;(.*)", line)
         if record:
             found.append((int(record[1]) / 1e6, record[2]))
@@ -124,7 +140,7 @@ def test_a_forged_oops_takes_nothing_out_and_a_real_one_does(host: Host, series:
         kernel = host.dashes
         core = f"kernel-core-{kernel.version}-{kernel.rpm_release}"
         host.run(f"dnf -y -q --setopt=best=0 install {core} && sync")
-        machine.boot(kernel)
+        machine.boot(kernel, MEMORY)
     assert machine.ok("uname -r").startswith(series + ".")
     nevra = f"{patch_name(kernel)}-1-1.x86_64"
     forge(machine)
@@ -139,7 +155,7 @@ def test_a_forged_oops_takes_nothing_out_and_a_real_one_does(host: Host, series:
 
     # At the boot after a crash while the patch settled.
     machine.ok("sync")
-    machine.boot(kernel)
+    machine.boot(kernel, MEMORY)
     assert host.loaded() == [MODULE]
     again = entry(machine, nevra)
     assert again["strikes"] == 1 and again["boot_id"] != loaded["boot_id"]

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Forge reports of an oops in the kernel's log, without any privilege. Runs in the guest, in a loop.
 
-forger.py MODULE...: the modules that the reports name. Users have two ways to words of theirs in the log:
-the names of mount options, in a user namespace of their own, and the names of a process that dies of a trap
-and of the file that the process executes.
+forger.py MODULE...: the reports name those of the modules that the kernel has, else the first of them. Users
+have two ways to words of theirs in the log: the names of mount options, in a user namespace of their own,
+and the names of a process that dies of a trap and of the file that the process executes.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def main(modules: list[str]) -> None:
     assert os.getuid() == 65534
     number = 0
     while True:
-        for module in modules:
+        for module in [name for name in modules if os.path.isdir("/sys/module/" + name)] or modules[:1]:
             child(mounts, module)
             # The kernel prints ten of these lines in five seconds at most.
-            for _ in range(2):
+            for _ in range(3):
                 child(trap, NAMES[number % len(NAMES)], CODE[number % len(CODE)], module)
                 number += 1
         time.sleep(PAUSE)
