@@ -20,7 +20,15 @@ from unittest import mock
 from dnf_plugin_livepatch.repotool import plan, report, settings, site, yamlfile
 from dnf_plugin_livepatch.repotool.lint import run as lint
 from dnf_plugin_livepatch.repotool.lint.context import Context
-from dnf_plugin_livepatch.repotool.repository import metadata, reading, rpms, signing, store, unpack
+from dnf_plugin_livepatch.repotool.repository import (
+    generations,
+    metadata,
+    reading,
+    rpms,
+    signing,
+    store,
+    unpack,
+)
 from dnf_plugin_livepatch.rpmtool import show
 from dnf_plugin_livepatch.rpmtool.kernel import kernelsource, target
 from dnf_plugin_livepatch.rpmtool.module import engines
@@ -214,10 +222,17 @@ _REPOTOOL = {
         file(site._listed, "/report/files.json"), (), b'{"schema":1,"files":["index.html","cves/a.html"]}'
     ),
     "generation's list": Target(
-        files(lambda: store._listed(FOLDER), "/" + store.LIST), (), b"packages/k/klp-1-1.x86_64.rpm\n"
+        files(lambda: generations.listed(FOLDER), "/" + generations.LIST),
+        (),
+        b"packages/k/klp-1-1.x86_64.rpm\n",
+    ),
+    "mirrorlist": Target(
+        files(lambda: store.Store(FOLDER).stale(), "/" + store.MIRRORS),
+        (),
+        b"https://example.com/r/generations/20261127T120000.000000Z-0123abcd/\n",
     ),
     "rpmkeys' answer": Target(
-        text(lambda data: rpms._read_checksig(["/a.rpm", "/b.rpm"], data)),
+        text(lambda data: [rpms._fault(said) for said in rpms._by_path(["/a.rpm"], data.split("\n")).values()]),
         (),
         b"/a.rpm:\n    Header V4 RSA/SHA256 Signature, key ID 0123abcd: OK\n/b.rpm:\n    Digest: OK\n",
     ),

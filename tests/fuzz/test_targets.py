@@ -30,18 +30,19 @@ WITHOUT = {
     "rpmtool/readers/recipe.again rpmtool/module/build.inspect_module rpmtool/module/sign.sign_module "
     "rpmtool/module/sign.verify_module",
     "starts a program, whose answer a target reads": "host/clients/client._run host/kernel/oops.in_journal "
-    "rpmtool/module/engines.kpatch_build",
+    "rpmtool/module/engines.kpatch_build repotool/repository/rpms._checked",
     "starts a program, and shows its answer to a person or ignores it": "host/cli/show._from_uname "
     "host/reconcile/health.failing host/reconcile/loader._run host/reconcile/timers._run "
     "toolkit/programs.run",
     "copies or hashes, and looks at nothing": "host/reconcile/copies._content host/reconcile/copies._copy "
-    "host/reconcile/copies._digest repotool/repository/store._copy",
+    "host/reconcile/copies._digest repotool/repository/store._copy "
+    "repotool/repository/rpms._armoured",
     "compares a word": "host/reconcile/crash_guard.after_boot host/reconcile/loader._in_transition "
     "host/reconcile/loader.load host/reconcile/loader.remove host/reconcile/loader.unload",
     "leaves the reading to SQLite, librpm or DNF": "host/files/journal.transaction_of "
     "host/packages/installed._headers host/packages/installed.damage repotool/repository/client.check",
     "reads a source tree, after programs of that tree have run": "rpmtool/kernel/kernelsource._name",
-    "writes": "toolkit/output.write",
+    "writes": "base/texts.encodable",
 }
 
 

@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
 from dnf_plugin_livepatch.repotool import transaction
-from dnf_plugin_livepatch.repotool.repository import store
+from dnf_plugin_livepatch.repotool.repository import generations
 from dnf_plugin_livepatch.rpmtool import cli
 from dnf_plugin_livepatch.rpmtool.module import build, engines, sign
 from dnf_plugin_livepatch.rpmtool.package import collect, previous
@@ -346,8 +346,8 @@ def test_the_names_in_a_makefile_cost_no_square(filler, tmp_path):
 @pytest.mark.parametrize("line", [b"\xff\n", b"Packages/\xc3.rpm\n", b"\xed\xa0\x80\n", b"\0\n"])
 def test_a_line_that_no_tool_wrote_is_no_package_of_ours(line, tmp_path):
     name = "Packages/0123456789abcdef/kpatch-1-1.x86_64.rpm"
-    (tmp_path / store.LIST).write_bytes(line + name.encode() + b"\n")
-    assert store._listed(str(tmp_path)) == {name}
+    (tmp_path / generations.LIST).write_bytes(line + name.encode() + b"\n")
+    assert generations.listed(str(tmp_path)) == {name}
 
 
 @pytest.mark.parametrize("value", ["{}", "[[[]]]", '{"":0}', '"ab"', "1"])

@@ -92,6 +92,9 @@ def test_no_line_with_words_of_a_user_is_heading_and_frame(line):
         ([HEADER, *["x"] * 298, " f+0x1/0x2 [lp_1]"], True),
         ([HEADER, *["x"] * 299, " f+0x1/0x2 [lp_1]"], False),
         ([HEADER, "---[ end trace 0000000000000000 ]---", " f+0x1/0x2 [lp_1]"], False),
+        ([HEADER, "---[ end Kernel panic - not syncing: Fatal exception ]---", " f+0x1/0x2 [lp_1]"], False),
+        ([HEADER, "tmpfs: Unknown parameter '---[ end trace 0 ]---'", " f+0x1/0x2 [lp_1]"], True),
+        ([HEADER, "traps: ---[ end trace [99] trap invalid opcode", " f+0x1/0x2 [lp_1]"], True),
         ([HEADER, "Modules linked in: lp_1(OEK) ext4"], False),
         ([" f+0x1/0x2 [lp_1]", HEADER], False),
         ([HEADER + " f+0x1/0x2 [lp_1]"], False),
@@ -132,12 +135,48 @@ def test_a_forged_line_takes_nothing_out(host, line, counts):
     assert guard_file.blocked(host.paths) == {}
 
 
+@pytest.mark.parametrize("line", [line for line in FORGED if "[lp_1]" in line])
+def test_a_forged_line_is_told_once(host, line):
+    for n in range(3):
+        log(host, *[line] * (n + 1), at=(12 + n) * 1_000_000)
+        assert settle.main(host.paths) == 0 and host.running() == ["lp_1"]
+    assert told(host) == [f"{settle.UNPROVED}: {line}"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Modules linked in: lp_1(OEK) ext4",
+        "livepatch: enabling patch 'lp_1'",
+        "tmpfs: Unknown parameter 'BUG: a+0x1/0x2 [lp_12]'",
+        "lp_1+0x1/0x2 [ext4]",
+    ],
+)
+def test_a_line_without_a_place_in_the_module_is_not_told(host, line):
+    log(host, line)
+    assert settle.main(host.paths) == 0 and told(host) == []
+
+
+@pytest.mark.parametrize("priority", [12, 11 << 3 | 6])
+def test_a_report_that_a_process_wrote_into_the_log_is_no_evidence(host, priority):
+    """The kernel's own lines have facility 0, which /dev/kmsg gives to nobody."""
+    at, frame = 12_000_000, FRAMES["x86_64, caller"]
+    host.put("/dev/kmsg", f"{priority},1,{at},-;{HEADER}\n{priority},2,{at},-;{frame}\n")
+    host.die()  # something else in the kernel, at the same time
+    for _ in range(2):
+        assert settle.main(host.paths) == 0 and host.running() == ["lp_1"]
+    assert told(host)[1:] == [f"{settle.UNPROVED}: {oops.WRITTEN}{frame}"]
+
+
+def told(host):
+    return [entry.facts["reason"] for entry in journal.read(host.paths) if entry.event == "taint"]
+
+
 def test_an_oops_that_the_kernel_did_not_count_is_told_once(host):
     log(host, HEADER, FRAMES["x86_64"])
     for _ in range(3):
         assert settle.main(host.paths) == 0 and host.running() == ["lp_1"]
-    told = [entry.facts["reason"] for entry in journal.read(host.paths) if entry.event == "taint"]
-    assert told == [f"{settle.UNPROVED}: {HEADER}"]
+    assert told(host) == [f"{settle.UNPROVED}: {HEADER}"]
     host.die()
     assert settle.main(host.paths) == 5 and host.running() == []
 
@@ -187,8 +226,7 @@ def test_journald_is_told_and_blocks_nothing(host, monkeypatch):
     monkeypatch.setattr(oops, "in_journal", lambda paths, modules, boot_id: HEADER)
     host.reboot(clean=False)
     assert run(host).ok and host.running() == ["lp_1"]
-    told = [entry.facts["reason"] for entry in journal.read(host.paths) if entry.event == "taint"]
-    assert len(told) == 1 and told[0].endswith(HEADER)
+    assert len(told(host)) == 1 and told(host)[0].endswith(HEADER)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ a mount option in a user namespace, or the name of a process that segfaults. Onl
 out of their reach, and only while a record stays one line: /dev/kmsg and journald's JSON keep records
 apart, pstore does not. ``harm.py`` has the proof that a verdict needs beside the text.
 
+The kernel gives its own lines facility 0. A line that a process wrote into /dev/kmsg has another facility,
+and is no evidence at all.
+
 A module's name in "Modules linked in" says nothing; only a stack frame counts.
 """
 
@@ -42,7 +45,11 @@ _FRAME = re.compile(
     r"(?P<stale>\? )?[A-Za-z0-9_.$]{1,512}\+0x[0-9a-f]{1,16}/0x[0-9a-f]{1,16}"
     r" \[(?P<module>[A-Za-z0-9_]{1,64})(?: [0-9a-f]{1,64})?\]\)?(?: \([A-Za-z]{1,20}\))?\s*\Z"
 )
+#: A place in a module, anywhere in a line: an honest line has it in a frame.
+_PLACE = re.compile(r"\+0x[0-9a-f]{1,16}/0x[0-9a-f]{1,16} \[([A-Za-z0-9_]{1,64})[ \]]")
 _END = "---[ end "
+#: Stands before a line that the kernel did not write, so that the line begins like none of the kernel's.
+WRITTEN = "written by a process: "
 #: Before each line that the kernel wrote into pstore: its level, its time and, where configured, its caller.
 _STAMP = re.compile(r"(?:<[0-9]{1,3}>)?(?:\[ *[0-9]{1,10}\.[0-9]{6}\](?:\[ *[TC][0-9]{1,10}\])? ?)?")
 #: The first line of each part of a dump (fs/pstore/platform.c), written by the kernel as it went down.
@@ -61,18 +68,33 @@ def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
         if _HEADER.match(line):
             heading, left = line, _REPORT
             continue
-        left = 0 if _END in line else left - 1
+        left = 0 if line.startswith(_END) else left - 1
         found = _FRAME.match(line) if left > 0 else None
         if found and not found["stale"] and found["module"] in wanted:
-            return "".join(c if c.isprintable() else " " for c in heading.strip())[:200]
+            return _shown(heading)
     return ""
+
+
+def mention_in(lines: Iterable[str], modules: Iterable[str]) -> str:
+    """Return the first line with a place in one of ``modules``, whoever had it printed; "" for none."""
+    wanted = frozenset(modules)
+    for line in lines:
+        line = line[:MAX_LINE]
+        # The search is for the few lines that may have a place in them.
+        if "/0x" in line and not wanted.isdisjoint(_PLACE.findall(line)):
+            return _shown(line)
+    return ""
+
+
+def _shown(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line.strip())[:200]
 
 
 def ring_buffer(paths: Paths, since: float) -> list[str]:
     """Return the kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them.
 
     One message is one line, since /dev/kmsg escapes what is not printable (kernel:
-    Documentation/ABI/testing/dev-kmsg).
+    Documentation/ABI/testing/dev-kmsg). The messages of processes have ``WRITTEN`` before them.
     """
     try:
         descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,7 +118,9 @@ def ring_buffer(paths: Paths, since: float) -> list[str]:
                 cells = head.split(",")
                 at = names.decimal(cells[2], 18) if mark and len(cells) >= 3 else None
                 if at is not None and at >= since * 1e6:
-                    lines.append(text)
+                    level = names.decimal(cells[0], 6)
+                    of_kernel = level is not None and level < 8
+                    lines.append(text if of_kernel else WRITTEN + text)
     finally:
         os.close(descriptor)
     return list(lines)
@@ -107,7 +131,12 @@ def of_this_boot(paths: Paths, modules: Iterable[str], began: float) -> str:
 
     ``began`` is the uptime from which on an oops counts.
     """
-    return oops_in(ring_buffer(paths, max(0.0, began - 1)), modules)
+    return oops_in(since_load(paths, began), modules)
+
+
+def since_load(paths: Paths, began: float) -> list[str]:
+    """Return the kernel's messages since a load that began at the uptime ``began``."""
+    return ring_buffer(paths, max(0.0, began - 1))
 
 
 def _dumps(paths: Paths, since: float) -> dict[tuple[str, str, str], dict[int, str]]:
@@ -160,7 +189,8 @@ def in_journal(paths: Paths, modules: Sequence[str], boot_id: str) -> str:
     if paths.root != "/" or not boot_id or not os.path.isdir("/run/systemd/system"):
         return ""
     argv = ["journalctl", "--boot=" + boot_id.replace("-", ""), "--dmesg", "--output=json",
-            "--output-fields=MESSAGE", "--no-pager", "--quiet", f"--lines={_BOOT_LINES}"]  # fmt: skip
+            "--output-fields=MESSAGE", "--no-pager", "--quiet", f"--lines={_BOOT_LINES}",
+            "SYSLOG_FACILITY=0"]  # fmt: skip
     try:
         _, output = program.run(argv, 10, whole=False, most=MAX_TEXT)
     except program.Unusable:

@@ -18,7 +18,7 @@ from ..files import atomic, guard_file, journal
 from ..kernel import harm, livepatches, oops, running
 from . import health, timers
 
-UNPROVED = "a line of the kernel's log names it, and the kernel counted no oops; it stays"
+UNPROVED = "a line of the kernel's log names it, and nothing proves an oops in it; it stays"
 
 
 class Verdict(NamedTuple):
@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
 
     ``good`` is True when the package has settled. ``why`` is the reason to block it. Both are empty while
     the watch goes on. ``trouble`` holds the taint bits that the kernel got since the load, ``unproved``
-    the heading of an oops that names the patch in the log alone; both as far as history lacks them.
+    a line that names the patch in the log alone; both as far as history lacks them.
     """
 
     nevra: str
@@ -43,12 +43,13 @@ def _judge(
 
     When ``settle_time`` is over, ask the health checks where that is due.
     """
-    named = oops.of_this_boot(paths, entry.modules, entry.began)
+    lines = oops.since_load(paths, entry.began)
+    named = oops.oops_in(lines, entry.modules)
     found = named if harm.proved(entry.harm, now) else ""
     done = running.uptime(paths) - entry.uptime >= config.settle_time
     failed = health.failing(config) if done and not (found or entry.asked) else ""
     why = f"the kernel reported: {found}" if found else f"health check failed: {failed}" if failed else ""
-    unproved = "" if found or entry.told else named
+    unproved = "" if found or entry.told else named or oops.mention_in(lines, entry.modules)
     return Verdict(nevra, done and not why, why, now.taint & ~(entry.taint | entry.noted), unproved)
 
 

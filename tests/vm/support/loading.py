@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live-patch RPMs with a behaviour of their own, for the demo host's older kernel."""
+"""Live-patch RPMs with a behaviour of their own, for the demo host's kernels."""
 
 from __future__ import annotations
 
@@ -123,9 +123,12 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
     return glob.glob(os.path.join(folder, "*.rpm"))[0]
 
 
-def put(machine: Machine, patch: Patch) -> str:
-    """Copy the RPM of ``patch`` into the guest; returns its path there."""
-    return _send(machine, rpm(patch, machine.files.choice.old), patch.module + ".rpm")
+def put(machine: Machine, patch: Patch, kernel: Kernel | None = None) -> str:
+    """Copy the RPM of ``patch`` for ``kernel`` (default: the older one) into the guest.
+
+    Returns its path there.
+    """
+    return _send(machine, rpm(patch, kernel or machine.files.choice.old), patch.module + ".rpm")
 
 
 def put_gate(machine: Machine) -> str:
