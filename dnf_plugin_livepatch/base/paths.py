@@ -49,6 +49,11 @@ class Paths(NamedTuple):
         return self.state_dir + "/journal.jsonl"
 
     @property
+    def private_journal(self) -> str:
+        """The facts of history that are root's alone, one JSON object a line. 0600."""
+        return self.state_dir + "/journal-private.jsonl"
+
+    @property
     def guard(self) -> str:
         """The crash guard's records and the administrator's blocks."""
         return self.state_dir + "/guard.json"

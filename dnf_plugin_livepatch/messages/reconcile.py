@@ -139,6 +139,12 @@ RECONCILE: dict[str, Message] = {
         "This host is image-based: a live patch added to it is gone after the next image update.",
         "Put the live-patch package into the image as well.",
     ),
+    "health-check-not-asked": Message(
+        "warning",
+        "The health check '{command}' is not asked: {why}.",
+        "Give the program and each folder above it to root, writable by nobody else; without an answer only "
+        "the kernel's own reports count.",
+    ),
     "health-check-failed": Message(
         "error",
         "A health check failed with live patch {nevra}: {why}. {then}.",

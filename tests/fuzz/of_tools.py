@@ -232,7 +232,7 @@ _REPOTOOL = {
         b"https://example.com/r/generations/20261127T120000.000000Z-0123abcd/\n",
     ),
     "rpmkeys' answer": Target(
-        text(lambda data: [rpms._fault(said) for said in rpms._by_path(["/a.rpm"], data.split("\n")).values()]),
+        text(lambda data: [rpms._fault(said) for said in rpms._by_path(["/a.rpm"], [data]).values()]),
         (),
         b"/a.rpm:\n    Header V4 RSA/SHA256 Signature, key ID 0123abcd: OK\n/b.rpm:\n    Digest: OK\n",
     ),

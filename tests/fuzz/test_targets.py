@@ -32,7 +32,7 @@ WITHOUT = {
     "starts a program, whose answer a target reads": "host/clients/client._run host/kernel/oops.in_journal "
     "rpmtool/module/engines.kpatch_build repotool/repository/rpms._checked",
     "starts a program, and shows its answer to a person or ignores it": "host/cli/show._from_uname "
-    "host/reconcile/health.failing host/reconcile/loader._run host/reconcile/timers._run "
+    "host/reconcile/loader._run host/reconcile/timers._run "
     "toolkit/programs.run",
     "copies or hashes, and looks at nothing": "host/reconcile/copies._content host/reconcile/copies._copy "
     "host/reconcile/copies._digest repotool/repository/store._copy "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
@@ -86,3 +87,17 @@ def test_what_cannot_be_trusted_is_broken_and_named(tmp_path: Path, text: str, f
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(atomic.Broken, match=f"guard.json: {fault}"):
         atomic.read_json(str(path))
+
+
+@pytest.mark.parametrize("name", ["request", "journal-private.jsonl"])
+def test_what_killed_writers_left_goes_and_what_living_ones_write_stays(tmp_path: Path, name: str) -> None:
+    with subprocess.Popen(["/bin/true"]) as dead, subprocess.Popen(["/bin/sleep", "60"]) as alive:
+        dead.wait()
+        numbers = {"dead": dead.pid, "alive": alive.pid, "first": 1, "huge": 9999999999}
+        for pid in numbers.values():
+            (tmp_path / f".{name}.{pid}").write_text("half")
+        (tmp_path / f".other.{dead.pid}").write_text("another file's")
+        atomic.write_bytes(str(tmp_path / name), b"whole")
+        alive.kill()
+    expected = {name, f".{name}.{alive.pid}", f".{name}.1", f".other.{dead.pid}"}
+    assert set(os.listdir(tmp_path)) == expected

@@ -100,6 +100,9 @@ def test_the_file_trigger_killed_anywhere_then_reconciled(fresh, words, stdin, r
         result = run(host)
         assert (result.stamp, host.running()) == (stamp, ["lp_2"]), found[number - 1]
         sound(host)
+        mailbox.request(host.paths)
+        left = [name for name in os.listdir(host.paths.run_dir) if name.startswith(".request")]
+        assert left == [], "the next request clears away what the killed one left"
     told = f"file trigger, {words[0]}: killed at each of {len(found)} places, the next reconcile converged"
     record_property("told", told)
 

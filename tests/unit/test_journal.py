@@ -169,6 +169,26 @@ def test_the_transaction_of_a_package_and_no_other(paths):
 
 def test_many_tasks_and_cves_do_not_tear_the_line(paths):
     tasks = tuple(f"{number} x patch_state=0 stack={'f' * 900}" for number in range(20))
-    journal.append(paths, "stall", nevra="kp-1-1.x86_64", cves=("CVE-2026-10000",) * 500, tasks=tasks)
+    cves = tuple(f"CVE-2026-{'1' * 19}{number}" for number in range(512))
+    journal.append(paths, "stall", nevra="kp-1-1.x86_64", cves=cves, tasks=tasks)
     (entry,) = journal.read(paths)
-    assert entry.facts["nevra"] == "kp-1-1.x86_64" and "cves" not in entry.facts
+    assert entry.facts == {"nevra": "kp-1-1.x86_64"}
+
+
+def test_private_facts_join_their_entry_for_root_alone(paths, monkeypatch):
+    task = "7 cat patch_state=0 stack=vfs_read < secret_wait"
+    journal.append(paths, "stall", nevra="lp-1-1.x86_64", module="lp_1", tasks=(task,), seconds=9)
+    journal.append(paths, "stall", nevra="lp-2-1.x86_64", module="lp_2", seconds=8)
+    journal.append(paths, "block", nevra="lp-1-1.x86_64", reason="exit status 3", output="pass\nword")
+    first, second, third = journal.read(paths)
+    assert first.facts["tasks"] == (task,) and third.facts["output"] == "pass word"
+    assert "tasks" not in second.facts and not any("private" in entry.facts for entry in (first, third))
+    with open(paths.journal, encoding="ascii") as file:
+        public = file.read()
+    assert "secret_wait" not in public and "word" not in public
+    assert os.stat(paths.private_journal).st_mode & 0o777 == 0o600
+    os.unlink(paths.private_journal)
+    assert [sorted(entry.facts) for entry in journal.read(paths)][2] == ["nevra", "reason"], "they are gone"
+    with open(paths.private_journal, "w", encoding="ascii"):
+        monkeypatch.setattr(os, "access", lambda path, mode: path != paths.private_journal)
+    assert [entry.facts.get("private") for entry in journal.read(paths)] == [("tasks",), None, ("output",)]

@@ -60,18 +60,18 @@ def test_while_the_health_checks_run(host, monkeypatch):
     def check(config):
         oops(host, 715)
         later(host, 730)
-        return ""
+        return health.Answer()
 
-    monkeypatch.setattr(health, "failing", check)
+    monkeypatch.setattr(health, "ask", check)
     assert "oops-while-loading" in ids(run(host)) and taken_back(host)
 
 
 def test_trouble_while_it_is_being_loaded_is_told(host, monkeypatch):
     def check(config):
         host.put("/proc/sys/kernel/tainted", "512\n")
-        return ""
+        return health.Answer()
 
-    monkeypatch.setattr(health, "failing", check)
+    monkeypatch.setattr(health, "ask", check)
     run(host)
     record = guard_file.read(host.paths).entries[str(host.patch("2").nevra)]
     assert record.state == "settling" and record.taint == 0, "the watch finds the difference"

@@ -83,7 +83,7 @@ class ClientResult(NamedTuple):
 
 def _run(argv: tuple[str, ...], timeout: float) -> tuple[int, str]:
     """Run ``argv`` in a fixed environment; return exit code and output. Raises program.Unusable."""
-    return program.run(argv, timeout, _ENVIRONMENT)
+    return program.run_foreign(argv, timeout, _ENVIRONMENT)
 
 
 def _fill(argv: tuple[str, ...], kernel: Kernel, identifier: str = "") -> tuple[str, ...]:

@@ -69,7 +69,15 @@ def read_json(
 
 def ensure_dir(path: str) -> None:
     """Create the folder ``path`` (mode 0755) and its parents where they are missing."""
-    os.makedirs(path, mode=0o755, exist_ok=True)
+    if not path or os.path.isdir(path):
+        return
+    ensure_dir(os.path.dirname(path))
+    try:
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # whatever the caller's umask is
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 def sync_file(path: str) -> None:
@@ -96,10 +104,21 @@ def sync_dir(path: str) -> None:
 
 def _clean(folder: str, name: str) -> None:
     """Remove the temporary files of writers that were killed: no process has their number any more."""
+
+    def runs(pid: int) -> bool:
+        # Not by /proc, which a service may see a part of only.
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except OSError:
+            return True
+        return True
+
     head = f".{name}."
     for found in os.listdir(folder):
         pid = names.decimal(found[len(head) :], 10) if found.startswith(head) else None
-        if pid is not None and not os.path.exists(f"/proc/{pid}"):
+        if pid is not None and not runs(pid):
             try:
                 os.unlink(f"{folder}/{found}")
             except OSError:

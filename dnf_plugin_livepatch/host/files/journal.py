@@ -2,8 +2,10 @@
 """The history of the running kernel: append-only, durable, readable after any crash.
 
 Each line is a JSON object. A line that a crash tore is skipped by the reader and closed off by the next
-entry. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new file starts. Where
-journald runs, it gets the same facts with a stable MESSAGE_ID.
+entry. The file is bounded: past ``MAX_BYTES`` it becomes ``journal.jsonl.1`` and a new file starts.
+Everybody may read the file. PRIVATE facts are in a second file, which is root's alone, and the entry names
+them. Where journald runs, it gets all facts with a stable MESSAGE_ID: only administrators read the system's
+journal.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ MAX_BYTES = 1 << 20
 MAX_LINE = 16384
 _TEXT = 2000
 _MOST = 1e15  # NaN and infinity are no numbers in JSON, and a float holds no larger integer exactly
+#: The facts that only root may read: the stacks of other users' tasks, and what a health check printed.
+PRIVATE = ("tasks", "output")
+# What joins the two parts of an entry, beside time, event and boot.
+_ABOUT = ("module", "nevra")
 
 
 #: The MESSAGE_ID of each event. ``journalctl MESSAGE_ID=…`` finds them; they never change.
@@ -53,7 +59,8 @@ class Entry(NamedTuple):
     """One line of history.
 
     ``facts`` are the details: module, nevra, outcome, seconds, advisory, issued, exposed_since, cves,
-    reason, kernel, signer (of the package), dnf_history.
+    reason, kernel, signer (of the package), dnf_history; tasks and output, where root reads. ``private``
+    names those of the facts that the reader may not see.
     """
 
     time: str
@@ -89,18 +96,32 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     """Add ``event`` with its ``facts`` and make it durable. Raises OSError when the disk refuses."""
     clean = {name: _clean(value) for name, value in facts.items() if value not in ("", (), None)}
     record = {"schema": atomic.SCHEMA, "time": times.now(), "event": event, "boot_id": boot_id(paths)}
-    line = json.dumps({**clean, **record}, sort_keys=True)
+    private = {name: clean[name] for name in PRIVATE if name in clean}
+    public = {name: value for name, value in clean.items() if name not in PRIVATE}
+    if private:
+        public["private"] = tuple(private)
+        about = {name: clean[name] for name in _ABOUT if name in clean}
+        _append_line(paths.private_journal, {**private, **about}, record, 0o600)
+    _append_line(paths.journal, public, record, 0o644)
+    _send_to_journald(paths, event, clean)
+
+
+def _append_line(path: str, facts: dict[str, Fact], record: dict[str, object], mode: int) -> None:
+    line = json.dumps({**facts, **record}, sort_keys=True)
     for name in ("cves", "tasks", "reason"):
         # A line that is cut off is no entry, so the longest facts are left out instead.
         if len(line) > MAX_LINE:
-            clean.pop(name, None)
-            line = json.dumps({**clean, **record}, sort_keys=True)
-    atomic.ensure_dir(paths.state_dir)
+            facts.pop(name, None)
+            line = json.dumps({**facts, **record}, sort_keys=True)
+    folder = os.path.dirname(path)
+    atomic.ensure_dir(folder)
     atomic.step("before append journal")
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    descriptor = os.open(paths.journal, flags, 0o644)
+    descriptor = os.open(path, flags, mode)
     try:
         size = os.fstat(descriptor).st_size
+        if size == 0:
+            os.fchmod(descriptor, mode)  # whatever the caller's umask is
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         # A line that an earlier crash tore is closed off. A full disk that cuts this line off is an error.
         left = memoryview((("\n" if torn else "") + line + "\n").encode("ascii"))
@@ -111,11 +132,10 @@ def append(paths: Paths, event: str, **facts: object) -> None:
         os.close(descriptor)
     atomic.step("after append journal")
     if size > MAX_BYTES:
-        os.rename(paths.journal, paths.journal + ".1")
+        os.rename(path, path + ".1")
         atomic.step("after rotate journal")
     if size > MAX_BYTES or size == 0:
-        atomic.sync_dir(paths.state_dir)
-    _send_to_journald(paths, event, clean)
+        atomic.sync_dir(folder)
 
 
 def remember(paths: Paths, event: str, **facts: object) -> bool:
@@ -178,14 +198,33 @@ def _entry(line: bytes) -> Entry | None:
 
 def read(paths: Paths, limit: int = 1000) -> list[Entry]:
     """Return the last ``limit`` entries, oldest first, without torn or spoiled lines."""
-    entries: list[Entry] = []
-    for path in (paths.journal + ".1", paths.journal):
-        data = read_bytes(path, 2 * MAX_BYTES)
-        for line in data.split(b"\n"):
-            entry = _entry(line)
-            if entry is not None:
-                entries.append(entry)
-    return entries[-limit:] if limit > 0 else []
+    entries = _entries(paths.journal)[-limit:] if limit > 0 else []
+    if not any("private" in entry.facts for entry in entries):
+        return entries
+    private = {_key(entry): entry.facts for entry in _entries(paths.private_journal)}
+    there = [name for name in _names(paths.private_journal) if os.path.exists(name)]
+    shut = not all(os.access(name, os.R_OK) for name in there)
+    return [entry if shut else _whole(entry, private) for entry in entries]
+
+
+def _names(path: str) -> tuple[str, str]:
+    return path + ".1", path
+
+
+def _entries(path: str) -> list[Entry]:
+    lines = [line for name in _names(path) for line in read_bytes(name, 2 * MAX_BYTES).split(b"\n")]
+    return [entry for entry in map(_entry, lines) if entry is not None]
+
+
+def _key(entry: Entry) -> tuple[object, ...]:
+    return (entry.time, entry.event, entry.boot_id, *(entry.facts.get(name) for name in _ABOUT))
+
+
+def _whole(entry: Entry, private: dict[tuple[object, ...], dict[str, Fact]]) -> Entry:
+    """Return ``entry`` with its private facts, as far as they are still there."""
+    facts = {name: value for name, value in entry.facts.items() if name != "private"}
+    more = private.get(_key(entry), {}) if "private" in entry.facts else {}
+    return entry._replace(facts={**facts, **{name: more[name] for name in PRIVATE if name in more}})
 
 
 def transaction_of(paths: Paths, nevra: str) -> int:

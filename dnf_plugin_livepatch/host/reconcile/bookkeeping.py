@@ -29,14 +29,17 @@ def change(run: Run, nevra: str, module: str, **fields: object) -> None:
     run.change_guard(update)
 
 
-def block(run: Run, nevra: str, why: str) -> bool:
-    """Block ``nevra`` and add the reason to the history; return False where the block cannot be recorded."""
+def block(run: Run, nevra: str, why: str, output: str = "") -> bool:
+    """Block ``nevra`` and add the reason to the history; return False where the block cannot be recorded.
+
+    ``output`` is that of a health check.
+    """
     try:
         guard_file.block(run.paths, nevra, why, "guard")
     except (OSError, atomic.Broken) as error:
         run.add(problem("record-unwritable", why=error))
         return False
-    run.note("block", "", "", nevra, "done", 0.0, reason=why)
+    run.note("block", "", "", nevra, "done", 0.0, reason=why, output=output)
     return True
 
 
@@ -99,13 +102,16 @@ def after_load(run: Run, wanted: Wanted) -> bool:
     mine = entry.state == "loading" and entry.boot_id == run.kernel.boot_id
     if not mine:  # somebody else loaded the set: earlier trouble is not known to come from it
         entry = entry.before(uptime, harm.read(run.paths))
-    failed = "" if known or booting else health.failing(run.config)
+    answer = health.Answer() if known or booting else health.ask(run.config)
+    failed = answer.failed
+    for found in answer.not_asked:
+        run.add(found)
     reported = ""
     if mine and harm.proved(entry.harm, harm.read(run.paths)):
         reported = oops.of_this_boot(run.paths, entry.modules, entry.began)
     if failed or reported:
         why = f"the kernel reported: {reported}" if reported else f"health check failed: {failed}"
-        out = block(run, wanted.nevra, why)
+        out = block(run, wanted.nevra, why, "" if reported else answer.output)
         then = "The patch is blocked and taken back" if out else "The patch stays in force"
         name = "oops-while-loading" if reported else "health-check-failed"
         run.add(problem(name, nevra=wanted.nevra, why=reported or failed, then=then))
@@ -125,7 +131,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         boot_id=run.kernel.boot_id,
         # A module that was in the kernel before the load began is watched for an oops as well.
         modules=tuple(module.name for module in wanted.modules),
-        asked=known or not booting,
+        asked=known or not (booting or answer.not_asked),
         taint=entry.taint,
         oopses=entry.oopses,
         warnings=entry.warnings,
@@ -133,6 +139,24 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         told=entry.told,
     )
     return False
+
+
+def ask_due(run: Run) -> None:
+    """Ask the health checks about each package that has lived ``settle_time`` unasked; block on a failure.
+
+    A check that cannot be asked this time either is not waited for any longer.
+    """
+    uptime, boot_id = running.uptime(run.paths), run.kernel.boot_id
+    entries = guard_file.read(run.paths).entries
+    due = [nevra for nevra, entry in entries.items() if health.due(run.config, entry, boot_id, uptime)]
+    answer = health.ask(run.config) if due else health.Answer()
+    for found in answer.not_asked:
+        run.add(found)
+    for nevra in due:
+        if answer.failed:
+            block(run, nevra, f"health check failed: {answer.failed}", answer.output)
+        else:
+            change(run, nevra, "", asked=True)
 
 
 def _examine(run: Run, wanted: Wanted) -> None:

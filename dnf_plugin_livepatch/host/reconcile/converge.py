@@ -19,7 +19,7 @@ from ..clients import patches
 from ..files import atomic, guard_file, mailbox, notices
 from ..kernel import switches
 from ..packages import installed, rpm_lock
-from . import adopt, crash_guard, take_out, timers, turn, unchanged
+from . import adopt, bookkeeping, crash_guard, health, take_out, timers, turn, unchanged
 from .context import LOCK_SECONDS, RETRY_SECONDS, Run
 from .desired import Choice
 
@@ -56,6 +56,7 @@ def converge(run: Run, stamp: str) -> ReconcileResult:
         # A file trigger asks from inside its transaction, before the database lists the new packages.
         if not rpm_lock.wait_idle(database, LOCK_SECONDS):
             return _rpm_under_way(run, stamp, database)
+        bookkeeping.ask_due(run)
         last = _rounds(run, run.config, rules, database)
         in_force = turn.in_force_now(run, last.choice.wanted, last.build_ids)
         outside = _ask_clients(run, rules, last.installed_patches)
@@ -162,8 +163,12 @@ def _may_rest(
     """Return whether the next run may skip its work for as long as nothing changes.
 
     After a run that changed something itself the next run looks once more. Patches of a vendor's client are
-    known only to that client, so with them every run asks again.
+    known only to that client, so with them every run asks again. So does a run while health checks are still
+    to be asked.
     """
+    entries = guard_file.read(run.paths).entries.values()
+    if any(health.open_question(run.config, entry, run.kernel.boot_id) for entry in entries):
+        return False
     quiet = result.ok and not result.actions and run.config.mode == "load"
     return quiet and not outside.in_force and all(patch.loader == "kernel" for patch in stock)
 

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The settle watch: look whether the kernel is well, some time after a live patch was loaded.
 
-livepatch-settle.timer runs this program while a patch settles. An oops whose stack is in the patch blocks
-the patch and has reconcile take it out while the kernel still runs. After ``settle_time`` without an oops
-the patch is good, once the health checks have passed too.
+livepatch-settle.timer runs this program while a patch settles. The program only looks, and records its
+verdict. An oops whose stack is in the patch blocks the patch. After ``settle_time`` without an oops the
+patch is good, once the health checks have passed too. Reconcile takes a blocked patch out of the kernel, and
+asks the health checks.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ...base.config import Config, read
+from ...base.model import ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
 from .. import output
-from ..files import atomic, guard_file, journal
+from ..files import atomic, guard_file, journal, mailbox
 from ..kernel import harm, livepatches, oops, running
 from . import health, timers
 
@@ -39,18 +42,15 @@ class Verdict(NamedTuple):
 def _judge(
     paths: Paths, config: Config, nevra: str, entry: guard_file.GuardEntry, now: harm.Harm
 ) -> Verdict:
-    """Look for an oops of the patch.
-
-    When ``settle_time`` is over, ask the health checks where that is due.
-    """
+    """Look for an oops of the patch, and whether its time is over with no health check left to ask."""
     lines = oops.since_load(paths, entry.began)
     named = oops.oops_in(lines, entry.modules)
     found = named if harm.proved(entry.harm, now) else ""
     done = running.uptime(paths) - entry.uptime >= config.settle_time
-    failed = health.failing(config) if done and not (found or entry.asked) else ""
-    why = f"the kernel reported: {found}" if found else f"health check failed: {failed}" if failed else ""
+    why = f"the kernel reported: {found}" if found else ""
     unproved = "" if found or entry.told else named or oops.mention_in(lines, entry.modules)
-    return Verdict(nevra, done and not why, why, now.taint & ~(entry.taint | entry.noted), unproved)
+    good = done and not why and not health.open_question(config, entry, entry.boot_id)
+    return Verdict(nevra, good, why, now.taint & ~(entry.taint | entry.noted), unproved)
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
@@ -118,8 +118,31 @@ def _any_is(paths: Paths, state: str) -> bool:
     return any(entry.state == state and entry.boot_id == boot_id for entry in entries)
 
 
+def _health_is_due(paths: Paths, config: Config) -> bool:
+    """Return whether the health checks are to be asked about a package now."""
+    boot_id, uptime = running.boot_id(paths), running.uptime(paths)
+    entries = guard_file.read(paths).entries.values()
+    return any(health.due(config, entry, boot_id, uptime) for entry in entries)
+
+
+def _ask(paths: Paths, config: Config) -> ReconcileResult | None:
+    """Have reconcile run, as every other caller does, and return its answer; None for no answer.
+
+    Without systemd reconcile runs in this process.
+    """
+    if os.path.isdir(paths.at("/run/systemd/system")):
+        return mailbox.ask(paths, mailbox.answer_within(config))
+    from . import run
+
+    try:
+        return run.reconcile(paths, config)
+    except run.Refused as refused:
+        output.show([f"livepatch: {refused.problem.text}"], errors=True)
+        return None
+
+
 def main(paths: Paths) -> int:
-    """Look once, and have reconcile take a patch out of the kernel that the look blocked.
+    """Look, and have reconcile take out what the look blocked, or ask the health checks that are due.
 
     Returns 5 when reconcile ran and a patch is not in force, and 1 when reconcile could not run; the next
     look tries again then.
@@ -128,14 +151,14 @@ def main(paths: Paths) -> int:
     code = 0
     try:
         _, blocked, waiting = check(paths, config)
-        if blocked or _killed_half_way(paths):
-            from . import run
-
-            try:
-                code = 0 if run.reconcile(paths, config).ok else 5
-            except run.Refused as refused:
-                output.show([f"livepatch: {refused.problem.text}"], errors=True)
+        due = _health_is_due(paths, config)
+        if blocked or due or _killed_half_way(paths):
+            answer = _ask(paths, config)
+            if answer is None:
                 return 1
+            code = 0 if answer.ok else 5
+        if due:  # with the answer of the checks the patch may be good now
+            waiting = check(paths, config)[2]
         # The set that reconcile loaded in the place of a blocked one settles now.
         if not (waiting or _any_is(paths, "settling")):
             timers.unwatch(paths)

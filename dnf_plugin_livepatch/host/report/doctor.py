@@ -13,7 +13,7 @@ from ...vendors import profiles
 from ..files import atomic, guard_file, notices
 from ..kernel import running, switches
 from ..packages import installed, inventory
-from ..reconcile import preflight
+from ..reconcile import health, preflight
 from ..reconcile.desired import wanted_set
 
 _WHY = {
@@ -48,7 +48,9 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     if busy is not None:
         found.append(busy)
     stock = inventory.look(paths, kernel)
-    off = switches.mode(config.read(paths.config)[0].mode)
+    settings = config.read(paths.config)[0]
+    found += () if paths.foreign else health.refused(settings)
+    off = switches.mode(settings.mode)
     off = off or switches.off(paths, profiles.load(paths.profile_dirs)[0], stock.patches)
     if off:
         found.append(problem("loading-off", why=off))

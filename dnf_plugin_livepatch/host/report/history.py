@@ -107,6 +107,11 @@ def _more(entry: Entry, open_for: Exposed | None) -> str:
         least = "at least " if open_for.at_least else ""
         since = facts.get("advisory") or "the advisory"
         words.append(f"exposed for {least}{span(open_for.seconds)} since {since}")
+    output, private = facts.get("output"), facts.get("private")
+    if output:
+        words.append(f"output: {output}")
+    if isinstance(private, tuple) and private:
+        words.append(f"{' and '.join(private)} for root only")
     if facts.get("dnf_history"):
         words.append(f"dnf history {facts['dnf_history']}")
     return ", ".join(words)
