@@ -55,6 +55,7 @@ class _Update:
         self.id = first.id
         self.type, self.severity = first.type, first.severity
         self.issued, self.updated = first.issued, first.updated
+        self.cut = first.cut
         self.cves: set[str] = set()
         self.packages: set[Nevra] = set()
         self.evrs: dict[tuple[str, str], set[str]] = {}
@@ -69,6 +70,7 @@ class _Update:
         self.severity = max(self.severity, copy.severity, key=lambda word: (rank(word), word))
         self.issued = min(filter(None, (self.issued, copy.issued)), default="")
         self.updated = max(self.updated, copy.updated)
+        self.cut = self.cut or copy.cut
         self.cves.update(copy.cves)
         self.packages.update(copy.packages)
         for key, evrs in builds.items():
@@ -77,7 +79,9 @@ class _Update:
     def advisory(self) -> Advisory:
         """The one advisory that stands for all copies."""
         cves, packages = tuple(sorted(self.cves)), tuple(sorted(self.packages))
-        return Advisory(self.id, self.type, self.severity, self.issued, self.updated, cves, packages)
+        return Advisory(
+            self.id, self.type, self.severity, self.issued, self.updated, cves, packages, cut=self.cut
+        )
 
 
 def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
@@ -126,11 +130,14 @@ def debt_of(
     that no other advisory speaks of. They neither close a CVE nor make the result complete.
     """
     found = _listed(running, merge(advisories), compare, newest)
-    for cve, row in _listed(running, merge(others), compare, newest).first.items():
+    more = _listed(running, merge(others), compare, newest)
+    for cve, row in more.first.items():
         found.first.setdefault(cve, row)
     rows = _ascending((row for cve, row in found.first.items() if cve not in found.fixed), compare)
-    nameless = found.nameless
+    nameless, cut = found.nameless, found.cut | more.cut
     doubts = [f"security advisory {min(nameless)} names no CVE"] if nameless else []
+    if cut:
+        doubts.append(f"advisory {min(cut)} refers to more than could be read")
     if locked:
         doubts.append(f"the repositories are locked to release {locked}")
     quality, reason = _judge(running, found.orders, bool(rows), newest, found.newest, doubts, compare)
@@ -142,7 +149,8 @@ class _Listed:
 
     ``fixed`` are the CVEs of its own lineage up to the running build, ``first`` the first fix of each CVE
     above it, ``orders`` which of older (-1), the same (0) and newer (1) builds are listed at all,
-    ``nameless`` the security advisories without a CVE, and ``newest`` whether the newest build is listed.
+    ``nameless`` the security advisories without a CVE, ``cut`` those that were not read to their end, and
+    ``newest`` whether the newest build is listed.
     """
 
     def __init__(self) -> None:
@@ -150,6 +158,7 @@ class _Listed:
         self.first: dict[str, Debt] = {}
         self.orders: set[int] = set()
         self.nameless: set[str] = set()
+        self.cut: set[str] = set()
         self.newest = False
 
 
@@ -161,6 +170,8 @@ def _listed(running: Nevra, advisories: Iterable[Advisory], compare: Compare, ne
                 continue
             order = compare(package.evr, running.evr)
             found.orders.add(order)
+            if advisory.cut:
+                found.cut.add(advisory.id)
             found.newest = found.newest or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
                 if advisory.cves and lineage(package.evr) == home:

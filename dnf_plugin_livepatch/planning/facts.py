@@ -252,8 +252,8 @@ class Facts:
 
     def _read_record(self, repository: str, wanted: Sequence[str]) -> None:
         try:
-            said = repository_record.parse(self.manager.record(repository), *wanted)
-        except (repository_record.RecordError, UnicodeError, OSError, MemoryError) as error:
+            said = repository_record.parse(self.manager.record(repository, wanted), *wanted)
+        except (ValueError, OSError, MemoryError) as error:
             self.problems.append(catalogue.problem("record-broken", repo=repository, why=error))
             self._broken.add(repository)
             return

@@ -41,7 +41,8 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     siblings = _siblings(facts, running)
     main = siblings[0].nevra
     rows = family_advisories(facts, siblings, facts.claims)
-    others = set(family_advisories(facts, siblings)).difference(rows)
+    strange = any(repo.id not in facts.claims for repo in sources)
+    others = set(family_advisories(facts, siblings)).difference(rows) if strange else ()
     builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
     window = _window(facts, siblings[0].build_time)

@@ -108,6 +108,16 @@ def test_thousands_of_advisories_of_one_id_cost_what_they_are_worth(host, lab):
     assert answer.code == 0 and {stock.CVE20, "CVE-2025-10000", "CVE-2025-12999"} <= set(cves(host))
 
 
+@pytest.mark.parametrize("package", [stock.K30, P2], ids=["kernel", "live patch"])
+def test_an_advisory_of_very_many_cves_is_read_in_part_and_hides_nothing(host, lab, package):
+    """libdnf walks from the first reference to each one: 30,000 used to take a minute and more."""
+    many = tuple(f"CVE-2025-{10000 + number}" for number in range(30_000))
+    other = strangers.state(lab, [stock.OTHER], [Update("EVIL-1", (package,), many)])
+    host.repos(base="kernel", other=other)
+    answer = host.dnf("upgrade", "--exclude=kernel*", timeout=60)
+    assert answer.code == 0 and {stock.CVE20, stock.CVE30} <= set(cves(host))
+
+
 #: A version as RPM's own tools would refuse it, in the metadata of a repository that nobody made with them.
 ODD = {"a terminal's commands": "1\u009b31mPWNED\u202e", "an odd sign": "1@", "a line feed": "1&#10;2"}
 

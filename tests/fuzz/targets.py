@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dnf_plugin_livepatch.base import config, fields, names, times
 from dnf_plugin_livepatch.base.model import Kernel
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.formats import manifest, repository_record
+from dnf_plugin_livepatch.formats import manifest, record_parts, repository_record
 from dnf_plugin_livepatch.host.clients import client
 from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, journal, mailbox, notices
 from dnf_plugin_livepatch.host.kernel import livepatches, module_file, oops, running, signature
@@ -215,6 +215,9 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(_text(manifest.parse), (manifest.ManifestError,), _MANIFEST),
     "record": Target(
         _text(lambda text: repository_record.parse(text, "6.1")), (repository_record.RecordError,), _RECORD
+    ),
+    "record parts": Target(
+        lambda data: record_parts.cut([data[:9], data[9:]], ("6.1",)), (ValueError,), _RECORD
     ),
     "hot patches": Target(_text(lambda text: openeuler.advisories(text, {"p"})), (), _UPDATE),
     "profile": Target(

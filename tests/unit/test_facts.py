@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import pytest
 
@@ -323,7 +323,7 @@ def test_every_trusted_record_counts_and_is_read_once_for_a_kernel() -> None:
 )
 def test_a_broken_record_is_told_and_the_next_one_read(fault: BaseException, why: str) -> None:
     class Broken(Manager):
-        def record(self, repository: str) -> str:
+        def record(self, repository: str, releases: Container[str]) -> str:
             if repository == "base":
                 raise fault
             return RECORD
