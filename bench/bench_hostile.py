@@ -76,18 +76,18 @@ def _record(rest: str) -> bytes:
 
 #: Shape -> the ``livepatch`` record, packed.
 RECORDS: dict[str, Callable[[], bytes]] = {
-    "record of 30 KiB, 30 MiB deep": lambda: gzip.compress(_UNIT.encode() + b"[" * (30 << 20)),
-    "record of 30 KiB, 10 million objects": lambda: _record("[" + "{}," * (10 << 20) + "{}]"),
-    "record of 1 KiB, 900 deep": lambda: _record("[" + ("[" * 900 + "]" * 900 + ",") * 110 + "0]"),
-    "record of 4 MiB, one astral sign": lambda: _record('{"x":"\U0001f600' + "a" * (4 << 20) + '"}'),
-    "record of 160,000 texts": lambda: _record(json.dumps({"x": [f"{n:020x}" for n in range(160_000)]})),
-    "record of 90,000 keys": lambda: _record(json.dumps({"x": [{f"{n:x}": 0} for n in range(90_000)]})),
-    "record of 19,000 kernels": lambda: gzip.compress(
+    "a record of 30 KiB, 30 MiB deep": lambda: gzip.compress(_UNIT.encode() + b"[" * (30 << 20)),
+    "a record of 30 KiB, 10 million objects": lambda: _record("[" + "{}," * (10 << 20) + "{}]"),
+    "a record of 1 KiB, 900 deep": lambda: _record("[" + ("[" * 900 + "]" * 900 + ",") * 110 + "0]"),
+    "a record of 4 MiB, one astral sign": lambda: _record('{"x":"\U0001f600' + "a" * (4 << 20) + '"}'),
+    "a record of 160,000 texts": lambda: _record(json.dumps({"x": [f"{n:020x}" for n in range(160_000)]})),
+    "a record of 90,000 keys": lambda: _record(json.dumps({"x": [{f"{n:x}": 0} for n in range(90_000)]})),
+    "a record of 19,000 kernels": lambda: gzip.compress(
         json.dumps({"schema": 1, "kernels": {f"5.14.0-{n}.el9.x86_64": {} for n in range(19_000)}}).encode()
     ),
-    "record of 4,000 withdrawals": lambda: _record(json.dumps({"patches": _away(4000)})),
-    "record of 4,000 roll-outs": lambda: _record(json.dumps({"patches": _slow(4000)})),
-    "record of 4,000 CVEs not to be fixed": lambda: _record(
+    "a record of 4,000 withdrawals": lambda: _record(json.dumps({"patches": _away(4000)})),
+    "a record of 4,000 roll-outs": lambda: _record(json.dumps({"patches": _slow(4000)})),
+    "a record of 4,000 CVEs not to be fixed": lambda: _record(
         json.dumps({"unfixable": [{"cve": cve, "reason": "r" * 900} for cve in _cves(4000)]})
     ),
     "512 MiB of spaces in gzip": lambda: gzip.compress(_SPACES, 9),
@@ -105,22 +105,22 @@ def _one_id(count: int) -> Iterable[records.createrepo_c.UpdateRecord]:
 
 #: Shape -> packages and advisories.
 METADATA: dict[str, Callable[[], tuple[list[Any], Iterable[Any]]]] = {
-    "36 KiB of advisories of one id": lambda: ([], _one_id(6000)),
-    "advisory of 4,000 builds of a live patch": lambda: (
+    "6,000 advisories of one id, 36 KiB": lambda: ([], _one_id(6000)),
+    "an advisory of 4,000 builds of a live patch": lambda: (
         [_patch(1)],
         [records.advisory("A", [(PATCH, "9", f"{number}.el9") for number in range(4000)], _cves(3))],
     ),
-    "advisory of 20,000 CVEs": lambda: ([_patch(1)], [records.advisory("A", [_build(1)], _cves(20_000))]),
-    "kernel advisory of 20,000 CVEs": lambda: (
+    "an advisory of 20,000 CVEs": lambda: ([_patch(1)], [records.advisory("A", [_build(1)], _cves(20_000))]),
+    "a kernel advisory of 20,000 CVEs": lambda: (
         [],
         [records.advisory("A", [(*KERNEL, "90.el9")], _cves(20_000))],
     ),
-    "live patch that declares 20,000 CVEs": lambda: ([_patch(1, cves=_cves(20_000))], []),
+    "a live patch that declares 20,000 CVEs": lambda: ([_patch(1, cves=_cves(20_000))], []),
     "300 live patches, versions of 10,000 signs": lambda: (
         [_patch(number, f"9.{number}" + ".1" * 5000) for number in range(300)],
         [],
     ),
-    "kernel builds with versions of 10,000 signs": lambda: (
+    "300 kernels, versions of 10,000 signs": lambda: (
         [],
         [
             records.advisory(f"A{n}", [(*KERNEL, f"{n}" + ".1" * 5000)], _cves(1, n))
@@ -170,7 +170,7 @@ def run(count: int) -> list[dict[str, Any]]:
                 if answer.code:
                     raise RuntimeError(answer.text)
             host.write("/root/inside.py", INSIDE)
-            argv = ["python3", "/root/inside.py", f"dnf beside a {shape}", str(CPU), str(MEMORY), str(count)]
+            argv = ["python3", "/root/inside.py", f"dnf beside {shape}", str(CPU), str(MEMORY), str(count)]
             answer = host.sh(shlex.join([*argv, "sh", "-c", FORGET, "sh", *DNF]), timeout=3600)
             if answer.code:
                 raise RuntimeError(answer.text)

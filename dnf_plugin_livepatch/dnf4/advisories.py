@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 import hawkey
 
 from ..base import texts
-from ..base.model import Advisory
+from ..base.model import Advisory, Nevra
 from ..base.names import CVE, EVR
 from ..base.typed import TYPE_CHECKING
 from ..planning.inputs import build
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 #: Steps that the references of all advisories may cost; those of a vendor's kernels take one to two million.
-MAX_STEPS = 3_000_000
+MAX_STEPS = 2_500_000
+#: Advisories on the packages of one question; a vendor's kernel has some hundreds.
+MAX_ADVISORIES = 2000
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
     hawkey.ADVISORY_BUGFIX: "bugfix",
@@ -44,9 +46,10 @@ class Reader:
     def read(self, rows: Iterable[Any], wanted: Collection[tuple[str, str]]) -> list[Advisory]:
         """The advisories ``rows`` with those of their packages whose name and architecture are ``wanted``.
 
-        The longest are read last, so that they take nothing from others.
+        The longest are read last, so that they take nothing from others. Of more than MAX_ADVISORIES one
+        stands for all that are not read.
         """
-        found = []
+        found: list[Advisory] = []
         for row in sorted(rows, key=lambda one: len(one.references)):
             packages = {
                 build(package.name, str(package.evr), package.arch)
@@ -54,10 +57,14 @@ class Reader:
                 if (package.name, package.arch) in wanted and EVR.match(str(package.evr))
             }
             if packages and row.id:
-                found.append(self._advisory(row)._replace(packages=tuple(sorted(packages))))
+                if len(found) == MAX_ADVISORIES:
+                    self._left = 0
+                found.append(self._advisory(row, tuple(sorted(packages))))
+                if len(found) > MAX_ADVISORIES:
+                    break
         return list(dict.fromkeys(found))
 
-    def _advisory(self, advisory: Any) -> Advisory:
+    def _advisory(self, advisory: Any, packages: tuple[Nevra, ...]) -> Advisory:
         references = advisory.references
         count = min(len(references), int(self._left**0.5))
         self._left -= count * count
@@ -65,8 +72,9 @@ class Reader:
         for reference in references[:count]:
             # Some feeds give a CVE the type of a bug, or none; the id decides. Some references have no id.
             identifier = str(reference.id or "").strip()
-            if CVE.match(identifier.upper()):
-                cves.add(identifier.upper())
+            upper = identifier.upper()
+            if CVE.match(upper):
+                cves.add(upper)
             elif identifier and reference.type == hawkey.REFERENCE_BUGZILLA:
                 bugs.append(identifier)
         return Advisory(
@@ -76,8 +84,9 @@ class Reader:
             issued="",
             updated=_date(advisory),
             cves=tuple(sorted(cves)),
+            packages=packages,
             bugs=tuple(bugs),
-            cut=count < len(references),
+            cut=count < len(references) or not self._left,
         )
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: openEuler's updateinfo, the only one that is read as text, has 20 MB.
 MAX_UPDATEINFO = 64 << 20
+#: Live patches for one kernel that one repository offers: a vendor makes one every few weeks.
+MAX_OFFERED = 64
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
 _MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
 # Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
@@ -171,7 +173,7 @@ class Questions:
             if values:
                 query = query.union(everything.filter(**{key: list(values)}))
         # A name that RPM's own tools cannot write is nobody's live patch, and no file of ours could hold it.
-        packages = [package for package in query if NEVRA.match(str(nevra_of(package)))]
+        packages = _newest(package for package in query if NEVRA.match(str(nevra_of(package))))
         if not packages:
             return []
         visible = set(self.base.sack.query().available().filterm(pkg=packages))
@@ -232,6 +234,18 @@ class Questions:
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
         return int(self.base.sack.evr_cmp(one, other))
+
+
+def _newest(packages: Iterable[Any]) -> list[Any]:
+    """The installed packages, and of each repository the MAX_OFFERED that were built last."""
+    count: dict[str, int] = {}
+    found = []
+    for package in sorted(packages, key=lambda one: int(one.buildtime), reverse=True):
+        repo = "" if package.installed else str(package.reponame)
+        count[repo] = count.get(repo, 0) + 1
+        if not repo or count[repo] <= MAX_OFFERED:
+            found.append(package)
+    return found
 
 
 def _provided(query: Any, capabilities: Sequence[str]) -> Any:

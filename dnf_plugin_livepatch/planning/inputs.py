@@ -109,8 +109,10 @@ def family_advisories(
     name = siblings[0].nevra.name
     found = []
     for row in facts.manager.advisories(siblings, within):
-        packages = {build._replace(name=name) for build in row.packages}
-        found.append(row._replace(packages=tuple(sorted(packages))))
+        if any(build.name != name for build in row.packages):
+            packages = {build._replace(name=name) for build in row.packages}
+            row = row._replace(packages=tuple(sorted(packages)))
+        found.append(row)
     return found
 
 

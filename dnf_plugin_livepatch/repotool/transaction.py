@@ -130,8 +130,9 @@ def _check_record(record: Record, root: str) -> None:
     """Raise ToolError ``record-refused`` for a record that a host would refuse, or read as another."""
     try:
         text = repository_record.dump(record)
+        same = repository_record.parse(text) == record
         seen = record_parts.cut([text.encode("ascii")], record.kernels)
-        same = repository_record.parse(text) == repository_record.parse(seen) == record
+        same = same and repository_record.parse(seen) == record
     except ValueError as error:
         raise ToolError("record-refused", repo=root, reason=error) from None
     if not same:

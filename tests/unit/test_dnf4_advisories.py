@@ -80,7 +80,15 @@ def test_what_was_not_read_to_its_end_is_no_exact_knowledge(trusted: bool) -> No
     long = Advisory("LONG", 20, cves(30_000))
     count, found, reason = quality(long) if trusted else quality(others=(long,))
     assert 1000 < count < 30_000 and found == LOWER_BOUND
-    assert reason == "advisory LONG refers to more than could be read"
+    assert reason == "advisory LONG was not read to its end"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_of_thousands_of_advisories_one_stands_for_those_that_are_not_read(trusted: bool) -> None:
+    rows = tuple(Advisory(f"A-{n}", 20 + n, cves(1, 10_000 + n)) for n in range(3000))
+    count, found, reason = quality(*rows) if trusted else quality(others=rows)
+    assert advisories.MAX_ADVISORIES - 1 <= count <= advisories.MAX_ADVISORIES and found == LOWER_BOUND
+    assert "was not read to its end" in reason
 
 
 def test_the_id_decides_what_a_reference_is() -> None:

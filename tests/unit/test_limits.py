@@ -176,3 +176,13 @@ def test_problems_of_a_run_are_bounded(host, monkeypatch):
     )
     host.install(host.patch("1"))
     assert "manifest-unusable" in ids(run(host)) and mailbox.read_result(host.paths) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"schema": %s}', '{"schema": 1, "records": %s}', '{"schema": 1, "x": [-%s]}']
+)
+def test_a_state_file_with_a_number_of_a_million_digits_is_spoiled(host, text):
+    """Python before 3.11 takes minutes to read one."""
+    host.put("/var/lib/livepatch/guard.json", text % ("9" * 1_000_000))
+    with pytest.raises(atomic.Broken, match="digits"):
+        guard_file.read(host.paths)

@@ -55,7 +55,7 @@ def read_json(
     if size > limit:
         raise Broken(f"{path}: larger than {limit} bytes")
     try:
-        data = json.loads(read_bytes(path, limit + 1).decode("utf-8"))
+        data = json.loads(read_bytes(path, limit + 1).decode("utf-8"), parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise Broken(f"{path}: not JSON: {str(error)[:80]}") from None
     if not isinstance(data, dict):
@@ -65,6 +65,13 @@ def read_json(
         known = f"{oldest} to {newest} are" if oldest < newest else f"{newest} is"
         raise Broken(f"{path}: schema {str(schema)[:20]} is not known, {known}")
     return data
+
+
+def _integer(digits: str) -> int:
+    """A JSON integer. Older Pythons take quadratic time to turn a text of many digits into a number."""
+    if len(digits) > 20:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def ensure_dir(path: str) -> None:

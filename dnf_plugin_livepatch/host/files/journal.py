@@ -86,7 +86,8 @@ def append(paths: Paths, event: str, **facts: object) -> None:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(paths.journal, flags, 0o644)
     try:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        ours, size = (status.st_dev, status.st_ino), status.st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         # A line that an earlier crash tore is closed off. A full disk that cuts this line off is an error.
         left = memoryview((("\n" if torn else "") + line + "\n").encode("ascii"))
@@ -97,11 +98,21 @@ def append(paths: Paths, event: str, **facts: object) -> None:
         os.close(descriptor)
     atomic.step("after append journal")
     if size > MAX_BYTES:
-        os.rename(paths.journal, paths.journal + ".1")
-        atomic.step("after rotate journal")
+        _rotate(paths, ours)
     if size > MAX_BYTES or size == 0:
         atomic.sync_dir(paths.state_dir)
     _send_to_journald(paths, event, clean)
+
+
+def _rotate(paths: Paths, ours: tuple[int, int]) -> None:
+    """Begin a new file, unless another writer has: the file ``ours`` is not at its path any more then."""
+    try:
+        status = os.stat(paths.journal)
+        if (status.st_dev, status.st_ino) == ours:
+            os.rename(paths.journal, paths.journal + ".1")
+    except FileNotFoundError:
+        return
+    atomic.step("after rotate journal")
 
 
 def remember(paths: Paths, event: str, **facts: object) -> bool:
