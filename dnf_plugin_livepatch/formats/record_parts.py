@@ -48,7 +48,7 @@ class _Cutter:
         self._word = b""
         self._taken: bytearray | None = None
         self._depth = self._opened = self._quotes = 0
-        self._inside = False
+        self._inside = self._due = False
         self._rest = b""
 
     def feed(self, block: bytes) -> None:
@@ -81,6 +81,9 @@ class _Cutter:
         """Follow the marks in ``piece``, which is no part of a text and begins at ``at``."""
         for found in _MARK.finditer(piece):
             mark, place = found.group(), at + found.start()
+            if self._due and mark != b"{":
+                raise FieldError("kernels: expected an object")
+            self._due = False
             if mark in b"{[":
                 self._depth += 1
                 self._opened += 1
@@ -95,6 +98,7 @@ class _Cutter:
                 self._depth -= 1
             elif mark == b":" and self._depth in (1, 2):
                 self._keys[self._depth] = self._word.decode("ascii", "replace")
+                self._due = self._depth == 1 and self._keys[1] == "kernels"
                 self._begin(place + 1)
 
     def _begin(self, place: int) -> None:

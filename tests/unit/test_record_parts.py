@@ -77,7 +77,11 @@ def test_a_record_beyond_its_bounds_is_refused(text: str, why: str) -> None:
         record_parts.cut(blocks(text, 65536), (ONE,))
 
 
-@pytest.mark.parametrize("text", ["[]", '"kernels"', "7", '{"kernels":[]}', '{"schema":{"a":1,"b":2}}'])
+ODD = """[] "kernels" 7 {"schema":{"a":1,"b":2}} {"schema":1,"kernels":[]} {"schema":1,"kernels":"{"}
+    {"schema":1,"kernels":null,"x":{}} {"kernels":7,"schema":1} {"schema":1,"kernels":[{"x":{}}]}""".split()
+
+
+@pytest.mark.parametrize("text", ODD)
 def test_what_is_no_record_is_refused_by_its_reader(text: str) -> None:
     with pytest.raises(ValueError):
         repository_record.parse(record_parts.cut([text.encode()], (ONE,)), ONE)
