@@ -11,7 +11,7 @@ import sys
 
 from . import pairs
 
-NAMES = ("bench_dnf", "bench_exposure", "bench_runtime", "bench_publish")
+NAMES = ("bench_dnf", "bench_exposure", "bench_runtime", "bench_publish", "bench_hostile")
 
 
 def main() -> int:

@@ -122,16 +122,6 @@ def _repository(root: str, count: int) -> None:
     metadata.write(os.path.join(root, "repodata"), packages, updates, text, [], "gz", 1700000000)
 
 
-def _peak(argv: list[str]) -> int:
-    """The peak resident memory of a run in MiB; of its child, if that had more."""
-    code = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=2).returncode;"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done not in (0, 3))"
-    )
-    done = subprocess.run([PYTHON, "-c", code, *argv], check=True, capture_output=True, env=ENVIRONMENT)
-    return int(done.stdout) // 1024
-
-
 class Sides:
     """Two equal repositories of ``size`` packages: one to publish into, one for createrepo_c to update."""
 
@@ -200,11 +190,11 @@ def _publishing(sides: Sides, count: int) -> dict[str, Any]:
     name = f"publish 1 into {sides.size}{start_up} / createrepo_c --update"
     row = pairs.measure(name, sides.published, sides.updated, LIMITS[sides.size], count)
     sides.restore()
-    return {**row, "peak_mib": [_peak(sides.publish), _peak(sides.update)]}
+    return {**row, "peak_mib": [pairs.peak(sides.publish, env=ENVIRONMENT), pairs.peak(sides.update)]}
 
 
 def _linting(sides: Sides, count: int) -> dict[str, Any]:
     name = f"lint of {sides.size} / createrepo_c --update"
     row = pairs.measure(name, sides.linted, sides.updated, LINT_LIMIT, count)
     sides.restore()
-    return {**row, "peak_mib": [_peak(sides.lint), _peak(sides.update)]}
+    return {**row, "peak_mib": [pairs.peak(sides.lint, env=ENVIRONMENT), pairs.peak(sides.update)]}

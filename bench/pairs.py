@@ -13,6 +13,7 @@ import platform
 import resource
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
@@ -42,6 +43,18 @@ def _once(run: Command) -> tuple[float, float]:
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def peak(argv: Sequence[str], good: Sequence[int] = (0, 1, 3), **kwargs: Any) -> int:
+    """The peak resident memory of a run of ``argv`` in MiB; of its child, if that had more."""
+    code = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=2).returncode;"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *argv], check=False, capture_output=True, **kwargs)
+    if done.returncode not in good:
+        raise RuntimeError(f"{argv}: exit {done.returncode}\n{done.stderr!r}")
+    return int(done.stdout) // 1024
 
 
 def measure(
@@ -98,7 +111,13 @@ def store(rows: Iterable[dict[str, Any]], path: str = RESULTS) -> None:
 
 def _memory(row: dict[str, Any]) -> str:
     """The peak resident memory of both sides, as the end of a line; "" where it was not measured."""
-    return ", peak {} / {} MiB".format(*row["peak_mib"]) if "peak_mib" in row else ""
+    if "peak_mib" not in row:
+        return ""
+    verdict = ""
+    if "peak_limit" in row:
+        most = row["peak_limit"] * row["peak_mib"][1]
+        verdict = " ok" if row["peak_mib"][0] <= most else " TOO MUCH"
+    return ", peak {} / {} MiB".format(*row["peak_mib"]) + verdict
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -114,7 +133,9 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
         low, high = row["cpu"]["quartiles"]
         mine, theirs = (1000 * seconds for seconds in row["cpu"]["seconds"])
         limit = "none" if row["limit"] is None else f"{row['limit']:.2f}"
-        verdict = "" if row["limit"] is None else " ok" if row["ok"] else " TOO SLOW"
+        verdict = (
+            "" if row["limit"] is None else " ok" if row[row["by"]]["ratio"] <= row["limit"] else " TOO SLOW"
+        )
         lines.append(
             f"{row['name'][:56]:56} {limit:>5} {row['cpu']['ratio']:6.3f} ({low:5.3f}-{high:5.3f}) "
             f"{row['wall']['ratio']:6.3f} {mine:5.0f} / {theirs:4.0f}{verdict}{_memory(row)}"

@@ -76,8 +76,12 @@ def repository(
     advisories: Iterable[createrepo_c.UpdateRecord],
     record: str = "",
     kinds: Iterable[str] = tuple(_WRITERS),
+    packed: bytes = b"",
 ) -> None:
-    """Write the metadata of a repository into ``folder``; ``record`` is the text of its livepatch record."""
+    """Write the metadata of a repository into ``folder``.
+
+    ``record`` is the text of its livepatch record, ``packed`` the record's file as it is to be served.
+    """
     data = os.path.join(folder, "repodata")
     os.makedirs(data)
     paths = {kind: os.path.join(data, kind + ".xml.gz") for kind in kinds}
@@ -93,10 +97,10 @@ def repository(
     paths["updateinfo"] = os.path.join(data, "updateinfo.xml")
     with open(paths["updateinfo"], "w", encoding="utf-8") as text:
         text.write(info.xml_dump())
-    if record:
+    if record or packed:
         paths["livepatch"] = os.path.join(data, "livepatch.json.gz")
-        with gzip.open(paths["livepatch"], "wt", encoding="utf-8") as text:
-            text.write(record)
+        with open(paths["livepatch"], "wb") as file:
+            file.write(packed or gzip.compress(record.encode()))
     repomd = createrepo_c.Repomd()
     for kind, path in paths.items():
         entry = createrepo_c.RepomdRecord(kind, path)

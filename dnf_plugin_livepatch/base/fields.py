@@ -108,14 +108,14 @@ def text(
     data: Any, key: str | int, form: Form = TEXT, default: str | None = None, empty: bool = False
 ) -> str:
     """A printable text of ``form``; ``empty`` allows "" too, whatever the form."""
-    value = _value(data, key, default)
-    if not isinstance(value, str) or len(value) > form.most or not value.isprintable():
-        raise _wrong(key, form.expected, value)
-    if value == "" and (empty or default == ""):
-        return value
-    if not value or form.pattern is not None and not form.pattern.match(value):
-        raise _wrong(key, form.expected, value)
-    return value
+    value = data[key] if isinstance(key, int) else data.get(key, default)
+    if isinstance(value, str) and len(value) <= form.most and value.isprintable():
+        if value == "":
+            if empty or default == "":
+                return value
+        elif form.pattern is None or form.pattern.match(value):
+            return value
+    raise _wrong(key, form.expected, _value(data, key, default))
 
 
 def maybe(data: Any, key: str | int, form: Form = TEXT) -> str:
@@ -208,10 +208,14 @@ def each(
 ) -> tuple[_T, ...]:
     """A list of objects, each turned into a value by ``read``."""
     listed = items(data, key, most, default)
+    found: list[_T] = []
     try:
-        return tuple([_nested(read, object_of(listed, at), at) for at in range(len(listed))])
+        for place, value in enumerate(listed):
+            plain = isinstance(value, dict) and len(value) <= MAX_ITEMS
+            found.append(_nested(read, value if plain else object_of(listed, place), place))
     except FieldError as error:
         raise error.within(key) from None
+    return tuple(found)
 
 
 def rows(

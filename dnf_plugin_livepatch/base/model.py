@@ -223,7 +223,8 @@ class Advisory(NamedTuple):
 
     ``type``: security, bugfix, enhancement, newpackage, unknown. ``severity`` is the advisory's
     own word ("" when it has none); it belongs to the advisory, not to a CVE.
-    ``packages`` are the NEVRAs it lists, ``bugs`` the ids of the bugs that it refers to.
+    ``packages`` are the NEVRAs it lists, ``bugs`` the ids of the bugs that it refers to. ``cut``: it
+    refers to more than could be read.
     """
 
     id: str
@@ -234,6 +235,7 @@ class Advisory(NamedTuple):
     cves: tuple[str, ...]
     packages: tuple[Nevra, ...] = ()
     bugs: tuple[str, ...] = ()
+    cut: bool = False
 
 
 class Debt(NamedTuple):

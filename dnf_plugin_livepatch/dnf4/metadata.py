@@ -8,9 +8,9 @@ librepo has checked the file's digest against repomd.xml when it was fetched.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from ..base.typed import TYPE_CHECKING
-from ..host import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _XZ_MEMORY = 64 << 20
-_SECONDS = 10.0
 
 
 class Unreadable(OSError):
@@ -26,28 +25,37 @@ class Unreadable(OSError):
 
 
 def text(path: str, most: int) -> str:
-    """The text in the file at ``path``, plain or packed by gzip, bzip2, xz or zstd.
+    """The text in the file at ``path``. Raises as ``blocks`` does."""
+    try:
+        return b"".join(blocks(path, most)).decode("utf-8")
+    except UnicodeError as error:
+        raise Unreadable(f"it cannot be unpacked: {error}") from None
+
+
+def blocks(path: str, most: int) -> Iterator[bytes]:
+    """The content of the file at ``path``, plain or packed by gzip, bzip2, xz or zstd, in small blocks.
 
     Raises OSError, and Unreadable for one that unpacks to more than ``most`` bytes.
     """
+    left = most
     with open(path, "rb") as file:
         magic = file.read(6)
         file.seek(0)
-        if magic.startswith(b"\x28\xb5\x2f\xfd"):
-            return _zstd(path, most)
-        found = bytearray()
         try:
             for block in _unpacked(file, magic):
-                found += block
-                if len(found) > most:
+                left -= len(block)
+                if left < 0:
                     raise Unreadable(f"it unpacks to more than {most >> 20} MiB")
-            return found.decode("utf-8")
+                yield block
         except (EOFError, ValueError) as error:
             raise Unreadable(f"it cannot be unpacked: {error}") from None
 
 
 def _unpacked(file: BinaryIO, magic: bytes) -> Iterator[bytes]:
     """The content in blocks, each of bounded size. Raises ValueError for damage."""
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        yield from _zstd(file)
+        return
     if magic.startswith(b"\x1f\x8b"):
         import zlib
 
@@ -73,9 +81,9 @@ def _unpacked(file: BinaryIO, magic: bytes) -> Iterator[bytes]:
         import bz2
 
         with bz2.BZ2File(file) as packed:
-            yield from iter(lambda: packed.read(_BLOCK), b"")
+            yield from iter(partial(packed.read, _BLOCK), b"")
         return
-    yield from iter(lambda: file.read(_BLOCK), b"")
+    yield from iter(partial(file.read, _BLOCK), b"")
 
 
 def _gzip(file: BinaryIO) -> Iterator[bytes]:
@@ -92,13 +100,22 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
             data = unpacker.unconsumed_tail or unpacker.unused_data or file.read(_BLOCK)
 
 
-def _zstd(path: str, most: int) -> str:
+def _zstd(file: BinaryIO) -> Iterator[bytes]:
     """By the zstd program: the standard library has no zstd before Python 3.14."""
-    argv = ["zstd", "-dcq", "--memory=64MB", "--", os.path.abspath(path)]
+    import subprocess
+
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
-        status, output = program.run(argv, _SECONDS, most=most)
-    except program.Unusable as fault:
-        raise Unreadable(f"it is packed by zstd: {fault}") from None
-    if status != 0:
-        raise Unreadable(f"it is packed by zstd: {' '.join(output.split())[:100]}")
-    return output
+        child = subprocess.Popen(
+            ["zstd", "-dcq", "--memory=64MB"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise ValueError(f"zstd cannot be run: {error.strerror}") from None
+    with child:
+        assert child.stdout is not None
+        try:
+            yield from iter(partial(child.stdout.read, _BLOCK), b"")
+            if child.wait():
+                raise ValueError("zstd finds it damaged")
+        finally:
+            child.kill()

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """DNF's sack and repositories as plain tuples: the questions of ``planning.interface.PackageManager``.
 
-Advisories are cheap, because libsolv is asked for those of one package name instead of walking all. Of an
-advisory's two dates, issued and updated, hawkey knows only the later. Broken references (no id, another
-type, no CVE in it) are passed over one by one.
+Advisories are cheap, because libsolv is asked for those of one package name instead of walking all.
 """
 
 from __future__ import annotations
@@ -14,15 +12,14 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 import hawkey
 
-from ..base import texts, times
+from ..base import times
 from ..base.model import Advisory, Nevra
-from ..base.names import CVE, EVR, NEVRA, capability_version, kernel_packages, kernel_release
+from ..base.names import NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
-from ..formats import repository_record
-from ..planning.inputs import build
+from ..formats import record_parts, repository_record
 from ..planning.interface import Package, Repository
 from ..vendors.profiles import Lookup
-from . import metadata
+from . import advisories, metadata
 from .quiet_runs import revision
 
 if TYPE_CHECKING:
@@ -31,13 +28,9 @@ if TYPE_CHECKING:
 
 #: openEuler's updateinfo, the only one that is read as text, has 20 MB.
 MAX_UPDATEINFO = 64 << 20
+#: Live patches for one kernel that one repository offers: a vendor makes one every few weeks.
+MAX_OFFERED = 64
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
-_TYPES = {
-    hawkey.ADVISORY_SECURITY: "security",
-    hawkey.ADVISORY_BUGFIX: "bugfix",
-    hawkey.ADVISORY_ENHANCEMENT: "enhancement",
-    hawkey.ADVISORY_NEWPACKAGE: "newpackage",
-}
 _MINOR = re.compile(r"[0-9]+\.[0-9]+\Z")
 # Amazon Linux 2023 pins every host to the release it was installed from, such as 2023.8.20250721.
 _DATED = re.compile(r"[0-9]+(?:\.[0-9]+)*\.20[0-9]{6}\Z")
@@ -78,6 +71,7 @@ class Questions:
     def __init__(self, base: Any) -> None:
         self.base = base
         self._behind: dict[tuple[Nevra, str], Any] = {}
+        self._readers = advisories.Reader(), advisories.Reader()
 
     def behind(self, package: Package) -> Any:
         """The hawkey package behind an answer."""
@@ -179,7 +173,7 @@ class Questions:
             if values:
                 query = query.union(everything.filter(**{key: list(values)}))
         # A name that RPM's own tools cannot write is nobody's live patch, and no file of ours could hold it.
-        packages = [package for package in query if NEVRA.match(str(nevra_of(package)))]
+        packages = _newest(package for package in query if NEVRA.match(str(nevra_of(package))))
         if not packages:
             return []
         visible = set(self.base.sack.query().available().filterm(pkg=packages))
@@ -206,9 +200,7 @@ class Questions:
             from . import provenance
 
             rows = provenance.advisories(self.base, self._sources() & set(within), wanted)
-        return list(
-            dict.fromkeys(row for row in (_advisory(one, wanted) for one in rows) if row is not None)
-        )
+        return self._readers[within is None].read(rows, wanted)
 
     def _sources(self) -> set[str]:
         """The ids of the enabled repositories that have advisories."""
@@ -230,10 +222,10 @@ class Questions:
                 found.append(Repository(str(repo.id), left_out=True))
         return found
 
-    def record(self, repository: str) -> str:
-        """The text of a repository's ``livepatch`` record."""
+    def record(self, repository: str, releases: Container[str]) -> str:
+        """A repository's ``livepatch`` record as text, without what concerns other kernels."""
         path = self.base.repos[repository].get_metadata_path("livepatch")
-        return metadata.text(path, repository_record.MAX_BYTES)
+        return record_parts.cut(metadata.blocks(path, repository_record.MAX_BYTES), releases)
 
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text."""
@@ -242,6 +234,18 @@ class Questions:
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
         return int(self.base.sack.evr_cmp(one, other))
+
+
+def _newest(packages: Iterable[Any]) -> list[Any]:
+    """The installed packages, and of each repository the MAX_OFFERED that were built last."""
+    count: dict[str, int] = {}
+    found = []
+    for package in sorted(packages, key=lambda one: int(one.buildtime), reverse=True):
+        repo = "" if package.installed else str(package.reponame)
+        count[repo] = count.get(repo, 0) + 1
+        if not repo or count[repo] <= MAX_OFFERED:
+            found.append(package)
+    return found
 
 
 def _provided(query: Any, capabilities: Sequence[str]) -> Any:
@@ -273,47 +277,3 @@ def _repository(repo: Any) -> Repository:
         read_at=times.moment(read_at),
         signed=bool(repo.repo_gpgcheck),
     )
-
-
-def _advisory(advisory: Any, wanted: Container[tuple[str, str]]) -> Advisory | None:
-    """An advisory with those of its packages whose name and architecture are ``wanted``, if any are."""
-    packages = {
-        build(package.name, str(package.evr), package.arch)
-        for package in advisory.packages
-        if (package.name, package.arch) in wanted and EVR.match(str(package.evr))
-    }
-    if not packages or not advisory.id:
-        return None
-    references = advisory.references
-    return Advisory(
-        id=_clean(advisory.id),
-        type=_TYPES.get(advisory.type, "unknown"),
-        severity=_clean(advisory.severity),
-        issued="",
-        updated=_date(advisory),
-        cves=tuple(_cves(references)),
-        packages=tuple(sorted(packages)),
-        bugs=tuple(
-            str(item.id) for item in references if item.type == hawkey.REFERENCE_BUGZILLA and item.id
-        ),
-    )
-
-
-def _cves(references: Iterable[Any]) -> list[str]:
-    # Some feeds give a CVE the type of a bug, or none; the id decides. Some references have no id.
-    found = {str(reference.id or "").strip().upper() for reference in references}
-    return sorted(identifier for identifier in found if CVE.match(identifier))
-
-
-def _clean(text: object) -> str:
-    return texts.printable(str(text or ""))[:200].strip()
-
-
-def _date(advisory: Any) -> str:
-    try:
-        moment = advisory.updated
-    except (OverflowError, ValueError, OSError):  # newer hawkeys raise for a date that no clock can show
-        return ""
-    if moment is None or not 1970 < moment.year < 10000:
-        return ""
-    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 
 import hawkey
@@ -56,7 +57,9 @@ def _load(sack: Any, base: Any, identifier: str, folder: str, primary: str) -> N
     found = repo.get_metadata_path("updateinfo")
     if not found:
         return
-    alone = hawkey.Repo(identifier)
+    with warnings.catch_warnings(record=True):
+        # Its constructor makes Python print that the class is deprecated. Its successor takes no files.
+        alone = hawkey.Repo(identifier)
     alone.repomd_fn = os.path.join(os.path.dirname(found), "repomd.xml")
     alone.primary_fn, alone.updateinfo_fn = primary, found
     cached = os.path.join(base.conf.cachedir, f"{identifier}-updateinfo.solvx")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 #: Updates of one id that another advisory is compared with, beside those that share a build with it.
-MAX_UPDATES = 8
+MAX_UPDATES = 3
 #: CVEs of all builds together in ``coverage``.
 MAX_COVER = 1 << 17
 
@@ -51,33 +51,40 @@ class _Update:
     Vendors give different updates one id; copies of one update never list different builds of a package.
     """
 
-    def __init__(self, first: Advisory) -> None:
-        self.id = first.id
-        self.type, self.severity = first.type, first.severity
-        self.issued, self.updated = first.issued, first.updated
-        self.cves: set[str] = set()
-        self.packages: set[Nevra] = set()
-        self.evrs: dict[tuple[str, str], set[str]] = {}
+    def __init__(self, first: Advisory, builds: dict[tuple[str, str], set[str]]) -> None:
+        self.copies = [first]
+        self.evrs = builds
 
     def same(self, builds: dict[tuple[str, str], set[str]]) -> bool:
         """Does no package of ``builds`` have other builds here?"""
-        return all(not evrs.isdisjoint(self.evrs.get(key, evrs)) for key, evrs in builds.items())
+        for key, evrs in builds.items():
+            mine = self.evrs.get(key)
+            if mine is not None and mine.isdisjoint(evrs):
+                return False
+        return True
 
     def add(self, copy: Advisory, builds: dict[tuple[str, str], set[str]]) -> None:
         """Take in what ``copy`` says."""
-        self.type = "security" if "security" in (self.type, copy.type) else min(self.type, copy.type)
-        self.severity = max(self.severity, copy.severity, key=lambda word: (rank(word), word))
-        self.issued = min(filter(None, (self.issued, copy.issued)), default="")
-        self.updated = max(self.updated, copy.updated)
-        self.cves.update(copy.cves)
-        self.packages.update(copy.packages)
+        self.copies.append(copy)
         for key, evrs in builds.items():
             self.evrs.setdefault(key, set()).update(evrs)
 
     def advisory(self) -> Advisory:
         """The one advisory that stands for all copies."""
-        cves, packages = tuple(sorted(self.cves)), tuple(sorted(self.packages))
-        return Advisory(self.id, self.type, self.severity, self.issued, self.updated, cves, packages)
+        rows = self.copies
+        if len(rows) == 1:
+            return rows[0]
+        types = {row.type for row in rows}
+        return Advisory(
+            rows[0].id,
+            "security" if "security" in types else min(types),
+            max((row.severity for row in rows), key=lambda word: (rank(word), word)),
+            min(filter(None, (row.issued for row in rows)), default=""),
+            max(row.updated for row in rows),
+            tuple(sorted({cve for row in rows for cve in row.cves})),
+            tuple(sorted({package for row in rows for package in row.packages})),
+            cut=any(row.cut for row in rows),
+        )
 
 
 def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
@@ -100,9 +107,10 @@ def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
         near = [*likely[:MAX_UPDATES], *known[:MAX_UPDATES]]
         update = next((one for one in near if one.same(builds)), None)
         if update is None:
-            update = _Update(row)
+            update = _Update(row, builds)
             known.append(update)
-        update.add(row, builds)
+        else:
+            update.add(row, builds)
         owners.update(((row.id, package), update) for package in row.packages)
     return tuple(update.advisory() for known in updates.values() for update in known)
 
@@ -126,11 +134,14 @@ def debt_of(
     that no other advisory speaks of. They neither close a CVE nor make the result complete.
     """
     found = _listed(running, merge(advisories), compare, newest)
-    for cve, row in _listed(running, merge(others), compare, newest).first.items():
+    more = _listed(running, merge(others), compare, newest)
+    for cve, row in more.first.items():
         found.first.setdefault(cve, row)
     rows = _ascending((row for cve, row in found.first.items() if cve not in found.fixed), compare)
-    nameless = found.nameless
+    nameless, cut = found.nameless, found.cut | more.cut
     doubts = [f"security advisory {min(nameless)} names no CVE"] if nameless else []
+    if cut:
+        doubts.append(f"advisory {min(cut)} was not read to its end")
     if locked:
         doubts.append(f"the repositories are locked to release {locked}")
     quality, reason = _judge(running, found.orders, bool(rows), newest, found.newest, doubts, compare)
@@ -142,7 +153,8 @@ class _Listed:
 
     ``fixed`` are the CVEs of its own lineage up to the running build, ``first`` the first fix of each CVE
     above it, ``orders`` which of older (-1), the same (0) and newer (1) builds are listed at all,
-    ``nameless`` the security advisories without a CVE, and ``newest`` whether the newest build is listed.
+    ``nameless`` the security advisories without a CVE, ``cut`` those that were not read to their end, and
+    ``newest`` whether the newest build is listed.
     """
 
     def __init__(self) -> None:
@@ -150,6 +162,7 @@ class _Listed:
         self.first: dict[str, Debt] = {}
         self.orders: set[int] = set()
         self.nameless: set[str] = set()
+        self.cut: set[str] = set()
         self.newest = False
 
 
@@ -161,6 +174,8 @@ def _listed(running: Nevra, advisories: Iterable[Advisory], compare: Compare, ne
                 continue
             order = compare(package.evr, running.evr)
             found.orders.add(order)
+            if advisory.cut:
+                found.cut.add(advisory.id)
             found.newest = found.newest or (bool(newest) and compare(package.evr, newest) >= 0)
             if order <= 0:
                 if advisory.cves and lineage(package.evr) == home:

@@ -167,8 +167,7 @@ class Machine:
         """Return the repositories whose advisories an earlier run read; None where there was no such run."""
         from .files import advisories
 
-        known = advisories.load(self.paths, self.kernel.release)[0]
-        return [name for name, _ in known.repositories] if known is not None else None
+        return advisories.repositories(self.paths, self.kernel.release)
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down the repositories' facts about the kernels."""

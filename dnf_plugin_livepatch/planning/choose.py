@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..base.config import Config
@@ -14,6 +15,9 @@ from .interface import Helpers, Package, PackageManager
 from .policy import Candidate, Situation
 from .request import Asked
 from .survey import Beside, Survey, fitting
+
+#: Candidates of one repository that do not resolve, in one run. Each costs two runs of the solver.
+MAX_FAILED = 4
 
 if TYPE_CHECKING:
     from .survey import Cves
@@ -34,6 +38,7 @@ class Choosing:
         self.notes: list[Problem] = []
         self._allowed: Helpers = frozenset()
         self._beside: dict[str, list[Beside]] = {}
+        self._failed: Counter[str] = Counter()
 
     def note(self, survey: Survey) -> None:
         """Have what the host has already of ``survey`` count for the surveys that are taken later."""
@@ -60,6 +65,8 @@ class Choosing:
     def _choose(self, survey: Survey, candidates: Sequence[Candidate]) -> None:
         newest, reason = candidates[0].nevra, ""
         for candidate in candidates:
+            if self._failed[candidate.repo] >= MAX_FAILED:
+                continue
             package = survey.packages[str(candidate.nevra)]
             along = self._allowed | survey.helpers[str(candidate.nevra)]
             why = self.manager.why_not_with([*self.chosen, package], along)
@@ -71,7 +78,9 @@ class Choosing:
                     facts = {"nevra": candidate.nevra, "newer": newest, "why": reason}
                     self.notes.append(catalogue.problem("patch-older", **facts))
                 return
+            self._failed[candidate.repo] += 1
             reason = reason or why
+        reason = reason or f"{MAX_FAILED} others of its repository could not be installed"
         self.notes.append(catalogue.problem("patch-unresolvable", nevra=newest, why=reason))
 
     def _suppose(self, survey: Survey) -> None:

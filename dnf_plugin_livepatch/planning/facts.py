@@ -18,10 +18,19 @@ from .interface import Host, Package, PackageManager, Repository
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-#: Kernel release -> one note of each repository that speaks of it.
-Notes: TypeAlias = "Mapping[str, Sequence[repository_record.KernelNote]]"
+#: Kernel release -> the notes of the repositories that speak of it.
+Notes: TypeAlias = "Mapping[str, Sequence[Said]]"
 #: Names of live-patch packages whose advisories are read.
 MAX_NAMES = 64
+#: Withdrawn packages of one repository that are noted, so that none fills the notices of all.
+MAX_WITHDRAWN = 64
+
+
+class Said(NamedTuple):
+    """The note on one kernel in the record of ``repository``."""
+
+    repository: str
+    note: repository_record.KernelNote
 
 
 class Known(NamedTuple):
@@ -41,7 +50,7 @@ class Facts:
         self.manager = manager
         self.host = host
         self.problems: list[Problem] = []
-        self._notes: dict[str, list[repository_record.KernelNote]] = {}
+        self._notes: dict[str, list[Said]] = {}
         self._running: list[Package | None] = []
         self._repositories: Sequence[Repository] | None = None
         self._trusted: frozenset[str] | None = None
@@ -217,32 +226,40 @@ class Facts:
         A repository that has no record any more withdraws nothing.
         """
         self.notes(releases)
-        read, said = set(), []
+        read = []
         for repo in self.repositories:
-            if repo.left_out or repo.id not in self.trusted or (repo.has_record and repo.id in self._broken):
-                continue
-            read.add(repo.id)
-            for note in self._said.get(repo.id, {}).values():
-                for nevra, patch in note.patches.items():
-                    if patch.withdrawn is not None:
-                        signed = repo.signed and repo.id in self.claims
-                        said.append(Withdrawal(nevra, patch.withdrawn.reason, repo.id, signed))
+            if not repo.left_out and repo.id in self.trusted and repo.id not in self._broken:
+                read.append(repo)
+        said = [row for repo in read for row in self._withdrawn(repo, releases)]
+        return frozenset(repo.id for repo in read), said
+
+    def _withdrawn(self, repo: Repository, releases: Sequence[str]) -> list[Withdrawal]:
+        """The packages here that ``repo`` withdraws: installed ones before others, MAX_WITHDRAWN at most."""
+        reasons = {
+            nevra: patch.withdrawn.reason
+            for note in self._said.get(repo.id, {}).values()
+            for nevra, patch in note.patches.items()
+            if patch.withdrawn is not None
+        }
+        if not reasons:
+            return []
         # Only what is here can be taken back; to ask costs a query, so only where something is withdrawn.
-        if said:
-            here = {str(row.package.nevra) for release in releases for row in self.known(release)}
-            said = [row for row in said if row.nevra in here]
-        return frozenset(read), said
+        here = [row.package for release in releases for row in self.known(release)]
+        names = dict.fromkeys(str(one.nevra) for one in sorted(here, key=lambda one: not one.installed))
+        found = [nevra for nevra in names if nevra in reasons][:MAX_WITHDRAWN]
+        signed = repo.signed and repo.id in self.claims
+        return [Withdrawal(nevra, reasons[nevra], repo.id, signed) for nevra in found]
 
     def _read_record(self, repository: str, wanted: Sequence[str]) -> None:
         try:
-            said = repository_record.parse(self.manager.record(repository), *wanted)
-        except (repository_record.RecordError, UnicodeError, OSError, MemoryError) as error:
+            said = repository_record.parse(self.manager.record(repository, wanted), *wanted)
+        except (ValueError, OSError, MemoryError) as error:
             self.problems.append(catalogue.problem("record-broken", repo=repository, why=error))
             self._broken.add(repository)
             return
         self._said.setdefault(repository, {}).update(said.kernels)
         for release, note in said.kernels.items():
-            self._notes[release].append(note)
+            self._notes[release].append(Said(repository, note))
 
     def newer(self, one: Package, other: Package) -> int:
         """The order in age of two builds. Between names EVRs have no order, and the build time decides."""

@@ -41,7 +41,8 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     siblings = _siblings(facts, running)
     main = siblings[0].nevra
     rows = family_advisories(facts, siblings, facts.claims)
-    others = set(family_advisories(facts, siblings)).difference(rows)
+    strange = any(repo.id not in facts.claims for repo in sources)
+    others = set(family_advisories(facts, siblings)).difference(rows) if strange else ()
     builds = _builds(facts, main)
     newest = builds[0] if builds else main.evr
     window = _window(facts, siblings[0].build_time)
@@ -55,7 +56,9 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
         debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned, others)
         if not facts.claims:
             quality, reason = LOWER_BOUND if debt else UNKNOWN, NO_ORIGIN
-        support_end, unfixable = _notes(notes[release] if facts.claims else ())
+        support_end, unfixable = _notes(
+            said.note for said in notes[release] if said.repository in facts.claims
+        )
         found.append(
             Inputs(
                 kernel_release=release,
@@ -106,8 +109,10 @@ def family_advisories(
     name = siblings[0].nevra.name
     found = []
     for row in facts.manager.advisories(siblings, within):
-        packages = {build._replace(name=name) for build in row.packages}
-        found.append(row._replace(packages=tuple(sorted(packages))))
+        if any(build.name != name for build in row.packages):
+            packages = {build._replace(name=name) for build in row.packages}
+            row = row._replace(packages=tuple(sorted(packages)))
+        found.append(row)
     return found
 
 

@@ -8,7 +8,7 @@ can stand for a package manager in a test.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from ..base.config import Config
 from ..base.model import (
@@ -146,8 +146,11 @@ class PackageManager(Protocol):
     def repositories(self) -> Sequence[Repository]:
         """The repositories, by id."""
 
-    def record(self, repository: str) -> str:
-        """The text of a repository's ``livepatch`` record. Raises whatever reading it may raise."""
+    def record(self, repository: str, releases: Container[str]) -> str:
+        """The text of a repository's ``livepatch`` record, which may lack what concerns other kernels.
+
+        Raises whatever reading it may raise.
+        """
 
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches.

@@ -55,6 +55,9 @@ class Planner:
         self._loud = False
         self._read = False
         self._sifted = False
+        #: The exposure that was computed last, from which facts, and the state of each CVE in it.
+        self._computed: tuple[tuple[object, ...], Exposure] | None = None
+        self._states: dict[str, str] = {}
 
     # --- the doors ---
 
@@ -257,7 +260,11 @@ class Planner:
         return seen.in_force
 
     def _exposure(self, in_force: Sequence[InForce]) -> Exposure:
-        return compute.compute(self.inputs, in_force, self.patched.unfixable)
+        facts = (self.inputs, tuple(in_force), self.patched.unfixable)
+        if self._computed is None or self._computed[0] != facts:
+            self._computed = facts, compute.compute(*facts)
+            self._states = {row.cve: row.state for row in self._computed[1].rows}
+        return self._computed[1]
 
     def _surveys(self, asked: Asked) -> list[Survey]:
         facts, host, release = self.facts, self.host, self.host.kernel.release
@@ -322,11 +329,12 @@ class Planner:
         if running:
             in_force = self.patched.in_force
             exposure = self._exposure(in_force)
-            if cves & {row.cve for row in exposure.rows if row.state != CLOSED_LIVE}:
+            states = self._states
+            if any(states.get(cve, CLOSED_LIVE) != CLOSED_LIVE for cve in cves):
                 return True
             if exposure.quality == EXACT:
                 return False
-            cves -= {row.cve for row in exposure.rows}
+            cves -= states.keys()
             cves -= {cve for patch in in_force for cve in patch.cves}
             if cves or in_force:
                 return bool(cves)

@@ -10,7 +10,7 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from ..base import times
 from ..base.model import Nevra, Problem
@@ -22,6 +22,8 @@ from .interface import Package
 from .request import Asked
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
+#: The causes that livepatch.conf makes, which no copy in another repository ends.
+_OWN = (AGE, CUTOFF)
 
 
 class Limits(NamedTuple):
@@ -90,10 +92,12 @@ def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, W
     """The live patches of the kernels ``releases`` on offer that are kept out, by NEVRA.
 
     A patch that the specs name with its version is let in, but a withdrawn one only by a command that takes
-    exactly what it names.
+    exactly what it names. A patch of which several trusted repositories have a copy is kept out where each
+    copy is.
     """
-    host, found = facts.host, {}
-    settings, notes = host.settings, facts.notes(releases)
+    host, settings, notes = facts.host, facts.host.settings, facts.notes(releases)
+    found: dict[str, Withheld] = {}
+    free: set[str] = set()
     limits = Limits(host.machine_id, host.now, settings.min_age, settings.cutoff)
     for release in releases:
         if not (settings.withholds or _interesting(notes, release)):
@@ -102,17 +106,27 @@ def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, W
             if package.installed or match.kind != "patch":
                 continue
             nevra = str(package.nevra)
-            note = patch_note(notes, release, nevra)
+            note = patch_note(notes, release, nevra, facts.claims | {package.repo})
             verdict = judge(nevra, note, _issued(facts, package, note) if settings.withholds else "", limits)
             named = versioned(asked.specs, package.nevra)
             if verdict is not None and (not named or (verdict.cause == WITHDRAWN and not asked.exact)):
-                found[nevra] = verdict
-    return found
+                if nevra not in found or verdict.cause in _OWN:
+                    found[nevra] = verdict
+            elif package.repo in facts.trusted:
+                free.add(nevra)
+    return {nevra: found[nevra] for nevra in found if nevra not in free or found[nevra].cause in _OWN}
 
 
-def patch_note(notes: Notes, release: str, nevra: str) -> repository_record.PatchNote:
-    """The note of one patch; a withdrawal by one repository outweighs what others say."""
-    found = [note.patches[nevra] for note in notes.get(release, ()) if nevra in note.patches]
+def patch_note(notes: Notes, release: str, nevra: str, heard: Container[str]) -> repository_record.PatchNote:
+    """The note of one patch by the repositories ``heard``; a withdrawal outweighs what others say.
+
+    A repository whose word proves nothing is heard on the packages that it offers, and on no others.
+    """
+    found = [
+        said.note.patches[nevra]
+        for said in notes.get(release, ())
+        if said.repository in heard and nevra in said.note.patches
+    ]
     return next(
         (note for note in found if note.withdrawn), found[0] if found else repository_record.PatchNote()
     )
@@ -126,8 +140,8 @@ def free(notes: Notes, releases: Sequence[str]) -> bool:
 def _interesting(notes: Notes, release: str) -> bool:
     return any(
         patch.withdrawn is not None or patch.rollout
-        for note in notes.get(release, ())
-        for patch in note.patches.values()
+        for said in notes.get(release, ())
+        for patch in said.note.patches.values()
     )
 
 

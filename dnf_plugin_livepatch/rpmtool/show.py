@@ -34,7 +34,7 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
         if file.read(4) != _RPM_MAGIC:
             return [(os.path.basename(path), contents(path, MAX_MODULE, "module-unreadable"))], {}
     found, manifests = [], {}
-    for name, data in sorted(payload(path).items()):
+    for name, data in sorted(payload(path, (".ko", ".json")).items()):
         if name.endswith(".ko"):
             found.append((name, data))
         elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):

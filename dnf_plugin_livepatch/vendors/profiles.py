@@ -39,8 +39,11 @@ GENERIC = "livepatch"
 MAX_BYTES = 65536
 MAX_FILES = 64
 MAX_CAPABILITIES = 4096
+#: Capabilities of one package that may name a kernel.
+MAX_KERNELS = 128
 _OWN = "livepatch(kernel-uname-r:"
 _NOT = "not-a-live-patch"
+_KERNEL = "kernel-uname-r"
 
 
 class Match(NamedTuple):
@@ -254,10 +257,10 @@ def _is_empty(profile: Profile, nevra: Nevra) -> bool:
 
 
 def _refuted(release: str, requires: Iterable[str]) -> str:
-    """The kernel that the package requires instead of ``release``, "" for none."""
-    for name, version in map(_split, requires):
+    """The first of the kernels ``requires`` that is another than ``release``, "" for none."""
+    for version in requires:
         same = version in ("", release, capability_version(release)) or release.startswith(version + "-")
-        if name == "kernel-uname-r" and not same:
+        if not same:
             return version
     return ""
 
@@ -288,15 +291,21 @@ def match_all(
     """One Match for each kernel that the package patches; a single Match of no live patch where none is."""
     if nevra.arch in ("src", "nosrc"):
         return (Match("", "", _NOT, "a source package"),)
-    needed = tuple(requires)[:MAX_CAPABILITIES]
-    given = [_split(capability) for capability in tuple(provides)[:MAX_CAPABILITIES]]
+    rules = tuple(profiles)
+    listed = tuple(provides)[:MAX_CAPABILITIES]
+    # Most capabilities name CVEs or symbols; those that no rule begins with need no closer look.
+    heads = tuple({rule.partition("{")[0] for profile in rules for rule in profile.provides})
+    given = [_split(capability) for capability in listed if capability.startswith(heads)][:MAX_KERNELS]
+    needed = [
+        version for name, version in map(_split, tuple(requires)[:MAX_CAPABILITIES]) if name == _KERNEL
+    ]
     own = any(name.startswith(_OWN) for name, _ in given)
     why = ""
-    for profile in profiles:
+    for profile in rules:
         if own and profile.name != GENERIC:
             continue
         told, note = _judge(profile, nevra, given, needed)
-        if not told and not given and _by_build_id(profile) and nevra.name in profile.names:
+        if not told and not listed and _by_build_id(profile) and nevra.name in profile.names:
             told, note = (("", ""),), "its name; only its Provides, which were not given, tell its kernels"
         if told:
             kind = "empty" if _is_empty(profile, nevra) else "patch"

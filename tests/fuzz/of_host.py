@@ -15,7 +15,7 @@ from dnf_plugin_livepatch.base import config, fields, names, texts, times
 from dnf_plugin_livepatch.base.model import Advisory, InstalledPatch, Kernel, Nevra
 from dnf_plugin_livepatch.dnf4 import metadata
 from dnf_plugin_livepatch.exposure import compute, debt
-from dnf_plugin_livepatch.formats import manifest, repository_record
+from dnf_plugin_livepatch.formats import manifest, record_parts, repository_record
 from dnf_plugin_livepatch.host import for_planning, program
 from dnf_plugin_livepatch.host.cli import machines
 from dnf_plugin_livepatch.host.clients import client
@@ -214,6 +214,9 @@ _PACKAGES = {
     "record": Target(
         text(lambda data: repository_record.parse(data, "6.1")), (repository_record.RecordError,), RECORD
     ),
+    "record's parts": Target(
+        lambda data: record_parts.cut([data[:9], data[9:]], ("6.1",)), (ValueError,), RECORD
+    ),
     "record, packed": Target(
         file(_packed, "/stream"),
         (OSError,),
@@ -308,7 +311,8 @@ _FILES = {
         b'"name":"a-1-1.x86_64","kernel":"k-2-1.x86_64","since":"s","why":"w"}}',
     ),
     "exposure": Target(
-        files(lambda: advisories.load(PATHS, "6.1"), "/var/lib/livepatch/exposure.json"),
+        files(
+            lambda: (advisories.load(PATHS, "6.1"), advisories.repositories(PATHS, "6.1")), "/var/lib/livepatch/exposure.json"),
         (),
         b'{"schema":2,"kernels":[{"kernel_release":"6.1","quality":"exact","debt":[{"cve":"CVE-2026-1000",'
         b'"fixed_in":"1-1","date_kind":""}],"cover":[{"nevra":"a-1-1.x86_64","cves":["CVE-2026-1000"]}]}]}',

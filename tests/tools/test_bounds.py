@@ -15,7 +15,7 @@ import pytest
 
 from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
-from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
+from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Step
 from dnf_plugin_livepatch.repotool import transaction
 from dnf_plugin_livepatch.repotool.repository import generations
 from dnf_plugin_livepatch.rpmtool import cli
@@ -282,6 +282,7 @@ def test_a_recipe_that_the_next_build_would_refuse_is_not_written():
         refused("not-readable-again", recipe.again, bad, recipe.dump(bad))
 
 
+STEPS = (Step("2026-11-20T00:00:00Z", 10), Step("2026-11-21T00:00:00Z", 100))
 MANY = {f"a-{number}-1.x86_64": PatchNote() for number in range(4000)}
 
 
@@ -294,6 +295,8 @@ MANY = {f"a-{number}-1.x86_64": PatchNote() for number in range(4000)}
         Record("", {f"6.{n}": KernelNote() for n in range(20001)}),
         Record("", {"6 1": KernelNote()}),
         Record("", {f"6.{k}": KernelNote(patches=MANY) for k in range(51)}),
+        Record("", {"6.1": KernelNote(unfixable=(Unfixable("CVE-2026-1000", "r" * 900),) * 300)}),
+        Record("", {"6.1": KernelNote(patches={name: PatchNote(rollout=STEPS) for name in MANY})}),
     ],
 )  # fmt: skip
 def test_a_record_that_hosts_would_refuse_is_not_published(record):

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from dnf_plugin_livepatch.rpmtool.readers import rpm_file
 from dnf_plugin_livepatch.toolkit import rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 
@@ -50,3 +51,32 @@ def test_a_plain_archive():
 def test_a_field_that_is_not_eight_hex_digits_is_refused(field, value):
     with pytest.raises(ToolError, match="payload is broken"):
         read(archive(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    "sizes, wanted, kept",
+    [
+        ({"/a.ko": 9, "/b.json": 9, "/c.tar": 200 << 20}, (".ko", ".json"), ["/a.ko", "/b.json"]),
+        ({"/a.ko": 9, "/b": 9}, ("",), ["/a.ko", "/b"]),
+        ({"/a.ko": 100 << 20, "/b.ko": 29 << 20}, (".ko",), None),
+        ({"/a": 4 << 30}, ("",), None),
+        ({f"/{number}": 0 for number in range(4097)}, (".ko",), None),
+    ],
+)
+def test_of_a_payload_no_more_is_held_in_memory_than_is_wanted_and_bounded(sizes, wanted, kept, monkeypatch):
+    class Endless:
+        """A stream that is never read further than its bound."""
+
+        def read(self, size):
+            return bytes(size)
+
+    def members(path):
+        for name, size in sizes.items():
+            yield rpm_payload.Member(name, size, rpm_payload.Part(Endless(), size))
+
+    monkeypatch.setattr(rpm_file, "members", members)
+    if kept is None:
+        with pytest.raises(ToolError, match="larger than a live patch"):
+            rpm_file.payload("x.rpm", wanted)
+    else:
+        assert sorted(rpm_file.payload("x.rpm", wanted)) == kept

@@ -109,6 +109,19 @@ def test_where_none_resolves_the_reason_for_the_newest_is_told() -> None:
     assert made.notes[0].text == text
 
 
+def test_of_one_repository_few_are_tried_that_do_not_resolve() -> None:
+    """Each trial runs the solver twice, and a repository may list thousands of patches."""
+    bad = [package("a", number, repo="bad") for number in range(2000, 1000, -1)]
+    solver = Solver(**{f"a{one.nevra.release}": "nobody has it" for one in bad})
+    made = choosing(solver)
+    assert run(made, survey(*bad, A2, A1)) == ["patch-older"] and made.chosen == [A2]
+    assert len(solver.tried) == choose.MAX_FAILED + 1
+    more = [package("d", number, repo="bad") for number in (3, 2, 1)]
+    assert run(made, survey(*more, single=True, release=OTHER))[1:] == ["patch-unresolvable"]
+    assert len(solver.tried) == choose.MAX_FAILED + 1
+    assert "4 others of its repository could not be installed" in made.notes[-1].text
+
+
 def test_each_choice_is_tried_with_those_before_and_with_their_helpers() -> None:
     solver = Solver(b1="no")
     made = choosing(solver)

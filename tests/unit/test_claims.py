@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
+from dnf_plugin_livepatch.base import times
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, OPEN, Advisory, InForce, Trusted, Withdrawal
+from dnf_plugin_livepatch.base.model import (
+    EXACT,
+    LOWER_BOUND,
+    OPEN,
+    Advisory,
+    InForce,
+    Trusted,
+    Unfixable,
+    Withdrawal,
+)
 from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
+from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Step, Withdrawn
 from dnf_plugin_livepatch.planning.interface import Package, Patched, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.planning.request import ALL, Asked
@@ -29,6 +39,7 @@ from tests.unit.support.planned import (
     Manager,
     hard,
     kernel,
+    patch,
 )
 
 
@@ -148,3 +159,69 @@ def test_which_repositories_are_trusted_and_why() -> None:
     Planner(Manager(RUNS, NEXT, repos=repos), host, hard).bring_in(Asked(ALL))
     origin, named = Trusted("base", "origin", True, True), Trusted("mine", "named", True, False)
     assert host.remembered["trust"] == (origin, named)
+
+
+class Listed(Manager):
+    """The kernel's origin is gone. Both base, and evil, which anybody can have made, list its build."""
+
+    source = "anaconda"
+
+    def __init__(self, *packages: Package, signed: bool, note: KernelNote) -> None:
+        listed = [RUNS._replace(installed=False, repo=name) for name in ("base", "evil")]
+        base = Repository("base", True, has_advisories=True, read_at=NOW, signed=signed)
+        evil = Repository("evil", True, has_record=True)
+        super().__init__(RUNS, NEXT, *listed, *packages, repos=[base, evil])
+        self.text = repository_record.dump(Record(kernels={RELEASE: note}))
+
+
+GONE = PatchNote(withdrawn=Withdrawn(NOW, "false"))
+SLOW = PatchNote(rollout=(Step("2020-01-01T00:00:00Z", 0),))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("copied", [True, False], ids=["and lists it", "and has it not"])
+@pytest.mark.parametrize("note", [GONE, SLOW], ids=["withdraws it", "offers it to nobody"])
+def test_a_repository_that_only_lists_the_kernel_keeps_out_no_patch_of_others(
+    note: PatchNote, copied: bool, signed: bool
+) -> None:
+    copies = [NEW._replace(repo="evil")] if copied else []
+    manager = Listed(NEW, *copies, signed=signed, note=KernelNote(patches={str(NEW.nevra): note}))
+    planner = Planner(manager, Machine(), hard)
+    planner.keep_out(Asked(ALL))
+    assert not manager.hidden and planner.bring_in(Asked(ALL)).added[0].repo == "base"
+
+
+def test_a_repository_that_only_lists_the_kernel_may_keep_back_its_own_patch() -> None:
+    own = NEW._replace(repo="evil")
+    manager = Listed(own, signed=False, note=KernelNote(patches={str(own.nevra): GONE}))
+    Planner(manager, Machine(), hard).keep_out(Asked(ALL))
+    assert manager.hidden == {str(own.nevra)}
+
+
+def test_a_copy_elsewhere_does_not_end_the_wait_that_the_host_asks_for() -> None:
+    old = PatchNote(issued="2020-01-01T00:00:00Z")
+    copies = [NEW._replace(build_time=times.parse(NOW) or 0), NEW._replace(repo="evil")]
+    manager = Listed(*copies, signed=True, note=KernelNote(patches={str(NEW.nevra): old}))
+    Planner(manager, Machine(Config(min_age=86400)), hard).keep_out(Asked(ALL))
+    assert manager.hidden == {str(NEW.nevra)}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_repository_that_only_lists_the_kernel_ends_no_alarm(signed: bool) -> None:
+    """Neither a CVE becomes one that no live patch can close, nor does support go on for ever."""
+    note = KernelNote(support_end="9999-01-01", unfixable=(Unfixable(CVE, "we say so"),))
+    planner = Planner(Listed(signed=signed, note=note), Machine(), hard)
+    planner.bring_in(Asked(ALL))
+    assert planner.inputs.support_end == "" and not planner.inputs.unfixable and planner.inputs.debt
+
+
+def test_thousands_of_withdrawals_of_one_repository_push_out_no_other() -> None:
+    """And of one repository those of installed packages come first."""
+    many = [patch(str(number), repo="base") for number in range(100, 1100)]
+    notes = {str(one.nevra): GONE for one in (*many, OLD)}
+    repos = [Repository("base", has_record=True, has_advisories=True, read_at=NOW)]
+    host = Machine()
+    text = repository_record.dump(Record(kernels={RELEASE: KernelNote(patches=notes)}))
+    Planner(Manager(RUNS, *many, OLD, repos=repos, record=text), host, hard).keep_out(Asked(ALL))
+    read, said = host.remembered["withdrawn"]
+    assert len(said) == 64 and str(OLD.nevra) in {row.nevra for row in said}

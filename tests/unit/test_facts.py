@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import pytest
 
@@ -11,7 +11,7 @@ from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import Advisory, Kernel, Nevra
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, Record
-from dnf_plugin_livepatch.planning.facts import MAX_NAMES, Facts
+from dnf_plugin_livepatch.planning.facts import MAX_NAMES, Facts, Said
 from dnf_plugin_livepatch.planning.interface import Package, Repository
 from dnf_plugin_livepatch.vendors import profiles
 from tests.unit.support.planned import (
@@ -294,16 +294,14 @@ RECORD = repository_record.dump(
 @pytest.mark.parametrize(
     ("repository", "notes"),
     [
-        (recorded(), [NOTE]),
+        (recorded(), [Said("base", NOTE)]),
         (recorded(has_record=False), []),
         (recorded(left_out=True), []),
         (recorded()._replace(id="copr"), []),
     ],
     ids=["trusted", "without a record", "left out", "not trusted"],
 )
-def test_only_records_of_trusted_repositories_are_read(
-    repository: Repository, notes: list[KernelNote]
-) -> None:
+def test_only_records_of_trusted_repositories_are_read(repository: Repository, notes: list[Said]) -> None:
     manager = Manager(RUNS, repos=[repository], record=RECORD)
     found = Facts(manager, Machine())
     assert found.notes([RELEASE]) == {RELEASE: notes}
@@ -313,9 +311,10 @@ def test_only_records_of_trusted_repositories_are_read(
 def test_every_trusted_record_counts_and_is_read_once_for_a_kernel() -> None:
     manager = Manager(RUNS, repos=[recorded(), recorded()._replace(id="extras")], record=RECORD)
     found = Facts(manager, Machine(Config(repos=("extras",))))
-    assert found.notes([RELEASE]) == {RELEASE: [NOTE, NOTE]} == found.notes([RELEASE])
+    both = {RELEASE: [Said(name, NOTE) for name in ("base", "extras")]}
+    assert found.notes([RELEASE]) == both == found.notes([RELEASE])
     assert manager.asked["record"] == 2
-    assert [note.support_end for note in found.notes([RELEASE, OTHER])[OTHER]] == ["2028-01-01"] * 2
+    assert [said.note.support_end for said in found.notes([RELEASE, OTHER])[OTHER]] == ["2028-01-01"] * 2
     assert len(found.notes([RELEASE])[RELEASE]) == 2 and manager.asked["record"] == 4
 
 
@@ -324,14 +323,14 @@ def test_every_trusted_record_counts_and_is_read_once_for_a_kernel() -> None:
 )
 def test_a_broken_record_is_told_and_the_next_one_read(fault: BaseException, why: str) -> None:
     class Broken(Manager):
-        def record(self, repository: str) -> str:
+        def record(self, repository: str, releases: Container[str]) -> str:
             if repository == "base":
                 raise fault
             return RECORD
 
     repos = [recorded(), recorded()._replace(id="extras")]
     found = Facts(Broken(RUNS, repos=repos), Machine(Config(repos=("extras",))))
-    assert found.notes([RELEASE]) == {RELEASE: [NOTE]}
+    assert found.notes([RELEASE]) == {RELEASE: [Said("extras", NOTE)]}
     assert [problem.id for problem in found.problems] == ["record-broken"]
     text = f"The livepatch record of repository base cannot be used ({why});"
     text += " its withdrawals and roll-outs are unknown."

@@ -82,3 +82,18 @@ def test_nothing_of_this_kernel_counts_as_the_images(image: Path) -> None:
         "Linux unknown 6.12.0-1.x86_64 unknown unknown GNU/Linux"
     )
     assert os.uname().nodename not in livepatch(image, "status").stdout.split()
+
+
+@pytest.mark.parametrize(
+    "path", ["etc/dnf/plugins/livepatch.conf", "var/lib/livepatch/guard.json", "proc/sys/kernel/osrelease"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_a_file_of_the_image_that_is_no_file_keeps_nobody_waiting(image: Path, path: str, kind: str) -> None:
+    (image / path).parent.mkdir(parents=True, exist_ok=True)
+    (image / path).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(image / path)
+    else:
+        (image / path).symlink_to("/dev/zero")
+    for verb in ("status", "metrics"):
+        assert "Traceback" not in livepatch(image, verb).stderr

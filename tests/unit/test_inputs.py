@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import pytest
 
@@ -302,7 +302,7 @@ def test_the_records_of_each_kernel_are_joined() -> None:
 
 def test_of_two_ends_of_support_the_later_counts() -> None:
     class Two(Manager):
-        def record(self, repository: str) -> str:
+        def record(self, repository: str, releases: Container[str]) -> str:
             ends = {"base": "2027-01-01", "extras": "2026-12-01"}
             return repository_record.dump(Record(kernels={RELEASE: KernelNote(ends[repository])}))
 

@@ -192,3 +192,43 @@ def test_private_facts_join_their_entry_for_root_alone(paths, monkeypatch):
     with open(paths.private_journal, "w", encoding="ascii"):
         monkeypatch.setattr(os, "access", lambda path, mode: path != paths.private_journal)
     assert [entry.facts.get("private") for entry in journal.read(paths)] == [("tasks",), None, ("output",)]
+
+
+def test_of_two_writers_at_the_bound_one_begins_the_new_file(paths, monkeypatch):
+    """The second one used to move the new file over the old one, and so lose all of it."""
+    monkeypatch.setattr(journal, "MAX_BYTES", 500)
+    for number in range(6):
+        journal.append(paths, "load", module=f"lp_{number}")
+    assert not os.path.exists(paths.journal + ".1")
+    real = os.fsync
+
+    def other(descriptor):
+        """While this one writes, another writer begins the new file."""
+        monkeypatch.setattr(os, "fsync", real)
+        journal.append(paths, "unload", module="lp_1")
+        journal.append(paths, "good", nevra="x")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", other)
+    journal.append(paths, "load", module="lp_6")
+    events = [entry.event for entry in journal.read(paths)]
+    assert events.count("load") == 7 and events[-1] == "good"
+
+
+@pytest.mark.parametrize("gone", ["journal", "all"])
+def test_a_writer_at_the_bound_does_without_the_file_that_another_moved(paths, monkeypatch, gone):
+    monkeypatch.setattr(journal, "MAX_BYTES", 1)
+    journal.append(paths, "load", module="lp_1")
+    real = os.fsync
+
+    def other(descriptor):
+        real(descriptor)
+        if os.path.exists(paths.journal):
+            os.rename(paths.journal, paths.journal + ".1")
+        if gone == "all" and os.path.exists(paths.journal + ".1"):
+            os.unlink(paths.journal + ".1")
+
+    monkeypatch.setattr(os, "fsync", other)
+    journal.append(paths, "good", nevra="x")
+    monkeypatch.setattr(journal, "MAX_BYTES", 1 << 20)
+    assert len(journal.read(paths)) == (0 if gone == "all" else 2)

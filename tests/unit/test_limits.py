@@ -212,3 +212,13 @@ def test_a_thread_is_a_number_of_ascii_digits(tmp_path, name):
             with open(f"{path}/{file}", "w", encoding="ascii") as target:
                 target.write(content)
     assert loader.tasks_in_the_way(paths, "lp") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"schema": %s}', '{"schema": 1, "records": %s}', '{"schema": 1, "x": [-%s]}']
+)
+def test_a_state_file_with_a_number_of_a_million_digits_is_spoiled(host, text):
+    """Python before 3.11 takes minutes to read one."""
+    host.put("/var/lib/livepatch/guard.json", text % ("9" * 1_000_000))
+    with pytest.raises(atomic.Broken, match="digits"):
+        guard_file.read(host.paths)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a package is judged: the reasons, its capabilities, and each key of a profile."""
 
+import time
+
 import pytest
 
 from dnf_plugin_livepatch.base import names
@@ -174,6 +176,21 @@ def test_the_capabilities_of_a_package_are_bounded(monkeypatch):
     assert judge("fix-1-1.x86_64", ("a", "b", first)).kernel_release == ""
     assert judge("fix-1-1.x86_64", (first,), ("a", second)).kernel_release == ""
     assert judge("fix-1-1.x86_64", (first,), ("a", "b", second)).kernel_release == EL9
+
+
+@pytest.mark.parametrize(
+    "provided", ["kpatch-patch = 5.14.0-{}.el9.x86_64", "livepatch-cve(CVE-2026-{})", "ksym(a{}) = 1"]
+)
+@pytest.mark.parametrize("required", ["kernel-uname-r = {}", "ksym(a{}) = 1"])
+def test_the_capabilities_of_one_package_cost_no_square(provided, required):
+    """And what names no kernel pushes out nothing that does."""
+    provides = [provided.format(number) for number in range(4000)]
+    requires = [required.format(number) for number in range(4000)]
+    start = time.process_time()
+    judge("fix-1-1.x86_64", provides, requires)
+    assert time.process_time() - start < 0.5
+    if "kpatch" not in provided:
+        assert judge("fix-1-1.x86_64", [*provides, f"kpatch-patch = {EL9}"]).kernel_release == EL9
 
 
 def test_its_own_name_and_version_say_nothing_about_a_package():

@@ -23,7 +23,7 @@ from dnf_plugin_livepatch.formats.repository_record import (
     bucket,
 )
 from dnf_plugin_livepatch.planning import withheld
-from dnf_plugin_livepatch.planning.facts import Facts
+from dnf_plugin_livepatch.planning.facts import Facts, Said
 from dnf_plugin_livepatch.planning.interface import Package, Repository
 from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from dnf_plugin_livepatch.planning.withheld import Limits
@@ -370,11 +370,12 @@ def test_a_withdrawal_outweighs_what_other_repositories_say(
     notes: list[dict[str, PatchNote]], found: PatchNote
 ) -> None:
     rows = {
-        RELEASE: [KernelNote(patches=patches) for patches in notes],
-        OTHER: [KernelNote(patches={"a": ALSO})],
+        RELEASE: [Said("base", KernelNote(patches=patches)) for patches in notes],
+        OTHER: [Said("base", KernelNote(patches={"a": ALSO}))],
     }
-    assert withheld.patch_note(rows, RELEASE, "a") == found
-    assert withheld.patch_note({}, RELEASE, "a") == PatchNote()
+    assert withheld.patch_note(rows, RELEASE, "a", {"base"}) == found
+    assert withheld.patch_note(rows, RELEASE, "a", {"other"}) == PatchNote()
+    assert withheld.patch_note({}, RELEASE, "a", {"base"}) == PatchNote()
 
 
 @pytest.mark.parametrize(
@@ -390,7 +391,10 @@ def test_a_withdrawal_outweighs_what_other_repositories_say(
 def test_the_records_are_free_where_none_keeps_a_patch_of_these_kernels_out(
     notes: dict[str, list[dict[str, PatchNote]]], free: bool
 ) -> None:
-    rows = {release: [KernelNote(patches=one) for one in patches] for release, patches in notes.items()}
+    rows = {
+        release: [Said("base", KernelNote(patches=one)) for one in patches]
+        for release, patches in notes.items()
+    }
     assert withheld.free(rows, (RELEASE, OTHER)) is free
 
 

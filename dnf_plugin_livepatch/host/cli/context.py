@@ -41,7 +41,13 @@ class Context:
         self.options: Any = options
         root = os.environ.get("LIVEPATCH_ROOT") or "/"
         self.paths = Paths(root, foreign=root != "/")
-        self.settings, self.faults = config.read(self.paths.config)
+        path = self.paths.config
+        self.faults: tuple[str, ...]
+        if os.path.exists(path) and not os.path.isfile(path):
+            # A pipe in an image would keep its reader waiting.
+            self.settings, self.faults = config.Config(), (f"{path}: it is no file; defaults are used",)
+        else:
+            self.settings, self.faults = config.read(path)
 
     @property
     def _output(self) -> str:

@@ -27,6 +27,7 @@ from ...base.model import Kernel, Nevra
 from ...base.typed import NamedTuple
 from ...vendors.profile_file import Client, Profile
 from .. import program
+from ..read import read_bytes
 
 MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
@@ -155,11 +156,8 @@ def _named(entries: Iterable[Entry], more: str = "") -> tuple[str, ...]:
 def _listed(client: Client) -> str:
     if not client.cves_file:
         return ""
-    try:
-        with open(client.cves_file, "rb") as file:
-            return file.read(MAX_CVES_FILE).decode("ascii", "replace")
-    except OSError:
-        return ""  # without the list nothing counts as closed
+    # Without the list nothing counts as closed.
+    return read_bytes(client.cves_file, MAX_CVES_FILE).decode("ascii", "replace")
 
 
 def _pick(commands: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:

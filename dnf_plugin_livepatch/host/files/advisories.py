@@ -108,6 +108,18 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     return True
 
 
+def repositories(paths: Paths, release: str) -> list[str] | None:
+    """Return the ids of the repositories that were read for the kernel ``release``; None for no read."""
+    try:
+        data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
+        for entry in fields.items(data, "kernels", MAX_KERNELS, []) if data is not None else ():
+            if isinstance(entry, dict) and entry.get("kernel_release") == release:
+                return [name for name, _ in fields.each(entry, "repositories", _repository, MAX_ITEMS, [])]
+    except (atomic.Broken, fields.FieldError):
+        pass
+    return None
+
+
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """Return the cached inputs for the kernel ``release``, or None and why there are none."""
     try:

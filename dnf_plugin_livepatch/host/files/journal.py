@@ -119,7 +119,8 @@ def _append_line(path: str, facts: dict[str, Fact], record: dict[str, object], m
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(path, flags, mode)
     try:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        ours, size = (status.st_dev, status.st_ino), status.st_size
         if size == 0:
             os.fchmod(descriptor, mode)  # whatever the caller's umask is
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -132,10 +133,20 @@ def _append_line(path: str, facts: dict[str, Fact], record: dict[str, object], m
         os.close(descriptor)
     atomic.step("after append journal")
     if size > MAX_BYTES:
-        os.rename(path, path + ".1")
-        atomic.step("after rotate journal")
+        _rotate(path, ours)
     if size > MAX_BYTES or size == 0:
         atomic.sync_dir(folder)
+
+
+def _rotate(path: str, ours: tuple[int, int]) -> None:
+    """Begin a new file, unless another writer has: the file ``ours`` is not at its path any more then."""
+    try:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) == ours:
+            os.rename(path, path + ".1")
+    except FileNotFoundError:
+        return
+    atomic.step("after rotate journal")
 
 
 def remember(paths: Paths, event: str, **facts: object) -> bool:

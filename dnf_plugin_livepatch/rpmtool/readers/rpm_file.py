@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import rpm
@@ -13,7 +14,8 @@ from ...toolkit.errors import refuse
 from ...toolkit.rpm_payload import exactly, members
 
 MAX_RPM = 1 << 30
-MAX_PAYLOAD = 512 << 20
+#: Of the files of one RPM that are held in memory at once.
+MAX_PAYLOAD = 128 << 20
 MAX_FILES = 4096
 # The header's own OpenPGP signatures; digests and the legacy ones over the payload prove nothing.
 _SIGNATURES = ("DSAHEADER", "RSAHEADER", "OPENPGP")
@@ -116,15 +118,20 @@ def _facts(header: Any) -> Header:
     )
 
 
-def payload(path: str) -> dict[str, bytes]:
-    """Path -> content of each regular file in the RPM, nothing written to disk. Raises ToolError."""
+def payload(path: str, wanted: Sequence[str] = ("",)) -> dict[str, bytes]:
+    """Path -> content of the regular files in the RPM whose paths end with one of ``wanted``.
+
+    The files are held in memory, no more than MAX_PAYLOAD of them, and nothing is written to disk. Raises
+    ToolError.
+    """
     found: dict[str, bytes] = {}
-    left = MAX_PAYLOAD
-    for name, size, stream in members(path):
-        left -= size
-        if left < 0 or len(found) >= MAX_FILES:
+    left, ends = MAX_PAYLOAD, tuple(wanted)
+    for number, (name, size, stream) in enumerate(members(path)):
+        left -= size if name.endswith(ends) else 0
+        if left < 0 or number >= MAX_FILES:
             refuse("rpm-unreadable", file=path, reason="its payload is larger than a live patch can be")
-        found[name] = exactly(stream, size, path)
+        if name.endswith(ends):
+            found[name] = exactly(stream, size, path)
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnf_plugin_livepatch.base.config import Config
@@ -148,7 +148,7 @@ class Manager:
         self._ask("repositories")
         return self.repos
 
-    def record(self, repository: str) -> str:
+    def record(self, repository: str, releases: Container[str]) -> str:
         self._ask("record")
         return self.text
 

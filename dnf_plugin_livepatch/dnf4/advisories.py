@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""hawkey's advisories as plain tuples.
+
+Of an advisory's two dates, issued and updated, hawkey knows only the later. Broken references (no id,
+another type, no CVE in it) are passed over one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import hawkey
+
+from ..base import texts
+from ..base.model import Advisory, Nevra
+from ..base.names import CVE, EVR
+from ..base.typed import TYPE_CHECKING
+from ..planning.inputs import build
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+#: Steps that the references of all advisories may cost; those of a vendor's kernels take one to two million.
+MAX_STEPS = 2_500_000
+#: Advisories on the packages of one question; a vendor's kernel has some hundreds.
+MAX_ADVISORIES = 2000
+_TYPES = {
+    hawkey.ADVISORY_SECURITY: "security",
+    hawkey.ADVISORY_BUGFIX: "bugfix",
+    hawkey.ADVISORY_ENHANCEMENT: "enhancement",
+    hawkey.ADVISORY_NEWPACKAGE: "newpackage",
+}
+
+
+class Reader:
+    """Reads advisories within MAX_STEPS.
+
+    To find the reference number n, libdnf goes from the first reference to it: an advisory with ten times
+    the references costs a hundred times as much.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def read(self, rows: Iterable[Any], wanted: Collection[tuple[str, str]]) -> list[Advisory]:
+        """The advisories ``rows`` with those of their packages whose name and architecture are ``wanted``.
+
+        The longest are read last, so that they take nothing from others. Of more than MAX_ADVISORIES one
+        stands for all that are not read.
+        """
+        found: list[Advisory] = []
+        for row in sorted(rows, key=lambda one: len(one.references)):
+            packages = {
+                build(package.name, str(package.evr), package.arch)
+                for package in row.packages
+                if (package.name, package.arch) in wanted and EVR.match(str(package.evr))
+            }
+            if packages and row.id:
+                if len(found) == MAX_ADVISORIES:
+                    self._left = 0
+                found.append(self._advisory(row, tuple(sorted(packages))))
+                if len(found) > MAX_ADVISORIES:
+                    break
+        return list(dict.fromkeys(found))
+
+    def _advisory(self, advisory: Any, packages: tuple[Nevra, ...]) -> Advisory:
+        references = advisory.references
+        count = min(len(references), int(self._left**0.5))
+        self._left -= count * count
+        cves, bugs = set(), []
+        for reference in references[:count]:
+            # Some feeds give a CVE the type of a bug, or none; the id decides. Some references have no id.
+            identifier = str(reference.id or "").strip()
+            upper = identifier.upper()
+            if CVE.match(upper):
+                cves.add(upper)
+            elif identifier and reference.type == hawkey.REFERENCE_BUGZILLA:
+                bugs.append(identifier)
+        return Advisory(
+            id=_clean(advisory.id),
+            type=_TYPES.get(advisory.type, "unknown"),
+            severity=_clean(advisory.severity),
+            issued="",
+            updated=_date(advisory),
+            cves=tuple(sorted(cves)),
+            packages=packages,
+            bugs=tuple(bugs),
+            cut=count < len(references) or not self._left,
+        )
+
+
+def _clean(text: object) -> str:
+    return texts.printable(str(text or ""))[:200].strip()
+
+
+def _date(advisory: Any) -> str:
+    try:
+        moment = advisory.updated
+    except (OverflowError, ValueError, OSError):  # newer hawkeys raise for a date that no clock can show
+        return ""
+    if moment is None or not 1970 < moment.year < 10000:
+        return ""
+    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}"
