@@ -312,7 +312,9 @@ _FILES = {
     ),
     "exposure": Target(
         files(
-            lambda: (advisories.load(PATHS, "6.1"), advisories.repositories(PATHS, "6.1")), "/var/lib/livepatch/exposure.json"),
+            lambda: (advisories.load(PATHS, "6.1"), advisories.repositories(PATHS, "6.1")),
+            "/var/lib/livepatch/exposure.json",
+        ),
         (),
         b'{"schema":2,"kernels":[{"kernel_release":"6.1","quality":"exact","debt":[{"cve":"CVE-2026-1000",'
         b'"fixed_in":"1-1","date_kind":""}],"cover":[{"nevra":"a-1-1.x86_64","cves":["CVE-2026-1000"]}]}]}',
