@@ -19,7 +19,7 @@ import libdnf
 
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
-from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
+from . import OFFLINE, UPGRADES
 from .faults import soft
 
 if TYPE_CHECKING:
@@ -245,24 +245,34 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def pre_transaction(self) -> None:
         """Import the modules that are needed later: this transaction may replace the plugin's files."""
-        self._look_at_removals()
+        self._follow()
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is not None and run.pending:
             run.host.prepare()
 
     @soft
-    def _look_at_removals(self) -> None:
-        """Find out whether the command takes a live patch away."""
-        command = getattr(self.cli, "command", None)
-        removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
-        if command is not None and removed:
-            from . import removal
+    def _follow(self) -> None:
+        """Expect the kernel to follow the live patches that the transaction changes, by any command."""
+        self._hints = ()
+        if not any(map(_may_patch, self.base.transaction or ())):
+            return
+        from . import asked, changes
 
-            self._hints = removal.hints(self.base, removed)
+        if asked.dry(self.base):
+            return
+        found = changes.of(self.base)
+        if not (found.coming or found.leaving):
+            return
+        if getattr(self.cli, "command", None) is not None:
+            self._hints = changes.hints(self.base, found)
+        from .run import of
+
+        self._run = of(self.base)
+        self._run.planner.follow(*found)
 
     @soft
     def transaction(self) -> None:
-        """Have the patch loaded and verified; the exit status shows when it is not in force."""
+        """Have the kernel follow, and say how that went; the exit status shows a patch not in force."""
         for text in self._hints:
             logging.getLogger("dnf.plugin").info("%s", text)
         run = self._run or getattr(self.base, "_livepatch_run", None)
@@ -272,10 +282,28 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         if asked.dry(self.base):
             return
-        good = self._run is None or self._run.after(self.cli)
+        run.after(self.cli)
         if run.planner.reverts:
             run.take_back()
-        if good:
-            return
-        if run.host.settings.on_failure == "error" and self.cli is not None:
-            self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+
+
+def _may_patch(item: Any) -> bool:
+    """May the package of a transaction item be a live patch? Imports nothing, and errs towards yes.
+
+    The shipped profiles go by these words in names and capabilities; the administrator's by any.
+    """
+    try:
+        package = item.pkg
+    except KeyError:  # a change of reason has no package
+        return False
+    name = str(package.name)
+    if "patch" in name or name.startswith("uptrack-") or _own_profiles():
+        return True
+    return any("livepatch(" in str(capability) for capability in package.provides)
+
+
+def _own_profiles() -> bool:
+    try:
+        return bool(os.listdir(Paths().profile_dirs[-1]))
+    except OSError:
+        return False

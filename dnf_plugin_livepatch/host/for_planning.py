@@ -135,7 +135,9 @@ class Machine:
         absent = [row.package for row in seen.rows if row.installed and row.state not in good]
         ends = support.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
         unfixable = support.unfixable(seen.stock.patches)
-        return Patched(seen.in_force, tuple(packages), seen.missing, tuple(absent), unfixable, ends)
+        modules = tuple((row.module, row.package) for row in seen.rows if row.in_force and row.package)
+        facts = (tuple(packages), seen.missing, tuple(absent), unfixable, ends, modules)
+        return Patched(seen.in_force, *facts)
 
     def blocked(self) -> Mapping[str, str]:
         """Return NEVRA and reason of the live patches that are blocked on this host."""
@@ -163,12 +165,11 @@ class Machine:
 
         return notices.read(self.paths).hold
 
-    def known_repositories(self) -> Sequence[str] | None:
-        """Return the repositories whose advisories an earlier run read; None where there was no such run."""
+    def known_inputs(self) -> Inputs | None:
+        """What an earlier run read of the running kernel; None where there was no such run."""
         from .files import advisories
 
-        known = advisories.load(self.paths, self.kernel.release)[0]
-        return [name for name, _ in known.repositories] if known is not None else None
+        return advisories.load(self.paths, self.kernel.release)[0]
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down the repositories' facts about the kernels."""

@@ -120,6 +120,23 @@ PLANNING: dict[str, Message] = {
         "answer. Until that is known, take its CVEs as open.",
         "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
     ),
+    "unload-interrupted": Message(
+        "warning",
+        "The wait was interrupted. The packages are removed, and the live patch goes out of force.",
+        "Run 'livepatch status' to see how that ended.",
+    ),
+    "unload-unanswered": Message(
+        "error",
+        "Live patch {nevra} is removed, but it is unknown whether it is out of force: reconcile gave no "
+        "answer.",
+        "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
+    ),
+    "removed-in-force": Message(
+        "warning",
+        "Live patch {nevra} is removed, and module {modules} stays in force: only the program that loaded a "
+        "module takes it out, and livepatch did not load this one.",
+        "A reboot ends it; so does that program, such as 'kpatch unload'.",
+    ),
     "load-skipped": Message(
         "note",
         "Live patch {nevra} is installed and not loaded: {why}.",

@@ -8,8 +8,8 @@ from .message import Message
 STATUS: dict[str, Message] = {
     "config-fault": Message(
         "warning",
-        "livepatch.conf: {fault}",
-        "Correct the line; livepatch.conf(5) lists the keys and their values.",
+        "{fault}.",
+        "Correct the file; livepatch.conf(5) and livepatch-profiles(5) describe the formats.",
     ),
     "module-not-in-force": Message(
         "error",

@@ -173,7 +173,8 @@ class Patched(NamedTuple):
 
     ``packages`` are the packages in force. ``missing`` are installed, wanted and not in force; ``absent``
     are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
-    what the installed packages say of the running kernel.
+    what the installed packages say of the running kernel. ``modules`` are the modules in force that have a
+    package, each with its package.
     """
 
     in_force: tuple[InForce, ...] = ()
@@ -182,6 +183,7 @@ class Patched(NamedTuple):
     absent: tuple[str, ...] = ()
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
 
 
 class Host(Protocol):
@@ -227,8 +229,8 @@ class Host(Protocol):
     def held(self) -> Hold | None:
         """The kernel update that an earlier run held."""
 
-    def known_repositories(self) -> Sequence[str] | None:
-        """The repositories whose advisories an earlier run read; None where there was no such run."""
+    def known_inputs(self) -> Inputs | None:
+        """What an earlier run read of the running kernel; None where there was no such run."""
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down what the repositories say of the kernels; nothing where this run may not write."""

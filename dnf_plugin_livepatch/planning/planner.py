@@ -38,7 +38,8 @@ _CVE = "livepatch-cve("
 
 class Planner:
     """State of one run. ``expected`` are the NEVRAs of the live patches that have to be in force after the
-    transaction; ``added`` are those that planning put into it; ``withheld`` are those that it kept out.
+    transaction, ``leaving`` those that it removes; ``added`` are those that planning put into it;
+    ``withheld`` are those that it kept out.
     """
 
     def __init__(self, manager: PackageManager, host: Host, attempt: Attempt) -> None:
@@ -47,6 +48,7 @@ class Planner:
         self.attempt = attempt
         self.facts = Facts(manager, host)
         self.expected: tuple[str, ...] = ()
+        self.leaving: tuple[str, ...] = ()
         self.added: set[str] = set()
         self.withheld: dict[str, withheld.Withheld] = {}
         self.inputs = compute.unknown(host.kernel.release, "not looked at yet")
@@ -109,28 +111,40 @@ class Planner:
         notes = self.told()
         return Plan((), tuple(chosen), self.expected, notes, tuple(shown), self._quiet)
 
-    def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
-        """Have the patches loaded when the transaction is done; how that went.
+    def follow(self, coming: Sequence[str], leaving: Sequence[str]) -> None:
+        """Expect the kernel to follow the live patches that the transaction installs and removes.
 
-        ``failed`` are the NEVRAs that the transaction could not install.
+        To be called when any transaction that changes one is about to run, an upgrade or not.
         """
-        expected = [nevra for nevra in self.expected if nevra not in failed]
-        if not expected:
-            return Ended()
+        known = [nevra for nevra in self.expected if nevra not in leaving]
+        self.expected, self.leaving = tuple(dict.fromkeys([*known, *coming])), tuple(leaving)
+        if not self._read:
+            self.attempt("reading the advisories", None, self._read_or_recall)
+        self.attempt("looking at the live patches in force", None, self._look)
+
+    def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
+        """Have the kernel follow the packages when the transaction is done; how that went.
+
+        ``failed`` are the NEVRAs that the transaction could not install or remove.
+        """
+        groups = (self.expected, self.leaving)
+        expected, leaving = ([nevra for nevra in group if nevra not in failed] for group in groups)
+        self.expected = self.leaving = ()
         host = self.host
         if host.settings.mode != "load" or host.cannot:
             why = host.cannot or f"mode = {host.settings.mode}"
             skipped = [catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected]
             return Ended(tuple(map(lines.line, skipped)))
+        if not (expected or leaving):
+            return Ended()
         before = self._exposure(self.patched.in_force)
         result, trouble = None, []
         try:
-            with waiting(
-                f"Loading live patch {', '.join(expected)} (at most {host.bound:.0f} s)."
-            ) as progress:
+            with waiting(lines.waiting(expected, leaving, host.bound)) as progress:
                 result = host.reconcile(host.bound, progress)
         except KeyboardInterrupt:
-            return Ended((lines.line(catalogue.problem("load-interrupted")),))
+            identifier = "load-interrupted" if expected else "unload-interrupted"
+            return Ended((lines.line(catalogue.problem(identifier)),))
         except OSError as error:
             trouble = [(logging.DEBUG, f"livepatch: {error}")]
         in_force = result.in_force if result is not None else ()
@@ -139,7 +153,8 @@ class Planner:
         newest = self.attempt("looking for a newer kernel", "", self._newer_kernel)
         after = self._exposure(in_force)
         told, good = lines.closing(result, expected, before, after, newest, self.manager.compare)
-        return Ended((*trouble, *told), good)
+        more, out = lines.removed(result, leaving, self.patched, in_force, before, after)
+        return Ended((*trouble, *dict.fromkeys([*told, *more])), good and out)
 
     # --- what was withdrawn ---
 
@@ -239,13 +254,21 @@ class Planner:
             return
         self._read = True
         found = inputs.read(self.facts)
-        known = self.host.known_repositories()
+        before = self.host.known_inputs()
+        known = None if before is None else [name for name, _ in before.repositories]
         missing = inputs.left_out(self.facts, known)
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
         self.inputs = found[0]
         if known is None or not missing:
             self.host.remember_inputs(found)
+
+    def _read_or_recall(self) -> None:
+        """Read the repositories where this run has them; else recall what an earlier run read."""
+        if any(repo.has_advisories for repo in self.facts.repositories):
+            self._read_inputs()
+        else:
+            self.inputs = self.host.known_inputs() or self.inputs
 
     def _look(self) -> None:
         self.patched = self.host.patched(self.inputs.cover)

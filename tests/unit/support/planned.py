@@ -195,8 +195,8 @@ class Machine:
         self.answer: ReconcileResult | None | BaseException = None
         self.remembered: dict[str, Any] = {}
         self.looks = 0
-        #: The repositories that an earlier run read, the covers that were looked with, and the waits.
-        self.known: Sequence[str] | None = None
+        #: What an earlier run read, the covers that were looked with, and the waits.
+        self.known: Inputs | None = None
         self.covers: list[object] = []
         self.waits: list[tuple[float, object]] = []
 
@@ -220,7 +220,7 @@ class Machine:
     def held(self) -> Hold | None:
         return self.before
 
-    def known_repositories(self) -> Sequence[str] | None:
+    def known_inputs(self) -> Inputs | None:
         return self.known
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
