@@ -47,6 +47,7 @@ def _lock(paths: Paths, seconds: float) -> int:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(descriptor)  # status tells since when a run is under way
             return descriptor
         except OSError:
             if time.monotonic() > end:

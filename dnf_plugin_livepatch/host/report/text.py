@@ -13,22 +13,26 @@ from ...base.typed import TYPE_CHECKING
 from .. import look
 from ..kernel import running
 from .reboot import Advice, stuck
-from .status import Report
+from .status import MOVING, Report
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-_COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
+_COLOURS = {"ok": "32", "failed": "31;1"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
     "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
+    "loading": "LOADING: a live patch is being loaded{since}",
+    "unloading": "UNLOADING: a live patch is being taken out of force{since}",
     "unsupported": "UNSUPPORTED: the running kernel has no live patching",
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
 }
 _ROW_STATES = {
     look.IN_FORCE: "in force",
     look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    look.LOADING: "installed, being loaded",
+    look.UNLOADING: "being taken out of force",
     look.NOT_LOADED: "installed, NOT in force: not loaded",
     look.BLOCKED: "installed, NOT in force: blocked",
     look.UNLOADED: "installed, unloaded by the administrator",
@@ -66,12 +70,17 @@ def next_action(report: Report, advice: Advice) -> str:
     if report.skipped == running.CONTAINER:
         return "livepatch status    (on the host of this container)"
     states = {row.state for row in report.patches}
+    if report.state in MOVING:
+        return f"livepatch status    (again, when the {report.state} has ended)"
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"
     missing = bool(states & set(look.MISSING))
+    errors = [p for p in report.problems if p.severity == "error" and p.id != "module-not-in-force"]
     if missing and not report.skipped:
-        return "livepatch reconcile"
-    if any(problem.severity == "error" for problem in report.problems):
+        if not errors or any("livepatch reconcile" in problem.remedy for problem in errors):
+            return "livepatch reconcile"
+        return "livepatch doctor    (and what the error says: another reconcile alone changes nothing)"
+    if errors or any(problem.severity == "error" for problem in report.problems):
         return "livepatch doctor"
     if look.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
@@ -106,7 +115,7 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
 def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     """Return the lines of ``livepatch status``."""
     lines = [
-        "State          : " + paint(_state(report), _COLOURS[report.state], colour),
+        "State          : " + paint(_state(report), _COLOURS.get(report.state, "33"), colour),
         f"Running kernel : {report.kernel.release or 'unknown'}",
         f"Support        : {_support(report)}",
     ]
@@ -117,6 +126,7 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
         text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
+        text += since(row.since)
         lines.append("                 " + paint(text, "" if row.in_force else "33", colour) + module)
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
@@ -145,9 +155,14 @@ def status_text(report: Report, advice: Advice, colour: bool) -> list[str]:
     return lines
 
 
+def since(moment: str) -> str:
+    """Return ``moment`` as the end of a sentence, "" for an unknown one."""
+    return f" since {moment}" if moment else ""
+
+
 def _state(report: Report) -> str:
     if report.state != "attention":
-        return _STATES[report.state]
+        return _STATES[report.state].format(since=since(report.since))
     number = len(report.rows(OPEN)) + len(report.rows(REBOOT_ONLY))
     if not number:
         return "ATTENTION: see the warnings below"
@@ -197,6 +212,7 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
             "livepatch_supported": kernel.livepatch,
         },
         "state": report.state,
+        "since": report.since,
         "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
