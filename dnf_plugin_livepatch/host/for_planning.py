@@ -165,18 +165,23 @@ class Machine:
 
         return notices.read(self.paths).hold
 
-    def known_inputs(self) -> Inputs | None:
-        """What an earlier run read of the running kernel; None where there was no such run."""
+    def known_inputs(self, release: str) -> Inputs | None:
+        """What an earlier run read of the kernel ``release``; None where there was no such run."""
         from .files import advisories
 
-        return advisories.load(self.paths, self.kernel.release)[0]
+        return advisories.load(self.paths, release)[0]
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down the repositories' facts about the kernels."""
         from .files import advisories
 
-        if self.root:
-            advisories.save(self.paths, *inputs)
+        if not self.root:
+            return
+        kept: list[Inputs] = []
+        if any(one.read_in_vain for one in inputs):
+            new = {one.kernel_release for one in inputs}
+            kept = [one for one in advisories.load_all(self.paths)[0] if one.kernel_release not in new]
+        advisories.save(self.paths, *inputs, *kept)
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn. What other repositories said stays as it was known."""

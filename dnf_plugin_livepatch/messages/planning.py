@@ -94,6 +94,17 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is not added: it and {other} have some CVEs in common.",
         "To have {nevra} instead, remove {other} first.",
     ),
+    "patch-unjudged": Message(
+        "warning",
+        "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "
+        "filter of this upgrade cannot be judged.",
+        "To have it, run 'dnf livepatch update', or 'dnf upgrade' without the filter.",
+    ),
+    "advisories-gone": Message(
+        "warning",
+        "New CVEs of the running kernel cannot be known: {why}.",
+        "Ask whoever runs the repository for its updateinfo; 'dnf repolist' shows which are enabled.",
+    ),
     "patch-unresolvable": Message(
         "warning",
         "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",

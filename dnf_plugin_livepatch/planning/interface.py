@@ -229,11 +229,14 @@ class Host(Protocol):
     def held(self) -> Hold | None:
         """The kernel update that an earlier run held."""
 
-    def known_inputs(self) -> Inputs | None:
-        """What an earlier run read of the running kernel; None where there was no such run."""
+    def known_inputs(self, release: str) -> Inputs | None:
+        """What an earlier run read of the kernel ``release``; None where there was no such run."""
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
-        """Write down what the repositories say of the kernels; nothing where this run may not write."""
+        """Write down what the repositories say of the kernels; nothing where this run may not write.
+
+        What is known of other kernels stays where the repositories were read in vain.
+        """
 
     def to_take_back(self) -> Collection[str]:
         """The NEVRAs of what is withdrawn by signed metadata, so that it may be taken out of force."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
 #: Messages that need not be repeated for as long as nothing changes.
-ONCE = ("patch-absent",)
+ONCE = ("patch-absent", "advisories-gone")
 #: Errors that are about no single patch.
 _ASIDE = ("profile-fault",)
 #: Warnings that are reasons why a patch is not in force.

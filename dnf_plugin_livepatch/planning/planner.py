@@ -253,14 +253,17 @@ class Planner:
         if self._read:
             return
         self._read = True
+        known = self.host.known_inputs
+        before = known(self.host.kernel.release)
+        missing = inputs.left_out(self.facts, before and [name for name, _ in before.repositories])
         found = inputs.read(self.facts)
-        before = self.host.known_inputs()
-        known = None if before is None else [name for name, _ in before.repositories]
-        missing = inputs.left_out(self.facts, known)
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
+        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release)) for one in found)
         self.inputs = found[0]
-        if known is None or not missing:
+        if self.inputs.read_in_vain and self.inputs.debt and not missing:
+            self._notes.append(catalogue.problem("advisories-gone", why=self.inputs.reason))
+        if before is None or not missing:
             self.host.remember_inputs(found)
 
     def _read_or_recall(self) -> None:
@@ -268,7 +271,7 @@ class Planner:
         if any(repo.has_advisories for repo in self.facts.repositories):
             self._read_inputs()
         else:
-            self.inputs = self.host.known_inputs() or self.inputs
+            self.inputs = self.host.known_inputs(self.host.kernel.release) or self.inputs
 
     def _look(self) -> None:
         self.patched = self.host.patched(self.inputs.cover)
@@ -288,6 +291,7 @@ class Planner:
             self._secures,
             functools.partial(self._passes, asked),
             functools.partial(policy.names, asked.specs),
+            lambda package: not (self.cves(package) or self.facts.listed(package, older=True)),
         )
         # No live patch at all is the usual case: then neither rpmdb nor manifests are read.
         if any(package.installed for package in facts.look(release)) or host.loaded:

@@ -95,6 +95,8 @@ def next_action(report: Report, advice: Advice) -> str:
         return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
     if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
         return "dnf upgrade"
+    if report.inputs.read_in_vain and report.exposure.quality != EXACT:
+        return "dnf repolist    (no repository there has all advisories of this kernel)"
     if report.exposure.quality == UNKNOWN:
         return "dnf livepatch update --check    (reads the advisories)"
     return "systemctl reboot" if advice.code == 101 else ""

@@ -236,6 +236,19 @@ class Lab:
         if answer.code:
             sys.exit(answer.text)
 
+    def silent(self, state: str) -> str:
+        """A state like ``state`` whose repository has no updateinfo at all; its name."""
+        self.count += 1
+        name = f"{state}-silent-{os.getpid()}-{self.count}"
+        folder = os.path.join(self.states, name)
+        os.makedirs(folder)
+        for file in os.listdir(os.path.join(self.states, state)):
+            if file.endswith(".rpm"):
+                os.link(os.path.join(self.states, state, file), os.path.join(folder, file))
+        command = ["createrepo_c", "--quiet", "--simple-md-filenames", folder]
+        subprocess.run(command, check=True, capture_output=True)
+        return name
+
     def host(self) -> Host:
         """A fresh host with the base installed and every repository that changes nothing."""
         self.count += 1

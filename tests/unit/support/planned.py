@@ -220,8 +220,8 @@ class Machine:
     def held(self) -> Hold | None:
         return self.before
 
-    def known_inputs(self) -> Inputs | None:
-        return self.known
+    def known_inputs(self, release: str) -> Inputs | None:
+        return self.known if self.known is not None and self.known.kernel_release == release else None
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         self.remembered["inputs"] = inputs
