@@ -54,6 +54,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._resolving = False
         self._seen = ""
         self._hints: Sequence[str] = ()
+        self._watches_failures = False
         self._register()
 
     @soft
@@ -88,6 +89,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             self._run, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
+        self._watch_failures()
         try:
             self._sift()
         except Exception:
@@ -95,6 +97,35 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             if self._upgrades():
                 self._hide_blocked()
             raise
+
+    def _watch_failures(self) -> None:
+        """Have a failing upgrade say that it leaves a live patch out."""
+        command = getattr(self.cli, "command", None)
+        if not self._watches_failures and (command is None or command.aliases[0] in UPGRADES):
+            from . import failures
+
+            failures.watch(self.base, self._unresolved, self._undone)
+            self._watches_failures = True
+
+    @soft
+    def _unresolved(self) -> None:
+        """The user's upgrade cannot be resolved, for reasons of its own."""
+        if self._resolving:
+            return
+        from ..planning.request import NONE
+        from . import asked
+
+        wish = asked.read(self.base, self.cli, self._watch)
+        if wish.kind != NONE:
+            from .run import of
+
+            of(self.base).unresolved(wish)
+
+    @soft
+    def _undone(self) -> None:
+        """The user's upgrade failed before the rpm transaction, or in it."""
+        if self._run is not None:
+            self._run.undone()
 
     def _sift(self) -> None:
         """Have the planner hide what must not be taken, unless it is known that nothing is to be hidden."""

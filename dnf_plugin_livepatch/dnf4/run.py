@@ -60,6 +60,15 @@ class Run:
         self.voice.lines((logging.INFO, text) for text in plan.prompt)
         return plan._replace(quiet=plan.quiet and faults.of(self.base).none)
 
+    def unresolved(self, asked: Asked) -> None:
+        """Log which live patch stays out since the user's transaction cannot be resolved."""
+        self.voice.say(self.planner.unresolved(asked).notes)
+
+    def undone(self) -> None:
+        """Log which live patches stay out since the transaction failed that they were part of."""
+        self.planner.left(sorted(self.planner.added.intersection(self.planner.expected)))
+        self.voice.say(self.planner.told())
+
     @contextlib.contextmanager
     def _notes(self) -> Iterator[None]:
         """Say what was found before a door failed; a door that does not fail returns it."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base import times
-from ..base.model import Hold, Kernel, ReconcileResult, Trusted, Withdrawal
+from ..base.model import Hold, Kernel, Offered, ReconcileResult, Trusted, Withdrawal
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
 
@@ -209,6 +209,27 @@ class Machine:
         before = notices.read(self.paths)
         known = () if proof else before.unproved
         notices.save(self.paths, before._replace(unproved=tuple(dict.fromkeys([*known, *nevras]))))
+
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        """Write down the live patch that is offered for the running kernel; "" for none."""
+        from .files import notices
+
+        if not self.root:
+            return
+        before, release = notices.read(self.paths), self.kernel.release
+        old, new = before.offered, None
+        if nevra:
+            since = old.since if old is not None and old.release == release else self.now
+            new = Offered(release, nevra, repo, since)
+        notices.save(self.paths, before._replace(offered=new))
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        """Write down that these packages are installed, and no offer any more."""
+        from .files import notices
+
+        before = notices.read(self.paths)
+        if self.root and before.offered is not None and before.offered.nevra in nevras:
+            notices.save(self.paths, before._replace(offered=None))
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

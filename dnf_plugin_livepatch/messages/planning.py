@@ -94,6 +94,11 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is not added: it and {other} have some CVEs in common.",
         "To have {nevra} instead, remove {other} first.",
     ),
+    "patch-left": Message(
+        "warning",
+        "Live patch {nevra} is offered and not installed, because this upgrade failed.",
+        "'dnf livepatch update' takes the live patch alone; dnf-livepatch.timer does so every four hours.",
+    ),
     "patch-unjudged": Message(
         "warning",
         "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "

@@ -16,6 +16,12 @@ STATUS: dict[str, Message] = {
         "Live patch {nevra} is installed but not in force: {instead}.",
         "Run 'livepatch status' for the reason; as root, run 'livepatch reconcile' to try again.",
     ),
+    "patch-not-taken": Message(
+        "warning",
+        "Live patch {nevra} is offered and not installed; no dnf run has taken a live patch since {since}.",
+        "As root, run 'dnf livepatch update' to take the live patch alone; 'systemctl enable --now "
+        "dnf-livepatch.timer' does so every four hours.",
+    ),
     "inventory-unknown": Message(
         "warning",
         "It is unknown which packages are installed: {why}.",

@@ -254,6 +254,12 @@ class Host(Protocol):
         is trusted now, and no earlier one is unproved any more.
         """
 
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        """Write down the live patch that is offered for the running kernel, and by whom; "" for none."""
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        """Write down that these packages are installed: they are no offer any more."""
+
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""
 

@@ -92,6 +92,7 @@ class Planner:
         what = "noting the trusted repositories"
         self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
         found = self._surveys(asked)
+        self.attempt("noting what is offered", None, lambda: self._note_offered(found))
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
         for one in found:
@@ -110,6 +111,27 @@ class Planner:
             shown = self.attempt(what, shown, lambda: self._prompt(found, chosen))
         notes = self.told()
         return Plan((), tuple(chosen), self.expected, notes, tuple(shown), self._quiet)
+
+    def unresolved(self, asked: Asked) -> Plan:
+        """Note the live patches that stay out since the user's transaction cannot be resolved."""
+        self.facts.refresh()
+        self.attempt("reading the advisories", None, self._read_inputs)
+        if self.facts.running is not None:
+            found = self._surveys(asked)
+            self.expected = ()
+            self.attempt("noting what is offered", None, lambda: self._note_offered(found))
+            settings, cannot = self.host.settings, self.host.cannot
+            for one in found:
+                verdict = policy.decide(
+                    policy.Situation(asked, one.target, settings.mode, settings.when, cannot)
+                )
+                self._notes += verdict.notes
+                self.left([str(candidate.nevra) for candidate in verdict.take[:1]])
+        return Plan(notes=self.told())
+
+    def left(self, nevras: Iterable[str]) -> None:
+        """Note that these live patches stay out since the transaction fails that they were to be part of."""
+        self._notes += [catalogue.problem("patch-left", nevra=nevra) for nevra in nevras]
 
     def follow(self, coming: Sequence[str], leaving: Sequence[str]) -> None:
         """Expect the kernel to follow the live patches that the transaction installs and removes.
@@ -131,6 +153,8 @@ class Planner:
         expected, leaving = ([nevra for nevra in group if nevra not in failed] for group in groups)
         self.expected = self.leaving = ()
         host = self.host
+        if expected:
+            self.attempt("noting what is offered", None, lambda: host.remember_taken(expected))
         if host.settings.mode != "load" or host.cannot:
             why = host.cannot or f"mode = {host.settings.mode}"
             skipped = [catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected]
@@ -329,6 +353,13 @@ class Planner:
         else:
             return one
         return one._replace(target=one.target._replace(withheld=problem))
+
+    def _note_offered(self, found: Sequence[Survey]) -> None:
+        """Write down which live patch of the running kernel an upgrade of everything would take now."""
+        offer = None if self.host.cannot else choose.offer(found, self.host.settings.when)
+        # A repository that is left out of this run may go on offering what an earlier run saw.
+        if offer is not None or not any(repo.left_out for repo in self.facts.repositories):
+            self.host.remember_offered(*((str(offer.nevra), offer.repo) if offer is not None else ("", "")))
 
     def cves(self, package: Package) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""

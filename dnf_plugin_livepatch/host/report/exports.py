@@ -81,7 +81,7 @@ def _severities(report: Report) -> list[tuple[Labels, float]]:
 
 def metrics(report: Report, advice: Advice) -> str:
     """Return the text of a file for node_exporter's textfile collector."""
-    kernel = ("kernel", report.kernel.release)
+    kernel, offered = ("kernel", report.kernel.release), report.offered
     patches = [row for row in report.patches if row.module and row.state != SUBSCRIPTION]
 
     def each(name: str) -> list[tuple[Labels, float]]:
@@ -103,6 +103,11 @@ def metrics(report: Report, advice: Advice) -> str:
             "change_timestamp_seconds",
             "When the load or removal of a live patch that is under way began.",
             [((), _seconds(report.since))] if report.since else [],
+        ),
+        *_metric(
+            "patch_offered_timestamp_seconds",
+            "Since when a live patch is offered that no dnf run has installed.",
+            [((kernel, ("package", offered.nevra)), _seconds(offered.since))] if offered is not None else [],
         ),
         *_metric("patch_in_force", "1 for a live patch verified in force.", each("in_force")),
         *_metric("patch_installed", "1 for a live patch whose package is installed.", each("installed")),
@@ -184,6 +189,8 @@ def motd(report: Report, advice: Advice) -> list[str]:
     lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
     if report.state in MOVING:
         lines[0] += f" A{_moving(report)[1:]}."
+    if report.offered is not None:
+        lines[0] += f" A live patch is offered since {report.offered.since[:10]} and not installed."
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
     action = text.next_action(report, advice)

@@ -20,6 +20,7 @@ from ...base.model import (
     InstalledModule,
     Kernel,
     LoadedPatch,
+    Offered,
     Problem,
     ReconcileResult,
 )
@@ -43,6 +44,7 @@ class Report(NamedTuple):
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
     ``days_left`` counts to the end of live-patch support, None where that is not known.
     ``retry`` is when systemd tries a stalled load again, "" for never.
+    ``offered`` is a live patch that dnf runs saw and did not install, None for none.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
 
@@ -64,6 +66,7 @@ class Report(NamedTuple):
     skipped: str
     problems: tuple[Problem, ...]
     since: str = ""
+    offered: Offered | None = None
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -148,6 +151,14 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
     return found
 
 
+def _offered(seen: look.Look, release: str) -> Offered | None:
+    """Return the live patch on offer that dnf runs left out, unless it came here since, or is kept out."""
+    found = seen.noticed.offered
+    here = {str(patch.nevra) for patch in seen.stock.patches}
+    out = {*seen.guarded.blocked, *seen.noticed.reasons, *here}
+    return found if found is not None and found.release == release and found.nevra not in out else None
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from ..files import mailbox
@@ -181,6 +192,11 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     due = support.warning(kernel.release, end, now, settings.eol_warn_days)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)
+    offered = _offered(seen, kernel.release)
+    if offered is not None:
+        asked_for = settings.mode == "report"
+        facts = {"nevra": offered.nevra, "repo": offered.repo, "since": offered.since}
+        problems.append(catalogue.problem("patch-offered" if asked_for else "patch-not-taken", **facts))
     state = judge(kernel, rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted)
     return Report(
         now=now,
@@ -201,4 +217,5 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         skipped=skipped,
         problems=tuple(problems),
         since=busy.since if busy is not None and state in MOVING else "",
+        offered=offered,
     )

@@ -87,6 +87,8 @@ def next_action(report: Report, advice: Advice) -> str:
     unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
     if unloaded:
         return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
+    if any(problem.id == "patch-not-taken" for problem in report.problems):
+        return "dnf livepatch update"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:
@@ -220,6 +222,7 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
         "reboot": reboot_json(advice),
         "support": {"end": report.support_end, "days_left": report.days_left},
         "retry": report.retry,
+        "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,
         "problems": [dict(problem._asdict()) for problem in report.problems],
     }

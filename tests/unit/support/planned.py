@@ -238,6 +238,12 @@ class Machine:
     def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
         self.remembered["unproved"] = list(nevras), proof
 
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        self.remembered["offered"] = nevra, repo
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        self.remembered["taken"] = list(nevras)
+
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         self.remembered["hold"] = hold, why
 
