@@ -84,7 +84,7 @@ class Run:
         Voice().lines(ended.lines)
         if not ended.good and self.host.settings.on_failure == "error" and cli is not None:
             cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
-            self._have_shell_end_with_5(cli.command)
+            self._have_shell_end_with_5(getattr(cli, "command", None))
 
     @staticmethod
     def _have_shell_end_with_5(command: Any) -> None:
