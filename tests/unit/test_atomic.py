@@ -78,3 +78,16 @@ def test_what_cannot_be_trusted_is_broken_and_named(tmp_path: Path, text: str, f
     path.write_text(text)
     with pytest.raises(atomic.Broken, match=f"guard.json: {fault}"):
         atomic.read_json(str(path))
+
+
+@pytest.mark.parametrize("name", ["notices.json", "guard.json"])
+@pytest.mark.parametrize("fault", ["{name}: x is no number", "it holds no {name}"])
+def test_a_file_that_is_not_written_is_named_once(tmp_path, name, fault):
+    def read(data):
+        raise atomic.Broken(fault.format(name=name))
+
+    with pytest.raises(OSError) as caught:
+        atomic.write_json(str(tmp_path / name), {}, read)
+    text = caught.value.strerror
+    assert text.startswith(f"{tmp_path}/{name} is not written, ")
+    assert text.endswith(": x is no number" if fault.startswith("{") else f": it holds no {name}")

@@ -217,3 +217,16 @@ def test_long_lines_are_wrapped_and_indented_and_no_cve_is_broken() -> None:
         "  CVEs still open: CVE-2026-1010 (Low), CVE-2026-1011 (Low), CVE-2026-1012 (Low), CVE-2026-1013",
         "    (Low)",
     ]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "/etc/dnf/plugins/livepatch.conf: line 2: no =",
+        "/etc/livepatch/profiles.d/acme.conf: not a rule; the profile is not used",
+    ],
+)
+def test_a_faulty_file_is_named_once_and_a_full_stop_ends_the_fault(fault: str) -> None:
+    text = lines.line(catalogue.problem("config-fault", fault=fault))[1]
+    assert text.startswith(f"livepatch: {fault}. Correct the file; ")
+    assert text.count(fault.partition(":")[0].rpartition("/")[0]) == 1
