@@ -103,13 +103,14 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         else []
     )
     why.append(f"what was known on {old.as_of[:10]} is kept")
-    read = dict(new.repositories)
+    # A repository that was disabled for good is missed by nobody.
+    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
     return new._replace(
         kernel_package=old.kernel_package,
         quality=LOWER_BOUND if debt else UNKNOWN,
         reason="; ".join(why),
         as_of=old.as_of,
-        repositories=tuple(sorted({**{name: "" for name in had}, **read}.items())),
+        repositories=tuple(sorted({**missed, **dict(new.repositories)}.items())),
         debt=debt,
         cover=tuple({**dict(old.cover), **dict(new.cover)}.items()),
         unfixable=tuple(dict.fromkeys([*new.unfixable, *old.unfixable])),

@@ -138,7 +138,8 @@ def test_what_was_known_is_kept_where_the_repositories_fall_silent(
         debt,
     )
     assert (found.cover, found.unfixable, found.support_end) == BEFORE[7:10] and found.read_in_vain == NOW
-    assert dict(found.repositories).keys() == {"base", "extras"} and found.kernel_package == HERE
+    assert {name for name, _ in found.repositories} == {repo.id for repo in repos}
+    assert found.kernel_package == HERE
     again = inputs.kept(here, new, found)
     assert again == found, "the next night knows as much, with the same date"
 
