@@ -313,6 +313,18 @@ class Withdrawal(NamedTuple):
     signed: bool = False
 
 
+class Offered(NamedTuple):
+    """The newest live patch that ``repo`` offered for kernel ``release`` and that no dnf run has installed.
+
+    ``since`` is when one was first offered that was not taken: a newer build does not set it back.
+    """
+
+    release: str
+    nevra: str
+    repo: str
+    since: str
+
+
 class Trusted(NamedTuple):
     """A repository that live patches may come from.
 

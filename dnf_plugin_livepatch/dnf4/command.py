@@ -15,7 +15,6 @@ from dnf.cli import CliError, commands
 
 from ..base.typed import TYPE_CHECKING
 from ..host import output
-from . import EXIT_NOT_IN_FORCE
 from .log import LOG
 
 if TYPE_CHECKING:
@@ -120,21 +119,18 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         self._run = self._plan(prompt=True)[0]
 
     def run_resolved(self) -> None:
-        """Import what loading needs before the transaction may replace it."""
-        if self._run is not None:
-            self._run.host.prepare()
+        """With nothing to install, load what is installed already and not in force.
 
-    def run_transaction(self) -> None:
-        """Load the live patches that are installed, by this run or before, and not in force."""
+        DNF goes on to say "Complete!", and calls no hook. Otherwise the plugin's hooks load.
+        """
         from . import asked
 
         run = self._run
-        if run is None or asked.dry(self.base):
+        if run is None or self.base.transaction or asked.dry(self.base):
             return
-        if not self.base.transaction and run.planner.reverts:
+        if run.planner.reverts:
             run.take_back()
-        if not run.after(self.cli) and run.host.settings.on_failure == "error":
-            self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+        run.after(self.cli)
 
     def _check(self) -> None:
         run, _ = self._plan(prompt=False)

@@ -18,7 +18,7 @@ import libdnf
 
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
-from . import EXIT_NOT_IN_FORCE, OFFLINE, UPGRADES
+from . import OFFLINE, UPGRADES
 from .faults import soft
 from .log import LOG
 
@@ -54,6 +54,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._resolving = False
         self._seen = ""
         self._hints: Sequence[str] = ()
+        self._watches_failures = False
         self._register()
 
     @soft
@@ -88,6 +89,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             self._run, self._seen = None, ""
         if self.base.conf.installroot != "/" or not self._resolves():
             return
+        self._watch_failures()
         try:
             self._sift()
         except Exception:
@@ -95,6 +97,35 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             if self._upgrades():
                 self._hide_blocked()
             raise
+
+    def _watch_failures(self) -> None:
+        """Have a failing upgrade say that it leaves a live patch out."""
+        command = getattr(self.cli, "command", None)
+        if not self._watches_failures and (command is None or command.aliases[0] in UPGRADES):
+            from . import failures
+
+            failures.watch(self.base, self._unresolved, self._undone)
+            self._watches_failures = True
+
+    @soft
+    def _unresolved(self) -> None:
+        """The user's upgrade cannot be resolved, for reasons of its own."""
+        if self._resolving:
+            return
+        from ..planning.request import NONE
+        from . import asked
+
+        wish = asked.read(self.base, self.cli, self._watch)
+        if wish.kind != NONE:
+            from .run import of
+
+            of(self.base).unresolved(wish)
+
+    @soft
+    def _undone(self) -> None:
+        """The user's upgrade failed before the rpm transaction, or in it."""
+        if self._run is not None:
+            self._run.undone()
 
     def _sift(self) -> None:
         """Have the planner hide what must not be taken, unless it is known that nothing is to be hidden."""
@@ -245,24 +276,34 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def pre_transaction(self) -> None:
         """Import the modules that are needed later: this transaction may replace the plugin's files."""
-        self._look_at_removals()
+        self._follow()
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is not None and run.pending:
             run.host.prepare()
 
     @soft
-    def _look_at_removals(self) -> None:
-        """Find out whether the command takes a live patch away."""
-        command = getattr(self.cli, "command", None)
-        removed = [item for item in self.base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
-        if command is not None and removed:
-            from . import removal
+    def _follow(self) -> None:
+        """Expect the kernel to follow the live patches that the transaction changes, by any command."""
+        self._hints = ()
+        if not any(map(_may_patch, self.base.transaction or ())):
+            return
+        from . import asked, changes
 
-            self._hints = removal.hints(self.base, removed)
+        if asked.dry(self.base):
+            return
+        found = changes.of(self.base)
+        if not (found.coming or found.leaving):
+            return
+        if getattr(self.cli, "command", None) is not None:
+            self._hints = changes.hints(self.base, found)
+        from .run import of
+
+        self._run = of(self.base)
+        self._run.planner.follow(*found)
 
     @soft
     def transaction(self) -> None:
-        """Have the patch loaded and verified; the exit status shows when it is not in force."""
+        """Have the kernel follow, and say how that went; the exit status shows a patch not in force."""
         for text in self._hints:
             LOG.info("%s", text)
         run = self._run or getattr(self.base, "_livepatch_run", None)
@@ -272,10 +313,28 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
         if asked.dry(self.base):
             return
-        good = self._run is None or self._run.after(self.cli)
+        run.after(self.cli)
         if run.planner.reverts:
             run.take_back()
-        if good:
-            return
-        if run.host.settings.on_failure == "error" and self.cli is not None:
-            self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+
+
+def _may_patch(item: Any) -> bool:
+    """May the package of a transaction item be a live patch? Imports nothing, and errs towards yes.
+
+    The shipped profiles go by these words in names and capabilities; the administrator's by any.
+    """
+    try:
+        package = item.pkg
+    except KeyError:  # a change of reason has no package
+        return False
+    name = str(package.name)
+    if "patch" in name or name.startswith("uptrack-") or _own_profiles():
+        return True
+    return any("livepatch(" in str(capability) for capability in package.provides)
+
+
+def _own_profiles() -> bool:
+    try:
+        return bool(os.listdir(Paths().profile_dirs[-1]))
+    except OSError:
+        return False

@@ -15,7 +15,7 @@ from ..host.for_planning import Machine
 from ..planning.interface import Plan
 from ..planning.planner import Planner
 from ..planning.request import Asked
-from . import faults
+from . import EXIT_NOT_IN_FORCE, faults
 from .log import LOG
 from .packages import nevra_of
 from .solver import Dnf
@@ -39,7 +39,8 @@ class Run:
     @property
     def pending(self) -> bool:
         """Is anything to be done once the transaction is over?"""
-        return bool(self.planner.expected or self.planner.reverts)
+        planner = self.planner
+        return bool(planner.expected or planner.leaving or planner.reverts)
 
     def keep_out(self, asked: Asked, allow_erasing: bool, free: bool) -> Plan:
         """Hide the live patches that must not be taken, and log the notes about them."""
@@ -60,6 +61,15 @@ class Run:
         self.voice.lines((logging.INFO, text) for text in plan.prompt)
         return plan._replace(quiet=plan.quiet and faults.of(self.base).none)
 
+    def unresolved(self, asked: Asked) -> None:
+        """Log which live patch stays out since the user's transaction cannot be resolved."""
+        self.voice.say(self.planner.unresolved(asked).notes)
+
+    def undone(self) -> None:
+        """Log which live patches stay out since the transaction failed that they were part of."""
+        self.planner.left(sorted(self.planner.added.intersection(self.planner.expected)))
+        self.voice.say(self.planner.told())
+
     @contextlib.contextmanager
     def _notes(self) -> Iterator[None]:
         """Say what was found before a door failed; a door that does not fail returns it."""
@@ -69,18 +79,35 @@ class Run:
             self.voice.say(self.planner.told())
             raise
 
-    def after(self, cli: Any) -> bool:
-        """Have the patches loaded and say how it went; False if one is not in force."""
+    def after(self, cli: Any) -> None:
+        """Have the kernel follow the packages, and say how that went; the exit status shows a failure."""
         ended = self.planner.after(self._failed(), functools.partial(Waiting, cli))
         Voice().lines(ended.lines)
-        return ended.good
+        if not ended.good and self.host.settings.on_failure == "error" and cli is not None:
+            cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+            self._have_shell_end_with_5(getattr(cli, "command", None))
+
+    @staticmethod
+    def _have_shell_end_with_5(command: Any) -> None:
+        """Have `dnf shell`, whose `quit` ends with 0 whatever happened, end with 5 at its next `quit`."""
+        leave = getattr(command, "_quit", None)
+        if leave is None:
+            return
+
+        def leave_with_5(args: Any = None) -> None:
+            try:
+                leave(args)
+            except SystemExit as end:
+                raise SystemExit(end.code or EXIT_NOT_IN_FORCE) from None
+
+        command._quit = leave_with_5
 
     def take_back(self) -> None:
         """Have withdrawn patches taken out of force, without waiting for the end."""
         faults.of(self.base).attempt("taking back what was withdrawn", None, self.planner.take_back)
 
     def _failed(self) -> frozenset[str]:
-        """The packages that the rpm transaction failed to install."""
+        """The packages that the rpm transaction failed to install or to remove."""
         failed: set[str] = set()
         for item in self.base.transaction or ():
             if item.state == libdnf.transaction.TransactionItemState_ERROR:

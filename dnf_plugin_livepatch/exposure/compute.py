@@ -41,7 +41,8 @@ class Inputs(NamedTuple):
     oldest of the repositories was last synchronised, ``repositories`` are (id, revision) pairs.
     ``debt`` ascends by ``fixed_in``. ``cover`` holds, for each build of a live-patch package for this
     kernel, the CVEs that its own and all earlier advisories list. ``support_end`` is the
-    publisher's date, ``window_end`` what follows from the vendor's usual support window.
+    publisher's date, ``window_end`` what follows from the vendor's usual support window. ``read_in_vain`` is
+    when the repositories were read and had no advisories to give; all else is then of ``as_of``, or nothing.
     """
 
     kernel_release: str
@@ -55,6 +56,7 @@ class Inputs(NamedTuple):
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
     window_end: str = ""
+    read_in_vain: str = ""
 
 
 def unknown(release: str, reason: str) -> Inputs:
@@ -71,7 +73,7 @@ def doubted(inputs: Inputs, left_out: Sequence[str]) -> Inputs:
     why = f"left out when the repositories were read: {', '.join(left_out)}"
     noted = tuple(sorted({*inputs.repositories, *((name, "") for name in left_out)}))
     reason = f"{inputs.reason}; {why}" if inputs.reason else why
-    return inputs._replace(quality=quality, reason=reason, repositories=noted)
+    return inputs._replace(quality=quality, reason=reason, repositories=noted, read_in_vain="")
 
 
 def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:
@@ -81,9 +83,13 @@ def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:
     """
     if oldest <= inputs.as_of <= now:
         return inputs
-    when = f"were last read on {inputs.as_of}" if inputs.as_of else "were never read"
+    if oldest <= inputs.read_in_vain <= now:  # to read them again would bring nothing
+        return inputs._replace(quality=UNKNOWN)
+    read = max(inputs.as_of, inputs.read_in_vain)
+    when = f"were last read on {read}" if read else "were never read"
     stale = f"the repositories {when}; run 'dnf livepatch update --check'"
-    return inputs._replace(quality=UNKNOWN, reason=f"{inputs.reason}; {stale}" if inputs.reason else stale)
+    reason = f"{inputs.reason}; {stale}" if inputs.reason else stale
+    return inputs._replace(quality=UNKNOWN, reason=reason, read_in_vain="")
 
 
 def compute(inputs: Inputs, in_force: Sequence[InForce], unfixable: Iterable[Unfixable] = ()) -> Exposure:

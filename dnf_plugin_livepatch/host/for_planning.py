@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base import times
-from ..base.model import Hold, Kernel, ReconcileResult, Trusted, Withdrawal
+from ..base.model import Hold, Kernel, Offered, ReconcileResult, Trusted, Withdrawal
 from ..base.paths import Paths
 from ..base.typed import TYPE_CHECKING
 
@@ -135,7 +135,9 @@ class Machine:
         absent = [row.package for row in seen.rows if row.installed and row.state not in good]
         ends = support.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
         unfixable = support.unfixable(seen.stock.patches)
-        return Patched(seen.in_force, tuple(packages), seen.missing, tuple(absent), unfixable, ends)
+        modules = tuple((row.module, row.package) for row in seen.rows if row.in_force and row.package)
+        facts = (tuple(packages), seen.missing, tuple(absent), unfixable, ends, modules)
+        return Patched(seen.in_force, *facts)
 
     def blocked(self) -> Mapping[str, str]:
         """Return NEVRA and reason of the live patches that are blocked on this host."""
@@ -163,18 +165,23 @@ class Machine:
 
         return notices.read(self.paths).hold
 
-    def known_repositories(self) -> Sequence[str] | None:
-        """Return the repositories whose advisories an earlier run read; None where there was no such run."""
+    def known_inputs(self, release: str) -> Inputs | None:
+        """What an earlier run read of the kernel ``release``; None where there was no such run."""
         from .files import advisories
 
-        return advisories.repositories(self.paths, self.kernel.release)
+        return advisories.load(self.paths, release)[0]
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         """Write down the repositories' facts about the kernels."""
         from .files import advisories
 
-        if self.root:
-            advisories.save(self.paths, *inputs)
+        if not self.root:
+            return
+        kept: list[Inputs] = []
+        if any(one.read_in_vain for one in inputs):
+            new = {one.kernel_release for one in inputs}
+            kept = [one for one in advisories.load_all(self.paths)[0] if one.kernel_release not in new]
+        advisories.save(self.paths, *inputs, *kept)
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn. What other repositories said stays as it was known."""
@@ -202,6 +209,27 @@ class Machine:
         before = notices.read(self.paths)
         known = () if proof else before.unproved
         notices.save(self.paths, before._replace(unproved=tuple(dict.fromkeys([*known, *nevras]))))
+
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        """Write down the live patch that is offered for the running kernel; "" for none."""
+        from .files import notices
+
+        if not self.root:
+            return
+        before, release = notices.read(self.paths), self.kernel.release
+        old, new = before.offered, None
+        if nevra:
+            since = old.since if old is not None and old.release == release else self.now
+            new = Offered(release, nevra, repo, since)
+        notices.save(self.paths, before._replace(offered=new))
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        """Write down that these packages are installed, and no offer any more."""
+        from .files import notices
+
+        before = notices.read(self.paths)
+        if self.root and before.offered is not None and before.offered.nevra in nevras:
+            notices.save(self.paths, before._replace(offered=None))
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

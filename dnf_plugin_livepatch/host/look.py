@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: States of one patch, most urgent first.
 BLOCKED, NOT_LOADED, OTHER_BUILD, DISABLED = "blocked", "not-loaded", "other-build", "disabled"
 UNLOADED, WITHDRAWN = "unloaded-by-admin", "withdrawn"
+LOADING, UNLOADING = "loading", "unloading"
 TRANSITION, IN_FORCE, FOREIGN, SUBSCRIPTION = "in-transition", "in-force", "loaded-by-others", "subscription"
 #: States of an installed patch that should be in force and is not, although nobody keeps it out.
 MISSING = (NOT_LOADED, OTHER_BUILD, DISABLED)
@@ -30,7 +31,7 @@ class PatchRow(NamedTuple):
     ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for the module of an installed
     package, ``other`` for a loaded module of no package on this host. ``enabled`` and ``transition`` are
     None where the module is not loaded. ``in_force`` is verified in sysfs. ``reason`` is why the patch is
-    not in force, where that is known.
+    not in force, where that is known. ``since`` is when the load or removal began that is under way.
     """
 
     package: str
@@ -46,6 +47,7 @@ class PatchRow(NamedTuple):
     cves: tuple[str, ...]
     state: str
     reason: str = ""
+    since: str = ""
 
 
 class Guarded(NamedTuple):
@@ -196,6 +198,25 @@ def patch_rows(
         rows += own if all(row.in_force for row in own) else _parts(patch, own)
     rows += [_loaded_row(entry, known.get(entry.module), guarded) for entry in live.values()]
     return tuple(rows)
+
+
+def under_way(rows: Sequence[PatchRow], since: str) -> tuple[PatchRow, ...]:
+    """The rows while a reconcile is under way ``since`` then.
+
+    What is installed and out of force is being loaded. A module without a package is being taken out,
+    unless an installed patch is there: the module then stays until that patch takes its place.
+    """
+    alone = not any(row.installed and row.state not in (SUBSCRIPTION, FOREIGN) for row in rows)
+    found = []
+    for row in rows:
+        state = row.state
+        if row.installed and state in MISSING:
+            state = LOADING
+        elif alone and row.owner == "livepatch" and row.loaded:
+            state = UNLOADING
+        moves = state in (LOADING, UNLOADING, TRANSITION)
+        found.append(row._replace(state=state, since=since) if moves else row)
+    return tuple(found)
 
 
 def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Guarded, str]:

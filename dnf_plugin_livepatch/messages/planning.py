@@ -94,6 +94,22 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is not added: it and {other} have some CVEs in common.",
         "To have {nevra} instead, remove {other} first.",
     ),
+    "patch-left": Message(
+        "warning",
+        "Live patch {nevra} is offered and not installed, because this upgrade failed.",
+        "'dnf livepatch update' takes the live patch alone; dnf-livepatch.timer does so every four hours.",
+    ),
+    "patch-unjudged": Message(
+        "warning",
+        "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "
+        "filter of this upgrade cannot be judged.",
+        "To have it, run 'dnf livepatch update', or 'dnf upgrade' without the filter.",
+    ),
+    "advisories-gone": Message(
+        "warning",
+        "New CVEs of the running kernel cannot be known: {why}.",
+        "Ask whoever runs the repository for its updateinfo; 'dnf repolist' shows which are enabled.",
+    ),
     "patch-unresolvable": Message(
         "warning",
         "Live patch {nevra} is not added: {why}. The rest of this transaction is unchanged.",
@@ -119,6 +135,23 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is installed, but it is unknown whether it is in force: reconcile gave no "
         "answer. Until that is known, take its CVEs as open.",
         "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
+    ),
+    "unload-interrupted": Message(
+        "warning",
+        "The wait was interrupted. The packages are removed, and the live patch goes out of force.",
+        "Run 'livepatch status' to see how that ended.",
+    ),
+    "unload-unanswered": Message(
+        "error",
+        "Live patch {nevra} is removed, but it is unknown whether it is out of force: reconcile gave no "
+        "answer.",
+        "Run 'livepatch status', and 'systemctl status livepatch-reconcile' for the reason.",
+    ),
+    "removed-in-force": Message(
+        "warning",
+        "Live patch {nevra} is removed, and module {modules} stays in force: only the program that loaded a "
+        "module takes it out, and livepatch did not load this one.",
+        "A reboot ends it; so does that program, such as 'kpatch unload'.",
     ),
     "load-skipped": Message(
         "note",

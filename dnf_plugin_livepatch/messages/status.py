@@ -8,13 +8,19 @@ from .message import Message
 STATUS: dict[str, Message] = {
     "config-fault": Message(
         "warning",
-        "livepatch.conf: {fault}",
-        "Correct the line; livepatch.conf(5) lists the keys and their values.",
+        "{fault}.",
+        "Correct the file; livepatch.conf(5) and livepatch-profiles(5) describe the formats.",
     ),
     "module-not-in-force": Message(
         "error",
         "Live patch {nevra} is installed but not in force: {instead}.",
         "Run 'livepatch status' for the reason; as root, run 'livepatch reconcile' to try again.",
+    ),
+    "patch-not-taken": Message(
+        "warning",
+        "Live patch {nevra} is offered and not installed; no dnf run has taken a live patch since {since}.",
+        "As root, run 'dnf livepatch update' to take the live patch alone; 'systemctl enable --now "
+        "dnf-livepatch.timer' does so every four hours.",
     ),
     "inventory-unknown": Message(
         "warning",

@@ -13,7 +13,7 @@ from ..messages import catalogue
 from . import policy
 from .interface import Helpers, Package, PackageManager
 from .policy import Candidate, Situation
-from .request import Asked
+from .request import ALL, Asked
 from .survey import Beside, Survey, fitting
 
 #: Candidates of one repository that do not resolve, in one run. Each costs two runs of the solver.
@@ -88,6 +88,19 @@ class Choosing:
         verdict = policy.decide(Situation(self.asked, survey.target, when=self.settings.when))
         if verdict.take:
             self._join(survey, survey.packages[str(verdict.take[0].nevra)])
+
+
+def offer(surveys: Sequence[Survey], when: str) -> Package | None:
+    """The first live patch of the running kernel that an upgrade of everything would take or takes."""
+    for one in surveys:
+        if not one.target.running:
+            continue
+        verdict = policy.decide(Situation(Asked(ALL), one.target, when=when))
+        found = one.packages[str(verdict.take[0].nevra)] if verdict.take else None
+        found = one.has if one.planned else found
+        if found is not None:
+            return found
+    return None
 
 
 def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from ..base import times
 from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Unfixable
 from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
-from ..exposure import compute
 from ..exposure.compute import Inputs
 from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
@@ -33,11 +32,12 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
     """The inputs for the running kernel and for the newer ones that may be booted next."""
     kernel, running, compare = facts.host.kernel, facts.running, facts.manager.compare
     if running is None:
-        return (compute.unknown(kernel.release, "no installed package owns the running kernel"),)
+        reason = "no installed package owns the running kernel"
+        return (Inputs(kernel.release, reason=reason, read_in_vain=facts.host.now),)
     sources = [repo for repo in facts.repositories if repo.has_advisories and not repo.left_out]
     if not sources:
         reason = "no enabled repository carries advisories (updateinfo)"
-        return (Inputs(kernel.release, str(running.nevra), reason=reason),)
+        return (Inputs(kernel.release, str(running.nevra), reason=reason, read_in_vain=facts.host.now),)
     siblings = _siblings(facts, running)
     main = siblings[0].nevra
     rows = family_advisories(facts, siblings, facts.claims)
@@ -75,6 +75,52 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
             )
         )
     return tuple(found)
+
+
+def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
+    """``new``, with what an earlier run knew of the same kernel where the repositories have fallen silent.
+
+    They have where none has advisories any more, where one that had some is enabled and has none, or where
+    those that are left do not know the kernel.
+    """
+    if old is None or not (old.debt or old.cover):
+        return new
+    if new.kernel_package not in ("", old.kernel_package):
+        return new
+    had = {name for name, _ in old.repositories}
+    silent = sorted(
+        repo.id
+        for repo in facts.repositories
+        if repo.id in had and not (repo.left_out or repo.has_advisories)
+    )
+    if not (new.read_in_vain or silent or new.quality == UNKNOWN):
+        return new
+    known = {row.cve for row in new.debt}
+    order = cmp_to_key(facts.manager.compare)
+    rows = [*new.debt, *(row for row in old.debt if row.cve not in known)]
+    debt = tuple(sorted(rows, key=lambda row: order(row.fixed_in))) if new.debt else old.debt
+    why = [new.reason] if new.reason else []
+    why += (
+        [f"without advisories (updateinfo) now: {', '.join(silent)}"]
+        if silent and new.quality != UNKNOWN
+        else []
+    )
+    why.append(f"what was known on {old.as_of[:10]} is kept")
+    # A repository that was disabled for good is missed by nobody.
+    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
+    return new._replace(
+        kernel_package=old.kernel_package,
+        quality=LOWER_BOUND if debt else UNKNOWN,
+        reason="; ".join(why),
+        as_of=old.as_of,
+        repositories=tuple(sorted({**missed, **dict(new.repositories)}.items())),
+        debt=debt,
+        cover=tuple({**dict(old.cover), **dict(new.cover)}.items()),
+        unfixable=tuple(dict.fromkeys([*new.unfixable, *old.unfixable])),
+        support_end=new.support_end or old.support_end,
+        window_end=new.window_end or old.window_end,
+        read_in_vain=facts.host.now,
+    )
 
 
 def left_out(facts: Facts, known: Sequence[str] | None) -> tuple[str, ...]:

@@ -179,7 +179,8 @@ class Patched(NamedTuple):
 
     ``packages`` are the packages in force. ``missing`` are installed, wanted and not in force; ``absent``
     are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
-    what the installed packages say of the running kernel.
+    what the installed packages say of the running kernel. ``modules`` are the modules in force that have a
+    package, each with its package.
     """
 
     in_force: tuple[InForce, ...] = ()
@@ -188,6 +189,7 @@ class Patched(NamedTuple):
     absent: tuple[str, ...] = ()
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
 
 
 class Host(Protocol):
@@ -233,11 +235,14 @@ class Host(Protocol):
     def held(self) -> Hold | None:
         """The kernel update that an earlier run held."""
 
-    def known_repositories(self) -> Sequence[str] | None:
-        """The repositories whose advisories an earlier run read; None where there was no such run."""
+    def known_inputs(self, release: str) -> Inputs | None:
+        """What an earlier run read of the kernel ``release``; None where there was no such run."""
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
-        """Write down what the repositories say of the kernels; nothing where this run may not write."""
+        """Write down what the repositories say of the kernels; nothing where this run may not write.
+
+        What is known of other kernels stays where the repositories were read in vain.
+        """
 
     def to_take_back(self) -> Collection[str]:
         """The NEVRAs of what is withdrawn by signed metadata, so that it may be taken out of force."""
@@ -254,6 +259,12 @@ class Host(Protocol):
         Reconcile compares their signer with the kernel's before it loads one. With ``proof`` a repository
         is trusted now, and no earlier one is unproved any more.
         """
+
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        """Write down the live patch that is offered for the running kernel, and by whom; "" for none."""
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        """Write down that these packages are installed: they are no offer any more."""
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -32,13 +32,16 @@ if TYPE_CHECKING:
 
     from ..base.model import Compare
     from ..exposure.compute import Inputs
+    from .interface import Patched
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
 #: Messages that need not be repeated for as long as nothing changes.
-ONCE = ("patch-absent",)
+ONCE = ("patch-absent", "advisories-gone")
 #: Errors that are about no single patch.
 _ASIDE = ("profile-fault",)
+#: Warnings that are reasons why a patch is not in force.
+_KEPT_OUT = ("patch-blocked-by-admin", "patch-unloaded", "patch-reverted")
 Line: TypeAlias = "tuple[int, str]"
 
 
@@ -100,6 +103,13 @@ def _cves(title: str, rows: Sequence[CveState], most: int) -> list[str]:
     return textwrap.wrap(f"  {title}: {', '.join(named)}", 100, subsequent_indent="    ")
 
 
+def waiting(expected: Sequence[str], leaving: Sequence[str], bound: float) -> str:
+    """The line at the beginning of the wait for the kernel to follow."""
+    loading, unloading = ", ".join(expected), ", ".join(leaving)
+    what = f"Loading live patch {loading}" if expected else f"Taking live patch {unloading} out of force"
+    return f"{what} (at most {bound:.0f} s)."
+
+
 def _whole(result: ReconcileResult, nevra: str) -> bool:
     """Is the patch in force with all its parts? Reconcile reports each one that is not."""
     partly = any(p.id == "module-not-in-force" and p.subject == nevra for p in result.problems)
@@ -119,6 +129,8 @@ def closing(
     ``before`` is the exposure from before the transaction, ``after`` the one with what is in force now;
     ``kernel_evr`` is the newest installed build of the running kernel's package, "" for the running one.
     """
+    if not expected:
+        return [], True
     if result is None:
         return [line(catalogue.problem("load-unanswered", nevra=nevra)) for nevra in expected], False
     if result.skipped:
@@ -126,10 +138,14 @@ def closing(
         return [line(catalogue.problem("load-skipped", nevra=nevra, why=why)) for nevra in expected], True
     missing = [nevra for nevra in expected if not _whole(result, nevra)]
     problems = list(result.problems)
-    if missing and not any(p.severity == "error" and p.id not in _ASIDE for p in problems):
-        problems += [catalogue.not_in_force(nevra, result.in_force) for nevra in missing]
+    reasons = [p for p in problems if p.id in _KEPT_OUT and p.subject in missing]
+    if not any(p.severity == "error" and p.id not in _ASIDE for p in problems):
+        told = {p.subject for p in reasons}
+        problems += [
+            catalogue.not_in_force(nevra, result.in_force) for nevra in missing if nevra not in told
+        ]
     if len(missing) == len(expected):
-        return [line(problem) for problem in problems if problem.severity == "error"], False
+        return [line(p) for p in problems if p.severity == "error" or p in reasons], False
     parts = [patch for patch in result.in_force if patch.nevra in expected]
     lines: list[Line] = []
     for nevra in expected:
@@ -139,6 +155,43 @@ def closing(
             lines.append((logging.INFO, f"Live patch {nevra} is in force{took}."))
     lines += [(logging.INFO, text) for text in _outcome(parts, before, after, kernel_evr, compare)]
     return [*lines, *map(line, problems)], not missing
+
+
+def removed(
+    result: ReconcileResult | None,
+    leaving: Sequence[str],
+    before: Patched,
+    in_force: Sequence[InForce],
+    exposed: Exposure,
+    after: Exposure,
+) -> tuple[list[Line], bool]:
+    """The lines on live patches whose packages were removed, and whether nothing went wrong with them.
+
+    ``before`` are the live patches before the transaction and ``exposed`` the exposure then; ``in_force``
+    and ``after`` are both of now.
+    """
+    if not leaving or (result is not None and result.skipped):
+        return [], True
+    if result is None:
+        return [line(catalogue.problem("unload-unanswered", nevra=nevra)) for nevra in leaving], False
+    errors = [p for p in result.problems if p.severity == "error" and p.id not in _ASIDE]
+    why = [line(p) for p in result.problems if p in errors or p.severity == "warning"]
+    lines: list[Line] = []
+    here = {patch.module for patch in in_force}
+    for nevra in leaving:
+        modules = [module for module, package in before.modules if package == nevra]
+        still = [module for module in modules if module in here]
+        if not still:
+            text = "is out of force" if modules else "was not in force"
+            lines.append((logging.INFO, f"Live patch {nevra} {text}."))
+        elif not why:
+            facts = {"nevra": nevra, "modules": ", ".join(still)}
+            lines.append(line(catalogue.problem("removed-in-force", **facts)))
+    closed = {row.cve for row in exposed.rows if row.state == CLOSED_LIVE}
+    closed -= {cve for patch in before.in_force if patch.module in here for cve in patch.cves}
+    again = [row for row in after.rows if row.cve in closed and row.state != CLOSED_LIVE]
+    lines += [(logging.INFO, text) for text in _cves("CVEs open again", again, _MOST)]
+    return [*lines, *why], not errors
 
 
 def _outcome(

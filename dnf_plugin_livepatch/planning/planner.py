@@ -38,7 +38,8 @@ _CVE = "livepatch-cve("
 
 class Planner:
     """State of one run. ``expected`` are the NEVRAs of the live patches that have to be in force after the
-    transaction; ``added`` are those that planning put into it; ``withheld`` are those that it kept out.
+    transaction, ``leaving`` those that it removes; ``added`` are those that planning put into it;
+    ``withheld`` are those that it kept out.
     """
 
     def __init__(self, manager: PackageManager, host: Host, attempt: Attempt) -> None:
@@ -47,6 +48,7 @@ class Planner:
         self.attempt = attempt
         self.facts = Facts(manager, host)
         self.expected: tuple[str, ...] = ()
+        self.leaving: tuple[str, ...] = ()
         self.added: set[str] = set()
         self.withheld: dict[str, withheld.Withheld] = {}
         self.inputs = compute.unknown(host.kernel.release, "not looked at yet")
@@ -93,6 +95,7 @@ class Planner:
         what = "noting the trusted repositories"
         self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
         found = self._surveys(asked)
+        self.attempt("noting what is offered", None, lambda: self._note_offered(found))
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
         for one in found:
@@ -112,28 +115,63 @@ class Planner:
         notes = self.told()
         return Plan((), tuple(chosen), self.expected, notes, tuple(shown), self._quiet)
 
-    def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
-        """Have the patches loaded when the transaction is done; how that went.
+    def unresolved(self, asked: Asked) -> Plan:
+        """Note the live patches that stay out since the user's transaction cannot be resolved."""
+        self.facts.refresh()
+        self.attempt("reading the advisories", None, self._read_inputs)
+        if self.facts.running is not None:
+            found = self._surveys(asked)
+            self.expected = ()
+            self.attempt("noting what is offered", None, lambda: self._note_offered(found))
+            settings, cannot = self.host.settings, self.host.cannot
+            for one in found:
+                verdict = policy.decide(
+                    policy.Situation(asked, one.target, settings.mode, settings.when, cannot)
+                )
+                self._notes += verdict.notes
+                self.left([str(candidate.nevra) for candidate in verdict.take[:1]])
+        return Plan(notes=self.told())
 
-        ``failed`` are the NEVRAs that the transaction could not install.
+    def left(self, nevras: Iterable[str]) -> None:
+        """Note that these live patches stay out since the transaction fails that they were to be part of."""
+        self._notes += [catalogue.problem("patch-left", nevra=nevra) for nevra in nevras]
+
+    def follow(self, coming: Sequence[str], leaving: Sequence[str]) -> None:
+        """Expect the kernel to follow the live patches that the transaction installs and removes.
+
+        To be called when any transaction that changes one is about to run, an upgrade or not.
         """
-        expected = [nevra for nevra in self.expected if nevra not in failed]
-        if not expected:
-            return Ended()
+        known = [nevra for nevra in self.expected if nevra not in leaving]
+        self.expected, self.leaving = tuple(dict.fromkeys([*known, *coming])), tuple(leaving)
+        if not self._read:
+            self.attempt("reading the advisories", None, self._read_or_recall)
+        self.attempt("looking at the live patches in force", None, self._look)
+
+    def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
+        """Have the kernel follow the packages when the transaction is done; how that went.
+
+        ``failed`` are the NEVRAs that the transaction could not install or remove.
+        """
+        groups = (self.expected, self.leaving)
+        expected, leaving = ([nevra for nevra in group if nevra not in failed] for group in groups)
+        self.expected = self.leaving = ()
         host = self.host
+        if expected:
+            self.attempt("noting what is offered", None, lambda: host.remember_taken(expected))
         if host.settings.mode != "load" or host.cannot:
             why = host.cannot or f"mode = {host.settings.mode}"
             skipped = [catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected]
             return Ended(tuple(map(lines.line, skipped)))
+        if not (expected or leaving):
+            return Ended()
         before = self._exposure(self.patched.in_force)
         result, trouble = None, []
         try:
-            with waiting(
-                f"Loading live patch {', '.join(expected)} (at most {host.bound:.0f} s)."
-            ) as progress:
+            with waiting(lines.waiting(expected, leaving, host.bound)) as progress:
                 result = host.reconcile(host.bound, progress)
         except KeyboardInterrupt:
-            return Ended((lines.line(catalogue.problem("load-interrupted")),))
+            identifier = "load-interrupted" if expected else "unload-interrupted"
+            return Ended((lines.line(catalogue.problem(identifier)),))
         except OSError as error:
             trouble = [(logging.DEBUG, f"livepatch: {error}")]
         in_force = result.in_force if result is not None else ()
@@ -142,7 +180,8 @@ class Planner:
         newest = self.attempt("looking for a newer kernel", "", self._newer_kernel)
         after = self._exposure(in_force)
         told, good = lines.closing(result, expected, before, after, newest, self.manager.compare)
-        return Ended((*trouble, *told), good)
+        more, out = lines.removed(result, leaving, self.patched, in_force, before, after)
+        return Ended((*trouble, *dict.fromkeys([*told, *more])), good and out)
 
     # --- what was withdrawn ---
 
@@ -241,14 +280,25 @@ class Planner:
         if self._read:
             return
         self._read = True
+        known = self.host.known_inputs
+        before = known(self.host.kernel.release)
+        missing = inputs.left_out(self.facts, before and [name for name, _ in before.repositories])
         found = inputs.read(self.facts)
-        known = self.host.known_repositories()
-        missing = inputs.left_out(self.facts, known)
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
+        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release)) for one in found)
         self.inputs = found[0]
-        if known is None or not missing:
+        if self.inputs.read_in_vain and self.inputs.debt and not missing:
+            self._notes.append(catalogue.problem("advisories-gone", why=self.inputs.reason))
+        if before is None or not missing:
             self.host.remember_inputs(found)
+
+    def _read_or_recall(self) -> None:
+        """Read the repositories where this run has them; else recall what an earlier run read."""
+        if any(repo.has_advisories for repo in self.facts.repositories):
+            self._read_inputs()
+        else:
+            self.inputs = self.host.known_inputs(self.host.kernel.release) or self.inputs
 
     def _look(self) -> None:
         self.patched = self.host.patched(self.inputs.cover)
@@ -272,6 +322,7 @@ class Planner:
             self._secures,
             functools.partial(self._passes, asked),
             functools.partial(policy.names, asked.specs),
+            lambda package: not (self.cves(package) or self.facts.listed(package, older=True)),
         )
         # No live patch at all is the usual case: then neither rpmdb nor manifests are read.
         if any(package.installed for package in facts.look(release)) or host.loaded:
@@ -309,6 +360,13 @@ class Planner:
         else:
             return one
         return one._replace(target=one.target._replace(withheld=problem))
+
+    def _note_offered(self, found: Sequence[Survey]) -> None:
+        """Write down which live patch of the running kernel an upgrade of everything would take now."""
+        offer = None if self.host.cannot else choose.offer(found, self.host.settings.when)
+        # A repository that is left out of this run may go on offering what an earlier run saw.
+        if offer is not None or not any(repo.left_out for repo in self.facts.repositories):
+            self.host.remember_offered(*((str(offer.nevra), offer.repo) if offer is not None else ("", "")))
 
     def cves(self, package: Package) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""

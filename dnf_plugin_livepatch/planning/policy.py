@@ -22,7 +22,7 @@ class Candidate(NamedTuple):
     ``trusted``: it comes from where this host takes kernels. ``gpgcheck``: its repository's
     packages are verified. ``secures``: it closes an open CVE of its kernel. ``passes``: one of its own
     advisories passes the user's filters. ``named``: the user named it. ``wrong``: why it is not what it
-    looks like, "" when it is.
+    looks like, "" when it is. ``untold``: neither an advisory nor the package says what it closes.
     """
 
     nevra: Nevra
@@ -34,6 +34,7 @@ class Candidate(NamedTuple):
     passes: bool = False
     named: bool = False
     wrong: str = ""
+    untold: bool = False
 
 
 class Target(NamedTuple):
@@ -109,7 +110,11 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
     usable: list[Candidate] = []
     note: Problem | None = None
     for candidate in target.candidates:
-        if candidate.kind == "empty" or not wanted(candidate, situation.asked, situation.when):
+        if candidate.kind == "empty":
+            continue
+        if not wanted(candidate, situation.asked, situation.when):
+            if note is None and not usable and _unjudged(candidate, situation):
+                note = catalogue.problem("patch-unjudged", nevra=candidate.nevra)
             continue
         refusal = _refusal(candidate)
         if refusal is None:
@@ -123,6 +128,15 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
     if note is None and not usable and _bare(target, situation):
         note = catalogue.problem("patch-absent", release=target.release, count=target.open_cves)
     return usable, [note] if note else []
+
+
+def _unjudged(candidate: Candidate, situation: Situation) -> bool:
+    """Is ``candidate`` left out only since nothing tells whether it passes the filter of kinds or CVEs?"""
+    asked = situation.asked
+    by_kind = asked.security or set(asked.filters) - {"advisory", "advisory_bug"}
+    without = asked._replace(filters={}, security=False)
+    good = candidate.untold and _refusal(candidate) is None
+    return bool(good and by_kind and wanted(candidate, without, situation.when))
 
 
 def _refusal(candidate: Candidate) -> Problem | None:

@@ -59,6 +59,7 @@ class Judge(NamedTuple):
     secures: Callable[[Package, bool], bool]
     passes: Callable[[Package, Package | None], bool]
     named: Callable[[Nevra], bool]
+    untold: Callable[[Package], bool] = lambda package: False
 
 
 class Beside(NamedTuple):
@@ -249,6 +250,7 @@ def _candidate(scene: _Scene, row: Known, has: Package | None) -> Candidate:
         scene.judge.passes(package, has),
         scene.judge.named(package.nevra),
         "" if found.kind != "not-a-live-patch" else found.why,
+        scene.judge.untold(package),
     )
 
 

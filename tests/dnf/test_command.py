@@ -42,9 +42,20 @@ def test_update_replaces_an_older_patch(host):
 
 def test_update_loads_what_is_installed_and_not_in_force(host):
     host.repos(base="first")
-    host.dnf("install", stock.P1.name)
+    host.bring("first", P1)
     answer = host.dnf("livepatch", "update")
     assert answer.code == 0 and f"Live patch {P1} is in force" in answer.out
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_update_is_complete_only_when_the_patch_is_loaded(host, installed):
+    host.repos(base="first")
+    if installed:
+        host.bring("first", P1)
+    answer = host.sh("dnf -y livepatch update 2>&1")
+    assert host.read("/var/log/stand-in").count("start livepatch-reconcile.service") == 1
+    order = [answer.out.index(text) for text in ("Loading live patch", f"{P1} is in force", "Complete!")]
+    assert order == sorted(order), answer.text
 
 
 def test_update_fails_with_5(host):
@@ -59,7 +70,7 @@ def test_update_fails_with_5(host):
 def test_a_dry_update_loads_nothing(host, option, installed):
     host.repos(base="first")
     if installed:
-        host.dnf("install", stock.P1.name)
+        host.bring("first", P1)
     answer = host.dnf("livepatch", "update", option)
     refused = option == "--assumeno" and not installed
     assert answer.code == int(refused) and not answer.new, answer.text

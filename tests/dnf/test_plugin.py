@@ -155,7 +155,7 @@ def test_report_says_what_it_would_do(host):
 
 def test_an_installed_patch_that_is_not_in_force_is_said_with_nothing_to_do(host):
     host.repos(base="first")
-    assert host.dnf("install", stock.P1.name).code == 0
+    host.bring("first", P1)
     answer = host.dnf("upgrade")
     assert "Nothing to do." in answer.out and answer.code == 0
     assert lines(answer) and f"{P1} is installed but not in force" in lines(answer)[0]
@@ -165,7 +165,7 @@ def test_an_installed_patch_that_is_not_in_force_is_said_with_nothing_to_do(host
 def test_an_installed_patch_that_is_not_in_force_is_loaded_with_other_updates(host, how, code):
     """Exit 5 belongs to a run that tried to load; one that only reports leaves DNF's status alone."""
     host.repos(base="first")
-    assert host.dnf("install", stock.P1.name).code == 0
+    host.bring("first", P1)
     host.write("/etc/stand-in", how)
     assert host.dnf("upgrade").code == 0 and host.read("/var/log/stand-in") == ""
     host.repos(base="patches")
@@ -178,7 +178,7 @@ def test_an_installed_patch_that_is_not_in_force_is_loaded_with_other_updates(ho
 @pytest.mark.parametrize("mode", ["install-only", "report"])
 def test_a_run_that_may_not_load_reports_at_most(host, mode):
     host.repos(base="first")
-    assert host.dnf("install", stock.P1.name).code == 0
+    host.bring("first", P1)
     host.conf(f"mode = {mode}\n")
     host.repos(base="patches")
     answer = host.dnf("upgrade", f"--exclude={stock.P2.name}-1-2*")
@@ -257,7 +257,7 @@ def test_only_the_newest_installed_kernel_is_looked_after(host):
     assert not host.dnf("upgrade", "--exclude=kernel-core").new
 
 
-def test_downgrade_and_undo_are_left_alone(host):
+def test_an_undo_brings_back_the_time_before_the_patch(host):
     host.repos(base="patches")
     host.dnf("upgrade")
     answer = host.dnf("history", "undo", "last")
@@ -312,7 +312,7 @@ def test_a_removal_is_done_whatever_is_broken(host):
     host.repos(base="first")
     host.dnf("upgrade")
     host.sh(f"mkdir /shadow && cp -a {SOURCE}/dnf_plugin_livepatch /shadow/ && rm -rf /shadow/*/__pycache__")
-    host.write("/shadow/dnf_plugin_livepatch/dnf4/removal.py", "raise SystemError('broken')\n")
+    host.write("/shadow/dnf_plugin_livepatch/dnf4/changes.py", "raise SystemError('broken')\n")
     answer = host.dnf("remove", stock.P1.name, env={"PYTHONPATH": "/shadow", "PYTHONPYCACHEPREFIX": ""})
     assert answer.gone == {P1} and answer.code == 0 and "Traceback" not in answer.text
 

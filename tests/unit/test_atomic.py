@@ -101,3 +101,16 @@ def test_what_killed_writers_left_goes_and_what_living_ones_write_stays(tmp_path
         alive.kill()
     expected = {name, f".{name}.{alive.pid}", f".{name}.1", f".other.{dead.pid}"}
     assert set(os.listdir(tmp_path)) == expected
+
+
+@pytest.mark.parametrize("name", ["notices.json", "guard.json"])
+@pytest.mark.parametrize("fault", ["{name}: x is no number", "it holds no {name}"])
+def test_a_file_that_is_not_written_is_named_once(tmp_path, name, fault):
+    def read(data):
+        raise atomic.Broken(fault.format(name=name))
+
+    with pytest.raises(OSError) as caught:
+        atomic.write_json(str(tmp_path / name), {}, read)
+    text = caught.value.strerror
+    assert text.startswith(f"{tmp_path}/{name} is not written, ")
+    assert text.endswith(": x is no number" if fault.startswith("{") else f": it holds no {name}")

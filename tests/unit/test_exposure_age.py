@@ -35,6 +35,20 @@ def test_older_and_later_ones_do_not(as_of: str, reason: str) -> None:
     assert (found.quality, found.reason) == (model.UNKNOWN, reason)
 
 
+@pytest.mark.parametrize("as_of", ["", "2025-01-01T00:00:00Z"])
+@pytest.mark.parametrize("vain", [OLDEST, NOW])
+def test_to_read_again_is_not_advised_where_that_brought_nothing(as_of: str, vain: str) -> None:
+    known = FRESH._replace(as_of=as_of, reason="no updateinfo", read_in_vain=vain)
+    assert compute.aged(known, NOW, OLDEST) == known._replace(quality=model.UNKNOWN)
+
+
+@pytest.mark.parametrize("vain", ["2026-11-15T11:59:59Z", "2026-11-22T12:00:01Z"])
+def test_after_a_while_it_is(vain: str) -> None:
+    known = FRESH._replace(as_of="2025-01-01T00:00:00Z", reason="no updateinfo", read_in_vain=vain)
+    found = compute.aged(known, NOW, OLDEST)
+    assert (found.reason, found.read_in_vain) == (f"no updateinfo; {stale(f'were last read on {vain}')}", "")
+
+
 def test_an_earlier_reason_is_kept() -> None:
     found = compute.aged(FRESH._replace(as_of="", reason="no updateinfo"), NOW, OLDEST)
     assert found.reason == f"no updateinfo; {stale('were never read')}"

@@ -113,6 +113,15 @@ def test_where_nothing_expected_is_in_force_only_the_errors_are_told(
     assert closing(result(*in_force, problems=problems), ONE) == (list(map(lines.line, told)), False)
 
 
+@pytest.mark.parametrize("identifier", ["patch-blocked-by-admin", "patch-unloaded", "patch-reverted"])
+def test_a_warning_that_is_the_reason_is_told_instead_of_advice_to_try_again(identifier: str) -> None:
+    reason = catalogue.problem(identifier, nevra=ONE, why="it was asked for")
+    assert closing(result(problems=(reason,)), ONE) == ([lines.line(reason)], False)
+    other = catalogue.problem(identifier, nevra=TWO, why="it was asked for")
+    told = [lines.line(catalogue.not_in_force(ONE, ()))]
+    assert closing(result(problems=(other,)), ONE) == (told, False)
+
+
 def test_where_one_of_two_is_in_force_both_are_told() -> None:
     found = result(InForce("b", TWO, (), 2.0), problems=(WARNS,))
     missing = catalogue.not_in_force(ONE, found.in_force)
@@ -208,3 +217,16 @@ def test_long_lines_are_wrapped_and_indented_and_no_cve_is_broken() -> None:
         "  CVEs still open: CVE-2026-1010 (Low), CVE-2026-1011 (Low), CVE-2026-1012 (Low), CVE-2026-1013",
         "    (Low)",
     ]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "/etc/dnf/plugins/livepatch.conf: line 2: no =",
+        "/etc/livepatch/profiles.d/acme.conf: not a rule; the profile is not used",
+    ],
+)
+def test_a_faulty_file_is_named_once_and_a_full_stop_ends_the_fault(fault: str) -> None:
+    text = lines.line(catalogue.problem("config-fault", fault=fault))[1]
+    assert text.startswith(f"livepatch: {fault}. Correct the file; ")
+    assert text.count(fault.partition(":")[0].rpartition("/")[0]) == 1

@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnf_plugin_livepatch.base.model import Withdrawal
+from dnf_plugin_livepatch.base.model import Offered, Withdrawal
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 
 HOLD = Hold("5.14.0-10", "kernel", "5.14.0-40.el9", "2026-11-22T00:00:00Z", "covered", ("CVE-2026-1000",))
+OFFERED = Offered("5.14.0-10", "lp-1-1.x86_64", "base", "2026-11-22T00:00:00Z")
 FULL = Notices(
-    (Withdrawal("lp-1-1.x86_64", "oops", "base", True), Withdrawal("lp-1-2.x86_64", "panic", "base")), HOLD
+    (Withdrawal("lp-1-1.x86_64", "oops", "base", True), Withdrawal("lp-1-2.x86_64", "panic", "base")),
+    HOLD,
+    offered=OFFERED,
 )
 
 
@@ -41,7 +44,8 @@ HOSTILE = [
     {"withdrawn": [{"nevra": "lp-1-1.x86_64", "reason": "\x1b[2J"}]},
     {"withdrawn": [{"nevra": "lp-1-1.x86_64", "reason": "y"}] * 5000}, {"hold": []}, {"hold": {}},
     {"hold": {**HOLD._asdict(), "kernel": "a b"}}, {"hold": {**HOLD._asdict(), "closed": ["x"]}},
-    {"hold": {**HOLD._asdict(), "why": "z" * 3000}},
+    {"hold": {**HOLD._asdict(), "why": "z" * 3000}}, {"offered": []}, {"offered": {}},
+    {"offered": {**OFFERED._asdict(), "nevra": "a b"}}, {"offered": {**OFFERED._asdict(), "since": "soon"}},
 ]  # fmt: skip
 
 
@@ -61,7 +65,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["withdrawn", "hold", "x"]), JSON))
+@given(st.dictionaries(st.sampled_from(["withdrawn", "hold", "offered", "x"]), JSON))
 def test_whatever_it_holds_only_broken_is_raised(data: dict[str, Any]) -> None:
     try:
         notices.parse(data)

@@ -54,8 +54,10 @@ STEPS = [
     "reading the advisories",
     "noting the trusted repositories",
     "looking at the live patches in force",
+    "noting what is offered",
     "looking at withdrawals and support",
     "describing the transaction",
+    "noting what is offered",
     "reading what is in force",
     "looking for a newer kernel",
 ]

@@ -16,6 +16,7 @@ from dnf_plugin_livepatch.base.model import (
     Withdrawal,
 )
 from dnf_plugin_livepatch.exposure import compute
+from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Withdrawn
 from dnf_plugin_livepatch.planning.interface import Hold, Patched, Plan, Repository
@@ -232,7 +233,8 @@ def test_a_run_without_a_repository_that_had_advisories_is_doubted_and_not_remem
     """Where no earlier run is known, the doubt is better than nothing."""
     repos = [RECORD._replace(has_record=False), Repository("extras", left_out=True)]
     manager, host = Manager(RUNS, NEXT, repos=repos), Machine()
-    host.known = known
+    if known is not None:
+        host.known = Inputs(RELEASE, repositories=tuple((name, "7") for name in known))
     planner = Planner(manager, host, hard)
     planner.bring_in(Asked(ALL))
     assert planner.inputs.quality == quality and ("extras" in planner.inputs.reason) is (quality != EXACT)

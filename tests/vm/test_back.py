@@ -25,14 +25,17 @@ def second(replaced):
     return replaced
 
 
-# These are no upgrades: the file trigger has the kernel follow, and dnf does not wait for it.
+# These are no upgrades: the plugin adds nothing, and still waits until the kernel has followed.
 
 
 @pytest.mark.parametrize("command", ["history undo last", "downgrade {patch}"])
 def test_back_to_the_first_patch(second, command):
     host = second
-    host.run("dnf -y " + command.format(patch=host.patch))
+    text = host.run("dnf -y " + command.format(patch=host.patch))
     assert host.installed(host.patch) == "1-1"
+    assert host.loaded() == ["livepatch_demo_1"], "dnf waited"
+    assert f"Live patch {host.patch}-1-1.x86_64 is in force" in text
+    assert text.index("is in force") < text.index("Complete!")
     host.comes(["livepatch_demo_1"])
     assert not host.leaks() and host.tells_builder() and not host.unit_failed()
 
@@ -40,10 +43,28 @@ def test_back_to_the_first_patch(second, command):
 @pytest.mark.parametrize("command", ["history undo last", "remove {patch}"])
 def test_back_to_none(patched, command):
     host = patched
-    host.run("dnf -y " + command.format(patch=host.patch))
+    text = host.run("dnf -y " + command.format(patch=host.patch))
     assert host.installed(host.patch) == ""
+    assert host.loaded() == [], "dnf waited"
+    assert f"Live patch {host.patch}-1-1.x86_64 is out of force." in text
+    assert "CVEs open again: CVE-1900-0001" in text
     host.comes([])
     assert host.leaks() and not host.unit_failed()
+
+
+def test_install_by_name_is_followed_to_the_end(host):
+    """The documented way of some vendors. Of a patch that the kernel refuses, dnf tells by its status."""
+    text = host.run(f"dnf -y install {host.patch}")
+    assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
+    assert f"Live patch {host.patch}-1-1.x86_64 is in force" in text
+    host.stage("broken")
+    text = host.run(f"dnf -y install {host.patch}-3-1", status=5)
+    assert "Complete!" in text and host.installed(host.patch) == "3-1"
+    assert host.loaded() == ["livepatch_demo_1"]
+    text = host.run(f"dnf -y reinstall {host.patch}", status=5)
+    assert "Complete!" in text
+    host.run(f"dnf -y remove {host.patch}")
+    assert host.loaded() == [] and host.leaks() and host.status()["state"] != "failed"
 
 
 def test_unload_sticks_until_unblocked(patched):

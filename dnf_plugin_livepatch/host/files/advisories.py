@@ -84,6 +84,7 @@ def _inputs(data: dict[str, Any]) -> Inputs:
         unfixable=fields.each(data, "unfixable", _unfixable, MAX_ITEMS, []),
         support_end=fields.text(data, "support_end", fields.DATE, ""),
         window_end=fields.text(data, "window_end", fields.DATE, ""),
+        read_in_vain=fields.text(data, "read_in_vain", fields.MOMENT, ""),
     )
 
 
@@ -108,29 +109,22 @@ def save(paths: Paths, *kernels: Inputs) -> bool:
     return True
 
 
-def repositories(paths: Paths, release: str) -> list[str] | None:
-    """Return the ids of the repositories that were read for the kernel ``release``; None for no read."""
+def load_all(paths: Paths) -> tuple[tuple[Inputs, ...], str]:
+    """Return the cached inputs of all kernels, and why the cache cannot be believed, "" where it can."""
     try:
         data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
-        for entry in fields.items(data, "kernels", MAX_KERNELS, []) if data is not None else ():
-            if isinstance(entry, dict) and entry.get("kernel_release") == release:
-                return [name for name, _ in fields.each(entry, "repositories", _repository, MAX_ITEMS, [])]
-    except (atomic.Broken, fields.FieldError):
-        pass
-    return None
+        return (parse(data) if data is not None else ()), ""
+    except atomic.Broken as error:
+        return (), str(error)
+    except fields.FieldError as error:
+        return (), f"{paths.exposure} cannot be believed: {error}"
 
 
 def load(paths: Paths, release: str) -> tuple[Inputs | None, str]:
     """Return the cached inputs for the kernel ``release``, or None and why there are none."""
-    try:
-        data = atomic.read_json(paths.exposure, MAX_BYTES, SCHEMA, SCHEMA)
-        kernels = parse(data) if data is not None else ()
-    except atomic.Broken as error:
-        return None, str(error)
-    except fields.FieldError as error:
-        return None, f"{paths.exposure} cannot be believed: {error}"
+    kernels, why = load_all(paths)
     for inputs in kernels:
         if inputs.kernel_release == release:
             return inputs, ""
-    why = f"no dnf run has read the advisories for kernel {release} yet"
+    why = why or f"no dnf run has read the advisories for kernel {release} yet"
     return None, f"{why}; run 'dnf livepatch update --check'"

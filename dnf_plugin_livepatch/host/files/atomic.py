@@ -166,7 +166,9 @@ def write_json(
             raise ValueError(f"it would be larger than {limit} bytes")
         read(json.loads(text))
     except (ValueError, RecursionError) as error:
+        name, fault = os.path.basename(path) + ": ", str(error)
+        fault = fault[len(name) :] if fault.startswith(name) else fault
         raise OSError(
-            errno.EINVAL, f"{path} is not written, as it could not be read again: {error}"
+            errno.EINVAL, f"{path} is not written, as it could not be read again: {fault}"
         ) from None
     write_bytes(path, whole)

@@ -15,7 +15,7 @@ from ...base import fields, names, times
 from ...base.config import Config
 from ...base.model import Action, InForce, Kernel, Problem, ReconcileResult
 from ...base.paths import Paths
-from ...base.typed import TYPE_CHECKING
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ..kernel.running import boot_id
 from ..read import read_text
 from . import atomic
@@ -30,6 +30,8 @@ UNIT = "livepatch-reconcile.service"
 # How often a start may be refused, and the seconds before the next start.
 MAX_REFUSALS = 3
 PAUSE = 0.5
+# Seconds that a request may wait for the run that answers to begin.
+GRACE = 60.0
 # CLOCK_BOOTTIME, for which Python has a name since 3.7.
 _BOOTTIME = 7
 _TEXT, _BELOW = 4000, 1e9
@@ -152,6 +154,54 @@ def _answer(paths: Paths, stamp: str) -> ReconcileResult | None:
         return None
     mine, found = (names.decimal(text.partition("-")[0], 19) for text in (stamp, result.stamp))
     return result if mine is not None and found is not None and found >= mine else None
+
+
+class UnderWay(NamedTuple):
+    """A reconcile that is under way. ``since`` is when it was asked for or began; ``asked``: the last
+    result is from before the request.
+    """
+
+    since: str
+    asked: bool
+
+
+def under_way(paths: Paths, result: ReconcileResult | None) -> UnderWay | None:
+    """The reconcile that runs now, or is about to; None where there is none. Anybody may ask.
+
+    ``result`` is the last one of this boot. A request that no run takes up is no run under way.
+    """
+    age = _unanswered(paths, result)
+    running = _locked(paths)
+    if not running and (age is None or age > GRACE):
+        return None
+    try:
+        began = os.stat(paths.lock if age is None else paths.request).st_mtime
+    except OSError:
+        return None
+    return UnderWay(times.moment(began), age is not None)
+
+
+def _unanswered(paths: Paths, result: ReconcileResult | None) -> float | None:
+    """The seconds since the request of this boot that ``result`` does not answer; None for none."""
+    mine, found = (
+        names.decimal(stamp.partition("-")[0], 19)
+        for stamp in (current(paths), result.stamp if result is not None else "")
+    )
+    now = time.clock_gettime(_BOOTTIME)
+    if mine is None or (found is not None and found >= mine) or mine / 1e9 > now:
+        return None
+    return now - mine / 1e9
+
+
+def _locked(paths: Paths) -> bool:
+    """Whether a run holds the lock, as the kernel lists it: only root may open the file."""
+    try:
+        lock = os.stat(paths.lock)
+    except OSError:
+        return False
+    mark = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
+    rows = (line.split() for line in read_text(paths.at("/proc/locks"), 1 << 20).split("\n"))
+    return any(row[1:2] == ["FLOCK"] and mark in row for row in rows)
 
 
 def _top() -> str:

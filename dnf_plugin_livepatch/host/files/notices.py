@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Findings of dnf runs that reconcile and status act on: withdrawn patches and a held kernel update.
+"""Findings of dnf runs that reconcile and status act on: withdrawn patches, a held kernel, an offer.
 
 The file is ``/var/lib/livepatch/notices.json``. dnf writes it as root, and only when something changed.
 Readers take it as hostile: the size is bounded, every field is checked, and a file with one bad field counts
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ...base import fields
-from ...base.model import Hold, Trusted, Withdrawal
+from ...base.model import Hold, Offered, Trusted, Withdrawal
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
@@ -27,12 +27,15 @@ MAX_UNPROVED = 256
 
 
 class Notices(NamedTuple):
-    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held."""
+    """The withdrawn live patches, by NEVRA and repository, the kernel update that is held, and the live
+    patch that is offered and not taken.
+    """
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
     unproved: tuple[str, ...] = ()
     trusted: tuple[Trusted, ...] = ()
+    offered: Offered | None = None
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -75,6 +78,15 @@ def _hold(data: dict[str, Any]) -> Hold:
     )
 
 
+def _offered(data: dict[str, Any]) -> Offered:
+    return Offered(
+        fields.text(data, "release", fields.RELEASE),
+        fields.text(data, "nevra", fields.NEVRA),
+        fields.text(data, "repo"),
+        fields.text(data, "since", fields.MOMENT),
+    )
+
+
 def parse(data: dict[str, Any]) -> Notices:
     """Return the notices in the file's JSON object. Raises Broken only."""
     try:
@@ -84,9 +96,12 @@ def parse(data: dict[str, Any]) -> Notices:
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
+        offered = None
+        if data.get("offered") is not None:
+            offered = fields.inside(data, "offered", _offered)
     except fields.FieldError as error:
         raise atomic.Broken(f"notices.json: {error}") from None
-    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted)
+    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted, offered)
 
 
 def read(paths: Paths) -> Notices:
@@ -117,6 +132,8 @@ def dump(notices: Notices) -> dict[str, Any]:
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
     data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
+    if notices.offered is not None:
+        data["offered"] = notices.offered._asdict()
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}

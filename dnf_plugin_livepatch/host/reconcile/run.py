@@ -46,12 +46,14 @@ def _lock(paths: Paths, seconds: float) -> int:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
+            break
         except OSError:
             if time.monotonic() > end:
                 os.close(descriptor)
                 raise Refused("reconcile-running", seconds=f"{seconds:.0f}") from None
             time.sleep(0.1)
+    os.utime(descriptor)  # status tells since when a run is under way
+    return descriptor
 
 
 def _nothing_new(paths: Paths, kernel: Kernel, stamp: str) -> ReconcileResult | None:

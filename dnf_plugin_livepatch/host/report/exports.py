@@ -13,7 +13,7 @@ from ...exposure.debt import rank
 from ..look import SUBSCRIPTION
 from . import text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
-from .status import Report
+from .status import MOVING, Report
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~")
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
-STATES = ("ok", "attention", "failed", "unsupported", "unknown")
+STATES = ("ok", "attention", "failed", "unsupported", "unknown", *MOVING)
 QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
 
 
@@ -81,7 +81,7 @@ def _severities(report: Report) -> list[tuple[Labels, float]]:
 
 def metrics(report: Report, advice: Advice) -> str:
     """Return the text of a file for node_exporter's textfile collector."""
-    kernel = ("kernel", report.kernel.release)
+    kernel, offered = ("kernel", report.kernel.release), report.offered
     patches = [row for row in report.patches if row.module and row.state != SUBSCRIPTION]
 
     def each(name: str) -> list[tuple[Labels, float]]:
@@ -98,6 +98,16 @@ def metrics(report: Report, advice: Advice) -> str:
             "state",
             "1 for the state this host is in, as 'livepatch status' tells it.",
             [((("state", word),), float(word == report.state)) for word in STATES],
+        ),
+        *_metric(
+            "change_timestamp_seconds",
+            "When the load or removal of a live patch that is under way began.",
+            [((), _seconds(report.since))] if report.since else [],
+        ),
+        *_metric(
+            "patch_offered_timestamp_seconds",
+            "Since when a live patch is offered that no dnf run has installed.",
+            [((kernel, ("package", offered.nevra)), _seconds(offered.since))] if offered is not None else [],
         ),
         *_metric("patch_in_force", "1 for a live patch verified in force.", each("in_force")),
         *_metric("patch_installed", "1 for a live patch whose package is installed.", each("installed")),
@@ -143,6 +153,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
     words = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
     parts = [
         f"kernel {report.kernel.release or 'unknown'}",
+        *([_moving(report)] if report.state in MOVING else []),
         *_words(report),
     ]
     parts += [problem.text for problem in (*errors, *warnings)[:2]]
@@ -153,6 +164,11 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         data.append(f"support_days={report.days_left}")
     text = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
     return code, f"{text} | {' '.join(data)}" if data else text
+
+
+def _moving(report: Report) -> str:
+    what = "loaded" if report.state == "loading" else "taken out of force"
+    return f"a live patch is being {what}{text.since(report.since)}"
 
 
 def _words(report: Report) -> list[str]:
@@ -171,6 +187,10 @@ def motd(report: Report, advice: Advice) -> list[str]:
     if report.state in ("ok", "unsupported") and advice.code == NOT_NEEDED and not blind:
         return []
     lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
+    if report.state in MOVING:
+        lines[0] += f" A{_moving(report)[1:]}."
+    if report.offered is not None:
+        lines[0] += f" A live patch is offered since {report.offered.since[:10]} and not installed."
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
     action = text.next_action(report, advice)

@@ -20,6 +20,7 @@ from ...base.model import (
     InstalledModule,
     Kernel,
     LoadedPatch,
+    Offered,
     Problem,
     ReconcileResult,
 )
@@ -31,14 +32,19 @@ from ...exposure.debt import rank
 from ...messages import catalogue
 from .. import look
 
+#: States of a host on which a live patch is just being loaded or taken out.
+MOVING = ("loading", "unloading")
+
 
 class Report(NamedTuple):
-    """All facts that the verbs print. ``state`` is ok, attention, failed, unsupported or unknown.
+    """All facts that the verbs print. ``state`` is ok, attention, loading, unloading, failed, unsupported or
+    unknown. ``since`` is when the load or removal under way began, "" where none is or that is not known.
 
     ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
     ``days_left`` counts to the end of live-patch support, None where that is not known.
     ``retry`` is when systemd tries a stalled load again, "" for never.
+    ``offered`` is a live patch that dnf runs saw and did not install, None for none.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
 
@@ -59,6 +65,8 @@ class Report(NamedTuple):
     retry: str
     skipped: str
     problems: tuple[Problem, ...]
+    since: str = ""
+    offered: Offered | None = None
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -91,8 +99,14 @@ def judge(
         and row.state not in (look.SUBSCRIPTION, look.UNLOADED, look.WITHDRAWN)
         and not (row.state == look.BLOCKED and row.package in accepted)
     ]
-    if "error" in severities or (not skipped and not all(row.in_force for row in wanted)):
+    out = [] if skipped else [row for row in wanted if not row.in_force]
+    if "error" in severities or any(row.state not in (look.LOADING, look.TRANSITION) for row in out):
         return "failed"
+    if any(row.state == look.LOADING or row.enabled for row in out):
+        return "loading"
+    ours = (row for row in rows if row.owner == "livepatch" and not row.installed)
+    if out or any(row.state in (look.UNLOADING, look.TRANSITION) for row in ours):
+        return "unloading"
     if not kernel.release:
         return "unknown"
     if not kernel.livepatch:
@@ -137,8 +151,17 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
     return found
 
 
+def _offered(seen: look.Look, release: str) -> Offered | None:
+    """Return the live patch on offer that dnf runs left out, unless it came here since, or is kept out."""
+    found = seen.noticed.offered
+    here = {str(patch.nevra) for patch in seen.stock.patches}
+    out = {*seen.guarded.blocked, *seen.noticed.reasons, *here}
+    return found if found is not None and found.release == release and found.nevra not in out else None
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
+    from ..files import mailbox
     from ..kernel import running, switches
 
     now = times.now()
@@ -146,13 +169,17 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     result = _result(paths, kernel)
     inputs = _inputs(paths, settings, kernel.release, now)
     seen = look.look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
-    stock = seen.stock
+    stock, rows, missing = seen.stock, seen.rows, seen.missing
     exposure = compute.compute(inputs, seen.in_force, support.unfixable(stock.patches))
     before = result.skipped if result else ""
-    skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
+    skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(missing))
+    busy = None if skipped or paths.foreign else mailbox.under_way(paths, result)
+    if busy is not None:
+        rows, missing = look.under_way(rows, busy.since), ()
     end = support.support_end(inputs, stock.patches)
     days = times.days_between(now, end) if end else None
-    problems = list(result.problems) if result else []
+    # The last run's findings are no news of the run that is under way.
+    problems = [] if result is None or (busy is not None and busy.asked) else list(result.problems)
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
         problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
@@ -161,26 +188,34 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     if not stock.healthy:
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
-        problems += [catalogue.not_in_force(name, seen.in_force) for name in seen.missing]
+        problems += [catalogue.not_in_force(name, seen.in_force) for name in missing]
     due = support.warning(kernel.release, end, now, settings.eol_warn_days)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)
+    offered = _offered(seen, kernel.release)
+    if offered is not None:
+        asked_for = settings.mode == "report"
+        facts = {"nevra": offered.nevra, "repo": offered.repo, "since": offered.since}
+        problems.append(catalogue.problem("patch-offered" if asked_for else "patch-not-taken", **facts))
+    state = judge(kernel, rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted)
     return Report(
         now=now,
         kernel=kernel,
         inputs=inputs,
         exposure=exposure,
         beyond=beyond(exposure, seen.rows),
-        patches=seen.rows,
+        patches=rows,
         loaded=seen.loaded,
         modules=tuple(module for patch in stock.patches for module in patch.modules),
         kernels=stock.kernels,
         core=stock.core,
         installed_known=stock.healthy,
-        state=judge(kernel, seen.rows, exposure, stock.healthy, problems, skipped, seen.guarded.accepted),
+        state=state,
         support_end=end,
         days_left=days,
         retry=seen.guarded.retry,
         skipped=skipped,
         problems=tuple(problems),
+        since=busy.since if busy is not None and state in MOVING else "",
+        offered=offered,
     )

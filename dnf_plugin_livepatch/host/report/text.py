@@ -14,22 +14,26 @@ from ...base.typed import TYPE_CHECKING
 from .. import look
 from ..kernel import running
 from .reboot import Advice, stuck
-from .status import Report
+from .status import MOVING, Report
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-_COLOURS = {"ok": "32", "failed": "31;1", "attention": "33", "unknown": "33", "unsupported": "33"}
+_COLOURS = {"ok": "32", "failed": "31;1"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
     "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
+    "loading": "LOADING: a live patch is being loaded{since}",
+    "unloading": "UNLOADING: a live patch is being taken out of force{since}",
     "unsupported": "UNSUPPORTED: the running kernel has no live patching",
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
 }
 _ROW_STATES = {
     look.IN_FORCE: "in force",
     look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    look.LOADING: "installed, being loaded",
+    look.UNLOADING: "being taken out of force",
     look.NOT_LOADED: "installed, NOT in force: not loaded",
     look.BLOCKED: "installed, NOT in force: blocked",
     look.UNLOADED: "installed, unloaded by the administrator",
@@ -62,18 +66,25 @@ def next_action(report: Report, advice: Advice) -> str:
     if report.skipped == running.CONTAINER:
         return "livepatch status    (on the host of this container)"
     states = {row.state for row in report.patches}
+    if report.state in MOVING:
+        return f"livepatch status    (again, when the {report.state} has ended)"
     if advice.code in (100, 101) and stuck(report):
         return "systemctl reboot"
     missing = bool(states & set(look.MISSING))
+    errors = [p for p in report.problems if p.severity == "error" and p.id != "module-not-in-force"]
     if missing and not report.skipped:
-        return "livepatch reconcile"
-    if any(problem.severity == "error" for problem in report.problems):
+        if not errors or any("livepatch reconcile" in problem.remedy for problem in errors):
+            return "livepatch reconcile"
+        return "livepatch doctor    (and what the error says: another reconcile alone changes nothing)"
+    if errors or any(problem.severity == "error" for problem in report.problems):
         return "livepatch doctor"
     if look.TRANSITION in states:
         return "livepatch status    (again, when the transition is complete)"
     unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
     if unloaded:
         return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
+    if any(problem.id == "patch-not-taken" for problem in report.problems):
+        return "dnf livepatch update"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:
@@ -82,6 +93,8 @@ def next_action(report: Report, advice: Advice) -> str:
         return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
     if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
         return "dnf upgrade"
+    if report.inputs.read_in_vain and report.exposure.quality != EXACT:
+        return "dnf repolist    (no repository there has all advisories of this kernel)"
     if report.exposure.quality == UNKNOWN:
         return "dnf livepatch update --check    (reads the advisories)"
     return "systemctl reboot" if advice.code == 101 else ""
@@ -102,7 +115,7 @@ def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
 def status_text(report: Report, advice: Advice) -> list[str]:
     """Return the lines of ``livepatch status``."""
     lines = [
-        coloured("State          : ", _state(report), _COLOURS[report.state]),
+        coloured("State          : ", _state(report), _COLOURS.get(report.state, "33")),
         f"Running kernel : {report.kernel.release or 'unknown'}",
         f"Support        : {_support(report)}",
     ]
@@ -113,6 +126,7 @@ def status_text(report: Report, advice: Advice) -> list[str]:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
         text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
+        text += since(row.since)
         lines.append(coloured("                 ", text, "" if row.in_force else "33", module))
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
@@ -141,9 +155,14 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     return lines
 
 
+def since(moment: str) -> str:
+    """Return ``moment`` as the end of a sentence, "" for an unknown one."""
+    return f" since {moment}" if moment else ""
+
+
 def _state(report: Report) -> str:
     if report.state != "attention":
-        return _STATES[report.state]
+        return _STATES[report.state].format(since=since(report.since))
     number = len(report.rows(OPEN)) + len(report.rows(REBOOT_ONLY))
     if not number:
         return "ATTENTION: see the warnings below"
@@ -193,11 +212,13 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
             "livepatch_supported": kernel.livepatch,
         },
         "state": report.state,
+        "since": report.since,
         "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
         "support": {"end": report.support_end, "days_left": report.days_left},
         "retry": report.retry,
+        "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,
         "problems": [dict(problem._asdict()) for problem in report.problems],
     }

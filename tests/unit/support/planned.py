@@ -195,8 +195,8 @@ class Machine:
         self.answer: ReconcileResult | None | BaseException = None
         self.remembered: dict[str, Any] = {}
         self.looks = 0
-        #: The repositories that an earlier run read, the covers that were looked with, and the waits.
-        self.known: Sequence[str] | None = None
+        #: What an earlier run read, the covers that were looked with, and the waits.
+        self.known: Inputs | None = None
         self.covers: list[object] = []
         self.waits: list[tuple[float, object]] = []
 
@@ -220,8 +220,8 @@ class Machine:
     def held(self) -> Hold | None:
         return self.before
 
-    def known_repositories(self) -> Sequence[str] | None:
-        return self.known
+    def known_inputs(self, release: str) -> Inputs | None:
+        return self.known if self.known is not None and self.known.kernel_release == release else None
 
     def remember_inputs(self, inputs: Sequence[Inputs]) -> None:
         self.remembered["inputs"] = inputs
@@ -237,6 +237,12 @@ class Machine:
 
     def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
         self.remembered["unproved"] = list(nevras), proof
+
+    def remember_offered(self, nevra: str, repo: str) -> None:
+        self.remembered["offered"] = nevra, repo
+
+    def remember_taken(self, nevras: Collection[str]) -> None:
+        self.remembered["taken"] = list(nevras)
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         self.remembered["hold"] = hold, why

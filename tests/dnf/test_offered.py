@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A live patch on offer that upgrades do not take, since they fail or ask for other things."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.dnf.support import programs, rpms, stock
+from tests.dnf.support.lab import SOURCE, Host, Update, lines, shared, unharmed
+
+LIVEPATCH = f"python3 {SOURCE}/bin/livepatch "
+P1, P2 = str(stock.P1), str(stock.P2)
+APP1, APP2 = rpms.Rpm("app", "1", "1"), rpms.Rpm("app", "2", "1", (), ("no-such-library",))
+CLASH1, CLASH2 = (
+    rpms.Rpm("clash", v, "1", files=(("/usr/share/clash" if v == "2" else "/usr/share/x", v),)) for v in "12"
+)
+OWNER = rpms.Rpm("owner", "1", "1", files=(("/usr/share/clash", "mine\n"),))
+BASE = (*stock.START, APP1, CLASH1, OWNER)
+TOLD = (
+    stock.ADV10, stock.ADV20, stock.ADV30, stock.ADVP1, stock.ADVP2, stock.ADVBY,
+    Update("APP-2", (APP2,), ("CVE-2024-7001",)), Update("CLASH-2", (CLASH2,), ("CVE-2024-7002",)),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    states = {
+        "start": (BASE, (stock.ADV10,)),
+        "depsolve": ((*BASE, APP2, stock.BY2, stock.P1), TOLD),
+        "newer": ((*BASE, APP2, stock.BY2, stock.P1, stock.P2), TOLD),
+        "files": ((*BASE, CLASH2, stock.P1), TOLD),
+        "nothing": ((*BASE, APP2, stock.BY2), TOLD),
+        "good": ((*BASE, stock.BY2, stock.P1), TOLD),
+    }
+    packages = [*BASE, APP2, CLASH2, stock.BY2, stock.P1, stock.P2]
+    return shared(tmp_path_factory, "failing", packages, states, [*stock.BASE, "app", "clash", "owner"])
+
+
+@pytest.fixture
+def host(failing):
+    one = failing.host()
+    yield one
+    one.drop()
+
+
+def offered(host: Host) -> tuple[str, str] | None:
+    """What status knows to be offered and not taken: the package, and since when."""
+    found = json.loads(host.sh(LIVEPATCH + "status --json").out)
+    problems = [row for row in found["problems"] if row["id"] == "patch-not-taken"]
+    assert [row["subject"] for row in problems] == ([found["offered"]["nevra"]] if found["offered"] else [])
+    return (found["offered"]["nevra"], found["offered"]["since"]) if found["offered"] else None
+
+
+def left(answer) -> list[str]:
+    head = "livepatch: Live patch "
+    return [line[len(head) :].split()[0] for line in lines(answer) if "because this upgrade failed" in line]
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ("depsolve", "upgrade"),
+        ("depsolve", "upgrade --security"),
+        ("depsolve", "upgrade app"),
+        ("files", "upgrade"),
+        ("files", "upgrade-minimal"),
+        ("files", "upgrade --security clash"),
+    ],
+)
+def test_an_upgrade_that_fails_names_the_patch_that_it_leaves_out(host, state, command):
+    host.repos(base=state)
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    assert answer.code == 1 and not answer.new
+    assert left(answer) == [P1] and offered(host)[0] == P1, answer.text
+    alone = host.dnf("livepatch", "update")
+    assert alone.code == 0 and alone.new == {P1} and offered(host) is None, alone.text
+
+
+def test_every_form_of_status_knows_and_the_date_is_of_the_first_night(host):
+    host.repos(base="depsolve")
+    host.dnf("upgrade")
+    since = offered(host)[1]
+    host.sh(f"sed -i s/{since}/2026-10-01T02:03:04Z/ /var/lib/livepatch/notices.json")
+    host.repos(base="newer")
+    host.dnf("upgrade")
+    assert offered(host) == (P2, "2026-10-01T02:03:04Z"), "a newer build does not set the date back"
+    shown = host.sh(LIVEPATCH + "status").out
+    assert f"Live patch {P2} is offered and not installed" in shown and "2026-10-01T02:03:04Z" in shown
+    assert re.search(r"^Next +: dnf livepatch update$", shown, re.MULTILINE)
+    assert "dnf-livepatch.timer" in shown
+    motd = host.sh(LIVEPATCH + "motd").out
+    assert (
+        "A live patch is offered since 2026-10-01 and not installed." in motd and "livepatch update" in motd
+    )
+    check = host.sh(LIVEPATCH + "check")
+    assert check.code in (1, 2) and f"{P2} is offered and not installed" in check.out
+    metric = "livepatch_patch_offered_timestamp_seconds{"
+    assert metric in host.sh(LIVEPATCH + "metrics").out
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+    assert P2 in host.sh(nobody + LIVEPATCH + "status").out
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        f"dnf -y install {P1}",
+        "dnf -y livepatch update",
+        "dnf -y upgrade --nobest",
+        f"rpm -i {{states}}/depsolve/{P1}.rpm",
+        f"{LIVEPATCH} block {P1}",
+        "repository",
+        "exclude",
+    ],
+)
+def test_it_is_over_when_the_patch_is_taken_or_nobody_offers_it(host, how):
+    host.repos(base="depsolve")
+    host.dnf("upgrade")
+    assert offered(host)[0] == P1
+    if how == "repository":
+        host.repos(base="nothing")
+        how = "dnf -y upgrade"
+    elif how == "exclude":
+        how = "dnf -y upgrade --exclude=kpatch-patch*"
+    host.sh(how.format(states=host.lab.states))
+    assert offered(host) is None
+
+
+def test_what_was_taken_and_removed_is_not_offered_since_the_first_time(host):
+    host.repos(base="depsolve")
+    host.dnf("upgrade")
+    host.dnf("livepatch", "update")
+    host.dnf("remove", stock.P1.name)
+    assert offered(host) is None
+
+
+@pytest.mark.parametrize("option", ["--assumeno", "--downloadonly"])
+def test_a_patch_that_was_declined_is_offered_and_no_line_speaks_of_failure(host, option):
+    host.repos(base="good")
+    answer = host.dnf("upgrade", option)
+    assert left(answer) == [] and offered(host)[0] == P1, answer.text
+    assert host.dnf("upgrade").code == 0 and offered(host) is None
+
+
+@pytest.mark.parametrize("command", ["install app-2", "distro-sync", "downgrade other"])
+def test_a_failing_command_that_is_no_upgrade_says_nothing(host, command):
+    host.repos(base="depsolve")
+    answer = host.sh(f"dnf -y {command}")
+    assert answer.code == 1 and lines(answer) == [], answer.text
+
+
+def test_where_patches_are_only_reported_the_offer_is_a_note(host):
+    host.conf("mode = report\n")
+    host.repos(base="good")
+    host.dnf("upgrade")
+    found = json.loads(host.sh(LIVEPATCH + "status --json").out)
+    (row,) = [row for row in found["problems"] if row["subject"] == P1]
+    assert (row["id"], row["severity"]) == ("patch-offered", "note")
+
+
+def test_a_failing_upgrade_by_the_api_is_remembered_too(host):
+    host.repos(base="depsolve")
+    answer = host.python(programs.API)
+    assert answer.code == 1 and "DepsolveError" in answer.err and not answer.new
+    assert offered(host)[0] == P1

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A load or a removal that is under way: a state of its own, with its beginning, in every form of status."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dnf_plugin_livepatch.base.model import Action, Problem, ReconcileResult
+from dnf_plugin_livepatch.base.times import moment
+from dnf_plugin_livepatch.host import look
+from dnf_plugin_livepatch.host.cli import main
+from dnf_plugin_livepatch.host.files import atomic, mailbox
+from dnf_plugin_livepatch.host.kernel import running
+from dnf_plugin_livepatch.messages import catalogue
+from tests.unit.support.reporting import Telling
+
+ASKED_AT = 1_790_000_000
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch) -> Iterator[Telling]:
+    made = Telling(str(tmp_path), monkeypatch)
+    made.know((1000, "Important"))
+    yield made
+
+
+def ask(host: Telling, age: float = 0.0) -> str:
+    """A request of that age; the stamp."""
+    stamp = f"{int((time.clock_gettime(time.CLOCK_BOOTTIME) - age) * 1e9)}-77"
+    host.host.put("/run/livepatch/request", stamp + "\n")
+    os.utime(host.paths.request, (ASKED_AT, ASKED_AT))
+    return stamp
+
+
+def answer(host: Telling, stamp: str, *problems: Problem, actions: tuple[Action, ...] = ()) -> None:
+    kernel = running.running(host.paths)
+    facts = {"ok": not problems, "problems": problems, "actions": actions}
+    result: ReconcileResult = mailbox.new_result(stamp, kernel, **facts)
+    atomic.write_json(host.paths.result, mailbox.dump(result), mailbox.load)
+
+
+def lock(host: Telling, held: bool) -> None:
+    """The lock's file, and the kernel's list of locks with or without it."""
+    host.host.put("/run/livepatch/lock", "")
+    os.utime(host.paths.lock, (ASKED_AT, ASKED_AT))
+    found = os.stat(host.paths.lock)
+    mark = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    rows = ["1: POSIX  ADVISORY  READ 901 00:1a:77 0 EOF", "2: FLOCK  ADVISORY  WRITE 12 00:1b:5 0 EOF"]
+    rows += [f"3: FLOCK  ADVISORY  WRITE 4711 {mark} 0 EOF"] if held else []
+    host.host.put("/proc/locks", "\n".join(rows) + "\n")
+
+
+def status(capsys, code: int) -> dict:
+    assert main.main(["status", "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+STALLED = catalogue.problem("transition-stalled", module="lp_1", timeout=60, tasks="sleep (12)")
+
+
+@pytest.mark.parametrize("old", ["", "1-1"])
+@pytest.mark.parametrize(("age", "held"), [(0.0, False), (40.0, False), (0.0, True), (500.0, True)])
+def test_a_load_that_was_asked_for_is_under_way(host, capsys, age, held, old):
+    """A result from before the request, with its error, is no news any more."""
+    host.patch("1", "CVE-2026-1000")
+    if old:
+        answer(host, old, STALLED)
+    ask(host, age)
+    lock(host, held)
+    found = status(capsys, 0)
+    assert (found["state"], found["since"]) == ("loading", moment(ASKED_AT))
+    (row,) = found["patches"]
+    assert (row["state"], row["since"], row["in_force"]) == (look.LOADING, moment(ASKED_AT), False)
+    assert found["problems"] == [] and [row["cve"] for row in found["exposure"]["open"]] == ["CVE-2026-1000"]
+
+
+@pytest.mark.parametrize("age", [61.0, 100_000.0])
+def test_a_request_that_nobody_takes_up_is_no_load_under_way(host, capsys, age):
+    host.patch("1", "CVE-2026-1000")
+    ask(host, age)
+    lock(host, False)
+    found = status(capsys, 5)
+    assert (found["state"], found["since"], found["patches"][0]["state"]) == ("failed", "", look.NOT_LOADED)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "9" * 30 + "-1", f"{10**18 * 9}-1", "-5"])
+def test_a_request_that_is_no_stamp_of_this_boot_is_none(host, capsys, text):
+    host.patch("1", "CVE-2026-1000")
+    host.host.put("/run/livepatch/request", text)
+    assert status(capsys, 5)["state"] == "failed"
+
+
+def test_a_request_that_was_answered_is_over(host, capsys):
+    host.patch("1", "CVE-2026-1000")
+    answer(host, ask(host), STALLED)
+    found = status(capsys, 5)
+    assert (found["state"], found["problems"][0]["id"]) == ("failed", "transition-stalled")
+
+
+def test_a_new_try_without_a_request_keeps_the_reason_of_the_last_failure(host, capsys):
+    host.patch("1", "CVE-2026-1000")
+    answer(host, ask(host), STALLED)
+    lock(host, True)
+    found = status(capsys, 5)
+    assert found["state"] == "failed" and found["patches"][0]["state"] == look.LOADING
+
+
+def test_a_run_by_hand_is_under_way_since_it_holds_the_lock(host, capsys):
+    host.patch("1", "CVE-2026-1000")
+    lock(host, True)
+    found = status(capsys, 0)
+    assert (found["state"], found["since"]) == ("loading", moment(ASKED_AT))
+
+
+@pytest.mark.parametrize(("enabled", "state"), [("1", "loading"), ("0", "unloading")])
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_transition_is_under_way_by_itself(host, capsys, enabled, state, asked):
+    patch = host.patch("1", "CVE-2026-1000")
+    host.load(patch)
+    host.sysfs(patch.modules[0].name, "transition", "1")
+    host.sysfs(patch.modules[0].name, "enabled", enabled)
+    if asked:
+        ask(host)
+    found = status(capsys, 0)
+    assert (found["state"], found["since"]) == (state, moment(ASKED_AT) if asked else "")
+    assert found["patches"][0]["state"] == look.TRANSITION
+
+
+@pytest.mark.parametrize("transition", ["0", "1"])
+def test_a_removal_is_under_way_and_what_is_in_force_until_then_counts(host, capsys, transition):
+    patch = host.patch("1", "CVE-2026-1000")
+    host.load(patch)
+    host.host.install()
+    host.sysfs(patch.modules[0].name, "transition", transition)
+    ask(host)
+    found = status(capsys, 0)
+    assert (found["state"], found["since"]) == ("unloading", moment(ASKED_AT))
+    (row,) = found["patches"]
+    assert (row["state"], row["in_force"]) == (look.UNLOADING, transition == "0")
+
+
+def test_a_replaced_patch_stays_in_force_until_the_next_takes_its_place(host, capsys):
+    old = host.patch("1", "CVE-2026-1000")
+    host.load(old)
+    host.host.install()
+    host.patch("2", "CVE-2026-1000")
+    ask(host)
+    found = status(capsys, 0)
+    assert found["state"] == "loading"
+    assert [row["state"] for row in found["patches"]] == [look.LOADING, look.IN_FORCE]
+
+
+@pytest.mark.parametrize("mode", ["install-only", "report"])
+def test_where_nothing_is_loaded_nothing_is_under_way(host, capsys, mode):
+    host.patch("1", "CVE-2026-1000")
+    host.host.put("/etc/dnf/plugins/livepatch.conf", f"[main]\nmode = {mode}\n")
+    ask(host)
+    assert status(capsys, 0)["patches"][0]["state"] == look.NOT_LOADED
+
+
+def test_every_form_tells_it(host, capsys):
+    host.patch("1", "CVE-2026-1000")
+    ask(host)
+
+    def out(*words: str, code: int = 0) -> str:
+        assert main.main(list(words)) == code
+        return capsys.readouterr().out
+
+    when = moment(ASKED_AT)
+    shown = out("status")
+    assert f"State          : LOADING: a live patch is being loaded since {when}\n" in shown
+    assert f"installed, being loaded since {when}, module" in shown
+    assert "Next           : livepatch status    (again, when the loading has ended)\n" in shown
+    assert "FAILED" not in shown and "NOT in force" not in shown
+    line = out("check", code=1)
+    assert line.startswith("LIVEPATCH WARNING - ") and f"a live patch is being loaded since {when}, " in line
+    numbers = out("metrics")
+    assert 'livepatch_state{state="loading"} 1' in numbers and 'livepatch_state{state="failed"} 0' in numbers
+    assert f"livepatch_change_timestamp_seconds {ASKED_AT}\n" in numbers
+    assert f"A live patch is being loaded since {when}.\nNext: livepatch status" in out("motd")
+    assert look.LOADING in out("list")
+
+
+@pytest.mark.parametrize(
+    ("problem", "helps"),
+    [
+        (STALLED, True),
+        (catalogue.problem("record-unwritable", why="no space"), True),
+        (catalogue.problem("load-no-key", module="lp_1", signer="a key"), False),
+        (catalogue.problem("module-vermagic", path="/lp_1.ko", vermagic="6.1", release="6.12"), False),
+        (catalogue.problem("patch-without-module", nevra="lp-1-1.x86_64", release="6.12"), False),
+    ],
+)
+def test_reconcile_is_the_next_step_only_where_another_run_can_help(host, capsys, problem, helps):
+    patch = host.patch("1", "CVE-2026-1000")
+    answer(host, ask(host), problem, catalogue.not_in_force(str(patch.nevra), ()))
+    assert main.main(["status"]) == 5
+    step = capsys.readouterr().out.rpartition("Next           : ")[2]
+    assert step.startswith("livepatch reconcile\n" if helps else "livepatch doctor    (")

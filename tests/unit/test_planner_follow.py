@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Transactions that are no upgrade, transactions that fail, and what is offered and not taken."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, InForce, Problem, ReconcileResult
+from dnf_plugin_livepatch.exposure.compute import Inputs
+from dnf_plugin_livepatch.messages import catalogue
+from dnf_plugin_livepatch.planning import lines
+from dnf_plugin_livepatch.planning.interface import Patched, Repository
+from dnf_plugin_livepatch.planning.planner import Planner
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
+from tests.unit.support.planned import (
+    CVE,
+    NEW,
+    NEXT,
+    NOW,
+    OLD,
+    RELEASE,
+    RUNS,
+    Machine,
+    Manager,
+    Waiting,
+    answered,
+    hard,
+    ids,
+    patch,
+)
+
+BOTH = (str(OLD.nevra), str(NEW.nevra))
+KNOWN = Inputs(
+    RELEASE,
+    str(RUNS.nevra),
+    EXACT,
+    "",
+    NOW,
+    (("base", "7"),),
+    (Debt(CVE, "A-20", "Important", "5.14.0-20.el9"),),
+)
+IN_FORCE = Patched((InForce("lp", BOTH[0], (CVE,)),), BOTH[:1], modules=(("lp", BOTH[0]),))
+
+
+def gone(*problems: Problem, still: tuple[InForce, ...] = (), skipped: str = "") -> ReconcileResult:
+    good = not any(problem.severity == "error" for problem in problems)
+    return ReconcileResult("1", "", NOW, RELEASE, good, "", still, (), problems, skipped)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_where_the_run_has_no_repositories_an_earlier_reading_counts(has: bool) -> None:
+    manager, host = (
+        Manager(RUNS, NEXT, NEW, repos=[Repository("base", has_advisories=has, read_at=NOW)]),
+        Machine(),
+    )
+    host.known = KNOWN
+    planner = Planner(manager, host, hard)
+    planner.follow(BOTH[1:], ())
+    assert ("inputs" in host.remembered) is has and [row.cve for row in planner.inputs.debt] == [CVE]
+    host.answer = answered()
+    ended = planner.after(frozenset(), Waiting())
+    assert ended.good and [text for _, text in ended.lines] == [
+        f"Live patch {NEW.nevra} is in force.",
+        f"  CVEs closed now: {CVE} (Important)",
+    ]
+    assert host.remembered["taken"] == [str(NEW.nevra)]
+    assert planner.after(frozenset(), Waiting()).lines == (), "the next transaction has its own"
+
+
+def test_what_comes_is_expected_once_and_what_leaves_is_not() -> None:
+    planner = Planner(Manager(RUNS, NEXT, OLD), Machine(), hard)
+    planner.expected = BOTH
+    planner.follow(BOTH[1:], BOTH[:1])
+    assert (planner.expected, planner.leaving) == (BOTH[1:], BOTH[:1])
+
+
+REFUSED = catalogue.problem("unload-refused", module="lp", why="EBUSY")
+BUSY = catalogue.problem("rpm-busy")
+ASIDE = catalogue.problem("profile-fault", fault="line 1")
+STAYS = catalogue.problem("removed-in-force", nevra=BOTH[0], modules="lp")
+STILL = (InForce("lp", ""),)
+AGAIN = f"  CVEs open again: {CVE} (Important)"
+
+
+@pytest.mark.parametrize(
+    ("answer", "good", "told"),
+    [
+        (gone(), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(ASIDE), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(still=STILL), True, [lines.line(STAYS)[1]]),
+        (gone(REFUSED, still=STILL), False, [lines.line(REFUSED)[1]]),
+        (gone(BUSY, still=STILL), True, [lines.line(BUSY)[1]]),
+        (gone(skipped="it is told not to"), True, []),
+        (None, False, [lines.line(catalogue.problem("unload-unanswered", nevra=BOTH[0]))[1]]),
+        (KeyboardInterrupt(), True, [lines.line(catalogue.problem("unload-interrupted"))[1]]),
+    ],
+)
+def test_how_a_removal_ended(
+    answer: ReconcileResult | BaseException | None, good: bool, told: list[str]
+) -> None:
+    class Host(Machine):
+        def patched(self, cover: object, result: ReconcileResult | None = None) -> Patched:
+            return IN_FORCE if result is None else Patched(result.in_force)
+
+    host = Host()
+    host.known, host.answer = KNOWN, answer
+    planner = Planner(Manager(RUNS, NEXT), host, hard)
+    planner.follow((), BOTH[:1])
+    waiting = Waiting()
+    ended = planner.after(frozenset(), waiting)
+    assert (ended.good, [text for level, text in ended.lines if level != logging.DEBUG]) == (good, told)
+    assert waiting.said == [f"Taking live patch {BOTH[0]} out of force (at most 60 s)."]
+
+
+@pytest.mark.parametrize("mode", ["install-only", "report"])
+def test_a_removal_where_nothing_is_loaded_is_not_waited_for(mode: str) -> None:
+    host = Machine(Config(mode=mode), "", IN_FORCE)
+    host.answer = AssertionError("nobody is to ask")
+    planner = Planner(Manager(RUNS, NEXT), host, hard)
+    planner.follow((), BOTH[:1])
+    assert planner.after(frozenset(), Waiting()).lines == ()
+
+
+def test_a_removal_that_rpm_refused_is_not_followed() -> None:
+    host = Machine(Config(), "", IN_FORCE)
+    host.answer = AssertionError("nobody is to ask")
+    planner = Planner(Manager(RUNS, NEXT), host, hard)
+    planner.follow((), BOTH[:1])
+    assert planner.after(frozenset(BOTH[:1]), Waiting()).good
+
+
+# --- offered, and not taken ---
+
+
+@pytest.mark.parametrize(
+    ("packages", "settings", "cannot", "offer"),
+    [
+        ((OLD, NEW), {}, "", NEW),
+        ((OLD, NEW, patch("3", "CVE-2026-9", repo="base")), {}, "", patch("3", repo="base")),
+        ((NEW,), {"mode": "report"}, "", NEW),
+        ((NEW,), {"mode": "install-only", "when": "named"}, "", NEW),
+        ((NEW._replace(incoming=True),), {}, "", NEW),
+        ((NEW._replace(repo="extras"),), {}, "", None),
+        ((OLD,), {}, "", None),
+        ((NEW,), {}, "this is a container", None),
+    ],
+)
+def test_what_an_upgrade_of_everything_would_take_is_noted(packages, settings, cannot, offer) -> None:
+    for asked in (
+        Asked(ALL),
+        Asked(NAMED, specs=("vim",)),
+        Asked(ALL, filters={"advisory": frozenset({"A"})}),
+    ):
+        host = Machine(Config(**settings), cannot)
+        Planner(Manager(RUNS, NEXT, *packages), host, hard).bring_in(asked)
+        assert host.remembered["offered"] == ((str(offer.nevra), "base") if offer else ("", ""))
+
+
+def test_a_repository_that_is_left_out_of_a_run_takes_no_offer_back() -> None:
+    repos = [Repository("base", has_advisories=True, read_at=NOW), Repository("extras", left_out=True)]
+    host = Machine()
+    Planner(Manager(RUNS, NEXT, OLD, repos=repos), host, hard).bring_in(Asked(ALL))
+    assert "offered" not in host.remembered
+
+
+@pytest.mark.parametrize(
+    ("asked", "mode", "told"),
+    [
+        (Asked(ALL), "load", ["patch-left"]),
+        (Asked(ALL, security=True), "load", ["patch-left"]),
+        (Asked(NAMED, specs=("vim",)), "load", ["patch-left"]),
+        (Asked(ALL), "report", ["patch-offered"]),
+        (Asked(ALL, filters={"advisory": frozenset({"A"})}), "load", []),
+    ],
+)
+def test_an_upgrade_that_cannot_be_resolved_notes_what_it_leaves_out(asked, mode, told) -> None:
+    host, manager = Machine(Config(mode=mode)), Manager(RUNS, NEXT, NEW)
+    planner = Planner(manager, host, hard)
+    assert ids(planner.unresolved(asked)) == told
+    assert not manager.added and planner.expected == () and host.remembered["offered"][0] == str(NEW.nevra)
+
+
+@pytest.mark.parametrize(("quality", "note"), [(EXACT, False), (LOWER_BOUND, False)])
+def test_advisories_that_are_there_cause_no_note(quality: str, note: bool) -> None:
+    host = Machine()
+    host.known = KNOWN._replace(quality=quality)
+    planner = Planner(Manager(RUNS, NEXT, NEW), host, hard)
+    assert ("advisories-gone" in ids(planner.bring_in(Asked(ALL)))) is note
+
+
+@pytest.mark.parametrize("repos", [[Repository("base")], [Repository("base"), Repository("other")]])
+def test_advisories_that_are_gone_are_noted_and_what_was_known_is_remembered(repos) -> None:
+    host = Machine()
+    host.known = KNOWN
+    planner = Planner(Manager(RUNS, NEXT, NEW, repos=repos), host, hard)
+    assert "advisories-gone" in ids(planner.bring_in(Asked(ALL)))
+    (kept,) = host.remembered["inputs"]
+    assert (kept.debt, kept.as_of, kept.quality) == (KNOWN.debt, NOW, LOWER_BOUND)
