@@ -91,6 +91,15 @@ class Questions:
         return [self._known(package, _plain(package)) for package in query]
 
     @property
+    def _all(self) -> Any:
+        """Every package, whatever keeps it from being installed.
+
+        Excludes, includepkgs, versionlock, modules and this project hide packages from DNF, the installed
+        ones too. The question whether a package exists, and where, is put to this query.
+        """
+        return self.base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+
+    @property
     def pinned(self) -> str:
         """The release that the repositories are pinned to, "" where they follow the distribution."""
         release = str(self.base.conf.substitutions.get("releasever") or "")
@@ -118,7 +127,7 @@ class Questions:
         package = self.base.sack.get_running_kernel()
         if package is None:
             names = kernel_packages(release)
-            installed = self.base.sack.query().installed()
+            installed = self._all.installed()
             named = [p for p in installed.filter(name=list(names)) if kernel_release(nevra_of(p)) == release]
             version = capability_version(release)
             owners = named or _provided(installed, [f"kernel-uname-r = {version}"] if version else [])
@@ -135,12 +144,21 @@ class Questions:
         """The ids of the repositories that offer this very build."""
         nevra = package.nevra
         facts = {"name": nevra.name, "evr": nevra.evr, "arch": nevra.arch}
-        return frozenset(one.reponame for one in self.base.sack.query().available().filterm(**facts))
+        return frozenset(one.reponame for one in self._all.available().filterm(**facts))
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer."""
-        query = self.base.sack.query().filterm(name=list(names), arch=arch)
-        return self._packages([*query.installed(), *query.available().latest()])
+        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+
+        On offer are two of a name where the newest is hidden: that one, and the newest that is not.
+        """
+        facts = {"name": list(names), "arch": arch}
+        query, shown = self._all.filterm(**facts), self.base.sack.query().available().filterm(**facts)
+        visible = set(shown)
+        found = dict.fromkeys([*query.installed(), *query.available().latest(), *shown.latest()])
+        return [
+            self._known(one, _plain(one)._replace(visible=bool(one.installed) or one in visible))
+            for one in found
+        ]
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
@@ -169,7 +187,7 @@ class Questions:
 
     def live_patches(self, lookup: Lookup) -> Sequence[Package]:
         """Every build, installed or offered, excluded or not, that ``lookup`` finds."""
-        everything = self.base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+        everything = self._all
         query = _provided(everything, lookup.provides)
         for key, values in (
             ("name", lookup.names),
@@ -272,6 +290,8 @@ def _repository(repo: Any) -> Repository:
         revision=revision(repo) if advisories else "",
         read_at=times.moment(read_at),
         signed=bool(repo.repo_gpgcheck),
+        priority=int(repo.priority),
+        cost=int(repo.cost),
     )
 
 

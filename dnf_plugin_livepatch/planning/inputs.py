@@ -55,7 +55,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
         debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned, others)
         if not facts.claims:
             quality, reason = LOWER_BOUND if debt else UNKNOWN, NO_ORIGIN
-        support_end, unfixable = _notes(notes[release] if facts.claims else ())
+        support_end, unfixable = _notes(notes[release] if facts.trust_in(release).claims else ())
         found.append(
             Inputs(
                 kernel_release=release,

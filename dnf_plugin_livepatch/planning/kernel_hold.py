@@ -112,7 +112,7 @@ def _doubt(situation: Situation) -> str:
 
 
 def offered(facts: Facts) -> list[Package]:
-    """The kernels on offer that are newer than each installed one of this kind, newest first."""
+    """The kernels that may be installed and are newer than each installed one of this kind, newest first."""
     running, compare = facts.running, facts.manager.compare
     if running is None:
         return []

@@ -22,7 +22,8 @@ class Candidate(NamedTuple):
     ``trusted``: it comes from where this host takes kernels. ``gpgcheck``: its repository's
     packages are verified. ``secures``: it closes an open CVE of its kernel. ``passes``: one of its own
     advisories passes the user's filters. ``named``: the user named it. ``wrong``: why it is not what it
-    looks like, "" when it is.
+    looks like, "" when it is. ``doubt`` is why its repository is not trusted, a clause. ``outranked`` is the
+    repository that DNF prefers, "" for none: DNF itself would not take this build.
     """
 
     nevra: Nevra
@@ -34,6 +35,8 @@ class Candidate(NamedTuple):
     passes: bool = False
     named: bool = False
     wrong: str = ""
+    doubt: str = ""
+    outranked: str = ""
 
 
 class Target(NamedTuple):
@@ -111,11 +114,11 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
     for candidate in target.candidates:
         if candidate.kind == "empty" or not wanted(candidate, situation.asked, situation.when):
             continue
-        refusal = _refusal(candidate)
-        if refusal is None:
+        reason = refusal(candidate)
+        if reason is None:
             usable.append(candidate)
         elif note is None and not usable:
-            note = refusal
+            note = reason
     if note is None and target.withheld is not None:
         note = target.withheld
     if note is None and target.excluded is not None and not usable:
@@ -125,13 +128,17 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
     return usable, [note] if note else []
 
 
-def _refusal(candidate: Candidate) -> Problem | None:
+def refusal(candidate: Candidate) -> Problem | None:
+    """Why ``candidate`` may not be added whatever was asked for; None when it may."""
+    facts = {"nevra": candidate.nevra, "repo": candidate.repo}
     if candidate.wrong:
         return catalogue.problem("patch-wrong", nevra=candidate.nevra, why=candidate.wrong)
     if not candidate.trusted:
-        return catalogue.problem("patch-untrusted", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-untrusted", why=candidate.doubt, **facts)
     if not candidate.gpgcheck:
-        return catalogue.problem("patch-no-gpgcheck", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-no-gpgcheck", **facts)
+    if candidate.outranked:
+        return catalogue.problem("patch-outranked", other=candidate.outranked, **facts)
     return None
 
 

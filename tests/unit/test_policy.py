@@ -143,12 +143,17 @@ def test_each_reason_has_its_line(case, note):
     ("case", "text"),
     [
         (
-            situation(Candidate(PATCH, "copr", trusted=False)),
-            f"Live patch {PATCH} is not added: repository copr is not trusted with kernel code.",
+            situation(Candidate(PATCH, "copr", trusted=False, doubt="kernel R came from base")),
+            f"Live patch {PATCH} is not added: repository copr is not trusted with kernel code: kernel R"
+            " came from base.",
         ),
         (
             situation(Candidate(PATCH, "base", gpgcheck=False)),
             f"Live patch {PATCH} is not added: gpgcheck is off for repository base.",
+        ),
+        (
+            situation(Candidate(PATCH, "low", outranked="high")),
+            f"Live patch {PATCH} of repository low is not added: by its priority, DNF prefers high.",
         ),
         (
             situation(Candidate(PATCH, "base", wrong="its name lies")),
