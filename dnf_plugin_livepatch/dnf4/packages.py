@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 import hawkey
 
@@ -18,7 +18,7 @@ from ..base import texts, times
 from ..base.model import Advisory, Nevra
 from ..base.names import CVE, EVR, NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
-from ..formats import repository_record
+from ..formats import repository_record, updateinfo
 from ..planning.inputs import build
 from ..planning.interface import Package, Repository
 from ..vendors.profiles import Lookup
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: openEuler's updateinfo, the only one that is read as text, has 20 MB.
+#: Only openEuler's updateinfo is read as text by every run, and others' where min_age or cutoff needs dates.
 MAX_UPDATEINFO = 64 << 20
 _ALL = hawkey.EQ | hawkey.GT | hawkey.LT
 _TYPES = {
@@ -252,6 +252,10 @@ class Questions:
         """The text of a repository's ``livepatch`` record."""
         path = self.base.repos[repository].get_metadata_path("livepatch")
         return metadata.text(path, repository_record.MAX_BYTES)
+
+    def issued(self, repository: str, ids: Collection[str]) -> Mapping[str, str]:
+        """The days on which these advisories were issued. hawkey has no such dates: the text has them."""
+        return updateinfo.issued(self.updateinfo(repository), ids)
 
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text."""

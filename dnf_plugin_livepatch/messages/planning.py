@@ -55,7 +55,7 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-cut-off": Message(
         "note",
-        "Live patch {nevra} is not added: it was issued on {issued}, after cutoff = {cutoff}.",
+        "Live patch {nevra} is not added: it was {how} on {issued}, after cutoff = {cutoff}.",
         "Move cutoff in livepatch.conf, or name the patch with its version to have it now.",
     ),
     "patch-withdrawn": Message(

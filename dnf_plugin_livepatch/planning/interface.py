@@ -156,6 +156,12 @@ class PackageManager(Protocol):
     def record(self, repository: str) -> str:
         """The text of a repository's ``livepatch`` record. Raises whatever reading it may raise."""
 
+    def issued(self, repository: str, ids: Collection[str]) -> Mapping[str, str]:
+        """The days on which these advisories were issued, as far as the repository's updateinfo has them.
+
+        Raises whatever reading it may raise.
+        """
+
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches."""
 
@@ -245,6 +251,9 @@ class Host(Protocol):
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
+
+    def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
+        """The moment at which a run on this host first saw each of these patches; now for a new one."""
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         """Write down which repositories are trusted, why, and for what, for ``livepatch doctor`` to tell."""

@@ -10,7 +10,7 @@ from dnf_plugin_livepatch.planning import survey
 from dnf_plugin_livepatch.planning.facts import Facts
 from dnf_plugin_livepatch.planning.interface import Package, Repository
 from tests.unit.support.planned import RELEASE, RUNS, Machine, Manager
-from tests.unit.test_survey import JUDGE, REPOS, RULES, AsItIs, have, offer
+from tests.unit.support.surveyed import JUDGE, REPOS, RULES, AsItIs, have, offer
 
 
 @pytest.mark.parametrize(

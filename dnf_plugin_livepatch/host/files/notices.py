@@ -24,15 +24,20 @@ MAX_BYTES = 1 << 20
 MAX_WITHDRAWN = 512
 MAX_REASON = 300
 MAX_UNPROVED = 256
+MAX_SEEN = 512
 
 
 class Notices(NamedTuple):
-    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held."""
+    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held.
+
+    ``seen`` are NEVRAs of patches on offer, each with the moment of the first run that saw it.
+    """
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
     unproved: tuple[str, ...] = ()
     trusted: tuple[Trusted, ...] = ()
+    seen: tuple[tuple[str, str], ...] = ()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -63,6 +68,10 @@ def _trusted(data: dict[str, Any]) -> Trusted:
     )
 
 
+def _seen(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "nevra", fields.NEVRA), fields.text(data, "since", fields.MOMENT)
+
+
 def _hold(data: dict[str, Any]) -> Hold:
     return Hold(
         fields.text(data, "release"),
@@ -81,12 +90,13 @@ def parse(data: dict[str, Any]) -> Notices:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
         trusted = fields.each(data, "trusted", _trusted, default=[])
+        seen = fields.each(data, "seen", _seen, MAX_SEEN, [])
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
     except fields.FieldError as error:
         raise atomic.Broken(f"notices.json: {error}") from None
-    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted)
+    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted, seen)
 
 
 def read(paths: Paths) -> Notices:
@@ -117,6 +127,7 @@ def dump(notices: Notices) -> dict[str, Any]:
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
     data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
+    data["seen"] = [{"nevra": nevra, "since": since} for nevra, since in notices.seen[-MAX_SEEN:]]
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}
