@@ -16,7 +16,7 @@ from ..base import times
 from ..base.model import CLOSED_LIVE, EXACT, CveState, Exposure, Hold, Problem
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..exposure.compute import Inputs
-from ..exposure.debt import rank
+from ..exposure.debt import rank, rated
 from ..messages import catalogue
 from .facts import Facts
 from .interface import Package, Patched
@@ -91,7 +91,7 @@ def _count(cves: Sequence[str]) -> str:
 
 
 def _low(row: CveState, below: str) -> bool:
-    return bool(below) and 0 < rank(row.severity) < rank(below)
+    return bool(below) and rated(row.severity) and rank(row.severity) < rank(below)
 
 
 def _doubt(situation: Situation) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from ..base.model import Advisory, Nevra, Problem
 from ..base.typed import NamedTuple
+from ..exposure.debt import alike
 from ..messages import catalogue
 from .request import ALL, NONE, Asked
 
@@ -174,10 +175,11 @@ def passes(filters: Mapping[str, frozenset[str]], advisories: Iterable[Advisory]
         facts = {
             ("advisory_type", "" if advisory.type == "security" else advisory.type),
             ("advisory", advisory.id),
-            ("advisory_severity", advisory.severity),
             *(("advisory_cve", cve) for cve in advisory.cves),
             *(("advisory_bug", bug) for bug in advisory.bugs),
         }
         if any(value and value in filters.get(key, ()) for key, value in facts):
+            return True
+        if any(alike(advisory.severity, word) for word in filters.get("advisory_severity", ())):
             return True
     return False

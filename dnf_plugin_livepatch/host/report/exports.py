@@ -132,7 +132,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
     worst = max((rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
-    if report.state == "failed" or worst == rank("Critical"):
+    if report.state == "failed" or worst >= rank("Critical"):
         code = 2
     elif report.state == "unknown" or not_known(report):
         code = 3
