@@ -248,6 +248,11 @@ class Questions:
                 found.append(Repository(str(repo.id), left_out=True))
         return found
 
+    def lets_through(self, package: Package) -> bool:
+        """Is the package among those that a query which limits the upgrade found?"""
+        own = [self.behind(package)]
+        return any(query.filter(pkg=own) for query in self.base._update_security_filters)
+
     def record(self, repository: str) -> str:
         """The text of a repository's ``livepatch`` record."""
         path = self.base.repos[repository].get_metadata_path("livepatch")

@@ -168,6 +168,9 @@ class PackageManager(Protocol):
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
 
+    def lets_through(self, package: Package) -> bool:
+        """Is ``package`` among those that an opaque filter of the upgrade wants?"""
+
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         """Why the user's transaction with exactly ``add`` and some of ``along`` is none; "" when it is."""
 

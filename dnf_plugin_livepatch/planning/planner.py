@@ -319,6 +319,8 @@ class Planner:
 
     def _passes(self, asked: Asked, package: Package, has: Package | None) -> bool:
         """Does an advisory that the host's own patch has not pass the user's filters?"""
+        if asked.opaque and self.manager.lets_through(package):
+            return True
         if not asked.filters:
             return False
         known = {row.id for row in self.facts.listed(has, older=True)} if has is not None else set()

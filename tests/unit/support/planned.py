@@ -86,6 +86,7 @@ class Manager:
         self.rows: Sequence[Advisory] = ADVISORIES
         self.asked: Counter[str] = Counter()
         self.hidden: set[str] = set()
+        self.found: set[str] = set()
         self.added: list[Package] = []
         self.trial, self.without, self.refused = "", "", ""
 
@@ -163,6 +164,9 @@ class Manager:
     def compare(self, one: str, other: str) -> int:
         first, second = (int(evr.rpartition("-")[2].partition(".")[0]) for evr in (one, other))
         return first - second
+
+    def lets_through(self, package: Package) -> bool:
+        return str(package.nevra) in self.found
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         return self.trial if str(add[-1].nevra) == str(NEW.nevra) else ""
