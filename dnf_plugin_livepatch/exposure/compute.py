@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     from ..base.model import Compare
 
 
+class OnOffer(NamedTuple):
+    """The newest builds that a plain upgrade may install for one running kernel, "" for none.
+
+    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF's configuration
+    hides. ``patch`` is the NEVRA of a live patch.
+    """
+
+    kernel: str = ""
+    hidden: str = ""
+    patch: str = ""
+
+
 class Inputs(NamedTuple):
     """The facts about one kernel from the repositories; the live half is added by ``compute()``.
 
@@ -41,7 +53,8 @@ class Inputs(NamedTuple):
     oldest of the repositories was last synchronised, ``repositories`` are (id, revision) pairs.
     ``debt`` ascends by ``fixed_in``. ``cover`` holds, for each build of a live-patch package for this
     kernel, the CVEs that its own and all earlier advisories list. ``support_end`` is the
-    publisher's date, ``window_end`` what follows from the vendor's usual support window.
+    publisher's date, ``window_end`` what follows from the vendor's usual support window. ``on_offer`` is
+    None where nobody looked.
     """
 
     kernel_release: str
@@ -55,6 +68,7 @@ class Inputs(NamedTuple):
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
     window_end: str = ""
+    on_offer: OnOffer | None = None
 
 
 def unknown(release: str, reason: str) -> Inputs:

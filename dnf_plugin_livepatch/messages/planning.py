@@ -71,8 +71,8 @@ PLANNING: dict[str, Message] = {
     "withdrawn-in-force": Message(
         "warning",
         "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
-        "As root, run 'dnf upgrade' for a newer patch, or 'livepatch unload' to take this one out; see "
-        "on_withdrawn = in livepatch.conf.",
+        "As root, run 'dnf upgrade', which takes a newer patch where one is offered, or 'livepatch unload' "
+        "to take this one out; see on_withdrawn = in livepatch.conf.",
     ),
     "record-broken": Message(
         "warning",

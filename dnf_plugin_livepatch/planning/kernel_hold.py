@@ -33,6 +33,8 @@ class Situation(NamedTuple):
 
     ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
 
+    ``support_usual``: ``support_end`` is only the vendor's usual time.
+
     ``kernel`` is the EVR of the newest kernel offered. ``in_force`` are the packages of the live patches in
     force, ``absent`` those that should be and are not, ``withdrawn`` those in force that were withdrawn.
     """
@@ -45,6 +47,7 @@ class Situation(NamedTuple):
     absent: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     support_end: str = ""
+    support_usual: bool = False
     now: str = ""
     hold_below: str = ""
     eol_warn_days: int = 14
@@ -107,7 +110,8 @@ def _doubt(situation: Situation) -> str:
     end = situation.support_end
     days = times.days_between(situation.now, end)
     if days is not None and days <= situation.eol_warn_days:
-        return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
+        about = "usually end about" if situation.support_usual else "end on"
+        return f"live patches for kernel {situation.inputs.kernel_release} {about} {end[:10]}"
     return ""
 
 
@@ -145,7 +149,8 @@ def hold(
         hold_below=settings.hold_below,
         eol_warn_days=settings.eol_warn_days,
     )
-    verdict = decide(situation, manager.compare)
+    promised = inputs.support_end or patched.support_end
+    verdict = decide(situation._replace(support_usual=not promised), manager.compare)
     members = manager.built_with(kernels) if verdict.hold else ()
     why = manager.why_not_without(members) if verdict.hold else verdict.why
     if why or not verdict.hold:

@@ -349,8 +349,9 @@ class Planner:
         for nevra in dict.fromkeys(patch.nevra for patch in self.patched.in_force):
             if nevra in known:
                 self._notes.append(catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra]))
-        end = self.inputs.support_end or self.patched.support_end or self.inputs.window_end
-        due = support.warning(self.host.kernel.release, end, self.host.now, settings.eol_warn_days)
+        promised = self.inputs.support_end or self.patched.support_end
+        end, days = promised or self.inputs.window_end, settings.eol_warn_days
+        due = support.warning(self.host.kernel.release, end, self.host.now, days, not promised)
         self._notes += [due] if due is not None else []
 
     def _add(self, chosen: Sequence[Package], found: Sequence[Survey]) -> Sequence[Package]:

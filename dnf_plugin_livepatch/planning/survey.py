@@ -114,6 +114,7 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
+OFFERED = "offered"
 _REFUSED = {
     "patch-untrusted": "untrusted",
     "patch-no-gpgcheck": "unverified",
@@ -135,14 +136,18 @@ class Offer(NamedTuple):
     profile: str
 
 
-def offers(facts: Facts) -> list[Offer]:
-    """The live patches that the repositories have for the running kernel, newest first."""
+def offers(facts: Facts, trials: bool = True) -> list[Offer]:
+    """The live patches that the repositories have for the running kernel, newest first.
+
+    Without ``trials`` a patch whose dependencies cannot be met counts as offered, and a blocked one, which
+    is hidden, as excluded.
+    """
     rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
     here = {row.package.nevra for row in rows if row.package.installed}
     rows = [row for row in rows if not row.package.installed]
     order = functools.cmp_to_key(facts.newer)
     rows.sort(key=lambda row: order(row.package), reverse=True)
-    blocked = facts.host.blocked()
+    blocked = facts.host.blocked() if trials else {}
     judge = Judge(lambda package, running: False, lambda package, has: False, lambda nevra: False)
     scene = _Scene(facts, facts.host.kernel.release, True, judge)
     best = _best(scene, rows)
@@ -160,10 +165,10 @@ def offers(facts: Facts) -> list[Offer]:
             state = "older"
         elif reason is not None:
             state = _REFUSED[reason.id]
-        elif facts.manager.why_not_with([package], _helpers(scene, found.profile)):
+        elif trials and facts.manager.why_not_with([package], _helpers(scene, found.profile)):
             state = "unresolvable"
         else:
-            state = "offered"
+            state = OFFERED
         result.append(Offer(str(package.nevra), found.kind, package.repo, state, found.profile))
     return result
 

@@ -37,7 +37,8 @@ class Report(NamedTuple):
 
     ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
-    ``days_left`` counts to the end of live-patch support, None where that is not known.
+    ``days_left`` counts to the end of live-patch support, None where that is not known. ``support_usual``:
+    that end is only the vendor's usual time, which nobody promised.
     ``retry`` is when systemd tries a stalled load again, "" for never.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
@@ -59,6 +60,7 @@ class Report(NamedTuple):
     retry: str
     skipped: str
     problems: tuple[Problem, ...]
+    support_usual: bool = False
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -151,6 +153,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(seen.missing))
     end = support.support_end(inputs, stock.patches)
+    usual = bool(end) and not support.promised(inputs, stock.patches)
     days = times.days_between(now, end) if end else None
     problems = list(result.problems) if result else []
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
@@ -162,7 +165,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in seen.missing]
-    due = support.warning(kernel.release, end, now, settings.eol_warn_days)
+    due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)
     return Report(
@@ -183,4 +186,5 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         retry=seen.guarded.retry,
         skipped=skipped,
         problems=tuple(problems),
+        support_usual=usual,
     )
