@@ -37,6 +37,9 @@ def test_a_problem_is_one_line_of_its_severity(severity: str, level: int) -> Non
     made = Problem("x", severity, "It is so.", "Do this.")
     assert lines.line(made) == (level, "livepatch: It is so. Do this.")
     assert lines.line(made._replace(remedy="")) == (level, "livepatch: It is so.")
+    for text in ("It is so", "min_age: 'x' is no duration"):
+        assert lines.line(made._replace(text=text))[1] == f"livepatch: {text}. Do this."
+    assert lines.line(made._replace(text="Is it so?"))[1] == "livepatch: Is it so? Do this."
 
 
 # --- after loading ---
