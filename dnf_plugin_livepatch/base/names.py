@@ -33,6 +33,8 @@ RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}\Z")
 NEVRA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^:-]{2,511}\Z")
 EVR = re.compile(r"(?:[0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,128}-[A-Za-z0-9._+~^]{1,128}\Z")
 CVE_CAPABILITY = "livepatch-cve("
+_ANY_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
+_LEADING = re.compile(rf"\s*(?:{_ANY_CVE.pattern}\s*(?:(?:[,;/&+]|and\b)\s*)?)+")
 _PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")
 _EPOCH = re.compile(r"[0-9]{1,10}\Z")
 _RPM_ARCH = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
@@ -201,6 +203,15 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
 def module_of(path: str) -> str:
     """The kernel's name, unchecked, for the module in the file at ``path``, compressed or not."""
     return _MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
+
+
+def leading_cves(text: str) -> tuple[tuple[str, ...], str]:
+    """The CVEs with which a line of a vendor's text begins, and the rest of the line.
+
+    ``CVE-2024-1, CVE-2024-2: Overflow in x`` begins with two. A CVE further on is only mentioned.
+    """
+    found = _LEADING.match(text)
+    return (tuple(_ANY_CVE.findall(found[0])), text[found.end() :]) if found else ((), text)
 
 
 def cve_capability(cve: str) -> str:

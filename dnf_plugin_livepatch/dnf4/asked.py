@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: The options that name advisories, and hawkey's names for these filters.
 _BY_NAME = {"advisory": "advisory", "cves": "advisory_cve", "bugzilla": "advisory_bug"}
+_TYPES = ("security", "bugfix", "enhancement", "newpackage")
 
 
 class Watch:
@@ -84,9 +85,30 @@ def read(base: Any, cli: Any, watch: Watch | None) -> Asked:
     else:
         return Asked(NONE, "no upgrade was asked for")
     limits = filters(base, getattr(command, "opts", None))
-    opaque = bool(getattr(base, "_update_security_filters", ()))
-    security = opaque or "security" in limits.get("advisory_type", ())
-    return Asked(kind, "", tuple(specs), limits, security)
+    security, opaque = _queries(base, cli is not None and command is None)
+    security = security or "security" in limits.get("advisory_type", ())
+    return Asked(kind, "", tuple(specs), limits, security, opaque=opaque)
+
+
+def _queries(base: Any, automatic: bool) -> tuple[bool, bool]:
+    """Is the upgrade limited to security updates, and to other packages, by queries alone?
+
+    dnf-automatic and Ansible limit the upgrade by queries, which tell only the packages that they found.
+    Queries that found every security update, and besides them all updates of other types or nothing, were
+    made to find security updates. dnf-automatic (``automatic``) makes no other query.
+    """
+    queries = getattr(base, "_update_security_filters", None) or ()
+    if not queries or automatic:
+        return bool(queries), False
+    found = set().union(*queries)
+    everything = base.sack.query()
+    for known in (everything, everything.upgrades()):
+        other = {name: set(known.filter(advisory_type=name)) for name in _TYPES}
+        wanted = other.pop("security")
+        whole = wanted.union(*(rows for rows in other.values() if rows <= found))
+        if wanted and found == whole and not any(wanted <= rows for rows in other.values()):
+            return True, found > wanted
+    return False, True
 
 
 def _specs(opts: Any) -> list[str]:
@@ -105,30 +127,30 @@ def early(cli: Any, newest: bool) -> Asked:
     if command.aliases[0] not in UPGRADES:
         specs = tuple(getattr(opts, "pkg_specs", None) or ())
         return Asked(NONE, f"'{command.aliases[0]}' is no upgrade", specs, exact=not newest)
-    limits = {
-        name: frozenset(map(str, getattr(opts, option)))
-        for option, name in _BY_NAME.items()
-        if getattr(opts, option, None)
-    }
     specs = tuple(_specs(opts))
-    return Asked(NAMED if specs else ALL, "", specs, limits)
+    return Asked(NAMED if specs else ALL, "", specs, _named(opts))
 
 
-_FILTERS = (
-    "security", "bugfix", "enhancement", "newpackage", "advisory", "severity", "cves", "bugzilla"
-)  # fmt: skip
+def _named(opts: Any) -> dict[str, frozenset[str]]:
+    """The filters that the options make which name advisories."""
+    given = {name: getattr(opts, option, None) for option, name in _BY_NAME.items()}
+    return {name: frozenset(map(str, values)) for name, values in given.items() if values}
 
 
 def filters(base: Any, opts: Any = None) -> dict[str, frozenset[str]]:
     """The advisory filters in effect: hawkey's filter name without its modifiers -> values.
 
-    DNF has no public way to ask for them. Should it keep them elsewhere one day, any filter among the
-    command's ``opts`` counts as "security only".
+    DNF has no public way to ask for them. Should it keep them elsewhere one day, the command's ``opts`` tell
+    which filters it made.
     """
     options = getattr(base, "_update_security_options", None)
     if options is None:
-        limited = any(getattr(opts, name, None) for name in _FILTERS)
-        return {"advisory_type": frozenset({"security"})} if limited else {}
+        options = {
+            "advisory_type": [name for name in _TYPES if getattr(opts, name, None)],
+            "advisory_severity": getattr(opts, "severity", None) or (),
+            **_named(opts),
+        }
+        options = {name: values for name, values in options.items() if values}
     result: dict[str, frozenset[str]] = {}
     for key, values in options.items():
         name = key.partition("__")[0]

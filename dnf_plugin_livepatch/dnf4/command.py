@@ -146,6 +146,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         from .run import of
 
         run = of(self.base)
+        self.base.resolve(self.cli.demands.allow_erasing)  # trials begin at a transaction without changes
         release = run.host.kernel.release
         causes = {nevra: found.cause for nevra, found in run.planner.withheld.items()}
         rows: list[dict[str, str]] = [

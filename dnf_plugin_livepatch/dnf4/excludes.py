@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import hawkey
+
 from ..base.names import name_of
 from ..base.typed import TYPE_CHECKING
 
@@ -22,7 +24,8 @@ def hide(base: Any, nevras: Iterable[str]) -> None:
     if not wanted:
         return
     names = sorted({name_of(text) for text in wanted})
-    wanted -= set(map(str, base.sack.query().installed().filterm(name=names)))
+    everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+    wanted -= set(map(str, everything.installed().filterm(name=names)))
     offered = base.sack.query().available().filterm(name=names)
     hidden = [package for package in offered if str(package) in wanted]
     if hidden:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 import hawkey
 
@@ -16,7 +16,7 @@ from ..base import times
 from ..base.model import Advisory, Nevra
 from ..base.names import NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
-from ..formats import record_parts, repository_record
+from ..formats import record_parts, repository_record, updateinfo
 from ..planning.interface import Package, Repository
 from ..vendors.profiles import Lookup
 from . import advisories, metadata
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: openEuler's updateinfo, the only one that is read as text, has 20 MB.
+#: Only openEuler's updateinfo is read as text by every run, and others' where min_age or cutoff needs dates.
 MAX_UPDATEINFO = 64 << 20
 #: Live patches for one kernel that one repository offers: a vendor makes one every few weeks.
 MAX_OFFERED = 64
@@ -85,6 +85,15 @@ class Questions:
         return [self._known(package, _plain(package)) for package in query]
 
     @property
+    def _all(self) -> Any:
+        """Every package, whatever keeps it from being installed.
+
+        Excludes, includepkgs, versionlock, modules and this project hide packages from DNF, the installed
+        ones too. The question whether a package exists, and where, is put to this query.
+        """
+        return self.base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+
+    @property
     def pinned(self) -> str:
         """The release that the repositories are pinned to, "" where they follow the distribution."""
         release = str(self.base.conf.substitutions.get("releasever") or "")
@@ -112,7 +121,7 @@ class Questions:
         package = self.base.sack.get_running_kernel()
         if package is None:
             names = kernel_packages(release)
-            installed = self.base.sack.query().installed()
+            installed = self._all.installed()
             named = [p for p in installed.filter(name=list(names)) if kernel_release(nevra_of(p)) == release]
             version = capability_version(release)
             owners = named or _provided(installed, [f"kernel-uname-r = {version}"] if version else [])
@@ -129,12 +138,21 @@ class Questions:
         """The ids of the repositories that offer this very build."""
         nevra = package.nevra
         facts = {"name": nevra.name, "evr": nevra.evr, "arch": nevra.arch}
-        return frozenset(one.reponame for one in self.base.sack.query().available().filterm(**facts))
+        return frozenset(one.reponame for one in self._all.available().filterm(**facts))
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer."""
-        query = self.base.sack.query().filterm(name=list(names), arch=arch)
-        return self._packages([*query.installed(), *query.available().latest()])
+        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+
+        On offer are two of a name where the newest is hidden: that one, and the newest that is not.
+        """
+        facts = {"name": list(names), "arch": arch}
+        query, shown = self._all.filterm(**facts), self.base.sack.query().available().filterm(**facts)
+        visible = set(shown)
+        found = dict.fromkeys([*query.installed(), *query.available().latest(), *shown.latest()])
+        return [
+            self._known(one, _plain(one)._replace(visible=bool(one.installed) or one in visible))
+            for one in found
+        ]
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
@@ -163,7 +181,7 @@ class Questions:
 
     def live_patches(self, lookup: Lookup) -> Sequence[Package]:
         """Every build, installed or offered, excluded or not, that ``lookup`` finds."""
-        everything = self.base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
+        everything = self._all
         query = _provided(everything, lookup.provides)
         for key, values in (
             ("name", lookup.names),
@@ -222,10 +240,19 @@ class Questions:
                 found.append(Repository(str(repo.id), left_out=True))
         return found
 
+    def lets_through(self, package: Package) -> bool:
+        """Is the package among those that a query which limits the upgrade found?"""
+        own = [self.behind(package)]
+        return any(query.filter(pkg=own) for query in self.base._update_security_filters)
+
     def record(self, repository: str, releases: Container[str]) -> str:
         """A repository's ``livepatch`` record as text, without what concerns other kernels."""
         path = self.base.repos[repository].get_metadata_path("livepatch")
         return record_parts.cut(metadata.blocks(path, repository_record.MAX_BYTES), releases)
+
+    def issued(self, repository: str, ids: Collection[str]) -> Mapping[str, str]:
+        """The days on which these advisories were issued. hawkey has no such dates: the text has them."""
+        return updateinfo.issued(self.updateinfo(repository), ids)
 
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text."""
@@ -276,4 +303,6 @@ def _repository(repo: Any) -> Repository:
         revision=revision(repo) if advisories else "",
         read_at=times.moment(read_at),
         signed=bool(repo.repo_gpgcheck),
+        priority=int(repo.priority),
+        cost=int(repo.cost),
     )

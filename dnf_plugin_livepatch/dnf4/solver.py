@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: Complaints of the solver that one line has room for.
+_COMPLAINTS = 3
 _LISTS = ("installs", "upgrades", "downgrades", "reinstalls", "erasures", "obsoleted")
 
 
@@ -146,11 +148,17 @@ def _outcome(goal: Any) -> dict[str, frozenset[str]]:
 
 
 def _reason(goal: Any, names: Sequence[str]) -> str:
-    """The solver's first complaint about one of the packages ``names``, or its first one at all."""
-    problems = [str(rule).strip() for rules in goal.problem_rules() for rule in rules]
-    # The solver's general remarks name no package, and are in the user's language.
-    telling = [text for text in problems if any(name in text for name in names)] or problems
-    return telling[0] if telling else "its dependencies cannot be met"
+    """The solver's complaints that name a package in the way, those about ``names`` first.
+
+    The complaints are in the user's language. General remarks are told by their naming no package that the
+    solver lists as part of the problem, in whatever words.
+    """
+    lists = (goal.problem_broken_dependency, goal.problem_conflicts)
+    involved = {str(package) for of in lists for installed in (True, False) for package in of(not installed)}
+    texts = dict.fromkeys(str(rule).strip() for rules in goal.problem_rules() for rule in rules)
+    mine = [text for text in texts if any(name in text for name in names)]
+    telling = [*mine, *(text for text in texts if text not in mine and any(one in text for one in involved))]
+    return "; ".join(telling[:_COMPLAINTS]) or "its dependencies cannot be met"
 
 
 def _difference(

@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     from ..base.model import Compare
 
 
+class OnOffer(NamedTuple):
+    """The newest builds that a plain upgrade may install for one running kernel, "" for none.
+
+    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF's configuration
+    hides. ``patch`` is the NEVRA of a live patch.
+    """
+
+    kernel: str = ""
+    hidden: str = ""
+    patch: str = ""
+
+
 class Inputs(NamedTuple):
     """The facts about one kernel from the repositories; the live half is added by ``compute()``.
 
@@ -43,6 +55,7 @@ class Inputs(NamedTuple):
     kernel, the CVEs that its own and all earlier advisories list. ``support_end`` is the
     publisher's date, ``window_end`` what follows from the vendor's usual support window. ``read_in_vain`` is
     when the repositories were read and had no advisories to give; all else is then of ``as_of``, or nothing.
+    ``on_offer`` is None where nobody looked.
     """
 
     kernel_release: str
@@ -57,6 +70,7 @@ class Inputs(NamedTuple):
     support_end: str = ""
     window_end: str = ""
     read_in_vain: str = ""
+    on_offer: OnOffer | None = None
 
 
 def unknown(release: str, reason: str) -> Inputs:

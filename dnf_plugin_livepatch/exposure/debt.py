@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 
@@ -37,12 +38,44 @@ def lineage(evr: str) -> str:
     return parts[0] if len(parts[0]) == 6 and parts[0].isdigit() else ""
 
 
-_RANK = {"critical": 4, "important": 3, "high": 3, "moderate": 2, "medium": 2, "low": 1}
+_RANK = {
+    **dict.fromkeys(("critical", "urgent", "emergency", "severe", "very high"), 4),
+    **dict.fromkeys(("important", "high", "major", "serious"), 3),
+    **dict.fromkeys(("moderate", "medium", "normal", "average"), 2),
+    **dict.fromkeys(("low", "minor", "minimal", "negligible", "trivial"), 1),
+}
+_WORST, _UNRATED = 4, 3
+_NONE = ("", "none", "null", "unknown", "unspecified", "unrated", "undefined", "untriaged", "n/a", "-")
+_BEFORE = re.compile(r"\Asev(?:erity)?[ _:-]+")
+
+
+def _word(severity: str) -> str:
+    """A vendor's word in small letters, without the ``SEVERITY_`` that some put before it."""
+    return _BEFORE.sub("", " ".join(severity.lower().split()))
+
+
+def rated(severity: str) -> bool:
+    """Does the word of an advisory rate it, rather than say that nobody did?"""
+    return _word(severity) not in _NONE
 
 
 def rank(severity: str) -> int:
-    """A number that orders severity words of all vendors; 0 for none or an unknown word."""
-    return _RANK.get(severity.lower(), 0)
+    """A number from 1 to 4 that orders severity words of all vendors.
+
+    A word that is not known may mean the worst, and so ranks with the worst. An advisory that nobody rated
+    ranks as important: nothing that is not known is mild.
+    """
+    return _RANK.get(_word(severity), _WORST) if rated(severity) else _UNRATED
+
+
+def alike(one: str, other: str) -> bool:
+    """Do two severity words, of two vendors perhaps, mean the same?"""
+    ranks = (_RANK.get(_word(one)), _RANK.get(_word(other)))
+    return (
+        rated(one)
+        and rated(other)
+        and (_word(one) == _word(other) or (None not in ranks and ranks[0] == ranks[1]))
+    )
 
 
 class _Update:
@@ -78,7 +111,7 @@ class _Update:
         return Advisory(
             rows[0].id,
             "security" if "security" in types else min(types),
-            max((row.severity for row in rows), key=lambda word: (rank(word), word)),
+            max((row.severity for row in rows), key=lambda word: (rated(word), rank(word), word)),
             min(filter(None, (row.issued for row in rows)), default=""),
             max(row.updated for row in rows),
             tuple(sorted({cve for row in rows for cve in row.cves})),

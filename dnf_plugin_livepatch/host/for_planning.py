@@ -193,6 +193,21 @@ class Machine:
         kept = [row for row in before.withdrawn if row.repository not in read]
         notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
 
+    def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
+        """The moment at which a run on this host first saw each of these patches on offer.
+
+        That is now for a new one. Of very many, those that are on offer now are remembered.
+        """
+        from .files import notices
+
+        before = notices.read(self.paths)
+        known = dict(before.seen)
+        found = {nevra: known.get(nevra, self.now) for nevra in nevras}
+        if self.root and any(nevra not in known for nevra in nevras):
+            others = {nevra: since for nevra, since in known.items() if nevra not in found}
+            notices.save(self.paths, before._replace(seen=tuple({**others, **found}.items())))
+        return found
+
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         """Write down which repositories are trusted, why, and for what."""
         from .files import notices

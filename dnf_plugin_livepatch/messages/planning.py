@@ -28,18 +28,25 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-untrusted": Message(
         "warning",
-        "Live patch {nevra} is not added: repository {repo} is not trusted with kernel code.",
-        "To take live patches from there, add {repo} to repos = in livepatch.conf.",
+        "Live patch {nevra} is not added: repository {repo} is not trusted with kernel code: {why}.",
+        "To take live patches from there, add {repo} to repos = in livepatch.conf. Name all others there "
+        "too: beside that list, only the repository that a kernel came from counts.",
     ),
     "patch-no-gpgcheck": Message(
         "warning",
         "Live patch {nevra} is not added: gpgcheck is off for repository {repo}.",
         "Set gpgcheck=1 and gpgkey= for that repository.",
     ),
+    "patch-outranked": Message(
+        "note",
+        "Live patch {nevra} of repository {repo} is not added: by its priority, DNF prefers {other}.",
+        "To have the patch, give {repo} a priority= that is no greater than that of {other}.",
+    ),
     "patch-excluded": Message(
         "warning",
         "Live patch {nevra} is not added: DNF's configuration excludes it.",
-        "See exclude= and versionlock; 'dnf livepatch list --available' shows what is offered.",
+        "See excludepkgs=, includepkgs=, versionlock and 'dnf module list'; 'dnf livepatch list "
+        "--available' shows what is offered.",
     ),
     "patch-waits": Message(
         "note",
@@ -48,7 +55,7 @@ PLANNING: dict[str, Message] = {
     ),
     "patch-cut-off": Message(
         "note",
-        "Live patch {nevra} is not added: it was issued on {issued}, after cutoff = {cutoff}.",
+        "Live patch {nevra} is not added: it was {how} on {issued}, after cutoff = {cutoff}.",
         "Move cutoff in livepatch.conf, or name the patch with its version to have it now.",
     ),
     "patch-withdrawn": Message(
@@ -64,8 +71,8 @@ PLANNING: dict[str, Message] = {
     "withdrawn-in-force": Message(
         "warning",
         "Live patch {nevra} is in force, and its publisher has withdrawn it: {why}.",
-        "As root, run 'dnf upgrade' for a newer patch, or 'livepatch unload' to take this one out; see "
-        "on_withdrawn = in livepatch.conf.",
+        "As root, run 'dnf upgrade', which takes a newer patch where one is offered, or 'livepatch unload' "
+        "to take this one out; see on_withdrawn = in livepatch.conf.",
     ),
     "record-broken": Message(
         "warning",

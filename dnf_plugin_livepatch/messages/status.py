@@ -50,7 +50,8 @@ STATUS: dict[str, Message] = {
     "vex-empty": Message(
         "error",
         "There is no OpenVEX document to give: {why}.",
-        "OpenVEX needs at least one statement; as root, run 'dnf upgrade' to have the advisories read.",
+        "OpenVEX needs at least one statement; as root, run 'dnf livepatch update --check' to have the "
+        "advisories read.",
     ),
     "no-such-package": Message(
         "error",
@@ -61,12 +62,24 @@ STATUS: dict[str, Message] = {
     "support-ends": Message(
         "warning",
         "Live patches for kernel {release} end on {end}, in {days:day|days}.",
-        "As root, run 'dnf upgrade', and plan a reboot into the newer kernel before that day.",
+        "As root, run 'dnf upgrade' where a newer kernel is offered, and plan a reboot before that day.",
     ),
     "support-ended": Message(
         "warning",
         "Live patches for kernel {release} ended on {end}: new CVEs are closed only by a reboot.",
-        "As root, run 'dnf upgrade' and reboot into the newer kernel.",
+        "As root, run 'dnf upgrade' where a newer kernel is offered, and reboot into that kernel.",
+    ),
+    "support-may-end": Message(
+        "warning",
+        "Live patches for kernel {release} end on about {end}, by the vendor's usual time; nobody has "
+        "promised a day.",
+        "Look up the vendor's dates for this kernel, and plan a reboot into a newer one.",
+    ),
+    "support-may-have-ended": Message(
+        "warning",
+        "Live patches for kernel {release} ended on about {end}, by the vendor's usual time: new CVEs may "
+        "be closed only by a reboot.",
+        "Look up the vendor's dates for this kernel, and reboot into a newer one.",
     ),
     "profile-fault": Message(
         "error",

@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 
 from ..base.model import Advisory, Problem, Trusted, Withdrawal
-from ..base.names import kernel_packages, kernel_release
+from ..base.names import kernel_packages, kernel_release, release_of_capability
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
@@ -40,6 +40,17 @@ class Known(NamedTuple):
     match: Match
 
 
+class Trust(NamedTuple):
+    """The repositories that live patches of one kernel may come from, and those whose word may close a CVE.
+
+    ``origin`` is the repository that the kernel came from or comes from, "" where that is not known.
+    """
+
+    repositories: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+    origin: str = ""
+
+
 class Facts:
     """The answers of the package manager and the host, each asked for when it is first needed.
 
@@ -50,14 +61,11 @@ class Facts:
         self.manager = manager
         self.host = host
         self.problems: list[Problem] = []
-        self._notes: dict[str, list[Said]] = {}
         self._running: list[Package | None] = []
         self._repositories: Sequence[Repository] | None = None
-        self._trusted: frozenset[str] | None = None
-        self._claims: frozenset[str] = frozenset()
-        self._origin = ""
+        self._trust: dict[str, Trust] = {}
         self._broken: set[str] = set()
-        self._said: dict[str, dict[str, repository_record.KernelNote]] = {}
+        self._said: dict[str, dict[str, repository_record.KernelNote | None]] = {}
         self._kernels: Sequence[Package] | None = None
         self._found: dict[str, tuple[Sequence[Package], tuple[Known, ...]]] = {}
         self._advisories: tuple[dict[tuple[str, str], tuple[Advisory, ...]], ...] = ({}, {})
@@ -66,6 +74,8 @@ class Facts:
         """Forget what a resolve or an act may have changed: who comes along, and who is visible."""
         self._found = {}
         self._kernels = None
+        running = self.host.kernel.release
+        self._trust = {release: found for release, found in self._trust.items() if release == running}
 
     @property
     def running(self) -> Package | None:
@@ -83,15 +93,8 @@ class Facts:
 
     @property
     def trusted(self) -> frozenset[str]:
-        """The enabled repositories that live patches may come from.
-
-        The one that the running kernel came from and those that ``repos =`` names. Where that origin is
-        not known, or is gone (an installer's medium, an image build), and no ``repos =`` says which
-        instead, those that offer this very build: its name alone anybody can use.
-        """
-        if self._trusted is None:
-            self._trusted, self._claims = self._trust()
-        return self._trusted
+        """The enabled repositories that live patches of the running kernel may come from."""
+        return self.trust_in(self.host.kernel.release).repositories
 
     @property
     def claims(self) -> frozenset[str]:
@@ -100,35 +103,76 @@ class Facts:
         The trusted ones. Of those that are trusted for offering the running kernel's build alone, which
         anybody can list, only those whose metadata is signed.
         """
-        return self._claims if self.trusted else frozenset()
+        return self.trust_in(self.host.kernel.release).claims
 
     def trust(self) -> tuple[Trusted, ...]:
-        """The trusted repositories, why, and for what."""
-        named = self.host.settings.repos
+        """The repositories trusted for the running kernel, why, and for what."""
+        named, found = self.host.settings.repos, self.trust_in(self.host.kernel.release)
         rows = []
         for repo in self.repositories:
-            if repo.id in self.trusted:
+            if repo.id in found.repositories:
                 by_name = any(fnmatch.fnmatchcase(repo.id, pattern) for pattern in named)
-                why = "origin" if repo.id == self._origin else "named" if by_name else "listed"
-                rows.append(Trusted(repo.id, why, repo.id in self.claims, repo.signed))
+                why = "origin" if repo.id == found.origin else "named" if by_name else "listed"
+                rows.append(Trusted(repo.id, why, repo.id in found.claims, repo.signed))
         return tuple(rows)
 
-    def _trust(self) -> tuple[frozenset[str], frozenset[str]]:
-        """``trusted`` and ``claims``."""
-        kernel, named = self.running, self.host.settings.repos
+    def trust_in(self, release: str) -> Trust:
+        """The trust in repositories for live patches of the kernel ``release``.
+
+        The one that this kernel came from, or comes from in this transaction, and those that ``repos =``
+        names. Where that origin is not known, or is gone (an installer's medium, an image build), and no
+        ``repos =`` says which instead, those that offer this very build: its name alone anybody can use.
+        A kernel that the host neither has nor gets is judged as the running one.
+        """
+        if release not in self._trust:
+            self._trust[release] = self._find_trust(release)
+        return self._trust[release]
+
+    def _find_trust(self, release: str) -> Trust:
+        named, running = self.host.settings.repos, self.host.kernel.release
+        kernel = self.running if release == running else self._kernel(release)
         if kernel is None:
-            return frozenset(), frozenset()
-        enabled = {repo.id for repo in self.repositories if not repo.left_out}
+            return Trust() if release == running else self.trust_in(running)
+        enabled = self._enabled
         chosen = {name for name in enabled for pattern in named if fnmatch.fnmatchcase(name, pattern)}
-        self._origin = self.manager.origin(kernel)
-        if self._origin in enabled:
-            chosen.add(self._origin)
-        if self._origin in enabled or named:
-            return frozenset(chosen), frozenset(chosen)
+        origin = self.manager.origin(kernel) if kernel.installed else kernel.repo
+        if origin in enabled:
+            chosen.add(origin)
+        if origin in enabled or named:
+            return Trust(frozenset(chosen), frozenset(chosen), origin)
         offering = self.manager.offered_by(kernel)
-        return offering, frozenset(
-            repo.id for repo in self.repositories if repo.id in offering and repo.signed
-        )
+        signed = frozenset(repo.id for repo in self.repositories if repo.id in offering and repo.signed)
+        return Trust(offering, signed, origin)
+
+    @property
+    def _enabled(self) -> frozenset[str]:
+        return frozenset(repo.id for repo in self.repositories if not repo.left_out)
+
+    def distrust(self, release: str, repository: str) -> str:
+        """Why live patches of the kernel ``release`` may not come from ``repository``; a clause."""
+        origin = self.trust_in(release).origin
+        if origin in self._enabled:
+            return f"kernel {release} came from {origin}"
+        known = f"kernel {release} came from {origin}, which is not enabled"
+        known = known if origin else f"it is not known which repository kernel {release} came from"
+        if self.host.settings.repos:
+            return f"{known}, and repos = does not name {repository}"
+        return f"{known}, and {repository} does not offer that kernel"
+
+    def _kernel(self, release: str) -> Package | None:
+        """The package of the kernel ``release`` that the host has, or that the transaction installs."""
+        names = self.kernel_names()
+        here = [one for one in self.kernels() if one.installed]
+        kin = [one for one in (*here, *self.manager.incoming("kernel")) if self.release_of(one) == release]
+        kin.sort(key=lambda one: names.index(one.nevra.name) if one.nevra.name in names else len(names))
+        return kin[0] if kin else None
+
+    def release_of(self, package: Package) -> str:
+        """``uname -r`` of the kernel in ``package``, "" when it is none."""
+        for capability in self.manager.provides(package):
+            if capability.startswith("kernel-uname-r = "):
+                return release_of_capability(capability.partition(" = ")[2])
+        return kernel_release(package.nevra)
 
     def verified(self, repository: str) -> bool:
         """Does this repository have its packages' signatures checked?"""
@@ -211,14 +255,18 @@ class Facts:
         ]
 
     def notes(self, releases: Sequence[str]) -> Notes:
-        """The notes of the trusted repositories' records on the kernels ``releases``."""
-        wanted = [release for release in releases if release not in self._notes]
-        if wanted:
-            self._notes.update((release, []) for release in wanted)
-            for repo in self.repositories:
-                if repo.has_record and not repo.left_out and repo.id in self.trusted:
-                    self._read_record(repo.id, wanted)
-        return self._notes
+        """The notes on the kernels ``releases`` in the records of the repositories trusted for each."""
+        found: dict[str, list[Said]] = {release: [] for release in releases}
+        for repo in self.repositories:
+            if repo.has_record and not repo.left_out:
+                wanted = [name for name in releases if repo.id in self.trust_in(name).repositories]
+                self._read_record(repo.id, wanted)
+                said = self._said.get(repo.id, {})
+                for release in wanted:
+                    note = said.get(release)
+                    if note is not None:
+                        found[release].append(Said(repo.id, note))
+        return found
 
     def withdrawals(self, releases: Sequence[str]) -> tuple[frozenset[str], list[Withdrawal]]:
         """The repositories whose word on withdrawn patches is known now, and what they say of packages here.
@@ -226,40 +274,48 @@ class Facts:
         A repository that has no record any more withdraws nothing.
         """
         self.notes(releases)
-        read = []
+        read: list[str] = []
+        said: list[Withdrawal] = []
         for repo in self.repositories:
-            if not repo.left_out and repo.id in self.trusted and repo.id not in self._broken:
-                read.append(repo)
-        said = [row for repo in read for row in self._withdrawn(repo, releases)]
-        return frozenset(repo.id for repo in read), said
+            trusted = [name for name in releases if repo.id in self.trust_in(name).repositories]
+            if trusted and not repo.left_out and repo.id not in self._broken:
+                read.append(repo.id)
+                said += self._withdrawn(repo, trusted)
+        return frozenset(read), said
 
     def _withdrawn(self, repo: Repository, releases: Sequence[str]) -> list[Withdrawal]:
-        """The packages here that ``repo`` withdraws: installed ones before others, MAX_WITHDRAWN at most."""
-        reasons = {
-            nevra: patch.withdrawn.reason
-            for note in self._said.get(repo.id, {}).values()
-            for nevra, patch in note.patches.items()
-            if patch.withdrawn is not None
-        }
-        if not reasons:
+        """The packages here that ``repo``, trusted for the kernels ``releases``, withdraws.
+
+        Installed ones come before others, MAX_WITHDRAWN at most.
+        """
+        rows: dict[str, Withdrawal] = {}
+        for release in releases:
+            note = self._said.get(repo.id, {}).get(release)
+            signed = repo.signed and repo.id in self.trust_in(release).claims
+            for nevra, patch in note.patches.items() if note is not None else ():
+                if patch.withdrawn is not None:
+                    rows[nevra] = Withdrawal(nevra, patch.withdrawn.reason, repo.id, signed)
+        if not rows:
             return []
         # Only what is here can be taken back; to ask costs a query, so only where something is withdrawn.
         here = [row.package for release in releases for row in self.known(release)]
         names = dict.fromkeys(str(one.nevra) for one in sorted(here, key=lambda one: not one.installed))
-        found = [nevra for nevra in names if nevra in reasons][:MAX_WITHDRAWN]
-        signed = repo.signed and repo.id in self.claims
-        return [Withdrawal(nevra, reasons[nevra], repo.id, signed) for nevra in found]
+        return [rows[nevra] for nevra in names if nevra in rows][:MAX_WITHDRAWN]
 
     def _read_record(self, repository: str, wanted: Sequence[str]) -> None:
+        """Read of a repository's record what it says of the kernels ``wanted``, each once."""
+        known = self._said.setdefault(repository, {})
+        new = [release for release in wanted if release not in known]
+        if not new or repository in self._broken:
+            return
         try:
-            said = repository_record.parse(self.manager.record(repository, wanted), *wanted)
+            said = repository_record.parse(self.manager.record(repository, new), *new)
         except (ValueError, OSError, MemoryError) as error:
             self.problems.append(catalogue.problem("record-broken", repo=repository, why=error))
             self._broken.add(repository)
             return
-        self._said.setdefault(repository, {}).update(said.kernels)
-        for release, note in said.kernels.items():
-            self._notes[release].append(Said(repository, note))
+        known.update(dict.fromkeys(new))
+        known.update(said.kernels)
 
     def newer(self, one: Package, other: Package) -> int:
         """The order in age of two builds. Between names EVRs have no order, and the build time decides."""

@@ -10,10 +10,11 @@ from ..base import times
 from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Unfixable
 from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
-from ..exposure.compute import Inputs
+from ..exposure.compute import Inputs, OnOffer
 from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
 from ..vendors import openeuler, profiles
+from . import survey
 from .facts import Facts
 from .interface import Package
 
@@ -56,9 +57,8 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
         debt, quality, reason = debt_of(nevra, rows, compare, newest, facts.manager.pinned, others)
         if not facts.claims:
             quality, reason = LOWER_BOUND if debt else UNKNOWN, NO_ORIGIN
-        support_end, unfixable = _notes(
-            said.note for said in notes[release] if said.repository in facts.claims
-        )
+        heard = facts.trust_in(release).claims
+        support_end, unfixable = _notes(said.note for said in notes[release] if said.repository in heard)
         found.append(
             Inputs(
                 kernel_release=release,
@@ -72,6 +72,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
+                on_offer=_on_offer(facts, main) if nevra == main else None,
             )
         )
     return tuple(found)
@@ -170,6 +171,20 @@ def _builds(facts: Facts, main: Nevra) -> list[str]:
     if mine:
         evrs.add(max((one.nevra.evr for one in mine), key=order))
     return sorted(evrs, key=order, reverse=True)
+
+
+def _on_offer(facts: Facts, main: Nevra) -> OnOffer:
+    """The builds that an upgrade may install: the newest kernel, and the newest live patch."""
+    compare = facts.manager.compare
+    order = cmp_to_key(compare)
+    kin = [one for one in facts.kernels() if one.nevra.name == main.name and not one.installed]
+    newer = [one for one in kin if compare(one.nevra.evr, main.evr) > 0]
+    kernel = max((one.nevra.evr for one in newer if one.visible), key=order, default="")
+    hidden = max((one.nevra.evr for one in newer), key=order, default="")
+    patches = survey.offers(facts, trials=False) if facts.host.settings.mode != "report" else []
+    can = [row.package for row in patches if (row.state, row.kind) == (survey.OFFERED, "patch")]
+    patch = can[0] if can and not facts.host.cannot else ""
+    return OnOffer(kernel, hidden if hidden != kernel else "", patch)
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:

@@ -79,6 +79,8 @@ class Repository(NamedTuple):
 
     ``gpgcheck``: the signatures of its packages are checked; ``signed``: that of its metadata is
     (``repo_gpgcheck``). ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
+    Of two repositories with the same package the package manager takes the one with the lower ``priority``,
+    and then, for the same build, the one with the lower ``cost``.
     """
 
     id: str
@@ -89,6 +91,8 @@ class Repository(NamedTuple):
     revision: str = ""
     read_at: str = ""
     signed: bool = False
+    priority: int = 99
+    cost: int = 1000
 
 
 class PackageManager(Protocol):
@@ -115,16 +119,19 @@ class PackageManager(Protocol):
         """The id of the repository that an installed package came from, "" where that is not known."""
 
     def offered_by(self, package: Package) -> frozenset[str]:
-        """The ids of the repositories that offer this very build."""
+        """The ids of the repositories that offer this very build, hidden or not."""
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer."""
+        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+
+        Where the newest one is hidden, the newest one that is not is given too.
+        """
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
-        """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
+        """All builds of the kernel packages ``names`` on offer, not hidden and newer than ``evr``."""
 
     def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
-        """The packages on offer that came out of the same source RPMs, ``packages`` included."""
+        """The packages on offer, not hidden, of the same source RPMs, ``packages`` included."""
 
     def incoming(self, prefix: str) -> Sequence[Package]:
         """The packages that the transaction installs and whose name begins with ``prefix``."""
@@ -152,6 +159,12 @@ class PackageManager(Protocol):
         Raises whatever reading it may raise.
         """
 
+    def issued(self, repository: str, ids: Collection[str]) -> Mapping[str, str]:
+        """The days on which these advisories were issued, as far as the repository's updateinfo has them.
+
+        Raises whatever reading it may raise.
+        """
+
     def updateinfo(self, repository: str) -> str:
         """A repository's updateinfo as text: solvers do not read openEuler's element of hot patches.
 
@@ -160,6 +173,9 @@ class PackageManager(Protocol):
 
     def compare(self, one: str, other: str) -> int:
         """The order of two ``[epoch:]version-release``."""
+
+    def lets_through(self, package: Package) -> bool:
+        """Is ``package`` among those that an opaque filter of the upgrade wants?"""
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         """Why the user's transaction with exactly ``add`` and some of ``along`` is none; "" when it is."""
@@ -249,6 +265,9 @@ class Host(Protocol):
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
+
+    def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
+        """The moment at which a run on this host first saw each of these patches; now for a new one."""
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         """Write down which repositories are trusted, why, and for what, for ``livepatch doctor`` to tell."""

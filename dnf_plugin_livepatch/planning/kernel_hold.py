@@ -16,7 +16,7 @@ from ..base import times
 from ..base.model import CLOSED_LIVE, EXACT, CveState, Exposure, Hold, Problem
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..exposure.compute import Inputs
-from ..exposure.debt import rank
+from ..exposure.debt import rank, rated
 from ..messages import catalogue
 from .facts import Facts
 from .interface import Package, Patched
@@ -33,6 +33,8 @@ class Situation(NamedTuple):
 
     ``policy``, ``hold_below`` and ``eol_warn_days`` are livepatch.conf's.
 
+    ``support_usual``: ``support_end`` is only the vendor's usual time.
+
     ``kernel`` is the EVR of the newest kernel offered. ``in_force`` are the packages of the live patches in
     force, ``absent`` those that should be and are not, ``withdrawn`` those in force that were withdrawn.
     """
@@ -45,6 +47,7 @@ class Situation(NamedTuple):
     absent: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     support_end: str = ""
+    support_usual: bool = False
     now: str = ""
     hold_below: str = ""
     eol_warn_days: int = 14
@@ -91,7 +94,7 @@ def _count(cves: Sequence[str]) -> str:
 
 
 def _low(row: CveState, below: str) -> bool:
-    return bool(below) and 0 < rank(row.severity) < rank(below)
+    return bool(below) and rated(row.severity) and rank(row.severity) < rank(below)
 
 
 def _doubt(situation: Situation) -> str:
@@ -107,12 +110,13 @@ def _doubt(situation: Situation) -> str:
     end = situation.support_end
     days = times.days_between(situation.now, end)
     if days is not None and days <= situation.eol_warn_days:
-        return f"live patches for kernel {situation.inputs.kernel_release} end on {end[:10]}"
+        about = "usually end about" if situation.support_usual else "end on"
+        return f"live patches for kernel {situation.inputs.kernel_release} {about} {end[:10]}"
     return ""
 
 
 def offered(facts: Facts) -> list[Package]:
-    """The kernels on offer that are newer than each installed one of this kind, newest first."""
+    """The kernels that may be installed and are newer than each installed one of this kind, newest first."""
     running, compare = facts.running, facts.manager.compare
     if running is None:
         return []
@@ -145,7 +149,8 @@ def hold(
         hold_below=settings.hold_below,
         eol_warn_days=settings.eol_warn_days,
     )
-    verdict = decide(situation, manager.compare)
+    promised = inputs.support_end or patched.support_end
+    verdict = decide(situation._replace(support_usual=not promised), manager.compare)
     members = manager.built_with(kernels) if verdict.hold else ()
     why = manager.why_not_without(members) if verdict.hold else verdict.why
     if why or not verdict.hold:

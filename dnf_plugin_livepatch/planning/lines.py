@@ -47,7 +47,8 @@ Line: TypeAlias = "tuple[int, str]"
 
 def line(problem: Problem) -> Line:
     """The log level and the one line for ``problem``."""
-    text = f"livepatch: {problem.text} {problem.remedy}".rstrip()
+    stop = "" if problem.text.endswith((".", "!", "?")) or not problem.remedy else "."
+    text = f"livepatch: {problem.text}{stop} {problem.remedy}".rstrip()
     return _LEVELS.get(problem.severity, logging.INFO), text
 
 

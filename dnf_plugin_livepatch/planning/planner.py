@@ -105,7 +105,7 @@ class Planner:
         self._notes += choosing.notes
         if asked.kind == ALL:
             self.attempt("looking at withdrawals and support", None, self._remind)
-        chosen = self._add(choosing.chosen)
+        chosen = self._add(choosing.chosen, found)
         here = [one for one in found if one.target.running]
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
@@ -248,12 +248,17 @@ class Planner:
         releases = self.facts.releases()
         notes = self.facts.notes(releases)
         good = not self.facts.problems
-        self.withheld = withheld.kept_out(self.facts, releases, asked)
         self.host.remember_withdrawn(*self.facts.withdrawals(releases))
-        if self.withheld:
-            self.manager.hide(self.withheld)
-            self.facts.refresh()
+        self._hide_withheld(releases, asked)
         return good and withheld.free(notes, releases)
+
+    def _hide_withheld(self, releases: Sequence[str], asked: Asked) -> None:
+        kept = withheld.kept_out(self.facts, releases, asked)
+        new = {nevra: one for nevra, one in kept.items() if nevra not in self.withheld}
+        self.withheld.update(new)
+        if new:
+            self.manager.hide(new)
+            self.facts.refresh()
 
     def _hold(self) -> tuple[str, ...]:
         """Hold the kernels on offer if the policy wants and proves it, and remember the proof."""
@@ -261,7 +266,8 @@ class Planner:
             return ()
         kernels = kernel_hold.offered(self.facts)
         if not kernels:
-            self.host.remember_hold(None, "no kernel newer than the installed ones is offered")
+            why = "no kernel newer than the installed ones is offered, or DNF's configuration excludes it"
+            self.host.remember_hold(None, why)
             return ()
         # Before a held kernel is hidden: its advisories are asked for by what is on offer.
         self._read_inputs()
@@ -332,6 +338,9 @@ class Planner:
         found = survey.surveys(facts, release, judge, still)
         if host.settings.kernels == "installed" and not asked.running_only:
             for other in survey.next_kernels(facts):
+                if facts.trust_in(other) != facts.trust_in(release):
+                    # Until DNF resolved, the repository that this kernel comes from was not known.
+                    self._hide_withheld((other,), asked)
                 found += survey.surveys(facts, other, judge)
         return [self._explained(one) for one in found]
 
@@ -375,6 +384,8 @@ class Planner:
 
     def _passes(self, asked: Asked, package: Package, has: Package | None) -> bool:
         """Does an advisory that the host's own patch has not pass the user's filters?"""
+        if asked.opaque and self.manager.lets_through(package):
+            return True
         if not asked.filters:
             return False
         known = {row.id for row in self.facts.listed(has, older=True)} if has is not None else set()
@@ -404,11 +415,12 @@ class Planner:
         for nevra in dict.fromkeys(patch.nevra for patch in self.patched.in_force):
             if nevra in known:
                 self._notes.append(catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra]))
-        end = self.inputs.support_end or self.patched.support_end or self.inputs.window_end
-        due = support.warning(self.host.kernel.release, end, self.host.now, settings.eol_warn_days)
+        promised = self.inputs.support_end or self.patched.support_end
+        end, days = promised or self.inputs.window_end, settings.eol_warn_days
+        due = support.warning(self.host.kernel.release, end, self.host.now, days, not promised)
         self._notes += [due] if due is not None else []
 
-    def _add(self, chosen: Sequence[Package]) -> Sequence[Package]:
+    def _add(self, chosen: Sequence[Package], found: Sequence[Survey]) -> Sequence[Package]:
         """Put what was chosen into the transaction; the packages that are in it now."""
         if not chosen or not self.manager.can_add:
             return chosen
@@ -418,7 +430,12 @@ class Planner:
             self._notes.append(catalogue.problem("patch-unresolvable", nevra=first, why=why))
             return ()
         self.added |= {str(package.nevra) for package in chosen}
-        unproved = [str(package.nevra) for package in chosen if package.repo not in self.facts.claims]
+        release = {nevra: one.target.release for one in found for nevra in one.packages}
+        unproved = [
+            str(one.nevra)
+            for one in chosen
+            if one.repo not in self.facts.trust_in(release[str(one.nevra)]).claims
+        ]
         self.host.remember_unproved(unproved, bool(self.facts.claims))
         return chosen
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from ..base.model import Advisory, Nevra, Problem
 from ..base.typed import NamedTuple
+from ..exposure.debt import alike
 from ..messages import catalogue
 from .request import ALL, NONE, Asked
 
@@ -22,7 +23,9 @@ class Candidate(NamedTuple):
     ``trusted``: it comes from where this host takes kernels. ``gpgcheck``: its repository's
     packages are verified. ``secures``: it closes an open CVE of its kernel. ``passes``: one of its own
     advisories passes the user's filters. ``named``: the user named it. ``wrong``: why it is not what it
-    looks like, "" when it is. ``untold``: neither an advisory nor the package says what it closes.
+    looks like, "" when it is. ``doubt`` is why its repository is not trusted, a clause. ``outranked`` is the
+    repository that DNF prefers, "" for none: DNF itself would not take this build. ``untold``: neither an
+    advisory nor the package says what it closes.
     """
 
     nevra: Nevra
@@ -34,6 +37,8 @@ class Candidate(NamedTuple):
     passes: bool = False
     named: bool = False
     wrong: str = ""
+    doubt: str = ""
+    outranked: str = ""
     untold: bool = False
 
 
@@ -116,11 +121,11 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
             if note is None and not usable and _unjudged(candidate, situation):
                 note = catalogue.problem("patch-unjudged", nevra=candidate.nevra)
             continue
-        refusal = _refusal(candidate)
-        if refusal is None:
+        reason = refusal(candidate)
+        if reason is None:
             usable.append(candidate)
         elif note is None and not usable:
-            note = refusal
+            note = reason
     if note is None and target.withheld is not None:
         note = target.withheld
     if note is None and target.excluded is not None and not usable:
@@ -133,19 +138,23 @@ def _judge(target: Target, situation: Situation) -> tuple[list[Candidate], list[
 def _unjudged(candidate: Candidate, situation: Situation) -> bool:
     """Is ``candidate`` left out only since nothing tells whether it passes the filter of kinds or CVEs?"""
     asked = situation.asked
-    by_kind = asked.security or set(asked.filters) - {"advisory", "advisory_bug"}
-    without = asked._replace(filters={}, security=False)
-    good = candidate.untold and _refusal(candidate) is None
+    by_kind = asked.security or asked.opaque or set(asked.filters) - {"advisory", "advisory_bug"}
+    without = asked._replace(filters={}, security=False, opaque=False)
+    good = candidate.untold and refusal(candidate) is None
     return bool(good and by_kind and wanted(candidate, without, situation.when))
 
 
-def _refusal(candidate: Candidate) -> Problem | None:
+def refusal(candidate: Candidate) -> Problem | None:
+    """Why ``candidate`` may not be added whatever was asked for; None when it may."""
+    facts = {"nevra": candidate.nevra, "repo": candidate.repo}
     if candidate.wrong:
         return catalogue.problem("patch-wrong", nevra=candidate.nevra, why=candidate.wrong)
     if not candidate.trusted:
-        return catalogue.problem("patch-untrusted", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-untrusted", why=candidate.doubt, **facts)
     if not candidate.gpgcheck:
-        return catalogue.problem("patch-no-gpgcheck", nevra=candidate.nevra, repo=candidate.repo)
+        return catalogue.problem("patch-no-gpgcheck", **facts)
+    if candidate.outranked:
+        return catalogue.problem("patch-outranked", other=candidate.outranked, **facts)
     return None
 
 
@@ -181,10 +190,11 @@ def passes(filters: Mapping[str, frozenset[str]], advisories: Iterable[Advisory]
         facts = {
             ("advisory_type", "" if advisory.type == "security" else advisory.type),
             ("advisory", advisory.id),
-            ("advisory_severity", advisory.severity),
             *(("advisory_cve", cve) for cve in advisory.cves),
             *(("advisory_bug", bug) for bug in advisory.bugs),
         }
         if any(value and value in filters.get(key, ()) for key, value in facts):
+            return True
+        if any(alike(advisory.severity, word) for word in filters.get("advisory_severity", ())):
             return True
     return False

@@ -18,6 +18,7 @@ class Asked(NamedTuple):
     ``advisory_bug``, ``advisory_cve``, ``advisory_severity``, ``advisory_type``). ``security``: only
     security updates are wanted. ``exact``: the command takes the builds that its specs name, rather than
     the newest ones. ``running_only``: no other kernel than the running one is to be patched.
+    ``opaque``: only packages are wanted that the package manager alone can tell.
     """
 
     kind: str
@@ -27,11 +28,12 @@ class Asked(NamedTuple):
     security: bool = False
     exact: bool = False
     running_only: bool = False
+    opaque: bool = False
 
     @property
     def filtered(self) -> bool:
         """Is the upgrade limited by any advisory filter?"""
-        return self.security or bool(self.filters)
+        return self.security or self.opaque or bool(self.filters)
 
     @property
     def bare(self) -> bool:

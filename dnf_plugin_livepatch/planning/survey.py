@@ -12,11 +12,12 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from ..base.model import Nevra
-from ..base.names import kernel_packages, kernel_release, release_of_capability
+from ..base.names import kernel_packages
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..vendors.profiles import Profile
+from . import policy
 from .facts import Facts, Known
-from .interface import Helpers, Package
+from .interface import Helpers, Package, Repository
 from .policy import Candidate, Target
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class _Scene(NamedTuple):
 
     def verified(self, package: Package) -> bool:
         """Does ``package`` come from a trusted repository whose packages are verified?"""
-        return package.repo in self.facts.trusted and self.facts.verified(package.repo)
+        trusted = self.facts.trust_in(self.release).repositories
+        return package.repo in trusted and self.facts.verified(package.repo)
 
 
 def next_kernels(facts: Facts) -> tuple[str, ...]:
@@ -103,26 +105,30 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
     if kernel is None:
         return ()
     coming = facts.manager.incoming("kernel")
-    found = [release for release in (_release(facts, one) for one in coming) if release not in ("", running)]
+    found = [release for release in map(facts.release_of, coming) if release not in ("", running)]
     if not found:
         names = kernel_packages(running) or (kernel.nevra.name,)
         here = [one for one in facts.kernels() if one.installed and one.nevra.name in names]
         newest = max(here, key=functools.cmp_to_key(facts.newer), default=kernel)
         newer = facts.manager.compare(newest.nevra.evr, kernel.nevra.evr) > 0
-        found = [_release(facts, newest)] if newer else []
+        found = [facts.release_of(newest)] if newer else []
     return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
-def _release(facts: Facts, package: Package) -> str:
-    """``uname -r`` of the kernel in ``package``, "" when it is none."""
-    for capability in facts.manager.provides(package):
-        if capability.startswith("kernel-uname-r = "):
-            return release_of_capability(capability.partition(" = ")[2])
-    return kernel_release(package.nevra)
+OFFERED = "offered"
+_REFUSED = {
+    "patch-untrusted": "untrusted",
+    "patch-no-gpgcheck": "unverified",
+    "patch-outranked": "outranked",
+}
 
 
 class Offer(NamedTuple):
-    """One row of ``dnf livepatch list --available``: ``state`` is installed, offered, blocked, excluded."""
+    """One row of ``dnf livepatch list --available``.
+
+    ``state`` is offered where an upgrade may take the package. Any other one says why not: installed,
+    blocked, excluded, untrusted, unverified, outranked, unresolvable, older (than the installed one).
+    """
 
     package: str
     kind: str
@@ -131,21 +137,39 @@ class Offer(NamedTuple):
     profile: str
 
 
-def offers(facts: Facts) -> list[Offer]:
-    """The live patches that the repositories have for the running kernel, newest first."""
+def offers(facts: Facts, trials: bool = True) -> list[Offer]:
+    """The live patches that the repositories have for the running kernel, newest first.
+
+    Without ``trials`` a patch whose dependencies cannot be met counts as offered, and a blocked one, which
+    is hidden, as excluded.
+    """
     rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
     here = {row.package.nevra for row in rows if row.package.installed}
     rows = [row for row in rows if not row.package.installed]
     order = functools.cmp_to_key(facts.newer)
     rows.sort(key=lambda row: order(row.package), reverse=True)
-    blocked = facts.host.blocked()
-    result = []
+    blocked = facts.host.blocked() if trials else {}
+    judge = Judge(lambda package, running: False, lambda package, has: False, lambda nevra: False)
+    scene = _Scene(facts, facts.host.kernel.release, True, judge)
+    best = _best(scene, rows)
+    result: list[Offer] = []
     for package, found in rows:
-        state = "offered" if package.visible else "excluded"
-        if package.nevra in here:
-            state = "installed"
+        own = [one for one in here if one.name == package.nevra.name]
+        reason = policy.refusal(_candidate(scene, Known(package, found), None, best))
         if str(package.nevra) in blocked:
             state = "blocked"
+        elif package.nevra in here:
+            state = "installed"
+        elif not package.visible:
+            state = "excluded"
+        elif any(facts.manager.compare(package.nevra.evr, one.evr) < 0 for one in own):
+            state = "older"
+        elif reason is not None:
+            state = _REFUSED[reason.id]
+        elif trials and facts.manager.why_not_with([package], _helpers(scene, found.profile)):
+            state = "unresolvable"
+        else:
+            state = OFFERED
         result.append(Offer(str(package.nevra), found.kind, package.repo, state, found.profile))
     return result
 
@@ -204,8 +228,12 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
                 has, owners = package, {scene.family(found.profile)}
                 families[str(package.nevra)] = scene.family(found.profile)
     order = functools.cmp_to_key(newer)
-    # Of the copies of one build, the one that may be taken comes first.
-    offered.sort(key=lambda row: (not scene.verified(row.package), row.package.repo))
+    ranks = {repo.id: (repo.priority, repo.cost) for repo in scene.facts.repositories}
+    best = _best(scene, offered)
+    # Of the copies of one build, the one that may be taken comes first, and of these DNF's own choice.
+    offered.sort(
+        key=lambda row: (not scene.verified(row.package), ranks.get(row.package.repo), row.package.repo)
+    )
     offered.sort(key=lambda row: order(row.package), reverse=True)
     candidates: list[Candidate] = []
     packages: dict[str, Package] = {}
@@ -223,7 +251,7 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
         nevra = str(package.nevra)
         if nevra in packages:
             continue
-        candidates.append(_candidate(scene, Known(package, found), has))
+        candidates.append(_candidate(scene, Known(package, found), has, best))
         packages[nevra] = package
         families[nevra] = family
         helpers[nevra] = _helpers(scene, found.profile)
@@ -234,24 +262,49 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
 
 def _helpers(scene: _Scene, owner: str) -> Helpers:
     rule, facts = scene.rule(owner), scene.facts
-    sources = [repo.id for repo in facts.repositories if repo.id in facts.trusted and repo.gpgcheck]
+    trusted = facts.trust_in(scene.release).repositories
+    sources = [repo.id for repo in facts.repositories if repo.id in trusted and repo.gpgcheck]
     return frozenset((name, source) for name in (rule.runtime if rule else ()) for source in sources)
 
 
-def _candidate(scene: _Scene, row: Known, has: Package | None) -> Candidate:
+def _best(scene: _Scene, offered: Iterable[Known]) -> dict[str, Repository]:
+    """By package name, the repository that DNF prefers of those with any build that is not hidden.
+
+    DNF looks at no other one, whatever newer builds the others have.
+    """
+    by_id = {repo.id: repo for repo in scene.facts.repositories}
+    best: dict[str, Repository] = {}
+    for package, _ in offered:
+        repo, name = by_id.get(package.repo), package.nevra.name
+        if repo is not None and package.visible:
+            best[name] = min(best.get(name, repo), repo, key=lambda one: one.priority)
+    return best
+
+
+def _candidate(scene: _Scene, row: Known, has: Package | None, best: dict[str, Repository]) -> Candidate:
     package, found = row
+    trusted = package.repo in scene.facts.trust_in(scene.release).repositories
     return Candidate(
         package.nevra,
         package.repo,
         found.kind,
-        package.repo in scene.facts.trusted,
+        trusted,
         scene.facts.verified(package.repo),
         scene.judge.secures(package, scene.running),
         scene.judge.passes(package, has),
         scene.judge.named(package.nevra),
         "" if found.kind != "not-a-live-patch" else found.why,
+        "" if trusted else scene.facts.distrust(scene.release, package.repo),
+        _outranked(scene, package, best),
         scene.judge.untold(package),
     )
+
+
+def _outranked(scene: _Scene, package: Package, best: dict[str, Repository]) -> str:
+    """The repository that DNF prefers to the one of ``package``, "" when there is none."""
+    own = next((repo for repo in scene.facts.repositories if repo.id == package.repo), None)
+    other = best.get(package.nevra.name)
+    return other.id if own is not None and other is not None and other.priority < own.priority else ""
 
 
 _WITHIN, _OVERLAP = "within", "overlap"

@@ -10,10 +10,10 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from ..base import times
-from ..base.model import Nevra, Problem
+from ..base.model import Advisory, Nevra, Problem
 from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
@@ -24,6 +24,8 @@ from .request import Asked
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 #: The causes that livepatch.conf makes, which no copy in another repository ends.
 _OWN = (AGE, CUTOFF)
+# The words for the date that counts as the date of issue.
+ISSUED, BUILT, SEEN = "issued", "built", "first seen here"
 
 
 class Limits(NamedTuple):
@@ -54,18 +56,23 @@ def rollout_start(note: repository_record.PatchNote, nevra: str, limits: Limits)
     return next((step.since for step in note.rollout if step.percent > place), "never")
 
 
-def judge(nevra: str, note: repository_record.PatchNote, issued: str, limits: Limits) -> Withheld | None:
-    """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not."""
+def judge(
+    nevra: str, note: repository_record.PatchNote, issued: str, how: str, limits: Limits
+) -> Withheld | None:
+    """Why ``nevra``, issued at ``issued`` ("" for unknown), is kept out; None when it is not.
+
+    ``how`` is the word for that date.
+    """
     if note.withdrawn is not None:
         facts = {"nevra": nevra, "since": note.withdrawn.since[:10], "why": note.withdrawn.reason}
         return Withheld(nevra, WITHDRAWN, catalogue.problem("patch-withdrawn", **facts))
     if limits.cutoff and issued[:10] > limits.cutoff:
-        facts = {"nevra": nevra, "issued": issued[:10], "cutoff": limits.cutoff}
+        facts = {"nevra": nevra, "how": how, "issued": issued[:10], "cutoff": limits.cutoff}
         return Withheld(nevra, CUTOFF, catalogue.problem("patch-cut-off", **facts))
     waits = []
     due = times.later(issued, limits.min_age) if limits.min_age else ""
     if due > limits.now:
-        waits.append((due, AGE, f"it was issued on {issued[:10]} and min_age is not over"))
+        waits.append((due, AGE, f"it was {how} on {issued[:10]} and min_age is not over"))
     start = rollout_start(note, nevra, limits)
     if start:
         share = repository_record.share(note, limits.now)
@@ -99,22 +106,37 @@ def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, W
     found: dict[str, Withheld] = {}
     free: set[str] = set()
     limits = Limits(host.machine_id, host.now, settings.min_age, settings.cutoff)
-    for release in releases:
-        if not (settings.withholds or _interesting(notes, release)):
-            continue
-        for package, match in facts.known(release):
-            if package.installed or match.kind != "patch":
-                continue
-            nevra = str(package.nevra)
-            note = patch_note(notes, release, nevra, facts.claims | {package.repo})
-            verdict = judge(nevra, note, _issued(facts, package, note) if settings.withholds else "", limits)
-            named = versioned(asked.specs, package.nevra)
-            if verdict is not None and (not named or (verdict.cause == WITHDRAWN and not asked.exact)):
-                if nevra not in found or verdict.cause in _OWN:
-                    found[nevra] = verdict
-            elif package.repo in facts.trusted:
-                free.add(nevra)
+    rows = [
+        _Row(package, _heard(facts, notes, release, package), release)
+        for release in releases
+        if settings.withholds or _interesting(notes, release)
+        for package, match in facts.known(release)
+        if not package.installed and match.kind == "patch"
+    ]
+    dates = _dates(facts, rows) if settings.withholds and rows else {}
+    for package, note, release in rows:
+        nevra = str(package.nevra)
+        verdict = judge(nevra, note, *dates.get(nevra, ("", ISSUED)), limits)
+        named = versioned(asked.specs, package.nevra)
+        if verdict is not None and (not named or (verdict.cause == WITHDRAWN and not asked.exact)):
+            if nevra not in found or verdict.cause in _OWN:
+                found[nevra] = verdict
+        elif package.repo in facts.trust_in(release).repositories:
+            free.add(nevra)
     return {nevra: found[nevra] for nevra in found if nevra not in free or found[nevra].cause in _OWN}
+
+
+class _Row(NamedTuple):
+    """A patch on offer for the kernel ``release``, and its record's note."""
+
+    package: Package
+    note: repository_record.PatchNote
+    release: str
+
+
+def _heard(facts: Facts, notes: Notes, release: str, package: Package) -> repository_record.PatchNote:
+    heard = facts.trust_in(release).claims | {package.repo}
+    return patch_note(notes, release, str(package.nevra), heard)
 
 
 def patch_note(notes: Notes, release: str, nevra: str, heard: Container[str]) -> repository_record.PatchNote:
@@ -145,9 +167,48 @@ def _interesting(notes: Notes, release: str) -> bool:
     )
 
 
-def _issued(facts: Facts, package: Package, note: repository_record.PatchNote) -> str:
-    """When the patch was issued: by its record, by the first advisory that lists it, by its build time."""
-    if note.issued:
-        return note.issued
-    dates = [row.issued or row.updated for row in facts.listed(package, older=False)]
-    return min(filter(None, dates), default="") or times.moment(package.build_time)
+def _dates(facts: Facts, rows: Sequence[_Row]) -> dict[str, tuple[str, str]]:
+    """By NEVRA, the date that counts as that of the patch's issue, and the word for this date.
+
+    The date is that of its record, else the first one on which an advisory with this very build was issued,
+    else that of its build. None of them is believed beyond the day on which this host first saw the patch:
+    some publishers renew their dates every day. The date of an advisory's last change is never used.
+    """
+    listed = {str(row.package.nevra): facts.listed(row.package, older=False) for row in rows}
+    claimed = _claimed(facts, rows, listed)
+    seen = facts.host.first_seen(sorted(listed))
+    found: dict[str, tuple[str, str]] = {}
+    for row in sorted(rows, key=lambda one: _strangeness(facts, one)):
+        nevra, built = str(row.package.nevra), times.moment(row.package.build_time)
+        days = [one.issued or claimed.get(one.id, "") for one in listed[nevra]]
+        day = row.note.issued or min(filter(None, days), default="")
+        date, how = (day, ISSUED) if day else (built, BUILT)
+        # A clock that went wrong here makes no patch older than its build, and a builder's none younger.
+        bound = max((seen[nevra], SEEN), (built if built <= facts.host.now else "", BUILT))
+        found.setdefault(nevra, bound if bound[0] < date else (date, how))
+    return found
+
+
+def _strangeness(facts: Facts, row: _Row) -> tuple[bool, bool]:
+    """Order the copies of one build: repositories whose word counts first, then other trusted ones."""
+    trust, repository = facts.trust_in(row.release), row.package.repo
+    return repository not in trust.claims, repository not in trust.repositories
+
+
+def _claimed(facts: Facts, rows: Sequence[_Row], listed: Mapping[str, Sequence[Advisory]]) -> dict[str, str]:
+    """The days of issue by advisory, as the trusted repositories' own texts tell them."""
+    wanted: dict[str, set[str]] = {}
+    for row in rows:
+        ids = {one.id for one in listed[str(row.package.nevra)] if not one.issued}
+        for name in facts.trust_in(row.release).repositories if ids and not row.note.issued else ():
+            wanted.setdefault(name, set()).update(ids)
+    found: dict[str, str] = {}
+    for repo in facts.repositories:
+        if repo.has_advisories and not repo.left_out and repo.id in wanted:
+            try:
+                days = facts.manager.issued(repo.id, sorted(wanted[repo.id]))
+            except (OSError, UnicodeError, MemoryError):
+                continue  # the dates of the builds are left
+            for identifier, day in days.items():
+                found[identifier] = min(found.get(identifier, day), day)
+    return found

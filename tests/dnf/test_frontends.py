@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 
+import ansible
 import pytest
 
 from tests.dnf.support import programs, stock
+from tests.dnf.support.variants import variant
 
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
@@ -30,6 +34,19 @@ emit_via = stdio
 """
 
 
+def bugfix(text: str) -> str:
+    first, last = text.split("<id>PATCH-2</id>")
+    head, _, end = first.rpartition('type="security"')
+    return f'{head}type="bugfix"{end}<id>PATCH-2</id>{last}'
+
+
+#: Limits an upgrade as Ansible's module does where DNF has no way of its own.
+OPAQUE = """
+base._update_security_filters = [base.sack.query().filter(advisory_type__eq=kind) for kind in {kinds}]
+base.upgrade_all()
+"""
+
+
 @pytest.mark.parametrize(
     ("mark", "state", "patch"),
     [
@@ -48,9 +65,28 @@ emit_via = stdio
             P2,
         ),
         ("base.add_security_filters('eq', cves=['CVE-2024-0030'])\nbase.upgrade_all()", "first", ""),
+        ("base.add_security_filters('eq', types=['bugfix'])\nbase.upgrade_all()", "patches", ""),
+        (OPAQUE.format(kinds=["bugfix"]), "patches", ""),
+        (OPAQUE.format(kinds=["bugfix"]), "mended", P2),
+        (OPAQUE.format(kinds=["enhancement", "newpackage"]), "patches", ""),
+        (OPAQUE.format(kinds=["security"]), "patches", P2),
+        (OPAQUE.format(kinds=["security", "bugfix"]), "patches", P2),
+        (
+            "base._update_security_filters = [base.sack.query().filterm(empty=True)]\nbase.upgrade_all()",
+            "patches",
+            "",
+        ),
+        (
+            "base._update_security_filters = [base.sack.query().filterm(name='bystander')]\n"
+            "base.upgrade_all()",
+            "patches",
+            "",
+        ),
     ],
 )
-def test_api(host, mark, state, patch):
+def test_api(lab, host, mark, state, patch):
+    if state == "mended":  # the newest patch has an advisory of another type
+        state = variant(lab, "patches", advisories=bugfix)
     host.repos(base=state)
     answer = host.python(API.format(mark=mark))
     assert answer.code == 0, answer.text
@@ -95,8 +131,6 @@ print(json.dumps(module('*', SECURITY)))
 
 @pytest.mark.parametrize("security", ["True", "False"])
 def test_ansible_sees_a_patch_that_is_the_only_thing_to_do(host, security):
-    import json
-
     host.repos(base="first")
     answer = host.python(ANSIBLE.replace("SECURITY", security))
     assert json.loads(answer.out) == {"changed": True, "results": [f"Installed: {P1}"]}
@@ -136,3 +170,41 @@ def test_offline_and_history_are_left_alone(host):
     host.repos(base="patches")
     answer = host.dnf("history", "replay", "/root/t.json", "--ignore-installed")
     assert answer.code == 0 and answer.new == {BY2}, answer.text
+
+
+SITE = os.path.dirname(os.path.dirname(ansible.__file__))
+#: Runs Ansible's own module; ``{before}`` may take from DNF what an older one lacks.
+MODULE = """
+import runpy, sys
+sys.path.append({site!r})
+import dnf
+{before}
+import ansible.module_utils.basic as basic
+basic._ANSIBLE_PROFILE = 'legacy'
+runpy.run_module('ansible.modules.dnf', run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize("before", ["", "del dnf.Base.add_security_filters"], ids=["now", "EL 8"])
+@pytest.mark.parametrize(
+    ("kinds", "state", "patch"),
+    [
+        (("bugfix",), "patches", ""),
+        (("bugfix",), "mended", P2),
+        (("security",), "patches", P2),
+        (("security", "bugfix"), "patches", P2),
+        ((), "patches", P2),
+    ],
+)
+def test_ansibles_own_module(lab, host, before, kinds, state, patch):
+    if state == "mended":
+        state = variant(lab, "patches", advisories=bugfix)
+    if before and kinds == ("bugfix",):
+        patch = ""  # the query is for upgrades of installed packages
+    host.repos(base=state)
+    words = {"name": "*", "state": "latest", **dict.fromkeys(kinds, True)}
+    host.write("/root/args.json", json.dumps({"ANSIBLE_MODULE_ARGS": words}))
+    host.write("/root/run.py", MODULE.format(site=SITE, before=before))
+    answer = host.sh("python3 /root/run.py </root/args.json")
+    assert json.loads(answer.out).get("failed", False) is False, answer.text
+    assert [name for name in answer.new if name.startswith("kpatch")] == ([patch] if patch else [])

@@ -89,6 +89,7 @@ SPOILED = [
     ("debt", [{"cve": "CVE-2026-1000", "fixed_in": "1-1", "date_kind": "guessed"}]),
     ("cover", [{"nevra": "lp-1-1.x86_64", "cves": ["CVE-2026-1000", "CVE-26-1"]}]),
     ("support_end", "2026-11-01T00:00:00"), ("window_end", "2026-22-01"),
+    ("on_offer", {"kernel": "newest"}), ("on_offer", [1]), ("on_offer", {"patch": "../x"}),
     ("repositories", [{"id": 1, "revision": ""}]), ("kernel_package", "a b"),
 ]  # fmt: skip
 

@@ -30,6 +30,27 @@ def test_ksplice_is_loaded_by_its_own_client_and_its_state_is_read_back(ksplice)
     assert after == clients.state(ksplice, UEK)
 
 
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        ("CVE-2021-20239: Information leak in BPF.", ("CVE-2021-20239",)),
+        ("CVE-2020-36158 , CVE-2021-1000123 and CVE-2021-20239: Code execution.", 3),
+        ("CVE-2020-36158 CVE-2021-20239", 2),
+        ("Known exploit detection for CVE-2021-20239.", ()),
+        ("Known exploit detection for CVE-2021-20239: Information leak.", ()),
+        ("Enablement update for the fix of CVE-2021-20239.", ()),
+        ("Incomplete mitigation of CVE-2021-20239, CVE-2020-36158", ()),
+        ("CVE-2021-20239 exploit detection", ()),
+        ("CVE-2020-36158: Follow-up of CVE-2021-20239.", ("CVE-2020-36158",)),
+    ],
+)
+def test_only_a_fix_closes_a_cve_and_no_mention_does(ksplice, tmp_path, text, closed):
+    (tmp_path / "available").write_text(f"[49jdhygv] {text}\n")
+    found = clients.apply(ksplice, UEK).after
+    assert found.state == "in-force", "the update is applied all the same"
+    assert found.cves == closed or len(found.cves) == closed
+
+
 def test_nothing_to_load_is_no_failure(ksplice, tmp_path):
     (tmp_path / "available").write_text("")
     result = clients.apply(ksplice, UEK)

@@ -13,7 +13,7 @@ from dnf_plugin_livepatch.base.model import (
     Debt,
 )
 from dnf_plugin_livepatch.base.names import parse_nevra
-from dnf_plugin_livepatch.exposure.debt import coverage, debt_of, lineage, merge, rank
+from dnf_plugin_livepatch.exposure.debt import alike, coverage, debt_of, lineage, merge, rank, rated
 from dnf_plugin_livepatch.host.packages.evr import compare
 from tests.unit.support.listed import advisory, kernel
 
@@ -295,13 +295,38 @@ def test_every_package_of_an_advisory_is_looked_at() -> None:
 
 def test_the_severity_words_of_all_vendors_have_one_order() -> None:
     words = [
-        ("", "None", "urgent"),
-        ("low", "Low"),
-        ("Moderate", "medium"),
-        ("High", "important"),
-        ("CRITICAL",),
+        ("low", "Low", "SEVERITY_LOW", "negligible"),
+        ("Moderate", "medium", "Severity: Medium"),
+        ("High", "important", "SEV_HIGH", "", "None", "Unspecified", "severity_unknown", " "),
+        ("CRITICAL", "SEVERITY_CRITICAL", "Urgent", "very  High", "gravissimo", "P1", "9.8"),
     ]
-    assert [{rank(word) for word in row} for row in words] == [{0}, {1}, {2}, {3}, {4}]
+    assert [{rank(word) for word in row} for row in words] == [{1}, {2}, {3}, {4}]
+    assert not any(map(rated, words[2][3:])) and all(map(rated, words[3]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Critical", "SEVERITY_CRITICAL", True), ("Critical", "urgent", True), ("Important", "High", True),
+        ("gravissimo", "Gravissimo", True), ("gravissimo", "Critical", False), ("", "", False),
+        ("None", "none", False), ("Low", "Moderate", False), ("P1", "P2", False),
+    ],
+)  # fmt: skip
+def test_words_that_mean_the_same(one: str, other: str, same: bool) -> None:
+    assert alike(one, other) is alike(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (("Low", "gravissimo"), "gravissimo"), (("", "Low"), "Low"), (("None", "Moderate"), "Moderate"),
+        (("Important", "SEVERITY_CRITICAL"), "SEVERITY_CRITICAL"), (("Urgent", "High"), "Urgent"),
+    ],
+)  # fmt: skip
+def test_of_two_copies_the_worse_word_counts(words: tuple[str, str], kept: str) -> None:
+    for first, second in (words, words[::-1]):
+        (one,) = merge([NEXT._replace(severity=first), NEXT._replace(severity=second)])
+        assert one.severity == kept
 
 
 def test_a_fix_at_or_below_the_running_kernel_needs_its_dist_tag() -> None:

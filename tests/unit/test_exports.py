@@ -154,9 +154,24 @@ def test_nagios(
     assert ("earlier ones may be missing" in line) is (stage in (partly, partly_open)), "it says why"
 
 
-def test_an_open_critical_cve_is_critical(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
-    host.know((1000, "Critical"))
-    assert run(capsys, "check")[0] == 2
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("Critical", 2),
+        ("SEVERITY_CRITICAL", 2),
+        ("Urgent", 2),
+        ("gravissimo", 2),
+        ("SEVERITY_HIGH", 1),
+        ("", 1),
+    ],
+)
+def test_an_open_critical_cve_is_critical(
+    host: Telling, capsys: pytest.CaptureFixture[str], word: str, code: int
+) -> None:
+    host.know((1000, "Low"), (1001, word))
+    assert run(capsys, "check")[0] == code
+    listed = run(capsys, "cves")[1].split()
+    assert listed.index("CVE-2026-1001") < listed.index("CVE-2026-1000"), "the worst comes first"
 
 
 @pytest.mark.parametrize("stage", [before, moving, after, hostile])

@@ -80,6 +80,60 @@ def test_patches_come_from_where_the_kernel_came_from_or_from_named_repositories
 
 
 @pytest.mark.parametrize(
+    ("packages", "source", "named", "trusted"),
+    [
+        # The kernel of this transaction came from nowhere else than this transaction says.
+        ((RUNS, kernel(20, repo="extras", incoming=True)), "base", "", {"extras"}),
+        ((RUNS, kernel(20, repo="extras", incoming=True)), "anaconda", "", {"extras"}),
+        ((RUNS, kernel(20, repo="extras", incoming=True)), "base", "base", {"base", "extras"}),
+        (
+            (RUNS, kernel(20, repo="away", incoming=True), kernel(20, repo="base")),
+            "base",
+            "",
+            {"away", "base"},
+        ),
+        ((RUNS, kernel(20, installed=True), kernel(20, repo="extras")), "", "", {"extras"}),
+        ((RUNS, kernel(20, installed=True), kernel(20, repo="extras")), "base", "", {"base"}),
+        # A kernel that is neither here nor on the way is judged as the running one.
+        ((RUNS, OFFERED, kernel(20, repo="base")), "", "", {"extras"}),
+        ((RUNS, kernel(30, repo="extras", incoming=True)), "base", "", {"base"}),
+    ],
+)
+def test_each_kernel_has_its_own_origin(
+    packages: tuple[Package, ...], source: str, named: str, trusted: set[str]
+) -> None:
+    found = facts(*packages, source=source, named=named)
+    assert found.trust_in(OTHER).repositories == trusted
+
+
+def test_what_comes_along_is_forgotten_with_the_next_resolve() -> None:
+    found = facts(RUNS, kernel(20, repo="extras", incoming=True))
+    assert found.trust_in(OTHER).origin == "extras" and found.trusted == {"base"}
+    found.manager.packages.pop()  # type: ignore[attr-defined]
+    found.refresh()
+    assert found.trust_in(OTHER).origin == "base" and asked(found)["origin"] == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "why"),
+    [
+        ("base", "", f"kernel {RELEASE} came from base"),
+        ("base", "extras-test", f"kernel {RELEASE} came from base"),
+        ("", "", f"it is not known which repository kernel {RELEASE} came from, and extras does not offer"),
+        ("anaconda", "", f"kernel {RELEASE} came from anaconda, which is not enabled, and extras does not"),
+        (
+            "away",
+            "base",
+            f"kernel {RELEASE} came from away, which is not enabled, and repos = does not name",
+        ),
+        ("", "base", f"which repository kernel {RELEASE} came from, and repos = does not name extras"),
+    ],
+)
+def test_the_doubt_says_what_is_known_and_what_is_not(source: str, named: str, why: str) -> None:
+    assert why in facts(RUNS, source=source, named=named).distrust(RELEASE, "extras")
+
+
+@pytest.mark.parametrize(
     ("repository", "verified"), [("base", True), ("open", False), ("nowhere", False), ("away", True)]
 )
 def test_packages_are_verified_where_gpgcheck_is_on(repository: str, verified: bool) -> None:

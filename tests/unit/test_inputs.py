@@ -18,7 +18,7 @@ from dnf_plugin_livepatch.base.model import (
     Nevra,
     Unfixable,
 )
-from dnf_plugin_livepatch.exposure.compute import Inputs
+from dnf_plugin_livepatch.exposure.compute import Inputs, OnOffer
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, Record
 from dnf_plugin_livepatch.planning import inputs
@@ -176,11 +176,39 @@ def test_the_inputs_of_the_running_kernel() -> None:
             (("extras", "9"), ("base", "7")),
             (DEBT,),
             ((str(NEW.nevra), ()),),
+            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra)),
         ),
         Inputs(
             release(20), "kernel-core-5.14.0-20.el9.x86_64", EXACT, "", NOW, (("extras", "9"), ("base", "7"))
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("packages", "mode", "cannot", "found"),
+    [
+        ((RUNS,), "load", "", OnOffer()),
+        ((RUNS, kernel(5, repo="base")), "load", "", OnOffer()),
+        ((RUNS, kernel(30, repo="base", visible=False)), "load", "", OnOffer("", "5.14.0-30.el9")),
+        (
+            (RUNS, NEXT, kernel(30, repo="base", visible=False)),
+            "load",
+            "",
+            OnOffer("5.14.0-20.el9", "5.14.0-30.el9"),
+        ),
+        ((RUNS, kernel(20, installed=True)), "load", "", OnOffer()),
+        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra))),
+        ((RUNS, NEW), "report", "", OnOffer()),
+        ((RUNS, NEW), "load", "this is a container", OnOffer()),
+        ((RUNS, NEW._replace(repo="copr")), "load", "", OnOffer()),
+        ((RUNS, NEW._replace(installed=True, repo="")), "load", "", OnOffer()),
+    ],
+)
+def test_what_an_upgrade_may_install(
+    packages: tuple[Package, ...], mode: str, cannot: str, found: OnOffer
+) -> None:
+    host = Machine(Config(mode=mode), cannot)
+    assert inputs.read(Facts(Manager(*packages), host))[0].on_offer == found
 
 
 def test_repositories_pinned_to_a_release_are_a_lower_bound() -> None:

@@ -116,6 +116,26 @@ def test_only_the_update_itself_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "below", "hold"),
+    [
+        ("SEVERITY_LOW", "Moderate", True),
+        ("severity: medium", "Important", True),
+        ("gravissimo", "Critical", False),
+        ("Urgent", "Critical", False),
+        ("Unspecified", "Critical", False),
+        ("None", "Critical", False),
+    ],
+)
+def test_hold_below_knows_the_words_of_other_vendors_and_takes_no_other_for_mild(
+    word: str, below: str, hold: bool
+) -> None:
+    debt = (Debt("CVE-2026-2000", "A", word, "5-20"), Debt("CVE-2026-2001", "A", "Critical", "5-20"))
+    inputs = Inputs("5-10", "kernel-5-10.x86_64", EXACT, debt=debt)
+    told = compute.compute(inputs, (InForce("lp", PATCH, ("CVE-2026-2001",)),))
+    assert decide(situation()._replace(inputs=inputs, exposure=told, hold_below=below)).hold is hold
+
+
+@pytest.mark.parametrize(
     ("below", "closed", "hold"),
     [
         ("Moderate", ("CVE-2026-2000", "CVE-2026-4000"), True),

@@ -37,6 +37,9 @@ def test_a_problem_is_one_line_of_its_severity(severity: str, level: int) -> Non
     made = Problem("x", severity, "It is so.", "Do this.")
     assert lines.line(made) == (level, "livepatch: It is so. Do this.")
     assert lines.line(made._replace(remedy="")) == (level, "livepatch: It is so.")
+    for text in ("It is so", "min_age: 'x' is no duration"):
+        assert lines.line(made._replace(text=text))[1] == f"livepatch: {text}. Do this."
+    assert lines.line(made._replace(text="Is it so?"))[1] == "livepatch: Is it so? Do this."
 
 
 # --- after loading ---
@@ -164,12 +167,12 @@ def test_each_cve_is_told_once_by_what_became_of_it() -> None:
     )
     assert cves(before, after, newest="5-20") == [
         "  CVEs closed now: CVE-2026-1013 (Critical), CVE-2026-1011 (Low)",
-        "  CVEs open until a reboot into kernel 5-20: CVE-2026-1020 (Low), CVE-2026-1019",
+        "  CVEs open until a reboot into kernel 5-20: CVE-2026-1019, CVE-2026-1020 (Low)",
         "  CVEs still open: CVE-2026-1031",
         "  CVEs that only a newer kernel closes: CVE-2026-1032 (Critical)",
     ]
     assert cves(before, after)[1:] == [
-        "  CVEs still open: CVE-2026-1020 (Low), CVE-2026-1031",
+        "  CVEs still open: CVE-2026-1031, CVE-2026-1020 (Low)",
         "  CVEs that only a newer kernel closes: CVE-2026-1032 (Critical), CVE-2026-1019",
     ]
 

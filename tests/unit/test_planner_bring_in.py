@@ -257,7 +257,13 @@ def test_a_withdrawn_patch_in_force_is_told_once_with_the_reason() -> None:
     [
         ("2026-11-30", "2026-11-29", 30, "2026-11-30, in 8 days"),
         ("", "2026-11-29", 30, "2026-11-29, in 7 days"),
-        ("", "", 30, "2026-11-28, in 6 days"),
+        ("", "", 30, "about 2026-11-28, by the vendor's usual time; nobody has promised a day"),
+        (
+            "",
+            "",
+            20,
+            "about 2026-11-18, by the vendor's usual time: new CVEs may be closed only by a reboot",
+        ),
         ("2027-01-01", "2026-11-29", 30, ""),
         ("", "", 0, ""),
         ("2026-12-06", "", 0, "2026-12-06, in 14 days"),
@@ -272,7 +278,8 @@ def test_the_end_of_support_is_told_in_time(publisher: str, manifest: str, windo
     host.profiles = [rule._replace(support_days=window) for rule in host.profiles]
     plan = Planner(Manager(runs, OLD, repos=[RECORD], record=text), host, hard).bring_in(Asked(ALL))
     texts = [note.text for note in plan.notes]
-    assert texts == ([f"Live patches for kernel {RELEASE} end on {day}."] if day else [])
+    word = "ended" if "reboot" in day else "end"
+    assert texts == ([f"Live patches for kernel {RELEASE} {word} on {day}."] if day else [])
 
 
 def test_reminders_are_for_whole_upgrades() -> None:

@@ -143,12 +143,17 @@ def test_each_reason_has_its_line(case, note):
     ("case", "text"),
     [
         (
-            situation(Candidate(PATCH, "copr", trusted=False)),
-            f"Live patch {PATCH} is not added: repository copr is not trusted with kernel code.",
+            situation(Candidate(PATCH, "copr", trusted=False, doubt="kernel R came from base")),
+            f"Live patch {PATCH} is not added: repository copr is not trusted with kernel code: kernel R"
+            " came from base.",
         ),
         (
             situation(Candidate(PATCH, "base", gpgcheck=False)),
             f"Live patch {PATCH} is not added: gpgcheck is off for repository base.",
+        ),
+        (
+            situation(Candidate(PATCH, "low", outranked="high")),
+            f"Live patch {PATCH} of repository low is not added: by its priority, DNF prefers high.",
         ),
         (
             situation(Candidate(PATCH, "base", wrong="its name lies")),
@@ -294,6 +299,10 @@ ADVISORY = Advisory("A-1", "bugfix", "Low", "", "", ("CVE-2026-1000",), (), ("77
         ({"advisory": {"A-2"}}, ADVISORY, False),
         ({"advisory_severity": {"Low"}}, ADVISORY, True),
         ({"advisory_severity": {""}}, ADVISORY._replace(severity=""), False),
+        ({"advisory_severity": {"Critical"}}, ADVISORY._replace(severity="SEVERITY_CRITICAL"), True),
+        ({"advisory_severity": {"Critical"}}, ADVISORY._replace(severity="Urgent"), True),
+        ({"advisory_severity": {"Important", "Critical"}}, ADVISORY._replace(severity="HIGH"), True),
+        ({"advisory_severity": {"Critical"}}, ADVISORY._replace(severity="gravissimo"), False),
         ({"advisory_cve": {"CVE-2026-1000"}}, ADVISORY, True),
         ({"advisory_cve": {"CVE-2026-1001"}}, ADVISORY, False),
         ({"advisory_bug": {"77"}}, ADVISORY, True),

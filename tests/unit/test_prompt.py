@@ -64,7 +64,7 @@ def closed(*severities: str) -> str:
 
 def test_cves_are_named_by_severity_and_then_by_number() -> None:
     found = closed("Low", "Critical", "", "Critical")
-    named = "CVE-2026-1001 (Critical), CVE-2026-1003 (Critical), CVE-2026-1000 (Low), CVE-2026-1002"
+    named = "CVE-2026-1001 (Critical), CVE-2026-1003 (Critical), CVE-2026-1002, CVE-2026-1000 (Low)"
     assert found == f"  Closed now    : 4: {named}"
 
 

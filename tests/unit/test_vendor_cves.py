@@ -44,7 +44,21 @@ def test_azure_marks_what_is_fixed_and_what_cannot_be():
     )
 
 
+def test_azure_mentions_others_behind_the_mark():
+    text = "* CVE-2023-1281: the rest of CVE-2023-1829\n*CVE-2024-0001, CVE-2024-0002\n"
+    text += "* no fix of CVE-2024-0003\n"
+    assert vendor_cves.of_description(text)[0] == ("CVE-2023-1281", "CVE-2024-0001", "CVE-2024-0002")
+
+
 def test_red_hat_names_them_in_braces():
+    back = [
+        '- Revert "net: fix x (me) [RHEL-1]" {CVE-2024-0001}',
+        "- backed out y {CVE-2024-0002}\n- net: revert to the safe path {CVE-2024-0003}",
+        "- net: fix x (me) [RHEL-1] {CVE-2024-0001}\n- y {CVE-2024-0002, CVE-2024-0004}",
+    ]
+    assert vendor_cves.of_changelog(back)[0] == ("CVE-2024-0003", "CVE-2024-0004")
+    again = ["- net: fix x at last {CVE-2024-0001}", *back]
+    assert "CVE-2024-0001" in vendor_cves.of_changelog(again)[0], "fixed again since"
     log = ["- kpatch for {CVE-2023-45871}", "- [{CVE-2024-1086,CVE-2024-26642}]", "- not CVE-2000-0001"]
     fixed, _ = vendor_cves.read(Paths(), profiles.find(RULES, "kpatch"), header(changelogtext=log), ())
     assert fixed == ("CVE-2023-45871", "CVE-2024-1086", "CVE-2024-26642")

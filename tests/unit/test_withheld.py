@@ -39,12 +39,12 @@ IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
 def cause(note: PatchNote = PLAIN, issued: str = "2026-11-20", limits: Limits = HOST) -> str:
-    found = withheld.judge(PATCH, note, issued, limits)
+    found = withheld.judge(PATCH, note, issued, withheld.ISSUED, limits)
     return found.cause if found is not None else ""
 
 
 def text(note: PatchNote, issued: str, limits: Limits) -> str:
-    found = withheld.judge(PATCH, note, issued, limits)
+    found = withheld.judge(PATCH, note, issued, withheld.ISSUED, limits)
     assert found is not None
     return found.problem.text
 
@@ -101,7 +101,9 @@ NEVER = PatchNote(rollout=(Step("2026-11-20T00:00:00Z", 0),))
     ids=["age", "roll-out is later", "age is later", "never is latest"],
 )
 def test_the_note_says_until_when_and_why(note: PatchNote, days: int, until: str) -> None:
-    found = withheld.judge(PATCH, note, "2026-11-20T00:00:00Z", HOST._replace(min_age=days * DAY))
+    found = withheld.judge(
+        PATCH, note, "2026-11-20T00:00:00Z", withheld.ISSUED, HOST._replace(min_age=days * DAY)
+    )
     assert found is not None and found.nevra == found.problem.subject == PATCH
     assert found.problem.text == f"Live patch {PATCH} is not added {until}."
 
@@ -116,7 +118,7 @@ def test_the_note_of_a_patch_that_is_cut_off_or_withdrawn() -> None:
         f"Live patch {PATCH} is not added: its publisher withdrew it on 2026-11-22 (oops in x)."
     )
     for note, limit in ((PLAIN, limits), (back, HOST)):
-        found = withheld.judge(PATCH, note, "2026-11-02T01:00:00Z", limit)
+        found = withheld.judge(PATCH, note, "2026-11-02T01:00:00Z", withheld.ISSUED, limit)
         assert found is not None and found.nevra == found.problem.subject == PATCH
 
 
@@ -329,7 +331,8 @@ def listing(*builds: Package, issued: str = "", updated: str = "") -> Advisory:
         ("2026-11-02T00:00:00Z", [listing(NEW, issued="2026-10-01")], 1, "cutoff"),
         ("2026-10-02T00:00:00Z", [listing(NEW, issued="2026-11-02")], 1795000000, ""),
         ("", [listing(NEW, issued="2026-11-02", updated="2026-10-01")], 1, "cutoff"),
-        ("", [listing(NEW, updated="2026-11-02")], 1, "cutoff"),
+        ("", [listing(NEW, updated="2026-11-02")], 1, ""),
+        ("", [listing(NEW, issued="2026-10-01", updated="2026-11-02")], 1795000000, ""),
         ("", [listing(NEW, issued="2026-11-02"), listing(NEW, issued="2026-10-01")], 1795000000, ""),
         ("", [listing(NEW, issued="2026-11-02"), listing(NEW)], 1, "cutoff"),
         ("", [listing(OLD, issued="2026-10-01")], 1795000000, "cutoff"),

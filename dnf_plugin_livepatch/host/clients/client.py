@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ...base.model import Kernel, Nevra
+from ...base.names import leading_cves
 from ...base.typed import NamedTuple
 from ...vendors.profile_file import Client, Profile
 from .. import program
@@ -33,7 +34,6 @@ MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
 MAX_LINE = 2600
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
-_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
 _SHAPES = {
     "{id}": r"(?P<id>[A-Za-z0-9][A-Za-z0-9._/@:+-]{0,127})",
@@ -56,7 +56,7 @@ class ClientState(NamedTuple):
     """A client's report about the running kernel; the module's text lists the values of ``state``.
 
     ``effective`` is the kernel release whose fixes are in force, "" where the client does not report one.
-    ``cves`` are the CVEs that the active entries name.
+    ``cves`` are the CVEs that the active entries close.
     """
 
     client: str
@@ -148,9 +148,16 @@ def _effective(client: Client, kernel: Kernel) -> str:
 
 
 def _named(entries: Iterable[Entry], more: str = "") -> tuple[str, ...]:
-    """Return the CVEs in the texts of the active ``entries`` and in ``more``."""
-    texts = [*(entry.text for entry in entries if entry.active), more]
-    return tuple(sorted({cve for text in texts for cve in _CVE.findall(text)}))
+    """Return the CVEs that the active ``entries`` and the lines of ``more`` close.
+
+    A fix is listed as ``CVE: its title``. Other texts only mention a CVE, such as Ksplice's "Known exploit
+    detection for" one, which reports attempts and fixes nothing.
+    """
+    found: set[str] = set()
+    for text in (*(entry.text for entry in entries if entry.active), *more.splitlines()):
+        cves, rest = leading_cves(text)
+        found.update(cves if rest[:1] in ("", ":") else ())
+    return tuple(sorted(found))
 
 
 def _listed(client: Client) -> str:

@@ -12,7 +12,7 @@ from ...base import fields
 from ...base.model import EXACT, ISSUED, LOWER_BOUND, UNKNOWN, UPDATED, Debt, Unfixable
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
-from ...exposure.compute import Inputs
+from ...exposure.compute import Inputs, OnOffer
 from . import atomic
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def dump(*kernels: Inputs) -> dict[str, Any]:
         entry["repositories"] = [{"id": name, "revision": rev} for name, rev in inputs.repositories]
         entry["debt"] = [row._asdict() for row in inputs.debt]
         entry["cover"] = [{"nevra": nevra, "cves": list(cves)} for nevra, cves in inputs.cover]
+        entry["on_offer"] = inputs.on_offer._asdict() if inputs.on_offer is not None else None
         entry["unfixable"] = [item._asdict() for item in inputs.unfixable]
         entries.append(entry)
     return {"kernels": entries}
@@ -71,6 +72,14 @@ def _unfixable(data: dict[str, Any]) -> Unfixable:
     return Unfixable(fields.text(data, "cve", fields.CVE), fields.text(data, "reason", default=""))
 
 
+def _on_offer(data: dict[str, Any]) -> OnOffer:
+    return OnOffer(
+        fields.text(data, "kernel", fields.EVR, ""),
+        fields.text(data, "hidden", fields.EVR, ""),
+        fields.text(data, "patch", fields.NEVRA, ""),
+    )
+
+
 def _inputs(data: dict[str, Any]) -> Inputs:
     return Inputs(
         kernel_release=fields.text(data, "kernel_release", fields.RELEASE),
@@ -85,6 +94,7 @@ def _inputs(data: dict[str, Any]) -> Inputs:
         support_end=fields.text(data, "support_end", fields.DATE, ""),
         window_end=fields.text(data, "window_end", fields.DATE, ""),
         read_in_vain=fields.text(data, "read_in_vain", fields.MOMENT, ""),
+        on_offer=fields.inside(data, "on_offer", _on_offer) if data.get("on_offer") is not None else None,
     )
 
 

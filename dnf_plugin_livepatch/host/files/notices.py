@@ -24,11 +24,14 @@ MAX_BYTES = 1 << 20
 MAX_WITHDRAWN = 512
 MAX_REASON = 300
 MAX_UNPROVED = 256
+MAX_SEEN = 512
 
 
 class Notices(NamedTuple):
     """The withdrawn live patches, by NEVRA and repository, the kernel update that is held, and the live
     patch that is offered and not taken.
+
+    ``seen`` are NEVRAs of patches on offer, each with the moment of the first run that saw it.
     """
 
     withdrawn: tuple[Withdrawal, ...] = ()
@@ -36,6 +39,7 @@ class Notices(NamedTuple):
     unproved: tuple[str, ...] = ()
     trusted: tuple[Trusted, ...] = ()
     offered: Offered | None = None
+    seen: tuple[tuple[str, str], ...] = ()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -66,6 +70,10 @@ def _trusted(data: dict[str, Any]) -> Trusted:
     )
 
 
+def _seen(data: dict[str, Any]) -> tuple[str, str]:
+    return fields.text(data, "nevra", fields.NEVRA), fields.text(data, "since", fields.MOMENT)
+
+
 def _hold(data: dict[str, Any]) -> Hold:
     return Hold(
         fields.text(data, "release"),
@@ -93,6 +101,7 @@ def parse(data: dict[str, Any]) -> Notices:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
         trusted = fields.each(data, "trusted", _trusted, default=[])
+        seen = fields.each(data, "seen", _seen, MAX_SEEN, [])
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
@@ -101,7 +110,7 @@ def parse(data: dict[str, Any]) -> Notices:
             offered = fields.inside(data, "offered", _offered)
     except fields.FieldError as error:
         raise atomic.Broken(f"notices.json: {error}") from None
-    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted, offered)
+    return Notices(tuple(sorted(withdrawn)), hold, unproved, trusted, offered, seen)
 
 
 def read(paths: Paths) -> Notices:
@@ -134,6 +143,7 @@ def dump(notices: Notices) -> dict[str, Any]:
     data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
     if notices.offered is not None:
         data["offered"] = notices.offered._asdict()
+    data["seen"] = [{"nevra": nevra, "since": since} for nevra, since in notices.seen[-MAX_SEEN:]]
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}

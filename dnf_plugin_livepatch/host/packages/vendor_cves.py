@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 
 from ...base.model import Unfixable
+from ...base.names import leading_cves
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...vendors.profile_file import Profile
@@ -29,6 +30,7 @@ MAX_TEXT = 1 << 20
 MAX_CVES = 4096
 _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
 _IN_BRACES = re.compile(r"\{(CVE-[0-9][^{}\n]{0,4000})\}")
+_REVERT = re.compile(r"\W{0,8}(?:revert|back(?:ed)? out)", re.IGNORECASE)
 _UNFIXABLE = re.compile(r"\s{0,8}\\?!\s{0,8}(CVE-[0-9]{4}-[0-9]{4,19})(?![0-9])[:\s]{0,8}(.{0,1000})")
 
 
@@ -46,14 +48,21 @@ def of_description(text: str) -> Declared:
             reason = "".join(c if c.isprintable() else "?" for c in found[2].strip())
             unfixable.setdefault(found[1], Unfixable(found[1], reason))
         elif line.lstrip().startswith("*"):
-            fixed += _CVE.findall(line)
+            fixed += leading_cves(line.lstrip()[1:])[0]
     return _unique(cve for cve in fixed if cve not in unfixable), tuple(unfixable.values())[:MAX_CVES]
 
 
 def of_changelog(entries: Iterable[str]) -> Declared:
-    """Return the CVEs in braces, as Red Hat's changelogs name them for the change that fixes them."""
-    text = "\n".join(entries)[:MAX_TEXT]
-    return _unique(cve for found in _IN_BRACES.findall(text) for cve in _CVE.findall(found)), ()
+    """Return the CVEs in braces, as Red Hat's changelogs name them for the change that fixes them.
+
+    The newest entry comes first. The CVE of a change that was reverted since is open again.
+    """
+    fixed: dict[str, bool] = {}
+    for line in "\n".join(entries)[:MAX_TEXT].splitlines():
+        for found in _IN_BRACES.findall(line):
+            for cve in _CVE.findall(found):
+                fixed.setdefault(cve, not _REVERT.match(line))
+    return _unique(cve for cve, good in fixed.items() if good), ()
 
 
 def of_info(texts: Iterable[str]) -> Declared:

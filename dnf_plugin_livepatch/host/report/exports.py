@@ -131,6 +131,11 @@ def metrics(report: Report, advice: Advice) -> str:
             [((), needed if needed != needed else float(advice.code == FOR_CVES))],
         ),
         *_metric("support_end_timestamp_seconds", "End of live patches for this kernel.", ends),
+        *_metric(
+            "support_end_usual",
+            "1 where that end is only the vendor's usual time, which nobody promised.",
+            [(labels, float(report.support_usual)) for labels, _ in ends],
+        ),
         *_metric("problems", "Findings by severity.", counted),
     ]
     return "\n".join(lines) + "\n"
@@ -142,7 +147,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
     worst = max((rank(row.severity) for row in opened), default=0)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
-    if report.state == "failed" or worst == rank("Critical"):
+    if report.state == "failed" or worst >= rank("Critical"):
         code = 2
     elif report.state == "unknown" or not_known(report):
         code = 3
@@ -161,7 +166,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _counted(report)]
     if report.days_left is not None:
-        data.append(f"support_days={report.days_left}")
+        data.append(f"{'usual_' if report.support_usual else ''}support_days={report.days_left}")
     text = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
     return code, f"{text} | {' '.join(data)}" if data else text
 
@@ -228,7 +233,8 @@ def _statement(row: CveState, product: str, patches: dict[str, str], report: Rep
             "impact_statement": f"Live patch {patch} is in force in the running kernel.",
         }
     action = f"Reboot into kernel {row.fixed_in} or later."
-    if row.state == OPEN:
+    offered = report.inputs.on_offer
+    if row.state == OPEN and (offered is None or offered.patch):
         action = f"Run 'dnf upgrade' for a live patch, or reboot into kernel {row.fixed_in} or later."
     return {
         **statement,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
-from ...base.names import evr_of
+from ...base.names import evr_of, split_nevra
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
@@ -28,11 +28,16 @@ NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
 
 
 class Advice(NamedTuple):
-    """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason."""
+    """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason.
+
+    ``upgrade`` is the command that installs a fix, "" where none would; ``useless`` is then the reason.
+    """
 
     code: int
     text: str
     reasons: tuple[str, ...] = ()
+    upgrade: str = "dnf upgrade"
+    useless: str = ""
 
 
 def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
@@ -62,6 +67,39 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     ``newer`` is the EVR of the newest installed build of the running kernel's package, "" where that build
     runs. ``updated`` are core packages that were updated after the boot.
     """
+    advice = _advise(report, newer, updated, compare)
+    command, useless = upgrade(report, compare)
+    return advice._replace(upgrade=command, useless=useless)
+
+
+def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
+    """Return the command that installs a fix of what is open, or "" and why there is none.
+
+    The last dnf run that read the repositories knows. Where that is not known, an upgrade may help.
+    """
+    offered = report.inputs.on_offer
+    rows = [row for row in report.exposure.rows if row.state != CLOSED_LIVE]
+    if offered is None or not rows:
+        return "dnf upgrade", ""
+    here = {row.package for row in report.patches if row.installed}
+    if offered.patch and offered.patch not in here:
+        return "dnf upgrade", ""
+    helped = closed_by(rows, offered.kernel, compare) if offered.kernel else ()
+    if helped and any(problem.id == "kernel-held" for problem in report.problems):
+        package = split_nevra(report.inputs.kernel_package)
+        return f"dnf upgrade {package.name}" if package is not None else "dnf upgrade", ""
+    if helped:
+        return "dnf upgrade", ""
+    if offered.hidden and closed_by(rows, offered.hidden, compare):
+        return "", f"DNF's excludes (see excludepkgs= and versionlock) hide kernel {offered.hidden}"
+    return "", f"no enabled repository offers a kernel or a live patch that fixes {_them(rows)}"
+
+
+def _them(rows: Sequence[CveState]) -> str:
+    return "it" if len(rows) == 1 else "them"
+
+
+def _advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
     rows = report.exposure.rows
     unclosed = [row for row in rows if row.state != CLOSED_LIVE]
     fixed = {row.cve for row in closed_by(rows, newer, compare)} if newer else set()
@@ -85,8 +123,7 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
         return Advice(
             NOT_NEEDED,
             f"would close nothing yet: {count(len(unclosed), 'kernel CVE')} open, and no"
-            f" installed kernel fixes {'it' if len(unclosed) == 1 else 'them'};"
-            " run 'dnf upgrade'",
+            f" installed kernel fixes {_them(unclosed)}; {_next(report, compare)}",
         )
     if newer and known:
         why = f"kernel {newer} may fix more than is known: {report.exposure.reason}"
@@ -96,6 +133,11 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
             NOT_NEEDED, f"not needed for CVEs: kernel {newer} is installed, and what it fixes is closed live"
         )
     return Advice(NOT_NEEDED, "not needed" + (f" for CVEs{known}" if known else ""))
+
+
+def _next(report: Report, compare: Compare) -> str:
+    command, useless = upgrade(report, compare)
+    return f"run '{command}'" if command else useless
 
 
 def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:

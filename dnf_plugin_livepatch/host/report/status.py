@@ -42,7 +42,8 @@ class Report(NamedTuple):
 
     ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
-    ``days_left`` counts to the end of live-patch support, None where that is not known.
+    ``days_left`` counts to the end of live-patch support, None where that is not known. ``support_usual``:
+    that end is only the vendor's usual time, which nobody promised.
     ``retry`` is when systemd tries a stalled load again, "" for never.
     ``offered`` is a live patch that dnf runs saw and did not install, None for none.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
@@ -67,6 +68,7 @@ class Report(NamedTuple):
     problems: tuple[Problem, ...]
     since: str = ""
     offered: Offered | None = None
+    support_usual: bool = False
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -177,6 +179,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     if busy is not None:
         rows, missing = look.under_way(rows, busy.since), ()
     end = support.support_end(inputs, stock.patches)
+    usual = bool(end) and not support.promised(inputs, stock.patches)
     days = times.days_between(now, end) if end else None
     # The last run's findings are no news of the run that is under way.
     problems = [] if result is None or (busy is not None and busy.asked) else list(result.problems)
@@ -189,7 +192,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in missing]
-    due = support.warning(kernel.release, end, now, settings.eol_warn_days)
+    due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)
     offered = _offered(seen, kernel.release)
@@ -218,4 +221,5 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems=tuple(problems),
         since=busy.since if busy is not None and state in MOVING else "",
         offered=offered,
+        support_usual=usual,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
 from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
+from ...messages import message
 from .. import look
 from ..kernel import running
 from .reboot import Advice, stuck
@@ -90,9 +91,14 @@ def next_action(report: Report, advice: Advice) -> str:
     if missing:
         return f"livepatch doctor    (nothing is loaded: {report.skipped})"
     if look.BLOCKED in states:
-        return "dnf upgrade    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
+        if advice.upgrade:
+            return (
+                f"{advice.upgrade}    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
+            )
+        name = next(row.package for row in report.patches if row.state == look.BLOCKED)
+        return f"livepatch unblock {name}    (tries the blocked patch again; no newer one is offered)"
     if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
-        return "dnf upgrade"
+        return advice.upgrade or f"no command helps yet: {advice.useless}"
     if report.inputs.read_in_vain and report.exposure.quality != EXACT:
         return "dnf repolist    (no repository there has all advisories of this kernel)"
     if report.exposure.quality == UNKNOWN:
@@ -173,7 +179,11 @@ def _support(report: Report) -> str:
     if not report.support_end:
         return "end not known"
     days = report.days_left
-    left = "" if days is None else f" ({days} days left)" if days >= 0 else f" (ended {-days} days ago)"
+    if report.support_usual:
+        return f"until about {report.support_end[:10]}, the vendor's usual time; no day is promised"
+    left = "" if days is None else f" ({message.count(days, 'day')} left)"
+    if days is not None and days < 0:
+        left = f" (ended {message.count(-days, 'day')} ago)"
     return f"until {report.support_end[:10]}{left}"
 
 
@@ -216,7 +226,11 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
         "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
-        "support": {"end": report.support_end, "days_left": report.days_left},
+        "support": {
+            "end": report.support_end,
+            "days_left": report.days_left,
+            "usual": report.support_usual,
+        },
         "retry": report.retry,
         "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,

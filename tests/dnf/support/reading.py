@@ -10,7 +10,7 @@ from dnf_plugin_livepatch.dnf4.solver import Dnf
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.host.for_planning import Machine
 from dnf_plugin_livepatch.planning import inputs
-from dnf_plugin_livepatch.planning.facts import Facts
+from dnf_plugin_livepatch.planning.facts import Facts, Trust
 
 
 def facts(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> Facts:
@@ -19,7 +19,8 @@ def facts(base: Any, kernel: Kernel, trusted: frozenset[str] | None = None) -> F
     host.kernel = kernel
     found = Facts(Dnf(base), host)
     enabled = frozenset(repo.id for repo in base.repos.iter_enabled())
-    found._trusted = found._claims = enabled if trusted is None else trusted
+    believed = enabled if trusted is None else trusted
+    found._trust[kernel.release] = Trust(believed, believed)
     return found
 
 

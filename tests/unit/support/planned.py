@@ -82,9 +82,11 @@ class Manager:
         self.repos = list(repos) or [Repository("base", has_advisories=True, read_at=NOW)]
         self.text = record
         self.updates: dict[str, str] = {}
+        self.issues: dict[str, dict[str, str]] = {}
         self.rows: Sequence[Advisory] = ADVISORIES
         self.asked: Counter[str] = Counter()
         self.hidden: set[str] = set()
+        self.found: set[str] = set()
         self.added: list[Package] = []
         self.trial, self.without, self.refused = "", "", ""
 
@@ -152,12 +154,19 @@ class Manager:
         self._ask("record")
         return self.text
 
+    def issued(self, repository: str, ids: Collection[str]) -> Mapping[str, str]:
+        self._ask("issued")
+        return {name: day for name, day in self.issues.get(repository, {}).items() if name in ids}
+
     def updateinfo(self, repository: str) -> str:
         return self.updates[repository]
 
     def compare(self, one: str, other: str) -> int:
         first, second = (int(evr.rpartition("-")[2].partition(".")[0]) for evr in (one, other))
         return first - second
+
+    def lets_through(self, package: Package) -> bool:
+        return str(package.nevra) in self.found
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         return self.trial if str(add[-1].nevra) == str(NEW.nevra) else ""
@@ -191,6 +200,7 @@ class Machine:
         self.away: dict[str, str] = {}
         self.signed = True
         self.gone: dict[str, str] = {}
+        self.seen_first: dict[str, str] = {}
         self.before: Hold | None = None
         self.answer: ReconcileResult | None | BaseException = None
         self.remembered: dict[str, Any] = {}
@@ -231,6 +241,9 @@ class Machine:
 
     def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
         self.remembered["withdrawn"] = set(read), list(said)
+
+    def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
+        return {nevra: self.seen_first.get(nevra, self.now) for nevra in nevras}
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         self.remembered["trust"] = tuple(trusted)
