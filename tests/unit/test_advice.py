@@ -27,7 +27,7 @@ def told(host: Telling) -> tuple[str, str]:
     """The text of status, and its next step."""
     report = status.gather(host.paths, Config())
     advice = reboot.advise(report, "", [], compare)
-    return "\n".join(views.status_text(report, advice, False)), views.next_action(report, advice)
+    return "\n".join(views.status_text(report, advice)), views.next_action(report, advice)
 
 
 NOTHING = "no command helps yet: no enabled repository offers a kernel or a live patch that fixes "

@@ -70,7 +70,7 @@ def dated(
     host.seen_first = {N2: seen} if seen else {}
     facts = Facts(manager, host)
     rows = [
-        withheld._Row(row.package, withheld.patch_note({}, RELEASE, N2), RELEASE)
+        withheld._Row(row.package, withheld.patch_note({}, RELEASE, N2, ()), RELEASE)
         for row in facts.known(RELEASE)
     ]
     return withheld._dates(facts, rows)[N2]
@@ -131,7 +131,7 @@ def test_the_date_cannot_be_put_off(facts: dict[str, str], date: tuple[str, str]
 )
 def test_the_line_says_which_date_it_is(facts: dict[str, str], limits: dict[str, int], text: str) -> None:
     found = withheld.judge(
-        N2, withheld.patch_note({}, RELEASE, N2), *dated(**facts), withheld.Limits("", NOW, **limits)
+        N2, withheld.patch_note({}, RELEASE, N2, ()), *dated(**facts), withheld.Limits("", NOW, **limits)
     )  # type: ignore[arg-type]
     assert found is not None and text in found.problem.text
 
