@@ -72,8 +72,8 @@ def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
 def ring_buffer(paths: Paths, since: float) -> list[str]:
     """Return the kernel's messages from ``since`` (seconds of this boot) on, as far as it still has them.
 
-    One message is one line, since /dev/kmsg escapes what is not printable (kernel:
-    Documentation/ABI/testing/dev-kmsg).
+    One message is one line, since /dev/kmsg escapes what is not printable. Lines that programs wrote are
+    left out: their facility is never 0 (kernel: Documentation/ABI/testing/dev-kmsg).
     """
     try:
         descriptor = os.open(paths.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,7 +96,8 @@ def ring_buffer(paths: Paths, since: float) -> list[str]:
                 head, mark, text = line.partition(";")
                 fields = head.split(",")
                 at = names.decimal(fields[2], 18) if mark and len(fields) >= 3 else None
-                if at is not None and at >= since * 1e6:
+                level = names.decimal(fields[0], 6)
+                if at is not None and at >= since * 1e6 and level is not None and level < 8:
                     lines.append(text)
     finally:
         os.close(descriptor)

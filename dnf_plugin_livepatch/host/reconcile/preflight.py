@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from ...base.model import InstalledModule, Kernel, Manifest, Problem
 from ...base.paths import Paths
 from ...messages.catalogue import problem
-from ..kernel import livepatches, module_file, probes, running, signature
+from ...messages.message import several
+from ..kernel import livepatches, module_file, probes, running, signature, tasks
 from ..kernel.module_file import ModInfo, ModuleError
 from ..read import read_text
-from .loader import named, tasks_in_the_way
 
 _OTHER_PRODUCTS = ("kcare", "kpatch", "ksplice")
 
@@ -115,7 +115,7 @@ def _targets(paths: Paths, declared: Manifest) -> list[Problem]:
     """Note the target modules that are not loaded. They are no fault: the kernel patches them on arrival."""
     objects = sorted({function.object for function in declared.functions} - {"vmlinux"})
     absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
-    return [problem("target-pending", module=declared.module, targets=", ".join(absent))] if absent else []
+    return [problem("target-pending", module=declared.module, targets=several(absent, 10))] if absent else []
 
 
 def other_products(paths: Paths) -> list[str]:
@@ -142,7 +142,8 @@ def busy(paths: Paths) -> Problem | None:
     name = livepatches.transition(paths)
     if not name:
         return None
-    return problem("transition-running", module=name, tasks=named(tasks_in_the_way(paths, name)))
+    late = tasks.in_the_way(paths, name)
+    return problem("transition-running", module=name, tasks=late, how=late.remedy)
 
 
 def _kpatch_dnf(text: str) -> bool:
