@@ -157,7 +157,20 @@ def kernel_packages(release: str) -> tuple[str, ...]:
     if _RT.search(dist):
         variant = "rt" + ("-" + variant if variant else "")
     middle = "-" + variant if variant else ""
-    return (f"kernel{middle}-core", f"kernel{middle}")
+    return (f"kernel{middle}-core", f"kernel{middle}-uki-virt", f"kernel{middle}")
+
+
+def _kernel_kind(name: str) -> str:
+    return next((name[: -len(tail) - 1] for tail in _TAILS if name.endswith("-" + tail)), name)
+
+
+def same_kernel(name: str, like: str) -> bool:
+    """Whether the packages ``name`` and ``like`` hold builds of one kernel, as -core and -uki-virt do.
+
+    A name without a tail, as ``kernel``, is the kernel of some vendors and has no files at others.
+    """
+    bootable = name.endswith(("-core", "-uki-virt")) and not name.endswith("-modules-core")
+    return name == like or (bootable and _kernel_kind(name) == _kernel_kind(like))
 
 
 def split_evr(evr: str) -> tuple[str, str, str]:

@@ -22,7 +22,7 @@ class Candidate(NamedTuple):
     ``trusted``: it comes from where this host takes kernels. ``gpgcheck``: its repository's
     packages are verified. ``secures``: it closes an open CVE of its kernel. ``passes``: one of its own
     advisories passes the user's filters. ``named``: the user named it. ``wrong``: why it is not what it
-    looks like, "" when it is.
+    looks like, "" when it is. ``barred``: why the loader would always refuse it, "" when it would not.
     """
 
     nevra: Nevra
@@ -34,6 +34,7 @@ class Candidate(NamedTuple):
     passes: bool = False
     named: bool = False
     wrong: str = ""
+    barred: str = ""
 
 
 class Target(NamedTuple):
@@ -132,6 +133,8 @@ def _refusal(candidate: Candidate) -> Problem | None:
         return catalogue.problem("patch-untrusted", nevra=candidate.nevra, repo=candidate.repo)
     if not candidate.gpgcheck:
         return catalogue.problem("patch-no-gpgcheck", nevra=candidate.nevra, repo=candidate.repo)
+    if candidate.barred:
+        return catalogue.problem("patch-no-place", nevra=candidate.nevra, why=candidate.barred)
     return None
 
 

@@ -249,7 +249,16 @@ def _candidate(scene: _Scene, row: Known, has: Package | None) -> Candidate:
         scene.judge.passes(package, has),
         scene.judge.named(package.nevra),
         "" if found.kind != "not-a-live-patch" else found.why,
+        _barred(scene, found.profile),
     )
+
+
+def _barred(scene: _Scene, owner: str) -> str:
+    """The reason why the loader always refuses a patch of the profile ``owner``, "" where it does not."""
+    rule, rivals = scene.rule(owner), scene.facts.host.rivals
+    if not (scene.running and rivals and rule is not None and rule.loader == "kernel"):
+        return ""
+    return f"{' and '.join(rivals)} {'patches' if len(rivals) == 1 else 'patch'} this kernel already"
 
 
 _WITHIN, _OVERLAP = "within", "overlap"

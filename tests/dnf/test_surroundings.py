@@ -51,6 +51,43 @@ def test_container(host):
     assert answer.new == {BY2} and answer.code == 0
 
 
+RUNTIME = (
+    f"#!/bin/sh\nexport PYTHONPATH={SOURCE}\nexec /usr/bin/python3 -c "
+    "'import sys; from dnf_plugin_livepatch.host.cli import main; sys.exit(main.main())' \"$@\"\n"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "dnf -y upgrade",  # as in RUN of a Containerfile: no systemd, and the engine took the right away
+        "setpriv --inh-caps=-sys_module --bounding-set=-sys_module dnf -y upgrade",
+    ],
+)
+def test_a_container_without_marks(host, words):
+    """What cannot be loaded here is not added, and the build of an image does not fail."""
+    host.repos(base="patches")
+    host.write("/usr/bin/livepatch", RUNTIME)
+    host.sh("chmod 755 /usr/bin/livepatch; rm -rf /run/systemd")
+    answer = host.sh(words)
+    assert answer.new == {BY2} and answer.code == 0, answer.text
+    assert any("no kernel module can be loaded from here" in line for line in lines(answer))
+    told = host.sh("livepatch status; livepatch reconcile")
+    assert "on the host of this container" in told.out and told.code == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "product"),
+    [("ksplice_1a2b3c", "Ksplice"), ("kcare", "KernelCare"), ("kpatch", "kpatch's own")],
+)
+def test_what_reconcile_would_always_refuse_is_not_added(host, module, product):
+    host.repos(base="patches")
+    host.write(f"/sys/module/{module}/initstate", "live\n")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0
+    assert any(f"not added: {product}" in line and "this kernel already" in line for line in lines(answer))
+
+
 def test_unknown_kernel(host):
     host.repos(base="patches")
     answer = host.dnf("upgrade", env={"FAKE_RELEASE": "6.6.6-home"})

@@ -19,8 +19,6 @@ from ..kernel import livepatches, module_file, probes, running, signature, tasks
 from ..kernel.module_file import ModInfo, ModuleError
 from ..read import read_text
 
-_OTHER_PRODUCTS = ("kcare", "kpatch", "ksplice")
-
 
 def _file(path: str, descriptor: int) -> Problem | None:
     status = os.fstat(descriptor)
@@ -118,18 +116,9 @@ def _targets(paths: Paths, declared: Manifest) -> list[Problem]:
     return [problem("target-pending", module=declared.module, targets=several(absent, 10))] if absent else []
 
 
-def other_products(paths: Paths) -> list[str]:
-    """Return the other live-patching products whose modules are in the kernel."""
-    try:
-        names = os.listdir(paths.modules)
-    except OSError:
-        return []
-    return sorted(n for n in names if n in _OTHER_PRODUCTS or n.startswith(("ksplice_", "kcare_")))
-
-
 def host(paths: Paths) -> tuple[Problem, ...]:
     """Return the findings about the host, which count for every module."""
-    found = [problem("rival-product", rival=name) for name in other_products(paths)]
+    found = [problem("rival-product", rival=name) for name in running.other_products(paths)]
     if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
         found.append(problem("kpatch-dnf-on"))
     if os.path.exists(paths.at("/run/ostree-booted")):

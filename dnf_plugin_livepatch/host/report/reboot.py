@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
-from ...base.names import evr_of
+from ...base.names import evr_of, name_of, same_kernel
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
@@ -101,14 +101,14 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
 def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:
     """Return the newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
 
-    ``builds`` are (name, EVR), ascending by EVR. rpm's comparison is needed only where the running kernel's
-    own package is not among them.
+    Packages count by their kernel, since a build has several: a host with kernel-uki-virt need not have
+    kernel-core. ``builds`` are (name, EVR), ascending by EVR. rpm's comparison is needed only where the
+    running kernel's own package is not among them.
     """
     running = evr_of(package)
     if not running:
         return ""
-    name = package[: package.rindex(f"-{running}.")]
-    evrs = [evr for other, evr in builds if other == name]
+    evrs = [evr for name, evr in builds if same_kernel(name, name_of(package))]
     if not evrs or evrs[-1] == running:
         return ""
     return evrs[-1] if running in evrs or compare(evrs[-1], running) > 0 else ""

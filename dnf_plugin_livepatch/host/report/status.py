@@ -23,6 +23,7 @@ from ...base.model import (
     Problem,
     ReconcileResult,
 )
+from ...base.names import same_kernel
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
 from ...exposure import compute, support
@@ -131,7 +132,11 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
     found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
     hold = seen.noticed.hold
-    if hold is not None and hold.release == release and (hold.name, hold.kernel) not in seen.stock.kernels:
+    if hold is not None and any(
+        evr == hold.kernel and same_kernel(name, hold.name) for name, evr in seen.stock.kernels
+    ):
+        hold = None
+    if hold is not None and hold.release == release:
         facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
         found.append(catalogue.problem("kernel-held", **facts))
     return found

@@ -63,7 +63,7 @@ def count(report: Report, state: str) -> str:
 
 def next_action(report: Report, advice: Advice) -> str:
     """Return the one command to type next, "" when nothing is to be done."""
-    if report.skipped == running.CONTAINER:
+    if report.skipped in (running.CONTAINER, running.UNABLE):
         return "livepatch status    (on the host of this container)"
     states = {row.state for row in report.patches}
     if advice.code in (100, 101) and stuck(report):
