@@ -16,16 +16,40 @@ SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["when = sometimes\n", "mode = load # for now\n", "nonsense\n", "enabled = maybe\n", "x" * 70000],
-)
+@pytest.mark.parametrize("text", ["mode = load # for now\n", "nonsense\n", "transition_timeout = soon\n"])
 def test_broken_configuration_is_one_line(host, text):
     host.repos(base="patches")
     host.conf(text)
     answer = host.dnf("upgrade")
     assert {BY2, P2} <= answer.new and answer.code == 0, answer.text
     assert len(lines(answer)) == 1 and "livepatch.conf" in lines(answer)[0]
+    unharmed(answer)
+
+
+@pytest.mark.parametrize("text", ["enabled = maybe\n", "mode = laod\n", "x" * 70000])
+def test_a_switch_that_is_not_understood_adds_nothing(host, text):
+    host.repos(base="patches")
+    host.conf(text)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0, answer.text
+    assert any("livepatch.conf" in line for line in lines(answer))
+    unharmed(answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff[main]\nenabled = 0\n",
+        "enabled = 0\nmode = report\n",
+        "[MAIN]\nmode = report\n",
+        "[main]\nmode: report\n",
+    ],
+)
+def test_an_off_switch_in_a_damaged_file_is_off(host, text):
+    host.repos(base="patches")
+    host.write("/etc/dnf/plugins/livepatch.conf", text)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0, answer.text
     unharmed(answer)
 
 

@@ -57,6 +57,9 @@ def test_a_hostile_release_is_unknown(host, release):
     [
         ("quiet livepatch.enable=0", "livepatch.enable=0"),
         ("kpatch.enable=0", "kpatch.enable=0"),
+        ("ro livepatch.enable=off quiet", "livepatch.enable=off"),
+        ('livepatch.enable="0"', 'livepatch.enable="0"'),
+        ("livepatch.enable=1 kpatch.enable=yes", ""),
         ("xlivepatch.enable=0 livepatch.enable=01", ""),
     ],
 )

@@ -23,7 +23,9 @@ PRIVATE = (CONTAINER, CHROOT, UNABLE)
 _PRODUCTS = (("KernelCare", "kcare"), ("kpatch's own module", "kpatch"), ("Ksplice", "ksplice"))
 _SYS_MODULE = 16
 _ALL_IDS = ["0", "0", "4294967295"]
-KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
+_SWITCHED_OFF = re.compile(
+    r"\"?(?:livepatch|kpatch)\.enable=[\"']?(?:0|n|no|off|false)[\"']*\Z", re.IGNORECASE
+)
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -79,7 +81,7 @@ def sig_enforce(paths: Paths) -> bool:
 def killed(paths: Paths) -> str:
     """Return the kill switch that is on the kernel's command line; "" when there is none."""
     words = read_text(paths.at("/proc/cmdline")).split()
-    return next((word for word in KILL_SWITCHES if word in words), "")
+    return next((word for word in words if _SWITCHED_OFF.match(word)), "")
 
 
 def _container(paths: Paths) -> bool:
