@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
-from ...base.names import evr_of, name_of, same_kernel
+from ...base.names import evr_of, name_of, release_of, same_kernel
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
@@ -28,11 +28,26 @@ NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
 
 
 class Advice(NamedTuple):
-    """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason."""
+    """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason.
+
+    ``command`` is what has to be done before a reboot helps, "" for nothing.
+    """
 
     code: int
     text: str
     reasons: tuple[str, ...] = ()
+    command: str = ""
+
+
+class Obstacle(NamedTuple):
+    """Why a boot does not start the newest installed kernel, and the ``command`` against that.
+
+    ``known`` is False where the kernel that is started instead may close CVEs, too.
+    """
+
+    why: str
+    command: str
+    known: bool = True
 
 
 def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
@@ -56,17 +71,53 @@ def stuck(report: Report) -> list[str]:
     return found
 
 
-def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
+def started(
+    report: Report, newer: str, boots: str, command: str, compare: Compare
+) -> tuple[str, Obstacle | None]:
+    """Return the build that the next boot starts, "" where it is the running one, and what is in the way.
+
+    ``newer`` is the newest installed build. ``boots`` is the release that the boot loader starts, "" where
+    that is not known: then the newest is taken for it. ``command`` makes another kernel the default.
+    """
+    running, like = evr_of(report.inputs.kernel_package), report.kernel.release
+    if not (newer and boots and running):
+        return newer, None
+    target = release_of(newer, like, running)
+    if boots == target:
+        return newer, None
+    mine = name_of(report.inputs.kernel_package)
+    kin = [evr for name, evr in report.kernels if same_kernel(name, mine)]
+    builds = {like: running, **{release_of(evr, like, running): evr for evr in kin}}
+    if boots in builds and compare(builds[boots], running) > 0:
+        return builds[boots], None
+    again = "again" if boots == like else "instead"
+    why = f"the boot loader is set to start kernel {boots} {again}"
+    return newer, Obstacle(why, command.format(release=target), boots in builds)
+
+
+def advise(
+    report: Report,
+    newer: str,
+    updated: Sequence[str],
+    compare: Compare,
+    obstacle: Obstacle | None = None,
+) -> Advice:
     """Return the advice for ``report``.
 
-    ``newer`` is the EVR of the newest installed build of the running kernel's package, "" where that build
-    runs. ``updated`` are core packages that were updated after the boot.
+    ``newer`` is the EVR of the build of the running kernel's package that a boot starts, "" where that build
+    runs. ``updated`` are core packages that were updated after the boot. ``obstacle`` keeps a boot from
+    starting ``newer``.
     """
     rows = report.exposure.rows
     unclosed = [row for row in rows if row.state != CLOSED_LIVE]
     fixed = {row.cve for row in closed_by(rows, newer, compare)} if newer else set()
     helped = [row.cve for row in unclosed if row.cve in fixed]
     reasons: list[str] = []
+    pinned = ""
+    if helped and obstacle is not None:
+        closes = f"installed kernel {newer}, which closes {count(len(helped), 'kernel CVE')}"
+        pinned = f"{obstacle.why}, not the {closes}"
+        helped = []
     if helped:
         reasons.append(f"{count(len(helped), 'kernel CVE')} closed by the installed kernel {newer}")
     patch = stuck(report)
@@ -75,7 +126,12 @@ def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare)
     if reasons:
         why = "" if helped or patch else ", not for kernel CVEs"
         code = FOR_CVES if helped else FOR_OTHERS
-        return Advice(code, f"needed{why}: " + "; ".join(reasons), tuple(reasons))
+        text = f"needed{why}: " + "; ".join(reasons) + (f"; {pinned}" if pinned else "")
+        return Advice(code, text, tuple(reasons), obstacle.command if pinned and obstacle else "")
+    if pinned and obstacle is not None:
+        code, start = (NOT_NEEDED, "would close nothing") if obstacle.known else (DONT_KNOW, "unknown")
+        then = f"; as root, run '{obstacle.command}'" if obstacle.command else ""
+        return Advice(code, f"{start}: {pinned}{then}", (pinned,), obstacle.command)
     if report.exposure.quality == UNKNOWN:
         return Advice(DONT_KNOW, "unknown: " + report.exposure.reason, (report.exposure.reason,))
     if not report.installed_known:

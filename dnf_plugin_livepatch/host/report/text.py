@@ -78,6 +78,8 @@ def next_action(report: Report, advice: Advice) -> str:
     unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
     if unloaded:
         return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
+    if advice.command:
+        return f"{advice.command}    (before a reboot)"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:
