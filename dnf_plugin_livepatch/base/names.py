@@ -40,7 +40,7 @@ _DIGITS = re.compile(r"[0-9]+\Z")
 _TAILS = ("uki-virt-addons", "modules-extra", "modules-core", "uki-virt", "modules", "core")
 _RT = re.compile(r"\.rt[0-9]")
 _SUSE = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
-_MODULE_FILE = re.compile(r"\.ko(?:\.[a-z]+)?\Z")
+MODULE_FILE = re.compile(r"\.ko(?:\.([A-Za-z0-9]+))?\Z")
 _UNAME = re.compile(
     r"(?P<version>[0-9]+(?:\.[0-9]+)+)-(?P<release>[0-9][A-Za-z0-9._~]*?)"
     r"(?:\.(?P<arch>" + "|".join(sorted(ARCHES, key=len, reverse=True)) + r"))?"
@@ -213,7 +213,7 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
 
 def module_of(path: str) -> str:
     """The kernel's name, unchecked, for the module in the file at ``path``, compressed or not."""
-    return _MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
+    return MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
 
 
 def cve_capability(cve: str) -> str:

@@ -36,7 +36,7 @@ def test_threads_are_grouped_by_their_process(host: Host) -> None:
     late(host, 1000, *range(1000, 1300))
     late(host, 2000, 2007, comm="java (x) y")
     text, _ = stalled(host)
-    assert "by qemu-kvm (pid 1000, 300 threads), java (x) y (pid 2000). The kernel is" in text
+    assert "by qemu-kvm (pid 1000, a thread and 299 more), java (x) y (pid 2000). The kernel is" in text
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Task(NamedTuple):
         return " < ".join(_FRAME.findall(self.stack)[:_FRAMES])
 
     def __str__(self) -> str:
-        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        threads = f", a thread and {self.threads - 1} more" if self.threads > 1 else ""
         return f"{self.comm} (pid {self.pid}{threads}{', on CPU ' + self.cpu if self.cpu else ''})"
 
 

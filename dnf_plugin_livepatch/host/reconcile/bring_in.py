@@ -103,18 +103,20 @@ def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, repl
         return False
     try:
         # From here on the file is this descriptor: the file that is checked is the one that is loaded.
-        findings, build_id = preflight.opened(run.paths, run.kernel, module, descriptor)
-        for found in findings:
-            run.add(found)
-        if preflight.errors(findings) or busy is not None or not _free(run, module.name):
-            return False
-        try:
-            _begin(run, wanted, module, build_id)
-        except (OSError, atomic.Broken) as error:
-            run.add(problem("state-unwritable", why=error))
-            return False
-        timeout = run.config.transition_timeout
-        result = loader.load(run.paths, descriptor, module.name, expected, timeout, run.progress, run.force)
+        with preflight.opened(run.paths, run.kernel, module, descriptor) as seen:
+            for found in seen.found:
+                run.add(found)
+            if preflight.errors(seen.found) or busy is not None or not _free(run, module.name):
+                return False
+            try:
+                _begin(run, wanted, module, seen.build_id)
+            except (OSError, atomic.Broken) as error:
+                run.add(problem("state-unwritable", why=error))
+                return False
+            timeout = run.config.transition_timeout
+            result = loader.load(
+                run.paths, seen.plain, module.name, expected, timeout, run.progress, run.force
+            )
     finally:
         os.close(descriptor)
     return _record_outcome(run, wanted, module, result, replacing)

@@ -142,6 +142,22 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
     return found
 
 
+def _why_missing(paths: Paths, kernel: Kernel, seen: look.Look) -> list[Problem]:
+    """Return what speaks against the modules of the packages that should be in force, by their files."""
+    if not seen.missing:
+        return []
+    from ..reconcile import preflight
+
+    modules = [
+        module
+        for patch in seen.stock.patches
+        if patch.loader == "kernel" and str(patch.nevra) in seen.missing
+        for module in patch.modules
+    ]
+    found = [one for module in modules for one in preflight.module(paths, kernel, module)[0]]
+    return [one for one in found if one.severity == "error"]
+
+
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
     from ..kernel import running, switches
@@ -167,6 +183,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in seen.missing]
+        problems += _why_missing(paths, kernel, seen)
     due = support.warning(kernel.release, end, now, settings.eol_warn_days)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)
