@@ -84,7 +84,8 @@ def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, repl
     """Load one module, which should have the build id ``expected``. Return whether it is in force then."""
     if _ours(run, module.name) and livepatches.coming(run.paths, module.name):
         # A run that was killed left an insmod that lives.
-        if not loader.await_loading(run.paths, module.name, run.config.transition_timeout):
+        timeout = run.config.transition_timeout
+        if not loader.await_loading(run.paths, module.name, timeout, run.progress):
             entry = guard_file.read(run.paths).entries.get(wanted.nevra)
             since = entry.since if entry is not None else "an earlier run"
             run.add(problem("load-goes-on", nevra=wanted.nevra, since=since))

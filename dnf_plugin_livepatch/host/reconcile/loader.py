@@ -158,9 +158,10 @@ def insert(
     return answer
 
 
-def await_loading(paths: Paths, module: str, timeout: float) -> bool:
+def await_loading(paths: Paths, module: str, timeout: float, progress: Progress | None = None) -> bool:
     """Wait for the end of a load that an earlier run began; return whether the load is over."""
-    return _until(lambda: not livepatches.coming(paths, module), timeout)
+    tick = _ticker(progress, f"live patch {module}: an earlier run began to load it", timeout)
+    return _until(lambda: not livepatches.coming(paths, module), timeout, tick)
 
 
 def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
