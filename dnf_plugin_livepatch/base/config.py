@@ -148,7 +148,7 @@ class _Reading:
         try:
             value = _KEYS[key](text)
         except ValueError as error:
-            value = self._of_comment(key, text)
+            value = self._front(key, text)
             if value is None:
                 self._fall_back(key)
                 used = f"mode = {_REPORT}" if key in _LIMITS else repr(getattr(self.config, key))
@@ -164,11 +164,11 @@ class _Reading:
             self.config = self.config._replace(**{key: value})  # type: ignore[arg-type]
         self.sure.add(key)
 
-    def _of_comment(self, key: str, text: str) -> object:
-        """Return the value in front of a comment on the same line; None where there is none."""
-        front, sign, _ = text.partition(" #")
+    def _front(self, key: str, text: str) -> object:
+        """Return the value before a comment or a line that continues it; None where there is none."""
+        front = text.partition("\n")[0].partition(" #")[0].strip()
         try:
-            return _KEYS[key](front.strip()) if sign else None
+            return _KEYS[key](front) if front != text else None
         except ValueError:
             return None
 

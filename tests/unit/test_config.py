@@ -103,7 +103,7 @@ CAREFUL = {"enabled": False, "mode": "report"}
         (b"[livepatch]\nenabled = 0\nmode = report\n", CAREFUL, 2),
         (b"[main]\nEnabled = 0\nMODE = report\n", CAREFUL, 2),
         (b"[main]\nenabled: 0\nmode report\n", CAREFUL, 2),
-        (b"[main]\nwhen = always\n  enabled = 0\n\tmode = report\n", {**CAREFUL, "when": "named"}, 3),
+        (b"[main]\nwhen = always\n  enabled = 0\n\tmode = report\n", {**CAREFUL, "when": "always"}, 3),
         (b"[main]\nenabled = 0\nmode = report\nmode = load\nenabled = 1\n", CAREFUL, 2),
         (b"mode = load\n[main]\nmode = install-only\n", {"mode": "install-only"}, 1),
         (b"[main]\n# f\xfcr sp\xe4ter\nmode = report\n", {"mode": "report"}, 0),

@@ -81,7 +81,7 @@ OTHERS = Patch("8", kernel_build_id="11" * 20)
 ALL_CVES = tuple(f"CVE-1900-000{number}" for number in (1, 2, 3))
 XZ, ZSTD, GZIP = (Patch(n, packing=p) for n, p in (("10", "xz"), ("11", "zstd"), ("12", "gzip")))
 STATEFUL = Patch("13", flags=("STATE=2",))
-SLOW = Patch("14", flags=("INIT_SLOW=150",))
+SLOW = Patch("14", flags=("INIT_SLOW=125",))
 COVERS = Patch("9", "gate_show", ("PATCH_GATE",), cves=ALL_CVES, object="lpgate")
 
 
