@@ -17,10 +17,12 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = (
     "binutils",
     "ca-certificates",
+    "crun",
     "dbus",
     "dnf",
     "gpg",
     "gpg-agent",
+    "grub-common",
     "iproute2",
     "kmod",
     "procps",
@@ -51,6 +53,7 @@ MASKED = (
     "e2scrub_reap.service",
     "fstrim.timer",
     "getty.target",
+    "grub-common.service",
     "systemd-pstore.service",
     "systemd-timesyncd.service",
 )

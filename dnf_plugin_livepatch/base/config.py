@@ -3,10 +3,12 @@
 
 DNF reads ``enabled`` from the same file with libdnf's parser: keys are case-sensitive and a
 ``#`` inside a value is part of the value. This reader follows those rules, so that both see the
-same file. A bad value falls back to its default and is reported.
+same file. A fault is reported, and never makes the host do more than any reading of the file.
 """
 
 from __future__ import annotations
+
+import re
 
 from . import names, times
 from .typed import TYPE_CHECKING, NamedTuple
@@ -116,52 +118,155 @@ _KEYS: dict[str, Callable[[str], object]] = {
 }
 
 
+#: The values of a key from the most careful on: one that stands in a doubtful place, or that is no value at
+#: all, never makes the host do more than any reading of the file.
+_CAREFUL: dict[str, tuple[object, ...]] = {
+    "enabled": (False, True),
+    "mode": ("report", "install-only", "load"),
+    "when": ("named", "security", "always"),
+    "kernels": ("running", "installed"),
+}
+#: Keys that keep patches out. Where one is not understood, nothing is added or loaded.
+_LIMITS = ("enabled", "repos", "min_age", "cutoff")
+_REPORT = "report"
+_BREAK = re.compile(r"\r\n|\r|\n")
+_SECTION = re.compile(r"\[\s*([^\]]*?)\s*(?:\]|\Z)")
+#: A line that is meant to set a key, in whatever way it is spelled.
+_MEANT = re.compile(r"\W*([A-Za-z_]+)\s*[=:\s]\s*(.*)\Z", re.DOTALL)
+
+
+class _Reading:
+    """The configuration as far as it was read, and its faults. ``sure`` are the keys that have a value."""
+
+    def __init__(self) -> None:
+        self.config = Config()
+        self.faults: list[str] = []
+        self.sure: set[str] = set()
+
+    def take(self, key: str, text: str, doubt: bool) -> None:
+        """Take ``text`` as the value of ``key``; with ``doubt`` only where that makes the host do less."""
+        try:
+            value = _KEYS[key](text)
+        except ValueError as error:
+            value = self._front(key, text)
+            if value is None:
+                self._fall_back(key)
+                used = f"mode = {_REPORT}" if key in _LIMITS else repr(getattr(self.config, key))
+                self.faults.append(f"{key}: {error}; {used} is used")
+                return
+            self.faults.append(f"{key}: {error}; {value!r} is used")
+        if not doubt and key in self.sure and getattr(self.config, key) != value:
+            self.faults.append(f"{key}: given more than once, and not with one value")
+            doubt = True
+        if doubt:
+            self._less(key, value)
+        else:
+            self.config = self.config._replace(**{key: value})  # type: ignore[arg-type]
+        self.sure.add(key)
+
+    def _front(self, key: str, text: str) -> object:
+        """Return the value before a comment or a line that continues it; None where there is none."""
+        front = text.partition("\n")[0].partition(" #")[0].strip()
+        try:
+            return _KEYS[key](front) if front != text else None
+        except ValueError:
+            return None
+
+    def _fall_back(self, key: str) -> None:
+        if key in _LIMITS:
+            self.config = self.config._replace(mode=_REPORT)
+        elif key in _CAREFUL:
+            self.config = self.config._replace(**{key: _CAREFUL[key][0]})  # type: ignore[arg-type]
+
+    def _less(self, key: str, value: object) -> None:
+        """Take a doubtful ``value`` where it makes the host do less; nothing tells that of a limit."""
+        old = getattr(self.config, key)
+        if key in _CAREFUL:
+            value = min(old, value, key=_CAREFUL[key].index)
+        elif key == "min_age":
+            value = max(old, value)
+        elif key == "cutoff" and not old:
+            pass
+        elif key == "health_check":
+            value = tuple(dict.fromkeys((*old, *value)))  # type: ignore[misc]
+        elif key in _LIMITS and value != old:
+            value = value if old == getattr(Config(), key) else old
+            self.config = self.config._replace(mode=_REPORT)
+        elif key in self.sure:
+            pass  # the last one counts, as with libdnf
+        else:
+            return
+        self.config = self.config._replace(**{key: value})  # type: ignore[arg-type]
+
+
 def parse(text: str) -> tuple[Config, tuple[str, ...]]:
-    """The configuration in ``text``, and one line for each fault in it."""
-    values: dict[str, str] = {}
-    faults: list[str] = []
+    """The configuration in ``text``, and one line for each fault in it.
+
+    A line in a doubtful place, such as one without a section before it, counts where it makes the host do
+    less.
+    """
+    reading = _Reading()
     section, key = "", ""
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
+    lines: list[str] = []
+    found: list[tuple[str, list[str], bool]] = []
+    for number, line in enumerate(_BREAK.split(text), 1):
+        stripped = line.strip().strip("\ufeff\0").strip()
         if not stripped or stripped[0] in "#;":
             continue
+        meant = _MEANT.match(stripped)
+        name = meant.group(1).lower() if meant else ""
         if line[0] in " \t" and key:
-            values[key] += "\n" + stripped
+            lines.append(stripped)
+            if meant and name in _KEYS:
+                reading.faults.append(f"line {number}: {name} is indented, and part of {key} above it")
+                found.append((name, [meant.group(2)], True))
             continue
         key = ""
-        if stripped[0] == "[":
-            section = stripped.strip("[]")
+        header = _SECTION.match(stripped)
+        if header:
+            section = header.group(1)
             continue
-        name, equals, value = stripped.partition("=")
-        name = name.strip()
+        exact, equals, value = stripped.partition("=")
+        exact = exact.strip()
         if not equals or not section:
-            faults.append(f"line {number}: {'no section before it' if equals else 'no ='}")
+            why = "no section before it" if equals else "no ="
+            reading.faults.append(f"line {number}: {why}")
         elif section != "main":
-            faults.append(f"line {number}: [{section[:40]}] is not known, only [main] is")
-        elif name not in _KEYS:
-            faults.append(f"line {number}: {name[:40]!r} is no key of livepatch.conf")
+            reading.faults.append(f"line {number}: [{section[:40]}] is not known, only [main] is")
+        elif exact not in _KEYS:
+            reading.faults.append(f"line {number}: {exact[:40]!r} is no key of livepatch.conf")
         else:
-            key = name
-            values[key] = value.strip()
-    config = Config()
-    for name, text_value in values.items():
-        try:
-            config = config._replace(**{name: _KEYS[name](text_value)})  # type: ignore[arg-type]
-        except ValueError as error:
-            faults.append(f"{name}: {error}; {getattr(config, name)!r} is used")
-    return config, tuple(faults)
+            key, lines = exact, [value.strip()]
+            found.append((key, lines, False))
+            continue
+        if meant and name in _KEYS:
+            found.append((name, [meant.group(2).strip()], True))
+    for name, lines, doubt in sorted(found, key=lambda row: row[2]):
+        reading.take(name, "\n".join(lines), doubt)
+    return reading.config, tuple(reading.faults)
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a file in UTF-8, with or without a mark, or UTF-16; other bytes are kept as they are."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8", "surrogateescape").replace("\0", "")
 
 
 def read(path: str) -> tuple[Config, tuple[str, ...]]:
-    """The configuration in the file at ``path`` and its faults. A missing file is the defaults."""
+    """The configuration in the file at ``path`` and its faults. A missing file is the defaults.
+
+    What a file that cannot be read forbids is unknown, so that nothing is added or loaded.
+    """
+    unknown = Config(mode=_REPORT)
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Config(), ()
     except OSError as error:
-        return Config(), (f"{path}: {error.strerror}; defaults are used",)
+        return unknown, (f"{path}: {error.strerror}; mode = {_REPORT} is used",)
     if len(data) > MAX_BYTES:
-        return Config(), (f"{path}: larger than {MAX_BYTES} bytes; defaults are used",)
-    config, faults = parse(data.decode("utf-8", "replace"))
+        return unknown, (f"{path}: larger than {MAX_BYTES} bytes; mode = {_REPORT} is used",)
+    config, faults = parse(_decoded(data))
     return config, tuple(f"{path}: {fault}" for fault in faults)

@@ -42,7 +42,7 @@ _DIGITS = re.compile(r"[0-9]+\Z")
 _TAILS = ("uki-virt-addons", "modules-extra", "modules-core", "uki-virt", "modules", "core")
 _RT = re.compile(r"\.rt[0-9]")
 _SUSE = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
-_MODULE_FILE = re.compile(r"\.ko(?:\.[a-z]+)?\Z")
+MODULE_FILE = re.compile(r"\.ko(?:\.([A-Za-z0-9]+))?\Z")
 _UNAME = re.compile(
     r"(?P<version>[0-9]+(?:\.[0-9]+)+)-(?P<release>[0-9][A-Za-z0-9._~]*?)"
     r"(?:\.(?P<arch>" + "|".join(sorted(ARCHES, key=len, reverse=True)) + r"))?"
@@ -159,7 +159,20 @@ def kernel_packages(release: str) -> tuple[str, ...]:
     if _RT.search(dist):
         variant = "rt" + ("-" + variant if variant else "")
     middle = "-" + variant if variant else ""
-    return (f"kernel{middle}-core", f"kernel{middle}")
+    return (f"kernel{middle}-core", f"kernel{middle}-uki-virt", f"kernel{middle}")
+
+
+def _kernel_kind(name: str) -> str:
+    return next((name[: -len(tail) - 1] for tail in _TAILS if name.endswith("-" + tail)), name)
+
+
+def same_kernel(name: str, like: str) -> bool:
+    """Whether the packages ``name`` and ``like`` hold builds of one kernel, as -core and -uki-virt do.
+
+    A name without a tail, as ``kernel``, is the kernel of some vendors and has no files at others.
+    """
+    bootable = name.endswith(("-core", "-uki-virt")) and not name.endswith("-modules-core")
+    return name == like or (bootable and _kernel_kind(name) == _kernel_kind(like))
 
 
 def split_evr(evr: str) -> tuple[str, str, str]:
@@ -202,7 +215,7 @@ def release_of(evr: str, like: str, like_evr: str) -> str:
 
 def module_of(path: str) -> str:
     """The kernel's name, unchecked, for the module in the file at ``path``, compressed or not."""
-    return _MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
+    return MODULE_FILE.sub("", path.rpartition("/")[2]).replace("-", "_")
 
 
 def leading_cves(text: str) -> tuple[tuple[str, ...], str]:

@@ -74,6 +74,11 @@ class Paths(NamedTuple):
         return self.state_dir + "/notices.json"
 
     @property
+    def advised(self) -> str:
+        """The reboot that was advised last."""
+        return self.state_dir + "/reboot.json"
+
+    @property
     def request(self) -> str:
         """The request stamp: any change of its content asks for one more reconcile."""
         return self.run_dir + "/request"

@@ -90,7 +90,8 @@ class Machine:
         self.profiles: Sequence[Profile] = rules
         self.faults: Sequence[str] = (*faults, *more)
         self.kernel = running.running(paths)
-        self.cannot = running.environment(paths) or running.other_product(paths)
+        self.cannot = running.environment(paths)
+        self.rivals: Sequence[str] = running.other_products(paths)
         self.root = os.geteuid() == 0
 
     @property

@@ -17,6 +17,7 @@ from ..base.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
+    from typing import Callable
 
 MAX_OUTPUT = 1 << 18
 KILL_SECONDS = 5.0
@@ -58,12 +59,14 @@ def run(
     whole: bool = True,
     most: int = MAX_OUTPUT,
     descriptors: Sequence[int] = (),
+    still: Callable[[float], None] | None = None,
 ) -> tuple[int, str]:
     """Run ``argv`` for at most ``timeout`` seconds; return its exit code and output, errors included.
 
     Only the program itself is waited for: a daemon that it leaves behind may keep the pipe. With ``whole``
     an output of more than ``most`` bytes is a failure; without ``whole`` the end of the output is the
-    answer. ``descriptors`` stay open in the program. Raises Unusable.
+    answer. ``descriptors`` stay open in the program. With ``still`` a program that lives is never given up:
+    after each ``timeout`` seconds ``still`` is called with the seconds so far. Raises Unusable.
     """
     import subprocess
 
@@ -82,7 +85,7 @@ def run(
         why = error.strerror if isinstance(error, OSError) else error
         raise NotStarted(f"{argv[0]} cannot be run: {why}") from None
     try:
-        data = _read(child, argv[0], timeout, most, whole)
+        data = _read(child, argv[0], timeout, most, whole, still)
     except Unusable as fault:
         raise Unusable(f"{fault}{_kill(child)}") from None
     except BaseException:
@@ -93,19 +96,31 @@ def run(
     return child.returncode, data.decode("utf-8", "replace")
 
 
-def _read(child: subprocess.Popen[bytes], name: str, timeout: float, most: int, whole: bool) -> bytes:
+def _read(
+    child: subprocess.Popen[bytes],
+    name: str,
+    timeout: float,
+    most: int,
+    whole: bool,
+    still: Callable[[float], None] | None,
+) -> bytes:
     """Return the child's output up to its end. Raises Unusable while the child may be running still."""
     import selectors
     import time
 
     assert child.stdout is not None
-    deadline = time.monotonic() + timeout
+    start = time.monotonic()
+    deadline = start + timeout
     data, open_still, ended = b"", True, False
     with child.stdout, selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while not ended:
             ended = child.poll() is not None
             left = deadline - time.monotonic()
+            if not ended and left <= 0 and still is not None:
+                still(time.monotonic() - start)
+                deadline += timeout
+                continue
             if not ended and left <= 0:
                 raise Unusable(f"{name} did not end within {timeout:g} seconds")
             if not open_still:

@@ -9,28 +9,26 @@ LOADING: dict[str, Message] = {
     "transition-running": Message(
         "error",
         "Live patch {module} is still in transition, and no other can be loaded until the transition "
-        "ends: {tasks}.",
-        "The load is tried again in a minute; to speed it up, stop the named tasks and, as root, run "
+        "ends. The old code is still used by {tasks}.",
+        "The load is tried again in a minute; to speed it up, {how}, then, as root, run "
         "'livepatch reconcile'.",
     ),
     "transition-stalled": Message(
         "error",
-        "Live patch {module} was taken back: after {timeout} s these tasks still used the old code: "
-        "{tasks}. The kernel is as it was before the load.",
-        "The load is tried again later; to speed it up, stop the tasks and, as root, run 'livepatch "
-        "reconcile'.",
+        "Live patch {module} was taken back: after {timeout} s the old code was still used by {tasks}. "
+        "The kernel is as it was before the load.",
+        "The load is tried again later; to speed it up, {how}, then, as root, run 'livepatch reconcile'.",
     ),
     "transition-stuck": Message(
         "error",
         "The transition of live patch {module} could be neither completed nor reversed within {timeout} s"
-        " ({why}): {tasks}. Until it ends no other live patch can be loaded.",
-        "As root, stop the named tasks and run 'livepatch reconcile'; a reboot ends the transition in any "
-        "case.",
+        " ({why}). In its way: {tasks}. Until the transition ends no other live patch can be loaded.",
+        "As root, {how}, then run 'livepatch reconcile'; a reboot ends the transition in any case.",
     ),
     "unload-stalled": Message(
         "error",
-        "Live patch {module} stays in force: after {timeout} s these tasks still used its code: {tasks}.",
-        "As root, stop the tasks and run 'livepatch reconcile', or reboot.",
+        "Live patch {module} stays in force: after {timeout} s its code was still used by {tasks}.",
+        "As root, {how}, then run 'livepatch reconcile', or reboot.",
     ),
     "unload-refused": Message(
         "error",
@@ -168,6 +166,13 @@ LOADING: dict[str, Message] = {
         "that cannot share the functions is attached.",
         "As root, run 'livepatch doctor', then 'livepatch reconcile'.",
     ),
+    "load-incompatible": Message(
+        "error",
+        "The kernel refused live patch {module}: it is not compatible with the live patches that are "
+        "loaded, such as a newer one.",
+        "Reboot to load it alone; or, as root, take the loaded patch out with 'livepatch unload', which "
+        "opens its CVEs again, and run 'livepatch reconcile'.",
+    ),
     "load-refused": Message(
         "error",
         "The kernel refused live patch {module}: {output}.",
@@ -178,6 +183,11 @@ LOADING: dict[str, Message] = {
         "Loading live patch {module} crashed the program that loaded it ({why}). The patch is blocked "
         "and closes no CVE, and the kernel may be unstable until a reboot.",
         "Read 'journalctl -k', plan a reboot, and report the crash to whoever built the package.",
+    ),
+    "load-goes-on": Message(
+        "error",
+        "Live patch {nevra} is not in force yet: the kernel has been loading it since {since}, and goes on.",
+        "Run 'livepatch status' to see when the load is over; do not kill insmod or reboot meanwhile.",
     ),
     "load-not-verified": Message(
         "error",

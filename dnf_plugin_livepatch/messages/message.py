@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..base.typed import NamedTuple
 
 
@@ -27,10 +29,27 @@ class Fact(str):
 
 
 def fact(value: object) -> Fact:
-    """Return ``value`` as a text of at most 500 printable characters."""
-    return Fact("".join(c if c.isprintable() else "?" for c in str(value)[:500]))
+    """Return ``value`` as a text of at most 500 printable characters; a text that was cut ends with …."""
+    text = str(value)
+    text = text if len(text) <= 500 else text[:499] + "…"
+    return Fact("".join(c if c.isprintable() else "?" for c in text))
 
 
 def count(number: int, noun: str) -> str:
     """Return ``number`` with its ``noun``, which takes an s in the plural: ``1 CVE``, ``2 CVEs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def several(items: Sequence[str], most: int, total: int = 0, noun: str = "|") -> str:
+    """Return the first ``most`` of ``items`` as one text, with the number of all the others.
+
+    ``total`` is the number of all, where ``items`` are not all of them. ``noun`` is what the others are
+    called, as ``process|processes``.
+    """
+    shown = list(items[:most])
+    more = max(total, len(items)) - len(shown)
+    if not more:
+        return ", ".join(shown)
+    one, _, many = noun.partition("|")
+    rest = f"{more} more {one if more == 1 else many}".rstrip()
+    return f"{', '.join(shown)} and {rest}" if shown else rest

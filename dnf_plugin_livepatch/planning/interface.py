@@ -218,6 +218,8 @@ class Host(Protocol):
     faults: Sequence[str]
     #: Why nothing can be loaded here, "" when it can.
     cannot: str
+    #: Other products that patch this kernel: nothing but their own clients loads a patch beside them.
+    rivals: Sequence[str]
     #: May this run change the host?
     root: bool
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
-from ..base.names import evr_of, parse_nevra
+from ..base.names import evr_of, name_of, parse_nevra, same_kernel
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute, support
 from ..messages import catalogue
@@ -454,12 +454,12 @@ class Planner:
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
         "" when that is the running one."""
-        name = self.inputs.kernel_package.rpartition(".")[0].rsplit("-", 2)[0]
+        name = name_of(self.inputs.kernel_package)
         if not name:
             return ""
         running = newest = evr_of(self.inputs.kernel_package)
         here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *self.manager.incoming(name)):
-            if package.nevra.name == name and self.manager.compare(package.nevra.evr, newest) > 0:
+        for package in (*here, *self.manager.incoming("kernel")):
+            if same_kernel(package.nevra.name, name) and self.manager.compare(package.nevra.evr, newest) > 0:
                 newest = package.nevra.evr
         return newest if newest != running else ""

@@ -25,7 +25,8 @@ class Candidate(NamedTuple):
     advisories passes the user's filters. ``named``: the user named it. ``wrong``: why it is not what it
     looks like, "" when it is. ``doubt`` is why its repository is not trusted, a clause. ``outranked`` is the
     repository that DNF prefers, "" for none: DNF itself would not take this build. ``untold``: neither an
-    advisory nor the package says what it closes.
+    advisory nor the package says what it closes. ``barred``: why the loader would always refuse it, "" when
+    it would not.
     """
 
     nevra: Nevra
@@ -40,6 +41,7 @@ class Candidate(NamedTuple):
     doubt: str = ""
     outranked: str = ""
     untold: bool = False
+    barred: str = ""
 
 
 class Target(NamedTuple):
@@ -155,6 +157,8 @@ def refusal(candidate: Candidate) -> Problem | None:
         return catalogue.problem("patch-no-gpgcheck", **facts)
     if candidate.outranked:
         return catalogue.problem("patch-outranked", other=candidate.outranked, **facts)
+    if candidate.barred:
+        return catalogue.problem("patch-no-place", nevra=candidate.nevra, why=candidate.barred)
     return None
 
 

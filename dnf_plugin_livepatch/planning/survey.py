@@ -120,6 +120,7 @@ _REFUSED = {
     "patch-untrusted": "untrusted",
     "patch-no-gpgcheck": "unverified",
     "patch-outranked": "outranked",
+    "patch-no-place": "barred",
 }
 
 
@@ -127,7 +128,8 @@ class Offer(NamedTuple):
     """One row of ``dnf livepatch list --available``.
 
     ``state`` is offered where an upgrade may take the package. Any other one says why not: installed,
-    blocked, excluded, untrusted, unverified, outranked, unresolvable, older (than the installed one).
+    blocked, excluded, untrusted, unverified, outranked, barred (by another product in this kernel),
+    unresolvable, older (than the installed one).
     """
 
     package: str
@@ -297,6 +299,7 @@ def _candidate(scene: _Scene, row: Known, has: Package | None, best: dict[str, R
         "" if trusted else scene.facts.distrust(scene.release, package.repo),
         _outranked(scene, package, best),
         scene.judge.untold(package),
+        _barred(scene, found.profile),
     )
 
 
@@ -305,6 +308,14 @@ def _outranked(scene: _Scene, package: Package, best: dict[str, Repository]) -> 
     own = next((repo for repo in scene.facts.repositories if repo.id == package.repo), None)
     other = best.get(package.nevra.name)
     return other.id if own is not None and other is not None and other.priority < own.priority else ""
+
+
+def _barred(scene: _Scene, owner: str) -> str:
+    """The reason why the loader always refuses a patch of the profile ``owner``, "" where it does not."""
+    rule, rivals = scene.rule(owner), scene.facts.host.rivals
+    if not (scene.running and rivals and rule is not None and rule.loader == "kernel"):
+        return ""
+    return f"{' and '.join(rivals)} {'patches' if len(rivals) == 1 else 'patch'} this kernel already"
 
 
 _WITHIN, _OVERLAP = "within", "overlap"

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from ..base.model import Manifest
-from ..base.names import module_of
+from ..base.names import MODULE_FILE, module_of
 from ..formats import manifest
 from ..toolkit.errors import Finding, refuse
 from ..toolkit.files import contents
@@ -37,6 +37,8 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
     for name, data in sorted(payload(path, (".ko", ".json")).items()):
         if name.endswith(".ko"):
             found.append((name, data))
+        elif MODULE_FILE.search(name) and not name.startswith("/usr/lib/debug/"):
+            refuse("module-unreadable", path=f"{path}: {name}", why="it is compressed")
         elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):
             try:
                 packaged = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))

@@ -16,16 +16,40 @@ SHIM = SOURCE + "/dnf_plugin_livepatch/dnf-plugins/livepatch.py"
 P1, P2, BY2 = str(stock.P1), str(stock.P2), str(stock.BY2)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["when = sometimes\n", "mode = load # for now\n", "nonsense\n", "enabled = maybe\n", "x" * 70000],
-)
+@pytest.mark.parametrize("text", ["mode = load # for now\n", "nonsense\n", "transition_timeout = soon\n"])
 def test_broken_configuration_is_one_line(host, text):
     host.repos(base="patches")
     host.conf(text)
     answer = host.dnf("upgrade")
     assert {BY2, P2} <= answer.new and answer.code == 0, answer.text
     assert len(lines(answer)) == 1 and "livepatch.conf" in lines(answer)[0]
+    unharmed(answer)
+
+
+@pytest.mark.parametrize("text", ["enabled = maybe\n", "mode = laod\n", "x" * 70000])
+def test_a_switch_that_is_not_understood_adds_nothing(host, text):
+    host.repos(base="patches")
+    host.conf(text)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0, answer.text
+    assert any("livepatch.conf" in line for line in lines(answer))
+    unharmed(answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff[main]\nenabled = 0\n",
+        "enabled = 0\nmode = report\n",
+        "[MAIN]\nmode = report\n",
+        "[main]\nmode: report\n",
+    ],
+)
+def test_an_off_switch_in_a_damaged_file_is_off(host, text):
+    host.repos(base="patches")
+    host.write("/etc/dnf/plugins/livepatch.conf", text)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0, answer.text
     unharmed(answer)
 
 
@@ -49,6 +73,43 @@ def test_container(host):
     host.sh("mkdir -p /run/systemd && echo docker > /run/systemd/container")
     answer = host.dnf("upgrade")
     assert answer.new == {BY2} and answer.code == 0
+
+
+RUNTIME = (
+    f"#!/bin/sh\nexport PYTHONPATH={SOURCE}\nexec /usr/bin/python3 -c "
+    "'import sys; from dnf_plugin_livepatch.host.cli import main; sys.exit(main.main())' \"$@\"\n"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "dnf -y upgrade",  # as in RUN of a Containerfile: no systemd, and the engine took the right away
+        "setpriv --inh-caps=-sys_module --bounding-set=-sys_module dnf -y upgrade",
+    ],
+)
+def test_a_container_without_marks(host, words):
+    """What cannot be loaded here is not added, and the build of an image does not fail."""
+    host.repos(base="patches")
+    host.write("/usr/bin/livepatch", RUNTIME)
+    host.sh("chmod 755 /usr/bin/livepatch; rm -rf /run/systemd")
+    answer = host.sh(words)
+    assert answer.new == {BY2} and answer.code == 0, answer.text
+    assert any("no kernel module can be loaded from here" in line for line in lines(answer))
+    told = host.sh("livepatch status; livepatch reconcile")
+    assert "on the host of this container" in told.out and told.code == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "product"),
+    [("ksplice_1a2b3c", "Ksplice"), ("kcare", "KernelCare"), ("kpatch", "kpatch's own")],
+)
+def test_what_reconcile_would_always_refuse_is_not_added(host, module, product):
+    host.repos(base="patches")
+    host.write(f"/sys/module/{module}/initstate", "live\n")
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and answer.code == 0
+    assert any(f"not added: {product}" in line and "this kernel already" in line for line in lines(answer))
 
 
 def test_unknown_kernel(host):

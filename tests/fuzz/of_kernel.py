@@ -14,8 +14,9 @@ from dnf_plugin_livepatch.host.kernel import (
     probes,
     running,
     signature,
+    tasks,
 )
-from dnf_plugin_livepatch.host.reconcile import loader, preflight
+from dnf_plugin_livepatch.host.reconcile import preflight
 from dnf_plugin_livepatch.host.report import reboot
 from tests.unit.support.fakehost import module_file as fake_module
 
@@ -77,7 +78,7 @@ TARGETS: dict[str, Target] = {
                   b"f (2) R I D  tramp: x direct-->bpf_trampoline_64+0x0/0x79\n")),
     ),
     "live patches": Target(
-        files(lambda: (livepatches.read(PATHS), loader.tasks_in_the_way(PATHS, "m")),
+        files(lambda: (livepatches.read(PATHS), tasks.in_the_way(PATHS, "m")),
               _KLP + "/enabled", _KLP + "/transition", _KLP + "/replace", _KLP + "/stack_order",
               _KLP + "/vmlinux/patched", "/sys/module/m/srcversion",
               "/sys/module/m/notes/.note.gnu.build-id"), (),

@@ -172,8 +172,8 @@ def test_an_unknown_kernel_has_no_names_and_no_packages() -> None:
 @pytest.mark.parametrize(
     ("name", "names"),
     [
-        ("kernel-core", ("kernel-core", "kernel")),
-        ("kernel-modules-core", ("kernel-core", "kernel", "kernel-modules-core")),
+        ("kernel-core", ("kernel-core", "kernel-uki-virt", "kernel")),
+        ("kernel-modules-core", ("kernel-core", "kernel-uki-virt", "kernel", "kernel-modules-core")),
     ],
 )
 def test_the_names_of_the_kernel_begin_with_the_most_telling(name: str, names: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import rpm
 
-from dnf_plugin_livepatch.base.model import Function, Manifest
+from dnf_plugin_livepatch.base.model import Function, InstalledPatch, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats import manifest
 from dnf_plugin_livepatch.host.packages import installed
@@ -219,3 +219,35 @@ def test_a_damaged_database_proves_nothing(full: Root, tmp_path: Path, how: str)
         assert not found.healthy and not found.patches
     # Whatever a quick look makes of it, what is missing in it counts as unknown, or the damage is found.
     assert not found.healthy or installed.damage(found.database)
+
+
+def odd(tmp_path: Path, files: dict[str, bytes]) -> InstalledPatch:
+    root = Root(tmp_path)
+    root.add("odd", "1", (f"livepatch(kernel-uname-r:{RELEASE})",), files)
+    (patch,) = root.read().patches
+    return patch
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".zst", ".gz", ".bz2", ".lz4"])
+def test_a_module_is_one_whatever_its_compression(tmp_path: Path, suffix: str) -> None:
+    patch = odd(tmp_path, {f"/usr/lib/modules/{RELEASE}/livepatch/own-1.ko{suffix}": b"packed"})
+    assert (patch.kind, [module.name for module in patch.modules]) == ("patch", ["own_1"])
+
+
+def test_a_plain_module_comes_before_the_files_that_go_with_it(tmp_path: Path) -> None:
+    folder = f"/usr/lib/modules/{RELEASE}/livepatch"
+    patch = odd(tmp_path, {f"{folder}/a.ko": b"x", f"{folder}/a.ko.asc": b"y", f"{folder}/a.ko.xz": b"z"})
+    assert [os.path.basename(module.path) for module in patch.modules] == ["a.ko"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (f"/usr/lib/modules/{RELEASE}/livepatch/patch.klp", "patch"),  # of a kind that nobody knows yet
+        (f"/opt/vendor/{RELEASE}/patch.ko.zst", "patch"),
+        ("/usr/share/doc/odd/README", "empty"),
+    ],
+)
+def test_only_a_package_without_such_files_is_a_subscription(tmp_path: Path, path: str, kind: str) -> None:
+    patch = odd(tmp_path, {path: b"data"})
+    assert (patch.kind, patch.modules) == (kind, ())

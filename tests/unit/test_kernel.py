@@ -57,6 +57,9 @@ def test_a_hostile_release_is_unknown(host, release):
     [
         ("quiet livepatch.enable=0", "livepatch.enable=0"),
         ("kpatch.enable=0", "kpatch.enable=0"),
+        ("ro livepatch.enable=off quiet", "livepatch.enable=off"),
+        ('livepatch.enable="0"', 'livepatch.enable="0"'),
+        ("livepatch.enable=1 kpatch.enable=yes", ""),
         ("xlivepatch.enable=0 livepatch.enable=01", ""),
     ],
 )
@@ -70,3 +73,41 @@ def test_environ_of_init_tells_a_container(host):
     assert "container" in kernel.environment(host.paths)
     host.put("/proc/1/environ", b"HOME=/\0xcontainer=podman\0")
     assert kernel.environment(host.paths) == ""
+
+
+FULL, NONE = "000001ffffffffff", "00000000a80425fb"  # NONE is the set that Docker leaves
+
+
+@pytest.mark.parametrize(
+    ("pid", "rights", "ids", "reason"),
+    [
+        ("self", (FULL, FULL), "0 0 4294967295", ""),
+        ("self", (NONE, NONE), "0 0 4294967295", kernel.UNABLE),
+        ("self", (FULL, NONE), "0 0 4294967295", kernel.UNABLE),
+        ("self", (FULL, FULL), "0 1000 1", kernel.UNABLE),  # rootless: all rights, in a namespace of its own
+        ("self", ("odd", "odd"), "", ""),
+        ("1", (FULL, NONE), "0 0 4294967295", ""),  # systemd's services have the rights
+        ("1", (NONE, NONE), "0 0 4294967295", kernel.UNABLE),
+    ],
+)
+def test_the_right_to_load_modules_is_asked_for(host, monkeypatch, pid, rights, ids, reason):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    bounding, effective = rights
+    host.put(f"/proc/{pid}/status", f"Name:\tx\nCapEff:\t{effective}\nCapBnd:\t{bounding}\n")
+    host.put(f"/proc/{pid}/uid_map", f"         {ids}\n")
+    if pid == "1":
+        os.makedirs(host.paths.at("/run/systemd/system"))
+    assert kernel.environment(host.paths) == reason
+
+
+def test_a_sysfs_that_is_read_only_can_enable_nothing(host, monkeypatch):
+    monkeypatch.setattr(kernel, "_read_only", lambda path: path == host.paths.klp)
+    assert kernel.environment(host.paths) == kernel.UNABLE
+    os.makedirs(host.paths.at("/run/systemd/system"))
+    assert kernel.environment(host.paths) == "", "a service has a /sys of its own"
+
+
+@pytest.mark.parametrize(("text", "reason"), [("1\n", kernel.LOCKED), ("0\n", ""), ("", "")])
+def test_modules_that_are_disabled(host, text, reason):
+    host.put("/proc/sys/kernel/modules_disabled", text)
+    assert kernel.environment(host.paths) == reason

@@ -18,7 +18,8 @@ from dnf_plugin_livepatch.dnf4 import metadata
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, mailbox, notices
-from dnf_plugin_livepatch.host.reconcile import loader, settle, unchanged
+from dnf_plugin_livepatch.host.kernel import tasks
+from dnf_plugin_livepatch.host.reconcile import settle, unchanged
 from tests.unit.support.fakehost import Host, ids, run
 
 
@@ -211,7 +212,7 @@ def test_a_thread_is_a_number_of_ascii_digits(tmp_path, name):
         for file in ("enabled", "patch_state"):
             with open(f"{path}/{file}", "w", encoding="ascii") as target:
                 target.write(content)
-    assert loader.tasks_in_the_way(paths, "lp") == ()
+    assert tasks.in_the_way(paths, "lp").tasks == ()
 
 
 @pytest.mark.parametrize(

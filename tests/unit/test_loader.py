@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host.kernel import livepatches
+from dnf_plugin_livepatch.host.kernel import livepatches, tasks
 from dnf_plugin_livepatch.host.reconcile import loader
 from tests.unit.support.fakehost import module_file, note
 from tests.unit.support.signatures import KEYS, signed
@@ -88,6 +88,16 @@ def test_a_load_is_done_when_the_kernel_says_so(tree: Tree) -> None:
          ("failed", "module-name-taken")),
         ("echo 'insmod: ERROR: could not insert module x: Cannot allocate memory' >&2; exit 1",
          ("failed", "load-refused")),
+        ("echo 'insmod: ERROR: could not insert module x: Operation not permitted' >&2; exit 1",
+         ("failed", "load-not-permitted")),
+        ("echo 'insmod: ERROR: could not insert module x: Permission denied' >&2; exit 1",
+         ("failed", "load-not-permitted")),
+        ("echo 'insmod: ERROR: could not insert module x: Exec format error' >&2; exit 1",
+         ("failed", "load-wrong-format")),
+        ("echo 'insmod: ERROR: could not insert module x: Module has wrong symbol version' >&2; exit 1",
+         ("failed", "load-wrong-format")),
+        ("echo 'insmod: ERROR: could not insert module x: Bad message' >&2; exit 1",
+         ("failed", "load-bad-signature")),
         ("exit 3", ("failed", "load-refused")),
         ("kill -KILL $$", ("failed", "load-refused")),
         ("exit 137", ("failed", "load-refused")),
@@ -128,12 +138,26 @@ def test_an_insmod_that_is_killed_when_all_is_done(tree: Tree) -> None:
     assert tree.load().outcome == "done"
 
 
-def test_an_insmod_that_hangs_is_a_crash(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "COMMAND_TIMEOUT", 0.2)
-    tree.script("insmod", "exec sleep 600")
-    found = tree.load()
-    assert (found.outcome, problem(found)) == ("crashed", "load-crashed")
-    assert found.problem is not None and "did not end within" in found.problem.text
+@pytest.mark.parametrize(
+    ("end", "wanted"),
+    [
+        ("exit 0", ("done", "")),
+        ("echo 'could not insert module x: Cannot allocate memory'; exit 1", ("failed", "load-refused")),
+        ("echo coming >{modules}/lp/initstate; kill -KILL $$", ("crashed", "load-crashed")),
+    ],
+)
+def test_an_insmod_that_is_slow_is_waited_for_and_told(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, end: str, wanted: tuple[str, str]
+) -> None:
+    """It lives, so nothing is decided before it ends, as it would be if it were quick."""
+    monkeypatch.setattr(loader, "SLOW_SECONDS", 0.2)
+    tree.patch()
+    tree.script("insmod", "sleep 0.9; " + end.replace("{modules}", tree.paths.modules))
+    told: list[str] = []
+    with open(os.devnull) as file:
+        found = loader.load(tree.paths, file.fileno(), "lp", BUILD_ID, 0.05, told.append)
+    assert (found.outcome, problem(found)) == wanted
+    assert 2 <= len(told) <= 4 and all("lp: the kernel has been loading it for" in text for text in told)
 
 
 def test_no_insmod_at_all(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +187,10 @@ def test_what_vanished_is_not_in_force(tree: Tree) -> None:
     assert problem(tree.load()) == "load-not-verified"
 
 
-def test_a_stall_names_the_tasks_and_goes_back(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_names_the_processes_and_goes_back(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.script("insmod", "exit 0")
     tree.patch(transition=1)
-    for pid, thread, state, comm in ((7, 7, 0, "sleeper"), (7, 8, 1, "done"), (9, 10, -1, "idle")):
+    for pid, thread, state, comm in ((7, 8, 0, "sleeper"), (7, 9, 1, "done"), (9, 10, -1, "idle")):
         tree.put(f"/proc/{pid}/task/{thread}/patch_state", f"{state}\n")
         tree.put(f"/proc/{pid}/task/{thread}/comm", comm + "\n")
         tree.put(f"/proc/{pid}/task/{thread}/stack", "[<0>] do_sleep+0x1/0x2\n")
@@ -180,7 +204,7 @@ def test_a_stall_names_the_tasks_and_goes_back(tree: Tree, monkeypatch: pytest.M
     monkeypatch.setattr(loader, "_write", write)
     found = tree.load()
     assert (found.outcome, problem(found)) == ("stalled", "transition-stalled")
-    assert found.tasks == (loader.Task(7, "sleeper", 0, "[<0>] do_sleep+0x1/0x2"),)
+    assert found.tasks == (tasks.Task(7, "sleeper", 0, "[<0>] do_sleep+0x1/0x2"),)
     assert written == [("/lp/enabled", "0")] and not livepatches.loaded(tree.paths, "lp")
 
 
@@ -238,7 +262,7 @@ def test_hostile_trees(
     Path(paths.klp, "lp", attribute).write_bytes(content)
     for patch in livepatches.read(paths):
         assert isinstance(patch.enabled, bool) and patch.stack_order >= 0
-    assert len(loader.tasks_in_the_way(paths, "lp")) <= loader.MAX_TASKS
+    assert len(tasks.in_the_way(paths, "lp").tasks) <= tasks.MAX_PROCESSES
     assert loader.verify(paths, "lp", BUILD_ID)
     shutil.rmtree(top)
 

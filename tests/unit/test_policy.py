@@ -34,12 +34,13 @@ candidates = st.builds(
     st.booleans(),
     st.booleans(),
     st.sampled_from(["", "its name tells another kernel"]),
+    st.sampled_from(["", "Ksplice patches this kernel already"]),
 )
 targets = st.builds(
     Target,
     st.sampled_from(["5.14.0-10.el9.x86_64", "5.14.0-40.el9.x86_64"]),
     st.booleans(),
-    st.lists(candidates, max_size=5).map(tuple),
+    st.lists(candidates, max_size=5, unique=True).map(tuple),
     st.none() | nevras,
     st.none() | nevras,
     st.integers(0, 9),
@@ -67,7 +68,7 @@ def test_the_verdict_adds_only_what_may_be_added(situation):
     for candidate in policy.decide(situation).take:
         assert candidate in situation.target.candidates
         assert candidate.kind == "patch" and candidate.trusted and candidate.gpgcheck
-        assert not candidate.wrong
+        assert not candidate.wrong and not candidate.barred
 
 
 @given(situations)
@@ -121,6 +122,7 @@ def situation(*found: Candidate, **facts: object) -> Situation:
         (situation(Candidate(PATCH, "copr", trusted=False)), "patch-untrusted"),
         (situation(Candidate(PATCH, "base", gpgcheck=False)), "patch-no-gpgcheck"),
         (situation(Candidate(PATCH, "base", wrong="so")), "patch-wrong"),
+        (situation(Candidate(PATCH, "base", barred="so")), "patch-no-place"),
         (situation(Candidate(PATCH, "base"), mode="report"), "patch-offered"),
         (situation(Candidate(PATCH, "base"), cannot="this is a chroot"), "patch-no-place"),
         (situation(excluded=PATCH), "patch-excluded"),

@@ -11,6 +11,7 @@ import pytest
 
 from dnf_plugin_livepatch.base.model import Function, InstalledModule, Kernel, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
+from dnf_plugin_livepatch.host.kernel import running
 from dnf_plugin_livepatch.host.reconcile import preflight
 from tests.unit.support.fakehost import RELEASE, module_file
 
@@ -109,7 +110,7 @@ def test_rivals_and_the_host(tmp_path: Path) -> None:
         put(tmp_path, f"/sys/module/{module}/initstate", "live\n")
     put(tmp_path, "/etc/dnf/plugins/kpatch.conf", "[main]\n# autoupdate = True\nautoupdate = True\n")
     paths = put(tmp_path, "/run/ostree-booted", "")
-    assert preflight.other_products(paths) == ["kcare", "kpatch", "ksplice_abc"]
+    assert running.other_products(paths) == ["KernelCare", "kpatch's own module", "Ksplice"]
     found = [problem.id for problem in preflight.host(paths)]
     assert found == ["rival-product"] * 3 + ["kpatch-dnf-on", "host-ostree"]
     put(tmp_path, "/etc/dnf/plugins/kpatch.conf", "# autoupdate = True\n")

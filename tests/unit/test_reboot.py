@@ -11,6 +11,7 @@ from dnf_plugin_livepatch.base import config
 from dnf_plugin_livepatch.base.model import CveState
 from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.files import advisories
 from dnf_plugin_livepatch.host.packages.evr import compare
 from dnf_plugin_livepatch.host.report import reboot, status
 from dnf_plugin_livepatch.host.report import text as views
@@ -130,6 +131,42 @@ def test_the_newest_installed_build_of_the_same_package() -> None:
     assert reboot.newest(builds, "kernel-core-5-9.el9.x86_64", compare) == "5-10.el9"
     assert reboot.newest(builds, "kernel-core-5-10.el9.x86_64", compare) == ""
     assert reboot.newest(builds, "", compare) == ""
+
+
+@pytest.mark.parametrize(
+    ("package", "newer"),
+    [
+        ("kernel-uki-virt-5-9.el9.x86_64", "5-12.el9"),
+        ("kernel-core-5-9.el9.x86_64", "5-12.el9"),
+        ("kernel-modules-core-5-9.el9.x86_64", "5-12.el9"),  # what owns the running kernel's folder
+        ("kernel-rt-core-5-9.el9.x86_64", "5-99.el9"),
+        ("kernel-uek-5-9.el9uek.x86_64", "5-15.el9uek"),
+        ("kernel-64k-core-5-9.el9.aarch64", ""),
+        ("kernel6.12-5-9.amzn2023.x86_64", "5-10.amzn2023"),
+        ("kernel-default-5-9.1.x86_64", ""),
+    ],
+)
+def test_a_build_counts_by_its_kernel_whatever_its_package_is_called(package: str, newer: str) -> None:
+    builds = (
+        ("kernel6.12", "5-10.amzn2023"),
+        ("kernel-core", "5-11.el9"),
+        ("kernel-uki-virt", "5-12.el9"),
+        ("kernel", "5-13.el9"),
+        ("kernel-modules-extra", "5-14.el9"),
+        ("kernel-uek-core", "5-15.el9uek"),
+        ("kernel-debug-core", "5-98.el9"),
+        ("kernel-rt-core", "5-99.el9"),
+    )
+    assert reboot.newest(builds, package, compare) == newer
+
+
+def test_a_host_with_a_unified_kernel_image_alone(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    known = host.know((1000, "Important"))
+    advisories.save(host.paths, known._replace(kernel_package="kernel-uki-virt-6.12.1-1.x86_64"))
+    for evr in ("6.12.1-1", "6.12.2-1"):
+        header = {"name": "kernel-uki-virt", "evr": evr}
+        host.database.rows.append(("providename", "kernel-uname-r", header))
+    assert answer(capsys)[0] == 100
 
 
 def test_a_live_patch_that_only_a_reboot_can_exchange_asks_for_one(host: Telling) -> None:

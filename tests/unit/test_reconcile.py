@@ -204,7 +204,7 @@ def test_stall_is_reversed_and_the_old_patch_stays(host):
     result = run(host)
     assert not result.ok and host.running() == ["lp_1"] == host.modules()
     assert verbs(result) == [("replace", "lp_2", "stalled"), ("reverse", "lp_2", "done")]
-    assert "sleeper (pid 78)" in result.problems[0].text
+    assert "sleeper (pid 77)" in result.problems[0].text
     record = guard_file.read(host.paths).entries[str(v2.nevra)]
     assert record.state == "stalled" and record.tries == 1 and record.retry_at > times.now()
     host.put("/no-stall", "")

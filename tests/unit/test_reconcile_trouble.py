@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 
 import pytest
 
+from dnf_plugin_livepatch.host import after_transaction
 from dnf_plugin_livepatch.host.files import guard_file, journal, mailbox
 from dnf_plugin_livepatch.host.packages import rpm_lock
 from dnf_plugin_livepatch.host.reconcile import loader, settle
@@ -276,19 +278,71 @@ def test_somebody_else_is_faster(host, monkeypatch, same):
     host.install(v1)
     real = loader.insert
 
-    def insert(paths, descriptor):
+    def insert(paths, descriptor, *more):
         theirs = f"/proc/self/fd/{descriptor}"
         if not same:
             host.put("/theirs.ko", module_file("lp_1", "ab" * 20, replace="1"))
             theirs = host.paths.at("/theirs.ko")
         assert host.insmod(theirs)[0] == 0
-        return real(paths, descriptor)
+        return real(paths, descriptor, *more)
 
     monkeypatch.setattr(loader, "insert", insert)
     result = run(host)
     assert host.running() == ["lp_1"] and guard_file.blocked(host.paths) == {}
     assert guard_file.read(host.paths).owned == {}
     assert result.ok is same and ("module-name-taken" in ids(result)) is not same
+
+
+@pytest.mark.parametrize("ends", ["live", "gone", "coming"])
+def test_a_load_that_a_killed_run_left_is_waited_for_and_never_undone(host, monkeypatch, ends):
+    """An insmod of an earlier run lives: the module is in the kernel, and its init has not ended."""
+    patch = host.patch("1")
+    host.install(patch)
+    module = patch.modules[0]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr(loader, "insert", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(host)
+    host.put(f"/sys/module/{module.name}/initstate", "coming\n")
+    host.put(f"/sys/module/{module.name}/refcnt", "1\n")
+
+    def over(*_):
+        if ends == "coming":
+            return False
+        shutil.rmtree(f"{host.paths.modules}/{module.name}")
+        if ends == "live":
+            assert host.insmod(module.path) == (0, "")
+        return True
+
+    monkeypatch.setattr(loader, "await_loading", over)
+    result = run(host)
+    assert guard_file.blocked(host.paths) == {}
+    if ends == "coming":
+        assert ids(result)[0] == "load-goes-on" and "since 20" in result.problems[0].text
+        assert guard_file.read(host.paths).entries[str(patch.nevra)].state == "loading"
+    else:
+        assert result.ok and host.running() == ["lp_1"]
+
+
+def test_dnf_is_answered_that_the_load_goes_on(host, monkeypatch):
+    patch = host.patch("1")
+    host.install(patch)
+    monkeypatch.setattr(mailbox, "ask", lambda *_: None)
+    assert after_transaction.ask(host.paths, 1.0, None) is None, "nothing is under way"
+
+    def slow(*_):
+        answer = after_transaction.ask(host.paths, 1.0, None)
+        assert answer is not None and not answer.ok and ids(answer) == ["load-goes-on"]
+        assert str(patch.nevra) in answer.problems[0].text
+        return 1, "could not insert module x: Cannot allocate memory"
+
+    monkeypatch.setattr(loader, "insert", slow)
+    run(host)
+    assert after_transaction.ask(host.paths, 1.0, None) is None, "nor is it now"
 
 
 def test_kept_copy_survives_a_database_that_reads_empty(host, monkeypatch):

@@ -182,6 +182,27 @@ def test_patches_of_another_vendor_than_the_installed_one_are_no_candidates() ->
     assert found.families[str(offer("rival-p", 2).nevra)] == ("rival",), "its client applies nothing"
 
 
+@pytest.mark.parametrize(
+    ("rivals", "why"),
+    [
+        (["Ksplice"], "Ksplice patches this kernel already"),
+        (["KernelCare", "Ksplice"], "KernelCare and Ksplice patch this kernel already"),
+    ],
+)
+def test_what_the_loader_always_refuses_is_barred(rivals: list[str], why: str) -> None:
+    """The loader refuses modules of its own beside another product, which drives its client itself."""
+    known = facts(offer("loner-p", 2), offer("whole-p", 3)._replace(provides=(f"rival = {RELEASE}",)))
+    known.host.rivals = rivals
+    found = {
+        c.nevra.name: c.barred
+        for one in survey.surveys(known, RELEASE, JUDGE)
+        for c in one.target.candidates
+    }
+    assert found == {"loner-p": why, "whole-p": ""}
+    other = survey.surveys(known, "5.14.0-99.el9.x86_64", JUDGE)
+    assert not any(c.barred for one in other for c in one.target.candidates)
+
+
 def test_of_two_installed_vendors_the_one_of_the_newest_patch_counts() -> None:
     (found,) = surveys(have("rival-p", 1), have("whole-p", 2), offer("rival-p", 3), offer("whole-p", 4))
     assert candidates(found) == ["whole-p 4"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 from ...base.model import Problem, ReconcileResult
@@ -14,6 +15,9 @@ from .. import output
 if TYPE_CHECKING:
     from ..files.mailbox import Progress
     from .context import Context
+
+#: Seconds between two lines about one wait, in a journal.
+PAUSE = 29.0
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
@@ -42,11 +46,18 @@ def result_lines(result: ReconcileResult) -> list[str]:
     return lines or ["no live patch is to be in force for this kernel"]
 
 
-def _progress() -> Progress | None:
-    """Return a printer of one line that is overwritten each time; None where there is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda text: output.progress(text[:200])
+def _progress() -> Progress:
+    """Return a printer of a line that is overwritten each time; a journal gets a line each half minute."""
+    if sys.stderr.isatty():
+        return lambda text: output.progress(text[:200])
+    last = [time.monotonic()]
+
+    def now_and_then(text: str) -> None:
+        if time.monotonic() - last[0] >= PAUSE:
+            last[0] = time.monotonic()
+            output.show([text[:200]], errors=True)
+
+    return now_and_then
 
 
 def _print_result(context: Context, result: ReconcileResult, code: int, before: str = "") -> int:

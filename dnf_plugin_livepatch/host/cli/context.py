@@ -45,7 +45,8 @@ class Context:
         self.faults: tuple[str, ...]
         if os.path.exists(path) and not os.path.isfile(path):
             # A pipe in an image would keep its reader waiting.
-            self.settings, self.faults = config.Config(), (f"{path}: it is no file; defaults are used",)
+            self.settings = config.Config(mode="report")
+            self.faults = (f"{path}: it is no file; mode = report is used",)
         else:
             self.settings, self.faults = config.read(path)
 

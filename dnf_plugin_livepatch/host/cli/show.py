@@ -23,7 +23,29 @@ def look(context: Context) -> tuple[status.Report, reboot.Advice]:
     started = reboot.boot_time(context.paths)
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     updated = [name for name, when in report.core if started and when > started]
-    return report, reboot.advise(report, newer, updated, compare)
+    return report, _advice(context, report, newer, updated)
+
+
+def _advice(context: Context, report: status.Report, newer: str, updated: list[str]) -> reboot.Advice:
+    """Return the reboot advice, which counts on no boot that did not start the newer kernel before."""
+    if not newer:
+        return reboot.advise(report, "", updated, compare)
+    from ..files import advised
+    from ..kernel import boot_loader
+
+    following = boot_loader.next_kernel(context.paths, compare)
+    newer, obstacle = reboot.started(report, newer, following.release, following.command, compare)
+    advice = reboot.advise(report, newer, updated, compare, obstacle)
+    if advice.code != reboot.FOR_CVES or not report.kernel.boot_id:
+        return advice
+    now = advised.of(report.kernel, newer, following.release)
+    if advised.in_vain(context.paths, now):
+        why = "a reboot was advised before, and the host came back into the same kernel"
+        obstacle = reboot.Obstacle(why, following.command and "grubby --info=DEFAULT", False)
+        return reboot.advise(report, newer, updated, compare, obstacle)
+    if os.geteuid() == 0 and not context.paths.foreign:
+        advised.remember(context.paths, now)
+    return advice
 
 
 def _manifest_functions(report: status.Report) -> dict[str, tuple[tuple[str, str], ...]]:

@@ -37,6 +37,11 @@ def loaded(paths: Paths, module: str) -> bool:
     return os.path.exists(f"{paths.modules}/{module}/initstate")
 
 
+def coming(paths: Paths, module: str) -> bool:
+    """Return whether the kernel is loading a module of that name now: its init has not ended."""
+    return read_text(f"{paths.modules}/{module}/initstate", 16) == "coming"
+
+
 def _functions(folder: str) -> tuple[tuple[Function, ...], tuple[str, ...]]:
     functions: list[Function] = []
     patched: list[str] = []

@@ -2,8 +2,8 @@
 """The facts that a kernel module file states about itself, read without trusting one byte.
 
 The reader takes the two ELF sections that matter (``.modinfo`` and ``.note.gnu.build-id``), checks every
-offset against the file's size, and bounds every count. Compressed modules are refused: digest, signature and
-build id are those of the plain file.
+offset against the file's size, and bounds every count. Of a compressed module the digest is that of the file
+in the package; signature and build id are those of the plain module in it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Sequence
 
+from ...base import names
 from ...base.typed import TYPE_CHECKING, NamedTuple
-from . import signature
+from . import packed, signature
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-MAX_FILE = 256 << 20
+MAX_FILE = packed.MAX_FILE
 _MAX_SECTIONS = 1 << 16
 _TITLES = (b".modinfo", b".note.gnu.build-id")
 _ALLOC = 2
@@ -78,16 +80,16 @@ def _at(file: BinaryIO, offset: int, size: int, total: int) -> bytes:
 
 def _sections(file: BinaryIO, total: int) -> tuple[str, dict[bytes, bytes]]:
     header = file.read(64)
-    if header[:6] in (b"\xfd7zXZ\0",) or header[:2] == b"\x1f\x8b" or header[:4] == b"\x28\xb5\x2f\xfd":
-        raise ModuleError("it is compressed; a live patch has to be shipped as a plain .ko")
+    if any(header.startswith(magic) for magic, _ in packed.MAGIC):
+        raise ModuleError("it is compressed")
     if len(header) < 64 or header[:5] != b"\x7fELF\x02" or header[5] not in (1, 2):
         raise ModuleError("it is no 64-bit ELF file")
     order = "<" if header[5] == 1 else ">"
     if struct.unpack_from(order + "H", header, 16)[0] != 1:
         raise ModuleError("it is no relocatable ELF file")
     (table,) = struct.unpack_from(order + "Q", header, 40)
-    entry, count, names = struct.unpack_from(order + "HHH", header, 58)
-    if entry != 64 or not 0 < count < _MAX_SECTIONS or names >= count:
+    entry, count, titles = struct.unpack_from(order + "HHH", header, 58)
+    if entry != 64 or not 0 < count < _MAX_SECTIONS or titles >= count:
         raise ModuleError("its ELF section table makes no sense")
     rows = []
     block = _MAX_DATA // 64
@@ -97,7 +99,7 @@ def _sections(file: BinaryIO, total: int) -> tuple[str, dict[bytes, bytes]]:
         for index in range(number):
             name, kind, flags, _, offset, size = struct.unpack_from(order + "IIQQQQ", data, index * 64)
             rows.append((name, kind, flags, offset, size))
-    _, _, _, offset, size = rows[names]
+    _, _, _, offset, size = rows[titles]
     strings = _at(file, offset, size, total)
     found: dict[bytes, bytes] = {}
     for name, kind, flags, offset, size in rows:
@@ -138,10 +140,18 @@ def open_file(path: str) -> int:
 
 
 def own_build_id(path: str) -> str:
-    """Return the build id of the module file at ``path``, without reading all of it; "" for none."""
+    """Return the build id of the module file at ``path``, without reading all of it; "" for none.
+
+    Only a compressed file is read as a whole.
+    """
     try:
         with open(path, "rb") as file:
-            order, sections = _sections(file, os.fstat(file.fileno()).st_size)
+            inside = plain(file.fileno(), path)
+            try:
+                with open(inside, "rb", closefd=False) as module:
+                    order, sections = _sections(module, os.fstat(inside).st_size)
+            finally:
+                close(inside, file.fileno())
     except (OSError, ModuleError):
         return ""
     return note_build_id(sections.get(b".note.gnu.build-id", b""), order)
@@ -156,8 +166,50 @@ def read(path: str) -> ModInfo:
         os.close(descriptor)
 
 
+def plain(descriptor: int, path: str, folders: Sequence[str] = ()) -> int:
+    """Return a descriptor of the plain module in the file that is open as ``descriptor``, to ``close``.
+
+    The descriptor of a plain file is its own. A compressed one is unpacked into one of ``folders``. ``path``
+    is the file's name, which may claim a compression. Raises ModuleError with a reason for a person.
+    """
+    try:
+        packing = packed.kind(descriptor)
+        if packing:
+            return packed.unpacked(descriptor, packing, folders)
+        claimed = names.MODULE_FILE.search(path)
+        if claimed and claimed.group(1) and os.pread(descriptor, 4, 0) != b"\x7fELF":
+            raise ModuleError(f"it is compressed (.{claimed.group(1)}) in a way that is not known here")
+    except packed.PackedError as error:
+        raise ModuleError(f"it is compressed, and {error}") from None
+    except OSError as error:
+        raise ModuleError(str(error.strerror).lower()) from None
+    return descriptor
+
+
+def close(inside: int, descriptor: int) -> None:
+    """Close what ``plain`` returned for ``descriptor``; the latter stays open."""
+    if inside != descriptor:
+        os.close(inside)
+
+
+def digest(descriptor: int, by: str) -> str:
+    """The digest of the whole file, in the form of ``InstalledModule.digest``. Raises ModuleError."""
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            if os.fstat(descriptor).st_size > MAX_FILE:
+                raise ModuleError(f"it is larger than {MAX_FILE >> 20} MiB")
+            found = _digests(file, by)[by]
+    except ModuleError:
+        raise
+    except ValueError:
+        raise ModuleError(f"this host has no {by}") from None
+    except OSError as error:
+        raise ModuleError(str(error.strerror).lower()) from None
+    return found if by == "sha256" else f"{by}:{found}"
+
+
 def facts(descriptor: int, by: str = "sha256") -> ModInfo:
-    """The facts of the module file that is open as ``descriptor``, its digest ``by`` that algorithm.
+    """The facts of the plain module that is open as ``descriptor``, its digest ``by`` that algorithm.
 
     Raises ModuleError with a reason for a person.
     """

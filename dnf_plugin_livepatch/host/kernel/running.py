@@ -15,9 +15,17 @@ from ..read import read_bytes, read_text
 from .module_file import note_build_id
 
 CONTAINER, CHROOT = "this is a container, and only its host can load live patches", "this is a chroot"
+UNABLE = "no kernel module can be loaded from here, as in a container"
+LOCKED = "kernel.modules_disabled is on, and no module can be loaded until the next boot"
 #: The reasons against a place that perhaps only root can see.
-PRIVATE = (CONTAINER, CHROOT)
-KILL_SWITCHES = ("livepatch.enable=0", "kpatch.enable=0")
+PRIVATE = (CONTAINER, CHROOT, UNABLE)
+#: Products that patch a kernel in their own way, by the names of their modules.
+_PRODUCTS = (("KernelCare", "kcare"), ("kpatch's own module", "kpatch"), ("Ksplice", "ksplice"))
+_SYS_MODULE = 16
+_ALL_IDS = ["0", "0", "4294967295"]
+_SWITCHED_OFF = re.compile(
+    r"\"?(?:livepatch|kpatch)\.enable=[\"']?(?:0|n|no|off|false)[\"']*\Z", re.IGNORECASE
+)
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -73,7 +81,7 @@ def sig_enforce(paths: Paths) -> bool:
 def killed(paths: Paths) -> str:
     """Return the kill switch that is on the kernel's command line; "" when there is none."""
     words = read_text(paths.at("/proc/cmdline")).split()
-    return next((word for word in KILL_SWITCHES if word in words), "")
+    return next((word for word in words if _SWITCHED_OFF.match(word)), "")
 
 
 def _container(paths: Paths) -> bool:
@@ -92,9 +100,46 @@ def _chroot(paths: Paths) -> bool:
     return (first.st_dev, first.st_ino) != (here.st_dev, here.st_ino)
 
 
-def other_product(paths: Paths) -> str:
-    """Return why no patch is added: another live-patching product owns this kernel; "" for none."""
-    return "KernelCare patches this kernel" if os.path.isdir(f"{paths.modules}/kcare") else ""
+def other_products(paths: Paths) -> list[str]:
+    """Return the other live-patching products in this kernel. They speak against every module of a patch."""
+    try:
+        loaded = os.listdir(paths.modules)
+    except OSError:
+        return []
+    return [
+        product
+        for product, name in _PRODUCTS
+        if any(n == name or (n.startswith(name + "_") and name != "kpatch") for n in loaded)
+    ]
+
+
+def _able(paths: Paths) -> bool:
+    """Return whether a module can be loaded from here, by the kernel's own word. The unknown counts as yes.
+
+    With systemd a service loads, which has the rights of process 1; without it, the caller's children do.
+    """
+    service = os.path.isdir(paths.at("/run/systemd/system"))
+    proc = paths.at("/proc/1" if service else "/proc/self")
+    rights = dict(line.partition(":")[::2] for line in read_text(proc + "/status").split("\n"))
+    words = ["CapBnd"] if service or os.geteuid() else ["CapBnd", "CapEff"]
+    for word in words:
+        try:
+            if not int(rights.get(word, "").strip(), 16) >> _SYS_MODULE & 1:
+                return False
+        except ValueError:
+            continue
+    # Root of a user namespace has every right but those over the kernel (user_namespaces(7)).
+    ids = read_text(proc + "/uid_map", 4096)
+    if ids and ids.split() != _ALL_IDS:
+        return False
+    return service or not os.path.isdir(paths.klp) or not _read_only(paths.klp)
+
+
+def _read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def environment(paths: Paths) -> str:
@@ -103,6 +148,8 @@ def environment(paths: Paths) -> str:
         return CONTAINER
     if paths.root == "/" and _chroot(paths):
         return CHROOT
+    if not paths.foreign and not _able(paths):
+        return UNABLE
     if os.path.exists(paths.at("/proc/vmcore")):
         return "this is the kdump kernel"
     if os.path.lexists(paths.at("/system-update")) or os.path.lexists(paths.at("/etc/system-update")):
@@ -110,6 +157,8 @@ def environment(paths: Paths) -> str:
     switch = killed(paths)
     if switch:
         return f"{switch} is on the kernel command line"
+    if read_text(paths.at("/proc/sys/kernel/modules_disabled"), 8) == "1":
+        return LOCKED
     if not os.path.isdir(paths.klp):
         return "the running kernel has no live patching (no /sys/kernel/livepatch)"
     return ""

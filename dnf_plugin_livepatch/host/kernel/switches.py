@@ -34,7 +34,8 @@ def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch
         if rule.name in counted and rule.switch:
             path, variable, value = rule.switch
             text = read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
-            pattern = rf"^[ \t]*{re.escape(variable)}=(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?$"
+            start = rf"^[\s\ufeff]*(?:export[ \t]+)?{re.escape(variable)}[ \t]*=[ \t]*"
+            pattern = start + r"(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?\r?$"
             found = re.findall(pattern, text, re.MULTILINE)
             if found and found[-1][1].lower() == value:
                 return f"{variable}={value} in {path}"

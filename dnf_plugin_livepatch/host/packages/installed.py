@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...base import fields, names
@@ -158,16 +159,31 @@ def _modules(
     digests = [f"{algorithm}:{digest}" if algorithm and digest else digest for digest in digests]
     manifests = _manifests(paths, release, listed, faults)
     places = {_below(folder) for folder in folders}
-    modules: list[InstalledModule] = []
-    for path, digest in zip(listed, digests):
-        if path.endswith(".ko") and _below(os.path.dirname(path)) in places and len(modules) < MAX_MODULES:
-            name = os.path.basename(path)[:-3].replace("-", "_")
-            if names.MODULE.match(name):
-                modules.append(InstalledModule(name, paths.at(path), digest, manifests.get(name)))
-            else:
-                faults.append(f"{path}: no name of a module")
-    modules.sort(key=lambda module: (module.manifest.order if module.manifest else 0, module.name))
-    return tuple(modules)
+    modules: dict[str, InstalledModule] = {}
+    # A plain module comes before files that go with it, such as its signature.
+    for path, digest in sorted(zip(listed, digests), key=lambda row: (not row[0].endswith(".ko"), row[0])):
+        if not names.MODULE_FILE.search(path) or _below(os.path.dirname(path)) not in places:
+            continue
+        name = names.module_of(path)
+        if not names.MODULE.match(name):
+            faults.append(f"{path}: no name of a module")
+        elif len(modules) < MAX_MODULES:
+            modules.setdefault(name, InstalledModule(name, paths.at(path), digest, manifests.get(name)))
+    order = sorted(modules.values(), key=lambda one: (one.manifest.order if one.manifest else 0, one.name))
+    return tuple(order)
+
+
+def _hollow(header: Any, folders: Sequence[str]) -> bool:
+    """Return whether a package has neither a module nor any file where its vendor's modules lie.
+
+    A file of an unknown kind there is no proof that the package patches nothing.
+    """
+    places = {_below(folder) for folder in folders}
+    return not any(
+        names.MODULE_FILE.search(path)
+        or (_below(os.path.dirname(path)) in places and not stat.S_ISDIR(mode))
+        for path, mode in zip(map(str, header["filenames"]), header["filemodes"])
+    )
 
 
 def _patch(
@@ -196,7 +212,7 @@ def _patch(
         fixed, cannot = vendor_cves.read(paths, profile, header, (module.name for module in modules))
         cves, unfixable = cves + list(fixed), unfixable + list(cannot)
     # Azure Linux subscribes a kernel with a package that differs from a patch only by its lack of modules.
-    hollow = profile.loader == "kernel" and not any(str(n).endswith(".ko") for n in header["filenames"])
+    hollow = profile.loader == "kernel" and _hollow(header, folders)
     return InstalledPatch(
         nevra=nevra,
         profile=profile.name,

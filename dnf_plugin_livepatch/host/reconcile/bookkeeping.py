@@ -8,6 +8,7 @@ import os
 from ...base import times
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
+from ...messages.message import several
 from ..files import atomic, guard_file
 from ..kernel import harm, livepatches, oops, probes, running
 from . import copies, health
@@ -75,11 +76,12 @@ def broken_off(run: Run, wanted: Wanted) -> bool:
     """End the record of a set of which a module could not be loaded. Return whether the set was blocked.
 
     The modules of the set that did load are watched as settling, so that a later crash is not counted as a
-    crash during the load.
+    crash during the load. While the kernel is still loading one of them, the record stays.
     """
     guard = guard_file.read(run.paths)
     entry = guard.entries.get(wanted.nevra)
-    if entry is not None and entry.state == "loading":
+    under_way = any(livepatches.coming(run.paths, module.name) for module in wanted.modules)
+    if entry is not None and entry.state == "loading" and not under_way:
         inside = any(livepatches.loaded(run.paths, module.name) for module in wanted.modules)
         uptime = running.uptime(run.paths)
         change(run, wanted.nevra, "", state="settling" if inside else "idle", uptime=uptime)
@@ -163,7 +165,7 @@ def _examine(run: Run, wanted: Wanted) -> None:
     """Report functions that the kernel does not redirect, and probes on functions that it redirects."""
     idle = probes.not_redirected(run.paths, [module.name for module in wanted.modules])
     if idle:
-        run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=", ".join(idle)))
+        run.add(problem("function-not-redirected", nevra=wanted.nevra, functions=several(idle, 10)))
     for module in wanted.modules:
         # Where no manifest named the functions before the load, the kernel lists them now.
         loaded = livepatches.one(run.paths, module.name) if module.manifest is None else None

@@ -9,6 +9,7 @@ import time
 from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
+from ...messages.message import several
 from ..files import atomic, guard_file, notices
 from ..kernel import harm, livepatches, module_file, running
 from ..packages import installed
@@ -41,7 +42,7 @@ def _obstacles(run: Run, wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
     if todo.taken:
         return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
     if todo.foreign and any(replaces(module) for module in todo.load):
-        return (problem("foreign-patch", module=", ".join(todo.foreign), nevra=wanted.nevra),)
+        return (problem("foreign-patch", module=several(todo.foreign, 10), nevra=wanted.nevra),)
     unproved = _unproved(run, wanted) if todo.load else None
     return (*preflight.host(run.paths), *((unproved,) if unproved else ()))
 
@@ -81,6 +82,17 @@ def _finish(run: Run, wanted: Wanted, module: InstalledModule, build_id: str, re
 
 def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, replacing: bool) -> bool:
     """Load one module, which should have the build id ``expected``. Return whether it is in force then."""
+    if _ours(run, module.name) and livepatches.coming(run.paths, module.name):
+        # A run that was killed left an insmod that lives.
+        timeout = run.config.transition_timeout
+        if not loader.await_loading(run.paths, module.name, timeout, run.progress):
+            entry = guard_file.read(run.paths).entries.get(wanted.nevra)
+            since = entry.since if entry is not None else "an earlier run"
+            run.add(problem("load-goes-on", nevra=wanted.nevra, since=since))
+            run.retry_soon()
+            return False
+        if livepatches.one(run.paths, module.name) is not None:
+            return _finish(run, wanted, module, expected, replacing)
     busy = _wait_for_others(run)
     if busy is not None:
         run.add(busy)
@@ -92,18 +104,20 @@ def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, repl
         return False
     try:
         # From here on the file is this descriptor: the file that is checked is the one that is loaded.
-        findings, build_id = preflight.opened(run.paths, run.kernel, module, descriptor)
-        for found in findings:
-            run.add(found)
-        if preflight.errors(findings) or busy is not None or not _free(run, module.name):
-            return False
-        try:
-            _begin(run, wanted, module, build_id)
-        except (OSError, atomic.Broken) as error:
-            run.add(problem("state-unwritable", why=error))
-            return False
-        timeout = run.config.transition_timeout
-        result = loader.load(run.paths, descriptor, module.name, expected, timeout, run.progress, run.force)
+        with preflight.opened(run.paths, run.kernel, module, descriptor) as seen:
+            for found in seen.found:
+                run.add(found)
+            if preflight.errors(seen.found) or busy is not None or not _free(run, module.name):
+                return False
+            try:
+                _begin(run, wanted, module, seen.build_id)
+            except (OSError, atomic.Broken) as error:
+                run.add(problem("state-unwritable", why=error))
+                return False
+            timeout = run.config.transition_timeout
+            result = loader.load(
+                run.paths, seen.plain, module.name, expected, timeout, run.progress, run.force
+            )
     finally:
         os.close(descriptor)
     return _record_outcome(run, wanted, module, result, replacing)

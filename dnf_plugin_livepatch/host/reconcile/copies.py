@@ -78,15 +78,20 @@ def _copy(module: InstalledModule, folder: str) -> str:
 
 
 def _content(module: InstalledModule) -> bytes:
-    """Return the module's file, b"" where it is another than the rpm database knows."""
+    """Return the plain module in the file, b"" where the file is another than the rpm database knows."""
     try:
         descriptor = module_file.open_file(module.path)
     except module_file.ModuleError:
         return b""
     try:
-        known = module_file.facts(descriptor, module_file.algorithm(module.digest)).digest == module.digest
+        if module_file.digest(descriptor, module_file.algorithm(module.digest)) != module.digest:
+            return b""
         # The file that was just hashed, whatever lies at its path by now.
-        return read_bytes(f"/proc/self/fd/{descriptor}", module_file.MAX_FILE) if known else b""
+        inside = module_file.plain(descriptor, module.path)
+        try:
+            return read_bytes(f"/proc/self/fd/{inside}", module_file.MAX_FILE)
+        finally:
+            module_file.close(inside, descriptor)
     except module_file.ModuleError:
         return b""
     finally:

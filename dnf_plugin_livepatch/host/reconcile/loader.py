@@ -8,20 +8,19 @@ callers have chosen the module and checked that it may be loaded.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...base import names
 from ...base.model import InstalledModule, Problem
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
 from .. import program
 from ..files import atomic
-from ..kernel import livepatches, module_file, signature
+from ..kernel import livepatches, running, tasks
 from ..read import read_text
+from . import refusals
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -29,31 +28,16 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 
-#: Seconds that an insmod or rmmod may take; a module's init and the symbol look-up of a big kernel are slow.
+#: Seconds that an rmmod may take.
 COMMAND_TIMEOUT = 120.0
+#: Seconds between two words about an insmod that lives: the symbol look-up of a big kernel and a
+#: stop_machine() on many busy CPUs take minutes.
+SLOW_SECONDS = 30.0
 REMOVE_TIMEOUT = 10.0
 #: The folders of insmod and rmmod, independent of the caller's PATH.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 #: The least number of seconds for a reversal: the kernel looks at sleeping tasks only once a second.
 REVERSE_TIMEOUT = 60.0
-MAX_TASKS = 20
-_SCAN_SECONDS = 5.0
-_FRAME = re.compile(r"\] (\S+?)\+0x")
-_FRAMES = 12
-
-
-class Task(NamedTuple):
-    """A task that keeps a transition from ending. ``stack`` is "" where the caller may not read it."""
-
-    pid: int
-    comm: str
-    patch_state: int
-    stack: str
-
-    @property
-    def frames(self) -> str:
-        """The functions of the task's stack, the innermost first."""
-        return " < ".join(_FRAME.findall(self.stack)[:_FRAMES])
 
 
 class Outcome(NamedTuple):
@@ -66,7 +50,7 @@ class Outcome(NamedTuple):
     outcome: str
     seconds: float = 0.0
     problem: Problem | None = None
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[tasks.Task, ...] = ()
     forced: bool = False
 
     @property
@@ -75,14 +59,25 @@ class Outcome(NamedTuple):
         return self.problem is not None and self.problem.id == "transition-stuck"
 
 
-def _run(argv: Sequence[str], timeout: float, descriptors: Sequence[int] = ()) -> tuple[int, str]:
+def _run(
+    argv: Sequence[str],
+    timeout: float,
+    descriptors: Sequence[int] = (),
+    still: Callable[[float], None] | None = None,
+) -> tuple[int, str]:
     """Run ``argv`` and return its exit status and output: 127 where it did not start, -1 where it hung.
 
-    The status of a program that a signal ended is negative, with no output.
+    The status of a program that a signal ended is negative, with no output. With ``still`` the program is
+    waited for as long as it lives, and ``still`` gets the seconds so far after each ``timeout``.
     """
     try:
         status, output = program.run(
-            argv, timeout, {"PATH": PROGRAMS, "LC_ALL": "C"}, whole=False, descriptors=descriptors
+            argv,
+            timeout,
+            {"PATH": PROGRAMS, "LC_ALL": "C"},
+            whole=False,
+            descriptors=descriptors,
+            still=still,
         )
     except program.NotStarted as fault:
         return 127, str(fault)
@@ -143,47 +138,30 @@ def _in_transition(paths: Paths, module: str) -> bool:
     return read_text(f"{paths.klp}/{module}/transition", 8) == "1"
 
 
-def tasks_in_the_way(paths: Paths, module: str) -> tuple[Task, ...]:
-    """Return the tasks that hold up the transition of ``module``, at most MAX_TASKS of them."""
-    enabled = read_text(f"{paths.klp}/{module}/enabled", 8)
-    waiting = "0" if enabled == "1" else "1"
-    found: list[Task] = []
-    end = time.monotonic() + _SCAN_SECONDS
-    proc = paths.at("/proc")
-    try:
-        pids = sorted(int(name) for name in os.listdir(proc) if names.decimal(name, 9) is not None)
-    except OSError:
-        return ()
-    for pid in pids:
-        try:
-            threads = sorted(os.listdir(f"{proc}/{pid}/task"))
-        except OSError:
-            continue
-        for thread in threads:
-            folder = f"{proc}/{pid}/task/{thread}"
-            if names.decimal(thread, 9) is not None and read_text(folder + "/patch_state", 8) == waiting:
-                comm = read_text(folder + "/comm", 64)
-                stack = read_text(folder + "/stack", 4096)
-                found.append(Task(int(thread), comm, int(waiting), stack))
-        if len(found) >= MAX_TASKS or time.monotonic() > end:
-            break
-    return tuple(found[:MAX_TASKS])
-
-
-def named(tasks: Sequence[Task]) -> str:
-    """Return the names of the first ``tasks``, for a person to read."""
-    return ", ".join(f"{task.comm} (pid {task.pid})" for task in tasks[:5]) or "no task can be named"
-
-
-def insert(paths: Paths, descriptor: int) -> tuple[int, str]:
+def insert(
+    paths: Paths, descriptor: int, module: str = "", progress: Progress | None = None
+) -> tuple[int, str]:
     """Run insmod on the file that is open as ``descriptor``, in a child, which an oops in its init kills.
 
-    The name below /proc is the file that was checked, whatever lies at its path by now.
+    The name below /proc is the file that was checked, whatever lies at its path by now. An insmod that lives
+    is waited for: whoever kills it leaves a patch behind that may come into force at any moment.
     """
     atomic.step("before insmod")
-    answer = _run(["insmod", f"/proc/self/fd/{descriptor}"], COMMAND_TIMEOUT, (descriptor,))
+
+    def still(spent: float) -> None:
+        text = f"live patch {module}: the kernel has been loading it for {spent:.0f} s"
+        if progress is not None:
+            progress(text)
+
+    answer = _run(["insmod", f"/proc/self/fd/{descriptor}"], SLOW_SECONDS, (descriptor,), still)
     atomic.step("after insmod")
     return answer
+
+
+def await_loading(paths: Paths, module: str, timeout: float, progress: Progress | None = None) -> bool:
+    """Wait for the end of a load that an earlier run began; return whether the load is over."""
+    tick = _ticker(progress, f"live patch {module}: an earlier run began to load it", timeout)
+    return _until(lambda: not livepatches.coming(paths, module), timeout, tick)
 
 
 def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
@@ -201,34 +179,6 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
 
-def _signer(descriptor: int) -> signature.Signer:
-    try:
-        return module_file.facts(descriptor).signer
-    except module_file.ModuleError:
-        return signature.Signer()
-
-
-def _refusal(paths: Paths, module: str, descriptor: int, status: int, output: str) -> Problem:
-    """Return the problem for the kernel's refusal, by insmod's words for the error number."""
-    reasons = (
-        ("Required key not available", "load-no-key"),
-        ("Key was rejected by service", "load-bad-signature"),
-        ("Operation not permitted", "load-not-permitted"),
-        ("Invalid module format", "load-wrong-format"),
-        ("Unknown symbol", "load-unknown-symbol"),
-        ("File exists", "module-name-taken"),
-        ("Device or resource busy", "load-busy"),
-    )
-    for words, identifier in reasons:
-        if words in output:
-            signer = _signer(descriptor)
-            # A kernel that enforces signatures has one error for an unknown key and for a bad signature.
-            if identifier == "load-bad-signature" and signature.unknown(paths, signer):
-                identifier = "load-no-key"
-            return problem(identifier, module=module, signer=signer)
-    return problem("load-refused", module=module, output=output or f"insmod ended with {status}")
-
-
 def load(
     paths: Paths,
     descriptor: int,
@@ -244,7 +194,8 @@ def load(
     transition, which may crash the kernel.
     """
     start = time.monotonic()
-    status, output = insert(paths, descriptor)
+    moment = refusals.Moment(paths, module, running.uptime(paths))
+    status, output = insert(paths, descriptor, module, progress)
     if status < 0 or status in (137, 139):
         # An oops in a module's init leaves the module "coming" for ever. Any other cause, such as a lack of
         # memory, kills insmod before the kernel has the module or after the module is live.
@@ -257,7 +208,7 @@ def load(
         status, output = (0 if stage else status), "insmod was killed"
     if status != 0:
         return Outcome(
-            "failed", time.monotonic() - start, _refusal(paths, module, descriptor, status, output)
+            "failed", time.monotonic() - start, refusals.refusal(moment, descriptor, status, output)
         )
     return settle(paths, module, build_id, timeout, progress, force, start)
 
@@ -280,11 +231,12 @@ def settle(
         _write(f"{paths.klp}/{module}/force", "1")
         over = _until(lambda: not _in_transition(paths, module), REMOVE_TIMEOUT)
     if not over:
-        tasks = tasks_in_the_way(paths, module)
+        late = tasks.in_the_way(paths, module)
         why = reverse(paths, module, timeout)
         identifier = "transition-stuck" if why else "transition-stalled"
-        found = problem(identifier, module=module, timeout=f"{timeout:.0f}", tasks=named(tasks), why=why)
-        return Outcome("stalled", time.monotonic() - begin, found, tasks, forced)
+        facts = {"module": module, "timeout": f"{timeout:.0f}", "why": why}
+        found = problem(identifier, tasks=late, how=late.remedy, **facts)
+        return Outcome("stalled", time.monotonic() - begin, found, late.tasks, forced)
     seconds = time.monotonic() - begin
     fault = verify(paths, module, build_id)
     if fault:
@@ -322,11 +274,12 @@ def unload(paths: Paths, module: str, timeout: float, progress: Progress | None 
         if why:
             return Outcome("failed", 0.0, problem("unload-refused", module=module, why=why))
     if not _until(lambda: not os.path.isdir(folder), timeout, tick):
-        tasks = tasks_in_the_way(paths, module)
+        late = tasks.in_the_way(paths, module)
         _write(folder + "/enabled", "1")
         _until(lambda: not _in_transition(paths, module), timeout)
-        found = problem("unload-stalled", module=module, timeout=f"{timeout:.0f}", tasks=named(tasks))
-        return Outcome("stalled", time.monotonic() - start, found, tasks)
+        facts = {"module": module, "timeout": f"{timeout:.0f}"}
+        found = problem("unload-stalled", tasks=late, how=late.remedy, **facts)
+        return Outcome("stalled", time.monotonic() - start, found, late.tasks)
     why = remove(paths, module)
     seconds = time.monotonic() - start
     if why:

@@ -7,19 +7,19 @@ finding, because the kernel itself refuses what it must.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...base.model import InstalledModule, Kernel, Manifest, Problem
 from ...base.paths import Paths
+from ...base.typed import NamedTuple
 from ...messages.catalogue import problem
-from ..kernel import livepatches, module_file, probes, running, signature
+from ...messages.message import several
+from ..kernel import livepatches, module_file, packed, probes, running, signature, tasks
 from ..kernel.module_file import ModInfo, ModuleError
 from ..read import read_text
-from .loader import named, tasks_in_the_way
-
-_OTHER_PRODUCTS = ("kcare", "kpatch", "ksplice")
 
 
 def _file(path: str, descriptor: int) -> Problem | None:
@@ -48,22 +48,56 @@ def module(paths: Paths, kernel: Kernel, wanted: InstalledModule) -> tuple[tuple
     except ModuleError as error:
         return (problem("module-missing", path=wanted.path, why=error),), ""
     try:
-        return opened(paths, kernel, wanted, descriptor)
+        with opened(paths, kernel, wanted, descriptor) as seen:
+            return seen.found, seen.build_id
     finally:
         os.close(descriptor)
 
 
-def opened(
-    paths: Paths, kernel: Kernel, wanted: InstalledModule, descriptor: int
-) -> tuple[tuple[Problem, ...], str]:
+class Opened(NamedTuple):
+    """The findings about an open module file, its build id, and a descriptor of the plain module in it."""
+
+    found: tuple[Problem, ...]
+    build_id: str
+    plain: int
+
+
+@contextlib.contextmanager
+def opened(paths: Paths, kernel: Kernel, wanted: InstalledModule, descriptor: int) -> Iterator[Opened]:
     """As ``module``, about the module file ``wanted`` that is open as ``descriptor``."""
+    seen = _opened(paths, kernel, wanted, descriptor)
+    try:
+        yield seen
+    finally:
+        module_file.close(seen.plain, descriptor)
+
+
+def _opened(paths: Paths, kernel: Kernel, wanted: InstalledModule, descriptor: int) -> Opened:
+    """Look at a module file; a compressed one is unpacked only if the rpm database knows that very file."""
+    by = module_file.algorithm(wanted.digest)
     fault = _file(wanted.path, descriptor)
     if fault is not None:
-        return (fault,), ""
+        return Opened((fault,), "", descriptor)
+    inside = descriptor
     try:
-        info = module_file.facts(descriptor, module_file.algorithm(wanted.digest))
-    except ModuleError as error:
-        return (problem("module-unusable", path=wanted.path, why=error),), ""
+        told = module_file.digest(descriptor, by) if packed.kind(descriptor) else ""
+        if told and wanted.digest and told != wanted.digest:
+            return Opened((problem("module-changed", path=wanted.path),), "", descriptor)
+        inside = module_file.plain(descriptor, wanted.path, (_folder(paths, kernel), paths.run_dir))
+        info = module_file.facts(inside, by)
+    except (ModuleError, OSError) as error:
+        module_file.close(inside, descriptor)
+        return Opened((problem("module-unusable", path=wanted.path, why=error),), "", descriptor)
+    info = info._replace(digest=told or info.digest)
+    return Opened(_findings(paths, kernel, wanted, info), info.build_id, inside)
+
+
+def _folder(paths: Paths, kernel: Kernel) -> str:
+    """The folder from which SELinux policy lets the modules of ``kernel`` be loaded."""
+    return os.path.dirname(paths.module_dir(kernel.release))
+
+
+def _findings(paths: Paths, kernel: Kernel, wanted: InstalledModule, info: ModInfo) -> tuple[Problem, ...]:
     found: list[Problem] = []
     if not wanted.digest:
         found.append(problem("module-unchecked", path=wanted.path))
@@ -84,7 +118,7 @@ def opened(
     unsigned = _signature(paths, wanted, info)
     if unsigned is not None:
         found.append(unsigned)
-    return tuple(found), info.build_id
+    return tuple(found)
 
 
 def _against_manifest(
@@ -115,21 +149,12 @@ def _targets(paths: Paths, declared: Manifest) -> list[Problem]:
     """Note the target modules that are not loaded. They are no fault: the kernel patches them on arrival."""
     objects = sorted({function.object for function in declared.functions} - {"vmlinux"})
     absent = [name for name in objects if not os.path.isdir(f"{paths.modules}/{name.replace('-', '_')}")]
-    return [problem("target-pending", module=declared.module, targets=", ".join(absent))] if absent else []
-
-
-def other_products(paths: Paths) -> list[str]:
-    """Return the other live-patching products whose modules are in the kernel."""
-    try:
-        names = os.listdir(paths.modules)
-    except OSError:
-        return []
-    return sorted(n for n in names if n in _OTHER_PRODUCTS or n.startswith(("ksplice_", "kcare_")))
+    return [problem("target-pending", module=declared.module, targets=several(absent, 10))] if absent else []
 
 
 def host(paths: Paths) -> tuple[Problem, ...]:
     """Return the findings about the host, which count for every module."""
-    found = [problem("rival-product", rival=name) for name in other_products(paths)]
+    found = [problem("rival-product", rival=name) for name in running.other_products(paths)]
     if _kpatch_dnf(read_text(paths.at("/etc/dnf/plugins/kpatch.conf"))):
         found.append(problem("kpatch-dnf-on"))
     if os.path.exists(paths.at("/run/ostree-booted")):
@@ -142,7 +167,8 @@ def busy(paths: Paths) -> Problem | None:
     name = livepatches.transition(paths)
     if not name:
         return None
-    return problem("transition-running", module=name, tasks=named(tasks_in_the_way(paths, name)))
+    late = tasks.in_the_way(paths, name)
+    return problem("transition-running", module=name, tasks=late, how=late.remedy)
 
 
 def _kpatch_dnf(text: str) -> bool:

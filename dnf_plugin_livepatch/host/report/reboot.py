@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
-from ...base.names import evr_of, split_nevra
+from ...base.names import evr_of, name_of, release_of, same_kernel, split_nevra
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
@@ -30,14 +30,27 @@ NOT_NEEDED, FOR_CVES, FOR_OTHERS, DONT_KNOW = 0, 100, 101, 102
 class Advice(NamedTuple):
     """``code`` is the exit code of reboot-check, ``text`` one line, ``reasons`` one text for each reason.
 
-    ``upgrade`` is the command that installs a fix, "" where none would; ``useless`` is then the reason.
+    ``command`` is what has to be done before a reboot helps, "" for nothing. ``upgrade`` is the command that
+    installs a fix, "" where none would; ``useless`` is then the reason.
     """
 
     code: int
     text: str
     reasons: tuple[str, ...] = ()
+    command: str = ""
     upgrade: str = "dnf upgrade"
     useless: str = ""
+
+
+class Obstacle(NamedTuple):
+    """Why a boot does not start the newest installed kernel, and the ``command`` against that.
+
+    ``known`` is False where the kernel that is started instead may close CVEs, too.
+    """
+
+    why: str
+    command: str
+    known: bool = True
 
 
 def closed_by(rows: Sequence[CveState], evr: str, compare: Compare) -> tuple[CveState, ...]:
@@ -61,13 +74,44 @@ def stuck(report: Report) -> list[str]:
     return found
 
 
-def advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
+def started(
+    report: Report, newer: str, boots: str, command: str, compare: Compare
+) -> tuple[str, Obstacle | None]:
+    """Return the build that the next boot starts, "" where it is the running one, and what is in the way.
+
+    ``newer`` is the newest installed build. ``boots`` is the release that the boot loader starts, "" where
+    that is not known: then the newest is taken for it. ``command`` makes another kernel the default.
+    """
+    running, like = evr_of(report.inputs.kernel_package), report.kernel.release
+    if not (newer and boots and running):
+        return newer, None
+    target = release_of(newer, like, running)
+    if boots == target:
+        return newer, None
+    mine = name_of(report.inputs.kernel_package)
+    kin = [evr for name, evr in report.kernels if same_kernel(name, mine)]
+    builds = {like: running, **{release_of(evr, like, running): evr for evr in kin}}
+    if boots in builds and compare(builds[boots], running) > 0:
+        return builds[boots], None
+    again = "again" if boots == like else "instead"
+    why = f"the boot loader is set to start kernel {boots} {again}"
+    return newer, Obstacle(why, command.format(release=target), boots in builds)
+
+
+def advise(
+    report: Report,
+    newer: str,
+    updated: Sequence[str],
+    compare: Compare,
+    obstacle: Obstacle | None = None,
+) -> Advice:
     """Return the advice for ``report``.
 
-    ``newer`` is the EVR of the newest installed build of the running kernel's package, "" where that build
-    runs. ``updated`` are core packages that were updated after the boot.
+    ``newer`` is the EVR of the build of the running kernel's package that a boot starts, "" where that build
+    runs. ``updated`` are core packages that were updated after the boot. ``obstacle`` keeps a boot from
+    starting ``newer``.
     """
-    advice = _advise(report, newer, updated, compare)
+    advice = _advise(report, newer, updated, compare, obstacle)
     command, useless = upgrade(report, compare)
     return advice._replace(upgrade=command, useless=useless)
 
@@ -99,12 +143,19 @@ def _them(rows: Sequence[CveState]) -> str:
     return "it" if len(rows) == 1 else "them"
 
 
-def _advise(report: Report, newer: str, updated: Sequence[str], compare: Compare) -> Advice:
+def _advise(
+    report: Report, newer: str, updated: Sequence[str], compare: Compare, obstacle: Obstacle | None
+) -> Advice:
     rows = report.exposure.rows
     unclosed = [row for row in rows if row.state != CLOSED_LIVE]
     fixed = {row.cve for row in closed_by(rows, newer, compare)} if newer else set()
     helped = [row.cve for row in unclosed if row.cve in fixed]
     reasons: list[str] = []
+    pinned = ""
+    if helped and obstacle is not None:
+        closes = f"installed kernel {newer}, which closes {count(len(helped), 'kernel CVE')}"
+        pinned = f"{obstacle.why}, not the {closes}"
+        helped = []
     if helped:
         reasons.append(f"{count(len(helped), 'kernel CVE')} closed by the installed kernel {newer}")
     patch = stuck(report)
@@ -113,7 +164,12 @@ def _advise(report: Report, newer: str, updated: Sequence[str], compare: Compare
     if reasons:
         why = "" if helped or patch else ", not for kernel CVEs"
         code = FOR_CVES if helped else FOR_OTHERS
-        return Advice(code, f"needed{why}: " + "; ".join(reasons), tuple(reasons))
+        text = f"needed{why}: " + "; ".join(reasons) + (f"; {pinned}" if pinned else "")
+        return Advice(code, text, tuple(reasons), obstacle.command if pinned and obstacle else "")
+    if pinned and obstacle is not None:
+        code, start = (NOT_NEEDED, "would close nothing") if obstacle.known else (DONT_KNOW, "unknown")
+        then = f"; as root, run '{obstacle.command}'" if obstacle.command else ""
+        return Advice(code, f"{start}: {pinned}{then}", (pinned,), obstacle.command)
     if report.exposure.quality == UNKNOWN:
         return Advice(DONT_KNOW, "unknown: " + report.exposure.reason, (report.exposure.reason,))
     if not report.installed_known:
@@ -143,14 +199,14 @@ def _next(report: Report, compare: Compare) -> str:
 def newest(builds: Sequence[tuple[str, str]], package: str, compare: Compare) -> str:
     """Return the newest of ``builds`` above the running kernel's ``package`` (a NEVRA); "" for none.
 
-    ``builds`` are (name, EVR), ascending by EVR. rpm's comparison is needed only where the running kernel's
-    own package is not among them.
+    Packages count by their kernel, since a build has several: a host with kernel-uki-virt need not have
+    kernel-core. ``builds`` are (name, EVR), ascending by EVR. rpm's comparison is needed only where the
+    running kernel's own package is not among them.
     """
     running = evr_of(package)
     if not running:
         return ""
-    name = package[: package.rindex(f"-{running}.")]
-    evrs = [evr for other, evr in builds if other == name]
+    evrs = [evr for name, evr in builds if same_kernel(name, name_of(package))]
     if not evrs or evrs[-1] == running:
         return ""
     return evrs[-1] if running in evrs or compare(evrs[-1], running) > 0 else ""

@@ -24,6 +24,7 @@ from ...base.model import (
     Problem,
     ReconcileResult,
 )
+from ...base.names import same_kernel
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
 from ...exposure import compute, support
@@ -147,7 +148,11 @@ def _noticed(seen: look.Look, release: str) -> list[Problem]:
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
     found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
     hold = seen.noticed.hold
-    if hold is not None and hold.release == release and (hold.name, hold.kernel) not in seen.stock.kernels:
+    if hold is not None and any(
+        evr == hold.kernel and same_kernel(name, hold.name) for name, evr in seen.stock.kernels
+    ):
+        hold = None
+    if hold is not None and hold.release == release:
         facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
         found.append(catalogue.problem("kernel-held", **facts))
     return found
@@ -159,6 +164,20 @@ def _offered(seen: look.Look, release: str) -> Offered | None:
     here = {str(patch.nevra) for patch in seen.stock.patches}
     out = {*seen.guarded.blocked, *seen.noticed.reasons, *here}
     return found if found is not None and found.release == release and found.nevra not in out else None
+
+
+def _why_missing(paths: Paths, kernel: Kernel, seen: look.Look) -> list[Problem]:
+    """Return what speaks against the modules of the packages that should be in force, by their files."""
+    from ..reconcile import preflight
+
+    modules = [
+        module
+        for patch in seen.stock.patches
+        if patch.loader == "kernel" and str(patch.nevra) in seen.missing
+        for module in patch.modules
+    ]
+    found = [one for module in modules for one in preflight.module(paths, kernel, module)[0]]
+    return [one for one in found if one.severity == "error"]
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
@@ -192,6 +211,7 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in missing]
+        problems += _why_missing(paths, kernel, seen) if missing else []
     due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)

@@ -64,7 +64,7 @@ def count(report: Report, state: str) -> str:
 
 def next_action(report: Report, advice: Advice) -> str:
     """Return the one command to type next, "" when nothing is to be done."""
-    if report.skipped == running.CONTAINER:
+    if report.skipped in (running.CONTAINER, running.UNABLE):
         return "livepatch status    (on the host of this container)"
     states = {row.state for row in report.patches}
     if report.state in MOVING:
@@ -86,6 +86,8 @@ def next_action(report: Report, advice: Advice) -> str:
         return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
     if any(problem.id == "patch-not-taken" for problem in report.problems):
         return "dnf livepatch update"
+    if advice.command:
+        return f"{advice.command}    (before a reboot)"
     if advice.code == 100:
         return "systemctl reboot"
     if missing:

@@ -11,7 +11,7 @@ import rpm
 
 from ...base import names
 from ...base.model import Nevra
-from ...base.names import ARCHES, declared_cve
+from ...base.names import ARCHES, MODULE_FILE, declared_cve
 from ...formats.repository_record import KernelNote, Record
 
 #: The severities of advisories that dnf knows, least first.
@@ -74,7 +74,7 @@ class Package(NamedTuple):
     @property
     def modules(self) -> tuple[str, ...]:
         """The module files it carries."""
-        return tuple(path for path in self.files if path.endswith((".ko", ".ko.xz", ".ko.gz", ".ko.zst")))
+        return tuple(path for path in self.files if MODULE_FILE.search(path))
 
 
 class Reference(NamedTuple):

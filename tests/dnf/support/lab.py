@@ -2,7 +2,8 @@
 """Hosts for the tests: this machine's own root under an overlay, in a chroot with its own mounts and pids.
 
 DNF, rpm and every file they touch are real; only `uname -r` is faked, and a stand-in answers for
-systemd and reconcile. CAP_SYS_MODULE is dropped: nothing here can reach the machine's own kernel.
+systemd and reconcile. CAP_SYS_MODULE is dropped: nothing here can reach the machine's own kernel. Process 1
+keeps it, as systemd does, and only waits.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Host:
             mount -t proc proc {mount}/proc
             mount --bind /dev {mount}/dev
             mount -t devpts devpts {mount}/dev/pts
-            exec chroot {mount} {shlex.join(run)}
+            exec chroot {mount} /bin/sh -c {shlex.quote(shlex.join(run) + "; exit $?")}
         """
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script],

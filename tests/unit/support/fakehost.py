@@ -271,7 +271,9 @@ class Host:
         """Every module in the kernel, patching or not."""
         return sorted(os.listdir(self.paths.modules))
 
-    def run(self, argv: list[str], timeout: float, descriptors: tuple[int, ...] = ()) -> tuple[int, str]:
+    def run(
+        self, argv: list[str], timeout: float, descriptors: tuple[int, ...] = (), still: object = None
+    ) -> tuple[int, str]:
         return self.insmod(argv[1]) if argv[0] == "insmod" else self.rmmod(argv[1])
 
     def insmod(self, path: str) -> tuple[int, str]:

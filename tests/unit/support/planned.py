@@ -196,6 +196,7 @@ class Machine:
         self.settings = settings
         self.profiles = GENERIC
         self.cannot = cannot
+        self.rivals: Sequence[str] = ()
         self.seen = seen
         self.away: dict[str, str] = {}
         self.signed = True

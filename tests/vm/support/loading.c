@@ -7,8 +7,11 @@
  * PATCH_OOPS       replaces the function behind /proc/version by one that dereferences NULL
  * INIT_PANIC       panics while it is loaded
  * INIT_OOPS        oopses while it is loaded
+ * INIT_SLOW        sleeps for so many seconds while it is loaded
+ * STATE            leaves a state (klp_state) of this version in the kernel
  * else             replaces the function behind /proc/cmdline by one that prints LABEL
  */
+#include <linux/delay.h>
 #include <linux/kernel.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
@@ -70,9 +73,19 @@ static struct klp_object objects[] = {
 	{ }
 };
 
+#ifdef STATE
+static struct klp_state states[] = {
+	{ .id = 1, .version = STATE },
+	{ }
+};
+#endif
+
 static struct klp_patch patch = {
 	.mod = THIS_MODULE,
 	.objs = objects,
+#ifdef STATE
+	.states = states,
+#endif
 	.replace = true,
 };
 
@@ -85,6 +98,9 @@ static int __init loading_init(void)
 #endif
 #ifdef INIT_OOPS
 	return *nowhere;
+#endif
+#ifdef INIT_SLOW
+	ssleep(INIT_SLOW);
 #endif
 	return klp_enable_patch(&patch) + (nowhere != NULL);
 }

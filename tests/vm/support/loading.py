@@ -36,11 +36,11 @@ Provides: livepatch(kernel-uname-r:{uname})
 A test.
 
 %install
-install -D -m 644 {ko} %{{buildroot}}/usr/lib/modules/{uname}/livepatch/{module}.ko
+install -D -m 644 {ko} %{{buildroot}}/usr/lib/modules/{uname}/livepatch/{module}.ko{suffix}
 install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.json
 
 %files
-/usr/lib/modules/{uname}/livepatch/{module}.ko
+/usr/lib/modules/{uname}/livepatch/{module}.ko{suffix}
 /usr/share/livepatch/{uname}/{module}.json
 """
 
@@ -48,7 +48,8 @@ install -D -m 644 {json} %{{buildroot}}/usr/share/livepatch/{uname}/{module}.jso
 class Patch(NamedTuple):
     """One version of the package; ``flags`` choose its behaviour.
 
-    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of the true ones.
+    ``build_id`` and ``kernel_build_id`` stand in its manifest instead of the true ones. ``packing`` is the
+    program that compresses its module.
     """
 
     version: str
@@ -58,6 +59,7 @@ class Patch(NamedTuple):
     kernel_build_id: str = ""
     cves: tuple[str, ...] = ("CVE-1900-0001",)
     object: str = "vmlinux"
+    packing: str = ""
 
     @property
     def module(self) -> str:
@@ -77,6 +79,9 @@ OOPSES = Patch("6", "version_proc_show", ("PATCH_OOPS",))
 LIES = Patch("7", build_id="00" * 20)
 OTHERS = Patch("8", kernel_build_id="11" * 20)
 ALL_CVES = tuple(f"CVE-1900-000{number}" for number in (1, 2, 3))
+XZ, ZSTD, GZIP = (Patch(n, packing=p) for n, p in (("10", "xz"), ("11", "zstd"), ("12", "gzip")))
+STATEFUL = Patch("13", flags=("STATE=2",))
+SLOW = Patch("14", flags=("INIT_SLOW=125",))
 COVERS = Patch("9", "gate_show", ("PATCH_GATE",), cves=ALL_CVES, object="lpgate")
 
 
@@ -103,6 +108,10 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
             advisory="TEST-1",
             issued="2026-11-01T00:00:00Z",
         )
+        suffix = {"": "", "xz": ".xz", "zstd": ".zst", "gzip": ".gz"}[patch.packing]
+        if patch.packing:
+            run([patch.packing, "--force", "--keep", ko])
+            ko += suffix
         json = os.path.join(work, patch.module + ".json")
         write(json, manifest.dump(told))
         rpmbuild(
@@ -115,6 +124,7 @@ def rpm(patch: Patch, kernel: Kernel) -> str:
                 ko=ko,
                 json=json,
                 module=patch.module,
+                suffix=suffix,
             ),
         )
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel that the boot loader starts next, as far as its files can be read. Nothing is changed.
+
+GRUB goes by next_entry and saved_entry in its environment block (grub-editenv(1)) and by boot loader entries
+or the menu in grub.cfg; systemd-boot by loader.conf and EFI variables (systemd-boot(7)). Only root may read
+most of these files. Whatever is not understood is unknown.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import os
+import re
+from collections.abc import Sequence
+
+from ...base import names
+from ...base.paths import Paths
+from ...base.typed import TYPE_CHECKING, NamedTuple
+from ..read import read_bytes, read_text
+
+if TYPE_CHECKING:
+    from ...base.model import Compare
+
+MAX_ENTRIES = 256
+MAX_CONFIG = 1 << 20
+_EFI = "/sys/firmware/efi/efivars/{}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+_KERNEL = re.compile(r"/vmlinu[zx]-(\S+?)(?:\.gz)?\Z")
+_BLOCK = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\")(.*)\{\s*\Z")
+_ID = re.compile(r"(?:--id|\$\{?menuentry_id_option\}?)\s+'?\"?([^'\"\s]+)")
+_DEFAULT = re.compile(r"\s*set\s+default=[\"']?([^\"'\s]*|[^\"']*)[\"']?\s*\Z")
+
+
+class Entry(NamedTuple):
+    """One entry of a boot menu. ``place`` is its index, as ``1>0`` in a submenu."""
+
+    id: str
+    title: str
+    release: str
+    place: str = ""
+
+
+class Next(NamedTuple):
+    """The kernel that is started next, and the command that makes another one the default.
+
+    ``release`` is "" where that is not known. In ``command`` {release} stands for the other kernel.
+    """
+
+    release: str = ""
+    command: str = ""
+
+
+def next_kernel(paths: Paths, compare: Compare) -> Next:
+    """Return the kernel that is started next; ``compare`` is rpm's comparison of builds."""
+    entries = _loader_entries(paths)
+    if _variable(paths, "LoaderInfo").startswith("systemd-boot"):
+        return Next(_systemd_boot(paths, entries, compare), "bootctl list")
+    grub = next((d for d in ("/boot/grub2", "/boot/grub") if os.path.isdir(paths.at(d))), "")
+    environment = _environment(paths, grub)
+    menu = read_text(paths.at(grub + "/grub.cfg"), MAX_CONFIG) if grub else ""
+    if environment is None or not (entries or menu):
+        return Next()
+    fixed = [found.group(1) for found in map(_DEFAULT.match, menu.split("\n")) if found]
+    wanted = environment.get("next_entry", "")
+    if not wanted:
+        saved = not menu or any("saved_entry" in word for word in fixed)
+        plain = next((word for word in reversed(fixed) if "$" not in word), "")
+        wanted = environment.get("saved_entry", "") if saved else plain
+    uses_entries = entries and (not menu or "blscfg" in menu)
+    ordered = _ordered(entries, compare) if uses_entries else _menu(menu)
+    return Next(_chosen(ordered, wanted), "grubby --set-default=/boot/vmlinuz-{release}")
+
+
+def _chosen(entries: Sequence[Entry], wanted: str) -> str:
+    """Return the release of the entry that ``wanted`` names; like GRUB, of the first one where none fits."""
+    last = wanted.rpartition(">")[2]
+    for entry in entries:
+        if wanted and (entry.place == wanted or last in (entry.id, entry.title)):
+            return entry.release
+    return entries[0].release if entries else ""
+
+
+def _release(text: str) -> str:
+    return text if names.RELEASE.match(text) else ""
+
+
+def _loader_entries(paths: Paths) -> list[Entry]:
+    """Return the entries of the Boot Loader Specification: files of both types."""
+    found = []
+    for folder in ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries"):
+        for name in _names(paths.at(folder), ".conf"):
+            lines = read_text(f"{paths.at(folder)}/{name}", 65536).split("\n")
+            words = dict(reversed([line.strip().partition(" ")[::2] for line in lines]))
+            kernel = _KERNEL.search(words.get("linux", "").strip())
+            release = kernel.group(1) if kernel else words.get("version", "").strip()
+            found.append(Entry(name[: -len(".conf")], words.get("title", "").strip(), _release(release)))
+    for folder in ("/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"):
+        for name in _names(paths.at(folder), ".efi"):
+            found.append(
+                Entry(name, "", _release(re.sub(r"\A[0-9a-f]{32}-|(?:\+[0-9-]+)?\.efi\Z", "", name)))
+            )
+    return found[:MAX_ENTRIES]
+
+
+def _names(folder: str, ending: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(ending))[:MAX_ENTRIES]
+    except OSError:
+        return []
+
+
+def _ordered(entries: Sequence[Entry], compare: Compare) -> list[Entry]:
+    """Sort ``entries`` as GRUB's blscfg does: by the three parts of the file's name, the newest first.
+
+    The first part is a machine's id: the entries that another machine left may win.
+    """
+
+    def order(one: Entry, other: Entry) -> int:
+        first, second = (["", "", *entry.id.rsplit("-", 2)][-3:] for entry in (one, other))
+        each = (compare(f"{mine or '0'}-0", f"{theirs or '0'}-0") for mine, theirs in zip(first, second))
+        return next((result for result in each if result), 0)
+
+    plain = [entry for entry in entries if not entry.id.endswith(".efi")]
+    ordered = sorted(plain, key=functools.cmp_to_key(order), reverse=True)
+    return [entry._replace(place=str(place)) for place, entry in enumerate(ordered)]
+
+
+def _environment(paths: Paths, grub: str) -> dict[str, str] | None:
+    """Return the variables of GRUB's environment block; None where it is not there or cannot be read."""
+    folders = [grub] if grub else []
+    folders += [f"/boot/efi/EFI/{name}" for name in _names(paths.at("/boot/efi/EFI"), "")]
+    for folder in folders:
+        data = read_bytes(paths.at(folder + "/grubenv"), 65536)
+        if data.startswith(b"# GRUB Environment Block"):
+            lines = data.decode("utf-8", "replace").split("\n")[1:]
+            return dict(line.partition("=")[::2] for line in lines if "=" in line and line[0] != "#")
+    return None
+
+
+def _menu(text: str) -> list[Entry]:
+    """Return the entries of the menu in a grub.cfg that holds the entries itself."""
+    found: list[Entry] = []
+    open_blocks: list[tuple[str, int]] = []
+    count = 0
+    for line in text.split("\n"):
+        block = _BLOCK.match(line)
+        if block:
+            kind, title = block.group(1), block.group(2) or block.group(3) or ""
+            place = ">".join([*(str(number) for _, number in open_blocks), str(count)])
+            if kind == "menuentry":
+                named = _ID.search(block.group(4))
+                found.append(Entry(named.group(1) if named else "", title, "", place))
+            open_blocks.append((kind, count))
+            count = 0
+        elif line.strip() == "}" and open_blocks:
+            count = open_blocks.pop()[1] + 1
+        elif open_blocks and open_blocks[-1][0] == "menuentry":
+            words = line.split()
+            kernel = _KERNEL.search(words[1]) if len(words) > 1 and words[0].startswith("linux") else None
+            if kernel:
+                found[-1] = found[-1]._replace(release=_release(kernel.group(1)))
+    return found
+
+
+def _variable(paths: Paths, name: str) -> str:
+    data = read_bytes(paths.at(_EFI.format(name)), 4096)
+    return data[4:].decode("utf-16-le", "replace").rstrip("\0")
+
+
+def _systemd_boot(paths: Paths, entries: Sequence[Entry], compare: Compare) -> str:
+    patterns = [_variable(paths, "LoaderEntryOneShot"), _variable(paths, "LoaderEntryDefault")]
+    for folder in ("/boot", "/boot/efi", "/efi"):
+        for line in read_text(paths.at(folder + "/loader/loader.conf"), 65536).split("\n"):
+            key, _, value = line.strip().partition(" ")
+            patterns += [value.strip()] if key == "default" else []
+    for pattern in filter(None, patterns):
+        if pattern.startswith("@"):
+            return ""
+        for entry in entries:
+            if any(fnmatch.fnmatchcase(entry.id + end, pattern) for end in ("", ".conf")):
+                return entry.release
+    releases = [entry.release for entry in entries if "-" in entry.release]
+    return max(releases, key=functools.cmp_to_key(compare), default="")
