@@ -15,7 +15,7 @@ from dnf_plugin_livepatch.base import config, fields, names, texts, times
 from dnf_plugin_livepatch.base.model import Advisory, InstalledPatch, Kernel, Nevra
 from dnf_plugin_livepatch.dnf4 import metadata
 from dnf_plugin_livepatch.exposure import compute, debt
-from dnf_plugin_livepatch.formats import manifest, record_parts, repository_record
+from dnf_plugin_livepatch.formats import manifest, record_parts, repository_record, updateinfo
 from dnf_plugin_livepatch.host import for_planning, program
 from dnf_plugin_livepatch.host.cli import machines
 from dnf_plugin_livepatch.host.clients import client
@@ -83,6 +83,10 @@ class _Header(dict[str, object]):
         super().__init__({tag: _strings(told.get(tag)) for tag in lists})
         for tag in ("provideflags", "requireflags"):
             self[tag] = [len(item) for item in _strings(told.get(tag))]
+        modes = told.get("filemodes")
+        self["filemodes"] = (
+            [mode & 0xFFFF for mode in modes if isinstance(mode, int)] if isinstance(modes, list) else []
+        )
         for tag in ("name", "version", "release", "arch", "description"):
             self[tag] = str(told.get(tag, ""))
         for tag in ("epoch", "buildtime", "filedigestalgo"):
@@ -182,12 +186,14 @@ _HEADER = json.dumps(
      "providename": ["kpatch-patch"], "provideversion": ["5.14.0-427.13.1.el9_4.x86_64"],
      "provideflags": ["12345678"], "filenames": [
          "/usr/lib/kpatch/5.14.0-427.13.1.el9_4.x86_64/kpatch-m.ko", "/usr/share/livepatch/6.1/m.json"],
-     "filedigests": ["ab", ""], "filedigestalgo": 8, "buildtime": 1, "changelogtext": ["{CVE-2026-1000}"]}
+     "filedigests": ["ab", ""], "filemodes": [33188, 33188], "filedigestalgo": 8,
+     "buildtime": 1, "changelogtext": ["{CVE-2026-1000}"]}
 ).encode()  # fmt: skip
 _SUSE = json.dumps(
     {"name": "kernel-livepatch-6_4_0-150600_23_7-default", "version": "2", "release": "1", "arch": "x86_64",
      "filenames": ["/lib/modules/6.4.0-150600.23.7-default/livepatch/livepatch-2.ko",
-                   "/usr/share/livepatch/info/livepatch_2-ab"], "filedigests": ["ab", "cd"]}
+                   "/usr/share/livepatch/info/livepatch_2-ab"], "filedigests": ["ab", "cd"],
+     "filemodes": [33188, 16877]}
 ).encode()  # fmt: skip
 UPDATE = b"""<updates><update type="security"><id>A-1</id><severity>Low</severity>
 <issued date="2026-01-01"/><references><reference id="CVE-2026-1000" type="cve"/></references>
@@ -227,6 +233,7 @@ _PACKAGES = {
     "record, by zstd": Target(
         file(lambda path: metadata.text(path, 1 << 20), "/stream.zst"), (OSError,), _ZSTD, slow=100
     ),
+    "days of issue": Target(text(lambda data: updateinfo.issued(data, ["A-1", "A&2"])), (), UPDATE),
     "hot patches": Target(text(lambda data: openeuler.advisories(data, {"p"})), (), UPDATE),
     "advisories": Target(text(_exposure), (), _ADVISED),
     "capabilities": Target(
@@ -250,6 +257,7 @@ _ADMINISTRATOR = {
         file(config.read, "/etc/dnf/plugins/livepatch.conf"),
         (),
         b"[main]\nmode = load\nmin_age = 7d\nrepos = a b\nhealth_check = /a\n /b",
+        (b"[Main\r\nenabled: 0\n  mode = report # x", "\ufeff[main]\nmode = load".encode("utf-16")),
     ),
     "profile": Target(
         text(lambda data: profile_file.parse("x", data)),

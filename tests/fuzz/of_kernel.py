@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import os
 import struct
+import subprocess
 
 from dnf_plugin_livepatch.base.model import Function, LoadedPatch
+from dnf_plugin_livepatch.host.files import advised
 from dnf_plugin_livepatch.host.kernel import (
+    boot_loader,
     harm,
     livepatches,
     module_file,
@@ -16,6 +22,7 @@ from dnf_plugin_livepatch.host.kernel import (
     signature,
     tasks,
 )
+from dnf_plugin_livepatch.host.packages import evr
 from dnf_plugin_livepatch.host.reconcile import preflight
 from dnf_plugin_livepatch.host.report import reboot
 from tests.unit.support.fakehost import module_file as fake_module
@@ -28,6 +35,25 @@ _NOTE = struct.pack("<III", 4, 20, 3) + b"GNU\0" + bytes(20)
 _SIGNATURE = b"x" * 50 + struct.pack(">5B3xI", 0, 0, 2, 0, 0, 50) + signature.MAGIC
 _FRAME = b"BUG: x\nRIP: 0010:f+0x1/0x2 [m]\n"
 _PROC, _KLP = "/proc/7/task/7", "/sys/kernel/livepatch/m"
+_PACKED = (
+    lzma.compress(_MODULE),
+    gzip.compress(_MODULE, mtime=0),
+    subprocess.run(["zstd", "-q"], input=_MODULE, stdout=subprocess.PIPE, check=True).stdout,
+)
+_BOOT = (
+    *("/boot/grub2/grubenv", "/boot/grub2/grub.cfg", "/boot/loader/entries/a-6.1-1.x86_64.conf"),
+    *("/boot/efi/EFI/Linux/x", "/boot/loader/loader.conf"),
+    *(boot_loader._EFI.format(name) for name in ("LoaderInfo", "LoaderEntryOneShot", "LoaderEntryDefault")),
+)
+_ENTRY = b"title x\nversion 6.1-1.x86_64\nlinux /vmlinuz-6.1-1.x86_64\n"
+_MENU = b"""set default="${saved_entry}"
+submenu 'more' --id more {
+menuentry 'x' --class y $menuentry_id_option 'x-1' {
+ linux /vmlinuz-6.1-1.x86_64 ro
+}
+}
+blscfg
+"""
 
 
 def _kernel() -> object:
@@ -36,6 +62,14 @@ def _kernel() -> object:
     running.lockdown(PATHS)
     running.sig_enforce(PATHS)
     return running.environment(PATHS)
+
+
+def _digest(path: str) -> str:
+    descriptor = module_file.open_file(path)
+    try:
+        return module_file.digest(descriptor, "sha256")
+    finally:
+        os.close(descriptor)
 
 
 def _tasks() -> object:
@@ -86,10 +120,25 @@ TARGETS: dict[str, Target] = {
     ),
     "tasks": Target(
         files(_tasks, _KLP + "/transition", _KLP + "/enabled", _PROC + "/patch_state", _PROC + "/comm",
-              _PROC + "/stack"), (), CUT.join((b"1\n", b"1\n", b"0\n", b"sshd\n", b"[<0>] f+0x1/0x2\n")),
+              _PROC + "/stack", _PROC + "/stat", "/sys/devices/system/cpu/isolated"), (),
+        CUT.join((b"1\n", b"1\n", b"0\n", b"sshd\n", b"[<0>] f+0x1/0x2\n",
+                  b"7 (a) b) " + b"1 " * 36 + b"3 0\n", b"2-3,5\n")),
     ),
     "module": Target(file(module_file.read, "/m.ko"), (module_file.ModuleError,), _MODULE),
-    "module's build id": Target(file(module_file.own_build_id, "/n.ko"), (), _MODULE),
+    "module's build id": Target(file(module_file.own_build_id, "/n.ko"), (), _MODULE, _PACKED),
+    "module's digest": Target(file(_digest, "/d.ko"), (), _MODULE, slow=10),
+    "boot loader": Target(
+        files(lambda: boot_loader.next_kernel(PATHS, evr.compare), *_BOOT), (),
+        CUT.join((b"# GRUB Environment Block\nsaved_entry=a-6.1-1.x86_64\nnext_entry=1>0\n", _MENU, _ENTRY)),
+        (CUT.join((b"", b"", _ENTRY, b"", b"default a-*\n",
+                   *(b"\7\0\0\0" + word.encode("utf-16-le") for word in ("systemd-boot 256", "", "a-*")))),),
+        slow=4,
+    ),
+    "advised reboot": Target(
+        files(lambda: advised.in_vain(PATHS, advised.Advised("b", "r", "n", "")),
+              "/var/lib/livepatch/reboot.json"),
+        (), b'{"schema":1,"boot_id":"c","release":"r","newer":"n","expected":""}',
+    ),
     "notes": Target(
         lambda data: module_file.note_build_id(data, "<"), (),
         _NOTE,

@@ -28,7 +28,7 @@ _EFI = "/sys/firmware/efi/efivars/{}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _KERNEL = re.compile(r"/vmlinu[zx]-(\S+?)(?:\.gz)?\Z")
 _BLOCK = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\")(.*)\{\s*\Z")
 _ID = re.compile(r"(?:--id|\$\{?menuentry_id_option\}?)\s+'?\"?([^'\"\s]+)")
-_DEFAULT = re.compile(r"\s*set\s+default=[\"']?([^\"'\s]*|[^\"']*)[\"']?\s*\Z")
+_DEFAULT = re.compile(r"set\s+default=([\"']?)([^\"']*)\1\Z")
 
 
 class Entry(NamedTuple):
@@ -60,7 +60,8 @@ def next_kernel(paths: Paths, compare: Compare) -> Next:
     menu = read_text(paths.at(grub + "/grub.cfg"), MAX_CONFIG) if grub else ""
     if environment is None or not (entries or menu):
         return Next()
-    fixed = [found.group(1) for found in map(_DEFAULT.match, menu.split("\n")) if found]
+    lines = [line.strip() for line in menu.split("\n")]
+    fixed = [found.group(2) for found in map(_DEFAULT.match, lines) if found]
     wanted = environment.get("next_entry", "")
     if not wanted:
         saved = not menu or any("saved_entry" in word for word in fixed)

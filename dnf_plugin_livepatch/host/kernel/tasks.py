@@ -23,6 +23,8 @@ NAMED = 5
 _SCAN_SECONDS = 5.0
 _FRAME = re.compile(r"\] (\S+?)\+0x")
 _FRAMES = 12
+#: Ranges of CPUs in one list of the kernel.
+_RANGES = 256
 #: The field of /proc/PID/stat behind the name that holds the CPU (proc(5): processor).
 _CPU = 36
 _LISTS = (
@@ -91,9 +93,9 @@ def _kept_free(paths: Paths) -> tuple[str, frozenset[str]]:
     cpus: set[str] = set()
     for word, path in _LISTS:
         text = read_text(paths.at(path), 4096)
-        for part in text.split(","):
+        for part in text.split(",")[:_RANGES]:
             first, _, last = part.partition("-")
-            low, high = names.decimal(first, 5), names.decimal(last or first, 5)
+            low, high = names.decimal(first, 4), names.decimal(last or first, 4)
             if low is not None and high is not None:
                 cpus.update(map(str, range(low, high + 1)))
         if cpus and text not in ("", "(null)"):

@@ -46,7 +46,7 @@ class Moment(NamedTuple):
     began: float
 
     def lines(self) -> tuple[str, ...]:
-        """Return the kernel's last lines since then that are about this module. Others' lines are no such."""
+        """Return the kernel's last lines since then about this module, without those of processes."""
         found = [
             " ".join(fact(line).split())
             for line in oops.ring_buffer(self.paths, self.began)
