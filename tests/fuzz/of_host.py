@@ -316,16 +316,18 @@ _FILES = {
         files(lambda: (notices.fault(PATHS), notices.read(PATHS)), "/var/lib/livepatch/notices.json"),
         (),
         b'{"schema":1,"withdrawn":[{"nevra":"a-1-1.x86_64","reason":"r"}],"hold":{"release":"6.1",'
-        b'"name":"a-1-1.x86_64","kernel":"k-2-1.x86_64","since":"s","why":"w"}}',
+        b'"name":"a-1-1.x86_64","kernel":"k-2-1.x86_64","since":"s","why":"w"},'
+        b'"seen":[{"nevra":"a-1-1.x86_64","since":"2026-11-01T00:00:00Z"}]}',
     ),
     "exposure": Target(
         files(
-            lambda: (advisories.load(PATHS, "6.1"), advisories.repositories(PATHS, "6.1")),
+            lambda: (advisories.load(PATHS, "6.1"), advisories.load_all(PATHS)),
             "/var/lib/livepatch/exposure.json",
         ),
         (),
         b'{"schema":2,"kernels":[{"kernel_release":"6.1","quality":"exact","debt":[{"cve":"CVE-2026-1000",'
-        b'"fixed_in":"1-1","date_kind":""}],"cover":[{"nevra":"a-1-1.x86_64","cves":["CVE-2026-1000"]}]}]}',
+        b'"fixed_in":"1-1","date_kind":""}],"cover":[{"nevra":"a-1-1.x86_64","cves":["CVE-2026-1000"]}],'
+        b'"on_offer":{"kernel":"1-2","hidden":"1-3","patch":"a-1-2.x86_64"}}]}',
     ),
     "result": Target(
         files(lambda: mailbox.read_result(PATHS), "/run/livepatch/result.json"),

@@ -19,7 +19,7 @@ from dnf_plugin_livepatch.base.model import LOWER_BOUND, Withdrawal
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.host import for_planning
 from dnf_plugin_livepatch.host.cli import main as cli
-from dnf_plugin_livepatch.host.files import advisories, guard_file, journal, mailbox, notices
+from dnf_plugin_livepatch.host.files import advised, advisories, guard_file, journal, mailbox, notices
 from dnf_plugin_livepatch.host.kernel import running
 from dnf_plugin_livepatch.host.packages import inventory
 from dnf_plugin_livepatch.host.reconcile import settle
@@ -86,6 +86,7 @@ def story(host: Host) -> None:
         file.write("spoiled")
     os.chmod(host.paths.notices, 0o644)
     assert notices.save(host.paths, notices.Notices((Withdrawal("lp-1-1.x86_64", "bad", "updates", True),)))
+    advised.remember(host.paths, advised.of(running.running(host.paths), "6.12.1-2", RELEASE))
     for kind in ("quiet", "free"):
         for_planning.remember(host.paths, kind, "a fingerprint")
     inventory.refresh(host.paths, running.running(host.paths))
