@@ -177,15 +177,21 @@ def _dates(facts: Facts, rows: Sequence[_Row]) -> dict[str, tuple[str, str]]:
     listed = {str(row.package.nevra): facts.listed(row.package, older=False) for row in rows}
     claimed = _claimed(facts, rows, listed)
     seen = facts.host.first_seen(sorted(listed))
-    found: dict[str, tuple[str, str]] = {}
-    for row in sorted(rows, key=lambda one: _strangeness(facts, one)):
+    dated = []
+    for row in rows:
         nevra, built = str(row.package.nevra), times.moment(row.package.build_time)
         days = [one.issued or claimed.get(one.id, "") for one in listed[nevra]]
         day = row.note.issued or min(filter(None, days), default="")
         date, how = (day, ISSUED) if day else (built, BUILT)
         # A clock that went wrong here makes no patch older than its build, and a builder's none younger.
         bound = max((seen[nevra], SEEN), (built if built <= facts.host.now else "", BUILT))
-        found.setdefault(nevra, bound if bound[0] < date else (date, how))
+        dated.append((_strangeness(facts, row), nevra, bound if bound[0] < date else (date, how)))
+    # Of equal copies the latest date counts: no copy elsewhere ends the wait.
+    dated.sort(key=lambda one: one[2], reverse=True)
+    dated.sort(key=lambda one: one[0])
+    found: dict[str, tuple[str, str]] = {}
+    for _, nevra, day_and_word in dated:
+        found.setdefault(nevra, day_and_word)
     return found
 
 

@@ -198,10 +198,13 @@ def test_a_repository_that_only_lists_the_kernel_may_keep_back_its_own_patch() -
     assert manager.hidden == {str(own.nevra)}
 
 
-def test_a_copy_elsewhere_does_not_end_the_wait_that_the_host_asks_for() -> None:
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("order", [1, -1], ids=["last", "first"])
+def test_a_copy_elsewhere_does_not_end_the_wait_that_the_host_asks_for(order: int, signed: bool) -> None:
     old = PatchNote(issued="2020-01-01T00:00:00Z")
     copies = [NEW._replace(build_time=times.parse(NOW) or 0), NEW._replace(repo="evil")]
-    manager = Listed(*copies, signed=True, note=KernelNote(patches={str(NEW.nevra): old}))
+    note = KernelNote(patches={str(NEW.nevra): old})
+    manager = Listed(*copies[::order], signed=signed, note=note)
     Planner(manager, Machine(Config(min_age=86400)), hard).keep_out(Asked(ALL))
     assert manager.hidden == {str(NEW.nevra)}
 

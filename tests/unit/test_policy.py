@@ -97,9 +97,27 @@ def test_newest_first(situation):
 
 @given(situations, candidates)
 def test_a_filter_never_adds_more(situation, candidate):
-    free = situation.asked._replace(security=False, filters={})
+    free = situation.asked._replace(security=False, filters={}, opaque=False)
     if policy.wanted(candidate, situation.asked, situation.when):
         assert policy.wanted(candidate, free, situation.when)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Asked(ALL, opaque=True), True),
+        (Asked(ALL, security=True), True),
+        (Asked(ALL, filters={"advisory_type": frozenset({"bugfix"})}), True),
+        (Asked(ALL, filters={"advisory": frozenset({"A-1"})}), False),
+        (Asked(ALL), False),
+    ],
+)
+def test_a_patch_of_which_nothing_tells_what_it_closes_is_told(asked: Asked, told: bool) -> None:
+    target = Target("5.14.0-10.el9.x86_64", True, (Candidate(PATCH, "base", untold=True),))
+    notes = policy.decide(Situation(asked, target)).notes
+    assert [note.id for note in notes] == (["patch-unjudged"] if told else [])
+    barred = target._replace(candidates=(Candidate(PATCH, "base", untold=True, barred="so"),))
+    assert "patch-unjudged" not in [note.id for note in policy.decide(Situation(asked, barred)).notes]
 
 
 @given(candidates, requests)

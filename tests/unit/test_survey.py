@@ -199,6 +199,10 @@ def test_what_the_loader_always_refuses_is_barred(rivals: list[str], why: str) -
         for c in one.target.candidates
     }
     assert found == {"loner-p": why, "whole-p": ""}
+    assert {row.package: row.state for row in survey.offers(known, trials=False)} == {
+        str(offer("loner-p", 2).nevra): "barred",
+        str(offer("whole-p", 3).nevra): "offered",
+    }
     other = survey.surveys(known, "5.14.0-99.el9.x86_64", JUDGE)
     assert not any(c.barred for one in other for c in one.target.candidates)
 
