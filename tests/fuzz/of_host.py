@@ -27,7 +27,7 @@ from dnf_plugin_livepatch.host.report import history
 from dnf_plugin_livepatch.planning.inputs import build
 from dnf_plugin_livepatch.vendors import openeuler, profile_file, profiles, templates
 
-from .target import PATHS, TOP, Target, file, files, json_object, shipped, text
+from .target import CUT, PATHS, TOP, Target, file, files, json_object, shipped, text
 
 _KERNEL = Kernel("5.10.0-60.x86_64", "x86_64", "", "b", True)
 _PROFILES = profiles.load([os.path.join(TOP, "profiles")])[0]
@@ -336,6 +336,12 @@ _FILES = {
         b'"severity":"error","text":"t"}],"actions":[{"verb":"v","module":"","nevra":"","outcome":"o"}]}',
     ),
     "request": Target(files(lambda: mailbox.current(PATHS), "/run/livepatch/request"), (), b"123456789-7\n"),
+    "under way": Target(
+        files(
+            lambda: mailbox.under_way(PATHS, None),
+            "/run/livepatch/request", "/run/livepatch/lock", "/proc/locks",
+        ), (), CUT.join((b"1-7\n", b"", b"1: FLOCK  ADVISORY  WRITE 7 00:19:123 0 EOF\n")),
+    ),
     "inventory": Target(
         text(lambda data: inventory._load(json_object(data))), (fields.FieldError, manifest.ManifestError),
         _INVENTORY,

@@ -45,6 +45,7 @@ _BOOT = (
     *("/boot/efi/EFI/Linux/x", "/boot/loader/loader.conf"),
     *(boot_loader._EFI.format(name) for name in ("LoaderInfo", "LoaderEntryOneShot", "LoaderEntryDefault")),
 )
+_ADVICE = advised.Advised("b", "r", "n", "")
 _ENTRY = b"title x\nversion 6.1-1.x86_64\nlinux /vmlinuz-6.1-1.x86_64\n"
 _MENU = b"""set default="${saved_entry}"
 submenu 'more' --id more {
@@ -70,6 +71,12 @@ def _digest(path: str) -> str:
         return module_file.digest(descriptor, "sha256")
     finally:
         os.close(descriptor)
+
+
+def _live_patches() -> None:
+    livepatches.read(PATHS)
+    livepatches.coming(PATHS, "m")
+    tasks.in_the_way(PATHS, "m")
 
 
 def _tasks() -> object:
@@ -112,7 +119,7 @@ TARGETS: dict[str, Target] = {
                   b"f (2) R I D  tramp: x direct-->bpf_trampoline_64+0x0/0x79\n")),
     ),
     "live patches": Target(
-        files(lambda: (livepatches.read(PATHS), tasks.in_the_way(PATHS, "m")),
+        files(_live_patches,
               _KLP + "/enabled", _KLP + "/transition", _KLP + "/replace", _KLP + "/stack_order",
               _KLP + "/vmlinux/patched", "/sys/module/m/srcversion",
               "/sys/module/m/notes/.note.gnu.build-id"), (),
@@ -135,7 +142,7 @@ TARGETS: dict[str, Target] = {
         slow=4,
     ),
     "advised reboot": Target(
-        files(lambda: advised.in_vain(PATHS, advised.Advised("b", "r", "n", "")),
+        files(lambda: advised.in_vain(PATHS, _ADVICE),
               "/var/lib/livepatch/reboot.json"),
         (), b'{"schema":1,"boot_id":"c","release":"r","newer":"n","expected":""}',
     ),

@@ -60,7 +60,9 @@ def status(capsys, code: int) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-STALLED = catalogue.problem("transition-stalled", module="lp_1", timeout=60, tasks="sleep (12)")
+STALLED = catalogue.problem(
+    "transition-stalled", module="lp_1", timeout=60, tasks="sleep (pid 12)", how="stop these processes"
+)
 
 
 @pytest.mark.parametrize("old", ["", "1-1"])

@@ -29,13 +29,18 @@ def _load(data: dict[str, Any]) -> Advised:
     return Advised(*(fields.shown(data, name, 256, "") for name in Advised._fields))
 
 
-def in_vain(paths: Paths, now: Advised) -> bool:
-    """Return whether the same was advised in an earlier boot, after which the same kernel runs again."""
+def _before(paths: Paths) -> Advised | None:
+    """Return the advice that was written down last; None for none and for a spoiled one."""
     try:
         data = atomic.read_json(paths.advised)
-        before = None if data is None else _load(data)
+        return None if data is None else _load(data)
     except (atomic.Broken, fields.FieldError):
-        return False
+        return None
+
+
+def in_vain(paths: Paths, now: Advised) -> bool:
+    """Return whether the same was advised in an earlier boot, after which the same kernel runs again."""
+    before = _before(paths)
     return (
         before is not None
         and before[1:] == now[1:]
@@ -47,10 +52,9 @@ def in_vain(paths: Paths, now: Advised) -> bool:
 def remember(paths: Paths, now: Advised) -> None:
     """Write down that the reboot is advised ``now``; where that is not possible it is advised again."""
     try:
-        data = atomic.read_json(paths.advised)
-        if data is None or _load(data) != now:
+        if _before(paths) != now:
             atomic.write_json(paths.advised, dict(now._asdict()), _load)
-    except (OSError, atomic.Broken, fields.FieldError):
+    except OSError:
         return
 
 
