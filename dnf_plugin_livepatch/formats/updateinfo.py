@@ -12,31 +12,31 @@ from collections.abc import Iterable
 
 from ..base import names, times
 
-#: Advisories of one id that are looked at.
-MAX_COPIES = 64
+#: Characters around an advisory's id in which the rest of the advisory is looked for, and of all searches.
+_NEAR, _MOST = 1 << 18, 1 << 28
+_ID = re.compile(r"<id>([^<]{1,200})</id>")
 _ISSUED = re.compile(r"<issued\s[^>]{0,200}?date\s*=\s*[\"']([^\"'<>]{1,40})[\"']")
 
 
 def issued(text: str, ids: Iterable[str]) -> dict[str, str]:
     """The first day of issue of each of the advisories ``ids`` in ``text`` that has one."""
-    found = {}
-    for identifier in ids:
-        days = sorted(filter(None, _days(text, identifier)))
-        if days:
-            found[identifier] = days[0]
+    wanted = {one.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:200]: one for one in ids}
+    found: dict[str, str] = {}
+    left = _MOST
+    for place in _ID.finditer(text):
+        identifier = wanted.get(place[1])
+        if identifier is None or left <= 0:
+            continue
+        low, high = max(0, place.start() - _NEAR), min(len(text), place.end() + _NEAR)
+        low = max(low, *(text.rfind(mark, low, place.start()) for mark in ("<update ", "</update>")))
+        end = text.find("</update>", place.end(), high)
+        high = end if end >= 0 else high
+        left -= high - low
+        date = _ISSUED.search(text, low, high)
+        day = _day(date[1]) if date else ""
+        if day:
+            found[identifier] = min(day, found.get(identifier, day))
     return found
-
-
-def _days(text: str, identifier: str) -> Iterable[str]:
-    name = identifier.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    place = -1
-    for _ in range(MAX_COPIES):
-        place = text.find(f"<id>{name}</id>", place + 1)
-        if place < 0:
-            return
-        start, end = text.rfind("<update ", 0, place), text.find("</update>", place)
-        date = _ISSUED.search(text, max(start, 0), end if end >= 0 else len(text))
-        yield _day(date[1]) if date else ""
 
 
 def _day(text: str) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,28 @@ def test_the_first_of_two_with_one_id_counts_and_another_ones_day_does_not() -> 
     assert updateinfo.issued(other + bare + other, ["A-1"]) == {}
     strange = UPDATE.format(issued='<issued date="2026-03-05"/>').replace("A-1", "A&amp;&lt;1")
     assert updateinfo.issued(strange, ["A&<1"]) == {"A&<1": "2026-03-05"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<update >" + "y" * (40 << 20) + UPDATE.format(issued=""),
+        "<id>A-1</id>" * 1_000_000,
+        "<update ><id>A-1</id><issued " + "x" * (20 << 20),
+        "<issued " * 3_000_000 + "<id>A-1</id>",
+    ],
+    ids=["many ids", "many copies", "no end", "no date"],
+)
+def test_a_long_text_is_read_once(text: str) -> None:
+    began = time.process_time()
+    assert updateinfo.issued(text, [f"A-{number}" for number in range(2000)]) == {}
+    assert time.process_time() - began < 5
+
+
+def test_an_advisory_has_its_day_behind_a_long_description() -> None:
+    issued = "<description>" + "x" * 200_000 + '</description><issued date="2026-01-05"/>'
+    text = UPDATE.format(issued=issued) + UPDATE.format(issued="").replace("A-1", "A-2")
+    assert updateinfo.issued(text, ["A-1", "A-2"]) == {"A-1": "2026-01-05"}
 
 
 @given(st.text("<>/=\"' updateissd0A-1\n", max_size=300))
