@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: Steps that the references of all advisories may cost; those of a vendor's kernels take one to two million.
-MAX_STEPS = 2_500_000
+#: Steps that the references of all advisories may cost, half a second; a vendor's kernels take two million.
+MAX_STEPS = 20_000_000
 #: Advisories on the packages of one question; a vendor's kernel has some hundreds. The first bound is for
 #: chosen repositories alone, the second for all together, of which a stranger may have most.
 MAX_CHOSEN, MAX_MIXED = 10_000, 2000

@@ -148,7 +148,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def _withdrawn(self) -> bool:
         """Did an earlier run find a patch withdrawn, which is to be looked at even without a record?"""
-        if not os.path.exists(Paths().notices):
+        if not _noted(b'"nevra"'):
             return False
         from ..host import for_planning
 
@@ -201,7 +201,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def _held(self) -> bool:
         """Did an earlier run hold a kernel? If the setting is gone since, this run reports the end."""
-        if not os.path.exists(Paths().notices):
+        if not _noted(b'"hold"'):
             return False
         from ..host import for_planning
 
@@ -248,7 +248,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._look_at_removals()
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is not None and run.pending:
-            run.host.prepare()
+            run.begin()
 
     @soft
     def _look_at_removals(self) -> None:
@@ -279,3 +279,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             return
         if run.host.settings.on_failure == "error" and self.cli is not None:
             self.cli.demands.success_exit_status = EXIT_NOT_IN_FORCE
+
+
+def _noted(word: bytes) -> bool:
+    """May an earlier run have noted this? Only where the word is in the file, the file is parsed."""
+    try:
+        with open(Paths().notices, "rb") as file:
+            return word in file.read(1 << 20)
+    except OSError:
+        return False

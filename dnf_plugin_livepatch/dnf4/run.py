@@ -69,6 +69,11 @@ class Run:
             self.voice.say(self.planner.told())
             raise
 
+    def begin(self) -> None:
+        """Do what has to be done before the transaction changes files."""
+        faults.of(self.base).attempt("noting what nothing vouches for", None, self.planner.begin)
+        self.host.prepare()
+
     def after(self, cli: Any) -> bool:
         """Have the patches loaded and say how it went; False if one is not in force."""
         ended = self.planner.after(self._failed(), functools.partial(Waiting, cli))

@@ -221,17 +221,18 @@ class Facts:
         return self._notes
 
     def withdrawals(self, releases: Sequence[str]) -> tuple[frozenset[str], list[Withdrawal]]:
-        """The repositories whose word on withdrawn patches is known now, and what they say of packages here.
+        """The repositories whose word on withdrawn patches cannot be read now, and what the others say of
+        packages here.
 
         A repository that has no record any more withdraws nothing.
         """
         self.notes(releases)
-        read = []
-        for repo in self.repositories:
-            if not repo.left_out and repo.id in self.trusted and repo.id not in self._broken:
-                read.append(repo)
-        said = [row for repo in read for row in self._withdrawn(repo, releases)]
-        return frozenset(repo.id for repo in read), said
+        read = [repo for repo in self.repositories if not repo.left_out and repo.id in self.trusted]
+        said = [
+            row for repo in read if repo.id not in self._broken for row in self._withdrawn(repo, releases)
+        ]
+        unread = {repo.id for repo in self.repositories if repo.left_out}
+        return frozenset(unread.union(repo.id for repo in read if repo.id in self._broken)), said
 
     def _withdrawn(self, repo: Repository, releases: Sequence[str]) -> list[Withdrawal]:
         """The packages here that ``repo`` withdraws: installed ones before others, MAX_WITHDRAWN at most."""

@@ -242,17 +242,19 @@ class Host(Protocol):
     def to_take_back(self) -> Collection[str]:
         """The NEVRAs of what is withdrawn by signed metadata, so that it may be taken out of force."""
 
-    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
-        """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
+    def remember_withdrawn(self, unread: Collection[str], said: Iterable[Withdrawal]) -> None:
+        """Write down which patches are withdrawn: what is ``said`` now, and what the ``unread`` had said."""
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         """Write down which repositories are trusted, why, and for what, for ``livepatch doctor`` to tell."""
 
-    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
-        """Write down live patches of a repository that nothing but its own listing vouches for.
+    def unproved(self) -> Sequence[str]:
+        """The NEVRAs that ``remember_unproved`` wrote down."""
 
-        Reconcile compares their signer with the kernel's before it loads one. With ``proof`` a repository
-        is trusted now, and no earlier one is unproved any more.
+    def remember_unproved(self, nevras: Iterable[str]) -> None:
+        """Write down the live patches of repositories that nothing but their own listing vouches for.
+
+        Reconcile compares their signer with the kernel's before it loads one.
         """
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:

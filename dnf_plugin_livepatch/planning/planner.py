@@ -58,6 +58,7 @@ class Planner:
         #: The exposure that was computed last, from which facts, and the state of each CVE in it.
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
         self._states: dict[str, str] = {}
+        self._unproved: list[str] = []
 
     # --- the doors ---
 
@@ -90,8 +91,7 @@ class Planner:
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
             return Plan(notes=self.told(), quiet=self._quiet)
-        what = "noting the trusted repositories"
-        self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
+        self.attempt("noting the trusted repositories", None, self._note_trust)
         found = self._surveys(asked)
         settings, cannot = self.host.settings, self.host.cannot
         choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
@@ -104,6 +104,9 @@ class Planner:
             self.attempt("looking at withdrawals and support", None, self._remind)
         chosen = self._add(choosing.chosen)
         here = [one for one in found if one.target.running]
+        planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
+        what = "looking at what nothing vouches for"
+        self.attempt(what, None, lambda: self._look_for_proof((*chosen, *planned)))
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
         if prompt and self.manager.busy:
@@ -340,6 +343,11 @@ class Planner:
                 return bool(cves)
         return bool(cves) or any(row.type == "security" for row in self.facts.listed(package, older=True))
 
+    def _note_trust(self) -> None:
+        """Write down the trusted repositories, unless this run leaves enabled ones out."""
+        if not any(repo.left_out for repo in self.facts.repositories):
+            self.host.remember_trust(self.facts.trust())
+
     def _remind(self) -> None:
         """Note what is wrong with a live patch in force, and that its support ends."""
         known, settings = self.host.withdrawn(), self.host.settings
@@ -360,9 +368,30 @@ class Planner:
             self._notes.append(catalogue.problem("patch-unresolvable", nevra=first, why=why))
             return ()
         self.added |= {str(package.nevra) for package in chosen}
-        unproved = [str(package.nevra) for package in chosen if package.repo not in self.facts.claims]
-        self.host.remember_unproved(unproved, bool(self.facts.claims))
         return chosen
+
+    def _look_for_proof(self, coming: Sequence[Package]) -> None:
+        """Find the live patches that come from a repository which only lists the running kernel.
+
+        Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile.
+        """
+        noted, claims = self.host.unproved(), self.facts.claims
+        if noted:
+            here = [
+                row.package for row in self.facts.known(self.host.kernel.release) if row.package.installed
+            ]
+            left = {str(one.nevra) for one in here if self.manager.origin(one) not in claims}
+            if not left.issuperset(noted):
+                noted = [nevra for nevra in noted if nevra in left]
+                self.host.remember_unproved(noted)
+        doubtful = self.facts.trusted - claims
+        new = [str(package.nevra) for package in coming if package.repo in doubtful]
+        self._unproved = [*noted, *new] if new else []
+
+    def begin(self) -> None:
+        """Write down what reconcile has to know before the transaction, which may start it, begins."""
+        if self._unproved:
+            self.host.remember_unproved(self._unproved)
 
     def _prompt(self, found: Sequence[Survey], chosen: Sequence[Package]) -> list[str]:
         """The lines about the CVEs that the patches in the transaction close."""

@@ -55,6 +55,7 @@ STEPS = [
     "noting the trusted repositories",
     "looking at the live patches in force",
     "looking at withdrawals and support",
+    "looking at what nothing vouches for",
     "describing the transaction",
     "reading what is in force",
     "looking for a newer kernel",

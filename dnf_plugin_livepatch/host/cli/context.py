@@ -76,7 +76,8 @@ class Context:
         if self._output:
             from ..files import atomic
 
-            atomic.write_bytes(os.path.abspath(self._output), texts.plain(text).encode("utf-8"))
+            data = texts.plain(text).encode("utf-8")
+            atomic.write_bytes(os.path.abspath(self._output), data, ours=False)
         else:
             output.write(text)
 

@@ -27,12 +27,15 @@ MAX_UNPROVED = 256
 
 
 class Notices(NamedTuple):
-    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held."""
+    """The withdrawn live patches, by NEVRA and repository, and the kernel update that is held.
+
+    ``trusted`` are the trusted repositories, None where no run has looked for them.
+    """
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
     unproved: tuple[str, ...] = ()
-    trusted: tuple[Trusted, ...] = ()
+    trusted: tuple[Trusted, ...] | None = None
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -80,7 +83,7 @@ def parse(data: dict[str, Any]) -> Notices:
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
-        trusted = fields.each(data, "trusted", _trusted, default=[])
+        trusted = fields.each(data, "trusted", _trusted) if "trusted" in data else None
         hold = None
         if data.get("hold") is not None:
             hold = fields.inside(data, "hold", _hold)
@@ -116,7 +119,8 @@ def dump(notices: Notices) -> dict[str, Any]:
     ]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
-    data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
+    if notices.trusted is not None:
+        data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
     if hold is not None:
         closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
         data["hold"] = {**hold._asdict(), "closed": closed, "left": left}
@@ -129,7 +133,7 @@ def save(paths: Paths, notices: Notices) -> bool:
     A spoiled file is kept beside the new one, as notices.json.spoiled.
     """
     spoiled = bool(fault(paths))
-    if not spoiled and notices == read(paths):
+    if not spoiled and parse(dump(notices)) == read(paths):
         return False
     try:
         if spoiled:

@@ -229,14 +229,17 @@ class Machine:
     def to_take_back(self) -> Collection[str]:
         return self.gone if self.signed else ()
 
-    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
-        self.remembered["withdrawn"] = set(read), list(said)
+    def remember_withdrawn(self, unread: Collection[str], said: Iterable[Withdrawal]) -> None:
+        self.remembered["withdrawn"] = set(unread), list(said)
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         self.remembered["trust"] = tuple(trusted)
 
-    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
-        self.remembered["unproved"] = list(nevras), proof
+    def unproved(self) -> Sequence[str]:
+        return list(self.remembered.get("unproved", ()))
+
+    def remember_unproved(self, nevras: Iterable[str]) -> None:
+        self.remembered["unproved"] = list(nevras)
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         self.remembered["hold"] = hold, why
