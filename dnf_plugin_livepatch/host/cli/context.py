@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import types
@@ -41,6 +42,8 @@ class Context:
         self.options: Any = options
         root = os.environ.get("LIVEPATCH_ROOT") or "/"
         self.paths = Paths(root, foreign=root != "/")
+        if not os.path.isdir(root):
+            raise NotADirectoryError(errno.ENOTDIR, "LIVEPATCH_ROOT is no folder", root)
         path = self.paths.config
         self.faults: tuple[str, ...]
         if os.path.exists(path) and not os.path.isfile(path):
