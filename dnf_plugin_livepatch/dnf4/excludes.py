@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..base.names import name_of
 from ..base.typed import TYPE_CHECKING
@@ -24,6 +24,10 @@ def hide(base: Any, nevras: Iterable[str]) -> None:
     names = sorted({name_of(text) for text in wanted})
     wanted -= set(map(str, base.sack.query().installed().filterm(name=names)))
     offered = base.sack.query().available().filterm(name=names)
-    hidden = [package for package in offered if str(package) in wanted]
-    if hidden:
-        base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))
+    exclude(base, [package for package in offered if str(package) in wanted])
+
+
+def exclude(base: Any, packages: Sequence[Any]) -> None:
+    """Exclude these packages of DNF's, whatever else has their names."""
+    if packages:
+        base.sack.add_excludes(base.sack.query().filterm(pkg=list(packages)))

@@ -142,11 +142,12 @@ class Questions:
         return self._packages(package for package in query if self.compare(package.evr, evr) > 0)
 
     def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
-        """The packages on offer that came out of the same source RPMs, ``packages`` included."""
+        """The packages that the same repository has of the same source RPM, ``packages`` included."""
         found: dict[Any, None] = {}
         kernels = [self.behind(package) for package in packages]
-        for evr, source in sorted({(package.evr, package.sourcerpm or "") for package in kernels}):
-            query = self.base.sack.query().available().filterm(evr=evr)
+        facts = {(package.evr, package.sourcerpm or "", package.reponame) for package in kernels}
+        for evr, source, repository in sorted(facts):
+            query = self.base.sack.query().available().filterm(evr=evr, reponame=repository)
             for package in query.filterm(sourcerpm=source) if source else ():
                 found[package] = None
         found.update(dict.fromkeys(kernels))

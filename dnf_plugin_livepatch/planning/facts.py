@@ -184,19 +184,28 @@ class Facts:
     def advisories(self, packages: Sequence[Package], claims: bool = False) -> tuple[Advisory, ...]:
         """The advisories that list any build of these live patches' names.
 
-        With ``claims`` those alone that may close a CVE.
+        With ``claims`` those alone that may close a CVE. They are read first in any case, and of names those
+        of trusted repositories are: what a stranger adds costs nobody else a place.
         """
         first = {(one.nevra.name, one.nevra.arch): one for one in packages}
-        known = self._advisories[claims]
-        unread = [one for key, one in sorted(first.items()) if key not in known][:MAX_NAMES]
+        known, mine = self._advisories[claims], self.trusted
+        for one in packages:
+            if one.installed or one.repo in mine:
+                first[one.nevra.name, one.nevra.arch] = one
+        order = sorted(
+            first.items(), key=lambda row: (not (row[1].installed or row[1].repo in mine), row[0])
+        )
+        unread = [one for key, one in order if key not in known][:MAX_NAMES]
         if unread:
             keys = [(one.nevra.name, one.nevra.arch) for one in unread]
             rows: dict[tuple[str, str], list[Advisory]] = {key: [] for key in keys}
-            for row in self.manager.advisories(unread, self.claims if claims else None):
+            mixed = any(repo.has_advisories and repo.id not in self.claims for repo in self.repositories)
+            found = [*self.advisories(unread, True)] if mixed and not claims else []
+            for row in (*found, *self.manager.advisories(unread, self.claims if claims else None)):
                 for key in {(build.name, build.arch) for build in row.packages}:
                     if key in rows:
                         rows[key].append(row)
-            known.update((key, tuple(found)) for key, found in rows.items())
+            known.update((key, tuple(dict.fromkeys(listing))) for key, listing in rows.items())
         return tuple(dict.fromkeys(row for key in sorted(first) for row in known.get(key, ())))
 
     def listed(self, package: Package, older: bool) -> list[Advisory]:

@@ -168,7 +168,10 @@ class PackageManager(Protocol):
         """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""
 
     def hide(self, nevras: Iterable[str]) -> None:
-        """Hide these builds from the solver, except those that are installed."""
+        """Hide these builds from the solver, in every repository, except those that are installed."""
+
+    def hide_copies(self, packages: Sequence[Package]) -> None:
+        """Hide these packages on offer from the solver; the copies of other repositories stay."""
 
     def add(self, packages: Sequence[Package]) -> str:
         """Add ``packages`` and resolve again. A failure's reason; the transaction is the user's own then."""

@@ -233,7 +233,7 @@ class Planner:
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
         hidden = tuple(str(package.nevra) for package in members)
-        self.manager.hide(hidden)
+        self.manager.hide_copies(members)
         # Only now is it true, so only now is the user told that the kernel is held.
         self._notes.append(note)
         self.host.remember_hold(held, why)

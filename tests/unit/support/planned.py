@@ -168,6 +168,9 @@ class Manager:
     def hide(self, nevras: Iterable[str]) -> None:
         self.hidden |= set(nevras)
 
+    def hide_copies(self, packages: Sequence[Package]) -> None:
+        self.hide([str(package.nevra) for package in packages])
+
     def add(self, packages: Sequence[Package]) -> str:
         self.added += [] if self.refused else packages
         return self.refused
