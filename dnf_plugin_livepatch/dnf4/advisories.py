@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: Steps that the references of all advisories may cost, half a second; a vendor's kernels take two million.
-MAX_STEPS = 20_000_000
-#: Advisories on the packages of one question; a vendor's kernel has some hundreds. The first bound is for
-#: chosen repositories alone, the second for all together, of which a stranger may have most.
-MAX_CHOSEN, MAX_MIXED = 10_000, 2000
+#: Advisories on the packages of one question, of which a vendor's kernel has some hundreds, and the steps
+#: that all references may cost, of which a vendor's kernels take two million. The first bounds are for chosen
+#: repositories alone, the second for all together, of which a stranger may have most.
+CHOSEN, MIXED = (10_000, 20_000_000), (2000, 2_500_000)
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
     hawkey.ADVISORY_BUGFIX: "bugfix",
@@ -35,15 +34,15 @@ _TYPES = {
 
 
 class Reader:
-    """Reads ``most`` advisories for each question, within MAX_STEPS.
+    """Reads ``most`` advisories for each question, within ``steps`` for all questions.
 
     To find the reference number n, libdnf goes from the first reference to it: an advisory with ten times
     the references costs a hundred times as much.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, steps: int) -> None:
         self._most = most
-        self._left = MAX_STEPS
+        self._left = steps
 
     def read(self, rows: Iterable[Any], wanted: Collection[tuple[str, str]]) -> list[Advisory]:
         """The advisories ``rows`` with those of their packages whose name and architecture are ``wanted``.

@@ -71,7 +71,7 @@ class Questions:
     def __init__(self, base: Any) -> None:
         self.base = base
         self._behind: dict[tuple[Nevra, str], Any] = {}
-        self._readers = advisories.Reader(advisories.MAX_CHOSEN), advisories.Reader(advisories.MAX_MIXED)
+        self._readers = advisories.Reader(*advisories.CHOSEN), advisories.Reader(*advisories.MIXED)
 
     def behind(self, package: Package) -> Any:
         """The hawkey package behind an answer."""
