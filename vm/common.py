@@ -129,10 +129,21 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
     """Return the folder ``kind-key`` below the build folder; ``make`` fills a new one.
 
-    A new folder appears by rename, complete or not at all. Older folders of the kind are kept for a while,
-    because a running machine may still use them.
+    A new folder appears by rename, complete or not at all; whoever wants it meanwhile waits for it. Older
+    folders of the kind are kept for a while, because a running machine may still use them.
     """
     path = os.path.join(BUILD, f"{kind}-{key}")
+    os.makedirs(BUILD, exist_ok=True)
+    with open(os.path.join(BUILD, f".{kind}.lock"), "w", encoding="ascii") as lock:
+        if not os.path.isdir(path):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _filled(kind, path, note, make)
+    os.utime(path)
+    return path
+
+
+def _filled(kind: str, path: str, note: str, make: Callable[[str], None]) -> None:
+    """Fill the folder ``path`` where it is missing, and drop old ones of the kind."""
     if not os.path.isdir(path):
         say(note)
         work = path + ".new"
@@ -148,5 +159,3 @@ def cached(kind: str, key: str, note: str, make: Callable[[str], None]) -> str:
         for old in sorted(others, key=os.path.getmtime, reverse=True)[KEEP:]:
             if time.time() - os.path.getmtime(old) > KEEP_TIME:
                 shutil.rmtree(old, ignore_errors=True)
-    os.utime(path)
-    return path

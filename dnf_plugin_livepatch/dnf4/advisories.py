@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: Steps that the references of all advisories may cost; those of a vendor's kernels take one to two million.
-MAX_STEPS = 2_500_000
-#: Advisories on the packages of one question; a vendor's kernel has some hundreds.
-MAX_ADVISORIES = 2000
+#: Advisories on the packages of one question (a vendor's kernel has some hundreds), and the steps that all
+#: references may cost (a vendor's kernels take two million). The first bounds are for chosen repositories
+#: alone, the second for all together, of which a stranger may have most.
+CHOSEN, MIXED = (10_000, 20_000_000), (2000, 2_500_000)
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
     hawkey.ADVISORY_BUGFIX: "bugfix",
@@ -34,20 +34,21 @@ _TYPES = {
 
 
 class Reader:
-    """Reads advisories within MAX_STEPS.
+    """Reads ``most`` advisories for each question, within ``steps`` for all questions.
 
     To find the reference number n, libdnf goes from the first reference to it: an advisory with ten times
     the references costs a hundred times as much.
     """
 
-    def __init__(self) -> None:
-        self._left = MAX_STEPS
+    def __init__(self, most: int, steps: int) -> None:
+        self._most = most
+        self._left = steps
 
     def read(self, rows: Iterable[Any], wanted: Collection[tuple[str, str]]) -> list[Advisory]:
         """The advisories ``rows`` with those of their packages whose name and architecture are ``wanted``.
 
-        The longest are read last, so that they take nothing from others. Of more than MAX_ADVISORIES one
-        stands for all that are not read.
+        The longest are read last, so that they take nothing from others. Of more than ``most`` one stands
+        for all that are not read.
         """
         found: list[Advisory] = []
         for row in sorted(rows, key=lambda one: len(one.references)):
@@ -57,10 +58,10 @@ class Reader:
                 if (package.name, package.arch) in wanted and EVR.match(str(package.evr))
             }
             if packages and row.id:
-                if len(found) == MAX_ADVISORIES:
+                if len(found) == self._most:
                     self._left = 0
                 found.append(self._advisory(row, tuple(sorted(packages))))
-                if len(found) > MAX_ADVISORIES:
+                if len(found) > self._most:
                     break
         return list(dict.fromkeys(found))
 

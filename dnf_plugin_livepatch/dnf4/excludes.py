@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import hawkey
 
@@ -27,6 +27,10 @@ def hide(base: Any, nevras: Iterable[str]) -> None:
     everything = base.sack.query(flags=hawkey.IGNORE_EXCLUDES)
     wanted -= set(map(str, everything.installed().filterm(name=names)))
     offered = base.sack.query().available().filterm(name=names)
-    hidden = [package for package in offered if str(package) in wanted]
-    if hidden:
-        base.sack.add_excludes(base.sack.query().filterm(pkg=hidden))
+    exclude(base, [package for package in offered if str(package) in wanted])
+
+
+def exclude(base: Any, packages: Sequence[Any]) -> None:
+    """Exclude these packages of DNF's, whatever else has their names."""
+    if packages:
+        base.sack.add_excludes(base.sack.query().filterm(pkg=list(packages)))

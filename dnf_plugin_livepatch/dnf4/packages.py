@@ -71,7 +71,7 @@ class Questions:
     def __init__(self, base: Any) -> None:
         self.base = base
         self._behind: dict[tuple[Nevra, str], Any] = {}
-        self._readers = advisories.Reader(), advisories.Reader()
+        self._readers = advisories.Reader(*advisories.CHOSEN), advisories.Reader(*advisories.MIXED)
 
     def behind(self, package: Package) -> Any:
         """The hawkey package behind an answer."""
@@ -160,11 +160,12 @@ class Questions:
         return self._packages(package for package in query if self.compare(package.evr, evr) > 0)
 
     def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
-        """The packages on offer that came out of the same source RPMs, ``packages`` included."""
+        """The packages that the same repository has of the same source RPM, ``packages`` included."""
         found: dict[Any, None] = {}
         kernels = [self.behind(package) for package in packages]
-        for evr, source in sorted({(package.evr, package.sourcerpm or "") for package in kernels}):
-            query = self.base.sack.query().available().filterm(evr=evr)
+        facts = {(package.evr, package.sourcerpm or "", package.reponame) for package in kernels}
+        for evr, source, repository in sorted(facts):
+            query = self.base.sack.query().available().filterm(evr=evr, reponame=repository)
             for package in query.filterm(sourcerpm=source) if source else ():
                 found[package] = None
         found.update(dict.fromkeys(kernels))

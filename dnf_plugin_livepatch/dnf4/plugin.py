@@ -179,7 +179,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def _withdrawn(self) -> bool:
         """Did an earlier run find a patch withdrawn, which is to be looked at even without a record?"""
-        if not os.path.exists(Paths().notices):
+        if not _noted(b'"reason"'):
             return False
         from ..host import for_planning
 
@@ -232,7 +232,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     def _held(self) -> bool:
         """Did an earlier run hold a kernel? If the setting is gone since, this run reports the end."""
-        if not os.path.exists(Paths().notices):
+        if not _noted(b'"hold"'):
             return False
         from ..host import for_planning
 
@@ -279,7 +279,7 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         self._follow()
         run = self._run or getattr(self.base, "_livepatch_run", None)
         if run is not None and run.pending:
-            run.host.prepare()
+            run.begin()
 
     @soft
     def _follow(self) -> None:
@@ -336,5 +336,14 @@ def _may_patch(item: Any) -> bool:
 def _own_profiles() -> bool:
     try:
         return bool(os.listdir(Paths().profile_dirs[-1]))
+    except OSError:
+        return False
+
+
+def _noted(word: bytes) -> bool:
+    """May an earlier run have noted this? Only where the word is in the file, the file is parsed."""
+    try:
+        with open(Paths().notices, "rb") as file:
+            return word in file.read(1 << 20)
     except OSError:
         return False

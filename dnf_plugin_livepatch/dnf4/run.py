@@ -79,6 +79,11 @@ class Run:
             self.voice.say(self.planner.told())
             raise
 
+    def begin(self) -> None:
+        """Do what has to be done before the transaction changes files."""
+        faults.of(self.base).attempt("noting what nothing vouches for", None, self.planner.begin)
+        self.host.prepare()
+
     def after(self, cli: Any) -> None:
         """Have the kernel follow the packages, and say how that went; the exit status shows a failure."""
         ended = self.planner.after(self._failed(), functools.partial(Waiting, cli))

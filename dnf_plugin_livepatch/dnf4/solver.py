@@ -82,6 +82,10 @@ class Dnf(Questions):
         """Exclude these builds, except the installed ones."""
         excludes.hide(self.base, nevras)
 
+    def hide_copies(self, packages: Sequence[Package]) -> None:
+        """Exclude these packages on offer, and not the copies that other repositories have."""
+        excludes.exclude(self.base, [self.behind(package) for package in packages])
+
     def add(self, packages: Sequence[Package]) -> str:
         """Add ``packages`` to the goal and resolve again; why it failed, "" when it did not.
 

@@ -245,7 +245,8 @@ def _judge(
     compare: Compare,
 ) -> tuple[str, str]:
     if not listed:
-        return UNKNOWN, f"no advisory in the repositories lists the package {running.name}"
+        known = LOWER_BOUND if any_debt else UNKNOWN
+        return known, f"no advisory of a trusted repository lists the package {running.name}"
     doubts = []
     if 0 not in listed:
         doubts.append(f"no advisory lists the running kernel {running.evr}, earlier ones may be missing")

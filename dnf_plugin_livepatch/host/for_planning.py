@@ -184,14 +184,17 @@ class Machine:
             kept = [one for one in advisories.load_all(self.paths)[0] if one.kernel_release not in new]
         advisories.save(self.paths, *inputs, *kept)
 
-    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
-        """Write down which patches are withdrawn. What other repositories said stays as it was known."""
+    def remember_withdrawn(self, unread: Collection[str], said: Iterable[Withdrawal]) -> None:
+        """Write down which patches are withdrawn. What the ``unread`` repositories said stays as it was.
+
+        The word of a repository that is gone, or trusted no more, ends with it.
+        """
         from .files import notices
 
         if not self.root:
             return
         before = notices.read(self.paths)
-        kept = [row for row in before.withdrawn if row.repository not in read]
+        kept = [row for row in before.withdrawn if row.repository in unread]
         notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
 
     def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
@@ -216,15 +219,21 @@ class Machine:
         if self.root:
             notices.save(self.paths, notices.read(self.paths)._replace(trusted=tuple(trusted)))
 
-    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
+    def unproved(self) -> Sequence[str]:
+        """The live patches whose signer reconcile has to compare with the kernel's."""
+        if not os.path.exists(self.paths.notices):
+            return ()
+        from .files import notices
+
+        return notices.read(self.paths).unproved
+
+    def remember_unproved(self, nevras: Iterable[str]) -> None:
         """Write down the live patches whose signer reconcile has to compare with the kernel's."""
         from .files import notices
 
-        if not self.root:
-            return
-        before = notices.read(self.paths)
-        known = () if proof else before.unproved
-        notices.save(self.paths, before._replace(unproved=tuple(dict.fromkeys([*known, *nevras]))))
+        if self.root:
+            found = notices.read(self.paths)._replace(unproved=tuple(dict.fromkeys(nevras)))
+            notices.save(self.paths, found)
 
     def remember_offered(self, nevra: str, repo: str) -> None:
         """Write down the live patch that is offered for the running kernel; "" for none."""

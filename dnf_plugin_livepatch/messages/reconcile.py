@@ -13,14 +13,21 @@ RECONCILE: dict[str, Message] = {
     ),
     "trust-known": Message(
         "note",
-        "Live patches may come from {sources}. Advisories and records of {claims} count as proof. A "
-        "withdrawal takes a patch out by itself only where the metadata is signed: {signed}.",
+        "Live patches may come from {sources}. Advisories and records of {claims} count as proof. With "
+        "on_withdrawn = revert a withdrawal takes a patch out only where the metadata is signed: {signed}.",
         "",
     ),
     "trust-unknown": Message(
         "note",
         "No dnf run has told yet which repositories live patches may come from.",
-        "Run 'dnf livepatch update --check'.",
+        "As root, run 'dnf livepatch update --check'.",
+    ),
+    "trust-none": Message(
+        "warning",
+        "Live patches may come from no enabled repository: the running kernel came from none of them as far "
+        "as is known, and 'repos' in livepatch.conf names none.",
+        "Name the repositories that kernels come from with 'repos' in livepatch.conf; 'dnf repolist' lists "
+        "them all.",
     ),
     "other-root": Message(
         "error",

@@ -228,19 +228,28 @@ class Facts:
     def advisories(self, packages: Sequence[Package], claims: bool = False) -> tuple[Advisory, ...]:
         """The advisories that list any build of these live patches' names.
 
-        With ``claims`` those alone that may close a CVE.
+        With ``claims`` those alone that may close a CVE. They are read first in any case, and of names those
+        of trusted repositories are: what a stranger adds costs nobody else a place.
         """
         first = {(one.nevra.name, one.nevra.arch): one for one in packages}
-        known = self._advisories[claims]
-        unread = [one for key, one in sorted(first.items()) if key not in known][:MAX_NAMES]
+        known, mine = self._advisories[claims], self.trusted
+        for one in packages:
+            if one.installed or one.repo in mine:
+                first[one.nevra.name, one.nevra.arch] = one
+        order = sorted(
+            first.items(), key=lambda row: (not (row[1].installed or row[1].repo in mine), row[0])
+        )
+        unread = [one for key, one in order if key not in known][:MAX_NAMES]
         if unread:
             keys = [(one.nevra.name, one.nevra.arch) for one in unread]
             rows: dict[tuple[str, str], list[Advisory]] = {key: [] for key in keys}
-            for row in self.manager.advisories(unread, self.claims if claims else None):
+            mixed = any(repo.has_advisories and repo.id not in self.claims for repo in self.repositories)
+            found = [*self.advisories(unread, True)] if mixed and not claims else []
+            for row in (*found, *self.manager.advisories(unread, self.claims if claims else None)):
                 for key in {(build.name, build.arch) for build in row.packages}:
                     if key in rows:
                         rows[key].append(row)
-            known.update((key, tuple(found)) for key, found in rows.items())
+            known.update((key, tuple(dict.fromkeys(listing))) for key, listing in rows.items())
         return tuple(dict.fromkeys(row for key in sorted(first) for row in known.get(key, ())))
 
     def listed(self, package: Package, older: bool) -> list[Advisory]:
@@ -269,19 +278,21 @@ class Facts:
         return found
 
     def withdrawals(self, releases: Sequence[str]) -> tuple[frozenset[str], list[Withdrawal]]:
-        """The repositories whose word on withdrawn patches is known now, and what they say of packages here.
+        """The repositories whose word on withdrawn patches cannot be read now, and what the others say of
+        packages here.
 
         A repository that has no record any more withdraws nothing.
         """
         self.notes(releases)
-        read: list[str] = []
         said: list[Withdrawal] = []
+        unread = {repo.id for repo in self.repositories if repo.left_out}
         for repo in self.repositories:
             trusted = [name for name in releases if repo.id in self.trust_in(name).repositories]
-            if trusted and not repo.left_out and repo.id not in self._broken:
-                read.append(repo.id)
+            if trusted and repo.id in self._broken:
+                unread.add(repo.id)
+            elif trusted and not repo.left_out:
                 said += self._withdrawn(repo, trusted)
-        return frozenset(read), said
+        return frozenset(unread), said
 
     def _withdrawn(self, repo: Repository, releases: Sequence[str]) -> list[Withdrawal]:
         """The packages here that ``repo``, trusted for the kernels ``releases``, withdraws.

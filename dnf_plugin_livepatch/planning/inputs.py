@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 NO_ORIGIN = (
-    "it is not known which repository the running kernel came from; name it with 'repos' in livepatch.conf"
+    "no trusted repository is enabled; name the one that kernels come from with 'repos' in livepatch.conf"
 )
 #: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2

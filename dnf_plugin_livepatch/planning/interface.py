@@ -184,7 +184,10 @@ class PackageManager(Protocol):
         """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""
 
     def hide(self, nevras: Iterable[str]) -> None:
-        """Hide these builds from the solver, except those that are installed."""
+        """Hide these builds from the solver, in every repository, except those that are installed."""
+
+    def hide_copies(self, packages: Sequence[Package]) -> None:
+        """Hide these packages on offer from the solver; the copies of other repositories stay."""
 
     def add(self, packages: Sequence[Package]) -> str:
         """Add ``packages`` and resolve again. A failure's reason; the transaction is the user's own then."""
@@ -265,8 +268,8 @@ class Host(Protocol):
     def to_take_back(self) -> Collection[str]:
         """The NEVRAs of what is withdrawn by signed metadata, so that it may be taken out of force."""
 
-    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
-        """Write down which patches are withdrawn: ``said`` is all that the repositories ``read`` say now."""
+    def remember_withdrawn(self, unread: Collection[str], said: Iterable[Withdrawal]) -> None:
+        """Write down which patches are withdrawn: what is ``said`` now, and what the ``unread`` had said."""
 
     def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
         """The moment at which a run on this host first saw each of these patches; now for a new one."""
@@ -274,11 +277,13 @@ class Host(Protocol):
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         """Write down which repositories are trusted, why, and for what, for ``livepatch doctor`` to tell."""
 
-    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
-        """Write down live patches of a repository that nothing but its own listing vouches for.
+    def unproved(self) -> Sequence[str]:
+        """The NEVRAs that ``remember_unproved`` wrote down."""
 
-        Reconcile compares their signer with the kernel's before it loads one. With ``proof`` a repository
-        is trusted now, and no earlier one is unproved any more.
+    def remember_unproved(self, nevras: Iterable[str]) -> None:
+        """Write down the live patches of repositories that nothing but their own listing vouches for.
+
+        Reconcile compares their signer with the kernel's before it loads one.
         """
 
     def remember_offered(self, nevra: str, repo: str) -> None:

@@ -60,6 +60,7 @@ class Planner:
         #: The exposure that was computed last, from which facts, and the state of each CVE in it.
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
         self._states: dict[str, str] = {}
+        self._unproved: list[str] = []
 
     # --- the doors ---
 
@@ -92,8 +93,7 @@ class Planner:
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
             return Plan(notes=self.told(), quiet=self._quiet)
-        what = "noting the trusted repositories"
-        self.attempt(what, None, lambda: self.host.remember_trust(self.facts.trust()))
+        self.attempt("noting the trusted repositories", None, self._note_trust)
         found = self._surveys(asked)
         self.attempt("noting what is offered", None, lambda: self._note_offered(found))
         settings, cannot = self.host.settings, self.host.cannot
@@ -107,6 +107,9 @@ class Planner:
             self.attempt("looking at withdrawals and support", None, self._remind)
         chosen = self._add(choosing.chosen, found)
         here = [one for one in found if one.target.running]
+        planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
+        what = "looking at what nothing vouches for"
+        self.attempt(what, None, lambda: self._look_for_proof((*chosen, *planned), found))
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
         if prompt and self.manager.busy:
@@ -275,7 +278,7 @@ class Planner:
         exposure = self._exposure(self.patched.in_force)
         held, members, note, why = kernel_hold.hold(self.facts, kernels, self.inputs, self.patched, exposure)
         hidden = tuple(str(package.nevra) for package in members)
-        self.manager.hide(hidden)
+        self.manager.hide_copies(members)
         # Only now is it true, so only now is the user told that the kernel is held.
         self._notes.append(note)
         self.host.remember_hold(held, why)
@@ -409,6 +412,11 @@ class Planner:
                 return bool(cves)
         return bool(cves) or any(row.type == "security" for row in self.facts.listed(package, older=True))
 
+    def _note_trust(self) -> None:
+        """Write down the trusted repositories, unless this run leaves enabled ones out."""
+        if not any(repo.left_out for repo in self.facts.repositories):
+            self.host.remember_trust(self.facts.trust())
+
     def _remind(self) -> None:
         """Note what is wrong with a live patch in force, and that its support ends."""
         known, settings = self.host.withdrawn(), self.host.settings
@@ -430,14 +438,34 @@ class Planner:
             self._notes.append(catalogue.problem("patch-unresolvable", nevra=first, why=why))
             return ()
         self.added |= {str(package.nevra) for package in chosen}
-        release = {nevra: one.target.release for one in found for nevra in one.packages}
-        unproved = [
-            str(one.nevra)
-            for one in chosen
-            if one.repo not in self.facts.trust_in(release[str(one.nevra)]).claims
-        ]
-        self.host.remember_unproved(unproved, bool(self.facts.claims))
         return chosen
+
+    def _look_for_proof(self, coming: Sequence[Package], found: Sequence[Survey]) -> None:
+        """Find the live patches that come from a repository which only lists the running kernel.
+
+        Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile.
+        """
+        noted, claims = self.host.unproved(), self.facts.claims
+        if noted:
+            here = [
+                row.package for row in self.facts.known(self.host.kernel.release) if row.package.installed
+            ]
+            left = {str(one.nevra) for one in here if self.manager.origin(one) not in claims}
+            if not left.issuperset(noted):
+                noted = [nevra for nevra in noted if nevra in left]
+                self.host.remember_unproved(noted)
+        release = {nevra: one.target.release for one in found for nevra in one.packages}
+        new = []
+        for package in coming:
+            trust = self.facts.trust_in(release.get(str(package.nevra), self.host.kernel.release))
+            if package.repo in trust.repositories - trust.claims:
+                new.append(str(package.nevra))
+        self._unproved = [*noted, *new] if new else []
+
+    def begin(self) -> None:
+        """Write down what reconcile has to know before the transaction, which may start it, begins."""
+        if self._unproved:
+            self.host.remember_unproved(self._unproved)
 
     def _prompt(self, found: Sequence[Survey], chosen: Sequence[Package]) -> list[str]:
         """The lines about the CVEs that the patches in the transaction close."""

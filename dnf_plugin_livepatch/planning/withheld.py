@@ -99,8 +99,7 @@ def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, W
     """The live patches of the kernels ``releases`` on offer that are kept out, by NEVRA.
 
     A patch that the specs name with its version is let in, but a withdrawn one only by a command that takes
-    exactly what it names. A patch of which several trusted repositories have a copy is kept out where each
-    copy is.
+    exactly what it names. A patch that several trusted repositories offer is kept out only if each copy is.
     """
     host, settings, notes = facts.host, facts.host.settings, facts.notes(releases)
     found: dict[str, Withheld] = {}

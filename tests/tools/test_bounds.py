@@ -157,6 +157,31 @@ def test_diffs_are_bounded_too():
     assert time.process_time() - start < 5
 
 
+HOSTILE = {
+    "a name of many attributes": [f"{sign}int x" + "__a" * 40 + "- = 1;" for sign in "-+"],
+    "ends of comments": [" x */"] * 20_000,
+    "assertions without an end": [" static int __init f(void)", " {", *[" \tBUILD_BUG( "] * 4000],
+    "strings without an end": [" \t" + '\\"' * 20] * 8000,
+    "one long string without an end": [' \t"' + '\\"' * 2000, *[" \t" + '\\"' * 2000] * 10],
+    "a long name": [" int " + "a" * 4000 + "(", " {", *[" \ta;"] * 4000],
+    "arguments without an end": [" int foo(", *[" \t" + "a," * 14] * 10_000],
+    "static variables": [*["-\tstatic int " + "a[b]" * 1000] * 20, *["+\tstatic int " + "a[b]" * 1000] * 20],
+}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+def test_a_diff_costs_no_square_of_its_length(lines):
+    lines = [*lines, "-a", "+b"]
+    old, new = (sum(line[0] in (" ", sign) for line in lines) for sign in "-+")
+    text = f"--- a/x.c\n+++ b/x.c\n@@ -1,{old} +1,{new} @@ int f(int a)\n" + "\n".join(lines) + "\n"
+    start = time.process_time()
+    try:
+        judge.judge(diffs.parse(text, "p"), "p")
+    except ToolError as error:
+        assert error.id.startswith("diff-")
+    assert time.process_time() - start < 5
+
+
 def test_sections_that_take_no_memory_are_passed_over_as_the_kernel_does():
     decoys = (
         (".modinfo", 1, 0, b"name=decoy\0", 0, 0),

@@ -71,7 +71,8 @@ def tree(place):
     "text, expected",
     [
         ("Subject: nothing\n\nno diff here\n", "diff-empty"),
-        (GOOD.replace('+\tseq_puts(m, " patched");\n', ""), "diff-empty"),
+        (GOOD.replace('+\tseq_puts(m, " patched");\n', ""), "diff-no-apply"),
+        (GOOD.replace('+\tseq_puts(m, " patched");\n', "").replace("+8,7", "+8,6"), "diff-empty"),
         (GOOD.replace('+\tseq_puts(m, " patched");', "+\t/* only a comment */"), "diff-empty"),
         (GOOD.replace("cmdline.c", "entry.S"), "diff-assembly"),
         (GOOD.replace("static int cmdline_proc_show", "static int __init cmdline_proc_show"), "diff-init"),

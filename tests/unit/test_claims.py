@@ -25,7 +25,7 @@ from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Step, Withdrawn
 from dnf_plugin_livepatch.planning.interface import Package, Patched, Repository
 from dnf_plugin_livepatch.planning.planner import Planner
-from dnf_plugin_livepatch.planning.request import ALL, Asked
+from dnf_plugin_livepatch.planning.request import ALL, NAMED, Asked
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,
@@ -120,19 +120,19 @@ def test_a_withdrawal_ends_with_the_next_word_of_its_repository(signed: bool, th
     host = Machine()
     text = repository_record.dump(Record(kernels=kernels))
     Planner(Manager(RUNS, OLD, repos=repos, record=text), host, hard).keep_out(Asked(ALL))
-    assert host.remembered["withdrawn"] == ({"base"}, [Withdrawal(str(OLD.nevra), "oops", "base", signed)])
+    assert host.remembered["withdrawn"] == (set(), [Withdrawal(str(OLD.nevra), "oops", "base", signed)])
     repos = [repos[0]._replace(has_record=there)]
     host.gone = {str(OLD.nevra): "oops"}
     empty = repository_record.dump(Record())
     Planner(Manager(RUNS, OLD, repos=repos, record=empty), host, hard).keep_out(Asked(ALL))
-    assert host.remembered["withdrawn"] == ({"base"}, [])
+    assert host.remembered["withdrawn"] == (set(), [])
 
 
 def test_a_record_that_cannot_be_read_ends_nothing() -> None:
     repos = [Repository("base", has_advisories=True, has_record=True, read_at=NOW)]
     host = Machine()
     Planner(Manager(RUNS, OLD, repos=repos, record="{"), host, hard).keep_out(Asked(ALL))
-    assert host.remembered["withdrawn"] == (set(), [])
+    assert host.remembered["withdrawn"] == ({"base"}, [])
 
 
 @pytest.mark.parametrize(("signed", "unproved"), [(False, True), (True, False)])
@@ -144,9 +144,53 @@ def test_a_patch_from_a_repository_that_only_lists_the_kernel_is_noted(signed: b
     repos = [Repository("base", has_advisories=True, read_at=NOW, signed=signed)]
     host = Machine()
     listed = RUNS._replace(installed=False, repo="base")
-    plan = Planner(Elsewhere(RUNS, NEXT, listed, NEW, repos=repos), host, hard).bring_in(Asked(ALL))
-    assert plan.added == (NEW,)
-    assert host.remembered["unproved"] == ([str(NEW.nevra)] if unproved else [], signed)
+    planner = Planner(Elsewhere(RUNS, NEXT, listed, NEW, repos=repos), host, hard)
+    plan = planner.bring_in(Asked(ALL))
+    assert plan.added == (NEW,) and "unproved" not in host.remembered, "nobody has agreed yet"
+    planner.begin()
+    assert host.unproved() == ([str(NEW.nevra)] if unproved else [])
+
+
+@pytest.mark.parametrize("repo", ["base", "other"])
+def test_a_patch_that_dnf_itself_upgrades_is_noted_and_one_that_is_asked_for_is_not(repo: str) -> None:
+    class Elsewhere(Manager):
+        def origin(self, package: Package) -> str:
+            return "anaconda"
+
+    repos = [Repository("base", has_advisories=True, read_at=NOW), Repository("other", read_at=NOW)]
+    listed = RUNS._replace(installed=False, repo="base")
+    coming = NEW._replace(repo=repo, incoming=True)
+    for asked, noted in ((Asked(ALL), [str(NEW.nevra)]), (Asked(NAMED, specs=("kpatch-patch",)), [])):
+        host = Machine()
+        planner = Planner(Elsewhere(RUNS, NEXT, listed, OLD, coming, repos=repos), host, hard)
+        planner.bring_in(asked)
+        planner.begin()
+        assert host.unproved() == (noted if repo == "base" else [])
+
+
+@pytest.mark.parametrize(
+    ("origin", "named", "left"),
+    [("base", (), False), ("anaconda", ("ba*",), True), ("anaconda", (), True), ("gone", ("base",), True)],
+)
+def test_a_note_ends_when_the_package_is_gone_or_its_repository_is_trusted(
+    origin: str, named: tuple[str, ...], left: bool
+) -> None:
+    class Elsewhere(Manager):
+        def origin(self, package: Package) -> str:
+            return origin
+
+    host = Machine(Config(repos=named))
+    host.remembered["unproved"] = ["gone-1-1.x86_64", str(OLD.nevra)]
+    repos = [Repository("base", has_advisories=True, read_at=NOW)]
+    Planner(Elsewhere(RUNS, OLD, repos=repos), host, hard).bring_in(Asked(ALL))
+    assert host.unproved() == ([str(OLD.nevra)] if left else [])
+
+
+def test_a_run_that_leaves_a_repository_out_tells_nothing_of_trust() -> None:
+    host = Machine()
+    repos = [Repository("base", left_out=True), Repository("epel", read_at=NOW)]
+    Planner(Manager(RUNS, repos=repos), host, hard).bring_in(Asked(ALL))
+    assert "trust" not in host.remembered
 
 
 def test_which_repositories_are_trusted_and_why() -> None:

@@ -227,7 +227,7 @@ OWN, NEXT = advisory("A10", "5-10.el9", "CVE-2026-1000"), advisory("A20", "5-20.
 @pytest.mark.parametrize(
     ("rows", "newest", "locked", "quality", "reason"),
     [
-        ([], "", "", UNKNOWN, "no advisory in the repositories lists the package kernel-core"),
+        ([], "", "", UNKNOWN, "no advisory of a trusted repository lists the package kernel-core"),
         ([OWN, NEXT], "5-20.el9", "", EXACT, ""),
         ([OWN, NEXT], "5-15.el9", "", EXACT, ""),
         ([OWN], "5-10.el9", "", EXACT, ""),

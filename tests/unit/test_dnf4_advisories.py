@@ -59,8 +59,8 @@ def compare(one: str, other: str) -> int:
 
 
 def quality(*rows: Any, others: tuple[Any, ...] = ()) -> tuple[int, str, str]:
-    read = advisories.Reader().read([Advisory("OWN", 10, cves(1, 1000)), *rows], WANTED)
-    more = advisories.Reader().read(others, WANTED)
+    read = advisories.Reader(*advisories.MIXED).read([Advisory("OWN", 10, cves(1, 1000)), *rows], WANTED)
+    more = advisories.Reader(*advisories.MIXED).read(others, WANTED)
     debt, found, reason = debt_of(RUNS, read, compare, others=more)
     return len(debt), found, reason
 
@@ -68,8 +68,8 @@ def quality(*rows: Any, others: tuple[Any, ...] = ()) -> tuple[int, str, str]:
 @pytest.mark.parametrize("sizes", [[20_000], [5_000] * 5, [300] * 200, [1, 100_000, 1]])
 def test_references_cost_a_bounded_number_of_steps_and_the_shortest_come_first(sizes: list[int]) -> None:
     rows = [Advisory(f"A-{n}", 20 + n, cves(size, 10**6 * (n + 1))) for n, size in enumerate(sizes)]
-    found = advisories.Reader().read(rows, WANTED)
-    assert sum(one.cost for row in rows for one in row.references) <= 2 * advisories.MAX_STEPS
+    found = advisories.Reader(*advisories.MIXED).read(rows, WANTED)
+    assert sum(one.cost for row in rows for one in row.references) <= 2 * advisories.MIXED[1]
     whole = [row for row in found if not row.cut]
     assert len(whole) < len(sizes) and sum(size == 1 for size in sizes) <= len(whole)
 
@@ -87,7 +87,7 @@ def test_what_was_not_read_to_its_end_is_no_exact_knowledge(trusted: bool) -> No
 def test_of_thousands_of_advisories_one_stands_for_those_that_are_not_read(trusted: bool) -> None:
     rows = tuple(Advisory(f"A-{n}", 20 + n, cves(1, 10_000 + n)) for n in range(3000))
     count, found, reason = quality(*rows) if trusted else quality(others=rows)
-    assert advisories.MAX_ADVISORIES - 1 <= count <= advisories.MAX_ADVISORIES and found == LOWER_BOUND
+    assert advisories.MIXED[0] - 1 <= count <= advisories.MIXED[0] and found == LOWER_BOUND
     assert "was not read to its end" in reason
 
 
@@ -99,5 +99,5 @@ def test_the_id_decides_what_a_reference_is() -> None:
         Reference(3, "CVE-2025-1001", hawkey.REFERENCE_VENDOR),
         Reference(4, "other"),
     ]
-    (row,) = advisories.Reader().read([Advisory("A", 20, references)], WANTED)
+    (row,) = advisories.Reader(*advisories.MIXED).read([Advisory("A", 20, references)], WANTED)
     assert row.cves == ("CVE-2025-1000", "CVE-2025-1001") and row.bugs == ("12",) and not row.cut

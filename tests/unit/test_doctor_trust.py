@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnf_plugin_livepatch.base.model import Trusted
+from dnf_plugin_livepatch.base.model import Problem, Trusted, Withdrawal
 from dnf_plugin_livepatch.host.files import notices
 from dnf_plugin_livepatch.host.files.notices import Notices
 from dnf_plugin_livepatch.host.report import doctor
@@ -18,19 +18,30 @@ ROWS = (
 )
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_the_note_on_trust(tmp_path: object, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+def note_on(host: Telling) -> Problem:
+    (found,) = [one for one in doctor.examine(host.paths) if one.id.startswith("trust-")]
+    return found
+
+
+def test_the_note_on_trust(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     host = Telling(str(tmp_path), monkeypatch)
-    if known:
-        notices.save(host.paths, Notices(trusted=ROWS))
-        assert notices.read(host.paths).trusted == ROWS
-    (note,) = [found for found in doctor.examine(host.paths) if found.id.startswith("trust-")]
-    assert note.severity == "note"
-    if not known:
-        assert note.id == "trust-unknown"
-        return
-    assert note.text == (
+    assert (note_on(host).id, note_on(host).severity) == ("trust-unknown", "note")
+    notices.save(host.paths, Notices(trusted=()))
+    assert (note_on(host).id, note_on(host).severity) == ("trust-none", "warning")
+    notices.save(host.paths, Notices(trusted=ROWS))
+    assert notices.read(host.paths).trusted == ROWS
+    assert note_on(host).severity == "note" and note_on(host).text == (
         "Live patches may come from base (the running kernel came from it), mine (livepatch.conf names it), "
         "other (it lists the running kernel, whose origin is unknown). Advisories and records of base, mine "
-        "count as proof. A withdrawal takes a patch out by itself only where the metadata is signed: mine."
+        "count as proof. With on_withdrawn = revert a withdrawal takes a patch out only where the metadata "
+        "is signed: mine."
     )
+
+
+def test_long_reasons_and_many_withdrawals_are_news_once(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Telling(str(tmp_path), monkeypatch)
+    rows = tuple(Withdrawal(f"kp-{n}-1.x86_64", "long " * 100, "base", True) for n in range(700))
+    found = Notices(withdrawn=rows, unproved=tuple(f"kp-{n}-2.x86_64" for n in range(500)))
+    assert notices.save(host.paths, found) and not notices.save(host.paths, found)

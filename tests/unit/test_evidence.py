@@ -196,7 +196,7 @@ def test_before_linux_6_2_a_new_taint_bit_is_the_proof(tmp_path, monkeypatch, bi
 
 
 def dump(host, *lines, name="dmesg-efi-1", reason="Oops", part=1):
-    text = "".join(f"<4>[   12.{n:06}] {line}\n" for n, line in enumerate(lines))
+    text = "".join(f"<4>[   {12 - part}.{n:06}] {line}\n" for n, line in enumerate(lines))
     host.put(f"/sys/fs/pstore/{name}", f"{reason}#1 Part{part}\n{text}" if reason else text)
 
 
@@ -214,6 +214,47 @@ def test_a_dump_in_parts_is_read_as_one(host):
     dump(host, HEADER, name="dmesg-efi-2", part=2)
     dump(host, FRAMES["x86_64"], name="dmesg-efi-1", part=1)
     assert "patch-blocked" in ids(run(host))
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        ["<3>[   99.000001] "] * 3,
+        ["<3>[   99.000001][ T77] "] * 3,
+        ["<3>[   99.000001] ", "<3>[   99.000002] ", "<3>[   99.000002] "],
+        ["<3>", "<3>", "<3>"],
+    ],
+    ids=["one record", "with a caller", "two records, a frame in the second", "no times"],
+)
+def test_the_later_lines_of_a_record_are_no_evidence(host, stamps):
+    """A user's mount option has line feeds, and the kernel writes its own time before each line of them."""
+    host.reboot(clean=False)
+    lines = ["tmpfs: Unknown parameter 'x", HEADER, FRAMES["x86_64"]]
+    if len(set(stamps)) == 2:
+        lines = [HEADER, "tmpfs: Unknown parameter 'x", FRAMES["x86_64"]]
+    text = "".join(f"{stamp}{line}\n" for stamp, line in zip(stamps, lines))
+    host.put(
+        "/sys/fs/pstore/dmesg-efi-1", f"Panic#1 Part1\n{text}<0>[  100.000000] Kernel panic - not syncing\n"
+    )
+    assert "patch-blocked" not in ids(run(host))
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "BUG: x[4242]: segfault at 0 ip 0000000000401136 sp 00007ffd error 6 in a[401000+1000]",
+        "BUG: abcdefghij[7] bad frame in rt_sigreturn",
+        "Oops: x (4242): drop_caches: 1",
+        "Oops[1][4242]: unhandled exception: DABT",
+        "WARNING: CPU: 1 PID: 77 at net/core/x.c:12 do_it+0x12/0x30 [lp_1]",
+    ],
+)
+def test_a_warning_stays_one_below_the_name_of_a_process(heading):
+    """Users name their processes; a warning with a frame in the patch takes nothing out."""
+    warning = ["WARNING: CPU: 1 PID: 77 at net/core/x.c:12 do_it+0x12/0x30 [lp_1]", FRAMES["x86_64"]]
+    assert oops.oops_in([heading, *warning], ["lp_1"]) == ""
+    assert oops.oops_in([heading, FRAMES["x86_64"]], ["lp_1"]) == ""
+    assert oops.oops_in([HEADER, *warning, HEADER, FRAMES["x86_64"]], ["lp_1"]) == HEADER
 
 
 def test_of_a_dump_only_the_end_counts(host):

@@ -287,6 +287,16 @@ def questions(found: Facts) -> list[str]:
     return [question for question in asked(found) if question.startswith("advisories")]
 
 
+def test_a_flood_of_a_strangers_names_costs_trusted_ones_no_place() -> None:
+    """Only so many names are asked for; the stranger's sort first."""
+    found = facts(RUNS)
+    flood = [named(f"a{number:03}")._replace(repo="stranger") for number in range(200)]
+    honest = [named("z")._replace(repo="base"), named("y")._replace(installed=True)]
+    rows = [listing("Z", named("z")), listing("Y", named("y"))]
+    found.manager.rows = rows  # type: ignore[attr-defined]
+    assert set(found.advisories([*flood, *honest])) == set(rows)
+
+
 def test_each_name_is_asked_for_once_and_each_advisory_given_once() -> None:
     found = facts(RUNS)
     both, first, other = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dnf_plugin_livepatch.host.cli.main import VERBS
+from dnf_plugin_livepatch.host.cli.main import VERBS, main
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BOOT = "00000001-0000-4000-8000-000000000000"
@@ -97,3 +97,17 @@ def test_a_file_of_the_image_that_is_no_file_keeps_nobody_waiting(image: Path, p
         (image / path).symlink_to("/dev/zero")
     for verb in ("status", "metrics"):
         assert "Traceback" not in livepatch(image, verb).stderr
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_root_that_is_no_folder_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Otherwise every verb would tell of a host that is not there."""
+    root = tmp_path / "root"
+    if kind == "file":
+        root.write_text("")
+    monkeypatch.setenv("LIVEPATCH_ROOT", str(root))
+    for verb in ("status", "cves", "doctor", "reconcile"):
+        assert main([verb]) == 1
+        assert capsys.readouterr().err == f"livepatch: LIVEPATCH_ROOT is no folder: {root}\n"

@@ -56,6 +56,7 @@ STEPS = [
     "looking at the live patches in force",
     "noting what is offered",
     "looking at withdrawals and support",
+    "looking at what nothing vouches for",
     "describing the transaction",
     "noting what is offered",
     "reading what is in force",

@@ -8,6 +8,7 @@ import pytest
 from dnf_plugin_livepatch.host.files import notices
 from dnf_plugin_livepatch.host.files.notices import Notices
 from dnf_plugin_livepatch.host.packages import installed
+from dnf_plugin_livepatch.host.report import doctor
 from tests.unit.support.fakehost import Host, ids, run
 
 KEY = "RSA/SHA256, Thu 01 Jan 2026 00:00:00 UTC, Key ID 199e2f91fd431d51"
@@ -35,6 +36,8 @@ def test_signers(
     host.install(patch)
     if noted:
         notices.save(host.paths, Notices(unproved=(str(patch.nevra),)))
+    refused = noted and not loaded
+    assert ("signer-differs" in {one.id for one in doctor.examine(host.paths)}) == refused, "beforehand"
     result = run(host)
     assert host.running() == (["lp_1"] if loaded or not noted else [])
     assert ("signer-differs" in ids(result)) == (noted and not loaded)

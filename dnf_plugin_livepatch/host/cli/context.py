@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import types
@@ -41,6 +42,8 @@ class Context:
         self.options: Any = options
         root = os.environ.get("LIVEPATCH_ROOT") or "/"
         self.paths = Paths(root, foreign=root != "/")
+        if not os.path.isdir(root):
+            raise NotADirectoryError(errno.ENOTDIR, "LIVEPATCH_ROOT is no folder", root)
         path = self.paths.config
         self.faults: tuple[str, ...]
         if os.path.exists(path) and not os.path.isfile(path):
@@ -77,7 +80,8 @@ class Context:
         if self._output:
             from ..files import atomic
 
-            atomic.write_bytes(os.path.abspath(self._output), texts.plain(text).encode("utf-8"))
+            data = texts.plain(text).encode("utf-8")
+            atomic.write_bytes(os.path.abspath(self._output), data, ours=False)
         else:
             output.write(text)
 

@@ -125,11 +125,15 @@ def _clean(folder: str, name: str) -> None:
                 continue
 
 
-def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` to ``path``, atomically and durably. Raises OSError; the old file is intact then."""
+def write_bytes(path: str, data: bytes, mode: int = 0o644, ours: bool = True) -> None:
+    """Write ``data`` to ``path``, atomically and durably. Raises OSError; the old file is intact then.
+
+    ``ours``: no other program writes into the folder, so what killed writers left there may go.
+    """
     folder, name = os.path.split(path)
     ensure_dir(folder)
-    _clean(folder, name)
+    if ours:
+        _clean(folder, name)
     temporary = f"{folder}/.{name}.{os.getpid()}"
     step(f"before write {name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)

@@ -32,12 +32,13 @@ class Notices(NamedTuple):
     patch that is offered and not taken.
 
     ``seen`` are NEVRAs of patches on offer, each with the moment of the first run that saw it.
+    ``trusted`` are the trusted repositories, None where no run has looked for them.
     """
 
     withdrawn: tuple[Withdrawal, ...] = ()
     hold: Hold | None = None
     unproved: tuple[str, ...] = ()
-    trusted: tuple[Trusted, ...] = ()
+    trusted: tuple[Trusted, ...] | None = None
     offered: Offered | None = None
     seen: tuple[tuple[str, str], ...] = ()
 
@@ -100,7 +101,7 @@ def parse(data: dict[str, Any]) -> Notices:
     try:
         withdrawn = fields.each(data, "withdrawn", _withdrawn, default=[])
         unproved = fields.texts(data, "unproved", fields.NEVRA, default=[])
-        trusted = fields.each(data, "trusted", _trusted, default=[])
+        trusted = fields.each(data, "trusted", _trusted) if "trusted" in data else None
         seen = fields.each(data, "seen", _seen, MAX_SEEN, [])
         hold = None
         if data.get("hold") is not None:
@@ -140,7 +141,8 @@ def dump(notices: Notices) -> dict[str, Any]:
     ]
     hold = notices.hold
     data: dict[str, Any] = {"withdrawn": rows, "unproved": list(notices.unproved[-MAX_UNPROVED:])}
-    data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
+    if notices.trusted is not None:
+        data["trusted"] = [row._asdict() for row in notices.trusted[: fields.MAX_ITEMS]]
     if notices.offered is not None:
         data["offered"] = notices.offered._asdict()
     data["seen"] = [{"nevra": nevra, "since": since} for nevra, since in notices.seen[-MAX_SEEN:]]
@@ -156,7 +158,7 @@ def save(paths: Paths, notices: Notices) -> bool:
     A spoiled file is kept beside the new one, as notices.json.spoiled.
     """
     spoiled = bool(fault(paths))
-    if not spoiled and notices == read(paths):
+    if not spoiled and parse(dump(notices)) == read(paths):
         return False
     try:
         if spoiled:

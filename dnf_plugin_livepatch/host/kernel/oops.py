@@ -37,6 +37,8 @@ _HEADER = re.compile(
     r"|Oops[:\[ ]|Internal error: |general protection fault|(?:traps: )?PANIC: |stack segment: "
     r"|(?:invalid opcode|divide error|double fault|int3|illegal operation): [0-9a-f]{4} "
 )
+#: A process by name and number at the start of a line: what a trap of a process is told with.
+_PROCESS = re.compile(r".{1,16} ?[\[(][0-9]{1,10}[\])]")
 #: One frame, which ends its line: x86 and arm64 indent it, s390 and ppc64le write addresses before it, and
 #: each has names for the first one. "? " marks what was left on the stack by an earlier call.
 _FRAME = re.compile(
@@ -51,7 +53,7 @@ _END = "---[ end "
 #: Stands before a line that the kernel did not write, so that the line begins like none of the kernel's.
 WRITTEN = "written by a process: "
 #: Before each line that the kernel wrote into pstore: its level, its time and, where configured, its caller.
-_STAMP = re.compile(r"(?:<[0-9]{1,3}>)?(?:\[ *[0-9]{1,10}\.[0-9]{6}\](?:\[ *[TC][0-9]{1,10}\])? ?)?")
+_STAMP = re.compile(r"(?:<[0-9]{1,3}>)?(?:\[ *([0-9]{1,10}\.[0-9]{6})\](?:\[ *[TC][0-9]{1,10}\])? ?)?")
 #: The first line of each part of a dump (fs/pstore/platform.c), written by the kernel as it went down.
 _PART = re.compile(r"(Panic|Oops)#([0-9]{1,9}) Part([0-9]{1,9})\s*\Z")
 
@@ -65,10 +67,10 @@ def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
     heading, left = "", 0
     for line in lines:
         line = line[:MAX_LINE]
-        if _HEADER.match(line):
+        if _HEADER.match(line) and not _PROCESS.match(line):
             heading, left = line, _REPORT
             continue
-        left = 0 if line.startswith(_END) else left - 1
+        left = 0 if line.startswith((_END, "WARNING: ")) else left - 1
         found = _FRAME.match(line) if left > 0 else None
         if found and not found["stale"] and found["module"] in wanted:
             return _shown(heading)
@@ -175,10 +177,27 @@ def of_past_boots(paths: Paths, modules: Sequence[str], since: str) -> str:
     for parts in _dumps(paths, float(times.parse(since) or 0)).values():
         text = "\n".join(parts[number] for number in sorted(parts, reverse=True))
         lines = [line for line in text.split("\n") if line and not _PART.match(line)]
-        found = oops_in((_STAMP.sub("", line, count=1) for line in lines[-_REPORT:]), modules)
+        found = oops_in(_first_lines(lines[-_REPORT:]), modules)
         if found:
             return found
     return ""
+
+
+def _first_lines(lines: Sequence[str]) -> Iterable[str]:
+    """The first line of each record of a dump.
+
+    The kernel writes level and time before every line of a record (record_print_text() in
+    kernel/printk/printk.c), so the words of a user may begin a later one. A time that is that of the line
+    before shows such a line. Without times, or with a clock so coarse that records share one, there is no
+    evidence in a dump.
+    """
+    before = ""
+    for line in lines:
+        stamp = _STAMP.match(line)
+        time = stamp.group(1) if stamp else None
+        if stamp and time and time != before:
+            yield line[stamp.end() :]
+        before = time or before
 
 
 def in_journal(paths: Paths, modules: Sequence[str], boot_id: str) -> str:

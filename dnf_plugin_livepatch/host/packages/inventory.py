@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ... import __version__
-from ...base import fields
+from ...base import fields, names
 from ...base.model import InstalledModule, InstalledPatch, Kernel, Nevra, Unfixable
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
@@ -187,9 +187,11 @@ def _dump(found: Inventory) -> dict[str, Any]:
 
 
 def _patch(data: dict[str, Any]) -> InstalledPatch:
-    name, epoch, version, release, arch = _texts(fields.row(data, "nevra", 5), 5)
+    nevra = Nevra(*_texts(fields.row(data, "nevra", 5), 5))
+    if not names.NEVRA.match(str(nevra)):
+        raise fields.FieldError("nevra: no name of a package")
     return InstalledPatch(
-        nevra=Nevra(name, epoch, version, release, arch),
+        nevra=nevra,
         profile=_text(data, "profile"),
         kernel_release=_text(data, "kernel_release"),
         kind=_text(data, "kind"),

@@ -43,24 +43,9 @@ def _obstacles(run: Run, wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
         return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
     if todo.foreign and any(replaces(module) for module in todo.load):
         return (problem("foreign-patch", module=several(todo.foreign, 10), nevra=wanted.nevra),)
-    unproved = _unproved(run, wanted) if todo.load else None
-    return (*preflight.host(run.paths), *((unproved,) if unproved else ()))
-
-
-def _unproved(run: Run, wanted: Wanted) -> Problem | None:
-    """Return why nothing vouches for a package whose repository is only known by its own listing."""
-    if wanted.from_copy or wanted.nevra not in notices.read(run.paths).unproved:
-        return None
-    signers = (
-        installed.signer(run.paths, wanted.nevra),
-        installed.kernel_signer(run.paths, run.kernel.release),
-    )
-    mine, kernels = map(installed.key_of, signers)
-    if mine and mine == kernels:
-        return None
-    return problem(
-        "signer-differs", nevra=wanted.nevra, key=mine or "no key", kernel=kernels or "no known key"
-    )
+    doubtful = todo.load and not wanted.from_copy and wanted.nevra in notices.read(run.paths).unproved
+    signer = preflight.signer(run.paths, run.kernel.release, wanted.nevra) if doubtful else ()
+    return (*preflight.host(run.paths), *signer)
 
 
 def _finish(run: Run, wanted: Wanted, module: InstalledModule, build_id: str, replacing: bool) -> bool:

@@ -19,6 +19,7 @@ from ...messages.catalogue import problem
 from ...messages.message import several
 from ..kernel import livepatches, module_file, packed, probes, running, signature, tasks
 from ..kernel.module_file import ModInfo, ModuleError
+from ..packages import installed
 from ..read import read_text
 
 
@@ -182,3 +183,15 @@ def _kpatch_dnf(text: str) -> bool:
 def errors(found: Sequence[Problem]) -> bool:
     """Return whether the findings forbid the load."""
     return any(item.severity == "error" for item in found)
+
+
+def signer(paths: Paths, release: str, nevra: str) -> tuple[Problem, ...]:
+    """The finding that the package ``nevra`` is signed with another key than the running kernel, if it is.
+
+    To be asked for a package that nothing vouches for but its own repository's listing.
+    """
+    signers = installed.signer(paths, nevra), installed.kernel_signer(paths, release)
+    mine, kernels = map(installed.key_of, signers)
+    if mine and mine == kernels:
+        return ()
+    return (problem("signer-differs", nevra=nevra, key=mine or "no key", kernel=kernels or "no known key"),)

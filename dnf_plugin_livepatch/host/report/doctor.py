@@ -23,10 +23,10 @@ _WHY = {
 }
 
 
-def _trust(trusted: Sequence[Trusted]) -> Problem:
+def _trust(trusted: Sequence[Trusted] | None) -> Problem:
     """Return the note on which repositories are trusted, why, and for what."""
     if not trusted:
-        return problem("trust-unknown")
+        return problem("trust-unknown" if trusted is None else "trust-none")
     sources = ", ".join(f"{row.repository} ({_WHY[row.why]})" for row in trusted)
     claims = ", ".join(row.repository for row in trusted if row.claims) or "none"
     signed = ", ".join(row.repository for row in trusted if row.claims and row.signed) or "none"
@@ -47,7 +47,7 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
     busy = preflight.busy(paths)
     if busy is not None:
         found.append(busy)
-    stock = inventory.look(paths, kernel)
+    stock, noticed = inventory.look(paths, kernel), notices.read(paths)
     settings = config.read(paths.config)[0]
     found += () if paths.foreign else health.refused(settings)
     off = switches.mode(settings.mode)
@@ -64,12 +64,15 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
         # The findings are the packages that an administrator or a crash keeps out; the chosen set is not
         # used.
         here = installed.Installed(stock.patches, stock.healthy, stock.why)
-        out = wanted_set(here, guarded, kernel.release, kernel.boot_id, lambda copied: (), {})
+        gone = noticed.proved if settings.on_withdrawn == "revert" else {}
+        out = wanted_set(here, guarded, kernel.release, kernel.boot_id, lambda copied: (), gone)
         found += out.problems if stock.healthy else ()
     for patch in stock.patches:
+        if str(patch.nevra) in noticed.unproved:
+            found += preflight.signer(paths, kernel.release, str(patch.nevra))
         # A vendor's own client loads from its own folders: only modules that reconcile loads are checked.
         for module in patch.modules if patch.loader == "kernel" else ():
             found += preflight.module(paths, kernel, module)[0]
-    found.append(_trust(notices.read(paths).trusted))
+    found.append(_trust(noticed.trusted))
     order = ("error", "warning", "note")
     return tuple(sorted(dict.fromkeys(found), key=lambda item: order.index(item.severity)))

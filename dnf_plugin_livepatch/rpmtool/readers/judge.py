@@ -8,6 +8,7 @@ but an engine does not see the layout of a structure that changes under code whi
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -21,17 +22,18 @@ _INITCALL = re.compile(r"(?:\w*_?initcall\w*|module_init|module_exit|__setup\w*|
 # Macros that the compiler turns into no code at all.
 _ASSERTION = re.compile(
     r"\b(?:BUILD_BUG\w*|static_assert|compiletime_assert|_Static_assert)\("
-    r'(?:"(?:[^"\\]|\\.)*"|[^;"])*;'
+    r'(?:"(?:[^"\\]|\\.){0,500}"|[^;"]){0,2000}?;'
 )
 # What changes no layout: words for checkers and the compiler's warnings.
 _ANNOTATION = re.compile(
     r"\b(?:__rcu|__user|__iomem|__percpu|__force|__bitwise|__maybe_unused|__must_check|__private"
     r"|(?:__counted_by|__guarded_by|__must_hold)\([^()]*\))"
 )
-_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
-_LOCAL = re.compile(r"\s+static\b[^=;(]*?\b(\w+)\s*(?:\[[^\]]*\]\s*)*=")
-_VARIABLE = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:__\w+\s*(?:\([^()]*\)\s*)?)*(?:=.*)?;?\Z", re.S)
-_MEMBER = re.compile(r"\b(\w+)\s*((?:\[[^\]]*\]\s*)*(?::\s*\d+\s*)?;)")
+_SPACE = re.compile(r'("(?:[^"\\]|\\.)*(?:"|\Z))|\s+', re.S)
+_LOCAL = re.compile(r"\s+static\b[^=;(]{0,200}?\b(\w+)\s*(?:\[[^\]]*\]\s*)*=")
+_VARIABLE = re.compile(r"\b(?!__)(\w+)(?:\s*\[[^\]]{0,200}\])*(?:\s+__\w+(?:\([^()]{0,200}\))?)*\s*;?\s*\Z")
+_MEMBER = re.compile(r"\b(\w+)((?:\s*\[[^\]]{0,200}\])*(?:\s*:\s*\d+)?\s*;)")
+_CALLED = re.compile(r"\b(\w+)\s*\(\s*(\w*)")
 _DEFINED = re.compile(r"(?:static\s+)?DEFINE_\w+\(")
 
 
@@ -124,6 +126,7 @@ def _groups(hunk: Hunk) -> list[_Group]:
     return found
 
 
+@functools.lru_cache(maxsize=4096)
 def _name(head: Head) -> str:
     """The name that ``head`` gives to what it begins."""
     text = head.text
@@ -132,7 +135,7 @@ def _name(head: Head) -> str:
     if head.kind in (RECORD, ENUM):
         return text.partition("{")[0].strip()
     if head.kind == FUNCTION:
-        match = re.search(r"(\w+)\s*\(\s*(\w*)", text)
+        match = _CALLED.search(text)
         if match is None:
             return ""
         return match.group(0) if match.group(1).isupper() else match.group(1)

@@ -19,7 +19,7 @@ FUNCTION, RECORD, ENUM, DATA, OUTSIDE, PREPROCESSOR = "function", "record", "enu
 # Longer lines are no code that a person wrote; the patterns below would take the square of their length.
 LONGEST = 4096
 
-_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'")
+_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|' + r"'(?:[^'\\]|\\.){1,8}'")
 _LABEL = re.compile(r"[A-Za-z_]\w*\s*:(?!:)")
 _MARGIN = re.compile(r"(?:if|for|while|switch|return|goto|case|default|do|else)\b")
 _ATTRIBUTE = re.compile(r"__(?:attribute__|aligned|section)\s*\((?:[^()]|\([^()]*\))*\)")
@@ -61,9 +61,8 @@ NOWHERE = Head(OUTSIDE, "")
 def plain(lines: Iterable[str]) -> list[str]:
     """``lines`` without comments. A comment may begin above the first line or end below the last."""
     found: list[str] = []
-    inside = False
-    rows = list(lines)
-    for number, line in enumerate(rows):
+    inside, above = False, 0
+    for number, line in enumerate(lines):
         text, rest = "", line[:LONGEST]
         while rest:
             if inside:
@@ -84,9 +83,9 @@ def plain(lines: Iterable[str]) -> list[str]:
                 text, rest, inside = text + rest[:at] + " ", rest[at + 2 :], True
         if "*/" in text and "/*" not in line:
             # The comment began above: everything so far belongs to it.
-            found = [""] * number
-            text = text.partition("*/")[2]
+            above, text = number, text.partition("*/")[2]
         found.append(text.rstrip())
+    found[:above] = [""] * above
     # The middle of a comment whose ends both lie beyond the hunk.
     return ["" if re.match(r"\s+\*(?:\s|\Z)", text) else text for text in found]
 

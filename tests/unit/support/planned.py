@@ -177,6 +177,9 @@ class Manager:
     def hide(self, nevras: Iterable[str]) -> None:
         self.hidden |= set(nevras)
 
+    def hide_copies(self, packages: Sequence[Package]) -> None:
+        self.hide([str(package.nevra) for package in packages])
+
     def add(self, packages: Sequence[Package]) -> str:
         self.added += [] if self.refused else packages
         return self.refused
@@ -240,8 +243,8 @@ class Machine:
     def to_take_back(self) -> Collection[str]:
         return self.gone if self.signed else ()
 
-    def remember_withdrawn(self, read: Collection[str], said: Iterable[Withdrawal]) -> None:
-        self.remembered["withdrawn"] = set(read), list(said)
+    def remember_withdrawn(self, unread: Collection[str], said: Iterable[Withdrawal]) -> None:
+        self.remembered["withdrawn"] = set(unread), list(said)
 
     def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
         return {nevra: self.seen_first.get(nevra, self.now) for nevra in nevras}
@@ -249,8 +252,11 @@ class Machine:
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
         self.remembered["trust"] = tuple(trusted)
 
-    def remember_unproved(self, nevras: Iterable[str], proof: bool) -> None:
-        self.remembered["unproved"] = list(nevras), proof
+    def unproved(self) -> Sequence[str]:
+        return list(self.remembered.get("unproved", ()))
+
+    def remember_unproved(self, nevras: Iterable[str]) -> None:
+        self.remembered["unproved"] = list(nevras)
 
     def remember_offered(self, nevra: str, repo: str) -> None:
         self.remembered["offered"] = nevra, repo
