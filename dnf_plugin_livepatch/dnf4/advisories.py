@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Advisories on the packages of one question (a vendor's kernel has some hundreds), and the steps that all
 #: references may cost (a vendor's kernels take two million). The first bounds are for chosen repositories
 #: alone, the second for all together, of which a stranger may have most.
-CHOSEN, MIXED = (10_000, 20_000_000), (2000, 2_500_000)
+CHOSEN, MIXED = (10_000, 2_500_000), (2000, 1_500_000)
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
     hawkey.ADVISORY_BUGFIX: "bugfix",
