@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bz2
+import ctypes
 import gzip
 import json
 import lzma
@@ -121,10 +122,31 @@ def test_a_damaged_record_is_refused(pack: Callable[[bytes], bytes], harm: str, 
         list(metadata.blocks(str(tmp_path / "record"), 8 << 20))
 
 
-def test_without_zstd_a_record_packed_by_it_is_refused(
+def test_a_record_in_zstd_needs_no_zstd_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps({"schema": 1, "x": list(range(90000))}).encode()
+    (tmp_path / "record").write_bytes(zstd(text) + zstd(b"\n"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert b"".join(metadata.blocks(str(tmp_path / "record"), 8 << 20)) == text + b"\n"
+
+
+def test_without_libzstd_a_record_packed_by_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "record").write_bytes(zstd(b"{}"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(metadata.Unreadable, match="zstd cannot be run"):
+
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    with pytest.raises(metadata.Unreadable, match="has no libzstd.so.1"):
+        list(metadata.blocks(str(tmp_path / "record"), 8 << 20))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
+def test_more_than_one_stream_is_read_to_the_end(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    parts = [bytes([65 + n]) * (70000 * n + 1) for n in range(3)]
+    (tmp_path / "record").write_bytes(b"".join(map(pack, parts)))
+    assert b"".join(metadata.blocks(str(tmp_path / "record"), 8 << 20)) == b"".join(parts)
+    (tmp_path / "record").write_bytes(b"".join(map(pack, parts)) + b"strange")
+    with pytest.raises(metadata.Unreadable, match="damaged"):
         list(metadata.blocks(str(tmp_path / "record"), 8 << 20))

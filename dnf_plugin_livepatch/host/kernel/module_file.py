@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from ...base import names
 from ...base.typed import TYPE_CHECKING, NamedTuple
+from ...formats import compressed
 from . import packed, signature
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _at(file: BinaryIO, offset: int, size: int, total: int) -> bytes:
 
 def _sections(file: BinaryIO, total: int) -> tuple[str, dict[bytes, bytes]]:
     header = file.read(64)
-    if any(header.startswith(magic) for magic, _ in packed.MAGIC):
+    if compressed.kind(header):
         raise ModuleError("it is compressed")
     if len(header) < 64 or header[:5] != b"\x7fELF\x02" or header[5] not in (1, 2):
         raise ModuleError("it is no 64-bit ELF file")
