@@ -2,8 +2,8 @@
 """Hosts for the tests: this machine's own root under an overlay, in a chroot with its own mounts and pids.
 
 DNF, rpm and every file they touch are real; only `uname -r` is faked, and a stand-in answers for
-systemd and reconcile. CAP_SYS_MODULE is dropped: nothing here can reach the machine's own kernel. Process 1
-keeps it, as systemd does, and only waits.
+systemd and reconcile. CAP_SYS_MODULE is dropped except in a host that is ``able``: nothing here can reach the
+machine's own kernel. Process 1 keeps it, as systemd does, and only waits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import createrepo_c
 
+from dnf_plugin_livepatch.formats import compressed
 from tests.dnf.support import rpms
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def repository(
     subprocess.run(["modifyrepo_c", path, folder + "/repodata"], check=True, capture_output=True)
 
 
+def plain(path: str) -> bytes:
+    """The content of a file of the metadata, however this createrepo_c packed it."""
+    with open(path, "rb") as file:
+        packing = compressed.kind(file.read(6))
+        file.seek(0)
+        return b"".join(compressed.blocks(file, packing))
+
+
 def _record(update: Update) -> createrepo_c.UpdateRecord:
     import datetime
 
@@ -97,6 +106,9 @@ def _record(update: Update) -> createrepo_c.UpdateRecord:
 
 class Host:
     """One machine. What it writes is in ``folder``, which starts as a copy of ``like``'s."""
+
+    #: Whether its processes may load modules. The packages of the lab hold none that a kernel takes.
+    able = False
 
     def __init__(self, lab: Lab, folder: str, like: str = "") -> None:
         self.lab = lab
@@ -144,7 +156,9 @@ class Host:
         mount = os.path.join(self.folder, "mnt")
         inner = f"rpm -qa > /root/lab-before; ( {command}\n); code=$?; rpm -qa > /root/lab-after; exit $code"
         # Not in /tmp: newer rpms give each scriptlet a /tmp of its own.
-        run = ["setpriv", "--bounding-set=-sys_module", "env", f"LD_PRELOAD={SHIM}", "/bin/sh", "-c", inner]
+        run = ["env", f"LD_PRELOAD={SHIM}", "/bin/sh", "-c", inner]
+        if not self.able:
+            run = ["setpriv", "--bounding-set=-sys_module", *run]
         script = f"""
             cd {self.folder}
             mount -t overlay -o lowerdir=/,upperdir=up,workdir=work overlay mnt

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 
-from tests.dnf.support.lab import Lab, Update, repository
+from tests.dnf.support.lab import Lab, Update, plain, repository
 from tests.dnf.support.rpms import Rpm
 
 
@@ -45,8 +44,7 @@ def replaced(lab: Lab, like: str, kind: str, content: Callable[[bytes], bytes], 
     old = next((file for file in files if f"{kind}." in file), "")
     data = b""
     if old:
-        with open(f"{folder}/repodata/{old}", "rb") as file:
-            data = gzip.decompress(file.read()) if old.endswith(".gz") else file.read()
+        data = plain(f"{folder}/repodata/{old}")
         _modify(folder, "--remove", kind)
     path = f"{folder}/{kind}.{'xml' if kind != 'livepatch' else 'json'}{'' if packed else '.gz'}"
     with open(path, "wb") as file:

@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from tests.dnf.support.lab import Lab
+from tests.dnf.support.lab import Lab, plain
 
 
 def variant(
@@ -32,8 +32,8 @@ def variant(
             os.link(f"{lab.states}/{state}/{file}", f"{folder}/{file}")
     command = ["createrepo_c", "--quiet", "--simple-md-filenames", folder]
     subprocess.run(command, check=True, capture_output=True)
-    with open(f"{lab.states}/{state}/updateinfo.xml", encoding="utf-8") as file:
-        told = {"updateinfo.xml": advisories(file.read()), "modules.yaml": modules}
+    updateinfo = plain(f"{lab.states}/{state}/updateinfo.xml").decode("utf-8")
+    told = {"updateinfo.xml": advisories(updateinfo), "modules.yaml": modules}
     for kind, text in told.items():
         if text:
             with open(f"{folder}/{kind}", "w", encoding="utf-8") as file:
