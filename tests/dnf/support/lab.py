@@ -2,8 +2,8 @@
 """Hosts for the tests: this machine's own root under an overlay, in a chroot with its own mounts and pids.
 
 DNF, rpm and every file they touch are real; only `uname -r` is faked, and a stand-in answers for
-systemd and reconcile. CAP_SYS_MODULE is dropped except in a host that is ``able``: nothing here can reach the
-machine's own kernel. Process 1 keeps it, as systemd does, and only waits.
+systemd and reconcile. CAP_SYS_MODULE is dropped except in a host that is ``able``: nothing here can reach
+the machine's own kernel. Process 1 keeps it, as systemd does, and only waits.
 """
 
 from __future__ import annotations
