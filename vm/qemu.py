@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, NamedTuple
 
-from . import image, kernels, repo
+from . import grub, image, kernels, repo
 from .common import Failure, lock, run, say
 from .kernels import Kernel
 
@@ -92,18 +92,25 @@ class Machine:
     # Starting and ending
 
     def boot(
-        self, kernel: Kernel | None = None, append: str = "", snapshot: str = "", write_log: str = ""
+        self,
+        kernel: Kernel | None = None,
+        append: str = "",
+        snapshot: str = "",
+        write_log: str = "",
+        by_grub: bool = False,
     ) -> None:
         """Start the machine with ``kernel`` (default: the older one) and wait until the guest answers.
 
         With ``snapshot`` the machine goes on where that snapshot was taken, with the same kernel. With
         ``write_log`` every write to the disk is also appended to that file, in the format of dm-log-writes.
+        ``by_grub`` has GRUB start what the disk says: then ``kernel`` is the one that is expected.
         Raises Failure with the end of the console when the guest does not come up.
         """
         self.kill()
         self.kernel = kernel or self.files.choice.old
         say(f"going back to snapshot {snapshot}" if snapshot else f"booting {self.kernel.release}")
-        argv = self._processor() + self._start(self.kernel, append) + self._disks(write_log) + self._ports()
+        start = ["-kernel", grub.image()] if by_grub else self._start(self.kernel, append)
+        argv = self._processor() + start + self._disks(write_log) + self._ports()
         argv += ["-loadvm", snapshot] if snapshot else []
         with open(os.path.join(self.folder, "qemu.log"), "ab") as log:
             self._process = subprocess.Popen(
@@ -201,11 +208,14 @@ class Machine:
             raise Failure("the guest did not switch off within 120 s" + self.console_end()) from None
         self.kill()
 
-    def reboot(self, kernel: Kernel | None = None, append: str = "") -> None:
-        """Shut the guest down in order and boot its disk with ``kernel`` (default: the same kernel)."""
+    def reboot(self, kernel: Kernel | None = None, append: str = "", by_grub: bool = False) -> None:
+        """Shut the guest down in order and boot its disk with ``kernel`` (default: the same kernel).
+
+        ``by_grub`` as for ``boot``.
+        """
         again = kernel or self.kernel
         self.shutdown()
-        self.boot(again, append)
+        self.boot(again, append, by_grub=by_grub)
 
     # Snapshots
 

@@ -10,7 +10,18 @@ import pytest
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import Host
-from tests.vm.support.loaded import configure, failed, ids, in_force, modules, patches, record, result, rpm
+from tests.vm.support.loaded import (
+    configure,
+    failed,
+    ids,
+    in_force,
+    modules,
+    patches,
+    put,
+    record,
+    result,
+    rpm,
+)
 from vm.qemu import Machine
 
 PACKED = (loading.XZ, loading.ZSTD, loading.GZIP)
@@ -51,11 +62,6 @@ def stocked(booted: Host) -> Host:
 def machine(stocked: Host) -> Machine:
     stocked.reset("field")
     return stocked.machine
-
-
-def put(machine: Machine, path: str, text: str) -> None:
-    done = machine.run(f"install -D /dev/stdin {path}", stdin=text.encode())
-    assert done.status == 0, done.err
 
 
 def test_compressed_modules_and_a_downgrade_that_the_kernel_refuses(machine: Machine) -> None:

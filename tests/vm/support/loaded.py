@@ -19,6 +19,12 @@ REST = (
 )
 
 
+def put(machine: Machine, path: str, text: str) -> None:
+    """Write ``text`` to the guest's file ``path``."""
+    done = machine.run(f"install -D /dev/stdin {path}", stdin=text.encode())
+    assert done.status == 0, done.err
+
+
 def configure(machine: Machine, *lines: str, transition_timeout: int = 240) -> None:
     """Write the configuration; the time-out is enough for an emulated processor on a busy machine."""
     text = "\\n".join(("[main]", f"transition_timeout = {transition_timeout}", *lines))
