@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Callable
 
@@ -129,7 +130,11 @@ def pack(
 
 @pytest.mark.parametrize("vendor", [False, True])
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_compressed_module_is_loaded_and_kept_plain(host: Host, suffix: str, vendor: bool) -> None:
+def test_a_compressed_module_is_loaded_and_kept_plain(
+    host: Host, monkeypatch: pytest.MonkeyPatch, suffix: str, vendor: bool
+) -> None:
+    # As in the service, which may write to no folder of temporary files.
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     host.install(pack(host, host.patch("1", vendor=vendor), suffix, PACKERS[suffix]))
     result = run(host)
     assert result.ok and host.running() == ["lp_1"], result.problems

@@ -147,7 +147,7 @@ def own_build_id(path: str) -> str:
     """
     try:
         with open(path, "rb") as file:
-            inside = plain(file.fileno(), path)
+            inside = plain(file.fileno(), path, (os.path.dirname(path),))
             try:
                 with open(inside, "rb", closefd=False) as module:
                     order, sections = _sections(module, os.fstat(inside).st_size)

@@ -36,6 +36,8 @@ def keep(
             if not digest:
                 return f"{module.path} is not what was loaded any more"
             copied.append((module.name, digest))
+    except module_file.ModuleError as error:
+        return str(error)
     except OSError as error:
         return str(error.strerror)
 
@@ -57,12 +59,12 @@ def keep(
 def _copy(module: InstalledModule, folder: str) -> str:
     """Copy ``module`` and its manifest into ``folder``; return the digest, "" where the file was changed.
 
-    Raises OSError.
+    Raises OSError, and ModuleError for a file that cannot be unpacked.
     """
     import hashlib
 
     target = f"{folder}/{module.name}.ko"
-    data = _content(module)
+    data = _content(module, os.path.dirname(folder))
     if not data:
         return ""
     digest = hashlib.sha256(data).hexdigest()
@@ -77,8 +79,12 @@ def _copy(module: InstalledModule, folder: str) -> str:
     return digest
 
 
-def _content(module: InstalledModule) -> bytes:
-    """Return the plain module in the file, b"" where the file is another than the rpm database knows."""
+def _content(module: InstalledModule, room: str) -> bytes:
+    """Return the plain module in the file, b"" where the file is another than the rpm database knows.
+
+    A compressed file is unpacked in the folder ``room``, because the service has no folder of temporary
+    files. Raises ModuleError.
+    """
     try:
         descriptor = module_file.open_file(module.path)
     except module_file.ModuleError:
@@ -87,13 +93,11 @@ def _content(module: InstalledModule) -> bytes:
         if module_file.digest(descriptor, module_file.algorithm(module.digest)) != module.digest:
             return b""
         # The file that was just hashed, whatever lies at its path by now.
-        inside = module_file.plain(descriptor, module.path)
+        inside = module_file.plain(descriptor, module.path, (room,))
         try:
             return read_bytes(f"/proc/self/fd/{inside}", module_file.MAX_FILE)
         finally:
             module_file.close(inside, descriptor)
-    except module_file.ModuleError:
-        return b""
     finally:
         os.close(descriptor)
 
