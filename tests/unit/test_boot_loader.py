@@ -26,6 +26,20 @@ else
    set default="${saved_entry}"
 fi
 """
+#: The script 08_fallback_counting of grub2-tools on Fedora and EL writes this into each grub.cfg.
+COUNTING = """insmod increment
+# Check if boot_counter exists and boot_success=0 to activate this behaviour.
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  # if countdown has ended, choose to boot rollback deployment,
+  if  [ "${boot_counter}" = "0" -o "${boot_counter}" = "-1" ]; then
+    set default=1
+    set boot_counter=-1
+  else
+    decrement boot_counter
+  fi
+  save_env boot_counter
+fi
+"""
 MENU = f"""set default="{{}}"
 menuentry 'Linux' --class x $menuentry_id_option 'gnulinux-simple-1' {{{{
 	linux	/boot/vmlinuz-{NEW} root=/dev/vda ro
@@ -73,6 +87,10 @@ def following(top: Path) -> str:
         ({"saved_entry": f"{ME}-{OLD}"}, SAVED + "blscfg\n", OLD),
         ({"saved_entry": f"{ME}-{OLD}"}, 'set default="0"\nblscfg\n', NEW),  # GRUB_DEFAULT=0
         ({}, 'set default="1"\nblscfg\n', OLD),
+        ({}, 'set default="0"\n' + COUNTING + "blscfg\n", NEW),
+        ({"saved_entry": f"{ME}-{OLD}"}, 'set default="0"\n' + COUNTING + "blscfg\n", NEW),
+        ({"saved_entry": f"{ME}-{NEW}"}, SAVED + COUNTING + "blscfg\n", NEW),
+        ({}, 'if x; then\nset default="0"\nelse\nset default="1"\nfi\nblscfg\n', ""),
         ({}, MENU.format("0"), NEW),
         ({}, MENU.format("1>1"), OLD),
         ({}, MENU.format(f"gnulinux-advanced-1>gnulinux-{OLD}-advanced-1"), OLD),
@@ -86,6 +104,20 @@ def test_grub(tmp_path: Path, values: dict[str, str], menu: str, wanted: str) ->
     if menu:
         put(tmp_path, "/boot/grub2/grub.cfg", menu.replace("{{", "{").replace("}}", "}"))
     assert following(tmp_path) == wanted
+
+
+@pytest.mark.parametrize("vendor", ["redhat", "almalinux"])
+def test_the_menu_on_the_efi_partition(tmp_path: Path, vendor: str) -> None:
+    """EL8 on UEFI: /boot/grub2 has only a link to the environment block beside the menu."""
+    for release in (OLD, NEW):
+        entry(tmp_path, release)
+    environment(tmp_path, saved_entry=f"{ME}-{OLD}")
+    put(tmp_path, f"/boot/efi/EFI/{vendor}/grub.cfg", 'set default="0"\n' + COUNTING + "blscfg\n")
+    assert following(tmp_path) == NEW
+    put(tmp_path, f"/boot/efi/EFI/{vendor}/grub.cfg", SAVED + COUNTING + "blscfg\n")
+    assert following(tmp_path) == OLD
+    put(tmp_path, "/boot/grub2/grub.cfg", 'set default="0"\nblscfg\n')
+    assert following(tmp_path) == NEW, "the other is a stub then"
 
 
 def test_entries_of_another_machine_win_by_their_name(tmp_path: Path) -> None:
@@ -150,18 +182,43 @@ def answer(capsys: pytest.CaptureFixture[str], verb: str = "reboot-check") -> tu
     return code, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("key", ["saved_entry", "next_entry"])
+@pytest.mark.parametrize(
+    ("values", "menu", "command"),
+    [
+        ({"saved_entry": f"{ME}-{OLD}"}, "", f"grubby --set-default=/boot/vmlinuz-{NEW}"),
+        (
+            {"saved_entry": f"{ME}-{NEW}", "next_entry": f"{ME}-{OLD}"},
+            "",
+            "grub2-editenv - unset next_entry",
+        ),
+        (
+            {"saved_entry": f"{ME}-{NEW}"},
+            'set default="1"\nblscfg\n',
+            "sed -i s/^GRUB_DEFAULT=.*/GRUB_DEFAULT=saved/ /etc/default/grub && "
+            "grub2-mkconfig -o /boot/grub2/grub.cfg",
+        ),
+    ],
+)
 def test_a_boot_into_the_same_kernel_is_not_advised(
-    host: Telling, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+    host: Telling,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, str],
+    menu: str,
+    command: str,
 ) -> None:
     for release in (OLD, NEW):
         entry(tmp_path, release)
-    environment(tmp_path, **{key: f"{ME}-{OLD}"})
+    environment(tmp_path, **values)
+    if menu:
+        put(tmp_path, "/boot/grub2/grub.cfg", menu)
     code, line = answer(capsys)
     assert code == 0 and f"set to start kernel {OLD} again" in line
-    assert f"grubby --set-default=/boot/vmlinuz-{NEW}" in line
+    assert f"run '{command}'" in line
     told = answer(capsys, "status")[1]
-    assert "systemctl reboot" not in told and "grubby --set-default" in told
+    assert "systemctl reboot" not in told and command in told
+    if menu:
+        put(tmp_path, "/boot/grub2/grub.cfg", SAVED + "blscfg\n")
     environment(tmp_path, saved_entry=f"{ME}-{NEW}")
     assert answer(capsys)[0] == 100, "the default was changed"
 

@@ -29,6 +29,8 @@ _KERNEL = re.compile(r"/vmlinu[zx]-(\S+?)(?:\.gz)?\Z")
 _BLOCK = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\")(.*)\{\s*\Z")
 _ID = re.compile(r"(?:--id|\$\{?menuentry_id_option\}?)\s+'?\"?([^'\"\s]+)")
 _DEFAULT = re.compile(r"set\s+default=([\"']?)([^\"']*)\1\Z")
+#: grub2-tools' 08_fallback_counting falls back to the second entry after boots that failed.
+_COUNTING = re.compile(r"if\s.*\bboot_counter\b")
 
 
 class Entry(NamedTuple):
@@ -55,21 +57,68 @@ def next_kernel(paths: Paths, compare: Compare) -> Next:
     entries = _loader_entries(paths)
     if _variable(paths, "LoaderInfo").startswith("systemd-boot"):
         return Next(_systemd_boot(paths, entries, compare), "bootctl list")
-    grub = next((d for d in ("/boot/grub2", "/boot/grub") if os.path.isdir(paths.at(d))), "")
+    grub, menu = _grub(paths)
     environment = _environment(paths, grub)
-    menu = read_text(paths.at(grub + "/grub.cfg"), MAX_CONFIG) if grub else ""
     if environment is None or not (entries or menu):
         return Next()
-    lines = [line.strip() for line in menu.split("\n")]
-    fixed = [found.group(2) for found in map(_DEFAULT.match, lines) if found]
+    fixed = _defaults(menu)
+    plain = {word for word in fixed if "$" not in word}
+    saved = not menu or any("saved_entry" in word for word in fixed)
     wanted = environment.get("next_entry", "")
-    if not wanted:
-        saved = not menu or any("saved_entry" in word for word in fixed)
-        plain = next((word for word in reversed(fixed) if "$" not in word), "")
-        wanted = environment.get("saved_entry", "") if saved else plain
+    tool = "grub-" if grub == "/boot/grub" else "grub2-"
+    if wanted:
+        command = f"{tool}editenv - unset next_entry"
+    elif saved:
+        command = "grubby --set-default=/boot/vmlinuz-{release}"
+        wanted = environment.get("saved_entry", "")
+    elif len(plain) > 1:
+        return Next()
+    else:
+        # A fixed default is written by the generator of grub.cfg alone.
+        command = (
+            "sed -i s/^GRUB_DEFAULT=.*/GRUB_DEFAULT=saved/ /etc/default/grub && "
+            f"{tool}mkconfig -o {grub}/grub.cfg"
+        )
+        wanted = next(iter(plain), "")
     uses_entries = entries and (not menu or "blscfg" in menu)
     ordered = _ordered(entries, compare) if uses_entries else _menu(menu)
-    return Next(_chosen(ordered, wanted), "grubby --set-default=/boot/vmlinuz-{release}")
+    return Next(_chosen(ordered, wanted), command)
+
+
+def _grub(paths: Paths) -> tuple[str, str]:
+    """Return the folder of GRUB's configuration and the text of its grub.cfg, "" where there is none.
+
+    On UEFI hosts of EL8 and before, grub.cfg lies on the EFI system partition; later ones have a stub there
+    that reads the other.
+    """
+    found = [folder for folder in _folders(paths) if os.path.isdir(paths.at(folder))]
+    for folder in found:
+        menu = read_text(paths.at(folder + "/grub.cfg"), MAX_CONFIG)
+        if menu:
+            return folder, menu
+    return next(iter(found), ""), ""
+
+
+def _folders(paths: Paths) -> list[str]:
+    """Return the folders in which GRUB's files may lie, the most usual one first."""
+    return ["/boot/grub2", "/boot/grub"] + [
+        f"/boot/efi/EFI/{name}" for name in _names(paths.at("/boot/efi/EFI"), "")
+    ]
+
+
+def _defaults(menu: str) -> list[str]:
+    """Return each value that ``menu`` sets ``default`` to, but for a boot after others that failed."""
+    found: list[str] = []
+    counting = 0
+    for line in map(str.strip, menu.split("\n")):
+        if counting or _COUNTING.match(line):
+            counting += line.startswith("if ")
+            counting -= line == "fi"
+            continue
+        default = _DEFAULT.match(line)
+        if default:
+            found.append(default.group(2))
+    return found
 
 
 def _chosen(entries: Sequence[Entry], wanted: str) -> str:
@@ -128,9 +177,7 @@ def _ordered(entries: Sequence[Entry], compare: Compare) -> list[Entry]:
 
 def _environment(paths: Paths, grub: str) -> dict[str, str] | None:
     """Return the variables of GRUB's environment block; None where it is not there or cannot be read."""
-    folders = [grub] if grub else []
-    folders += [f"/boot/efi/EFI/{name}" for name in _names(paths.at("/boot/efi/EFI"), "")]
-    for folder in folders:
+    for folder in filter(None, (grub, *_folders(paths))):
         data = read_bytes(paths.at(folder + "/grubenv"), 65536)
         if data.startswith(b"# GRUB Environment Block"):
             lines = data.decode("utf-8", "replace").split("\n")[1:]
