@@ -8,6 +8,7 @@ same file. A fault is reported, and never makes the host do more than any readin
 
 from __future__ import annotations
 
+import os
 import re
 
 from . import names, times
@@ -130,9 +131,9 @@ _CAREFUL: dict[str, tuple[object, ...]] = {
 _LIMITS = ("enabled", "repos", "min_age", "cutoff")
 _REPORT = "report"
 _BREAK = re.compile(r"\r\n|\r|\n")
-_SECTION = re.compile(r"\[\s*([^\]]*?)\s*(?:\]|\Z)")
+_SECTION = re.compile(r"\[\s*([^\]]*?)\s*(?:\]|\Z)(.*)", re.DOTALL)
 #: A line that is meant to set a key, in whatever way it is spelled.
-_MEANT = re.compile(r"\W*([A-Za-z_]+)\s*[=:\s]\s*(.*)\Z", re.DOTALL)
+_MEANT = re.compile(r"\W*(?:(?:export|set)\s+)?([A-Za-z_-]+)\s*[=:\s]\s*(.*)\Z", re.DOTALL)
 
 
 class _Reading:
@@ -199,6 +200,21 @@ class _Reading:
         self.config = self.config._replace(**{key: value})  # type: ignore[arg-type]
 
 
+def _meaning(line: str) -> tuple[str, str]:
+    """Return the key that ``line`` is meant to set and its value, ("", "") where that is none."""
+    meant = _MEANT.match(line)
+    if not meant:
+        return "", ""
+    key, value = meant.group(1).lower().replace("-", "_"), meant.group(2).strip()
+    if key in ("disable", "disabled"):
+        try:
+            key, value = "enabled", str(not _boolean(value))
+        except ValueError:
+            key = "enabled"
+    key = "enabled" if key == "enable" else key
+    return (key, value) if key in _KEYS else ("", "")
+
+
 def parse(text: str) -> tuple[Config, tuple[str, ...]]:
     """The configuration in ``text``, and one line for each fault in it.
 
@@ -213,20 +229,25 @@ def parse(text: str) -> tuple[Config, tuple[str, ...]]:
         stripped = line.strip().strip("\ufeff\0").strip()
         if not stripped or stripped[0] in "#;":
             continue
-        meant = _MEANT.match(stripped)
-        name = meant.group(1).lower() if meant else ""
+        name, value = _meaning(stripped)
         if line[0] in " \t" and key:
             lines.append(stripped)
-            if meant and name in _KEYS:
+            if name:
                 reading.faults.append(f"line {number}: {name} is indented, and part of {key} above it")
-                found.append((name, [meant.group(2)], True))
+                found.append((name, [value], True))
             continue
         key = ""
         header = _SECTION.match(stripped)
         if header:
             section = header.group(1)
+            behind = header.group(2).strip()
+            if behind and behind[0] not in "#;":
+                reading.faults.append(f"line {number}: text behind [{section[:40]}]")
+                name, value = _meaning(behind)
+                if name:
+                    found.append((name, [value], True))
             continue
-        exact, equals, value = stripped.partition("=")
+        exact, equals, plain = stripped.partition("=")
         exact = exact.strip()
         if not equals or not section:
             why = "no section before it" if equals else "no ="
@@ -236,11 +257,11 @@ def parse(text: str) -> tuple[Config, tuple[str, ...]]:
         elif exact not in _KEYS:
             reading.faults.append(f"line {number}: {exact[:40]!r} is no key of livepatch.conf")
         else:
-            key, lines = exact, [value.strip()]
+            key, lines = exact, [plain.strip()]
             found.append((key, lines, False))
             continue
-        if meant and name in _KEYS:
-            found.append((name, [meant.group(2).strip()], True))
+        if name:
+            found.append((name, [value], True))
     for name, lines, doubt in sorted(found, key=lambda row: row[2]):
         reading.take(name, "\n".join(lines), doubt)
     return reading.config, tuple(reading.faults)
@@ -263,6 +284,8 @@ def read(path: str) -> tuple[Config, tuple[str, ...]]:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
+        if os.path.lexists(path):
+            return unknown, (f"{path}: a link to a file that is not there; mode = {_REPORT} is used",)
         return Config(), ()
     except OSError as error:
         return unknown, (f"{path}: {error.strerror}; mode = {_REPORT} is used",)

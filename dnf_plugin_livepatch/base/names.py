@@ -34,6 +34,11 @@ NEVRA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^:-]{2,511}\Z")
 EVR = re.compile(r"(?:[0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,128}-[A-Za-z0-9._+~^]{1,128}\Z")
 CVE_CAPABILITY = "livepatch-cve("
 _ANY_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
+_ONLY_MENTIONS = re.compile(
+    r"\b(?:exploit\W{1,4}detection|detection\W{1,4}(?:of|for|only)|not\W{1,4}(?:yet\W{1,4})?(?:affected|fixed|closed|vulnerable)"
+    r"|(?:does|do)(?:\W{1,4}not|n't)\W{1,4}(?:fix|close|affect)|un(?:fixed|affected))\b",
+    re.IGNORECASE,
+)
 _LEADING = re.compile(rf"\s*(?:{_ANY_CVE.pattern}\s*(?:(?:[,;/&+]|and\b)\s*)?)+")
 _PART = re.compile(r"[A-Za-z0-9._+~^%{}-]{1,256}\Z")
 _EPOCH = re.compile(r"[0-9]{1,10}\Z")
@@ -225,6 +230,11 @@ def leading_cves(text: str) -> tuple[tuple[str, ...], str]:
     """
     found = _LEADING.match(text)
     return (tuple(_ANY_CVE.findall(found[0])), text[found.end() :]) if found else ((), text)
+
+
+def only_mentions(text: str) -> bool:
+    """Whether ``text`` says of the CVEs in it that they are detected or open, not that they are fixed."""
+    return bool(_ONLY_MENTIONS.search(text))
 
 
 def cve_capability(cve: str) -> str:

@@ -41,6 +41,9 @@ def issued(text: str, ids: Iterable[str]) -> dict[str, str]:
 
 def _day(text: str) -> str:
     """The day of a moment, of a day or of seconds since the epoch, as publishers write them; "" for none."""
-    seconds = names.decimal(text.strip(), 11)
-    day = text.strip()[:10] if seconds is None else times.moment(seconds)[:10]
+    word = text.strip()
+    number = names.decimal(word, 11)
+    day = word[:10] if number is None else times.moment(number)[:10]
+    if number is not None and len(word) == len("20260105"):
+        day = f"{word[:4]}-{word[4:6]}-{word[6:]}"
     return day if times.parse(day) is not None else ""

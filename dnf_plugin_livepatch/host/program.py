@@ -153,7 +153,11 @@ def _kill(child: subprocess.Popen[bytes]) -> str:
 
 
 def run_foreign(
-    argv: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None, whole: bool = True
+    argv: Sequence[str],
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    whole: bool = True,
+    still: Callable[[float], None] | None = None,
 ) -> tuple[int, str]:
     """Run a program that may need anything, as ``run`` does: outside the limits of the service that asks.
 
@@ -168,12 +172,16 @@ def run_foreign(
     if why:
         raise NotAsked(why)
     if not os.environ.get(CONFINED):
-        return run([path, *argv[1:]], timeout, environment, whole)
-    return _run_by_systemd([path, *argv[1:]], timeout, environment or {"LC_ALL": "C.UTF-8"}, whole)
+        return run([path, *argv[1:]], timeout, environment, whole, still=still)
+    return _run_by_systemd([path, *argv[1:]], timeout, environment or {"LC_ALL": "C.UTF-8"}, whole, still)
 
 
 def _run_by_systemd(
-    argv: Sequence[str], timeout: float, environment: Mapping[str, str], whole: bool
+    argv: Sequence[str],
+    timeout: float,
+    environment: Mapping[str, str],
+    whole: bool,
+    still: Callable[[float], None] | None,
 ) -> tuple[int, str]:
     """Run ``argv`` in a unit of its own, which systemd ends with all that it started."""
     import time
@@ -181,20 +189,21 @@ def _run_by_systemd(
     settings = [f"--setenv={name}={value}" for name, value in environment.items()]
     # systemd puts variables into arguments, where "$$" is one dollar sign.
     words = [word.replace("$", "$$") for word in argv]
-    limits = [f"--property=RuntimeMaxSec={timeout:g}", *settings]
+    limits = settings if still else [f"--property=RuntimeMaxSec={timeout:g}", *settings]
     began = time.monotonic()
     try:
         status, output = run(
             [*_UNIT, *limits, "--", sys.executable, "-Ic", _START, *words],
-            timeout + 2 * KILL_SECONDS,
+            timeout if still else timeout + 2 * KILL_SECONDS,
             whole=whole,
+            still=still,
         )
     except (NotStarted, Killed) as fault:
         raise NotAsked(f"systemd did not run {argv[0]}: {fault}") from None
     # The beginning of a long output may be cut off, and systemd-run itself writes little.
     if status and not output.startswith(_STARTED) and len(output) < _PIPE // 256:
         raise NotAsked(f"systemd did not run {argv[0]}: {' '.join(output.split())[-200:]}")
-    if status and time.monotonic() - began >= timeout:
+    if status and not still and time.monotonic() - began >= timeout:
         raise Unusable(f"{argv[0]} did not end within {timeout:g} seconds")
     return status, output[output.startswith(_STARTED) :]
 

@@ -101,7 +101,9 @@ def as_text(rows: Sequence[Row]) -> list[str]:
     names = [f"{row.kernel} ({row.arch})" if count[row.kernel] > 1 else row.kernel for row in rows]
     width = max(map(len, names), default=0)
     for name, row in zip(names, rows):
-        patch = f"{row.patch} ({len(row.cves)} CVEs" if row.patch else "(none"
+        patch = (
+            f"{row.patch} ({len(row.cves)} CVE{'' if len(row.cves) == 1 else 's'}" if row.patch else "(none"
+        )
         share = f", offered to {row.percent}%" if row.patch and row.percent < 100 else ""
         end = f", supported until {row.support_end}" if row.support_end else ""
         lines.append(f"{name:<{width}}  {patch}{share}{end})")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..base import model
 from ..base.model import CLOSED_LIVE, OPEN, REBOOT_ONLY, CveState, Manifest, Nevra, Unfixable
 from ..base.names import decimal
-from ..exposure.debt import rank
+from ..exposure.debt import rank, rated
 from ..formats import repository_record
 from ..formats.repository_record import KernelNote, PatchNote
 from ..toolkit.errors import ToolError
@@ -311,7 +311,8 @@ def _cves(pages: Sequence[KernelPage], views: Sequence[View]) -> tuple[CvePage, 
     found = []
     for cve in sorted(cells, key=cve_order, reverse=True):
         told = naming.get(cve, [])
-        worst = max((advisory.severity for advisory in told), key=rank, default="")
+        severities = (advisory.severity for advisory in told)
+        worst = max(severities, key=lambda severity: (rated(severity), rank(severity)), default="")
         found.append(CvePage(cve, worst, tuple(sorted({one.id for one in told})), tuple(cells[cve])))
     return tuple(found)
 

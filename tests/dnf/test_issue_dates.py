@@ -72,6 +72,7 @@ def test_a_date_of_issue_that_is_renewed_ends_with_the_first_look(lab, host, dat
     seen = json.loads(host.read("/var/lib/livepatch/notices.json"))["seen"]
     assert {row["nevra"] for row in seen} == {str(stock.P1), P2}
     host.conf("min_age = 1s\n")
+    time.sleep(2)
     assert P2 in host.dnf("upgrade").new
 
 

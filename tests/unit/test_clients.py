@@ -41,6 +41,8 @@ def test_ksplice_is_loaded_by_its_own_client_and_its_state_is_read_back(ksplice)
         ("Enablement update for the fix of CVE-2021-20239.", ()),
         ("Incomplete mitigation of CVE-2021-20239, CVE-2020-36158", ()),
         ("CVE-2021-20239 exploit detection", ()),
+        ("CVE-2021-20239: Known exploit detection.", ()),
+        ("CVE-2021-20239: not affected by this.", ()),
         ("CVE-2020-36158: Follow-up of CVE-2021-20239.", ("CVE-2020-36158",)),
     ],
 )
@@ -124,6 +126,20 @@ def test_a_client_that_hangs_is_ended_in_time(ksplice, tmp_path):
     state = clients.state(quick, UEK)
     assert state.state == "unknown" and "within 1 second" in state.why
     assert time.monotonic() - started < 10
+
+
+def test_a_client_that_is_slow_is_waited_for_and_told(ksplice, tmp_path, monkeypatch):
+    (tmp_path / "slow-upgrade").write_text(f"#!/bin/sh\nsleep 0.7\necho end >{tmp_path}/log\n")
+    (tmp_path / "slow-upgrade").chmod(0o755)
+    own = ksplice.client._replace(timeout=0.2, apply=((f"{tmp_path}/slow-upgrade",),))
+    told = []
+    result = clients.apply(ksplice._replace(client=own), UEK, progress=told.append)
+    assert (tmp_path / "log").read_text() == "end\n" and "did not end" not in result.why
+    assert told and all("slow-upgrade has been running for" in text for text in told)
+    monkeypatch.setattr(clients, "PATIENCE", 2)
+    (tmp_path / "log").unlink()
+    result = clients.apply(ksplice._replace(client=own), UEK)
+    assert result.outcome == "failed" and "did not end within" in result.why
 
 
 def test_a_daemon_that_keeps_the_pipe_open_does_not_hold_us_up(ksplice, tmp_path):

@@ -113,6 +113,16 @@ CAREFUL = {"enabled": False, "mode": "report"}
         (b"[Main]\nrepos = a\n", {"repos": ("a",), "mode": "report"}, 1),
         (b"[main]\nhealth_check = /a\nhealth_check = /b\n", {"health_check": ("/a", "/b")}, 1),
         (b"[x]\ntransition_timeout = 5m\n", {}, 1),
+        (b"[main] enabled = 0\n", {"enabled": False}, 1),
+        (b"[main]; ours\nenabled = 0\n", {"enabled": False}, 0),
+        (b"[main] mode = report\nwhen = always\n", {"mode": "report", "when": "always"}, 1),
+        (b"[main]\nmin-age = 3650d\n", {"min_age": 3650 * 86400}, 1),
+        (b"[main]\nexport enabled=0\n", {"enabled": False}, 1),
+        (b"[main]\nset mode report\n", {"mode": "report"}, 1),
+        (b"[main]\nenable = 0\n", {"enabled": False}, 1),
+        (b"[main]\ndisabled = yes\n", {"enabled": False}, 1),
+        (b"[main]\ndisable = no\n", {}, 1),
+        (b"[main]\nHealth-Check = /a\n", {"health_check": ("/a",)}, 1),
     ],
 )
 def test_a_doubtful_file_never_makes_the_host_do_more_than_a_reading_of_it(tmp_path, data, used, faults):
@@ -147,6 +157,10 @@ def test_an_oversized_or_unreadable_file_only_reports(tmp_path):
     assert read == config.Config(mode="report") and "larger than" in faults[0]
     read, faults = config.read(str(tmp_path))
     assert read == config.Config(mode="report") and os.strerror(21) in faults[0]
+    link = tmp_path / "link.conf"
+    link.symlink_to("/not/mounted/livepatch.conf")
+    read, faults = config.read(str(link))
+    assert read == config.Config(mode="report") and "a file that is not there" in faults[0]
 
 
 @given(

@@ -235,6 +235,14 @@ def test_unload_and_its_refusals(tree: Tree) -> None:
     assert loader.remove(tree.paths, "lp") == "", "what is not there needs no rmmod"
 
 
+def test_an_rmmod_that_is_slow_is_waited_for(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "SLOW_SECONDS", 0.1)
+    tree.patch()
+    shutil.rmtree(tree.paths.klp + "/lp")
+    tree.script("rmmod", f'sleep 0.5; rm -r "{tree.paths.modules}/$1"')
+    assert loader.unload(tree.paths, "lp", 0.05).outcome == "done"
+
+
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20).filter(
     lambda name: name not in (".", "..") and len(name.encode()) < 200
 )

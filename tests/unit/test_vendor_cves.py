@@ -46,7 +46,7 @@ def test_azure_marks_what_is_fixed_and_what_cannot_be():
 
 def test_azure_mentions_others_behind_the_mark():
     text = "* CVE-2023-1281: the rest of CVE-2023-1829\n*CVE-2024-0001, CVE-2024-0002\n"
-    text += "* no fix of CVE-2024-0003\n"
+    text += "* no fix of CVE-2024-0003\n* CVE-2024-0004 (detection only)\n* CVE-2024-0005: not yet fixed\n"
     assert vendor_cves.of_description(text)[0] == ("CVE-2023-1281", "CVE-2024-0001", "CVE-2024-0002")
 
 
@@ -57,6 +57,13 @@ def test_red_hat_names_them_in_braces():
         "- net: fix x (me) [RHEL-1] {CVE-2024-0001}\n- y {CVE-2024-0002, CVE-2024-0004}",
     ]
     assert vendor_cves.of_changelog(back)[0] == ("CVE-2024-0003", "CVE-2024-0004")
+    subsystem = [
+        '- [net] Revert "x" (me) [RHEL-1] {CVE-2024-0004}',
+        '- net: sched: Revert "y" {CVE-2024-0003}',
+    ]
+    assert vendor_cves.of_changelog(subsystem + back)[0] == ()
+    aside = ["- exploit detection for {CVE-2024-0007}", "- x86: not affected by {CVE-2024-0008}"]
+    assert vendor_cves.of_changelog(aside)[0] == ()
     again = ["- net: fix x at last {CVE-2024-0001}", *back]
     assert "CVE-2024-0001" in vendor_cves.of_changelog(again)[0], "fixed again since"
     log = ["- kpatch for {CVE-2023-45871}", "- [{CVE-2024-1086,CVE-2024-26642}]", "- not CVE-2000-0001"]
@@ -68,7 +75,10 @@ def test_suse_installs_a_file_for_each_module(tmp_path):
     folder = tmp_path / "usr/share/livepatch/info"
     folder.mkdir(parents=True)
     names = {
-        "livepatch-5_14_21-150500_55_7-default-ABCDEF0123456789": "CVEs: CVE-2023-1077 CVE-2023-3090\n",
+        "livepatch-5_14_21-150500_55_7-default-ABCDEF0123456789": (
+            "CVEs: CVE-2023-1077 CVE-2023-3090\n# not affected: CVE-2023-1111\n"
+            "Not fixed: CVE-2000-0002\nunaffected CVE-2000-0003\n"
+        ),
         "livepatch-other-ABCDEF0123456789": "CVE-2000-0001\n",
     }
     for name, text in names.items():

@@ -7,11 +7,11 @@ For reconcile and status:
     The patches that the client reports in force now. Never raises; ``state`` is one of
     ``in-force``, ``partial`` (some are in force, some are not), ``outdated``, ``none``, ``unsupported``,
     ``unknown`` (no answer that may be believed, ``why`` is the reason) and ``absent``.
-``apply(profile, kernel, timeout=0, out=()) -> ClientResult``
+``apply(profile, kernel, timeout=0, out=(), progress=None) -> ClientResult``
     Let the client load every installed patch except the packages ``out``, then read its state again: an
     exit code alone is no success. ``outcome`` is ``done``, ``nothing`` (there was nothing to load),
     ``failed``, ``absent`` or ``refused`` (a product that is never driven); ``ok`` is True for the first two.
-``remove(profile, kernel, timeout=0) -> ClientResult``
+``remove(profile, kernel, timeout=0, progress=None) -> ClientResult``
     Let the client take all its patches out of force, then read its state again.
 
 The command lines, exit codes and the shape of the output are the profile's (docs/reference/profiles.md).
@@ -24,15 +24,20 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ...base.model import Kernel, Nevra
-from ...base.names import leading_cves
-from ...base.typed import NamedTuple
+from ...base.names import leading_cves, only_mentions
+from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...vendors.profile_file import Client, Profile
 from .. import program
 from ..read import read_bytes
 
+if TYPE_CHECKING:
+    from typing import Callable
+
 MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
 MAX_LINE = 2600
+#: How many times its timeout a client may run that loads or unloads patches.
+PATIENCE = 10
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
 _SHAPES = {
@@ -82,9 +87,11 @@ class ClientResult(NamedTuple):
         return self.outcome in ("done", "nothing")
 
 
-def _run(argv: tuple[str, ...], timeout: float) -> tuple[int, str]:
+def _run(
+    argv: tuple[str, ...], timeout: float, still: Callable[[float], None] | None = None
+) -> tuple[int, str]:
     """Run ``argv`` in a fixed environment; return exit code and output. Raises program.Unusable."""
-    return program.run_foreign(argv, timeout, _ENVIRONMENT)
+    return program.run_foreign(argv, timeout, _ENVIRONMENT, still=still)
 
 
 def _fill(argv: tuple[str, ...], kernel: Kernel, identifier: str = "") -> tuple[str, ...]:
@@ -150,13 +157,13 @@ def _effective(client: Client, kernel: Kernel) -> str:
 def _named(entries: Iterable[Entry], more: str = "") -> tuple[str, ...]:
     """Return the CVEs that the active ``entries`` and the lines of ``more`` close.
 
-    A fix is listed as ``CVE: its title``. Other texts only mention a CVE, such as Ksplice's "Known exploit
-    detection for" one, which reports attempts and fixes nothing.
+    A fix is listed as ``CVE: its title``. Other texts and titles only mention a CVE. Ksplice's "Known
+    exploit detection for" one reports attempts and fixes nothing.
     """
     found: set[str] = set()
     for text in (*(entry.text for entry in entries if entry.active), *more.splitlines()):
         cves, rest = leading_cves(text)
-        found.update(cves if rest[:1] in ("", ":") else ())
+        found.update(cves if rest[:1] in ("", ":") and not only_mentions(rest) else ())
     return tuple(sorted(found))
 
 
@@ -261,18 +268,29 @@ def _waiting(client: Client, first: tuple[str, ...], kernel: Kernel) -> tuple[En
 
 
 def _run_all(
-    client: Client, verb: str, argv: tuple[str, ...], kernel: Kernel, todo: tuple[str, ...], limit: float
+    client: Client,
+    verb: str,
+    argv: tuple[str, ...],
+    kernel: Kernel,
+    todo: tuple[str, ...],
+    limit: float,
+    progress: Callable[[str], None] | None,
 ) -> str:
-    """Run ``argv`` (``verb``'s) for each of ``todo`` within ``limit`` seconds.
+    """Run ``argv`` (``verb``'s) for each of ``todo``, which is told after each ``limit`` seconds.
 
+    A client that is killed may leave the kernel half patched, so that only PATIENCE times ``limit`` ends it.
     Returns why it failed, or "".
     """
-    import time
 
-    deadline = time.monotonic() + limit
+    def still(spent: float) -> None:
+        if spent >= PATIENCE * limit:
+            raise program.Unusable(f"{argv[0]} did not end within {spent:.0f} seconds")
+        if progress is not None:
+            progress(f"{client.title}: {argv[0]} has been running for {spent:.0f} s")
+
     for identifier in todo:
         try:
-            code, output = _run(_fill(argv, kernel, identifier), max(0.1, deadline - time.monotonic()))
+            code, output = _run(_fill(argv, kernel, identifier), limit, still)
         except program.Unusable as error:
             return str(error)
         if (verb, code, "done") not in client.exits:
@@ -281,8 +299,16 @@ def _run_all(
     return ""
 
 
-def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Nevra] = ()) -> ClientResult:
+def apply(
+    profile: Profile,
+    kernel: Kernel,
+    timeout: float = 0,
+    out: Sequence[Nevra] = (),
+    progress: Callable[[str], None] | None = None,
+) -> ClientResult:
     """Let the client put its installed patches in force; ``timeout`` 0 is the profile's, in seconds.
+
+    A client that lives beyond ``timeout`` is told by ``progress`` and waited for.
 
     A command that takes an {id} is run once for each patch that the client's state lists as inactive. The
     packages ``out`` are installed too and must not be loaded: their patches are passed over. If their
@@ -311,7 +337,7 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Ne
     if todo and hidden:
         reason = f"{client.title} might also load {hidden[0]}, which has to stay out of force"
         return ClientResult("failed", reason, before)
-    why = _run_all(client, "apply", argv, kernel, todo, timeout or client.timeout)
+    why = _run_all(client, "apply", argv, kernel, todo, timeout or client.timeout, progress)
     after = state(profile, kernel)
     entries = _without(after.entries, out)
     reported = after.state if entries == after.entries else _summary(entries)
@@ -324,7 +350,9 @@ def apply(profile: Profile, kernel: Kernel, timeout: float = 0, out: Sequence[Ne
     return ClientResult("failed", f"{client.title}: {reason}", after, seconds)
 
 
-def remove(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult:
+def remove(
+    profile: Profile, kernel: Kernel, timeout: float = 0, progress: Callable[[str], None] | None = None
+) -> ClientResult:
     """Let the client take all its patches out of force; ``timeout`` 0 is the profile's, in seconds."""
     import time
 
@@ -334,7 +362,7 @@ def remove(profile: Profile, kernel: Kernel, timeout: float = 0) -> ClientResult
     argv = _pick(client.remove) if client is not None else ()
     if client is None or not argv:
         return ClientResult("refused", f"{before.client} cannot take patches out", before)
-    why = _run_all(client, "remove", argv, kernel, ("",), timeout or client.timeout)
+    why = _run_all(client, "remove", argv, kernel, ("",), timeout or client.timeout, progress)
     after = state(profile, kernel)
     seconds = time.monotonic() - started
     if not why and after.state == "none":

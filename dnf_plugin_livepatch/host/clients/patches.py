@@ -118,14 +118,16 @@ def converge(
     stays_out: Container[str] = (),
     ours: Mapping[str, str] = {},
     gone: Callable[[str], bool] = lambda nevra: False,
+    progress: Callable[[str], None] | None = None,
 ) -> Outside:
     """Let each client load the packages ``patches`` (newest first) that are installed for ``kernel``.
 
-    ``stays_out`` are the NEVRAs that are blocked or unloaded by hand. Each client gets at least ``timeout``
-    seconds. ``ours`` is that of the last run in this boot: such a package is taken out again when it is
-    ``gone`` or has to stay out. Patches that a client had loaded before are left alone.
+    ``stays_out`` are the NEVRAs that are blocked or unloaded by hand. ``ours`` is that of the last run in
+    this boot: such a package is taken out again when it is ``gone`` or has to stay out. Patches that a
+    client had loaded before are left alone. ``progress`` gets a line for each ``timeout`` seconds that a
+    client takes.
     """
-    clients = _Clients(rules, patches, kernel, timeout, stays_out, dict(ours), gone)
+    clients = _Clients(rules, patches, kernel, timeout, stays_out, dict(ours), gone, progress)
     for rule in rules:
         clients.show_other_product(rule)
         if rule.loader == "kernel" or rule.client is None:
@@ -156,9 +158,11 @@ class _Clients:
         stays_out: Container[str],
         owned: dict[str, str],
         gone: Callable[[str], bool],
+        progress: Callable[[str], None] | None,
     ) -> None:
         self.rules, self.patches, self.kernel = rules, patches, kernel
         self.timeout, self.stays_out, self.owned, self.gone = timeout, stays_out, owned, gone
+        self.progress = progress
         self.desired: list[str] = []
         self.in_force: list[InForce] = []
         self.actions: list[Action] = []
@@ -181,7 +185,7 @@ class _Clients:
         nevra = self.owned.get(_label(rule), "")
         if not (nevra and tool.remove and (nevra in self.stays_out or self.gone(nevra))):
             return
-        result = client.remove(rule, self.kernel, max(self.timeout, tool.timeout))
+        result = client.remove(rule, self.kernel, max(self.timeout, tool.timeout), self.progress)
         self.note("unload", rule, nevra, result)
         if result.ok:
             del self.owned[_label(rule)]
@@ -194,7 +198,7 @@ class _Clients:
         self.desired += mine
         before = client.state(rule, self.kernel)
         shut = _shut_out(rule, self.rules, self.patches, self.stays_out)
-        result = client.apply(rule, self.kernel, max(self.timeout, tool.timeout), shut)
+        result = client.apply(rule, self.kernel, max(self.timeout, tool.timeout), shut, self.progress)
         if result.after != before or not result.ok:
             self.note("load", rule, mine[0], result)
         if result.outcome == "done" and (before.state == "none" or _label(rule) in self.owned):

@@ -71,6 +71,8 @@ class Found(NamedTuple):
     quiet: str = ""
 
     def __str__(self) -> str:
+        if not self.tasks and not self.more and not self.complete:
+            return "a process that was not found, as not all processes were looked at"
         if not self.tasks and not self.more:
             where = f"; isolated from other work: {self.quiet}" if self.quiet else ""
             return (
@@ -84,6 +86,8 @@ class Found(NamedTuple):
         """The way to speed the transition up, for a person to read, as the first half of a sentence."""
         if self.tasks or self.more:
             return "stop these processes"
+        if not self.complete:
+            return "stop busy processes"
         return "give each CPU N a moment of work ('taskset -c N true')"
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 
 from ...base.model import Unfixable
-from ...base.names import leading_cves
+from ...base.names import leading_cves, only_mentions
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...vendors.profile_file import Profile
@@ -30,7 +30,12 @@ MAX_TEXT = 1 << 20
 MAX_CVES = 4096
 _CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}(?![0-9])")
 _IN_BRACES = re.compile(r"\{(CVE-[0-9][^{}\n]{0,4000})\}")
-_REVERT = re.compile(r"\W{0,8}(?:revert|back(?:ed)? out)", re.IGNORECASE)
+#: A change that takes another one back. Behind a subsystem only git's form counts (``- [net] Revert "x"``):
+#: ``- net: revert to the safe path`` may be a fix.
+_REVERT = re.compile(
+    r"\W{0,8}(?:revert|back(?:ed)? out|(?:[\w/, .-]{1,60}[]:]\W{1,8}){1,3}revert:?\s{1,4}[\"'\u201c])",
+    re.IGNORECASE,
+)
 _UNFIXABLE = re.compile(r"\s{0,8}\\?!\s{0,8}(CVE-[0-9]{4}-[0-9]{4,19})(?![0-9])[:\s]{0,8}(.{0,1000})")
 
 
@@ -47,7 +52,7 @@ def of_description(text: str) -> Declared:
         if found:
             reason = "".join(c if c.isprintable() else "?" for c in found[2].strip())
             unfixable.setdefault(found[1], Unfixable(found[1], reason))
-        elif line.lstrip().startswith("*"):
+        elif line.lstrip().startswith("*") and not only_mentions(line):
             fixed += leading_cves(line.lstrip()[1:])[0]
     return _unique(cve for cve in fixed if cve not in unfixable), tuple(unfixable.values())[:MAX_CVES]
 
@@ -59,6 +64,8 @@ def of_changelog(entries: Iterable[str]) -> Declared:
     """
     fixed: dict[str, bool] = {}
     for line in "\n".join(entries)[:MAX_TEXT].splitlines():
+        if only_mentions(line):
+            continue
         for found in _IN_BRACES.findall(line):
             for cve in _CVE.findall(found):
                 fixed.setdefault(cve, not _REVERT.match(line))
@@ -67,7 +74,8 @@ def of_changelog(entries: Iterable[str]) -> Declared:
 
 def of_info(texts: Iterable[str]) -> Declared:
     """Return the CVEs in SUSE's files of one package."""
-    return _unique(cve for text in texts for cve in _CVE.findall(text[:MAX_TEXT])), ()
+    lines = (line for text in texts for line in text[:MAX_TEXT].splitlines())
+    return _unique(cve for line in lines if not only_mentions(line) for cve in _CVE.findall(line)), ()
 
 
 def _info_files(profile: Profile, names: Iterable[str], modules: Iterable[str], paths: Paths) -> list[str]:

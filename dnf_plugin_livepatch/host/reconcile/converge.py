@@ -127,7 +127,8 @@ def _ask_clients(run: Run, rules: Sequence[Profile], stock: Sequence[InstalledPa
         label: item.nevra for label, item in guard.clients.items() if boot_id and item.boot_id == boot_id
     }
     gone = partial(take_out.really_gone, run)
-    done = patches.converge(rules, stock, run.kernel, run.config.transition_timeout, out, ours, gone)
+    timeout = run.config.transition_timeout
+    done = patches.converge(rules, stock, run.kernel, timeout, out, ours, gone, run.progress)
     if dict(done.ours) != ours:
 
         def set_clients(guard: guard_file.Guard) -> None:

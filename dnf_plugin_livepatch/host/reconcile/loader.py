@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 
-#: Seconds that an rmmod may take.
-COMMAND_TIMEOUT = 120.0
 #: Seconds between two words about an insmod that lives: the symbol look-up of a big kernel and a
 #: stop_machine() on many busy CPUs take minutes.
 SLOW_SECONDS = 30.0
@@ -174,7 +172,8 @@ def remove(paths: Paths, module: str, timeout: float = REMOVE_TIMEOUT) -> str:
     # A task may still be leaving the old code; the kernel keeps the module until then.
     _until(lambda: read_text(folder + "/refcnt", 16) in ("0", ""), timeout)
     atomic.step("before rmmod")
-    status, output = _run(["rmmod", module], COMMAND_TIMEOUT)
+    # Whoever gives a living rmmod up tells of a module that stays, and it goes a moment later.
+    status, output = _run(["rmmod", module], SLOW_SECONDS, still=lambda _: None)
     atomic.step("after rmmod")
     return "" if status == 0 or not os.path.isdir(folder) else output or f"rmmod ended with {status}"
 
