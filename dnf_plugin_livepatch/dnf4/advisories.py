@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: references may cost (a vendor's kernels take two million). The first bounds are for chosen repositories
 #: alone, the second for all together, of which a stranger may have most.
 CHOSEN, MIXED = (10_000, 2_500_000), (2000, 1_500_000)
+#: Characters of an id or a severity; an openEuler id, one of the longest, has 30.
+_MAX_TEXT = 64
 _TYPES = {
     hawkey.ADVISORY_SECURITY: "security",
     hawkey.ADVISORY_BUGFIX: "bugfix",
@@ -92,7 +94,7 @@ class Reader:
 
 
 def _clean(text: object) -> str:
-    return texts.printable(str(text or ""))[:200].strip()
+    return texts.printable(str(text or ""))[:_MAX_TEXT].strip()
 
 
 def _date(advisory: Any) -> str:

@@ -7,6 +7,8 @@ librepo has checked the file's digest against repomd.xml when it was fetched.
 
 from __future__ import annotations
 
+import os
+
 from ..base.typed import TYPE_CHECKING
 from ..formats import compressed
 
@@ -33,6 +35,9 @@ def blocks(path: str, most: int) -> Iterator[bytes]:
     """
     left = most
     with open(path, "rb") as file:
+        # Empty frames cost time and yield nothing.
+        if os.fstat(file.fileno()).st_size > most:
+            raise Unreadable(f"it is larger than {most >> 20} MiB")
         packing = compressed.kind(file.read(6))
         file.seek(0)
         try:

@@ -14,7 +14,7 @@ import hawkey
 
 from ..base import times
 from ..base.model import Advisory, Nevra
-from ..base.names import NEVRA, capability_version, kernel_packages, kernel_release
+from ..base.names import EVR, NEVRA, capability_version, kernel_packages, kernel_release
 from ..base.typed import TYPE_CHECKING
 from ..formats import record_parts, repository_record, updateinfo
 from ..planning.interface import Package, Repository
@@ -152,6 +152,7 @@ class Questions:
         return [
             self._known(one, _plain(one)._replace(visible=bool(one.installed) or one in visible))
             for one in found
+            if EVR.match(str(one.evr))
         ]
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:

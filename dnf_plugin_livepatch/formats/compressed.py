@@ -137,7 +137,8 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
                 if failed(left):
                     raise _damaged(name(left).decode("ascii", "replace"))
                 full = target.at == _BLOCK and left != 0
-                yield room.raw[: target.at]
+                if target.at:
+                    yield ctypes.string_at(room, target.at)
             data = file.read(_BLOCK)
         if left:
             raise _cut()

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from ..base import names, times
 
 #: Characters around an advisory's id in which the rest of the advisory is looked for, and of all searches.
-_NEAR, _MOST = 1 << 18, 1 << 28
+_NEAR, _MOST = 1 << 18, 1 << 26
 _ID = re.compile(r"<id>([^<]{1,200})</id>")
-_ISSUED = re.compile(r"<issued\s[^>]{0,200}?date\s*=\s*[\"']([^\"'<>]{1,40})[\"']")
+_ISSUED = re.compile(r"<issued\s[^<>]{0,200}?date\s*=\s*[\"']([^\"'<>]{1,40})[\"']")
 
 
 def issued(text: str, ids: Iterable[str]) -> dict[str, str]:

@@ -171,11 +171,17 @@ def _dates(facts: Facts, rows: Sequence[_Row]) -> dict[str, tuple[str, str]]:
 
     The date is that of its record, else the first one on which an advisory with this very build was issued,
     else that of its build. None of them is believed beyond the day on which this host first saw the patch:
-    some publishers renew their dates every day. The date of an advisory's last change is never used.
+    some publishers renew their dates every day. The date of an advisory's last change is never used. Only a
+    repository that is trusted for the kernel shows a patch: others could name it before there is one.
     """
     listed = {str(row.package.nevra): facts.listed(row.package, older=False) for row in rows}
     claimed = _claimed(facts, rows, listed)
-    seen = facts.host.first_seen(sorted(listed))
+    shown = {
+        str(row.package.nevra)
+        for row in rows
+        if row.package.repo in facts.trust_in(row.release).repositories
+    }
+    seen = facts.host.first_seen(sorted(shown))
     dated = []
     for row in rows:
         nevra, built = str(row.package.nevra), times.moment(row.package.build_time)
@@ -183,7 +189,9 @@ def _dates(facts: Facts, rows: Sequence[_Row]) -> dict[str, tuple[str, str]]:
         day = row.note.issued or min(filter(None, days), default="")
         date, how = (day, ISSUED) if day else (built, BUILT)
         # A clock that went wrong here makes no patch older than its build, and a builder's none younger.
-        bound = max((seen[nevra], SEEN), (built if built <= facts.host.now else "", BUILT))
+        bound = max(
+            (seen.get(nevra, facts.host.now), SEEN), (built if built <= facts.host.now else "", BUILT)
+        )
         dated.append((_strangeness(facts, row), nevra, bound if bound[0] < date else (date, how)))
     # Of equal copies the latest date counts: no copy elsewhere ends the wait.
     dated.sort(key=lambda one: one[2], reverse=True)

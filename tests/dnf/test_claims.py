@@ -48,6 +48,21 @@ def test_advisories_of_others_add_alarm(host, lab):
     assert "CVE-2024-7777" in cves(host)
 
 
+def test_an_odd_kernel_of_others_keeps_no_advisory_out(host, lab):
+    """One whose version no record can hold, as it is hidden by an exclude."""
+    host.repos(base="start")
+    host.dnf("upgrade", "--exclude=kernel*")
+    like = strangers.state(lab, [stock.K40])
+
+    def edit(data: bytes) -> bytes:
+        return data.replace(b'ver="5.14.0" rel="40', b'ver="' + b"9" * 140 + b'" rel="40')
+
+    other = strangers.replaced(lab, like, "primary", edit)
+    host.repos(base="kernel", other=f"{other}\nexcludepkgs=kernel*")
+    host.dnf("upgrade", "--exclude=kernel*")
+    assert {stock.CVE20, stock.CVE30} <= set(cves(host))
+
+
 @pytest.mark.parametrize("package", [K10, P1], ids=str)
 def test_advisories_of_others_hold_no_kernel(host, lab, package):
     """Patch 1 closes one of the two CVEs that the new kernel fixes."""

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.dnf.support import records, stock
+from tests.dnf.support import records, stock, strangers
 from tests.dnf.support.lab import lines
 from tests.dnf.support.records import stamp
 from tests.dnf.support.variants import variant
@@ -74,6 +74,20 @@ def test_a_date_of_issue_that_is_renewed_ends_with_the_first_look(lab, host, dat
     host.conf("min_age = 1s\n")
     time.sleep(2)
     assert P2 in host.dnf("upgrade").new
+
+
+def test_a_stranger_that_names_a_patch_before_there_is_one_ends_no_wait(lab, host):
+    host.conf("min_age = 2w\n")
+    host.repos(base="start", stranger="only-patch")
+    assert P2 not in host.dnf("upgrade").new
+    host.sh(f'sed -i -E \'s/("since": ")[^"]*/\\1{stamp(-40 * 86400)}/\' /var/lib/livepatch/notices.json')
+    day = f'<issued date="{TODAY} 00:00:01"/>'
+    state = variant(lab, "patches", advisories=redated(day))
+    built = re.compile(rb'build="[0-9]+"')
+    old = f'build="{int(time.time()) - 40 * 86400}"'.encode()
+    host.repos(base=strangers.replaced(lab, state, "primary", lambda data: built.sub(old, data)))
+    answer = host.dnf("upgrade")
+    assert P2 not in answer.new and "min_age is not over" in answer.text, answer.text
 
 
 def test_the_record_of_the_repository_comes_first(lab, host):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,35 @@ def test_systemd_boot(tmp_path: Path, variables: dict[str, str], config: str, wa
     for name, text in {"LoaderInfo": "systemd-boot 252", **variables}.items():
         put(tmp_path, EFI.format(name), b"\6\0\0\0" + f"{text}\0".encode("utf-16-le"))
     assert following(tmp_path) == wanted
+
+
+@pytest.mark.parametrize("name", [b"a-\xff-1.conf", b"a-\x1b[2J-1.conf", b"a-1:2-3.conf", b"a- -.conf"])
+def test_an_odd_name_of_an_entry_is_passed_over(tmp_path: Path, name: bytes) -> None:
+    for release in (OLD, NEW):
+        entry(tmp_path, release)
+    environment(tmp_path)
+    (tmp_path / "boot/loader/entries" / os.fsdecode(name)).write_text("title x\n")
+    assert following(tmp_path) == NEW
+
+
+@pytest.mark.parametrize(
+    "text", ["linux " + "/vmlinuz-" * 7000 + " x", "linux /vmlinuz-" + "a" * 65000, "linux " * 10000]
+)
+def test_a_long_entry_is_read_once(tmp_path: Path, text: str) -> None:
+    entry(tmp_path, NEW)
+    for number in range(20):
+        put(tmp_path, f"{ENTRIES}/{ME}-0.{number}-1.conf", text)
+    environment(tmp_path)
+    began = time.process_time()
+    assert following(tmp_path) == NEW and time.process_time() - began < 2
+
+
+def test_a_pattern_of_many_stars_is_unknown(tmp_path: Path) -> None:
+    for release in (OLD, NEW):
+        entry(tmp_path, release)
+    put(tmp_path, EFI.format("LoaderInfo"), b"\6\0\0\0" + "systemd-boot 252\0".encode("utf-16-le"))
+    put(tmp_path, "/boot/efi/loader/loader.conf", f"default {'*a' * 30}\n")
+    assert following(tmp_path) == ""
 
 
 @pytest.mark.parametrize("what", ["nothing", "only entries", "only images", "garbage"])

@@ -50,6 +50,15 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert not advisories.save(Paths(str(tmp_path)), FULL)
 
 
+def test_long_texts_cost_rows_and_not_the_cache(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    long = tuple(Debt(f"CVE-2026-{n}", "\U0001f600" * 200, "Low", "1:6.12.2-1") for n in range(1000, 9000))
+    assert advisories.save(paths, FULL._replace(debt=FULL.debt + long))
+    found, _ = advisories.load(paths, FULL.kernel_release)
+    assert found is not None and found.quality == "lower-bound" and "CVEs are listed" in found.reason
+    assert found.debt[0] == FULL.debt[0] and 100 < len(found.debt) < 8000
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     os.makedirs(paths.state_dir)

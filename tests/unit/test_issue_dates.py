@@ -66,8 +66,9 @@ def test_the_first_of_two_with_one_id_counts_and_another_ones_day_does_not() -> 
         "<id>A-1</id>" * 1_000_000,
         "<update ><id>A-1</id><issued " + "x" * (20 << 20),
         "<issued " * 3_000_000 + "<id>A-1</id>",
+        "<!-- " + "<issued " * 65_000 + "<id>A-1</id>" * 520,
     ],
-    ids=["many ids", "many copies", "no end", "no date"],
+    ids=["many ids", "many copies", "no end", "no date", "no end of many"],
 )
 def test_a_long_text_is_read_once(text: str) -> None:
     began = time.process_time()

@@ -60,6 +60,18 @@ def status(capsys, code: int) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def test_locks_of_others_hide_no_run(host):
+    """Any user may hold thousands of ranges of a file of their own."""
+    lock(host, True)
+    with open(host.paths.at("/proc/locks"), "r+", encoding="ascii") as file:
+        own = file.read()
+        file.seek(0)
+        file.write("1: POSIX  ADVISORY  WRITE 4712 00:1b:9 0 0\n" * 60000 + own)
+    assert mailbox.under_way(host.paths, None) is not None
+    lock(host, False)
+    assert mailbox.under_way(host.paths, None) is None
+
+
 STALLED = catalogue.problem(
     "transition-stalled", module="lp_1", timeout=60, tasks="sleep (pid 12)", how="stop these processes"
 )

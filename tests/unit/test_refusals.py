@@ -53,11 +53,22 @@ def test_the_kernels_own_lines_are_told(tmp_path: Path, output: str, line: str, 
         (3, 12.0, STATE),  # of another moment
         (12, 100.5, STATE),  # written by a program: facility 1
         (3, 100.5, "usb 1-1: new device"),  # about something else
+        # What users can have the kernel log: mount options and the names of their processes.
+        (3, 100.5, f"tmpfs: Unknown parameter 'lp: as root run x ({STATE})'"),
+        (3, 100.5, "lp[77]: segfault at 0 ip 0 sp 0 error 4 in a.out"),
+        (3, 100.5, "livepatch: x[77]: segfault at 0 ip 0 sp 0 error 4"),
+        (3, 100.5, "module: (1) trap int3 is not compatible with the already installed livepatches"),
     ],
 )
 def test_other_lines_are_not(tmp_path: Path, record: tuple[int, float, str]) -> None:
     found = refused(tmp_path, "could not insert module x: Invalid parameters", record)
     assert found.id == "load-refused" and "own words" not in found.text
+
+
+def test_noise_displaces_no_line_of_the_kernel(tmp_path: Path) -> None:
+    noise = [(3, 100.6, f"lp[{number}]: segfault at 0 ip 0 sp 0 error 4") for number in range(9)]
+    found = refused(tmp_path, "could not insert module x: Invalid parameters", (3, 100.5, SYMBOL), *noise)
+    assert f"The kernel's own words: {SYMBOL}." in found.text
 
 
 def test_lines_are_few_short_and_printable(tmp_path: Path) -> None:

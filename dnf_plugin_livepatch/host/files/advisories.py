@@ -25,13 +25,16 @@ MAX_KERNELS = 16
 MAX_ITEMS = 20000
 
 
-def bounded(inputs: Inputs) -> Inputs:
-    """``inputs`` as far as the cache can hold them; what is left out makes them a lower bound."""
-    if len(inputs.debt) > MAX_ITEMS:
+def bounded(inputs: Inputs, most: int = MAX_ITEMS) -> Inputs:
+    """``inputs`` as far as the cache can hold them; what is left out makes them a lower bound.
+
+    At most ``most`` rows of each kind are kept.
+    """
+    if len(inputs.debt) > most:
         quality = LOWER_BOUND if inputs.quality != UNKNOWN else UNKNOWN
-        reason = f"more than {MAX_ITEMS} CVEs are listed"
-        inputs = inputs._replace(debt=inputs.debt[:MAX_ITEMS], quality=quality, reason=reason)
-    return inputs._replace(cover=inputs.cover[:MAX_ITEMS], unfixable=inputs.unfixable[:MAX_ITEMS])
+        reason = f"more than {most} CVEs are listed"
+        inputs = inputs._replace(debt=inputs.debt[:most], quality=quality, reason=reason)
+    return inputs._replace(cover=inputs.cover[:most], unfixable=inputs.unfixable[:most])
 
 
 def dump(*kernels: Inputs) -> dict[str, Any]:
@@ -104,14 +107,20 @@ def parse(data: dict[str, Any]) -> tuple[Inputs, ...]:
 
 
 def save(paths: Paths, *kernels: Inputs) -> bool:
-    """Write the cache; return False when it cannot be written, as in an unprivileged dnf run."""
+    """Write the cache; return False when it cannot be written, as in an unprivileged dnf run.
+
+    Where long texts make it larger than its readers take, fewer rows are kept.
+    """
     import json
 
     # On one line: json's indenting encoder is not written in C, and every dnf upgrade would pay for that.
     text = json.dumps({"schema": SCHEMA, **dump(*kernels)}, sort_keys=True) + "\n"
+    most = MAX_ITEMS
+    while len(text) > MAX_BYTES and most:
+        most //= 4
+        less = dump(*(bounded(inputs, most) for inputs in kernels))
+        text = json.dumps({"schema": SCHEMA, **less}, sort_keys=True) + "\n"
     try:
-        if len(text) > MAX_BYTES:
-            return False
         parse(json.loads(text))
         atomic.write_bytes(paths.exposure, text.encode("ascii"))
     except (OSError, ValueError):

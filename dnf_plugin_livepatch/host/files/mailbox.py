@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 
 from ...base import fields, names, times
 from ...base.config import Config
@@ -34,6 +35,7 @@ PAUSE = 0.5
 GRACE = 60.0
 # CLOCK_BOOTTIME, for which Python has a name since 3.7.
 _BOOTTIME = 7
+_LOCK_LINE = 4096
 _TEXT, _BELOW = 4000, 1e9
 # Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of
 # the package, for a checkout, which is not among Python's own folders.
@@ -200,8 +202,13 @@ def _locked(paths: Paths) -> bool:
     except OSError:
         return False
     mark = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
-    rows = (line.split() for line in read_text(paths.at("/proc/locks"), 1 << 20).split("\n"))
-    return any(row[1:2] == ["FLOCK"] and mark in row for row in rows)
+    # Any user can make the list long, so that it is read line by line to its end.
+    try:
+        with open(paths.at("/proc/locks"), encoding="ascii", errors="replace") as file:
+            rows = (line.split() for line in iter(partial(file.readline, _LOCK_LINE), ""))
+            return any(row[1:2] == ["FLOCK"] and mark in row for row in rows)
+    except OSError:
+        return False
 
 
 def _top() -> str:

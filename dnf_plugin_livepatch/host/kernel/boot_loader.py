@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from ...base.model import Compare
 
 MAX_ENTRIES = 256
+MAX_ENTRY = 8192
 MAX_CONFIG = 1 << 20
+MAX_PATTERN = 256
+#: The characters that a version has in rpm, of which rpmvercmp makes sense.
+_VERSION = re.compile(r"[A-Za-z0-9._+~^]{1,256}\Z")
 _EFI = "/sys/firmware/efi/efivars/{}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-_KERNEL = re.compile(r"/vmlinu[zx]-(\S+?)(?:\.gz)?\Z")
+_KERNEL = re.compile(r"/vmlinu[zx]-([^\s/]{1,256}?)(?:\.gz)?\Z")
 _BLOCK = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\")(.*)\{\s*\Z")
 _ID = re.compile(r"(?:--id|\$\{?menuentry_id_option\}?)\s+'?\"?([^'\"\s]+)")
 _DEFAULT = re.compile(r"set\s+default=([\"']?)([^\"']*)\1\Z")
@@ -136,10 +140,10 @@ def _release(text: str) -> str:
 
 def _loader_entries(paths: Paths) -> list[Entry]:
     """Return the entries of the Boot Loader Specification: files of both types."""
-    found = []
+    found: list[Entry] = []
     for folder in ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries"):
-        for name in _names(paths.at(folder), ".conf"):
-            lines = read_text(f"{paths.at(folder)}/{name}", 65536).split("\n")
+        for name in _names(paths.at(folder), ".conf")[: MAX_ENTRIES - len(found)]:
+            lines = read_text(f"{paths.at(folder)}/{name}", MAX_ENTRY).split("\n")
             words = dict(reversed([line.strip().partition(" ")[::2] for line in lines]))
             kernel = _KERNEL.search(words.get("linux", "").strip())
             release = kernel.group(1) if kernel else words.get("version", "").strip()
@@ -154,7 +158,8 @@ def _loader_entries(paths: Paths) -> list[Entry]:
 
 def _names(folder: str, ending: str) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(folder) if name.endswith(ending))[:MAX_ENTRIES]
+        found = sorted(name for name in os.listdir(folder) if name.endswith(ending) and name.isprintable())
+        return found[:MAX_ENTRIES]
     except OSError:
         return []
 
@@ -167,12 +172,18 @@ def _ordered(entries: Sequence[Entry], compare: Compare) -> list[Entry]:
 
     def order(one: Entry, other: Entry) -> int:
         first, second = (["", "", *entry.id.rsplit("-", 2)][-3:] for entry in (one, other))
-        each = (compare(f"{mine or '0'}-0", f"{theirs or '0'}-0") for mine, theirs in zip(first, second))
+        pairs = zip(map(_version, first), map(_version, second))
+        each = (compare(f"{mine}-0", f"{theirs}-0") for mine, theirs in pairs)
         return next((result for result in each if result), 0)
 
     plain = [entry for entry in entries if not entry.id.endswith(".efi")]
     ordered = sorted(plain, key=functools.cmp_to_key(order), reverse=True)
     return [entry._replace(place=str(place)) for place, entry in enumerate(ordered)]
+
+
+def _version(text: str) -> str:
+    """Return ``text`` where rpm can compare it; else a version that is older than all others."""
+    return text if _VERSION.match(text) else "0"
 
 
 def _environment(paths: Paths, grub: str) -> dict[str, str] | None:
@@ -222,7 +233,8 @@ def _systemd_boot(paths: Paths, entries: Sequence[Entry], compare: Compare) -> s
             key, _, value = line.strip().partition(" ")
             patterns += [value.strip()] if key == "default" else []
     for pattern in filter(None, patterns):
-        if pattern.startswith("@"):
+        # Patterns with many stars take fnmatch for ever.
+        if pattern.startswith("@") or pattern.count("*") > 3 or len(pattern) > MAX_PATTERN:
             return ""
         for entry in entries:
             if any(fnmatch.fnmatchcase(entry.id + end, pattern) for end in ("", ".conf")):

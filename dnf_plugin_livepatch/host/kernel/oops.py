@@ -58,6 +58,11 @@ _STAMP = re.compile(r"(?:<[0-9]{1,3}>)?(?:\[ *([0-9]{1,10}\.[0-9]{6})\](?:\[ *[T
 _PART = re.compile(r"(Panic|Oops)#([0-9]{1,9}) Part([0-9]{1,9})\s*\Z")
 
 
+def of_process(line: str) -> bool:
+    """Return whether ``line`` begins with the name and the number of a process, which chooses its name."""
+    return bool(_PROCESS.match(line))
+
+
 def oops_in(lines: Iterable[str], modules: Iterable[str]) -> str:
     """Return the heading of the first oops whose stack has a frame in ``modules``; "" for none.
 

@@ -7,6 +7,8 @@ next may not.
 
 from __future__ import annotations
 
+import re
+
 from ...base.model import Problem
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
@@ -33,7 +35,9 @@ _REASONS = (
     ("device or resource busy", "load-busy"),
 )
 #: The kernel's line where the states of two patches do not fit (klp_is_patch_compatible, kernel/livepatch).
-_INCOMPATIBLE = "is not compatible with the already installed livepatches"
+_INCOMPATIBLE = re.compile(
+    r"livepatch: Livepatch patch \([\w-]{1,64}\) is not compatible with the already installed livepatches"
+)
 #: The beginnings of the kernel's lines about modules that do not name the module.
 _BEGINNINGS = ("livepatch: ", "Loading of ", "Lockdown: ", "module: ", "PKCS#7 ", "SELinux: ")
 
@@ -46,11 +50,15 @@ class Moment(NamedTuple):
     began: float
 
     def lines(self) -> tuple[str, ...]:
-        """Return the kernel's last lines since then about this module, without those of processes."""
+        """Return the kernel's last lines since then about this module.
+
+        Users can have the kernel log lines with any words in them, but not with these beginnings: behind a
+        process's name comes its number.
+        """
         found = [
             " ".join(fact(line).split())
             for line in oops.ring_buffer(self.paths, self.began)
-            if (self.module in line and not line.startswith(oops.WRITTEN)) or line.startswith(_BEGINNINGS)
+            if line.startswith((f"{self.module}: ", *_BEGINNINGS)) and not oops.of_process(line)
         ]
         return tuple(dict.fromkeys(found))[-MAX_LINES:]
 
@@ -72,7 +80,7 @@ def refusal(moment: Moment, descriptor: int, status: int, output: str) -> Proble
 def _by_words(moment: Moment, descriptor: int, status: int, output: str, lines: tuple[str, ...]) -> Problem:
     module, words = moment.module, output.lower()
     identifier = next((name for text, name in _REASONS if text in words), "")
-    if not identifier and any(_INCOMPATIBLE in line for line in lines):
+    if not identifier and any(_INCOMPATIBLE.match(line) for line in lines):
         identifier = "load-incompatible"
     if not identifier:
         output = output.rstrip(".\n") or f"insmod ended with {status}"
