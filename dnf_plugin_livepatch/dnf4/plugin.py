@@ -10,7 +10,7 @@ Every dnf command pays for the imports of this module, so each hook imports its 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dnf
 import dnf.transaction
@@ -99,11 +99,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             raise
 
     def _watch_failures(self) -> None:
-        """Have a failing upgrade say that it leaves a live patch out."""
+        """Have no added package fail an upgrade, and a failing one say that it leaves a live patch out."""
         command = getattr(self.cli, "command", None)
         if not self._watches_failures and (command is None or command.aliases[0] in UPGRADES):
             from . import failures
 
+            failures.Spared(self.base, self._brought, self._give_up)
             failures.watch(self.base, self._unresolved, self._undone)
             self._watches_failures = True
 
@@ -272,6 +273,21 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             run.take_back()
         if seen and plan.quiet and wish.kind == ALL and not wish.filtered:
             quiet_runs.save(Paths(), seen, quiet_runs.QUIET)
+
+    def _brought(self) -> frozenset[str]:
+        """The packages that are in the transaction since live patches were added to it."""
+        return self._run.manager.brought if self._run is not None else frozenset()
+
+    def _give_up(self, bad: Mapping[str, str]) -> bool:
+        """Take what cannot be had out of the transaction; False where that cannot be done."""
+        run = self._run
+        if run is None:
+            return False
+        self._resolving = True
+        try:
+            return run.give_up(bad)
+        finally:
+            self._resolving = False
 
     @soft
     def pre_transaction(self) -> None:

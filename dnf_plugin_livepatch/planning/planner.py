@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
 from ..base.names import evr_of, name_of, parse_nevra, same_kernel
@@ -61,6 +61,7 @@ class Planner:
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
         self._states: dict[str, str] = {}
         self._unproved: list[str] = []
+        self._specs: Sequence[str] = ()
 
     # --- the doors ---
 
@@ -90,6 +91,7 @@ class Planner:
         To be called when that transaction is resolved. ``prompt``: somebody is asked about it.
         """
         self.facts.refresh()
+        self._specs = asked.specs
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
             return Plan(notes=self.told(), quiet=self._quiet)
@@ -138,6 +140,24 @@ class Planner:
     def left(self, nevras: Iterable[str]) -> None:
         """Note that these live patches stay out since the transaction fails that they were to be part of."""
         self._notes += [catalogue.problem("patch-left", nevra=nevra) for nevra in nevras]
+
+    def give_up(self, bad: Mapping[str, str]) -> set[str]:
+        """Give up added live patches since packages cannot be had, each of ``bad`` for its reason.
+
+        The patches to take out of the transaction: those themselves, or all that were added where only
+        packages that came along are bad. None where the user named one: that failure is the user's to see.
+        """
+        gone = self.added.intersection(bad) or set(self.added)
+        self.expected = tuple(nevra for nevra in self.expected if nevra not in gone)
+        self.added -= gone
+        if any(policy.names(self._specs, parse_nevra(nevra)) for nevra in gone):
+            return set()
+        why = next(iter(bad.values()))
+        self._notes += [
+            catalogue.problem("patch-not-had", nevra=nevra, why=bad.get(nevra, why))
+            for nevra in sorted(gone)
+        ]
+        return gone
 
     def follow(self, coming: Sequence[str], leaving: Sequence[str]) -> None:
         """Expect the kernel to follow the live patches that the transaction installs and removes.
