@@ -242,8 +242,30 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def resolved(self) -> None:
         """Add the live patch, unless the plugin itself called this resolve."""
-        if self._resolving:
+        if not self._resolving:
+            self._plan()
+            self._see_named()
+
+    @soft
+    def _see_named(self) -> None:
+        """Have an installed live patch that the user named and that is not in force loaded."""
+        from . import asked
+
+        named = [one for one in asked.installed(self.base, self.cli) if _may_be_patch(one)]
+        if not named or asked.dry(self.base):
             return
+        from .packages import nevra_of
+        from .run import of
+
+        run = self._run = of(self.base)
+        run.planner.want([str(nevra_of(one)) for one in named])
+        if not self.base.transaction and run.planner.expected:
+            # With nothing to do DNF ends here, and no other hook runs.
+            run.after(self.cli)
+
+    @soft
+    def _plan(self) -> None:
+        """Add the live patch."""
         seen = ""
         command = getattr(self.cli, "command", None)
         if not self.base.transaction and (command is None or command.aliases[0] in UPGRADES):
@@ -343,6 +365,10 @@ def _may_patch(item: Any) -> bool:
         package = item.pkg
     except KeyError:  # a change of reason has no package
         return False
+    return _may_be_patch(package)
+
+
+def _may_be_patch(package: Any) -> bool:
     name = str(package.name)
     if "patch" in name or name.startswith("uptrack-") or _own_profiles():
         return True

@@ -27,6 +27,7 @@ from dnf_plugin_livepatch.planning.interface import Package, Repository
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profiles import Lookup, Profile
 from tests.unit.support.planned import (
+    ADVISORIES,
     CVE,
     GENERIC,
     NEW,
@@ -149,8 +150,8 @@ def test_what_was_known_is_kept_where_the_repositories_fall_silent(
     [
         ({}, None, [MUTE]),
         ({}, Inputs(RELEASE, HERE, UNKNOWN, "never", read_in_vain=NOW), [MUTE]),
-        ({"quality": EXACT, "read_in_vain": ""}, BEFORE, [BASE, LOUD]),
-        ({"quality": LOWER_BOUND, "read_in_vain": ""}, BEFORE, [BASE, LOUD]),
+        ({"quality": EXACT, "read_in_vain": ""}, BEFORE._replace(debt=(DEBT, LATER)), [BASE, LOUD]),
+        ({"quality": LOWER_BOUND, "read_in_vain": ""}, BEFORE._replace(debt=(DEBT, LATER)), [BASE, LOUD]),
         ({"quality": LOWER_BOUND, "read_in_vain": ""}, BEFORE, [Repository("new"), LOUD]),
         ({"kernel_package": "kernel-core-5.14.0-9.el9.x86_64"}, BEFORE, [MUTE]),
     ],
@@ -161,6 +162,46 @@ def test_what_was_known_gives_way_to_what_is_known_now(
 ) -> None:
     new = Inputs(RELEASE, HERE, UNKNOWN, NONE, debt=(DEBT,), read_in_vain=NOW)._replace(**change)
     assert inputs.kept(facts(RUNS, repos=repos), new, old) == new
+
+
+ELSE = Advisory("B-1", "bugfix", "", "", "2026-11-01", ("CVE-2026-1500",), (kernel(5).nevra,))
+EMPTIED = Advisory("A-15", "security", "Low", "", "2026-11-01", (), (kernel(15).nevra,))
+LOST = "what is not listed any more is kept: advisory A-15"
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "debt", "reason"),
+    [
+        ((), (), (OLDER, DEBT), LOST),
+        ((), (kernel(40, repo="base"),), (OLDER, DEBT, LATER), LOST + " and 1 more"),
+        ((), (kernel(30, installed=True),), (OLDER, DEBT, LATER), LOST + " and 1 more"),
+        ((advisory(31, CVE),), (), (OLDER, DEBT, LATER), LOST + " and 1 more"),
+        ((ELSE,), (), (DEBT,), ""),
+        ((EMPTIED,), (), (DEBT,), ""),
+    ],
+    ids=["pruned", "on offer", "installed", "listed", "told otherwise", "emptied"],
+)
+def test_advisories_that_are_not_listed_any_more_take_nothing_back(
+    rows: tuple[Advisory, ...], more: tuple[Package, ...], debt: tuple[Debt, ...], reason: str
+) -> None:
+    here = facts(RUNS, *more, repos=[BASE, LOUD])
+    here.manager.rows = (*ADVISORIES, *rows)  # type: ignore[attr-defined]
+    new = Inputs(RELEASE, HERE, EXACT, "", NOW, (("base", "8"), ("extras", "3")), (DEBT,))
+    found = inputs.kept(here, new, BEFORE)
+    assert (found.debt, found.reason, found.as_of) == (debt, reason, NOW)
+    assert found.quality == (LOWER_BOUND if reason else EXACT)
+    assert dict(found.cover) == ({str(OLD.nevra): ("CVE-2026-1500",)} if reason else {})
+    assert inputs.kept(here, new, found) == found, "the next night knows as much"
+
+
+def test_what_one_run_alone_hides_is_no_offer() -> None:
+    here = facts(RUNS, NEXT, NEW)
+    here.manager.passing = True  # type: ignore[misc]
+    (new, _) = inputs.read(here)
+    assert new.on_offer is None
+    before = new._replace(on_offer=OnOffer("5.14.0-20.el9", "", str(NEW.nevra)))
+    assert inputs.kept(here, new, before).on_offer == before.on_offer
+    assert inputs.kept(here, new, None).on_offer is None
 
 
 def test_the_inputs_of_the_running_kernel() -> None:
@@ -184,6 +225,10 @@ def test_the_inputs_of_the_running_kernel() -> None:
     )
 
 
+def kept_out(words: str) -> OnOffer:
+    return OnOffer(kept=str(NEW.nevra), why=f"Live patch {NEW.nevra} {words}")
+
+
 @pytest.mark.parametrize(
     ("packages", "mode", "cannot", "found"),
     [
@@ -198,9 +243,28 @@ def test_the_inputs_of_the_running_kernel() -> None:
         ),
         ((RUNS, kernel(20, installed=True)), "load", "", OnOffer()),
         ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra))),
-        ((RUNS, NEW), "report", "", OnOffer()),
-        ((RUNS, NEW), "load", "this is a container", OnOffer()),
-        ((RUNS, NEW._replace(repo="copr")), "load", "", OnOffer()),
+        (
+            (RUNS, NEW),
+            "report",
+            "",
+            kept_out("is offered by repository base; mode = report, so it is not added."),
+        ),
+        ((RUNS, NEW), "load", "this is a container", kept_out("is not added: this is a container.")),
+        (
+            (RUNS, NEW._replace(repo="copr")),
+            "load",
+            "",
+            kept_out(
+                "is not added: repository copr is not trusted with kernel code: kernel 5.14.0-10.el9.x86_64"
+                " came from base."
+            ),
+        ),
+        (
+            (RUNS, kernel(20, repo="base", outranked="vip")),
+            "load",
+            "",
+            OnOffer("", NEXT.nevra.evr, prefers="vip"),
+        ),
         ((RUNS, NEW._replace(installed=True, repo="")), "load", "", OnOffer()),
     ],
 )
