@@ -125,8 +125,6 @@ def installed(base: Any, cli: Any) -> list[Any]:
     opts = command.opts  # distro-sync has a word of its own, and takes no files
     specs = getattr(opts, "pkg_specs", None) or getattr(opts, "package", None) or ()
     files = getattr(opts, "filenames", None) or ()
-    if not (specs or files):
-        return []
     import dnf.subject
     import dnf.transaction
     import hawkey

@@ -249,6 +249,9 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def _see_named(self) -> None:
         """Have an installed live patch that the user named and that is not in force loaded."""
+        opts = getattr(getattr(self.cli, "command", None), "opts", None)
+        if not any(getattr(opts, name, None) for name in ("pkg_specs", "package", "filenames")):
+            return
         from . import asked
 
         named = [one for one in asked.installed(self.base, self.cli) if _may_be_patch(one)]
