@@ -37,13 +37,18 @@ if TYPE_CHECKING:
 class OnOffer(NamedTuple):
     """The newest builds that a plain upgrade may install for one running kernel, "" for none.
 
-    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF's configuration
-    hides. ``patch`` is the NEVRA of a live patch.
+    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF does not take,
+    either since its configuration hides the kernel or since it ``prefers`` the repository of that id.
+    ``patch`` is the NEVRA of a live patch. Where there is none, ``kept`` is that of one that upgrades do not
+    take, and ``why`` is the sentence about it.
     """
 
     kernel: str = ""
     hidden: str = ""
     patch: str = ""
+    kept: str = ""
+    why: str = ""
+    prefers: str = ""
 
 
 class Inputs(NamedTuple):
@@ -87,7 +92,9 @@ def doubted(inputs: Inputs, left_out: Sequence[str]) -> Inputs:
     why = f"left out when the repositories were read: {', '.join(left_out)}"
     noted = tuple(sorted({*inputs.repositories, *((name, "") for name in left_out)}))
     reason = f"{inputs.reason}; {why}" if inputs.reason else why
-    return inputs._replace(quality=quality, reason=reason, repositories=noted, read_in_vain="")
+    return inputs._replace(
+        quality=quality, reason=reason, repositories=noted, read_in_vain="", on_offer=None
+    )
 
 
 def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:

@@ -80,6 +80,9 @@ def _on_offer(data: dict[str, Any]) -> OnOffer:
         fields.text(data, "kernel", fields.EVR, ""),
         fields.text(data, "hidden", fields.EVR, ""),
         fields.text(data, "patch", fields.NEVRA, ""),
+        fields.text(data, "kept", fields.NEVRA, ""),
+        fields.shown(data, "why", 1024, ""),
+        fields.shown(data, "prefers", 256, ""),
     )
 
 
