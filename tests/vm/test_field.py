@@ -86,6 +86,8 @@ def test_compressed_modules_and_a_downgrade_that_the_kernel_refuses(machine: Mac
     machine.run(f"livepatch unload {loading.STATEFUL.module}")
     machine.ok("livepatch reconcile")
     assert in_force(machine, loading.V1)
+    rpm(machine, loading.STATEFUL)
+    assert in_force(machine, loading.STATEFUL), "the next upgrade brings the newer one back"
 
 
 def test_a_slow_load_is_waited_for_and_told_and_never_undone(machine: Machine) -> None:

@@ -111,22 +111,29 @@ def unload(
 ) -> ReconcileResult:
     """Take the set that ``module`` belongs to out of the kernel, and keep that set out.
 
-    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Raises Refused for a
+    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Where its package is
+    gone and another one is in force then, the set may come again with its package. Raises Refused for a
     module that others loaded.
     """
     from ..files import guard_file
+    from ..packages import installed
 
     boot_id = running.boot_id(paths)
     try:
         ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
             raise Refused("unload-not-ours", module=module)
-        guard_file.keep_unloaded(paths, ours[module].nevra, boot_id if this_boot else "")
+        nevra = ours[module].nevra
+        guard_file.keep_unloaded(paths, nevra, boot_id if this_boot else "")
     except atomic.Broken as error:
         raise Refused("guard-broken", why=error) from None
     except OSError as error:
         raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
-    return reconcile(paths, config, False, progress)
+    result = reconcile(paths, config, False, progress)
+    replaced = result.ok and any(one.nevra not in ("", nevra) for one in result.in_force)
+    if replaced and not installed.holds(paths, nevra):
+        guard_file.change(paths, lambda guard: guard.unloaded.pop(nevra, None) is not None)
+    return result
 
 
 def main(arguments: list[str]) -> int:
