@@ -106,6 +106,12 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is offered and not installed, because this upgrade failed.",
         "'dnf livepatch update' takes the live patch alone; dnf-livepatch.timer does so every four hours.",
     ),
+    "patch-uninstallable": Message(
+        "warning",
+        "Live patch {nevra} is offered and cannot be installed, not even by itself: {why}.",
+        "Report it to whoever runs its repository. If nothing else is in the way, "
+        "'dnf upgrade --exclude={nevra}' takes all other updates.",
+    ),
     "patch-unjudged": Message(
         "warning",
         "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "

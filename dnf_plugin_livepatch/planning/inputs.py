@@ -82,7 +82,8 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     """``new``, with what an earlier run knew of the same kernel where the repositories have fallen silent.
 
     They have where none has advisories any more, where one that had some is enabled and has none, or where
-    those that are left do not know the kernel.
+    those that are left do not know the kernel. Only the silence of a repository whose word may close a CVE
+    makes the result a lower bound; the rows of the others are kept.
     """
     if old is None or not (old.debt or old.cover):
         return new
@@ -100,6 +101,13 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     order = cmp_to_key(facts.manager.compare)
     rows = [*new.debt, *(row for row in old.debt if row.cve not in known)]
     debt = tuple(sorted(rows, key=lambda row: order(row.fixed_in))) if new.debt else old.debt
+    # A repository that was disabled for good is missed by nobody.
+    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
+    repositories = tuple(sorted({**missed, **dict(new.repositories)}.items()))
+    silent = [name for name in silent if name in facts.claims]
+    if not (new.read_in_vain or silent or new.quality == UNKNOWN):
+        # A stranger's word proved nothing: without it as much is known as with it.
+        return new._replace(debt=debt, repositories=repositories)
     why = [new.reason] if new.reason else []
     why += (
         [f"without advisories (updateinfo) now: {', '.join(silent)}"]
@@ -107,14 +115,12 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         else []
     )
     why.append(f"what was known on {old.as_of[:10]} is kept")
-    # A repository that was disabled for good is missed by nobody.
-    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
     return new._replace(
         kernel_package=old.kernel_package,
         quality=LOWER_BOUND if debt else UNKNOWN,
         reason="; ".join(why),
         as_of=old.as_of,
-        repositories=tuple(sorted({**missed, **dict(new.repositories)}.items())),
+        repositories=repositories,
         debt=debt,
         cover=tuple({**dict(old.cover), **dict(new.cover)}.items()),
         unfixable=tuple(dict.fromkeys([*new.unfixable, *old.unfixable])),
@@ -181,9 +187,10 @@ def _on_offer(facts: Facts, main: Nevra) -> OnOffer:
     newer = [one for one in kin if compare(one.nevra.evr, main.evr) > 0]
     kernel = max((one.nevra.evr for one in newer if one.visible), key=order, default="")
     hidden = max((one.nevra.evr for one in newer), key=order, default="")
-    patches = survey.offers(facts, trials=False) if facts.host.settings.mode != "report" else []
-    can = [row.package for row in patches if (row.state, row.kind) == (survey.OFFERED, "patch")]
-    patch = can[0] if can and not facts.host.cannot else ""
+    silent = facts.host.settings.mode == "report" or facts.host.cannot
+    patches = survey.offers(facts, trials=False) if not silent else ()
+    can = (row.package for row in patches if (row.state, row.kind) == (survey.OFFERED, "patch"))
+    patch = next(can, "")
     return OnOffer(kernel, hidden if hidden != kernel else "", patch)
 
 

@@ -96,7 +96,7 @@ class Repository(NamedTuple):
 
 
 class PackageManager(Protocol):
-    """Questions, two trials (a solver run each) and two acts.
+    """Questions, three trials (each runs the solver) and two acts.
 
     Facts asks the costly questions at most once between two changes.
     """
@@ -179,6 +179,9 @@ class PackageManager(Protocol):
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         """Why the user's transaction with exactly ``add`` and some of ``along`` is none; "" when it is."""
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        """Why a transaction of ``package`` and some of ``along`` alone is none; "" when it is."""
 
     def why_not_without(self, out: Sequence[Package]) -> str:
         """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""

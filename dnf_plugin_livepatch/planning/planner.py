@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
 from ..base.names import evr_of, name_of, parse_nevra, same_kernel
@@ -56,6 +56,8 @@ class Planner:
         self._notes = [catalogue.problem("config-fault", fault=fault) for fault in host.faults]
         self._loud = False
         self._read = False
+        #: The inputs that this run had the host remember.
+        self._told_to_host: tuple[compute.Inputs, ...] = ()
         self._sifted = False
         #: The exposure that was computed last, from which facts, and the state of each CVE in it.
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
@@ -95,14 +97,11 @@ class Planner:
             return Plan(notes=self.told(), quiet=self._quiet)
         self.attempt("noting the trusted repositories", None, self._note_trust)
         found = self._surveys(asked)
-        self.attempt("noting what is offered", None, lambda: self._note_offered(found))
-        settings, cannot = self.host.settings, self.host.cannot
-        choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
-        for one in found:
-            choosing.note(one)
+        choosing = self._choosing(asked, found)
         for one in found:
             choosing.take(one)
         self._notes += choosing.notes
+        self.attempt("noting what is offered", None, lambda: self._note_offered(choosing))
         if asked.kind == ALL:
             self.attempt("looking at withdrawals and support", None, self._remind)
         chosen = self._add(choosing.chosen, found)
@@ -125,14 +124,11 @@ class Planner:
         if self.facts.running is not None:
             found = self._surveys(asked)
             self.expected = ()
-            self.attempt("noting what is offered", None, lambda: self._note_offered(found))
-            settings, cannot = self.host.settings, self.host.cannot
+            choosing = self._choosing(asked, found)
             for one in found:
-                verdict = policy.decide(
-                    policy.Situation(asked, one.target, settings.mode, settings.when, cannot)
-                )
-                self._notes += verdict.notes
-                self.left([str(candidate.nevra) for candidate in verdict.take[:1]])
+                choosing.leave(one)
+            self._notes += choosing.notes
+            self.attempt("noting what is offered", None, lambda: self._note_offered(choosing))
         return Plan(notes=self.told())
 
     def left(self, nevras: Iterable[str]) -> None:
@@ -148,6 +144,7 @@ class Planner:
         self.expected, self.leaving = tuple(dict.fromkeys([*known, *coming])), tuple(leaving)
         if not self._read:
             self.attempt("reading the advisories", None, self._read_or_recall)
+            self.attempt("noting what is offered", None, self._try_offer)
         self.attempt("looking at the live patches in force", None, self._look)
 
     def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
@@ -202,7 +199,7 @@ class Planner:
         if any(patch.nevra in known for patch in self.patched.in_force):
             self.host.take_back()
 
-    def offers(self) -> list[survey.Offer]:
+    def offers(self) -> Iterator[survey.Offer]:
         """The live patches on offer for the running kernel, newest first."""
         return survey.offers(self.facts)
 
@@ -300,6 +297,7 @@ class Planner:
         if self.inputs.read_in_vain and self.inputs.debt and not missing:
             self._notes.append(catalogue.problem("advisories-gone", why=self.inputs.reason))
         if before is None or not missing:
+            self._told_to_host = found
             self.host.remember_inputs(found)
 
     def _read_or_recall(self) -> None:
@@ -347,6 +345,13 @@ class Planner:
                 found += survey.surveys(facts, other, judge)
         return [self._explained(one) for one in found]
 
+    def _choosing(self, asked: Asked, found: Sequence[Survey]) -> choose.Choosing:
+        """The choice among ``found``, which knows already what the host has."""
+        choosing = choose.Choosing(asked, self.host.settings, self.host.cannot, self.manager, self.cves)
+        for one in found:
+            choosing.note(one)
+        return choosing
+
     def _look_for_missing(self) -> None:
         """See what is in force, and expect what should be and is not."""
         absent: Iterable[str] = ()
@@ -373,12 +378,29 @@ class Planner:
             return one
         return one._replace(target=one.target._replace(withheld=problem))
 
-    def _note_offered(self, found: Sequence[Survey]) -> None:
+    def _note_offered(self, choosing: choose.Choosing) -> None:
         """Write down which live patch of the running kernel an upgrade of everything would take now."""
-        offer = None if self.host.cannot else choose.offer(found, self.host.settings.when)
+        offer = None if self.host.cannot else choosing.offer()
+        self._correct_offer(str(offer.nevra) if offer is not None else "")
         # A repository that is left out of this run may go on offering what an earlier run saw.
         if offer is not None or not any(repo.left_out for repo in self.facts.repositories):
             self.host.remember_offered(*((str(offer.nevra), offer.repo) if offer is not None else ("", "")))
+
+    def _try_offer(self) -> None:
+        """Correct what the inputs say is on offer where no choice among the patches was made."""
+        if self._told_to_host and self.inputs.on_offer is not None and self.inputs.on_offer.patch:
+            rows = (row for row in self.offers() if (row.state, row.kind) == (survey.OFFERED, "patch"))
+            self._correct_offer(next((row.package for row in rows), ""))
+
+    def _correct_offer(self, patch: str) -> None:
+        """Have the inputs name the live patch on offer that a trial found; they were read without trials."""
+        said = self.inputs.on_offer
+        if said is None or said.patch == patch or (patch and self.host.settings.mode == "report"):
+            return
+        self.inputs = self.inputs._replace(on_offer=said._replace(patch=patch))
+        if self._told_to_host:
+            self._told_to_host = (self.inputs, *self._told_to_host[1:])
+            self.host.remember_inputs(self._told_to_host)
 
     def cves(self, package: Package) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""

@@ -9,7 +9,7 @@ a host's patches are all of one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..base.model import Nevra
 from ..base.names import kernel_packages
@@ -139,11 +139,11 @@ class Offer(NamedTuple):
     profile: str
 
 
-def offers(facts: Facts, trials: bool = True) -> list[Offer]:
+def offers(facts: Facts, trials: bool = True) -> Iterator[Offer]:
     """The live patches that the repositories have for the running kernel, newest first.
 
-    Without ``trials`` a patch whose dependencies cannot be met counts as offered, and a blocked one, which
-    is hidden, as excluded.
+    Each costs a trial when its turn comes. Without ``trials`` a patch that cannot be installed counts as
+    offered, and a blocked one, which is hidden, as excluded.
     """
     rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
     here = {row.package.nevra for row in rows if row.package.installed}
@@ -154,7 +154,6 @@ def offers(facts: Facts, trials: bool = True) -> list[Offer]:
     judge = Judge(lambda package, running: False, lambda package, has: False, lambda nevra: False)
     scene = _Scene(facts, facts.host.kernel.release, True, judge)
     best = _best(scene, rows)
-    result: list[Offer] = []
     for package, found in rows:
         own = [one for one in here if one.name == package.nevra.name]
         reason = policy.refusal(_candidate(scene, Known(package, found), None, best))
@@ -168,12 +167,11 @@ def offers(facts: Facts, trials: bool = True) -> list[Offer]:
             state = "older"
         elif reason is not None:
             state = _REFUSED[reason.id]
-        elif trials and facts.manager.why_not_with([package], _helpers(scene, found.profile)):
+        elif trials and facts.manager.why_not_alone(package, _helpers(scene, found.profile)):
             state = "unresolvable"
         else:
             state = OFFERED
-        result.append(Offer(str(package.nevra), found.kind, package.repo, state, found.profile))
-    return result
+        yield Offer(str(package.nevra), found.kind, package.repo, state, found.profile)
 
 
 def surveys(facts: Facts, release: str, judge: Judge, open_cves: int = 0) -> list[Survey]:

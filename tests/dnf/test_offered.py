@@ -34,8 +34,23 @@ def failing(tmp_path_factory):
         "files": ((*BASE, CLASH2, stock.P1), TOLD),
         "nothing": ((*BASE, APP2, stock.BY2), TOLD),
         "good": ((*BASE, stock.BY2, stock.P1), TOLD),
+        "needy": ((*BASE, stock.BY2, stock.NEEDY), TOLD),
+        "dragging": ((*BASE, stock.BY2, stock.DRAGGING, stock.HELPER), TOLD),
+        "older": ((*BASE, stock.BY2, stock.P1, stock.NEEDY), TOLD),
+        "both": ((*BASE, APP2, stock.BY2, stock.NEEDY), TOLD),
+        "both-older": ((*BASE, APP2, stock.BY2, stock.P1, stock.NEEDY), TOLD),
     }
-    packages = [*BASE, APP2, CLASH2, stock.BY2, stock.P1, stock.P2]
+    packages = [
+        *BASE,
+        APP2,
+        CLASH2,
+        stock.BY2,
+        stock.P1,
+        stock.P2,
+        stock.NEEDY,
+        stock.DRAGGING,
+        stock.HELPER,
+    ]
     return shared(tmp_path_factory, "failing", packages, states, [*stock.BASE, "app", "clash", "owner"])
 
 
@@ -166,3 +181,66 @@ def test_a_failing_upgrade_by_the_api_is_remembered_too(host):
     answer = host.python(programs.API)
     assert answer.code == 1 and "DepsolveError" in answer.err and not answer.new
     assert offered(host)[0] == P1
+
+
+# --- a live patch that cannot be installed at all ---
+
+NEEDY, ALONE = str(stock.NEEDY), "cannot be installed, not even by itself: "
+
+
+def advised(host: Host) -> list[str]:
+    """The advice of status and of reboot-check to run dnf."""
+    shown = host.sh(LIVEPATCH + "status").out + host.sh(LIVEPATCH + "reboot-check").out
+    return re.findall(r"dnf (?:livepatch update|upgrade)[^'\n]*", shown)
+
+
+@pytest.mark.parametrize(
+    "command", ["upgrade", "upgrade bystander", "livepatch update", "upgrade --assumeno"]
+)
+@pytest.mark.parametrize("state", ["needy", "dragging"])
+def test_a_patch_that_cannot_be_installed_is_not_called_offered(host, state, command):
+    host.repos(base=state)
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    assert offered(host) is None and advised(host) == [], answer.text
+
+
+@pytest.mark.parametrize("command", ["upgrade --assumeno", "upgrade bystander --assumeno"])
+def test_the_newest_patch_that_can_be_installed_is_the_one_that_is_offered(host, command):
+    host.repos(base="older")
+    host.sh(f"dnf -y {command}")
+    assert offered(host)[0] == P1
+    alone = host.dnf("livepatch", "update")
+    assert alone.new == {P1} and offered(host) is None, alone.text
+    assert advised(host) == []
+
+
+def test_no_advice_follows_the_install_of_a_patch_whose_successor_cannot_be_installed(host):
+    host.repos(base="older")
+    assert host.dnf("install", P1).new == {P1}
+    assert offered(host) is None and advised(host) == []
+
+
+@pytest.mark.parametrize("command", ["upgrade", "upgrade --security", f"upgrade {stock.P1.name}"])
+def test_an_upgrade_that_fails_by_the_patch_itself_says_so(host, command):
+    host.repos(base="good")
+    host.dnf("install", P1)
+    host.repos(base="needy")
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    (line,) = lines(answer)
+    assert answer.code == 1 and left(answer) == [], answer.text
+    assert NEEDY in line and ALONE in line and "no-such-thing" in line, answer.text
+    assert offered(host) is None and advised(host) == []
+    followed = host.sh("dnf -y " + re.findall(r"'dnf (upgrade --exclude=[^']*)'", line)[0])
+    assert followed.code == 0 and followed.new == {str(stock.BY2)}, followed.text
+
+
+@pytest.mark.parametrize(("state", "goes"), [("both", []), ("both-older", [P1])])
+def test_where_two_things_fail_only_what_the_advice_would_take_is_called_left_out(host, state, goes):
+    host.repos(base=state)
+    answer = host.dnf("upgrade")
+    assert answer.code == 1 and left(answer) == goes, answer.text
+    assert any(NEEDY in line and ALONE in line for line in lines(answer)), answer.text
+    assert [offered(host)[0]] == goes if goes else offered(host) is None
+    assert host.dnf("livepatch", "update").new == set(goes)

@@ -199,3 +199,17 @@ def test_advisories_that_are_gone_are_noted_and_what_was_known_is_remembered(rep
     assert "advisories-gone" in ids(planner.bring_in(Asked(ALL)))
     (kept,) = host.remembered["inputs"]
     assert (kept.debt, kept.as_of, kept.quality) == (KNOWN.debt, NOW, LOWER_BOUND)
+
+
+@pytest.mark.parametrize(("alone", "patch"), [({}, NEW), ({str(NEW.nevra): "it needs x"}, None)])
+@pytest.mark.parametrize("door", ["bring_in", "unresolved", "follow"])
+def test_the_inputs_name_the_patch_on_offer_that_can_be_installed(door, alone, patch) -> None:
+    host, manager = Machine(), Manager(RUNS, NEXT, NEW)
+    manager.alone, manager.trial = alone, "it needs x" if alone else ""
+    planner = Planner(manager, host, hard)
+    if door == "follow":
+        planner.follow(("kpatch-patch-5_14_0-10-1-1.el9.x86_64",), ())
+    else:
+        getattr(planner, door)(Asked(ALL))
+    (said, *_) = host.remembered["inputs"]
+    assert said.on_offer is not None and said.on_offer.patch == (str(patch.nevra) if patch else "")

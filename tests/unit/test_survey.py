@@ -442,7 +442,7 @@ def test_the_offers_for_the_running_kernel_newest_first() -> None:
     )
     known.host.away = {"rival-p-1-2.el9.x86_64": "no"}  # type: ignore[attr-defined]
     known.manager.hidden = {"single-a-1-4.el9.x86_64"}  # type: ignore[attr-defined]
-    assert survey.offers(known) == [
+    assert list(survey.offers(known)) == [
         Offer("single-a-1-4.el9.x86_64", "patch", "base", "excluded", "single"),
         Offer("whole-p-1-3.el9.x86_64", "patch", "base", "offered", "whole"),
         Offer("rival-p-1-2.el9.x86_64", "patch", "base", "blocked", "rival"),

@@ -89,6 +89,8 @@ class Manager:
         self.found: set[str] = set()
         self.added: list[Package] = []
         self.trial, self.without, self.refused = "", "", ""
+        #: NEVRA -> why this package cannot be installed by itself.
+        self.alone: dict[str, str] = {}
 
     def _ask(self, question: str) -> None:
         self.asked[question] += 1
@@ -170,6 +172,10 @@ class Manager:
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         return self.trial if str(add[-1].nevra) == str(NEW.nevra) else ""
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        self._ask("why_not_alone")
+        return self.alone.get(str(package.nevra), "")
 
     def why_not_without(self, out: Sequence[Package]) -> str:
         return self.without
