@@ -166,6 +166,11 @@ PLANNING: dict[str, Message] = {
         "module takes it out, and livepatch did not load this one.",
         "A reboot ends it; so does that program, such as 'kpatch unload'.",
     ),
+    "unload-skipped": Message(
+        "warning",
+        "Live patch {nevra} is removed, and module {modules} stays in force: {why}.",
+        "A reboot ends it. Until then the module has no package that 'livepatch' could check.",
+    ),
     "load-skipped": Message(
         "note",
         "Live patch {nevra} is installed and not loaded: {why}.",

@@ -293,7 +293,10 @@ class Host(Protocol):
         """Write down the live patch that is offered for the running kernel, and by whom; "" for none."""
 
     def remember_taken(self, nevras: Collection[str]) -> None:
-        """Write down that these packages are installed: they are no offer any more."""
+        """Write down that this run installed these live patches: they are no offer any more.
+
+        Where another one is on offer, it has not been taken since now.
+        """
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
 from ..base.names import evr_of, name_of, parse_nevra, same_kernel
@@ -49,6 +49,7 @@ class Planner:
         self.facts = Facts(manager, host)
         self.expected: tuple[str, ...] = ()
         self.leaving: tuple[str, ...] = ()
+        self._coming: frozenset[str] = frozenset()
         self.added: set[str] = set()
         self.withheld: dict[str, withheld.Withheld] = {}
         self.inputs = compute.unknown(host.kernel.release, "not looked at yet")
@@ -80,6 +81,10 @@ class Planner:
             free = self.attempt(what, False, lambda: self._withhold(asked, known))
             hidden += self.withheld
             self._sifted = True
+        if hidden and asked.specs:
+            self.attempt(
+                "looking for what was asked for and is hidden", None, lambda: self._note_hidden(asked)
+            )
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             nothing: tuple[str, ...] = ()
             hidden += self.attempt("looking at the kernel update", nothing, self._hold)
@@ -140,6 +145,7 @@ class Planner:
 
         To be called when any transaction that changes one is about to run, an upgrade or not.
         """
+        self._coming = frozenset(coming)
         known = [nevra for nevra in self.expected if nevra not in leaving]
         self.expected, self.leaving = tuple(dict.fromkeys([*known, *coming])), tuple(leaving)
         if not self._read:
@@ -156,12 +162,14 @@ class Planner:
         expected, leaving = ([nevra for nevra in group if nevra not in failed] for group in groups)
         self.expected = self.leaving = ()
         host = self.host
-        if expected:
-            self.attempt("noting what is offered", None, lambda: host.remember_taken(expected))
+        taken = [nevra for nevra in expected if nevra in self._coming]
+        if taken:
+            self.attempt("noting what is offered", None, lambda: host.remember_taken(taken))
         if host.settings.mode != "load" or host.cannot:
             why = host.cannot or f"mode = {host.settings.mode}"
             skipped = [catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected]
-            return Ended(tuple(map(lines.line, skipped)))
+            left = lines.kept(leaving, self.patched, why)
+            return Ended((*map(lines.line, skipped), *left))
         if not (expected or leaving):
             return Ended()
         before = self._exposure(self.patched.in_force)
@@ -259,6 +267,30 @@ class Planner:
         if new:
             self.manager.hide(new)
             self.facts.refresh()
+
+    def _note_hidden(self, asked: Asked) -> None:
+        """Note why a live patch that the user names is not found where it is planning that hides it.
+
+        Of such a command DNF says only that something is filtered out. What has a newer build is not missed.
+        """
+        blocked, newer = self.host.blocked(), self.facts.newer
+        for release in self.facts.releases() if self.facts.running is not None else ():
+            rows = [row.package for row in self.facts.known(release) if not row.package.installed]
+            named = [one for one in rows if policy.named(asked.specs, one)]
+            named.sort(key=functools.cmp_to_key(newer), reverse=True)
+            first = next(iter(named), None)
+            if first is not None and not first.visible:
+                reason = self._why_hidden(str(first.nevra), blocked)
+                self._notes += [reason] if reason is not None else []
+
+    def _why_hidden(self, nevra: str, blocked: Mapping[str, str]) -> Problem | None:
+        """The reason why planning hides a live patch, None where something else does."""
+        if nevra in self.withheld:
+            return self.withheld[nevra].problem
+        if nevra in blocked:
+            why = blocked[nevra] or "no reason given"
+            return catalogue.problem("patch-kept-out", nevra=nevra, why=why)
+        return None
 
     def _hold(self) -> tuple[str, ...]:
         """Hold the kernels on offer if the policy wants and proves it, and remember the proof."""
@@ -368,13 +400,8 @@ class Planner:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""
         if one.target.excluded is None:
             return one
-        hidden, blocked = str(one.target.excluded), self.host.blocked()
-        if hidden in self.withheld:
-            problem = self.withheld[hidden].problem
-        elif hidden in blocked:
-            why = blocked[hidden] or "no reason given"
-            problem = catalogue.problem("patch-kept-out", nevra=hidden, why=why)
-        else:
+        problem = self._why_hidden(str(one.target.excluded), self.host.blocked())
+        if problem is None:
             return one
         return one._replace(target=one.target._replace(withheld=problem))
 

@@ -32,6 +32,7 @@ def failing(tmp_path_factory):
         "depsolve": ((*BASE, APP2, stock.BY2, stock.P1), TOLD),
         "newer": ((*BASE, APP2, stock.BY2, stock.P1, stock.P2), TOLD),
         "files": ((*BASE, CLASH2, stock.P1), TOLD),
+        "files-newer": ((*BASE, CLASH2, stock.P1, stock.P2), TOLD),
         "nothing": ((*BASE, APP2, stock.BY2), TOLD),
         "good": ((*BASE, stock.BY2, stock.P1), TOLD),
         "needy": ((*BASE, stock.BY2, stock.NEEDY), TOLD),
@@ -244,3 +245,41 @@ def test_where_two_things_fail_only_what_the_advice_would_take_is_called_left_ou
     assert any(NEEDY in line and ALONE in line for line in lines(answer)), answer.text
     assert [offered(host)[0]] == goes if goes else offered(host) is None
     assert host.dnf("livepatch", "update").new == set(goes)
+
+
+# --- a live patch that DNF itself takes, and another one than the one on offer ---
+
+
+@pytest.mark.parametrize("command", ["upgrade", "upgrade --security", f"upgrade clash {stock.P1.name}"])
+def test_an_upgrade_of_an_installed_patch_that_fails_names_it_too(host, command):
+    host.repos(base="files")
+    host.dnf("install", P1)
+    host.repos(base="files-newer")
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    assert answer.code == 1 and not answer.new and left(answer) == [P2], answer.text
+    alone = host.dnf("livepatch", "update")
+    assert alone.new == {P2} and offered(host) is None, alone.text
+
+
+@pytest.mark.parametrize("command", ["upgrade other clash", "upgrade clash"])
+def test_a_failing_upgrade_does_not_call_an_installed_patch_left_out(host, command):
+    host.repos(base="files")
+    host.write("/etc/stand-in", "fail")
+    assert host.dnf("install", P1).code == 5, "it is installed, and missing"
+    answer = host.sh(f"dnf -y {command}")
+    assert answer.code == 1 and left(answer) == [], answer.text
+
+
+@pytest.mark.parametrize("how", [f"install {P1}", f"install {{states}}/newer/{P1}.rpm"])
+def test_the_date_is_that_of_the_last_patch_that_was_taken(host, how):
+    host.repos(base="newer")
+    host.dnf("upgrade")
+    since = offered(host)[1]
+    host.sh(f"sed -i s/{since}/2026-10-01T02:03:04Z/ /var/lib/livepatch/notices.json")
+    assert host.sh("dnf -y " + how.format(states=host.lab.states)).new == {P1}
+    nevra, now = offered(host)
+    assert nevra == P2 and since <= now, "a dnf run has taken a patch meanwhile"
+    host.sh(f"sed -i s/{now}/2026-10-02T02:03:04Z/ /var/lib/livepatch/notices.json")
+    host.dnf("install", "other")
+    assert offered(host) == (P2, "2026-10-02T02:03:04Z"), "another package is no live patch"

@@ -81,6 +81,10 @@ REFUSED = catalogue.problem("unload-refused", module="lp", why="EBUSY")
 BUSY = catalogue.problem("rpm-busy")
 ASIDE = catalogue.problem("profile-fault", fault="line 1")
 STAYS = catalogue.problem("removed-in-force", nevra=BOTH[0], modules="lp")
+TOLD_NOT_TO = catalogue.problem("unload-skipped", nevra=BOTH[0], modules="lp", why="it is told not to")
+OTHERS = catalogue.problem("patch-blocked", nevra="other-1-1.x86_64", why="it crashed")
+UNLOADED = catalogue.problem("module-stays", module="lp", why="EBUSY")
+UNKNOWN_PACKAGES = catalogue.problem("rpmdb-unreadable", why="the database is damaged")
 STILL = (InForce("lp", ""),)
 AGAIN = f"  CVEs open again: {CVE} (Important)"
 
@@ -93,7 +97,12 @@ AGAIN = f"  CVEs open again: {CVE} (Important)"
         (gone(still=STILL), True, [lines.line(STAYS)[1]]),
         (gone(REFUSED, still=STILL), False, [lines.line(REFUSED)[1]]),
         (gone(BUSY, still=STILL), True, [lines.line(BUSY)[1]]),
-        (gone(skipped="it is told not to"), True, []),
+        (gone(skipped="it is told not to"), True, [lines.line(TOLD_NOT_TO)[1]]),
+        (gone(OTHERS), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(OTHERS, still=STILL), True, [lines.line(STAYS)[1]]),
+        (gone(UNLOADED), False, [f"Live patch {BOTH[0]} is out of force.", AGAIN, lines.line(UNLOADED)[1]]),
+        (gone(UNKNOWN_PACKAGES), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(UNKNOWN_PACKAGES, still=STILL), False, [lines.line(UNKNOWN_PACKAGES)[1]]),
         (None, False, [lines.line(catalogue.problem("unload-unanswered", nevra=BOTH[0]))[1]]),
         (KeyboardInterrupt(), True, [lines.line(catalogue.problem("unload-interrupted"))[1]]),
     ],
@@ -121,7 +130,9 @@ def test_a_removal_where_nothing_is_loaded_is_not_waited_for(mode: str) -> None:
     host.answer = AssertionError("nobody is to ask")
     planner = Planner(Manager(RUNS, NEXT), host, hard)
     planner.follow((), BOTH[:1])
-    assert planner.after(frozenset(), Waiting()).lines == ()
+    (said,) = planner.after(frozenset(), Waiting()).lines
+    reason = {"nevra": BOTH[0], "modules": "lp", "why": f"mode = {mode}"}
+    assert said == lines.line(catalogue.problem("unload-skipped", **reason))
 
 
 def test_a_removal_that_rpm_refused_is_not_followed() -> None:
