@@ -26,7 +26,7 @@ from .interface import (
     Patched,
     Plan,
 )
-from .request import ALL, Asked
+from .request import ALL, NONE, Asked
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Planner:
             free = self.attempt(what, False, lambda: self._withhold(asked, known))
             hidden += self.withheld
             self._sifted = True
-        if hidden and asked.specs:
+        if hidden and asked.specs and asked.kind == NONE:  # of an upgrade the next door tells
             self.attempt(
                 "looking for what was asked for and is hidden", None, lambda: self._note_hidden(asked)
             )

@@ -230,9 +230,14 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
     order = functools.cmp_to_key(newer)
     ranks = {repo.id: (repo.priority, repo.cost) for repo in scene.facts.repositories}
     best = _best(scene, offered)
+    usual = Repository("")  # a package file on the command line is of no repository
     # Of the copies of one build, the one that may be taken comes first, and of these DNF's own choice.
     offered.sort(
-        key=lambda row: (not scene.verified(row.package), ranks.get(row.package.repo), row.package.repo)
+        key=lambda row: (
+            not scene.verified(row.package),
+            ranks.get(row.package.repo, (usual.priority, usual.cost)),
+            row.package.repo,
+        )
     )
     offered.sort(key=lambda row: order(row.package), reverse=True)
     candidates: list[Candidate] = []

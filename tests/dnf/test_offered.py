@@ -283,3 +283,15 @@ def test_the_date_is_that_of_the_last_patch_that_was_taken(host, how):
     host.sh(f"sed -i s/{now}/2026-10-02T02:03:04Z/ /var/lib/livepatch/notices.json")
     host.dnf("install", "other")
     assert offered(host) == (P2, "2026-10-02T02:03:04Z"), "another package is no live patch"
+
+
+@pytest.mark.parametrize("state", ["start", "good"])
+def test_the_remedy_for_a_damaged_file_of_notices_helps(host, state):
+    host.repos(base=state)
+    host.dnf("upgrade")
+    host.write("/var/lib/livepatch/notices.json", "{broken")
+    remedy = re.search("As root, run '(dnf [^']*)'", host.sh(LIVEPATCH + "status").out)
+    assert remedy, "the damage is told with a remedy"
+    host.sh(remedy[1].replace("dnf ", "dnf -y ", 1))
+    assert json.loads(host.read("/var/lib/livepatch/notices.json"))
+    assert host.read("/var/lib/livepatch/notices.json.spoiled") == "{broken"
