@@ -127,6 +127,9 @@ class PackageManager(Protocol):
         Where the newest one is hidden, the newest one that is not is given too.
         """
 
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        """Those of the package ``names`` of which any build is installed."""
+
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer, not hidden and newer than ``evr``."""
 

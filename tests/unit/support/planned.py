@@ -119,6 +119,9 @@ class Manager:
         self._ask("kernels")
         return self._named(names, arch)
 
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        return {one.nevra.name for one in self.packages if one.installed and one.nevra.name in names}
+
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         return [one for one in self._named(names, arch) if self.compare(one.nevra.evr, evr) > 0]
 
