@@ -276,3 +276,48 @@ def test_the_command_that_is_told_installs_all_of_a_held_kernel(split, place, mo
     names = {"kernel-core", "kernel-modules", *more}
     assert followed.new == {f"{name}-5.14.0-20.el9.x86_64" for name in names}, told[1]
     host.drop()
+
+
+# --- kernels that another plugin hides after the livepatch plugin did its part ---
+
+
+def locked(host: Host, names: str) -> None:
+    """Install a plugin that comes after this one and hides the packages ``names``, as versionlock does."""
+    code = f"""
+import dnf
+
+class Lock(dnf.Plugin):
+    name = "zz-lock"
+
+    def sack(self):
+        query = self.base.sack.query()
+        self.base.sack.add_excludes(query.available().filterm(name__glob={names.split()}))
+"""
+    host.write("/root/plugins/zz_lock.py", code)
+    host.sh("sed -i 's|^pluginpath=.*|&,/root/plugins|' /etc/dnf/dnf.conf")
+
+
+@pytest.mark.parametrize("conf", ["install", "hold-when-covered", "hold"])
+@pytest.mark.parametrize("names", ["kernel-core", "kernel*"])
+def test_a_kernel_that_another_plugin_hides_later_is_neither_held_nor_advised(host, names, conf):
+    host.repos(base="kernel")
+    host.conf(f"kernel_update = {conf}\n")
+    locked(host, names)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and "Kernel update held" not in answer.text, answer.text
+    told = "".join(
+        host.sh(f"python3 {SOURCE}/bin/livepatch {verb}").text for verb in ("status", "reboot-check")
+    )
+    assert "dnf upgrade" not in told and f"hide kernel {EVR40}" in told, told
+
+
+@pytest.mark.parametrize("conf", ["hold-when-covered", "hold"])
+def test_what_another_plugin_hides_ends_an_earlier_hold(host, conf):
+    covered(host)
+    host.conf(f"kernel_update = {conf}\n")
+    host.repos(base="all")
+    assert "Kernel update held" in host.dnf("upgrade").text
+    locked(host, "kernel-core")
+    answer = host.dnf("upgrade")
+    assert "Kernel update held" not in answer.text, answer.text
+    assert [row[0] for row in history(host)] == ["hold", "release"]
