@@ -192,6 +192,10 @@ class Questions:
         taken = [one for one in offered if ranks.get(str(one.reponame), 99) == level[one.name]]
         return offered.filter(pkg=taken), best
 
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        """Those of the package ``names`` of which any build is installed."""
+        return {str(package.name) for package in self._all.installed().filterm(name=list(names))}
+
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
         query = self.base.sack.query().available().filterm(name=list(names), arch=arch)

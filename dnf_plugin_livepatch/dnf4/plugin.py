@@ -134,19 +134,35 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         blocked = self._blocked()
         if free and not (blocked or holds):
             return
+        from ..planning.request import NONE
         from . import asked
 
         wish = asked.early(self.cli, self._upgrades())
-        if free and not (blocked or wish.bare):
+        if wish.bare and holds:
+            # Other plugins may still hide kernels. What they hide is neither held nor called on offer.
+            asked.watch_upgrade(self.base, self._hold)
+            wish = wish._replace(kind=NONE, why="kernels are held when everything is to be upgraded")
+        if free and not blocked:
             return
         from .run import of
 
-        allow_erasing = self.cli is not None and self.cli.demands.allow_erasing
-        plan = of(self.base).keep_out(wish, allow_erasing, free)
+        plan = of(self.base).keep_out(wish, self._erasing, free)
         if plan.free and seen and not free:
             from . import quiet_runs
 
             quiet_runs.save(Paths(), seen, quiet_runs.FREE)
+
+    @soft
+    def _hold(self) -> None:
+        """Have the planner hold kernels, before a command upgrades everything."""
+        from . import asked
+        from .run import of
+
+        of(self.base).keep_out(asked.early(self.cli, True), self._erasing, bool(self._seen))
+
+    @property
+    def _erasing(self) -> bool:
+        return bool(self.cli is not None and self.cli.demands.allow_erasing)
 
     def _what_is_known(self) -> tuple[str, bool, bool]:
         """What holds without a look at the packages.

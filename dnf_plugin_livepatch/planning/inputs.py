@@ -86,8 +86,9 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     """``new``, with what an earlier run knew of the same kernel where the repositories have fallen silent.
 
     They have where none has advisories any more, where one that had some is enabled and has none, or where
-    those that are left do not know the kernel. A repository that lists some advisories and not those that
-    it had listed takes back nothing either.
+    those that are left do not know the kernel. Only the silence of a repository whose word may close a CVE
+    makes the result a lower bound; the rows of the others are kept. A repository that lists some advisories
+    and not those that it had listed takes back nothing either.
     """
     if old is None or new.kernel_package not in ("", old.kernel_package):
         return new
@@ -107,6 +108,13 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     order = cmp_to_key(facts.manager.compare)
     rows = [*new.debt, *(row for row in old.debt if row.cve not in known)]
     debt = tuple(sorted(rows, key=lambda row: order(row.fixed_in))) if new.debt else old.debt
+    # A repository that was disabled for good is missed by nobody.
+    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
+    repositories = tuple(sorted({**missed, **dict(new.repositories)}.items()))
+    silent = [name for name in silent if name in facts.claims]
+    if not (new.read_in_vain or silent or new.quality == UNKNOWN):
+        # A stranger's word proved nothing: without it as much is known as with it.
+        return new._replace(debt=debt, repositories=repositories)
     why = [new.reason] if new.reason else []
     why += (
         [f"without advisories (updateinfo) now: {', '.join(silent)}"]
@@ -114,14 +122,12 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         else []
     )
     why.append(f"what was known on {old.as_of[:10]} is kept")
-    # A repository that was disabled for good is missed by nobody.
-    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
     return new._replace(
         kernel_package=old.kernel_package,
         quality=LOWER_BOUND if debt else UNKNOWN,
         reason="; ".join(why),
         as_of=old.as_of,
-        repositories=tuple(sorted({**missed, **dict(new.repositories)}.items())),
+        repositories=repositories,
         debt=debt,
         cover=tuple({**dict(old.cover), **dict(new.cover)}.items()),
         unfixable=tuple(dict.fromkeys([*new.unfixable, *old.unfixable])),
@@ -243,24 +249,30 @@ def _on_offer(facts: Facts, main: Nevra, withheld: Mapping[str, Problem]) -> OnO
     if hidden is None or hidden.nevra.evr == kernel:
         hidden = None
     evr, prefers = (hidden.nevra.evr, hidden.outranked) if hidden is not None else ("", "")
-    return OnOffer(kernel, evr, *_patch_on_offer(facts, withheld), prefers)
+    return OnOffer(kernel, evr, *patch_on_offer(facts, withheld), prefers)
 
 
-def _patch_on_offer(facts: Facts, withheld: Mapping[str, Problem]) -> tuple[str, str, str]:
-    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason."""
-    found = [one for one in survey.judged(facts, withheld) if one.offer.kind == "patch"]
-    here = (survey.INSTALLED, survey.OLDER)
-    can = [one.offer for one in found if one.offer.state == survey.OFFERED]
-    mode, cannot = facts.host.settings.mode, facts.host.cannot
-    if can and mode != "report" and not cannot:
-        return can[0].package, "", ""
-    if can and not cannot:
-        problem = catalogue.problem("patch-offered", nevra=can[0].package, repo=can[0].repo)
-        return "", can[0].package, problem.text
-    kept_out = next((one for one in found if one.problem and one.offer.state not in here), None)
-    if kept_out is None or kept_out.problem is None:
-        return "", "", ""
-    return "", kept_out.offer.package, kept_out.problem.text
+def patch_on_offer(
+    facts: Facts, withheld: Mapping[str, Problem], trials: bool = False
+) -> tuple[str, str, str]:
+    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason.
+
+    ``trials``: an upgrade may install only what a transaction of its own can install.
+    """
+    kept_out: Problem | None = None
+    for offer, problem in survey.judged(facts, withheld, trials):
+        if offer.kind == "patch" and offer.state == survey.OFFERED:
+            return told(facts, offer.package, offer.repo)
+        if offer.kind == "patch" and offer.state not in (survey.INSTALLED, survey.OLDER):
+            kept_out = kept_out or problem
+    return ("", kept_out.subject, kept_out.text) if kept_out is not None else ("", "", "")
+
+
+def told(facts: Facts, nevra: str, repo: str) -> tuple[str, str, str]:
+    """The words of ``patch_on_offer`` for a live patch that nothing but ``mode = report`` keeps out."""
+    if facts.host.settings.mode != "report":
+        return nevra, "", ""
+    return "", nevra, catalogue.problem("patch-offered", nevra=nevra, repo=repo).text
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:

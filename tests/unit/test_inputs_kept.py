@@ -138,6 +138,16 @@ def test_what_was_known_gives_way_to_what_is_known_now(
     assert inputs.kept(facts(RUNS, repos=repos), new, old) == new
 
 
+@pytest.mark.parametrize(("quality", "reason"), [(EXACT, ""), (LOWER_BOUND, "few")])
+def test_of_a_strange_repository_that_falls_silent_only_the_rows_are_kept(quality: str, reason: str) -> None:
+    here = facts(RUNS, repos=[BASE, Repository("strange")])
+    new = Inputs(RELEASE, HERE, quality, reason, NOW, (("base", "8"),), (DEBT,))
+    found = inputs.kept(here, new, BEFORE._replace(repositories=(("base", "6"), ("strange", "2"))))
+    rows = (("base", "8"), ("strange", ""))
+    assert found == new._replace(debt=(OLDER, DEBT, LATER), repositories=rows)
+    assert inputs.kept(here, new, found) == found
+
+
 ELSE = Advisory("B-1", "bugfix", "", "", "2026-11-01", ("CVE-2026-1500",), (kernel(5).nevra,))
 EMPTIED = Advisory("A-15", "security", "Low", "", "2026-11-01", (), (kernel(15).nevra,))
 LOST = "what is not listed any more is kept: advisory A-15"
