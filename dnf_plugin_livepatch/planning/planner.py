@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
-from ..base.names import evr_of, name_of, parse_nevra, same_kernel
+from ..base.names import evr_of, name_of, same_kernel
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute, support
 from ..messages import catalogue
@@ -82,8 +82,9 @@ class Planner:
             hidden += self.withheld
             self._sifted = True
         if hidden and asked.specs and asked.kind == NONE:  # of an upgrade the next door tells
-            self.attempt(
-                "looking for what was asked for and is hidden", None, lambda: self._note_hidden(asked)
+            what, found = "looking for what was asked for and is hidden", list[Problem]()
+            self._notes += self.attempt(
+                what, found, lambda: withheld.missed(self.facts, asked, self.withheld)
             )
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             nothing: tuple[str, ...] = ()
@@ -113,7 +114,10 @@ class Planner:
         here = [one for one in found if one.target.running]
         planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
         what = "looking at what nothing vouches for"
-        self.attempt(what, None, lambda: self._look_for_proof((*chosen, *planned), found))
+        none = self._unproved
+        self._unproved = self.attempt(
+            what, none, lambda: survey.unproved(self.facts, (*chosen, *planned), found)
+        )
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
         if prompt and self.manager.busy:
@@ -226,21 +230,9 @@ class Planner:
         return not (self._loud or self.added or self.expected)
 
     def _hide_blocked(self, asked: Asked) -> list[str]:
-        blocked = self._blocked(asked)
+        blocked = withheld.blocked(self.host, asked)
         self.manager.hide(blocked)
         return blocked
-
-    def _blocked(self, asked: Asked) -> list[str]:
-        """The NEVRAs that are blocked on this host, without those that an exact command names."""
-        found = []
-        for nevra in self.host.blocked():
-            try:
-                named = asked.exact and withheld.versioned(asked.specs, parse_nevra(nevra))
-            except ValueError:
-                named = False
-            if not named:
-                found.append(nevra)
-        return found
 
     def _withhold(self, asked: Asked, free: bool) -> bool:
         """Hide the patches that are kept out; whether no record keeps one out, now or at any other time.
@@ -267,30 +259,6 @@ class Planner:
         if new:
             self.manager.hide(new)
             self.facts.refresh()
-
-    def _note_hidden(self, asked: Asked) -> None:
-        """Note why a live patch that the user names is not found where it is planning that hides it.
-
-        Of such a command DNF says only that something is filtered out. What has a newer build is not missed.
-        """
-        blocked, newer = self.host.blocked(), self.facts.newer
-        for release in self.facts.releases() if self.facts.running is not None else ():
-            rows = [row.package for row in self.facts.known(release) if not row.package.installed]
-            named = [one for one in rows if policy.named(asked.specs, one)]
-            named.sort(key=functools.cmp_to_key(newer), reverse=True)
-            first = next(iter(named), None)
-            if first is not None and not first.visible:
-                reason = self._why_hidden(str(first.nevra), blocked)
-                self._notes += [reason] if reason is not None else []
-
-    def _why_hidden(self, nevra: str, blocked: Mapping[str, str]) -> Problem | None:
-        """The reason why planning hides a live patch, None where something else does."""
-        if nevra in self.withheld:
-            return self.withheld[nevra].problem
-        if nevra in blocked:
-            why = blocked[nevra] or "no reason given"
-            return catalogue.problem("patch-kept-out", nevra=nevra, why=why)
-        return None
 
     def _hold(self) -> tuple[str, ...]:
         """Hold the kernels on offer if the policy wants and proves it, and remember the proof."""
@@ -400,7 +368,7 @@ class Planner:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""
         if one.target.excluded is None:
             return one
-        problem = self._why_hidden(str(one.target.excluded), self.host.blocked())
+        problem = withheld.reason(str(one.target.excluded), self.withheld, self.host.blocked())
         if problem is None:
             return one
         return one._replace(target=one.target._replace(withheld=problem))
@@ -488,28 +456,6 @@ class Planner:
             return ()
         self.added |= {str(package.nevra) for package in chosen}
         return chosen
-
-    def _look_for_proof(self, coming: Sequence[Package], found: Sequence[Survey]) -> None:
-        """Find the live patches that come from a repository which only lists the running kernel.
-
-        Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile.
-        """
-        noted, claims = self.host.unproved(), self.facts.claims
-        if noted:
-            here = [
-                row.package for row in self.facts.known(self.host.kernel.release) if row.package.installed
-            ]
-            left = {str(one.nevra) for one in here if self.manager.origin(one) not in claims}
-            if not left.issuperset(noted):
-                noted = [nevra for nevra in noted if nevra in left]
-                self.host.remember_unproved(noted)
-        release = {nevra: one.target.release for one in found for nevra in one.packages}
-        new = []
-        for package in coming:
-            trust = self.facts.trust_in(release.get(str(package.nevra), self.host.kernel.release))
-            if package.repo in trust.repositories - trust.claims:
-                new.append(str(package.nevra))
-        self._unproved = [*noted, *new] if new else []
 
     def begin(self) -> None:
         """Write down what reconcile has to know before the transaction, which may start it, begins."""

@@ -174,6 +174,29 @@ def offers(facts: Facts, trials: bool = True) -> Iterator[Offer]:
         yield Offer(str(package.nevra), found.kind, package.repo, state, found.profile)
 
 
+def unproved(facts: Facts, coming: Iterable[Package], found: Sequence[Survey]) -> list[str]:
+    """The live patches to note that come from a repository which only lists the running kernel.
+
+    Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile. There
+    are none to note where none is ``coming``.
+    """
+    running = facts.host.kernel.release
+    noted = facts.host.unproved()
+    if noted:
+        here = [row.package for row in facts.known(running) if row.package.installed]
+        left = {str(one.nevra) for one in here if facts.manager.origin(one) not in facts.claims}
+        if not left.issuperset(noted):
+            noted = [nevra for nevra in noted if nevra in left]
+            facts.host.remember_unproved(noted)
+    release = {nevra: one.target.release for one in found for nevra in one.packages}
+    new = []
+    for package in coming:
+        trust = facts.trust_in(release.get(str(package.nevra), running))
+        if package.repo in trust.repositories - trust.claims:
+            new.append(str(package.nevra))
+    return [*noted, *new] if new else []
+
+
 def surveys(facts: Facts, release: str, judge: Judge, open_cves: int = 0) -> list[Survey]:
     """The live patches for kernel ``release``: what the host has or will have, and what is newer.
 

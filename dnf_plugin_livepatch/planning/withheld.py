@@ -10,15 +10,18 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from ..base import times
 from ..base.model import Advisory, Nevra, Problem
+from ..base.names import parse_nevra
 from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
+from . import policy
 from .facts import Facts, Notes
-from .interface import Package
+from .interface import Host, Package
 from .request import Asked
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
@@ -93,6 +96,43 @@ def versioned(specs: Iterable[str], nevra: Nevra) -> bool:
         if spec.startswith(nevra.name + "-")
         for form in forms
     )
+
+
+def blocked(host: Host, asked: Asked) -> list[str]:
+    """The NEVRAs that are blocked on this host, without those that an exact command names."""
+    found = []
+    for nevra in host.blocked():
+        try:
+            named = asked.exact and versioned(asked.specs, parse_nevra(nevra))
+        except ValueError:
+            named = False
+        if not named:
+            found.append(nevra)
+    return found
+
+
+def reason(nevra: str, held: Mapping[str, Withheld], blocks: Mapping[str, str]) -> Problem | None:
+    """The reason why planning hides a live patch, None where something else does."""
+    if nevra in held:
+        return held[nevra].problem
+    if nevra in blocks:
+        return catalogue.problem("patch-kept-out", nevra=nevra, why=blocks[nevra] or "no reason given")
+    return None
+
+
+def missed(facts: Facts, asked: Asked, held: Mapping[str, Withheld]) -> list[Problem]:
+    """Why live patches that the user names are not found, where it is planning that hides them.
+
+    Of such a command DNF says only that something is filtered out. What has a newer build is not missed.
+    """
+    found = []
+    for release in facts.releases() if facts.running is not None else ():
+        rows = [row.package for row in facts.known(release) if not row.package.installed]
+        wanted = [one for one in rows if policy.named(asked.specs, one)]
+        newest = max(wanted, key=functools.cmp_to_key(facts.newer), default=None)
+        if newest is not None and not newest.visible:
+            found.append(reason(str(newest.nevra), held, facts.host.blocked()))
+    return [problem for problem in found if problem is not None]
 
 
 def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, Withheld]:
