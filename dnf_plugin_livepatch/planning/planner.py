@@ -82,9 +82,10 @@ class Planner:
             hidden += self.withheld
             self._sifted = True
         if hidden and asked.specs and asked.kind == NONE:  # of an upgrade the next door tells
-            what, found = "looking for what was asked for and is hidden", list[Problem]()
+            what = "looking for what was asked for and is hidden"
+            silence: list[Problem] = []
             self._notes += self.attempt(
-                what, found, lambda: withheld.missed(self.facts, asked, self.withheld)
+                what, silence, lambda: withheld.missed(self.facts, asked, self.withheld)
             )
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             nothing: tuple[str, ...] = ()

@@ -177,8 +177,8 @@ def offers(facts: Facts, trials: bool = True) -> Iterator[Offer]:
 def unproved(facts: Facts, coming: Iterable[Package], found: Sequence[Survey]) -> list[str]:
     """The live patches to note that come from a repository which only lists the running kernel.
 
-    Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile. There
-    are none to note where none is ``coming``.
+    Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile.
+    Where none is ``coming``, none is to be noted.
     """
     running = facts.host.kernel.release
     noted = facts.host.unproved()
