@@ -74,8 +74,10 @@ class Planner:
             hidden += self.withheld
             self._sifted = True
         if hidden and asked.specs and asked.kind == NONE:  # of an upgrade the next door tells
-            self.attempt(
-                "looking for what was asked for and is hidden", None, lambda: self._note_hidden(asked)
+            what = "looking for what was asked for and is hidden"
+            silence: list[Problem] = []
+            self._notes += self.attempt(
+                what, silence, lambda: withheld.missed(self.facts, asked, self._hidden())
             )
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             nothing: tuple[str, ...] = ()
@@ -249,22 +251,10 @@ class Planner:
         return not (self._loud or self.added or self.expected)
 
     def _hide_blocked(self, asked: Asked) -> list[str]:
-        blocked = self._blocked(asked)
+        self._away = self.host.blocked()
+        blocked = withheld.blocked(self._away, asked)
         self.manager.hide(blocked)
         return blocked
-
-    def _blocked(self, asked: Asked) -> list[str]:
-        """The NEVRAs that are blocked on this host, without those that an exact command names."""
-        found = []
-        self._away = self.host.blocked()
-        for nevra in self._away:
-            try:
-                named = asked.exact and withheld.versioned(asked.specs, parse_nevra(nevra))
-            except ValueError:
-                named = False
-            if not named:
-                found.append(nevra)
-        return found
 
     def _withhold(self, asked: Asked, free: bool) -> bool:
         """Hide the patches that are kept out; whether no record keeps one out, now or at any other time.
@@ -291,20 +281,6 @@ class Planner:
         if new:
             self.manager.hide(new)
             self.facts.refresh()
-
-    def _note_hidden(self, asked: Asked) -> None:
-        """Note why a live patch that the user names is not found where it is planning that hides it.
-
-        Of such a command DNF says only that something is filtered out. What has a newer build is not missed.
-        """
-        hidden, newer = self._hidden(), self.facts.newer
-        for release in self.facts.releases() if self.facts.running is not None else ():
-            rows = [row.package for row in self.facts.known(release) if not row.package.installed]
-            named = [one for one in rows if policy.named(asked.specs, one)]
-            named.sort(key=functools.cmp_to_key(newer), reverse=True)
-            first = next(iter(named), None)
-            if first is not None and not first.visible and str(first.nevra) in hidden:
-                self._notes.append(hidden[str(first.nevra)])
 
     def _hidden(self) -> dict[str, Problem]:
         """The live patches that planning hides, and why."""
