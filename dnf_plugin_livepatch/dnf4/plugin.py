@@ -75,9 +75,14 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def config(self) -> None:
-        """Have DNF fetch the repositories' ``livepatch`` record with the other metadata, where it exists."""
-        for repo in self.base.repos.iter_enabled():
+        """Have DNF fetch the repositories' ``livepatch`` record with the other metadata, where it exists.
+
+        The options are in force by now: DNF disables later on what gives no answer.
+        """
+        enabled = list(self.base.repos.iter_enabled())
+        for repo in enabled:
             repo.add_metadata_type_to_download("livepatch")
+        self.base._livepatch_wanted = frozenset(str(repo.id) for repo in enabled)
 
     @soft
     def sack(self) -> None:

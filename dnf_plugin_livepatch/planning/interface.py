@@ -85,6 +85,7 @@ class Package(NamedTuple):
 class Repository(NamedTuple):
     """One repository that is enabled, or was left out of this run only (``--repo=``, no answer).
 
+    ``unanswered``: it was left out since it gave no answer.
     ``gpgcheck``: the signatures of its packages are checked; ``signed``: that of its metadata is
     (``repo_gpgcheck``). ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
     Of two repositories with the same package the package manager takes the one with the lower ``priority``,
@@ -101,6 +102,7 @@ class Repository(NamedTuple):
     signed: bool = False
     priority: int = 99
     cost: int = 1000
+    unanswered: bool = False
 
 
 class PackageManager(Protocol):
@@ -134,9 +136,9 @@ class PackageManager(Protocol):
         """The ids of the repositories that offer this very build, hidden or not."""
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+        """All installed builds of the kernel packages ``names``, and the newest ones on offer.
 
-        Where the newest one is hidden or outranked, the newest one that is not is given too.
+        Those are the newest of each repository, hidden or not, and the newest that may be installed.
         """
 
     def installed(self, names: Collection[str]) -> Collection[str]:

@@ -23,7 +23,7 @@ from ..base.model import (
     ReconcileResult,
 )
 from ..base.typed import TYPE_CHECKING
-from ..exposure import compute
+from ..exposure import compute, support
 from ..exposure.debt import rank
 from ..messages import catalogue
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..base.model import Compare
     from ..exposure.compute import Inputs
-    from .interface import Patched
+    from .interface import Host, Patched
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
@@ -43,6 +43,20 @@ _ASIDE = ("profile-fault",)
 #: Warnings that are reasons why a patch is not in force.
 _KEPT_OUT = ("patch-blocked-by-admin", "patch-unloaded", "patch-reverted")
 Line: TypeAlias = "tuple[int, str]"
+
+
+def reminders(host: Host, inputs: Inputs, patched: Patched) -> list[Problem]:
+    """Notes of what is wrong with a live patch in force, and that its support ends."""
+    known = host.withdrawn()
+    found = [
+        catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra])
+        for nevra in dict.fromkeys(patch.nevra for patch in patched.in_force)
+        if nevra in known
+    ]
+    promised = inputs.support_end or patched.support_end
+    end, days = promised or inputs.window_end, host.settings.eol_warn_days
+    due = support.warning(host.kernel.release, end, host.now, days, not promised)
+    return [*found, due] if due is not None else found
 
 
 def line(problem: Problem) -> Line:

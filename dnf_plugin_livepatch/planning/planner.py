@@ -11,9 +11,9 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
-from ..base.names import evr_of, name_of, parse_nevra, same_kernel
+from ..base.names import parse_nevra
 from ..base.typed import TYPE_CHECKING
-from ..exposure import compute, support
+from ..exposure import compute
 from ..messages import catalogue
 from . import choose, inputs, kernel_hold, lines, policy, survey, unproved, withheld
 from .facts import Facts
@@ -103,13 +103,17 @@ class Planner:
         self._notes += choosing.notes
         self.attempt("noting what is offered", None, lambda: self._note_offered(choosing))
         if asked.kind == ALL:
-            self.attempt("looking at withdrawals and support", None, self._remind)
+            none: list[Problem] = []
+            what = "looking at withdrawals and support"
+            self._notes += self.attempt(
+                what, none, lambda: lines.reminders(self.host, self.inputs, self.patched)
+            )
         chosen = self._add(choosing.chosen, found)
         here = [one for one in found if one.target.running]
         planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
-        what, none = "looking at what nothing vouches for", self._unproved
+        what, before = "looking at what nothing vouches for", self._unproved
         self._unproved = self.attempt(
-            what, none, lambda: unproved.find(self.facts, (*chosen, *planned), found)
+            what, before, lambda: unproved.find(self.facts, (*chosen, *planned), found)
         )
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
@@ -210,7 +214,9 @@ class Planner:
         in_force = result.in_force if result is not None else ()
         if result is not None:
             in_force = self.attempt("reading what is in force", in_force, lambda: self._now(result))
-        newest = self.attempt("looking for a newer kernel", "", self._newer_kernel)
+        newest = self.attempt(
+            "looking for a newer kernel", "", lambda: self.facts.newest_kernel(self.inputs.kernel_package)
+        )
         after = self._exposure(in_force)
         told, good = lines.closing(result, expected, before, after, newest, self.manager.compare)
         more, out = lines.removed(result, leaving, self.patched, in_force, before, after)
@@ -320,11 +326,13 @@ class Planner:
         found = inputs.read(self.facts, self._hidden())
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
-        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release)) for one in found)
+        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release), missing) for one in found)
         self.inputs = found[0]
         if self.inputs.read_in_vain and self.inputs.debt and not missing:
             self._notes.append(catalogue.problem("advisories-gone", why=self.inputs.reason))
-        if before is None or not missing:
+        given = [repo.id for repo in self.facts.repositories if repo.left_out and not repo.unanswered]
+        # Options of this run say nothing about the next one; a repository that is gone does.
+        if before is None or not set(given).intersection(missing):
             self._told_to_host = found
             self.host.remember_inputs(found)
 
@@ -357,7 +365,7 @@ class Planner:
             self._secures,
             functools.partial(self._passes, asked),
             functools.partial(policy.names, asked.specs),
-            self._untold,
+            functools.partial(survey.untold, facts, self.inputs.cover),
         )
         # No live patch at all is the usual case: then neither rpmdb nor manifests are read.
         if any(package.installed for package in facts.look(release)) or host.loaded:
@@ -427,19 +435,6 @@ class Planner:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
         return set(package.declared or dict(self.inputs.cover).get(str(package.nevra), ()))
 
-    def _untold(self, package: Package) -> bool:
-        """Does nothing tell what this very build closes, whatever is known of earlier ones?"""
-        if package.declared or self.facts.listed(package, older=False):
-            return False
-        cover, mine = dict(self.inputs.cover), package.nevra
-        before = [
-            cover.get(str(row.package.nevra), ())
-            for row in self.facts.known(self.host.kernel.release)
-            if (row.package.nevra.name, row.package.nevra.arch) == (mine.name, mine.arch)
-            and self.manager.compare(row.package.nevra.evr, mine.evr) < 0
-        ]
-        return not set(cover.get(str(mine), ())).difference(*before)
-
     def _passes(self, asked: Asked, package: Package, has: Package | None) -> bool:
         """Does an advisory that the host's own patch has not pass the user's filters?"""
         if asked.opaque and self.manager.lets_through(package):
@@ -472,17 +467,6 @@ class Planner:
         if not any(repo.left_out for repo in self.facts.repositories):
             self.host.remember_trust(self.facts.trust())
 
-    def _remind(self) -> None:
-        """Note what is wrong with a live patch in force, and that its support ends."""
-        known, settings = self.host.withdrawn(), self.host.settings
-        for nevra in dict.fromkeys(patch.nevra for patch in self.patched.in_force):
-            if nevra in known:
-                self._notes.append(catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra]))
-        promised = self.inputs.support_end or self.patched.support_end
-        end, days = promised or self.inputs.window_end, settings.eol_warn_days
-        due = support.warning(self.host.kernel.release, end, self.host.now, days, not promised)
-        self._notes += [due] if due is not None else []
-
     def _add(self, chosen: Sequence[Package], found: Sequence[Survey]) -> Sequence[Package]:
         """Put what was chosen into the transaction; the packages that are in it now."""
         if not chosen or not self.manager.can_add:
@@ -509,18 +493,5 @@ class Planner:
                 cves |= self.cves(package)
         if not (self.inputs.debt or cves):
             return []
-        newest, compare = self._newer_kernel(), self.manager.compare
+        newest, compare = self.facts.newest_kernel(self.inputs.kernel_package), self.manager.compare
         return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
-
-    def _newer_kernel(self) -> str:
-        """The newest build of the running kernel's package that is there after the transaction, as EVR;
-        "" when that is the running one."""
-        name = name_of(self.inputs.kernel_package)
-        if not name:
-            return ""
-        running = newest = evr_of(self.inputs.kernel_package)
-        here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *self.manager.incoming("kernel")):
-            if same_kernel(package.nevra.name, name) and self.manager.compare(package.nevra.evr, newest) > 0:
-                newest = package.nevra.evr
-        return newest if newest != running else ""

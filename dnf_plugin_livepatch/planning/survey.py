@@ -116,6 +116,23 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
+def untold(facts: Facts, known: Sequence[tuple[str, tuple[str, ...]]], package: Package) -> bool:
+    """Does nothing tell what this very build closes, whatever is known of earlier ones?
+
+    ``known`` are the CVEs that each build closes by its advisories.
+    """
+    if package.declared or facts.listed(package, older=False):
+        return False
+    cover, mine = dict(known), package.nevra
+    before = [
+        cover.get(str(row.package.nevra), ())
+        for row in facts.known(facts.host.kernel.release)
+        if (row.package.nevra.name, row.package.nevra.arch) == (mine.name, mine.arch)
+        and facts.manager.compare(row.package.nevra.evr, mine.evr) < 0
+    ]
+    return not set(cover.get(str(mine), ())).difference(*before)
+
+
 OFFERED, INSTALLED, OLDER = "offered", "installed", "older"
 _REFUSED = {
     "patch-untrusted": "untrusted",

@@ -186,6 +186,29 @@ def test_a_repository_that_is_left_out_of_a_run_takes_no_offer_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("away", "repos", "quality"),
+    [
+        ({"unanswered": True}, (), EXACT),
+        ({}, (), EXACT),
+        ({"unanswered": True}, ("extras",), LOWER_BOUND),
+        ({}, ("extras",), None),
+    ],
+)
+def test_a_repository_that_is_gone_is_written_down_and_one_that_an_option_leaves_out_is_not(
+    away, repos, quality
+) -> None:
+    rows = [
+        Repository("base", has_advisories=True, read_at=NOW),
+        Repository("extras", left_out=True, **away),
+    ]
+    host = Machine(Config(repos=repos))
+    host.known = KNOWN._replace(repositories=(("base", "6"), ("extras", "2")))
+    Planner(Manager(RUNS, NEXT, OLD, repos=rows), host, hard).bring_in(Asked(ALL))
+    found = host.remembered.get("inputs")
+    assert (found[0].quality if found else None) == quality
+
+
+@pytest.mark.parametrize(
     ("asked", "mode", "told"),
     [
         (Asked(ALL), "load", ["patch-left"]),
