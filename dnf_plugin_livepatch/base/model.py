@@ -289,7 +289,8 @@ class Hold(NamedTuple):
     """A kernel update that a transaction kept out, for the running kernel ``release``.
 
     ``kernel`` is the update's EVR, ``name`` its package, ``since`` when it was first held. ``closed`` are
-    the CVEs of the update that were closed live then, ``left`` those that were not.
+    the CVEs of the update that were closed live then, ``left`` those that were not. ``names`` are the
+    installed packages that the update renews: without one of them a kernel may lack its modules.
     """
 
     release: str
@@ -299,6 +300,12 @@ class Hold(NamedTuple):
     why: str
     closed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The arguments of `dnf upgrade` that install all of the update."""
+        return " ".join(self.names or (self.name,))
 
 
 class Withdrawal(NamedTuple):

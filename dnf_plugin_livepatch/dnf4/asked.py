@@ -55,6 +55,21 @@ class Watch:
         base.resolve = watched_resolve
 
 
+def watch_upgrade(base: Any, before_all: Callable[[], None]) -> None:
+    """Have ``before_all`` called once, before the first upgrade of everything is put into the goal.
+
+    Every plugin has hidden by then what it hides.
+    """
+    upgrade_all = base.upgrade_all
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        base.upgrade_all = upgrade_all
+        before_all()
+        return upgrade_all(*args, **kwargs)
+
+    base.upgrade_all = watched
+
+
 def aside(base: Any) -> str:
     """The reason why the plugin stands aside in this process; "" for none."""
     if base.conf.installroot != "/":

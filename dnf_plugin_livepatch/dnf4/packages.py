@@ -155,14 +155,18 @@ class Questions:
         return frozenset(one.reponame for one in self._all.available().filterm(**facts))
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+        """All installed builds of the kernel packages ``names``, and the newest ones on offer.
 
-        Where DNF does not take the newest on offer, the newest that it takes is told too.
+        Those are the newest of each repository, since one that DNF does not take stands for no other, and
+        the newest that DNF takes.
         """
         facts = {"name": list(names), "arch": arch}
         query, shown = self._all.filterm(**facts), self.base.sack.query().available().filterm(**facts)
         visible, taken, best = set(shown), *self._preferred(shown)
-        news = (*query.available().latest(), *shown.latest(), *taken.latest())
+        offered = query.available()
+        sources = sorted({str(one.reponame) for one in offered})
+        newest = [one for source in sources for one in offered.filter(reponame=source).latest()]
+        news = (*newest, *shown.latest(), *taken.latest())
         kept = set(taken)
         return [
             self._known(
@@ -191,6 +195,10 @@ class Questions:
         level = {name: ranks.get(repo, 99) for name, repo in best.items()}
         taken = [one for one in offered if ranks.get(str(one.reponame), 99) == level[one.name]]
         return offered.filter(pkg=taken), best
+
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        """Those of the package ``names`` of which any build is installed."""
+        return {str(package.name) for package in self._all.installed().filterm(name=list(names))}
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
@@ -271,13 +279,15 @@ class Questions:
         import dnf.conf
 
         found = []
+        wanted: Container[str] = getattr(self.base, "_livepatch_wanted", ())
         for repo in sorted(self.base.repos.values(), key=lambda item: str(item.id)):
             if repo.enabled:
                 found.append(_repository(repo))
                 continue
             priority = getattr(repo, "_get_priority", lambda option: None)("enabled")
             if priority is None or priority >= dnf.conf.PRIO_COMMANDLINE:
-                found.append(Repository(str(repo.id), left_out=True))
+                signed, unanswered = bool(repo.repo_gpgcheck), str(repo.id) in wanted
+                found.append(Repository(str(repo.id), left_out=True, signed=signed, unanswered=unanswered))
         return found
 
     def lets_through(self, package: Package) -> bool:

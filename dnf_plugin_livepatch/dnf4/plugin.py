@@ -75,9 +75,14 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
 
     @soft
     def config(self) -> None:
-        """Have DNF fetch the repositories' ``livepatch`` record with the other metadata, where it exists."""
-        for repo in self.base.repos.iter_enabled():
+        """Have DNF fetch the repositories' ``livepatch`` record with the other metadata, where it exists.
+
+        The options are in force by now: DNF disables later on what gives no answer.
+        """
+        enabled = list(self.base.repos.iter_enabled())
+        for repo in enabled:
             repo.add_metadata_type_to_download("livepatch")
+        self.base._livepatch_wanted = frozenset(str(repo.id) for repo in enabled)
 
     @soft
     def sack(self) -> None:
@@ -134,19 +139,35 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         blocked = self._blocked()
         if free and not (blocked or holds):
             return
+        from ..planning.request import NONE
         from . import asked
 
         wish = asked.early(self.cli, self._upgrades())
-        if free and not (blocked or wish.bare):
+        if wish.bare and holds:
+            # Other plugins may still hide kernels. What they hide is neither held nor called on offer.
+            asked.watch_upgrade(self.base, self._hold)
+            wish = wish._replace(kind=NONE, why="kernels are held when everything is to be upgraded")
+        if free and not blocked:
             return
         from .run import of
 
-        allow_erasing = self.cli is not None and self.cli.demands.allow_erasing
-        plan = of(self.base).keep_out(wish, allow_erasing, free)
+        plan = of(self.base).keep_out(wish, self._erasing, free)
         if plan.free and seen and not free:
             from . import quiet_runs
 
             quiet_runs.save(Paths(), seen, quiet_runs.FREE)
+
+    @soft
+    def _hold(self) -> None:
+        """Have the planner hold kernels, before a command upgrades everything."""
+        from . import asked
+        from .run import of
+
+        of(self.base).keep_out(asked.early(self.cli, True), self._erasing, bool(self._seen))
+
+    @property
+    def _erasing(self) -> bool:
+        return bool(self.cli is not None and self.cli.demands.allow_erasing)
 
     def _what_is_known(self) -> tuple[str, bool, bool]:
         """What holds without a look at the packages.

@@ -74,8 +74,14 @@ class Run:
         return bool(gone)
 
     def undone(self) -> None:
-        """Log which live patches stay out since the transaction failed that they were part of."""
-        self.planner.left(sorted(self.planner.added.intersection(self.planner.expected)))
+        """Log which live patches stay out since the transaction failed that they were part of.
+
+        Of those that are expected to be in force, some may be installed already.
+        """
+        from . import changes
+
+        coming = changes.of(self.base).coming
+        self.planner.left(nevra for nevra in self.planner.expected if nevra in coming)
         self.voice.say(self.planner.told())
 
     @contextlib.contextmanager

@@ -40,9 +40,18 @@ class Dnf(Questions):
 
         Some of ``along`` may come along.
         """
+        return self._why_not(self.base.goal, add, along)
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        """Why a transaction of ``package`` and some of ``along`` alone is none; "" when it is."""
+        goal = self._empty()
+        self._solved(goal)
+        return self._why_not(goal, [package], along)
+
+    def _why_not(self, start: Any, add: Sequence[Package], along: Helpers) -> str:
         packages = [self.behind(package) for package in add]
-        before = _outcome(self.base.goal)
-        goal, solved = self._solve(packages, optional=True)
+        before = _outcome(start)
+        goal, solved = self._solve(start, packages, optional=True)
         if solved:
             after = _outcome(goal)
             added = (after["installs"] | after["upgrades"]) - (before["installs"] | before["upgrades"])
@@ -58,7 +67,7 @@ class Dnf(Questions):
                 return f"it would also change {', '.join(extra[:3])}"
             if not added and not (same and kept):
                 return "it would change other packages"
-        goal, solved = self._solve(packages, optional=False)
+        goal, solved = self._solve(start, packages, optional=False)
         if solved:
             return "it does not fit the rest of this transaction"
         return _reason(goal, [package.name for package in packages])
@@ -126,8 +135,8 @@ class Dnf(Questions):
         selector.set(pkg=self.base.sack.query().filterm(pkg=[package]))
         return selector
 
-    def _solve(self, packages: Iterable[Any], optional: bool) -> tuple[Any, bool]:
-        goal = copy.deepcopy(self.base.goal)
+    def _solve(self, start: Any, packages: Iterable[Any], optional: bool) -> tuple[Any, bool]:
+        goal = copy.deepcopy(start)
         for package in packages:
             goal.install(select=self._select(package), optional=optional)
         return goal, self._solved(goal)
@@ -142,14 +151,18 @@ class Dnf(Questions):
             )
         )
 
-    def _upgrade(self) -> dict[str, frozenset[str]] | None:
-        """The outcome of a bare upgrade, on a goal of its own; None when it cannot be resolved."""
+    def _empty(self) -> Any:
+        """A goal in which nothing is asked for yet."""
         import dnf.goal
 
-        base = self.base
+        goal = dnf.goal.Goal(self.base.sack)
+        goal.protect_running_kernel = self.base.goal.protect_running_kernel
+        return goal
+
+    def _upgrade(self) -> dict[str, frozenset[str]] | None:
+        """The outcome of a bare upgrade, on a goal of its own; None when it cannot be resolved."""
+        base, trial = self.base, self._empty()
         saved = base._goal
-        trial = dnf.goal.Goal(base.sack)
-        trial.protect_running_kernel = saved.protect_running_kernel
         base._goal = trial
         try:
             # The class's own method, because Watch may have wrapped the object's.

@@ -249,12 +249,17 @@ class Machine:
         notices.save(self.paths, before._replace(offered=new))
 
     def remember_taken(self, nevras: Collection[str]) -> None:
-        """Write down that these packages are installed, and no offer any more."""
+        """Write down that this run installed these live patches: they are no offer any more.
+
+        Where another one is on offer, it has not been taken since now.
+        """
         from .files import notices
 
         before = notices.read(self.paths)
-        if self.root and before.offered is not None and before.offered.nevra in nevras:
-            notices.save(self.paths, before._replace(offered=None))
+        old = before.offered
+        if self.root and old is not None:
+            new = None if old.nevra in nevras else old._replace(since=self.now)
+            notices.save(self.paths, before._replace(offered=new))
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -111,6 +111,12 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is left out: {why}. The rest of this upgrade goes on.",
         "Whoever runs the repository can mend that; until then each upgrade tries again.",
     ),
+    "patch-uninstallable": Message(
+        "warning",
+        "Live patch {nevra} is offered and cannot be installed, not even by itself: {why}.",
+        "Report it to whoever runs its repository. If nothing else is in the way, "
+        "'dnf upgrade --exclude={nevra}' takes all other updates.",
+    ),
     "patch-unjudged": Message(
         "warning",
         "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "
@@ -164,6 +170,11 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is removed, and module {modules} stays in force: only the program that loaded a "
         "module takes it out, and livepatch did not load this one.",
         "A reboot ends it; so does that program, such as 'kpatch unload'.",
+    ),
+    "unload-skipped": Message(
+        "warning",
+        "Live patch {nevra} is removed, and module {modules} stays in force: {why}.",
+        "A reboot ends it. Until then the module has no package that 'livepatch' could check.",
     ),
     "load-skipped": Message(
         "note",

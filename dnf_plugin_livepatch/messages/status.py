@@ -35,7 +35,7 @@ STATUS: dict[str, Message] = {
     "notices-unknown": Message(
         "warning",
         "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
-        "As root, run 'dnf check-update': dnf writes the file anew and keeps the old one beside it.",
+        "As root, run 'dnf upgrade --assumeno': dnf writes the file anew and keeps the old one beside it.",
     ),
     "no-place-to-load": Message(
         "warning",

@@ -36,6 +36,9 @@ class Choosing:
         self.cves = cves
         self.chosen: list[Package] = []
         self.notes: list[Problem] = []
+        self._fitted: list[Survey] = []
+        #: What is said of the first patch for the running kernel that another one has CVEs in common with.
+        self._overlap: Problem | None = None
         self._allowed: Helpers = frozenset()
         self._beside: dict[str, list[Beside]] = {}
         self._failed: Counter[str] = Counter()
@@ -47,16 +50,72 @@ class Choosing:
 
     def take(self, survey: Survey) -> None:
         """Let the policy decide on ``survey``, note why not, choose the newest candidate that resolves."""
+        survey, candidates = self._judged(survey)
+        if candidates:
+            self._choose(survey, candidates)
+        else:
+            self._suppose(survey)
+
+    def leave(self, survey: Survey) -> None:
+        """Note what stays out of ``survey`` since the user's transaction fails.
+
+        A candidate that a transaction of its own cannot install either may be why the user's fails.
+        """
+        survey, candidates = self._judged(survey)
+        package, problem = self._alone(survey, candidates)
+        if problem is not None:
+            self.notes.append(problem)
+        if package is not None:
+            self.notes.append(catalogue.problem("patch-left", nevra=package.nevra))
+            self.chosen.append(package)
+            self._join(survey, package)
+
+    def offer(self) -> tuple[Package | None, Problem | None]:
+        """The first live patch of the running kernel that `dnf livepatch update` would take or takes.
+
+        Where there is none, what keeps the first one out that nothing else keeps out. To be called when all
+        surveys are taken or left. Only a candidate that was not chosen costs a trial.
+        """
+        problem = self._overlap
+        for one in self._fitted:
+            if not one.target.running:
+                continue
+            found = one.has if one.planned else None
+            if found is None:
+                verdict = policy.decide(Situation(Asked(ALL), one.target, when=self.settings.when))
+                found, bad = self._alone(one, verdict.take)
+                problem = problem or bad
+            if found is not None:
+                return found, None
+        return None, problem
+
+    def _judged(self, survey: Survey) -> tuple[Survey, Sequence[Candidate]]:
+        """``survey`` without what cannot stand beside the other patches, and what the policy would take."""
         survey, clashes = fitting(survey, self._beside.get(survey.target.release, ()), self.cves)
+        self._fitted.append(survey)
         for nevra, other in clashes:
             self.notes.append(catalogue.problem("patch-overlaps", nevra=nevra, other=other))
+            if survey.target.running and self._overlap is None:
+                self._overlap = self.notes[-1]
         mode, when = self.settings.mode, self.settings.when
         verdict = policy.decide(Situation(self.asked, survey.target, mode, when, self.cannot))
         self.notes += verdict.notes
-        if verdict.take:
-            self._choose(survey, verdict.take)
-        else:
-            self._suppose(survey)
+        return survey, verdict.take
+
+    def _alone(
+        self, survey: Survey, candidates: Sequence[Candidate]
+    ) -> tuple[Package | None, Problem | None]:
+        """The first candidate that a transaction of its own can install, and why the newest cannot be."""
+        problem: Problem | None = None
+        for candidate in candidates[:MAX_FAILED]:
+            package = survey.packages[str(candidate.nevra)]
+            if package in self.chosen:
+                return package, problem
+            why = self.manager.why_not_alone(package, survey.helpers[str(candidate.nevra)])
+            if not why:
+                return package, problem
+            problem = problem or catalogue.problem("patch-uninstallable", nevra=candidate.nevra, why=why)
+        return None, problem
 
     def _join(self, survey: Survey, package: Package) -> None:
         beside = self._beside.setdefault(survey.target.release, [])
@@ -88,19 +147,6 @@ class Choosing:
         verdict = policy.decide(Situation(self.asked, survey.target, when=self.settings.when))
         if verdict.take:
             self._join(survey, survey.packages[str(verdict.take[0].nevra)])
-
-
-def offer(surveys: Sequence[Survey], when: str) -> Package | None:
-    """The first live patch of the running kernel that an upgrade of everything would take or takes."""
-    for one in surveys:
-        if not one.target.running:
-            continue
-        verdict = policy.decide(Situation(Asked(ALL), one.target, when=when))
-        found = one.packages[str(verdict.take[0].nevra)] if verdict.take else None
-        found = one.has if one.planned else found
-        if found is not None:
-            return found
-    return None
 
 
 def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,14 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 
 from ..base.model import Advisory, Problem, Trusted, Withdrawal
-from ..base.names import kernel_packages, kernel_release, release_of_capability
+from ..base.names import (
+    evr_of,
+    kernel_packages,
+    kernel_release,
+    name_of,
+    release_of_capability,
+    same_kernel,
+)
 from ..base.typed import TYPE_CHECKING, NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
@@ -148,6 +155,26 @@ class Facts:
     def _enabled(self) -> frozenset[str]:
         return frozenset(repo.id for repo in self.repositories if not repo.left_out)
 
+    @property
+    def missed(self) -> frozenset[str]:
+        """The repositories left out of this run whose word would count as that of ``claims`` does.
+
+        Those that are trusted for what they offer cannot be told from others: there, all with signed
+        metadata count.
+        """
+        named, origin = self.host.settings.repos, self.trust_in(self.host.kernel.release).origin
+        known = any(repo.id == origin for repo in self.repositories) or named
+        return frozenset(
+            repo.id
+            for repo in self.repositories
+            if repo.left_out
+            and (
+                repo.id == origin
+                or any(fnmatch.fnmatchcase(repo.id, pattern) for pattern in named)
+                or (repo.signed and not known)
+            )
+        )
+
     def distrust(self, release: str, repository: str) -> str:
         """Why live patches of the kernel ``release`` may not come from ``repository``; a clause."""
         origin = self.trust_in(release).origin
@@ -184,6 +211,21 @@ class Facts:
             names, running = self.kernel_names(), self.running
             self._kernels = self.manager.kernels(names, running.nevra.arch) if running is not None else ()
         return self._kernels
+
+    def newest_kernel(self, running: str) -> str:
+        """The newest build of the package ``running`` that is there after the transaction, as EVR.
+
+        "" when that is the running one.
+        """
+        name = name_of(running)
+        if not name:
+            return ""
+        newest = evr_of(running)
+        here = [one for one in self.kernels() if one.installed]
+        for package in (*here, *self.manager.incoming("kernel")):
+            if same_kernel(package.nevra.name, name) and self.manager.compare(package.nevra.evr, newest) > 0:
+                newest = package.nevra.evr
+        return newest if newest != evr_of(running) else ""
 
     def kernel_names(self) -> tuple[str, ...]:
         """Names that the running kernel's package may have, most telling first."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cmp_to_key
 
 from ..base import times
-from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Problem, Unfixable
+from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Debt, Nevra, Problem, Unfixable
 from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
 from ..exposure.compute import Inputs, OnOffer
@@ -82,12 +82,14 @@ def read(facts: Facts, withheld: Mapping[str, Problem] | None = None) -> tuple[I
     return tuple(found)
 
 
-def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
+def kept(facts: Facts, new: Inputs, old: Inputs | None, missing: Collection[str] = ()) -> Inputs:
     """``new``, with what an earlier run knew of the same kernel where the repositories have fallen silent.
 
     They have where none has advisories any more, where one that had some is enabled and has none, or where
-    those that are left do not know the kernel. A repository that lists some advisories and not those that
-    it had listed takes back nothing either.
+    those that are left do not know the kernel. Only the silence of a repository whose word may close a CVE
+    makes the result a lower bound; the rows of the others are kept. A repository that lists some advisories
+    and not those that it had listed takes back nothing either. ``missing`` are repositories whose word
+    counts and that are left out of this run, which ``new`` tells of.
     """
     if old is None or new.kernel_package not in ("", old.kernel_package):
         return new
@@ -96,17 +98,21 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     if not (old.debt or old.cover):
         return new
     had = {name for name, _ in old.repositories}
-    silent = sorted(
-        repo.id
-        for repo in facts.repositories
-        if repo.id in had and not (repo.left_out or repo.has_advisories)
-    )
+    silent = sorted(repo.id for repo in facts.repositories if repo.id in had and not repo.has_advisories)
     if not (new.read_in_vain or silent or new.quality == UNKNOWN):
         return _unpruned(facts, new, old)
     known = {row.cve for row in new.debt}
     order = cmp_to_key(facts.manager.compare)
     rows = [*new.debt, *(row for row in old.debt if row.cve not in known)]
     debt = tuple(sorted(rows, key=lambda row: order(row.fixed_in))) if new.debt else old.debt
+    # A repository that was disabled for good is missed by nobody.
+    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
+    repositories = tuple(sorted({**missed, **dict(new.repositories)}.items()))
+    silent = [name for name in silent if name in facts.claims]
+    if not (new.read_in_vain or silent or missing or new.quality == UNKNOWN):
+        # A stranger's word proved nothing: without it as much is known as with it.
+        rows = sorted([*new.debt, *_unspoken(facts, new, old)], key=lambda row: order(row.fixed_in))
+        return new._replace(debt=tuple(rows), repositories=repositories)
     why = [new.reason] if new.reason else []
     why += (
         [f"without advisories (updateinfo) now: {', '.join(silent)}"]
@@ -114,20 +120,18 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         else []
     )
     why.append(f"what was known on {old.as_of[:10]} is kept")
-    # A repository that was disabled for good is missed by nobody.
-    missed = {repo.id: "" for repo in facts.repositories if repo.id in had}
     return new._replace(
         kernel_package=old.kernel_package,
         quality=LOWER_BOUND if debt else UNKNOWN,
         reason="; ".join(why),
         as_of=old.as_of,
-        repositories=tuple(sorted({**missed, **dict(new.repositories)}.items())),
+        repositories=repositories,
         debt=debt,
         cover=tuple({**dict(old.cover), **dict(new.cover)}.items()),
         unfixable=tuple(dict.fromkeys([*new.unfixable, *old.unfixable])),
         support_end=new.support_end or old.support_end,
         window_end=new.window_end or old.window_end,
-        read_in_vain=facts.host.now,
+        read_in_vain="" if missing else facts.host.now,
     )
 
 
@@ -138,9 +142,8 @@ def _unpruned(facts: Facts, new: Inputs, old: Inputs) -> Inputs:
     when another advisory of a trusted repository names it, or when the fix itself was taken back: then
     neither an advisory nor a kernel is as new as the fix. One who disabled a repository wants no row of it.
     """
-    known = {row.cve for row in new.debt}
-    lost = [row for row in old.debt if row.cve not in known]
     running = facts.running
+    lost = _unspoken(facts, new, old)
     if (
         running is None
         or not lost
@@ -149,15 +152,10 @@ def _unpruned(facts: Facts, new: Inputs, old: Inputs) -> Inputs:
         return new
     siblings, compare = _siblings(facts, running), facts.manager.compare
     rows = family_advisories(facts, siblings, facts.claims)
-    told, ids = {cve for row in rows for cve in row.cves}, {row.id for row in rows}
     builds = {build.evr for row in rows for build in row.packages}.union(_builds(facts, siblings[0].nevra))
     order = cmp_to_key(compare)
     newest = max(builds, key=order, default="")
-    kept_rows = [
-        row
-        for row in lost
-        if row.cve not in told and row.advisory not in ids and newest and compare(row.fixed_in, newest) <= 0
-    ]
+    kept_rows = [row for row in lost if newest and compare(row.fixed_in, newest) <= 0]
     if not kept_rows:
         return new
     names = sorted({row.advisory for row in kept_rows})
@@ -177,13 +175,24 @@ def _unpruned(facts: Facts, new: Inputs, old: Inputs) -> Inputs:
     )
 
 
+def _unspoken(facts: Facts, new: Inputs, old: Inputs) -> list[Debt]:
+    """The open CVEs of ``old`` of which neither ``new`` nor an advisory whose word counts speaks now."""
+    known, running = {row.cve for row in new.debt}, facts.running
+    lost = [row for row in old.debt if row.cve not in known]
+    if running is None or not lost:
+        return lost
+    rows = family_advisories(facts, _siblings(facts, running), facts.claims)
+    told, ids = {cve for row in rows for cve in row.cves}, {row.id for row in rows}
+    return [row for row in lost if row.cve not in told and row.advisory not in ids]
+
+
 def left_out(facts: Facts, known: Sequence[str] | None) -> tuple[str, ...]:
     """The repositories left out of this run only, as by ``--repo=`` or because they did not answer.
 
-    Only those that had advisories when all were ``known``; where that was never looked at, any.
+    Only those whose word counts and that had advisories when all were ``known``; where that was never
+    looked at, all whose word counts.
     """
-    names = (repo.id for repo in facts.repositories if repo.left_out)
-    return tuple(sorted(name for name in names if known is None or name in known))
+    return tuple(sorted(name for name in facts.missed if known is None or name in known))
 
 
 def _siblings(facts: Facts, running: Package) -> list[Package]:
@@ -219,11 +228,19 @@ def family_advisories(
 def _builds(facts: Facts, main: Nevra) -> list[str]:
     """EVRs of the running kernel's package that may be booted: all installed, and the newest of all."""
     order = cmp_to_key(facts.manager.compare)
-    mine = [one for one in facts.kernels() if one.nevra.name == main.name]
+    mine = [one for one in facts.kernels() if one.nevra.name == main.name and _counts(facts, one)]
     evrs = {one.nevra.evr for one in mine if one.installed}
     if mine:
         evrs.add(max((one.nevra.evr for one in mine), key=order))
     return sorted(evrs, key=order, reverse=True)
+
+
+def _counts(facts: Facts, kernel: Package) -> bool:
+    """Is this build here, may it be installed, or is it of a repository whose kernels are worth waiting for?
+
+    A stranger whose kernels DNF does not take says nothing of the host by them.
+    """
+    return kernel.installed or (kernel.visible and not kernel.outranked) or kernel.repo in facts.trusted
 
 
 def _on_offer(facts: Facts, main: Nevra, withheld: Mapping[str, Problem]) -> OnOffer | None:
@@ -236,31 +253,37 @@ def _on_offer(facts: Facts, main: Nevra, withheld: Mapping[str, Problem]) -> OnO
     compare = facts.manager.compare
     order = cmp_to_key(compare)
     kin = [one for one in facts.kernels() if one.nevra.name == main.name and not one.installed]
-    newer = [one for one in kin if compare(one.nevra.evr, main.evr) > 0]
+    newer = [one for one in kin if compare(one.nevra.evr, main.evr) > 0 and _counts(facts, one)]
     taken = [one for one in newer if one.visible and not one.outranked]
     kernel = max((one.nevra.evr for one in taken), key=order, default="")
     hidden = max(newer, key=lambda one: order(one.nevra.evr), default=None)
     if hidden is None or hidden.nevra.evr == kernel:
         hidden = None
     evr, prefers = (hidden.nevra.evr, hidden.outranked) if hidden is not None else ("", "")
-    return OnOffer(kernel, evr, *_patch_on_offer(facts, withheld), prefers)
+    return OnOffer(kernel, evr, *patch_on_offer(facts, withheld), prefers)
 
 
-def _patch_on_offer(facts: Facts, withheld: Mapping[str, Problem]) -> tuple[str, str, str]:
-    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason."""
-    found = [one for one in survey.judged(facts, withheld) if one.offer.kind == "patch"]
-    here = (survey.INSTALLED, survey.OLDER)
-    can = [one.offer for one in found if one.offer.state == survey.OFFERED]
-    mode, cannot = facts.host.settings.mode, facts.host.cannot
-    if can and mode != "report" and not cannot:
-        return can[0].package, "", ""
-    if can and not cannot:
-        problem = catalogue.problem("patch-offered", nevra=can[0].package, repo=can[0].repo)
-        return "", can[0].package, problem.text
-    kept_out = next((one for one in found if one.problem and one.offer.state not in here), None)
-    if kept_out is None or kept_out.problem is None:
-        return "", "", ""
-    return "", kept_out.offer.package, kept_out.problem.text
+def patch_on_offer(
+    facts: Facts, withheld: Mapping[str, Problem], trials: bool = False
+) -> tuple[str, str, str]:
+    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason.
+
+    ``trials``: an upgrade may install only what a transaction of its own can install.
+    """
+    kept_out: Problem | None = None
+    for offer, problem in survey.judged(facts, withheld, trials):
+        if offer.kind == "patch" and offer.state == survey.OFFERED:
+            return told(facts, offer.package, offer.repo)
+        if offer.kind == "patch" and offer.state not in (survey.INSTALLED, survey.OLDER):
+            kept_out = kept_out or problem
+    return ("", kept_out.subject, kept_out.text) if kept_out is not None else ("", "", "")
+
+
+def told(facts: Facts, nevra: str, repo: str) -> tuple[str, str, str]:
+    """The words of ``patch_on_offer`` for a live patch that nothing but ``mode = report`` keeps out."""
+    if facts.host.settings.mode != "report":
+        return nevra, "", ""
+    return "", nevra, catalogue.problem("patch-offered", nevra=nevra, repo=repo).text
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:

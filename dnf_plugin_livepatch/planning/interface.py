@@ -85,6 +85,7 @@ class Package(NamedTuple):
 class Repository(NamedTuple):
     """One repository that is enabled, or was left out of this run only (``--repo=``, no answer).
 
+    ``unanswered``: it was left out since it gave no answer.
     ``gpgcheck``: the signatures of its packages are checked; ``signed``: that of its metadata is
     (``repo_gpgcheck``). ``read_at`` is when its metadata was last made sure to be current, ISO 8601 in UTC.
     Of two repositories with the same package the package manager takes the one with the lower ``priority``,
@@ -101,10 +102,11 @@ class Repository(NamedTuple):
     signed: bool = False
     priority: int = 99
     cost: int = 1000
+    unanswered: bool = False
 
 
 class PackageManager(Protocol):
-    """Questions, two trials (a solver run each) and two acts.
+    """Questions, three trials (each runs the solver) and two acts.
 
     Facts asks the costly questions at most once between two changes.
     """
@@ -134,10 +136,13 @@ class PackageManager(Protocol):
         """The ids of the repositories that offer this very build, hidden or not."""
 
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
-        """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
+        """All installed builds of the kernel packages ``names``, and the newest ones on offer.
 
-        Where the newest one is hidden or outranked, the newest one that is not is given too.
+        Those are the newest of each repository, hidden or not, and the newest that may be installed.
         """
+
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        """Those of the package ``names`` of which any build is installed."""
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``.
@@ -194,6 +199,9 @@ class PackageManager(Protocol):
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         """Why the user's transaction with exactly ``add`` and some of ``along`` is none; "" when it is."""
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        """Why a transaction of ``package`` and some of ``along`` alone is none; "" when it is."""
 
     def why_not_without(self, out: Sequence[Package]) -> str:
         """Why an upgrade of everything would change otherwise without ``out``; "" when it would not."""
@@ -305,7 +313,10 @@ class Host(Protocol):
         """Write down the live patch that is offered for the running kernel, and by whom; "" for none."""
 
     def remember_taken(self, nevras: Collection[str]) -> None:
-        """Write down that these packages are installed: they are no offer any more."""
+        """Write down that this run installed these live patches: they are no offer any more.
+
+        Where another one is on offer, it has not been taken since now.
+        """
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""

@@ -163,6 +163,7 @@ def hold(
         verdict.why,
         verdict.closed,
         verdict.left,
+        tuple(sorted(manager.installed({package.nevra.name for package in members}))),
     )
-    facts_of = {"kernel": nevra.evr, "name": nevra.name, "why": verdict.why}
+    facts_of = {"kernel": nevra.evr, "name": found.whole, "why": verdict.why}
     return found, members, catalogue.problem("kernel-held", **facts_of), verdict.why

@@ -23,7 +23,7 @@ from ..base.model import (
     ReconcileResult,
 )
 from ..base.typed import TYPE_CHECKING
-from ..exposure import compute
+from ..exposure import compute, support
 from ..exposure.debt import rank
 from ..messages import catalogue
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..base.model import Compare
     from ..exposure.compute import Inputs
-    from .interface import Patched
+    from .interface import Host, Patched
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _MOST = 20
@@ -43,6 +43,20 @@ _ASIDE = ("profile-fault",)
 #: Warnings that are reasons why a patch is not in force.
 _KEPT_OUT = ("patch-blocked-by-admin", "patch-unloaded", "patch-reverted")
 Line: TypeAlias = "tuple[int, str]"
+
+
+def reminders(host: Host, inputs: Inputs, patched: Patched) -> list[Problem]:
+    """Notes of what is wrong with a live patch in force, and that its support ends."""
+    known = host.withdrawn()
+    found = [
+        catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra])
+        for nevra in dict.fromkeys(patch.nevra for patch in patched.in_force)
+        if nevra in known
+    ]
+    promised = inputs.support_end or patched.support_end
+    end, days = promised or inputs.window_end, host.settings.eol_warn_days
+    due = support.warning(host.kernel.release, end, host.now, days, not promised)
+    return [*found, due] if due is not None else found
 
 
 def line(problem: Problem) -> Line:
@@ -172,15 +186,20 @@ def removed(
     and ``after`` are both of now.
     """
     if not leaving or (result is not None and result.skipped):
-        return [], True
+        return kept(leaving, before, result.skipped if result is not None else ""), True
     if result is None:
         return [line(catalogue.problem("unload-unanswered", nevra=nevra)) for nevra in leaving], False
-    errors = [p for p in result.problems if p.severity == "error" and p.id not in _ASIDE]
-    why = [line(p) for p in result.problems if p in errors or p.severity == "warning"]
-    lines: list[Line] = []
     here = {patch.module for patch in in_force}
+    mine = [(module, package) for module, package in before.modules if package in leaving]
+    # An error about another patch is no failure of this transaction, nor is it the reason for anything here.
+    about = {"", *leaving, *(module for module, _ in mine)}
+    problems = [p for p in result.problems if p.subject in about]
+    stays = any(module in here for module, _ in mine)
+    errors = [p for p in problems if p.severity == "error" and p.id not in _ASIDE and (p.subject or stays)]
+    why = [line(p) for p in problems if p in errors or p.severity == "warning"]
+    lines: list[Line] = []
     for nevra in leaving:
-        modules = [module for module, package in before.modules if package == nevra]
+        modules = [module for module, package in mine if package == nevra]
         still = [module for module in modules if module in here]
         if not still:
             text = "is out of force" if modules else "was not in force"
@@ -193,6 +212,17 @@ def removed(
     again = [row for row in after.rows if row.cve in closed and row.state != CLOSED_LIVE]
     lines += [(logging.INFO, text) for text in _cves("CVEs open again", again, _MOST)]
     return [*lines, *why], not errors
+
+
+def kept(leaving: Sequence[str], before: Patched, why: str) -> list[Line]:
+    """The lines on live patches whose packages were removed where nothing is taken out of force, and why."""
+    lines: list[Line] = []
+    for nevra in leaving:
+        modules = ", ".join(module for module, package in before.modules if package == nevra)
+        if modules:
+            facts = {"nevra": nevra, "modules": modules, "why": why}
+            lines.append(line(catalogue.problem("unload-skipped", **facts)))
+    return lines
 
 
 def _outcome(

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
-from ..base.names import evr_of, name_of, parse_nevra, same_kernel
+from ..base.names import parse_nevra
 from ..base.typed import TYPE_CHECKING
-from ..exposure import compute, support
+from ..exposure import compute
 from ..messages import catalogue
 from . import choose, inputs, kernel_hold, lines, policy, survey, unproved, withheld
 from .facts import Facts
 from .interface import Attempt, Ended, Host, Package, PackageManager, Patched, Plan
-from .request import ALL, Asked
+from .request import ALL, NONE, Asked
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Planner:
         self.facts = Facts(manager, host)
         self.expected: tuple[str, ...] = ()
         self.leaving: tuple[str, ...] = ()
+        self._coming: frozenset[str] = frozenset()
         self.added: set[str] = set()
         self.withheld: dict[str, withheld.Withheld] = {}
         self.inputs = compute.unknown(host.kernel.release, "not looked at yet")
@@ -45,12 +46,15 @@ class Planner:
         self._notes = [catalogue.problem("config-fault", fault=fault) for fault in host.faults]
         self._loud = False
         self._read = False
+        #: The inputs that this run had the host remember.
+        self._told_to_host: tuple[compute.Inputs, ...] = ()
         self._sifted = False
         #: The exposure that was computed last, from which facts, and the state of each CVE in it.
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
         self._states: dict[str, str] = {}
         self._unproved: list[str] = []
         self._specs: Sequence[str] = ()
+        #: What is blocked on this host, and why.
         self._away: Mapping[str, str] = {}
 
     # --- the doors ---
@@ -69,6 +73,12 @@ class Planner:
             free = self.attempt(what, False, lambda: self._withhold(asked, known))
             hidden += self.withheld
             self._sifted = True
+        if hidden and asked.specs and asked.kind == NONE:  # of an upgrade the next door tells
+            what = "looking for what was asked for and is hidden"
+            silence: list[Problem] = []
+            self._notes += self.attempt(
+                what, silence, lambda: withheld.missed(self.facts, asked, self._hidden())
+            )
         if asked.bare and (self.host.settings.kernel_update != kernel_hold.INSTALL or self.host.held()):
             nothing: tuple[str, ...] = ()
             hidden += self.attempt("looking at the kernel update", nothing, self._hold)
@@ -87,22 +97,23 @@ class Planner:
             return Plan(notes=self.told(), quiet=self._quiet)
         self.attempt("noting the trusted repositories", None, self._note_trust)
         found = self._surveys(asked)
-        self.attempt("noting what is offered", None, lambda: self._note_offered(found))
-        settings, cannot = self.host.settings, self.host.cannot
-        choosing = choose.Choosing(asked, settings, cannot, self.manager, self.cves)
-        for one in found:
-            choosing.note(one)
+        choosing = self._choosing(asked, found)
         for one in found:
             choosing.take(one)
         self._notes += choosing.notes
+        self.attempt("noting what is offered", None, lambda: self._note_offered(choosing))
         if asked.kind == ALL:
-            self.attempt("looking at withdrawals and support", None, self._remind)
+            none: list[Problem] = []
+            what = "looking at withdrawals and support"
+            self._notes += self.attempt(
+                what, none, lambda: lines.reminders(self.host, self.inputs, self.patched)
+            )
         chosen = self._add(choosing.chosen, found)
         here = [one for one in found if one.target.running]
         planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
-        what, none = "looking at what nothing vouches for", self._unproved
+        what, before = "looking at what nothing vouches for", self._unproved
         self._unproved = self.attempt(
-            what, none, lambda: unproved.find(self.facts, (*chosen, *planned), found)
+            what, before, lambda: unproved.find(self.facts, (*chosen, *planned), found)
         )
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
@@ -119,14 +130,11 @@ class Planner:
         if self.facts.running is not None:
             found = self._surveys(asked)
             self.expected = ()
-            self.attempt("noting what is offered", None, lambda: self._note_offered(found))
-            settings, cannot = self.host.settings, self.host.cannot
+            choosing = self._choosing(asked, found)
             for one in found:
-                verdict = policy.decide(
-                    policy.Situation(asked, one.target, settings.mode, settings.when, cannot)
-                )
-                self._notes += verdict.notes
-                self.left([str(candidate.nevra) for candidate in verdict.take[:1]])
+                choosing.leave(one)
+            self._notes += choosing.notes
+            self.attempt("noting what is offered", None, lambda: self._note_offered(choosing))
         return Plan(notes=self.told())
 
     def left(self, nevras: Iterable[str]) -> None:
@@ -166,10 +174,12 @@ class Planner:
 
         To be called when any transaction that changes one is about to run, an upgrade or not.
         """
+        self._coming = frozenset(coming)
         known = [nevra for nevra in self.expected if nevra not in leaving]
         self.expected, self.leaving = tuple(dict.fromkeys([*known, *coming])), tuple(leaving)
         if not self._read:
             self.attempt("reading the advisories", None, self._read_or_recall)
+            self.attempt("noting what is offered", None, self._try_offer)
         self.attempt("looking at the live patches in force", None, self._look)
 
     def after(self, failed: frozenset[str], waiting: Waiting) -> Ended:
@@ -181,12 +191,14 @@ class Planner:
         expected, leaving = ([nevra for nevra in group if nevra not in failed] for group in groups)
         self.expected = self.leaving = ()
         host = self.host
-        if expected:
-            self.attempt("noting what is offered", None, lambda: host.remember_taken(expected))
+        taken = [nevra for nevra in expected if nevra in self._coming]
+        if taken:
+            self.attempt("noting what is offered", None, lambda: host.remember_taken(taken))
         if host.settings.mode != "load" or host.cannot:
             why = host.cannot or f"mode = {host.settings.mode}"
             skipped = [catalogue.problem("load-skipped", nevra=nevra, why=why) for nevra in expected]
-            return Ended(tuple(map(lines.line, skipped)))
+            left = lines.kept(leaving, self.patched, why)
+            return Ended((*map(lines.line, skipped), *left))
         if not (expected or leaving):
             return Ended()
         before = self._exposure(self.patched.in_force)
@@ -202,7 +214,9 @@ class Planner:
         in_force = result.in_force if result is not None else ()
         if result is not None:
             in_force = self.attempt("reading what is in force", in_force, lambda: self._now(result))
-        newest = self.attempt("looking for a newer kernel", "", self._newer_kernel)
+        newest = self.attempt(
+            "looking for a newer kernel", "", lambda: self.facts.newest_kernel(self.inputs.kernel_package)
+        )
         after = self._exposure(in_force)
         told, good = lines.closing(result, expected, before, after, newest, self.manager.compare)
         more, out = lines.removed(result, leaving, self.patched, in_force, before, after)
@@ -224,7 +238,7 @@ class Planner:
         if any(patch.nevra in known for patch in self.patched.in_force):
             self.host.take_back()
 
-    def offers(self) -> list[survey.Offer]:
+    def offers(self) -> Iterator[survey.Offer]:
         """The live patches on offer for the running kernel, newest first."""
         return survey.offers(self.facts)
 
@@ -243,22 +257,10 @@ class Planner:
         return not (self._loud or self.added or self.expected)
 
     def _hide_blocked(self, asked: Asked) -> list[str]:
-        blocked = self._blocked(asked)
+        self._away = self.host.blocked()
+        blocked = withheld.blocked(self._away, asked)
         self.manager.hide(blocked)
         return blocked
-
-    def _blocked(self, asked: Asked) -> list[str]:
-        """The NEVRAs that are blocked on this host, without those that an exact command names."""
-        found = []
-        self._away = self.host.blocked()
-        for nevra in self._away:
-            try:
-                named = asked.exact and withheld.versioned(asked.specs, parse_nevra(nevra))
-            except ValueError:
-                named = False
-            if not named:
-                found.append(nevra)
-        return found
 
     def _withhold(self, asked: Asked, free: bool) -> bool:
         """Hide the patches that are kept out; whether no record keeps one out, now or at any other time.
@@ -285,6 +287,12 @@ class Planner:
         if new:
             self.manager.hide(new)
             self.facts.refresh()
+
+    def _hidden(self) -> dict[str, Problem]:
+        """The live patches that planning hides, and why."""
+        found = {nevra: survey.blocked_here(nevra, why) for nevra, why in self._away.items()}
+        found.update((nevra, one.problem) for nevra, one in self.withheld.items())
+        return found
 
     def _hold(self) -> tuple[str, ...]:
         """Hold the kernels on offer if the policy wants and proves it, and remember the proof."""
@@ -315,16 +323,17 @@ class Planner:
         known = self.host.known_inputs
         before = known(self.host.kernel.release)
         missing = inputs.left_out(self.facts, before and [name for name, _ in before.repositories])
-        kept_out = {nevra: survey.blocked_here(nevra, why) for nevra, why in self._away.items()}
-        kept_out.update((nevra, one.problem) for nevra, one in self.withheld.items())
-        found = inputs.read(self.facts, kept_out)
+        found = inputs.read(self.facts, self._hidden())
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
-        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release)) for one in found)
+        found = tuple(inputs.kept(self.facts, one, known(one.kernel_release), missing) for one in found)
         self.inputs = found[0]
         if self.inputs.read_in_vain and self.inputs.debt and not missing:
             self._notes.append(catalogue.problem("advisories-gone", why=self.inputs.reason))
-        if before is None or not missing:
+        given = [repo.id for repo in self.facts.repositories if repo.left_out and not repo.unanswered]
+        # Options of this run say nothing about the next one; a repository that is gone does.
+        if before is None or not set(given).intersection(missing):
+            self._told_to_host = found
             self.host.remember_inputs(found)
 
     def _read_or_recall(self) -> None:
@@ -356,7 +365,7 @@ class Planner:
             self._secures,
             functools.partial(self._passes, asked),
             functools.partial(policy.names, asked.specs),
-            self._untold,
+            functools.partial(survey.untold, facts, self.inputs.cover),
         )
         # No live patch at all is the usual case: then neither rpmdb nor manifests are read.
         if any(package.installed for package in facts.look(release)) or host.loaded:
@@ -370,7 +379,15 @@ class Planner:
                     # Until DNF resolved, the repository that this kernel comes from was not known.
                     self._hide_withheld((other,), asked)
                 found += survey.surveys(facts, other, judge)
-        return [withheld.explained(one, self.withheld, host.blocked()) for one in found]
+        hidden = self._hidden()
+        return [withheld.explained(one, hidden) for one in found]
+
+    def _choosing(self, asked: Asked, found: Sequence[Survey]) -> choose.Choosing:
+        """The choice among ``found``, which knows already what the host has."""
+        choosing = choose.Choosing(asked, self.host.settings, self.host.cannot, self.manager, self.cves)
+        for one in found:
+            choosing.note(one)
+        return choosing
 
     def _look_for_missing(self) -> None:
         """See what is in force, and expect what should be and is not."""
@@ -384,29 +401,39 @@ class Planner:
                 self._notes += [catalogue.not_in_force(name, in_force) for name in absent]
                 self.expected = tuple(absent)
 
-    def _note_offered(self, found: Sequence[Survey]) -> None:
+    def _note_offered(self, choosing: choose.Choosing) -> None:
         """Write down which live patch of the running kernel an upgrade of everything would take now."""
-        offer = None if self.host.cannot else choose.offer(found, self.host.settings.when)
+        offer, why = (None, None) if self.host.cannot else choosing.offer()
+        if offer is not None:
+            self._correct_offer(*inputs.told(self.facts, str(offer.nevra), offer.repo))
+        elif why is not None:
+            self._correct_offer("", why.subject, why.text)
+        elif self.inputs.on_offer is not None and self.inputs.on_offer.patch:
+            self._correct_offer()
         # A repository that is left out of this run may go on offering what an earlier run saw.
         if offer is not None or not any(repo.left_out for repo in self.facts.repositories):
             self.host.remember_offered(*((str(offer.nevra), offer.repo) if offer is not None else ("", "")))
 
+    def _try_offer(self) -> None:
+        """Correct what the inputs say is on offer where no choice among the patches was made."""
+        said = self.inputs.on_offer
+        if self._told_to_host and said is not None and (said.patch or said.kept):
+            self._correct_offer(*inputs.patch_on_offer(self.facts, self._hidden(), trials=True))
+
+    def _correct_offer(self, patch: str = "", kept: str = "", why: str = "") -> None:
+        """Have the inputs name the live patch on offer that a trial found; they were read without trials."""
+        said = self.inputs.on_offer
+        new = said._replace(patch=patch, kept=kept, why=why) if said is not None else None
+        if new == said:
+            return
+        self.inputs = self.inputs._replace(on_offer=new)
+        if self._told_to_host:
+            self._told_to_host = (self.inputs, *self._told_to_host[1:])
+            self.host.remember_inputs(self._told_to_host)
+
     def cves(self, package: Package) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
         return set(package.declared or dict(self.inputs.cover).get(str(package.nevra), ()))
-
-    def _untold(self, package: Package) -> bool:
-        """Does nothing tell what this very build closes, whatever is known of earlier ones?"""
-        if package.declared or self.facts.listed(package, older=False):
-            return False
-        cover, mine = dict(self.inputs.cover), package.nevra
-        before = [
-            cover.get(str(row.package.nevra), ())
-            for row in self.facts.known(self.host.kernel.release)
-            if (row.package.nevra.name, row.package.nevra.arch) == (mine.name, mine.arch)
-            and self.manager.compare(row.package.nevra.evr, mine.evr) < 0
-        ]
-        return not set(cover.get(str(mine), ())).difference(*before)
 
     def _passes(self, asked: Asked, package: Package, has: Package | None) -> bool:
         """Does an advisory that the host's own patch has not pass the user's filters?"""
@@ -440,17 +467,6 @@ class Planner:
         if not any(repo.left_out for repo in self.facts.repositories):
             self.host.remember_trust(self.facts.trust())
 
-    def _remind(self) -> None:
-        """Note what is wrong with a live patch in force, and that its support ends."""
-        known, settings = self.host.withdrawn(), self.host.settings
-        for nevra in dict.fromkeys(patch.nevra for patch in self.patched.in_force):
-            if nevra in known:
-                self._notes.append(catalogue.problem("withdrawn-in-force", nevra=nevra, why=known[nevra]))
-        promised = self.inputs.support_end or self.patched.support_end
-        end, days = promised or self.inputs.window_end, settings.eol_warn_days
-        due = support.warning(self.host.kernel.release, end, self.host.now, days, not promised)
-        self._notes += [due] if due is not None else []
-
     def _add(self, chosen: Sequence[Package], found: Sequence[Survey]) -> Sequence[Package]:
         """Put what was chosen into the transaction; the packages that are in it now."""
         if not chosen or not self.manager.can_add:
@@ -477,18 +493,5 @@ class Planner:
                 cves |= self.cves(package)
         if not (self.inputs.debt or cves):
             return []
-        newest, compare = self._newer_kernel(), self.manager.compare
+        newest, compare = self.facts.newest_kernel(self.inputs.kernel_package), self.manager.compare
         return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
-
-    def _newer_kernel(self) -> str:
-        """The newest build of the running kernel's package that is there after the transaction, as EVR;
-        "" when that is the running one."""
-        name = name_of(self.inputs.kernel_package)
-        if not name:
-            return ""
-        running = newest = evr_of(self.inputs.kernel_package)
-        here = [one for one in self.facts.kernels() if one.installed]
-        for package in (*here, *self.manager.incoming("kernel")):
-            if same_kernel(package.nevra.name, name) and self.manager.compare(package.nevra.evr, newest) > 0:
-                newest = package.nevra.evr
-        return newest if newest != running else ""

@@ -14,6 +14,7 @@ from ..base.model import Advisory, Nevra, Problem
 from ..base.typed import NamedTuple
 from ..exposure.debt import alike
 from ..messages import catalogue
+from .interface import Package
 from .request import ALL, NONE, Asked
 
 
@@ -183,6 +184,13 @@ def names(specs: Iterable[str], nevra: Nevra) -> bool:
         str(nevra),
     )
     return any(fnmatch.fnmatchcase(form, spec) for spec in specs for form in forms)
+
+
+def named(specs: Iterable[str], package: Package) -> bool:
+    """Did the user name this package as in ``names``, or by a capability of it?"""
+    asked = {" ".join(spec.split()) for spec in specs}
+    given = {text for capability in package.provides for text in (capability, capability.partition(" ")[0])}
+    return bool(asked & given) or names(asked, package.nevra)
 
 
 def passes(filters: Mapping[str, frozenset[str]], advisories: Iterable[Advisory]) -> bool:

@@ -9,7 +9,7 @@ a host's patches are all of one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..base.model import Nevra, Problem
 from ..base.names import kernel_packages
@@ -116,6 +116,23 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
+def untold(facts: Facts, known: Sequence[tuple[str, tuple[str, ...]]], package: Package) -> bool:
+    """Does nothing tell what this very build closes, whatever is known of earlier ones?
+
+    ``known`` are the CVEs that each build closes by its advisories.
+    """
+    if package.declared or facts.listed(package, older=False):
+        return False
+    cover, mine = dict(known), package.nevra
+    before = [
+        cover.get(str(row.package.nevra), ())
+        for row in facts.known(facts.host.kernel.release)
+        if (row.package.nevra.name, row.package.nevra.arch) == (mine.name, mine.arch)
+        and facts.manager.compare(row.package.nevra.evr, mine.evr) < 0
+    ]
+    return not set(cover.get(str(mine), ())).difference(*before)
+
+
 OFFERED, INSTALLED, OLDER = "offered", "installed", "older"
 _REFUSED = {
     "patch-untrusted": "untrusted",
@@ -148,16 +165,17 @@ class Judged(NamedTuple):
     problem: Problem | None
 
 
-def offers(facts: Facts) -> list[Offer]:
+def offers(facts: Facts) -> Iterator[Offer]:
     """The live patches that the repositories have for the running kernel, newest first."""
-    return [one.offer for one in judged(facts, {}, trials=True)]
+    return (one.offer for one in judged(facts, {}, trials=True))
 
 
-def judged(facts: Facts, withheld: Mapping[str, Problem], trials: bool = False) -> list[Judged]:
+def judged(facts: Facts, withheld: Mapping[str, Problem], trials: bool = False) -> Iterator[Judged]:
     """The live patches that the repositories have for the running kernel, newest first, and why not.
 
-    ``withheld`` are those that planning hides. Without ``trials`` a patch whose dependencies cannot be met
-    counts as offered, and a blocked one, which is hidden, as excluded.
+    ``withheld`` are those that planning hides. With ``trials`` each that may be taken costs one when its
+    turn comes. Without, a patch that cannot be installed counts as offered, and a blocked one, which is
+    hidden, as excluded.
     """
     rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
     here = [row.package.nevra for row in rows if row.package.installed]
@@ -168,7 +186,6 @@ def judged(facts: Facts, withheld: Mapping[str, Problem], trials: bool = False) 
     scene = _Scene(facts, facts.host.kernel.release, True, judge)
     best, fit = _best(scene, rows), _fit(facts, judge) if rows else {}
     blocked = facts.host.blocked() if trials else {}
-    result: list[Judged] = []
     for row in rows:
         package, nevra = row.package, str(row.package.nevra)
         own = [one for one in here if one.name == package.nevra.name]
@@ -187,15 +204,12 @@ def judged(facts: Facts, withheld: Mapping[str, Problem], trials: bool = False) 
         else:
             problem = _refused(scene, row, best, fit)
             state = _REFUSED[problem.id] if problem is not None else OFFERED
-        if (
-            state == OFFERED
-            and trials
-            and facts.manager.why_not_with([package], _helpers(scene, row.match.profile))
-        ):
-            state = "unresolvable"
-        offer = Offer(nevra, row.match.kind, package.repo, state, row.match.profile)
-        result.append(Judged(offer, problem))
-    return result
+        if state == OFFERED and trials:
+            why = facts.manager.why_not_alone(package, _helpers(scene, row.match.profile))
+            if why:
+                problem = catalogue.problem("patch-uninstallable", nevra=nevra, why=why)
+                state = "unresolvable"
+        yield Judged(Offer(nevra, row.match.kind, package.repo, state, row.match.profile), problem)
 
 
 def blocked_here(nevra: str, why: str) -> Problem:
@@ -216,12 +230,12 @@ def _refused(
 
 def _fit(facts: Facts, judge: Judge) -> dict[str, str]:
     """By NEVRA, why the package is no candidate in any survey of the running kernel; "" where it is one."""
-    known = [str(row.package.nevra) for row in facts.known(facts.host.kernel.release)]
+    known = {str(row.package.nevra): row.package for row in facts.known(facts.host.kernel.release)}
     found = surveys(facts, facts.host.kernel.release, judge)
     taken = {str(candidate.nevra) for one in found for candidate in one.target.candidates}
     owner = next((str(one.has.nevra) for one in found if one.has is not None), "")
     why = f"the host has live patch {owner}" if owner else "another of its kind takes its place"
-    return {nevra: "" if nevra in taken else why for nevra in known}
+    return {nevra: "" if nevra in taken or one.incoming else why for nevra, one in known.items()}
 
 
 def surveys(facts: Facts, release: str, judge: Judge, open_cves: int = 0) -> list[Survey]:
@@ -280,9 +294,14 @@ def _survey(scene: _Scene, rows: Iterable[Known], owners: set[Family], name: str
     order = functools.cmp_to_key(newer)
     ranks = {repo.id: (repo.priority, repo.cost) for repo in scene.facts.repositories}
     best = _best(scene, offered)
+    usual = Repository("")  # a package file on the command line is of no repository
     # Of the copies of one build, the one that may be taken comes first, and of these DNF's own choice.
     offered.sort(
-        key=lambda row: (not scene.verified(row.package), ranks.get(row.package.repo), row.package.repo)
+        key=lambda row: (
+            not scene.verified(row.package),
+            ranks.get(row.package.repo, (usual.priority, usual.cost)),
+            row.package.repo,
+        )
     )
     offered.sort(key=lambda row: order(row.package), reverse=True)
     candidates: list[Candidate] = []

@@ -10,17 +10,20 @@ in UTC, where text order is time order.
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from ..base import times
 from ..base.model import Advisory, Nevra, Problem
+from ..base.names import parse_nevra
 from ..base.typed import NamedTuple
 from ..formats import repository_record
 from ..messages import catalogue
+from . import policy
 from .facts import Facts, Notes
 from .interface import Package
 from .request import Asked
-from .survey import Survey, blocked_here
+from .survey import Survey
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 #: The causes that livepatch.conf makes, which no copy in another repository ends.
@@ -96,18 +99,38 @@ def versioned(specs: Iterable[str], nevra: Nevra) -> bool:
     )
 
 
-def explained(one: Survey, withheld: Mapping[str, Withheld], blocked: Mapping[str, str]) -> Survey:
+def explained(one: Survey, hidden: Mapping[str, Problem]) -> Survey:
     """The survey with the reason why the newest patch is hidden, where planning hides it."""
-    if one.target.excluded is None:
-        return one
-    hidden = str(one.target.excluded)
-    if hidden in withheld:
-        problem = withheld[hidden].problem
-    elif hidden in blocked:
-        problem = blocked_here(hidden, blocked[hidden])
-    else:
-        return one
-    return one._replace(target=one.target._replace(withheld=problem))
+    problem = hidden.get(str(one.target.excluded))
+    return one if problem is None else one._replace(target=one.target._replace(withheld=problem))
+
+
+def blocked(away: Iterable[str], asked: Asked) -> list[str]:
+    """Those of the blocked NEVRAs ``away`` that are hidden: an exact command takes one that it names."""
+    found = []
+    for nevra in away:
+        try:
+            named = asked.exact and versioned(asked.specs, parse_nevra(nevra))
+        except ValueError:
+            named = False
+        if not named:
+            found.append(nevra)
+    return found
+
+
+def missed(facts: Facts, asked: Asked, hidden: Mapping[str, Problem]) -> list[Problem]:
+    """Why live patches that the user names are not found, where it is planning that hides them.
+
+    Of such a command DNF says only that something is filtered out. What has a newer build is not missed.
+    """
+    found = []
+    for release in facts.releases() if facts.running is not None else ():
+        rows = [row.package for row in facts.known(release) if not row.package.installed]
+        wanted = [one for one in rows if policy.named(asked.specs, one)]
+        newest = max(wanted, key=functools.cmp_to_key(facts.newer), default=None)
+        if newest is not None and not newest.visible and str(newest.nevra) in hidden:
+            found.append(hidden[str(newest.nevra)])
+    return found
 
 
 def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, Withheld]:

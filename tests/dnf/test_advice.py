@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.dnf.support import rpms, stock
-from tests.dnf.support.lab import RUNNING, SOURCE, Host, Update, shared
+from tests.dnf.support import rpms, stock, strangers
+from tests.dnf.support.lab import RUNNING, SOURCE, Host, Lab, Update, shared
 from tests.dnf.support.variants import variant
 
 LIVEPATCH = f"python3 {SOURCE}/bin/livepatch "
@@ -127,6 +127,37 @@ def test_excludes_of_one_run_say_nothing_about_the_next(host, state, options, be
     assert found.startswith("dnf ") and NONE not in reboot and "excludes" not in reboot, (found, reboot)
     taken = host.sh(found.replace("dnf", "dnf -y", 1)).new
     assert any(name.startswith("k") for name in taken)
+
+
+def boastful(lab: Lab, version: str) -> str:
+    """The name of a state that lists a kernel of this version, which nobody has."""
+
+    def change(data: bytes) -> bytes:
+        return data.replace(b'ver="5.14.0"', f'ver="{version}"'.encode())
+
+    return strangers.replaced(lab, "start", "primary", change)
+
+
+def exposure(host: Host) -> tuple[str, str, list[str]]:
+    """How complete the known CVEs are, why not, and those that are open."""
+    known = json.loads(host.sh(LIVEPATCH + "status --json").out)["exposure"]
+    return known["quality"], known["reason"], [row["cve"] for row in known["open"]]
+
+
+@pytest.mark.parametrize("version", ["9", "5.15.0"])
+@pytest.mark.parametrize("rank", ["excludepkgs=kernel*", "priority=100", "includepkgs=other*"])
+@pytest.mark.parametrize(
+    ("state", "main"), [("start", ""), ("kernel", ""), ("kernel", "exclude=kernel-core")]
+)
+def test_a_strangers_kernel_that_dnf_does_not_take_says_nothing(lab, host, version, rank, state, main):
+    host.sh(f"echo '{main}' >>/etc/dnf/dnf.conf")
+    host.conf("mode = report\n")
+    host.repos(base=state)
+    host.dnf("upgrade", "--assumeno")
+    before = exposure(host), step(host)
+    host.repos(base=state, stranger=f"{boastful(lab, version)}\n{rank}")
+    host.dnf("upgrade", "--assumeno")
+    assert (exposure(host), step(host)) == before
 
 
 @pytest.mark.parametrize("conf", ["", "kernel_update = hold\n"])

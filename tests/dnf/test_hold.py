@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from tests.dnf.support import records, stock
-from tests.dnf.support.lab import RUNNING, Answer, Host, lines
+from tests.dnf.support import records, rpms, stock
+from tests.dnf.support.lab import RUNNING, SOURCE, Answer, Host, lines, shared
 from tests.dnf.support.programs import API
 
 P1, P2, BY2, K40 = str(stock.P1), str(stock.P2), str(stock.BY2), str(stock.K40)
@@ -217,3 +217,107 @@ def test_an_excluded_kernel_stays_excluded_by_its_owner(host):
     host.repos(base="all")
     answer = host.dnf("upgrade", "--exclude=kernel-core-5.14.0-40*")
     assert kernels(answer) == [] and "Kernel update held: 5.14.0-30.el9" in answer.text
+
+
+# --- a kernel in several packages ---
+
+
+def parts(build: int) -> tuple[rpms.Rpm, ...]:
+    """The modules of a kernel, the package that requires all of it, and a package that nothing requires."""
+    version, release = f"{build}.el9", rpms.release(build)
+    own, multi = (f"kernel-uname-r = {release}",), "installonlypkg(kernel-module)"
+    names = {
+        "kernel-modules": "kernel-modules-uname-r",
+        "kernel-modules-extra": "kernel-modules-extra-uname-r",
+    }
+    modules = [
+        rpms.Rpm(
+            name,
+            "5.14.0",
+            version,
+            (f"{capability} = {release}", multi),
+            own,
+            files=((f"/lib/modules/{release}/{name}.ko", "x\n"),),
+        )
+        for name, capability in names.items()
+    ]
+    needs = tuple(f"{name} = 5.14.0-{version}" for name in ("kernel-core", "kernel-modules"))
+    return (*modules, rpms.Rpm("kernel", "5.14.0", version, ("installonlypkg(kernel)",), needs))
+
+
+OLD, NEW = parts(10), parts(20)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    base = (*stock.START, *OLD)
+    states = {
+        "start": (base, (stock.ADV10,)),
+        "next": ((*base, stock.K20, *NEW), (stock.ADV10, stock.ADV20)),
+    }
+    packages = [*base, stock.K20, *NEW]
+    return shared(tmp_path_factory, "split-kernel", packages, states, [*stock.BASE, "kernel-modules"])
+
+
+@pytest.mark.parametrize("more", [(), ("kernel",), ("kernel", "kernel-modules-extra")])
+@pytest.mark.parametrize("place", ["upgrade", "status", "reboot-check"])
+def test_the_command_that_is_told_installs_all_of_a_held_kernel(split, place, more):
+    host = split.host()
+    if more:
+        assert host.dnf("install", *more).code == 0
+    host.repos(base="next")
+    host.conf("kernel_update = hold\n")
+    answer = host.dnf("upgrade")
+    assert answer.new == frozenset(), answer.text
+    text = answer.text if place == "upgrade" else host.sh(f"python3 {SOURCE}/bin/livepatch {place}").text
+    told = re.search(r"dnf (upgrade kernel[a-z -]*)", text)
+    assert told, text
+    followed = host.sh(f"dnf -y {told[1]}")
+    names = {"kernel-core", "kernel-modules", *more}
+    assert followed.new == {f"{name}-5.14.0-20.el9.x86_64" for name in names}, told[1]
+    host.drop()
+
+
+# --- kernels that another plugin hides after the livepatch plugin did its part ---
+
+
+def locked(host: Host, names: str) -> None:
+    """Install a plugin that comes after this one and hides the packages ``names``, as versionlock does."""
+    code = f"""
+import dnf
+
+class Lock(dnf.Plugin):
+    name = "zz-lock"
+
+    def sack(self):
+        query = self.base.sack.query()
+        self.base.sack.add_excludes(query.available().filterm(name__glob={names.split()}))
+"""
+    host.write("/root/plugins/zz_lock.py", code)
+    host.sh("sed -i 's|^pluginpath=.*|&,/root/plugins|' /etc/dnf/dnf.conf")
+
+
+@pytest.mark.parametrize("conf", ["install", "hold-when-covered", "hold"])
+@pytest.mark.parametrize("names", ["kernel-core", "kernel*"])
+def test_a_kernel_that_another_plugin_hides_later_is_neither_held_nor_advised(host, names, conf):
+    host.repos(base="kernel")
+    host.conf(f"kernel_update = {conf}\n")
+    locked(host, names)
+    answer = host.dnf("upgrade")
+    assert answer.new == {BY2} and "Kernel update held" not in answer.text, answer.text
+    told = "".join(
+        host.sh(f"python3 {SOURCE}/bin/livepatch {verb}").text for verb in ("status", "reboot-check")
+    )
+    assert "dnf upgrade" not in told and f"hide kernel {EVR40}" in told, told
+
+
+@pytest.mark.parametrize("conf", ["hold-when-covered", "hold"])
+def test_what_another_plugin_hides_ends_an_earlier_hold(host, conf):
+    covered(host)
+    host.conf(f"kernel_update = {conf}\n")
+    host.repos(base="all")
+    assert "Kernel update held" in host.dnf("upgrade").text
+    locked(host, "kernel-core")
+    answer = host.dnf("upgrade")
+    assert "Kernel update held" not in answer.text, answer.text
+    assert [row[0] for row in history(host)] == ["hold", "release"]

@@ -32,10 +32,26 @@ def failing(tmp_path_factory):
         "depsolve": ((*BASE, APP2, stock.BY2, stock.P1), TOLD),
         "newer": ((*BASE, APP2, stock.BY2, stock.P1, stock.P2), TOLD),
         "files": ((*BASE, CLASH2, stock.P1), TOLD),
+        "files-newer": ((*BASE, CLASH2, stock.P1, stock.P2), TOLD),
         "nothing": ((*BASE, APP2, stock.BY2), TOLD),
         "good": ((*BASE, stock.BY2, stock.P1), TOLD),
+        "needy": ((*BASE, stock.BY2, stock.NEEDY), TOLD),
+        "dragging": ((*BASE, stock.BY2, stock.DRAGGING, stock.HELPER), TOLD),
+        "older": ((*BASE, stock.BY2, stock.P1, stock.NEEDY), TOLD),
+        "both": ((*BASE, APP2, stock.BY2, stock.NEEDY), TOLD),
+        "both-older": ((*BASE, APP2, stock.BY2, stock.P1, stock.NEEDY), TOLD),
     }
-    packages = [*BASE, APP2, CLASH2, stock.BY2, stock.P1, stock.P2]
+    packages = [
+        *BASE,
+        APP2,
+        CLASH2,
+        stock.BY2,
+        stock.P1,
+        stock.P2,
+        stock.NEEDY,
+        stock.DRAGGING,
+        stock.HELPER,
+    ]
     return shared(tmp_path_factory, "failing", packages, states, [*stock.BASE, "app", "clash", "owner"])
 
 
@@ -166,3 +182,116 @@ def test_a_failing_upgrade_by_the_api_is_remembered_too(host):
     answer = host.python(programs.API)
     assert answer.code == 1 and "DepsolveError" in answer.err and not answer.new
     assert offered(host)[0] == P1
+
+
+# --- a live patch that cannot be installed at all ---
+
+NEEDY, ALONE = str(stock.NEEDY), "cannot be installed, not even by itself: "
+
+
+def advised(host: Host) -> list[str]:
+    """The advice of status and of reboot-check to run dnf."""
+    shown = host.sh(LIVEPATCH + "status").out + host.sh(LIVEPATCH + "reboot-check").out
+    return re.findall(r"dnf (?:livepatch update|upgrade)[^'\n]*", shown)
+
+
+@pytest.mark.parametrize(
+    "command", ["upgrade", "upgrade bystander", "livepatch update", "upgrade --assumeno"]
+)
+@pytest.mark.parametrize("state", ["needy", "dragging"])
+def test_a_patch_that_cannot_be_installed_is_not_called_offered(host, state, command):
+    host.repos(base=state)
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    assert offered(host) is None and advised(host) == [], answer.text
+
+
+@pytest.mark.parametrize("command", ["upgrade --assumeno", "upgrade bystander --assumeno"])
+def test_the_newest_patch_that_can_be_installed_is_the_one_that_is_offered(host, command):
+    host.repos(base="older")
+    host.sh(f"dnf -y {command}")
+    assert offered(host)[0] == P1
+    alone = host.dnf("livepatch", "update")
+    assert alone.new == {P1} and offered(host) is None, alone.text
+    assert advised(host) == []
+
+
+def test_no_advice_follows_the_install_of_a_patch_whose_successor_cannot_be_installed(host):
+    host.repos(base="older")
+    assert host.dnf("install", P1).new == {P1}
+    assert offered(host) is None and advised(host) == []
+
+
+@pytest.mark.parametrize("command", ["upgrade", "upgrade --security", f"upgrade {stock.P1.name}"])
+def test_an_upgrade_that_fails_by_the_patch_itself_says_so(host, command):
+    host.repos(base="good")
+    host.dnf("install", P1)
+    host.repos(base="needy")
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    (line,) = lines(answer)
+    assert answer.code == 1 and left(answer) == [], answer.text
+    assert NEEDY in line and ALONE in line and "no-such-thing" in line, answer.text
+    assert offered(host) is None and advised(host) == []
+    followed = host.sh("dnf -y " + re.findall(r"'dnf (upgrade --exclude=[^']*)'", line)[0])
+    assert followed.code == 0 and followed.new == {str(stock.BY2)}, followed.text
+
+
+@pytest.mark.parametrize(("state", "goes"), [("both", []), ("both-older", [P1])])
+def test_where_two_things_fail_only_what_the_advice_would_take_is_called_left_out(host, state, goes):
+    host.repos(base=state)
+    answer = host.dnf("upgrade")
+    assert answer.code == 1 and left(answer) == goes, answer.text
+    assert any(NEEDY in line and ALONE in line for line in lines(answer)), answer.text
+    assert [offered(host)[0]] == goes if goes else offered(host) is None
+    assert host.dnf("livepatch", "update").new == set(goes)
+
+
+# --- a live patch that DNF itself takes, and another one than the one on offer ---
+
+
+@pytest.mark.parametrize("command", ["upgrade", "upgrade --security", f"upgrade clash {stock.P1.name}"])
+def test_an_upgrade_of_an_installed_patch_that_fails_names_it_too(host, command):
+    host.repos(base="files")
+    host.dnf("install", P1)
+    host.repos(base="files-newer")
+    answer = host.sh(f"dnf -y {command}")
+    unharmed(answer)
+    assert answer.code == 1 and not answer.new and left(answer) == [P2], answer.text
+    alone = host.dnf("livepatch", "update")
+    assert alone.new == {P2} and offered(host) is None, alone.text
+
+
+@pytest.mark.parametrize("command", ["upgrade other clash", "upgrade clash"])
+def test_a_failing_upgrade_does_not_call_an_installed_patch_left_out(host, command):
+    host.repos(base="files")
+    host.write("/etc/stand-in", "fail")
+    assert host.dnf("install", P1).code == 5, "it is installed, and missing"
+    answer = host.sh(f"dnf -y {command}")
+    assert answer.code == 1 and left(answer) == [], answer.text
+
+
+@pytest.mark.parametrize("how", [f"install {P1}", f"install {{states}}/newer/{P1}.rpm"])
+def test_the_date_is_that_of_the_last_patch_that_was_taken(host, how):
+    host.repos(base="newer")
+    host.dnf("upgrade")
+    since = offered(host)[1]
+    host.sh(f"sed -i s/{since}/2026-10-01T02:03:04Z/ /var/lib/livepatch/notices.json")
+    assert host.sh("dnf -y " + how.format(states=host.lab.states)).new == {P1}
+    nevra, now = offered(host)
+    assert nevra == P2 and since <= now, "a dnf run has taken a patch meanwhile"
+    host.sh(f"sed -i s/{now}/2026-10-02T02:03:04Z/ /var/lib/livepatch/notices.json")
+    host.dnf("install", "other")
+    assert offered(host) == (P2, "2026-10-02T02:03:04Z"), "another package is no live patch"
+
+
+@pytest.mark.parametrize("state", ["start", "good"])
+def test_the_remedy_for_a_damaged_file_of_notices_helps(host, state):
+    host.repos(base=state)
+    host.dnf("upgrade")
+    host.write("/var/lib/livepatch/notices.json", "{broken")
+    remedy = re.search("As root, run '(dnf [^']*)'", host.sh(LIVEPATCH + "status").out)
+    assert remedy, "the damage is told with a remedy"
+    host.sh(remedy[1].replace("dnf ", "dnf -y ", 1))
+    assert json.loads(host.read("/var/lib/livepatch/notices.json"))
+    assert host.read("/var/lib/livepatch/notices.json.spoiled") == "{broken"

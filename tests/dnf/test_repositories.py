@@ -242,3 +242,13 @@ def test_the_list_knows_what_is_older_than_the_installed_one(host):
     host.dnf("upgrade")
     rows = json.loads(host.dnf("livepatch", "list", "--available", "--json").out)["patches"]
     assert [(row["package"], row["state"]) for row in rows] == [(P2, "installed"), (P1, "older")]
+
+
+@pytest.mark.parametrize("more", ["gpgcheck=0", "priority=10"])
+@pytest.mark.parametrize("files", [("P1", "BY2"), ("P1", "P2", "BY2")])
+def test_package_files_are_upgraded_beside_a_repository_with_the_same_builds(lab, host, more, files):
+    host.repos(base="start", copr=f"patches\n{more}")
+    paths = " ".join(f"{lab.states}/all/{getattr(stock, name)}.rpm" for name in files)
+    answer = host.sh(f"dnf -y upgrade {paths}")
+    unharmed(answer)
+    assert answer.code == 0 and str(stock.BY2) in answer.new, answer.text

@@ -51,6 +51,51 @@ def test_one_of_two_repositories_falls_silent(lab, host):
     assert exposed(host)[0] == before[0]
 
 
+def complete(host: Host) -> tuple[str, str]:
+    """How complete the known CVEs are, and the reason."""
+    known = json.loads(host.sh(LIVEPATCH + "status --json").out)["exposure"]
+    return known["quality"], known["reason"]
+
+
+@pytest.mark.parametrize("state", ["update", "unneeded", "kernel"])
+def test_a_strange_repository_that_falls_silent_makes_nothing_less_known(lab, host, state):
+    host.repos(base="kernel", copr=state)
+    host.dnf("upgrade", "--exclude=kernel-core")
+    before = exposed(host)
+    assert complete(host) == ("exact", "") and "CVE-2024-0020" in before[0]
+    host.repos(base="kernel", copr=lab.silent(state))
+    for _ in range(2):
+        answer = host.dnf("upgrade", "--exclude=kernel-core")
+        unharmed(answer)
+        assert GONE not in answer.text
+        assert complete(host) == ("exact", "") and exposed(host)[0] == before[0]
+    assert "is kept" not in host.sh(LIVEPATCH + "status").out
+
+
+def test_what_a_strange_repository_called_open_stays_open_when_it_falls_silent(lab, host):
+    host.repos(base="start", copr="kernel\ngpgcheck=1")
+    host.dnf("upgrade", "--exclude=kernel-core")
+    before = exposed(host)[0]
+    assert "CVE-2024-0020" in before
+    host.repos(base="start", copr=lab.silent("kernel"))
+    for _ in range(2):
+        host.dnf("upgrade", "--exclude=kernel-core")
+        assert exposed(host)[0] == before
+
+
+@pytest.mark.parametrize("state", ["update", "unneeded"])
+def test_a_strange_repository_that_falls_silent_lets_no_held_kernel_in(lab, host, state):
+    host.conf("kernel_update = hold-when-covered\n")
+    host.repos(base="patches", copr=state)
+    host.dnf("upgrade")
+    host.repos(base="all", copr=lab.silent(state))
+    for _ in range(2):
+        answer = host.dnf("upgrade")
+        unharmed(answer)
+        assert any("Kernel update held" in line for line in lines(answer)), answer.text
+        assert not any("kernel" in name for name in answer.new)
+
+
 @pytest.mark.parametrize("state", ["update", "kernel"])
 def test_advice_to_read_again_is_not_given_to_whom_it_brings_nothing(lab, host, state):
     host.repos(base=lab.silent(state))

@@ -284,7 +284,32 @@ def test_a_repository_that_does_not_answer_is_no_proof_that_nothing_is_open(host
     answer = host.dnf("upgrade", "--assumeno")
     assert "At next reboot: 2" in answer.text
     assert "Not complete  : left out when the repositories were read: updates" in answer.text
-    assert known() == ("exact", ""), "what is known stays"
+    quality, reason = known()
+    assert quality == "lower-bound"
+    assert reason.startswith("left out when the repositories were read: updates; what was known on")
+    host.repos(base="start", updates="kernel")
+    host.dnf("livepatch", "update", "--check")
+    assert known() == ("exact", ""), "the repository answers again"
+
+
+@pytest.mark.parametrize("state", ["update", "kernel"])
+@pytest.mark.parametrize(
+    "command", [("upgrade", "--exclude=kernel-core"), ("livepatch", "update", "--check")]
+)
+def test_a_strange_repository_that_does_not_answer_keeps_nothing_from_being_known(host, state, command):
+    def known() -> tuple[str, set[str]]:
+        kernel = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"][0]
+        return kernel["quality"], {row["cve"] for row in kernel["debt"]}
+
+    host.repos(base="start", copr=f"{state}\ngpgcheck=1")
+    host.dnf(*command)
+    _, before = known()
+    down = "\n[copr]\nname=copr\nbaseurl=file:///nowhere\nskip_if_unavailable=1"
+    for _ in range(2):
+        host.repos(base="patches" + down)
+        host.dnf(*command)
+        quality, now = known()
+        assert quality == "exact" and now >= before | {"CVE-2024-0020"}
 
 
 BLOCK = """

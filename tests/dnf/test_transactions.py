@@ -133,6 +133,7 @@ LEAVING = [
     ("how", "told", "code"),
     [
         ("load", "is out of force.", 0),
+        ("other", "is out of force.", 0),
         ("theirs", "is removed, and module livepatch_10_1_2 stays in force: ", 0),
         ("stays", "", 5),
         ("silent", "is removed, but it is unknown whether it is out of force: ", 5),
@@ -154,7 +155,29 @@ def test_a_patch_that_leaves_is_waited_for_and_told(host, before, command, how, 
     else:
         assert "Stand-in: the kernel refused to disable it. Reboot." in answer.text
     again = "  CVEs open again: CVE-2024-0020 (Critical), CVE-2024-0030 (Important)"
-    assert (again in answer.text) is (how == "load"), answer.text
+    assert (again in answer.text) is (how in ("load", "other")), answer.text
+    assert "another live patch is blocked" not in answer.text
+
+
+@pytest.mark.parametrize("mode", ["install-only", "report"])
+@pytest.mark.parametrize("command", [f"remove {NAME}", "history undo last"])
+def test_a_patch_that_leaves_where_nothing_is_unloaded_is_told_to_stay_in_force(host, command, mode):
+    prepared(host, "patches", f"install {NAME}")
+    host.conf(f"mode = {mode}\n")
+    answer = host.sh("dnf -y " + command)
+    unharmed(answer)
+    assert answer.code == 0 and P2 in answer.gone, answer.text
+    told = f"is removed, and module livepatch_10_1_2 stays in force: mode = {mode}. A reboot ends it."
+    assert any(text.startswith(told) for text in said(answer, P2)), answer.text
+    assert host.sh("ls /sys/kernel/livepatch").out.split() == ["livepatch_10_1_2"]
+    assert ASKED not in host.read("/var/log/stand-in")
+
+
+def test_a_patch_that_was_not_in_force_is_not_told_to_stay(host):
+    prepared(host, "patches", f"install {NAME}")
+    host.conf("mode = install-only\n")
+    host.sh("rm -r /sys/kernel/livepatch/*")
+    assert "stays in force" not in host.dnf("remove", NAME).text
 
 
 def test_a_patch_that_was_not_in_force_leaves(host):

@@ -9,7 +9,7 @@ import pytest
 
 from dnf_plugin_livepatch.formats import repository_record
 from tests.dnf.support import records, stock
-from tests.dnf.support.lab import Answer, Host, lines
+from tests.dnf.support.lab import RUNNING, SOURCE, Answer, Host, lines, unharmed
 from tests.dnf.support.programs import API
 from tests.dnf.support.records import rollout, stamp, withdrawn
 
@@ -205,3 +205,34 @@ def test_the_vendors_window_gives_an_end_where_nobody_says_one(lab, host):
     assert P2 in answer.new and "end on " in answer.text and len(lines(answer)) == 1
     host.repos(base=records.told(lab, "patches", {}, support_end="2099-01-01"))
     assert "end on " not in host.dnf("upgrade").text, "the publisher knows better"
+
+
+@pytest.mark.parametrize(
+    "spec", [stock.P1.name, "kpatch-patch*", f"kpatch-patch = {RUNNING}", "'*10-1-1.el9'"]
+)
+@pytest.mark.parametrize(
+    ("conf", "why"),
+    [
+        ("", "it is blocked on this host (it crashed the test). As root, run 'livepatch unblock "),
+        ("cutoff = 2020-01-01\n", "it was "),
+        ("min_age = 9999d\n", "it was "),
+    ],
+)
+def test_an_install_of_what_is_hidden_says_why_it_is_not_found(host, conf, why, spec):
+    host.repos(base="first")
+    host.conf(conf)
+    if not conf:
+        host.sh(f"python3 {SOURCE}/bin/livepatch block {stock.P1} --reason='it crashed the test'")
+    answer = host.dnf("install", spec.strip("'"))
+    unharmed(answer)
+    assert answer.code == 1 and not answer.new, answer.text
+    (line,) = lines(answer)
+    assert str(stock.P1) in line and why in line, answer.text
+    assert lines(host.dnf("install", "other")) == [], "nobody asked for the patch"
+
+
+def test_an_install_that_finds_a_newer_one_says_nothing_of_an_older_one_that_is_hidden(host):
+    host.repos(base="patches")
+    host.sh(f"python3 {SOURCE}/bin/livepatch block {stock.P1}")
+    answer = host.dnf("install", stock.P1.name)
+    assert answer.new == {str(stock.P2)} and not any(str(stock.P1) in line for line in lines(answer))

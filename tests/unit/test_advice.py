@@ -78,11 +78,25 @@ def test_a_blocked_patch_without_a_newer_one_is_tried_again(host: Telling) -> No
     assert told(host)[1].startswith("livepatch unblock ")
 
 
-def test_a_held_kernel_is_upgraded_by_its_name(host: Telling) -> None:
+@pytest.mark.parametrize(
+    ("names", "command"),
+    [
+        ((), "dnf upgrade kernel-core"),
+        (("kernel-core",), "dnf upgrade kernel-core"),
+        (("kernel", "kernel-core", "kernel-modules"), "dnf upgrade kernel kernel-core kernel-modules"),
+    ],
+)
+def test_a_held_kernel_is_upgraded_by_all_of_its_names(
+    host: Telling, names: tuple[str, ...], command: str
+) -> None:
     host.know((1000, "Low"), on_offer=OnOffer("6.12.2-1"))
-    hold = Hold(RELEASE, "kernel-core", "6.12.2-1", "2026-11-22T00:00:00Z", "kernel_update = hold")
+    since, why = "2026-11-22T00:00:00Z", "kernel_update = hold"
+    hold = Hold(RELEASE, "kernel-core", "6.12.2-1", since, why, names=names)
     assert notices.save(host.paths, notices.Notices(hold=hold))
-    assert told(host)[1] == "dnf upgrade kernel-core"
+    assert told(host)[1] == command
+    report = status.gather(host.paths, Config())
+    (problem,) = [one for one in report.problems if one.id == "kernel-held"]
+    assert problem.remedy == f"'{command}' installs it anyway."
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,15 @@ class Solver:
 
     def __init__(self, **refused: str) -> None:
         self.refused = refused
+        self.alone: dict[str, str] = {}
         self.tried: list[tuple[list[Package], Helpers]] = []
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         self.tried.append((list(add), along))
         return self.refused.get(f"{add[-1].nevra.name}{add[-1].nevra.release}", "")
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        return self.alone.get(f"{package.nevra.name}{package.nevra.release}", "")
 
 
 def choosing(solver: Solver, cannot: str = "", kind: str = ALL, **settings: str) -> choose.Choosing:
@@ -241,3 +245,52 @@ def test_the_patches_that_have_to_be_in_force(
 ) -> None:
     missing = [str(one.nevra) for one in before]
     assert choose.expected(surveys, chosen, missing) == tuple(str(one.nevra) for one in expected)
+
+
+# --- what is on offer ---
+
+
+def offered(made: choose.Choosing) -> str:
+    found, _ = made.offer()
+    return f"{found.nevra.name}{found.nevra.release}" if found is not None else ""
+
+
+@pytest.mark.parametrize(
+    ("refused", "alone", "offer"),
+    [
+        ({}, {}, "a2"),
+        ({"a2": "it needs x"}, {"a2": "it needs x"}, "a1"),
+        ({"a2": "it does not fit"}, {}, "a2"),
+        ({"a2": "no", "a1": "no"}, {"a2": "no", "a1": "no"}, ""),
+        ({"a2": "no", "a1": "no"}, {"a2": "no"}, "a1"),
+    ],
+)
+def test_the_newest_patch_that_can_be_installed_by_itself_is_on_offer(refused, alone, offer) -> None:
+    solver = Solver(**refused)
+    solver.alone = alone
+    made = choosing(solver)
+    run(made, survey(A2, A1))
+    assert offered(made) == offer
+
+
+def test_a_patch_that_overlaps_another_one_is_not_on_offer() -> None:
+    made = choosing(Solver())
+    assert run(made, survey(has=A1), survey(C1, single=True)) == ["patch-overlaps"]
+    assert made.offer() == (None, made.notes[0])
+
+
+@pytest.mark.parametrize(
+    ("alone", "told", "offer"),
+    [
+        ({}, ["patch-left"], "a2"),
+        ({"a2": "it needs x"}, ["patch-uninstallable", "patch-left"], "a1"),
+        ({"a2": "it needs x", "a1": "it needs y"}, ["patch-uninstallable"], ""),
+    ],
+)
+def test_of_a_failing_transaction_only_what_can_be_installed_is_left_out(alone, told, offer) -> None:
+    solver = Solver()
+    solver.alone = alone
+    made = choosing(solver)
+    made.leave(survey(A2, A1))
+    assert [note.id for note in made.notes] == told and offered(made) == offer
+    assert solver.tried == []

@@ -51,6 +51,28 @@ def asked(found: Facts) -> dict[str, int]:
 
 # --- whom to trust ---
 
+DEAF = tuple(
+    Repository(name, left_out=True, signed=name.startswith("signed"))
+    for name in ("base", "extras", "signed", "strange")
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "missed"),
+    [
+        ("base", "", {"base"}),
+        ("base", "ext*", {"base", "extras"}),
+        ("anaconda", "extras here", {"extras"}),
+        ("anaconda", "", {"signed"}),
+        ("", "", {"signed"}),
+        ("here", "", set()),
+    ],
+)
+def test_the_repositories_whose_word_is_missed(source: str, named: str, missed: set[str]) -> None:
+    found = facts(RUNS, repos=(Repository("here"), *DEAF), named=named, source=source)
+    assert found.missed == missed
+
+
 OFFERED = RUNS._replace(installed=False, repo="extras")
 
 

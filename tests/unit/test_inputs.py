@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,19 @@ def kept_out(words: str) -> OnOffer:
             "",
             OnOffer("", NEXT.nevra.evr, prefers="vip"),
         ),
+        (
+            (RUNS, NEXT, kernel(90, repo="copr", visible=False)),
+            "load",
+            "",
+            OnOffer(NEXT.nevra.evr),
+        ),
+        (
+            (RUNS, kernel(30, repo="base", visible=False), kernel(90, repo="copr", outranked="base")),
+            "load",
+            "",
+            OnOffer("", "5.14.0-30.el9"),
+        ),
+        ((RUNS, kernel(90, repo="copr")), "load", "", OnOffer("5.14.0-90.el9")),
         ((RUNS, NEW._replace(installed=True, repo="")), "load", "", OnOffer()),
     ],
 )
@@ -138,6 +152,22 @@ def test_what_an_upgrade_may_install(
 ) -> None:
     host = Machine(Config(mode=mode), cannot)
     assert inputs.read(Facts(Manager(*packages), host))[0].on_offer == found
+
+
+@pytest.mark.parametrize(
+    ("repo", "facts_of", "quality"),
+    [
+        ("copr", {"visible": False}, EXACT),
+        ("copr", {"outranked": "base"}, EXACT),
+        ("base", {"visible": False}, LOWER_BOUND),
+        ("copr", {}, LOWER_BOUND),
+    ],
+)
+def test_a_kernel_that_dnf_does_not_take_counts_only_where_its_repository_is_trusted(
+    repo: str, facts_of: dict[str, Any], quality: str
+) -> None:
+    found = facts(RUNS, NEXT, kernel(90, repo=repo, **facts_of))
+    assert inputs.read(found)[0].quality == quality
 
 
 def test_repositories_pinned_to_a_release_are_a_lower_bound() -> None:
@@ -407,10 +437,11 @@ def test_of_two_windows_the_longer_counts() -> None:
 
 @pytest.mark.parametrize(
     ("known", "left_out"),
-    [(None, ("a", "b")), (("b", "c", "base"), ("b",)), ((), ())],
+    [(None, ("a", "b")), (("b", "c", "base", "strange"), ("b",)), (("strange",), ()), ((), ())],
 )
 def test_a_repository_is_missed_that_had_advisories_before(
     known: tuple[str, ...] | None, left_out: tuple[str, ...]
 ) -> None:
-    repos = [BASE, Repository("b", left_out=True), Repository("a", left_out=True)]
-    assert inputs.left_out(facts(RUNS, repos=repos), known) == left_out
+    repos = [BASE, *(Repository(name, left_out=True) for name in ("b", "a", "strange"))]
+    host = Machine(Config(repos=("a", "b")))
+    assert inputs.left_out(Facts(Manager(RUNS, repos=repos), host), known) == left_out

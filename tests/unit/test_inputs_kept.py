@@ -16,6 +16,7 @@ from dnf_plugin_livepatch.base.model import (
     Debt,
     Unfixable,
 )
+from dnf_plugin_livepatch.exposure import compute
 from dnf_plugin_livepatch.exposure.compute import Inputs, OnOffer
 from dnf_plugin_livepatch.planning import inputs
 from dnf_plugin_livepatch.planning.facts import Facts
@@ -136,6 +137,41 @@ def test_what_was_known_gives_way_to_what_is_known_now(
 ) -> None:
     new = Inputs(RELEASE, HERE, UNKNOWN, NONE, debt=(DEBT,), read_in_vain=NOW)._replace(**change)
     assert inputs.kept(facts(RUNS, repos=repos), new, old) == new
+
+
+@pytest.mark.parametrize(("quality", "reason"), [(EXACT, ""), (LOWER_BOUND, "few")])
+def test_of_a_strange_repository_that_falls_silent_only_the_rows_are_kept(quality: str, reason: str) -> None:
+    here = facts(RUNS, repos=[BASE, Repository("strange")])
+    new = Inputs(RELEASE, HERE, quality, reason, NOW, (("base", "8"),), (DEBT,))
+    found = inputs.kept(here, new, BEFORE._replace(repositories=(("base", "6"), ("strange", "2"))))
+    rows = (("base", "8"), ("strange", ""))
+    assert found == new._replace(debt=(OLDER, DEBT, LATER), repositories=rows)
+    assert inputs.kept(here, new, found) == found
+
+
+@pytest.mark.parametrize("away", [{}, {"left_out": True}, {"left_out": True, "unanswered": True}])
+@pytest.mark.parametrize("told", [(), (OLDER.cve,)])
+def test_a_row_that_a_strange_repository_may_have_had_goes_when_another_speaks_of_it(
+    away: dict[str, bool], told: tuple[str, ...]
+) -> None:
+    here = facts(RUNS, repos=[BASE, Repository("strange", **away)])
+    here.manager.rows = (*ADVISORIES, advisory(5, *told))  # type: ignore[attr-defined]
+    new = Inputs(RELEASE, HERE, EXACT, "", NOW, (("base", "8"),), (DEBT,))
+    found = inputs.kept(here, new, BEFORE._replace(repositories=(("base", "6"), ("strange", "2"))))
+    assert (found.quality, found.as_of) == (EXACT, NOW)
+    assert found.debt == ((DEBT, LATER) if told else (OLDER, DEBT, LATER))
+
+
+def test_of_a_trusted_repository_that_does_not_answer_everything_is_kept() -> None:
+    here = facts(RUNS, repos=[BASE, Repository("extras", left_out=True, unanswered=True)])
+    read = Inputs(RELEASE, HERE, EXACT, "", NOW, (("base", "8"),), (DEBT,))
+    new = compute.doubted(read, ("extras",))
+    found = inputs.kept(here, new, BEFORE, ("extras",))
+    reason = f"left out when the repositories were read: extras; {KEPT}"
+    assert (found.quality, found.reason, found.as_of) == (LOWER_BOUND, reason, BEFORE.as_of)
+    assert (found.debt, found.read_in_vain) == ((OLDER, DEBT, LATER), "")
+    assert dict(found.repositories) == {"base": "8", "extras": ""}
+    assert inputs.kept(here, new, found, ("extras",)) == found, "the next night knows as much"
 
 
 ELSE = Advisory("B-1", "bugfix", "", "", "2026-11-01", ("CVE-2026-1500",), (kernel(5).nevra,))

@@ -243,7 +243,7 @@ def test_a_hold_is_remembered_with_its_proof_and_hides_all_of_the_kernel() -> No
     found, members, note, why = held(Family(RUNS, NEXT), CLOSES, gone=[OTHER])
     evr = NEXT.nevra.evr
     assert why == f"live patch {PATCH} closes 1 CVE that it fixes"
-    assert found == Hold(RELEASE, "kernel-core", evr, NOW, why, (CVE,), ())
+    assert found == Hold(RELEASE, "kernel-core", evr, NOW, why, (CVE,), (), ("kernel-core",))
     assert members == [NEXT, kernel(19), MEMBER]
     assert (note.id, note.text) == ("kernel-held", f"Kernel update held: {evr}, because {why}.")
     assert note.remedy == "'dnf upgrade kernel-core' installs it anyway."

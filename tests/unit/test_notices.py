@@ -15,7 +15,16 @@ from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.files import atomic, notices
 from dnf_plugin_livepatch.host.files.notices import Hold, Notices
 
-HOLD = Hold("5.14.0-10", "kernel", "5.14.0-40.el9", "2026-11-22T00:00:00Z", "covered", ("CVE-2026-1000",))
+HOLD = Hold(
+    "5.14.0-10",
+    "kernel",
+    "5.14.0-40.el9",
+    "2026-11-22T00:00:00Z",
+    "covered",
+    ("CVE-2026-1000",),
+    (),
+    ("kernel",),
+)
 OFFERED = Offered("5.14.0-10", "lp-1-1.x86_64", "base", "2026-11-22T00:00:00Z")
 FULL = Notices(
     (Withdrawal("lp-1-1.x86_64", "oops", "base", True), Withdrawal("lp-1-2.x86_64", "panic", "base")),

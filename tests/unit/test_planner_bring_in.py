@@ -58,6 +58,7 @@ STEPS = [
     "looking at withdrawals and support",
     "looking at what nothing vouches for",
     "describing the transaction",
+    "looking at the live patches in force",
     "noting what is offered",
     "reading what is in force",
     "looking for a newer kernel",
@@ -69,6 +70,7 @@ def test_the_steps_have_the_names_that_a_fault_is_told_with() -> None:
     planner = Planner(Manager(RUNS, NEXT, NEW, OLD), host, steps.attempt)
     both(planner, Asked(ALL))
     host.answer = answered()
+    planner.follow((str(NEW.nevra),), ())
     planner.after(frozenset(), Waiting())
     assert steps.taken == STEPS
 

@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base.model import (
     Problem,
     ReconcileResult,
 )
-from dnf_plugin_livepatch.exposure.compute import Inputs
+from dnf_plugin_livepatch.exposure.compute import Inputs, OnOffer
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.planning import lines
 from dnf_plugin_livepatch.planning.interface import Patched, Repository
@@ -89,6 +89,10 @@ REFUSED = catalogue.problem("unload-refused", module="lp", why="EBUSY")
 BUSY = catalogue.problem("rpm-busy")
 ASIDE = catalogue.problem("profile-fault", fault="line 1")
 STAYS = catalogue.problem("removed-in-force", nevra=BOTH[0], modules="lp")
+TOLD_NOT_TO = catalogue.problem("unload-skipped", nevra=BOTH[0], modules="lp", why="it is told not to")
+OTHERS = catalogue.problem("patch-blocked", nevra="other-1-1.x86_64", why="it crashed")
+UNLOADED = catalogue.problem("module-stays", module="lp", why="EBUSY")
+UNKNOWN_PACKAGES = catalogue.problem("rpmdb-unreadable", why="the database is damaged")
 STILL = (InForce("lp", ""),)
 AGAIN = f"  CVEs open again: {CVE} (Important)"
 
@@ -101,7 +105,12 @@ AGAIN = f"  CVEs open again: {CVE} (Important)"
         (gone(still=STILL), True, [lines.line(STAYS)[1]]),
         (gone(REFUSED, still=STILL), False, [lines.line(REFUSED)[1]]),
         (gone(BUSY, still=STILL), True, [lines.line(BUSY)[1]]),
-        (gone(skipped="it is told not to"), True, []),
+        (gone(skipped="it is told not to"), True, [lines.line(TOLD_NOT_TO)[1]]),
+        (gone(OTHERS), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(OTHERS, still=STILL), True, [lines.line(STAYS)[1]]),
+        (gone(UNLOADED), False, [f"Live patch {BOTH[0]} is out of force.", AGAIN, lines.line(UNLOADED)[1]]),
+        (gone(UNKNOWN_PACKAGES), True, [f"Live patch {BOTH[0]} is out of force.", AGAIN]),
+        (gone(UNKNOWN_PACKAGES, still=STILL), False, [lines.line(UNKNOWN_PACKAGES)[1]]),
         (None, False, [lines.line(catalogue.problem("unload-unanswered", nevra=BOTH[0]))[1]]),
         (KeyboardInterrupt(), True, [lines.line(catalogue.problem("unload-interrupted"))[1]]),
     ],
@@ -129,7 +138,9 @@ def test_a_removal_where_nothing_is_loaded_is_not_waited_for(mode: str) -> None:
     host.answer = AssertionError("nobody is to ask")
     planner = Planner(Manager(RUNS, NEXT), host, hard)
     planner.follow((), BOTH[:1])
-    assert planner.after(frozenset(), Waiting()).lines == ()
+    (said,) = planner.after(frozenset(), Waiting()).lines
+    reason = {"nevra": BOTH[0], "modules": "lp", "why": f"mode = {mode}"}
+    assert said == lines.line(catalogue.problem("unload-skipped", **reason))
 
 
 def test_a_removal_that_rpm_refused_is_not_followed() -> None:
@@ -172,6 +183,29 @@ def test_a_repository_that_is_left_out_of_a_run_takes_no_offer_back() -> None:
     host = Machine()
     Planner(Manager(RUNS, NEXT, OLD, repos=repos), host, hard).bring_in(Asked(ALL))
     assert "offered" not in host.remembered
+
+
+@pytest.mark.parametrize(
+    ("away", "repos", "quality"),
+    [
+        ({"unanswered": True}, (), EXACT),
+        ({}, (), EXACT),
+        ({"unanswered": True}, ("extras",), LOWER_BOUND),
+        ({}, ("extras",), None),
+    ],
+)
+def test_a_repository_that_is_gone_is_written_down_and_one_that_an_option_leaves_out_is_not(
+    away, repos, quality
+) -> None:
+    rows = [
+        Repository("base", has_advisories=True, read_at=NOW),
+        Repository("extras", left_out=True, **away),
+    ]
+    host = Machine(Config(repos=repos))
+    host.known = KNOWN._replace(repositories=(("base", "6"), ("extras", "2")))
+    Planner(Manager(RUNS, NEXT, OLD, repos=rows), host, hard).bring_in(Asked(ALL))
+    found = host.remembered.get("inputs")
+    assert (found[0].quality if found else None) == quality
 
 
 @pytest.mark.parametrize(
@@ -268,3 +302,38 @@ def test_what_no_advisory_tells_of_this_very_build_is_not_told_by_an_older_one(r
     )
     found = [note.subject for note in plan.notes if note.id == "patch-unjudged"]
     assert found == ([str(patch(left).nevra)] if left else [])
+
+
+UNHAD = f"Live patch {NEW.nevra} is offered and cannot be installed, not even by itself: it needs x."
+REPORTED = f"Live patch {NEW.nevra} is offered by repository base; mode = report, so it is not added."
+
+
+@pytest.mark.parametrize(
+    ("mode", "alone", "patch", "why"),
+    [
+        ("load", {}, str(NEW.nevra), ""),
+        ("load", {str(NEW.nevra): "it needs x"}, "", UNHAD),
+        ("report", {}, "", REPORTED),
+        ("report", {str(NEW.nevra): "it needs x"}, "", UNHAD),
+    ],
+)
+@pytest.mark.parametrize("door", ["bring_in", "unresolved", "follow"])
+def test_the_inputs_name_the_patch_on_offer_that_can_be_installed(door, mode, alone, patch, why) -> None:
+    host, manager = Machine(Config(mode=mode)), Manager(RUNS, NEXT, NEW)
+    manager.alone, manager.trial = alone, "it needs x" if alone else ""
+    planner = Planner(manager, host, hard)
+    if door == "follow":
+        planner.follow(("kpatch-patch-5_14_0-10-1-1.el9.x86_64",), ())
+    else:
+        getattr(planner, door)(Asked(ALL))
+    (said, *_) = host.remembered["inputs"]
+    assert said.on_offer == OnOffer(NEXT.nevra.evr, "", patch, str(NEW.nevra) if why else "", why)
+
+
+@pytest.mark.parametrize("older", [(), (patch("1", repo="base"),)])
+def test_a_patch_that_comes_with_the_transaction_is_on_offer_until_it_is_there(older) -> None:
+    host = Machine()
+    planner = Planner(Manager(RUNS, NEXT, NEW._replace(incoming=True), *older), host, hard)
+    planner.follow((str(NEW.nevra),), ())
+    (said, *_) = host.remembered["inputs"]
+    assert said.on_offer == OnOffer(NEXT.nevra.evr, "", str(NEW.nevra))

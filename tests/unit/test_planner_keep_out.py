@@ -233,7 +233,7 @@ def test_a_run_without_a_repository_that_had_advisories_is_doubted_and_not_remem
 ) -> None:
     """Where no earlier run is known, the doubt is better than nothing."""
     repos = [RECORD._replace(has_record=False), Repository("extras", left_out=True)]
-    manager, host = Manager(RUNS, NEXT, repos=repos), Machine()
+    manager, host = Manager(RUNS, NEXT, repos=repos), Machine(Config(repos=("extras",)))
     if known is not None:
         host.known = Inputs(RELEASE, repositories=tuple((name, "7") for name in known))
     planner = Planner(manager, host, hard)

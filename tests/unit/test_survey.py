@@ -442,9 +442,16 @@ def test_the_offers_for_the_running_kernel_newest_first() -> None:
     )
     known.host.away = {"rival-p-1-2.el9.x86_64": "no"}  # type: ignore[attr-defined]
     known.manager.hidden = {"single-a-1-4.el9.x86_64"}  # type: ignore[attr-defined]
-    assert survey.offers(known) == [
+    assert list(survey.offers(known)) == [
         Offer("single-a-1-4.el9.x86_64", "patch", "base", "excluded", "single"),
         Offer("whole-p-1-3.el9.x86_64", "patch", "base", "offered", "whole"),
         Offer("rival-p-1-2.el9.x86_64", "patch", "base", "blocked", "rival"),
         Offer("whole-p-1-1.el9.x86_64", "patch", "base", "installed", "whole"),
     ]
+
+
+@pytest.mark.parametrize("others", [("a-copr",), ("open", "zeta"), ("base",), ()])
+def test_a_package_file_on_the_command_line_ranks_as_a_repository_of_dnfs_usual_priority(others) -> None:
+    copies = [offer("whole-p", 1, repo) for repo in ("@commandline", *others)]
+    (found,) = surveys(*copies)
+    assert candidates(found) == ["whole-p 1"]

@@ -84,6 +84,7 @@ def _hold(data: dict[str, Any]) -> Hold:
         fields.text(data, "why"),
         fields.texts(data, "closed", fields.CVE, default=[]),
         fields.texts(data, "left", fields.CVE, default=[]),
+        fields.texts(data, "names", fields.NEVRA, default=[]),
     )
 
 
@@ -147,8 +148,9 @@ def dump(notices: Notices) -> dict[str, Any]:
         data["offered"] = notices.offered._asdict()
     data["seen"] = [{"nevra": nevra, "since": since} for nevra, since in notices.seen[-MAX_SEEN:]]
     if hold is not None:
-        closed, left = list(hold.closed[: fields.MAX_ITEMS]), list(hold.left[: fields.MAX_ITEMS])
-        data["hold"] = {**hold._asdict(), "closed": closed, "left": left}
+        lists = {"closed": hold.closed, "left": hold.left, "names": hold.names}
+        bounded = {key: list(items[: fields.MAX_ITEMS]) for key, items in lists.items()}
+        data["hold"] = {**hold._asdict(), **bounded}
     return data
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...base.model import CLOSED_LIVE, LOWER_BOUND, UNKNOWN, CveState
-from ...base.names import evr_of, name_of, release_of, same_kernel, split_nevra
+from ...base.names import evr_of, name_of, release_of, same_kernel
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.message import count
@@ -129,11 +129,8 @@ def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
     if offered.patch and offered.patch not in here:
         return "dnf upgrade", ""
     helped = closed_by(rows, offered.kernel, compare) if offered.kernel else ()
-    if helped and any(problem.id == "kernel-held" for problem in report.problems):
-        package = split_nevra(report.inputs.kernel_package)
-        return f"dnf upgrade {package.name}" if package is not None else "dnf upgrade", ""
     if helped:
-        return "dnf upgrade", ""
+        return f"dnf upgrade {report.held}".rstrip(), ""
     reasons = []
     if offered.hidden and closed_by(rows, offered.hidden, compare):
         hidden = f"DNF's excludes (see excludepkgs= and versionlock) hide kernel {offered.hidden}"

@@ -17,6 +17,7 @@ from ...base.model import (
     UNKNOWN,
     CveState,
     Exposure,
+    Hold,
     InstalledModule,
     Kernel,
     LoadedPatch,
@@ -47,6 +48,7 @@ class Report(NamedTuple):
     that end is only the vendor's usual time, which nobody promised.
     ``retry`` is when systemd tries a stalled load again, "" for never.
     ``offered`` is a live patch that dnf runs saw and did not install, None for none.
+    ``held`` are the packages of a kernel update that dnf runs hold, as arguments of dnf.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     """
 
@@ -70,6 +72,7 @@ class Report(NamedTuple):
     since: str = ""
     offered: Offered | None = None
     support_usual: bool = False
+    held: str = ""
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -142,18 +145,24 @@ def _inputs(paths: Paths, settings: Config, release: str, now: str) -> Inputs:
     return compute.aged(inputs, now, oldest)
 
 
-def _noticed(seen: look.Look, release: str) -> list[Problem]:
+def _held(seen: look.Look, release: str) -> Hold | None:
+    """Return the kernel update that dnf runs hold, unless it was installed since."""
+    hold = seen.noticed.hold
+    if hold is None or hold.release != release:
+        return None
+    kernels = seen.stock.kernels
+    return (
+        None if any(evr == hold.kernel and same_kernel(name, hold.name) for name, evr in kernels) else hold
+    )
+
+
+def _noticed(seen: look.Look, hold: Hold | None) -> list[Problem]:
     """Return the findings of dnf runs: patches in force that were withdrawn, and a held kernel update."""
     withdrawn = seen.noticed.reasons
     names = dict.fromkeys(row.package for row in seen.rows if row.in_force and row.package in withdrawn)
     found = [catalogue.problem("withdrawn-in-force", nevra=name, why=withdrawn[name]) for name in names]
-    hold = seen.noticed.hold
-    if hold is not None and any(
-        evr == hold.kernel and same_kernel(name, hold.name) for name, evr in seen.stock.kernels
-    ):
-        hold = None
-    if hold is not None and hold.release == release:
-        facts = {"kernel": hold.kernel, "name": hold.name, "why": hold.why}
+    if hold is not None:
+        facts = {"kernel": hold.kernel, "name": hold.whole, "why": hold.why}
         found.append(catalogue.problem("kernel-held", **facts))
     return found
 
@@ -214,7 +223,8 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems += _why_missing(paths, kernel, seen) if missing else []
     due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
-    problems += _noticed(seen, kernel.release)
+    hold = _held(seen, kernel.release)
+    problems += _noticed(seen, hold)
     offered = _offered(seen, kernel.release)
     if offered is not None:
         asked_for = settings.mode == "report"
@@ -242,4 +252,5 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         since=busy.since if busy is not None and state in MOVING else "",
         offered=offered,
         support_usual=usual,
+        held=hold.whole if hold is not None else "",
     )

@@ -89,6 +89,8 @@ class Manager:
         self.found: set[str] = set()
         self.added: list[Package] = []
         self.trial, self.without, self.refused = "", "", ""
+        #: NEVRA -> why this package cannot be installed by itself.
+        self.alone: dict[str, str] = {}
 
     passing = False
 
@@ -118,6 +120,9 @@ class Manager:
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
         self._ask("kernels")
         return self._named(names, arch)
+
+    def installed(self, names: Collection[str]) -> Collection[str]:
+        return {one.nevra.name for one in self.packages if one.installed and one.nevra.name in names}
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         return [one for one in self._named(names, arch) if self.compare(one.nevra.evr, evr) > 0]
@@ -172,6 +177,10 @@ class Manager:
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         return self.trial if str(add[-1].nevra) == str(NEW.nevra) else ""
+
+    def why_not_alone(self, package: Package, along: Helpers) -> str:
+        self._ask("why_not_alone")
+        return self.alone.get(str(package.nevra), "")
 
     def why_not_without(self, out: Sequence[Package]) -> str:
         return self.without
