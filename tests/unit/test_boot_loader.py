@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.kernel import boot_loader
 from dnf_plugin_livepatch.host.packages.evr import compare
-from tests.unit.support.fakehost import RELEASE
+from tests.unit.support.fakehost import RELEASE, run
 from tests.unit.support.reporting import Telling
 
 OLD, NEW = RELEASE, "6.12.2-1.x86_64"
@@ -275,6 +276,14 @@ def test_what_was_followed_once_in_vain_is_not_advised_again(
     code, line = answer(capsys)
     assert code == 102 and "came back into the same kernel" in line
     host.host.reboot(clean=False)
+    assert answer(capsys)[0] == 102
+    with open(host.paths.advised, encoding="utf-8") as file:
+        told = json.load(file)
+    # Another kernel ran since: its first reconcile forgets.
+    Path(host.paths.advised).write_text(json.dumps({**told, "release": NEW}))
+    run(host.host)
+    assert answer(capsys)[0] == 100
+    host.host.reboot()
     assert answer(capsys)[0] == 102
     host.kernel_installed("6.12.3-1")
     assert answer(capsys)[0] == 100, "another kernel may be started"

@@ -133,6 +133,7 @@ def test_a_client_that_is_slow_is_waited_for_and_told(ksplice, tmp_path, monkeyp
     (tmp_path / "slow-upgrade").chmod(0o755)
     own = ksplice.client._replace(timeout=0.2, apply=((f"{tmp_path}/slow-upgrade",),))
     told = []
+    monkeypatch.setattr(clients, "PATIENCE", 50)
     result = clients.apply(ksplice._replace(client=own), UEK, progress=told.append)
     assert (tmp_path / "log").read_text() == "end\n" and "did not end" not in result.why
     assert told and all("slow-upgrade has been running for" in text for text in told)

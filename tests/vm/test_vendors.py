@@ -233,10 +233,10 @@ def test_ksplice_stand_in(vendor):
     vendor.undo()
     ends(lambda: host.leaks(), "the client was not asked to take the updates out")
     assert vendor.told([]) == []
-    # A client that does not answer delays nothing. The message about a missing client names the package.
+    # A client that does not answer is given up in the end. The message about a missing one names the package.
     slow = vendors.override("ksplice").replace("timeout = 300", "timeout = 3")
     vendor.write("/etc/livepatch/profiles.d/ksplice.conf", slow)
-    host.run(f"printf '[main]\\ntransition_timeout = 20\\nrepos = vendor\\n' >{CONF}")
+    host.run(f"printf '[main]\\ntransition_timeout = 15\\nrepos = vendor\\n' >{CONF}")
     vendor.write(vendors.UPTRACK + "/broken", "hang")
     begun = time.monotonic()
     assert "did not end within" in vendor.upgrade(status=5)

@@ -37,7 +37,7 @@ MAX_CVES_FILE = 1 << 20
 MAX_LINES = 4096
 MAX_LINE = 2600
 #: How many times its timeout a client may run that loads or unloads patches.
-PATIENCE = 10
+PATIENCE = 3
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C", "HOME": "/root"}
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~^-]{0,127}\Z")
 _SHAPES = {

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ...base import fields
 from ...base.model import Kernel
 from ...base.paths import Paths
@@ -56,6 +58,16 @@ def remember(paths: Paths, now: Advised) -> None:
             atomic.write_json(paths.advised, dict(now._asdict()), _load)
     except OSError:
         return
+
+
+def forget_others(paths: Paths, release: str) -> None:
+    """Forget the advice that was given in another kernel than ``release``: that boot was not in vain."""
+    before = _before(paths)
+    if before is not None and before.release != release:
+        try:
+            os.unlink(paths.advised)
+        except OSError:
+            return
 
 
 def of(kernel: Kernel, newer: str, expected: str) -> Advised:

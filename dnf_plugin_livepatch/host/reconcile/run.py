@@ -17,7 +17,7 @@ from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from .. import output
-from ..files import atomic, mailbox
+from ..files import advised, atomic, mailbox
 from ..kernel import running
 from . import unchanged
 
@@ -95,6 +95,8 @@ def reconcile(
             else:
                 last = None if force else _nothing_new(paths, kernel, stamp)
                 result = last or _whole_run(paths, config, kernel, stamp, force, progress)
+                _end_unloads(paths, result)
+            advised.forget_others(paths, kernel.release)
             atomic.step("before result")
             atomic.write_json(paths.result, mailbox.dump(result), mailbox.load)
             if mailbox.current(paths) == stamp:
@@ -106,34 +108,46 @@ def reconcile(
         os.close(lock)
 
 
+def _end_unloads(paths: Paths, result: ReconcileResult) -> None:
+    """Forget the unload of each package that is gone while another one is in force.
+
+    The kernel may refuse an older patch beside the states of a newer one, which is then unloaded by hand. A
+    later upgrade to the newer one is a new decision.
+    """
+    from ..files import guard_file
+    from ..packages import installed
+
+    here = {row.nevra for row in result.in_force if row.nevra}
+    try:
+        unloaded = guard_file.read(paths).unloaded if result.ok and here else {}
+        gone = [nevra for nevra in unloaded if nevra not in here and not installed.holds(paths, nevra)]
+        if gone:
+            guard_file.change(paths, lambda guard: [guard.unloaded.pop(nevra, None) for nevra in gone])
+    except (atomic.Broken, OSError):
+        return  # said by whatever needs the file
+
+
 def unload(
     paths: Paths, config: Config, module: str, this_boot: bool = False, progress: Progress | None = None
 ) -> ReconcileResult:
     """Take the set that ``module`` belongs to out of the kernel, and keep that set out.
 
-    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Where its package is
-    gone and another one is in force then, the set may come again with its package. Raises Refused for a
+    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Raises Refused for a
     module that others loaded.
     """
     from ..files import guard_file
-    from ..packages import installed
 
     boot_id = running.boot_id(paths)
     try:
         ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
             raise Refused("unload-not-ours", module=module)
-        nevra = ours[module].nevra
-        guard_file.keep_unloaded(paths, nevra, boot_id if this_boot else "")
+        guard_file.keep_unloaded(paths, ours[module].nevra, boot_id if this_boot else "")
     except atomic.Broken as error:
         raise Refused("guard-broken", why=error) from None
     except OSError as error:
         raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
-    result = reconcile(paths, config, False, progress)
-    replaced = result.ok and any(one.nevra not in ("", nevra) for one in result.in_force)
-    if replaced and not installed.holds(paths, nevra):
-        guard_file.change(paths, lambda guard: guard.unloaded.pop(nevra, None) is not None)
-    return result
+    return reconcile(paths, config, False, progress)
 
 
 def main(arguments: list[str]) -> int:
