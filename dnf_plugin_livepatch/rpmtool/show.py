@@ -21,6 +21,8 @@ from .readers.rpm_file import payload, read_header
 from .readers.source import digest
 
 MAX_MODULES = 64
+#: The endings of module files, plain and as kmod and others compress them.
+_MODULES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz", ".ko.bz2", ".ko.lz4")
 _RPM_MAGIC = b"\xed\xab\xee\xdb"
 # JSON calls the input files "patches"; a person would take these for functions.
 _LABELS = {"patches": "inputs"}
@@ -34,7 +36,7 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
         if file.read(4) != _RPM_MAGIC:
             return [(os.path.basename(path), contents(path, MAX_MODULE, "module-unreadable"))], {}
     found, manifests = [], {}
-    for name, data in sorted(payload(path, (".ko", ".json")).items()):
+    for name, data in sorted(payload(path, (*_MODULES, ".json")).items()):
         if name.endswith(".ko"):
             found.append((name, data))
         elif MODULE_FILE.search(name) and not name.startswith("/usr/lib/debug/"):

@@ -25,6 +25,7 @@ from dnf_plugin_livepatch.rpmtool.readers.lint_catalogue import LINT
 from dnf_plugin_livepatch.rpmtool.readers.recipe import Recipe, override
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_RPM
+from tests.dnf.support import rpms
 from tests.tools.support.rpm_sources import TREE, fake_vmlinux, headers, kernel, run, source, tool
 
 WANTED = Wanted(True)
@@ -213,6 +214,15 @@ def test_lint_verb_lists_and_judges(path, tmp_path):
     wrong = tool(*argv, "--no-replace")
     assert wrong.status == 3 and "replace-mismatch" in [item["id"] for item in wrong.json["findings"]]
     assert tool(*argv, "--no-replace", "--override", "replace-mismatch=note:known").status == 0
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst", "lz4"])
+def test_lint_does_not_take_a_compressed_module_for_none(tmp_path, ending):
+    file = (f"/usr/lib/kpatch/{rpms.release(10)}/kpatch-5_14_0-10-1-9.ko.{ending}", "packed\n")
+    package = rpms.Rpm("kpatch-patch-5_14_0-10", "1", "9.el9", files=(file,))
+    (path,) = rpms.build(str(tmp_path / "build"), [package]).values()
+    done = tool("lint", path)
+    assert done.status == 1 and "it is compressed" in done.err and "subscribes" not in done.err
 
 
 def test_list_may_be_cut_by_its_reader(tmp_path):

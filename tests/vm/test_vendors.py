@@ -233,7 +233,7 @@ def test_ksplice_stand_in(vendor):
     vendor.undo()
     ends(lambda: host.leaks(), "the client was not asked to take the updates out")
     assert vendor.told([]) == []
-    # A client that does not answer is given up in the end. The message about a missing one names the package.
+    # A client that hangs is given up in the end. The message about a missing one names the package.
     slow = vendors.override("ksplice").replace("timeout = 300", "timeout = 3")
     vendor.write("/etc/livepatch/profiles.d/ksplice.conf", slow)
     host.run(f"printf '[main]\\ntransition_timeout = 15\\nrepos = vendor\\n' >{CONF}")
