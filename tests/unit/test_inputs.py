@@ -14,7 +14,6 @@ from dnf_plugin_livepatch.base.model import (
     LOWER_BOUND,
     UNKNOWN,
     Advisory,
-    Debt,
     Kernel,
     Nevra,
     Unfixable,
@@ -28,8 +27,11 @@ from dnf_plugin_livepatch.planning.interface import Package, Repository
 from dnf_plugin_livepatch.vendors import profiles
 from dnf_plugin_livepatch.vendors.profiles import Lookup, Profile
 from tests.unit.support.planned import (
+    BASE,
     CVE,
+    DEBT,
     GENERIC,
+    HERE,
     NEW,
     NEXT,
     NOW,
@@ -43,10 +45,6 @@ from tests.unit.support.planned import (
     kernel,
     patch,
 )
-
-BASE = Repository("base", has_advisories=True, revision="7", read_at=NOW)
-DEBT = Debt(CVE, "A-20", "Important", "5.14.0-20.el9", "2026-11-01", "updated")
-HERE = "kernel-core-5.14.0-10.el9.x86_64"
 
 
 def release(build: int) -> str:

@@ -23,7 +23,10 @@ from dnf_plugin_livepatch.planning.facts import Facts
 from dnf_plugin_livepatch.planning.interface import Package, Repository
 from tests.unit.support.planned import (
     ADVISORIES,
+    BASE,
     CVE,
+    DEBT,
+    HERE,
     NEW,
     NEXT,
     NOW,
@@ -35,10 +38,6 @@ from tests.unit.support.planned import (
     advisory,
     kernel,
 )
-
-BASE = Repository("base", has_advisories=True, revision="7", read_at=NOW)
-DEBT = Debt(CVE, "A-20", "Important", "5.14.0-20.el9", "2026-11-01", "updated")
-HERE = "kernel-core-5.14.0-10.el9.x86_64"
 
 
 def facts(*packages: Package, repos: Sequence[Repository] = (BASE,)) -> Facts:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dnf_plugin_livepatch.base.config import Config
 from dnf_plugin_livepatch.base.model import (
     Advisory,
+    Debt,
     InForce,
     Kernel,
     Nevra,
@@ -67,6 +68,10 @@ RUNS, NEXT = kernel(10, installed=True), kernel(20, repo="base")
 ADVISORIES = (advisory(10, "CVE-2025-1000"), advisory(20, CVE))
 OLD = patch("1", installed=True)
 NEW = patch("2", CVE, repo="base")
+#: A repository that vouches for the kernel, what it lists as open, and the running kernel.
+BASE = Repository("base", has_advisories=True, revision="7", read_at=NOW)
+DEBT = Debt(CVE, "A-20", "Important", "5.14.0-20.el9", "2026-11-01", "updated")
+HERE = "kernel-core-5.14.0-10.el9.x86_64"
 
 
 class Manager:
