@@ -158,8 +158,11 @@ def run_foreign(
     environment: Mapping[str, str] | None = None,
     whole: bool = True,
     still: Callable[[float], None] | None = None,
+    longest: float = 0.0,
 ) -> tuple[int, str]:
     """Run a program that may need anything, as ``run`` does: outside the limits of the service that asks.
+
+    With ``still`` systemd ends the program after ``longest`` seconds.
 
     Root runs only a file that nobody else can change. Raises NotAsked for another file, and where systemd
     does not start the program; Unusable as ``run`` does.
@@ -173,7 +176,9 @@ def run_foreign(
         raise NotAsked(why)
     if not os.environ.get(CONFINED):
         return run([path, *argv[1:]], timeout, environment, whole, still=still)
-    return _run_by_systemd([path, *argv[1:]], timeout, environment or {"LC_ALL": "C.UTF-8"}, whole, still)
+    return _run_by_systemd(
+        [path, *argv[1:]], timeout, environment or {"LC_ALL": "C.UTF-8"}, whole, still, longest
+    )
 
 
 def _run_by_systemd(
@@ -182,6 +187,7 @@ def _run_by_systemd(
     environment: Mapping[str, str],
     whole: bool,
     still: Callable[[float], None] | None,
+    longest: float,
 ) -> tuple[int, str]:
     """Run ``argv`` in a unit of its own, which systemd ends with all that it started."""
     import time
@@ -189,7 +195,8 @@ def _run_by_systemd(
     settings = [f"--setenv={name}={value}" for name, value in environment.items()]
     # systemd puts variables into arguments, where "$$" is one dollar sign.
     words = [word.replace("$", "$$") for word in argv]
-    limits = settings if still else [f"--property=RuntimeMaxSec={timeout:g}", *settings]
+    end = longest if still else timeout
+    limits = [f"--property=RuntimeMaxSec={end:g}", *settings]
     began = time.monotonic()
     try:
         status, output = run(
@@ -203,8 +210,8 @@ def _run_by_systemd(
     # The beginning of a long output may be cut off, and systemd-run itself writes little.
     if status and not output.startswith(_STARTED) and len(output) < _PIPE // 256:
         raise NotAsked(f"systemd did not run {argv[0]}: {' '.join(output.split())[-200:]}")
-    if status and not still and time.monotonic() - began >= timeout:
-        raise Unusable(f"{argv[0]} did not end within {timeout:g} seconds")
+    if status and time.monotonic() - began >= end:
+        raise Unusable(f"{argv[0]} did not end within {end:g} seconds")
     return status, output[output.startswith(_STARTED) :]
 
 

@@ -215,6 +215,14 @@ def test_a_confined_service_has_systemd_run_the_program(folder, systemd):
     assert program.run_foreign(("echo", "a $HOME"), 20, {"PATH": "/usr/bin:/bin"})[1] == "a $$HOME\n"
 
 
+def test_systemd_ends_a_program_that_is_waited_for_too(folder, systemd):
+    """Else one that was given up would go on in its unit, and load a patch afterwards."""
+    systemd(RUN_IT)
+    assert program.run_foreign(("true",), 3, still=lambda _: None, longest=9.0) == (0, "")
+    with open(f"{folder}/words", encoding="ascii") as file:
+        assert "--property=RuntimeMaxSec=9" in file.read().splitlines()
+
+
 @pytest.mark.parametrize(
     ("then", "failed", "asked"),
     [

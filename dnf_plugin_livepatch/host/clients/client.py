@@ -88,10 +88,13 @@ class ClientResult(NamedTuple):
 
 
 def _run(
-    argv: tuple[str, ...], timeout: float, still: Callable[[float], None] | None = None
+    argv: tuple[str, ...],
+    timeout: float,
+    still: Callable[[float], None] | None = None,
+    longest: float = 0.0,
 ) -> tuple[int, str]:
     """Run ``argv`` in a fixed environment; return exit code and output. Raises program.Unusable."""
-    return program.run_foreign(argv, timeout, _ENVIRONMENT, still=still)
+    return program.run_foreign(argv, timeout, _ENVIRONMENT, still=still, longest=longest)
 
 
 def _fill(argv: tuple[str, ...], kernel: Kernel, identifier: str = "") -> tuple[str, ...]:
@@ -290,7 +293,7 @@ def _run_all(
 
     for identifier in todo:
         try:
-            code, output = _run(_fill(argv, kernel, identifier), limit, still)
+            code, output = _run(_fill(argv, kernel, identifier), limit, still, PATIENCE * limit)
         except program.Unusable as error:
             return str(error)
         if (verb, code, "done") not in client.exits:
