@@ -329,7 +329,7 @@ def test_a_patch_without_a_rollout_is_for_every_host():
 
 def offered(patch, nevra, machine, now):
     """Whether the host may take the patch now, by the rules of the plugin."""
-    return withheld.judge(nevra, patch, "", withheld.Limits(machine, now)) is None
+    return withheld.judge(nevra, patch, "", "issued", withheld.Limits(machine, now)) is None
 
 
 def test_a_rollout_reaches_about_its_share_and_only_grows():
