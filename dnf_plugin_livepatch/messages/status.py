@@ -37,6 +37,11 @@ STATUS: dict[str, Message] = {
         "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
         "As root, run 'dnf check-update': dnf writes the file anew and keeps the old one beside it.",
     ),
+    "not-at-next-boot": Message(
+        "error",
+        "Live patch {nevra} is in force, and the next boot would not load the patch: {why}",
+        "{how}",
+    ),
     "no-place-to-load": Message(
         "warning",
         "No live patch is loaded here: {why}.",
