@@ -148,15 +148,20 @@ def _cve(row: CveState) -> dict[str, Any]:
     return data
 
 
+def _cves(report: Report, state: str) -> list[dict[str, Any]] | None:
+    """Return the CVEs in ``state``; None, never an empty list, where their number is not known."""
+    return None if count(report, state) == "unknown" else [_cve(row) for row in report.rows(state)]
+
+
 def exposure_json(report: Report) -> dict[str, Any]:
     """Return the ``exposure`` object of status and cves."""
     return {
         "quality": report.exposure.quality,
         "reason": report.exposure.reason,
         "as_of": report.exposure.as_of,
-        "open": [_cve(row) for row in report.rows(OPEN)],
-        "closed_live": [_cve(row) for row in report.rows(CLOSED_LIVE)],
-        "reboot_only": [_cve(row) for row in report.rows(REBOOT_ONLY)],
+        "open": _cves(report, OPEN),
+        "closed_live": _cves(report, CLOSED_LIVE),
+        "reboot_only": _cves(report, REBOOT_ONLY),
     }
 
 
