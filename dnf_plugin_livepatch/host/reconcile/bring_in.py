@@ -11,7 +11,6 @@ from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file, notices
 from ..kernel import harm, livepatches, module_file, running
-from ..packages import installed
 from . import bookkeeping, loader, preflight
 from .context import RETRY_SECONDS, Run
 from .desired import LoadPlan, Wanted, in_the_way, replaces
@@ -171,7 +170,7 @@ def _record_outcome(
     if result.forced:
         run.note("force", "", module.name, wanted.nevra, result.outcome, result.seconds)
     if result.outcome == "done":
-        facts["signer"] = "" if wanted.from_copy else installed.signer(run.paths, wanted.nevra)
+        facts["signer"] = "" if wanted.from_copy else run.signer(wanted.nevra)
         run.seconds[module.name] = result.seconds
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True
