@@ -15,7 +15,6 @@ from dnf.cli import CliError, commands
 
 from ..base.typed import TYPE_CHECKING
 from ..host import output
-from ..messages.catalogue import problem
 from .log import LOG
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def _verbs() -> str:
 
 def _misplaced(why: str) -> str:
     """Return the text and the remedy of the message about an option in the wrong place."""
+    from ..messages.catalogue import problem
+
     found = problem("option-misplaced", why=why)
     return f"{found.text} {found.remedy}"
 
