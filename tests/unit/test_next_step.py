@@ -32,6 +32,8 @@ OF_VERBS = {
     "vex-empty",
     "unload-not-ours",
     "not-at-next-boot",
+    "guard-unwritable",
+    "name-ambiguous",
 }
 
 
