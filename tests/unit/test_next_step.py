@@ -33,6 +33,11 @@ OF_VERBS = {
     "unload-not-ours",
     "not-at-next-boot",
     "guard-unwritable",
+    "root-missing",
+    "option-misplaced",
+    "command-ended",
+    "output-unwritable",
+    "cves-unknown",
     "name-ambiguous",
 }
 
