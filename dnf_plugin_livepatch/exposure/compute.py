@@ -38,12 +38,14 @@ class OnOffer(NamedTuple):
     """The newest builds that a plain upgrade may install for one running kernel, "" for none.
 
     ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF's configuration
-    hides. ``patch`` is the NEVRA of a live patch.
+    hides. ``patch`` is the NEVRA of a live patch. ``builds`` are the NEVRAs of the live patches that trusted
+    repositories have, newest first, the installed one and older ones included.
     """
 
     kernel: str = ""
     hidden: str = ""
     patch: str = ""
+    builds: tuple[str, ...] = ()
 
 
 class Inputs(NamedTuple):

@@ -51,6 +51,19 @@ RECONCILE: dict[str, Message] = {
         "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
         "'livepatch reconcile'.",
     ),
+    "state-full": Message(
+        "error",
+        "No change of a live patch can be recorded, and none is made: the file system {place}, where "
+        "/var/lib/livepatch lies, is full.",
+        "As root, free space there, as 'dnf clean all' does, then run 'livepatch reconcile'.",
+    ),
+    "state-read-only": Message(
+        "error",
+        "No change of a live patch can be recorded, and none is made: the file system {place}, where "
+        "/var/lib/livepatch lies, is mounted read-only.",
+        "As root, run 'mount -o remount,rw {place}', then 'livepatch reconcile'; 'dmesg' shows whether the "
+        "kernel made it read-only after an error of the disk.",
+    ),
     "guard-broken": Message(
         "error",
         "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",

@@ -27,6 +27,8 @@ NO_ORIGIN = (
 )
 #: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2
+#: Builds of live patches that are remembered, newest first.
+MAX_BUILDS = 8
 
 
 def read(facts: Facts) -> tuple[Inputs, ...]:
@@ -184,7 +186,19 @@ def _on_offer(facts: Facts, main: Nevra) -> OnOffer:
     patches = survey.offers(facts, trials=False) if facts.host.settings.mode != "report" else []
     can = [row.package for row in patches if (row.state, row.kind) == (survey.OFFERED, "patch")]
     patch = can[0] if can and not facts.host.cannot else ""
-    return OnOffer(kernel, hidden if hidden != kernel else "", patch)
+    return OnOffer(kernel, hidden if hidden != kernel else "", patch, _builds_of_patches(facts, patches))
+
+
+def _builds_of_patches(facts: Facts, patches: Sequence[survey.Offer]) -> tuple[str, ...]:
+    """The builds of ``patches`` from trusted repositories that DNF can install by name."""
+    trusted = facts.trust_in(facts.host.kernel.release).repositories
+    return tuple(
+        dict.fromkeys(
+            row.package
+            for row in patches
+            if row.kind == "patch" and row.repo in trusted and row.state in survey.AT_HAND
+        )
+    )[:MAX_BUILDS]
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:

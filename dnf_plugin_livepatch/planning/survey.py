@@ -115,7 +115,9 @@ def next_kernels(facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(release for release in found if release not in ("", running)))
 
 
-OFFERED = "offered"
+OFFERED, INSTALLED, OLDER = "offered", "installed", "older"
+#: The states of a build that DNF could install by its name.
+AT_HAND = (OFFERED, INSTALLED, OLDER)
 _REFUSED = {
     "patch-untrusted": "untrusted",
     "patch-no-gpgcheck": "unverified",
@@ -161,11 +163,11 @@ def offers(facts: Facts, trials: bool = True) -> list[Offer]:
         if str(package.nevra) in blocked:
             state = "blocked"
         elif package.nevra in here:
-            state = "installed"
+            state = INSTALLED
         elif not package.visible:
             state = "excluded"
         elif any(facts.manager.compare(package.nevra.evr, one.evr) < 0 for one in own):
-            state = "older"
+            state = OLDER
         elif reason is not None:
             state = _REFUSED[reason.id]
         elif trials and facts.manager.why_not_with([package], _helpers(scene, found.profile)):

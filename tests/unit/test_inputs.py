@@ -176,7 +176,7 @@ def test_the_inputs_of_the_running_kernel() -> None:
             (("extras", "9"), ("base", "7")),
             (DEBT,),
             ((str(NEW.nevra), ()),),
-            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra)),
+            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra), (str(NEW.nevra),)),
         ),
         Inputs(
             release(20), "kernel-core-5.14.0-20.el9.x86_64", EXACT, "", NOW, (("extras", "9"), ("base", "7"))
@@ -197,9 +197,9 @@ def test_the_inputs_of_the_running_kernel() -> None:
             OnOffer("5.14.0-20.el9", "5.14.0-30.el9"),
         ),
         ((RUNS, kernel(20, installed=True)), "load", "", OnOffer()),
-        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra))),
+        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra), (str(NEW.nevra),))),
         ((RUNS, NEW), "report", "", OnOffer()),
-        ((RUNS, NEW), "load", "this is a container", OnOffer()),
+        ((RUNS, NEW), "load", "this is a container", OnOffer(builds=(str(NEW.nevra),))),
         ((RUNS, NEW._replace(repo="copr")), "load", "", OnOffer()),
         ((RUNS, NEW._replace(installed=True, repo="")), "load", "", OnOffer()),
     ],

@@ -215,4 +215,4 @@ def test_reconcile_is_the_next_step_only_where_another_run_can_help(host, capsys
     answer(host, ask(host), problem, catalogue.not_in_force(str(patch.nevra), ()))
     assert main.main(["status"]) == 5
     step = capsys.readouterr().out.rpartition("Next           : ")[2]
-    assert step.startswith("livepatch reconcile\n" if helps else "livepatch doctor    (")
+    assert step.startswith("livepatch reconcile" if helps else "dnf upgrade    (")

@@ -14,7 +14,7 @@ from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixab
 from dnf_plugin_livepatch.host.files import guard_file
 from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages.evr import compare
-from dnf_plugin_livepatch.host.report import doctor, reboot, status
+from dnf_plugin_livepatch.host.report import doctor, next_step, reboot, status
 from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.vendors import profiles
 from tests.unit.support.fakehost import run
@@ -37,7 +37,7 @@ def told(
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     advice = reboot.advise(report, newer, [], compare)
     lines = views.status_text(report, advice)
-    return "\n".join(map(texts.drawn, lines) if colour else lines), views.next_action(report, advice)
+    return "\n".join(map(texts.drawn, lines) if colour else lines), str(next_step.step(report, advice))
 
 
 def test_status_names_everything_one_needs(host: Telling) -> None:
@@ -165,7 +165,7 @@ def test_why_nothing_is_loaded_is_said(
     assert why in report.skipped and f"Not loading    : {report.skipped}\n" in shown
     assert report.state == "attention" and not report.problems
     elsewhere = "livepatch status    (on the host of this container)"
-    here = f"livepatch doctor    (nothing is loaded: {report.skipped})"
+    here = f"livepatch reconcile    (when this is changed, as nothing is loaded: {report.skipped})"
     assert action == (elsewhere if name == "container" else here)
     assert views.body(report, reboot.Advice(0, ""))["skipped"] == report.skipped
     (found,) = (item for item in doctor.examine(host.paths) if why in item.text)

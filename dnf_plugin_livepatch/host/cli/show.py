@@ -7,9 +7,9 @@ import os
 
 from ...base.model import CLOSED_LIVE
 from ...base.typed import TYPE_CHECKING
-from .. import output
 from ..packages.evr import compare
 from ..report import reboot, status, text
+from .context import Refusal
 
 if TYPE_CHECKING:
     from .context import Context
@@ -75,8 +75,18 @@ def show_status(context: Context) -> int:
 
 
 def cves(context: Context) -> int:
-    """List the CVEs of the running kernel; with --plain only those that are not closed."""
-    report, _ = look(context)
+    """List the CVEs of the running kernel, with --plain those that are not closed, or answer about one."""
+    report, advice = look(context)
+    if context.options.cve:
+        from ..report import next_step, one_cve
+
+        found = one_cve.answer(report, context.options.cve)
+        if context.options.json:
+            context.json(one_cve.as_json(report, found))
+        else:
+            step = str(next_step.step(report, advice)) if found.code else ""
+            context.lines([found.text, *([f"Next: {step}"] if step else [])])
+        return found.code
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": text.exposure_json(report)})
     elif context.options.plain:
@@ -84,8 +94,7 @@ def cves(context: Context) -> int:
 
         if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
-            output.show([f"livepatch: not known: {report.exposure.reason}"], errors=True)
-            return 1
+            raise Refusal("cves-unknown", why=report.exposure.reason)
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
         context.lines(text.cves_text(report, context.width))

@@ -8,7 +8,7 @@ import os
 from ...base import times
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
-from ...messages.message import several
+from ...messages.message import fact, several
 from ..files import atomic, guard_file
 from ..kernel import harm, livepatches, oops, probes, running
 from . import copies, health
@@ -179,6 +179,6 @@ def _keep_copies(run: Run, wanted: Wanted) -> None:
         why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
         copies.drop_removed_kernels(run.paths, run.kernel.release)
     except (OSError, atomic.Broken) as error:
-        why = str(error)
+        why = fact(error)
     if why:
         run.add(problem("not-kept", nevra=wanted.nevra, why=why))

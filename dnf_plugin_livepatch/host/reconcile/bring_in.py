@@ -9,13 +9,11 @@ import time
 from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
-from ...messages.message import several
 from ..files import atomic, guard_file, notices
 from ..kernel import harm, livepatches, module_file, running
-from ..packages import installed
 from . import bookkeeping, loader, preflight
 from .context import RETRY_SECONDS, Run
-from .desired import LoadPlan, Wanted, replaces
+from .desired import LoadPlan, Wanted, in_the_way, replaces
 
 
 def bring_in(run: Run, wanted: Wanted, todo: LoadPlan, build_ids: dict[str, str]) -> bool:
@@ -39,10 +37,9 @@ def bring_in(run: Run, wanted: Wanted, todo: LoadPlan, build_ids: dict[str, str]
 
 def _obstacles(run: Run, wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
     """Return the findings about kernel and host; an error among them forbids every load of the set."""
-    if todo.taken:
-        return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
-    if todo.foreign and any(replaces(module) for module in todo.load):
-        return (problem("foreign-patch", module=several(todo.foreign, 10), nevra=wanted.nevra),)
+    others = in_the_way(wanted, todo)
+    if others:
+        return others
     doubtful = todo.load and not wanted.from_copy and wanted.nevra in notices.read(run.paths).unproved
     signer = preflight.signer(run.paths, run.kernel.release, wanted.nevra) if doubtful else ()
     return (*preflight.host(run.paths), *signer)
@@ -173,7 +170,7 @@ def _record_outcome(
     if result.forced:
         run.note("force", "", module.name, wanted.nevra, result.outcome, result.seconds)
     if result.outcome == "done":
-        facts["signer"] = "" if wanted.from_copy else installed.signer(run.paths, wanted.nevra)
+        facts["signer"] = "" if wanted.from_copy else run.signer(wanted.nevra)
         run.seconds[module.name] = result.seconds
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True

@@ -11,7 +11,7 @@ from ...base.names import split_nevra
 from ...base.typed import TYPE_CHECKING
 from ...exposure.debt import rank
 from ..look import SUBSCRIPTION
-from . import text
+from . import next_step, text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import MOVING, Report
 
@@ -198,7 +198,7 @@ def motd(report: Report, advice: Advice) -> list[str]:
         lines[0] += f" A live patch is offered since {report.offered.since[:10]} and not installed."
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
-    action = text.next_action(report, advice)
+    action = str(next_step.step(report, advice))
     return [*lines, f"Next: {action}"] if action else lines
 
 

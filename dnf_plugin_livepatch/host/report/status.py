@@ -166,6 +166,14 @@ def _offered(seen: look.Look, release: str) -> Offered | None:
     return found if found is not None and found.release == release and found.nevra not in out else None
 
 
+def _unwritable(paths: Paths) -> list[Problem]:
+    """Return why the next run could not write its records, which would keep every load from being made."""
+    from ..files import storage
+
+    fault = storage.fault(paths)
+    return [fault] if fault is not None else []
+
+
 def _why_missing(paths: Paths, kernel: Kernel, seen: look.Look) -> list[Problem]:
     """Return what speaks against the modules of the packages that should be in force, by their files."""
     from ..reconcile import preflight
@@ -212,6 +220,8 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in missing]
         problems += _why_missing(paths, kernel, seen) if missing else []
+    if not paths.foreign and any(problem.severity == "error" for problem in problems):
+        problems += _unwritable(paths)
     due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
     problems += _noticed(seen, kernel.release)

@@ -13,9 +13,9 @@ from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
 from ...messages import message
 from .. import look
-from ..kernel import running
-from .reboot import Advice, stuck
-from .status import MOVING, Report
+from . import next_step
+from .reboot import Advice
+from .status import Report
 
 if TYPE_CHECKING:
     from typing import Any
@@ -60,52 +60,6 @@ def count(report: Report, state: str) -> str:
     if exposure.quality == EXACT or (state == CLOSED_LIVE and (number or exposure.quality != UNKNOWN)):
         return str(number)
     return f"at least {number}" if number else "unknown"
-
-
-def next_action(report: Report, advice: Advice) -> str:
-    """Return the one command to type next, "" when nothing is to be done."""
-    if report.skipped in (running.CONTAINER, running.UNABLE):
-        return "livepatch status    (on the host of this container)"
-    states = {row.state for row in report.patches}
-    if report.state in MOVING:
-        return f"livepatch status    (again, when the {report.state} has ended)"
-    if advice.code in (100, 101) and stuck(report):
-        return "systemctl reboot"
-    missing = bool(states & set(look.MISSING))
-    errors = [p for p in report.problems if p.severity == "error" and p.id != "module-not-in-force"]
-    if missing and not report.skipped:
-        if not errors or any("livepatch reconcile" in problem.remedy for problem in errors):
-            return "livepatch reconcile"
-        return "livepatch doctor    (and what the error says: another reconcile alone changes nothing)"
-    if errors or any(problem.severity == "error" for problem in report.problems):
-        return "livepatch doctor"
-    if look.TRANSITION in states:
-        return "livepatch status    (again, when the transition is complete)"
-    unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
-    if unloaded:
-        return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
-    if any(problem.id == "patch-not-taken" for problem in report.problems):
-        return "dnf livepatch update"
-    if advice.command:
-        return f"{advice.command}    (before a reboot)"
-    if advice.code == 100:
-        return "systemctl reboot"
-    if missing:
-        return f"livepatch doctor    (nothing is loaded: {report.skipped})"
-    if look.BLOCKED in states:
-        if advice.upgrade:
-            return (
-                f"{advice.upgrade}    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
-            )
-        name = next(row.package for row in report.patches if row.state == look.BLOCKED)
-        return f"livepatch unblock {name}    (tries the blocked patch again; no newer one is offered)"
-    if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
-        return advice.upgrade or f"no command helps yet: {advice.useless}"
-    if report.inputs.read_in_vain and report.exposure.quality != EXACT:
-        return "dnf repolist    (no repository there has all advisories of this kernel)"
-    if report.exposure.quality == UNKNOWN:
-        return "dnf livepatch update --check    (reads the advisories)"
-    return "systemctl reboot" if advice.code == 101 else ""
 
 
 def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
@@ -158,8 +112,7 @@ def status_text(report: Report, advice: Advice) -> list[str]:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
         lines.append(f"Retry          : planned for {report.retry}")
-    action = next_action(report, advice)
-    lines.append(f"Next           : {action or 'nothing to do'}")
+    lines.append(f"Next           : {str(next_step.step(report, advice)) or 'nothing to do'}")
     return lines
 
 
@@ -195,15 +148,20 @@ def _cve(row: CveState) -> dict[str, Any]:
     return data
 
 
+def _cves(report: Report, state: str) -> list[dict[str, Any]] | None:
+    """Return the CVEs in ``state``; None, never an empty list, where their number is not known."""
+    return None if count(report, state) == "unknown" else [_cve(row) for row in report.rows(state)]
+
+
 def exposure_json(report: Report) -> dict[str, Any]:
     """Return the ``exposure`` object of status and cves."""
     return {
         "quality": report.exposure.quality,
         "reason": report.exposure.reason,
         "as_of": report.exposure.as_of,
-        "open": [_cve(row) for row in report.rows(OPEN)],
-        "closed_live": [_cve(row) for row in report.rows(CLOSED_LIVE)],
-        "reboot_only": [_cve(row) for row in report.rows(REBOOT_ONLY)],
+        "open": _cves(report, OPEN),
+        "closed_live": _cves(report, CLOSED_LIVE),
+        "reboot_only": _cves(report, REBOOT_ONLY),
     }
 
 
@@ -237,6 +195,7 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
         "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,
         "problems": [dict(problem._asdict()) for problem in report.problems],
+        "next": dict(next_step.step(report, advice)._asdict()),
     }
 
 
