@@ -61,9 +61,11 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        from ..kernel.probes import redirected
+        from ..kernel.probes import redirections
 
-        rows = text.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
+        patched = [one for patch in report.loaded for one in patch.functions if text.is_patched(patch, one)]
+        told = redirections(context.paths, patched)
+        rows = text.functions(report.loaded, told, _manifest_functions(report))
     if context.options.json:
         extra = {"functions": rows} if context.options.functions else {}
         context.json({**text.body(report, advice), **extra})

@@ -6,9 +6,9 @@ Colour adds no information to the words. docs/schemas/ describes the JSON object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
+from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, Function, LoadedPatch
 from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
 from ...messages import message
@@ -297,23 +297,30 @@ def list_text(report: Report) -> list[str]:
     )
 
 
+def is_patched(patch: LoadedPatch, function: Function) -> bool:
+    """Return whether sysfs shows ``function`` as replaced by ``patch``."""
+    return patch.enabled and function.object in patch.patched_objects
+
+
 def functions(
     loaded: Sequence[LoadedPatch],
-    redirected: set[str] | None,
+    redirected: Mapping[Function, bool | None] | None,
     declared: dict[str, tuple[tuple[str, str], ...]],
 ) -> list[dict[str, Any]]:
     """Return the proof of redirection for each function of each loaded patch.
 
     ``state`` is ``redirected`` where sysfs shows the function as patched and ftrace does not deny that, else
-    ``not-redirected``. ``redirected`` are the functions that ftrace sends to a live patch, None where only
-    root may see them. ``declared`` are (object, function) of each module's manifest. The functions of an
-    object that is not loaded are pending: the kernel patches them when the object is loaded.
+    ``not-redirected``. ``redirected`` tells of the patched functions whether ftrace sends them to a live
+    patch; the whole is None where only root may see that. ``declared`` are (object, function) of each
+    module's manifest. The functions of an object that is not loaded are pending: the kernel patches them
+    when the object is loaded.
     """
     found: list[dict[str, Any]] = []
+    idle = None if redirected is None else False
     for patch in loaded:
         for function in patch.functions:
-            patched = patch.enabled and function.object in patch.patched_objects
-            ftrace = None if redirected is None else function.name in redirected
+            patched = is_patched(patch, function)
+            ftrace = redirected.get(function) if patched and redirected is not None else idle
             state = "not-redirected" if ftrace is False else "redirected"
             found.append(
                 {
@@ -336,7 +343,7 @@ def functions(
                         "function": name,
                         "sysfs": "",
                         "state": "pending",
-                        "ftrace": None if redirected is None else name in redirected,
+                        "ftrace": idle,
                     }
                 )
     return found
