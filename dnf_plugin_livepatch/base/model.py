@@ -163,6 +163,7 @@ class Problem(NamedTuple):
 
     ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
     problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
+    ``at`` is when an earlier run found it, "" for a problem of now.
     """
 
     id: str
@@ -170,6 +171,7 @@ class Problem(NamedTuple):
     text: str
     remedy: str = ""
     subject: str = ""
+    at: str = ""
 
 
 class Action(NamedTuple):

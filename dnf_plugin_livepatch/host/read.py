@@ -27,6 +27,20 @@ def read_bytes(path: str, limit: int) -> bytes:
         os.close(descriptor)
 
 
+def locked(locks: str, path: str, kind: str) -> bool:
+    """Return whether a process holds a lock for writing of ``kind`` (FLOCK, POSIX) on the file ``path``.
+
+    ``locks`` is the kernel's list, /proc/locks: anybody may read it, while only root may open the file.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    mark = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    rows = (line.split() for line in read_text(locks, 1 << 20).split("\n"))
+    return any(row[1:2] == [kind] and row[3:4] == ["WRITE"] and mark in row for row in rows)
+
+
 def read_text(path: str, limit: int = 65536) -> str:
     """Return the text of ``path``, stripped, of at most ``limit`` bytes; "" when it cannot be read."""
     return read_bytes(path, limit).decode("utf-8", "replace").strip()

@@ -17,7 +17,7 @@ from ...base.model import Action, InForce, Kernel, Problem, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ..kernel.running import boot_id
-from ..read import read_text
+from ..read import locked, read_text
 from . import atomic
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def under_way(paths: Paths, result: ReconcileResult | None) -> UnderWay | None:
     ``result`` is the last one of this boot. A request that no run takes up is no run under way.
     """
     age = _unanswered(paths, result)
-    running = _locked(paths)
+    running = locked(paths.at("/proc/locks"), paths.lock, "FLOCK")
     if not running and (age is None or age > GRACE):
         return None
     try:
@@ -191,17 +191,6 @@ def _unanswered(paths: Paths, result: ReconcileResult | None) -> float | None:
     if mine is None or (found is not None and found >= mine) or mine / 1e9 > now:
         return None
     return now - mine / 1e9
-
-
-def _locked(paths: Paths) -> bool:
-    """Whether a run holds the lock, as the kernel lists it: only root may open the file."""
-    try:
-        lock = os.stat(paths.lock)
-    except OSError:
-        return False
-    mark = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
-    rows = (line.split() for line in read_text(paths.at("/proc/locks"), 1 << 20).split("\n"))
-    return any(row[1:2] == ["FLOCK"] and mark in row for row in rows)
 
 
 def _top() -> str:
