@@ -477,7 +477,14 @@ class Planner:
         if not (self.inputs.debt or cves):
             return []
         newest, compare = self._newer_kernel(), self.manager.compare
-        return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
+        off = self._not_loading if cves else ""
+        return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare, off)
+
+    @property
+    def _not_loading(self) -> str:
+        """Why no live patch will be loaded, "" where one will."""
+        mode = self.host.settings.mode
+        return self.host.cannot or ("" if mode == "load" else f"mode = {mode} in livepatch.conf")
 
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
