@@ -313,6 +313,12 @@ def look(
     # A patch that reconcile knows and sysfs does not list is a client's, such as another product's.
     if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
         rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
+    rows = tuple(
+        row._replace(state=LOADING, since=guarded.begun.get(row.package, ""))
+        if row.state == NOT_LOADED and row.module and livepatches.coming(paths, row.module)
+        else row
+        for row in rows
+    )
     noticed = notices.read(paths)
     gone = noticed.proved if withdrawn_go else {}
     rows = tuple(
