@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import InForce
 from dnf_plugin_livepatch.planning.interface import Package, Patched, Plan
 from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.planning.request import ALL, Asked
@@ -16,6 +17,7 @@ from dnf_plugin_livepatch.vendors.profiles import Profile
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,
+    GENERIC,
     NEW,
     NEXT,
     OLD,
@@ -224,3 +226,23 @@ def test_the_prompt_promises_nothing_where_nothing_is_loaded(mode: str, cannot: 
         f"  Will close    : 0, because nothing is loaded: {why}",
         "  At next reboot: 0",
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (Patched(off=((GENERIC[0].name, "LIVEPATCH=never in /etc/x"),)), "LIVEPATCH=never in /etc/x"),
+        (
+            Patched(foreign=("tried",)),
+            "another program loaded tried, which the patch would put out of force",
+        ),
+        (Patched(off=(("another", "LIVEPATCH=never in /etc/x"),)), ""),
+    ],
+)
+def test_the_prompt_promises_nothing_that_the_host_refuses(seen: Patched, why: str) -> None:
+    manager = Manager(RUNS, NEXT, NEW)
+    manager.added = [NEW]
+    host = Machine(Config(), "", seen._replace(in_force=(InForce("tried", ""),)))
+    plan = Planner(manager, host, hard).bring_in(Asked(ALL))
+    told = f"0, because nothing is loaded: {why}" if why else f"1: {CVE} (Important)"
+    assert plan.prompt[1] == f"  Will close    : {told}"
