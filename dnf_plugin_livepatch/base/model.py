@@ -163,7 +163,7 @@ class Problem(NamedTuple):
 
     ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA, the module or the mount
     point that the problem is about, "" where it is about none of them. Programs compare ``id`` and
-    ``subject``, never a text.
+    ``subject``, never a text. ``at`` is when an earlier run found it, "" for a problem of now.
     """
 
     id: str
@@ -171,6 +171,7 @@ class Problem(NamedTuple):
     text: str
     remedy: str = ""
     subject: str = ""
+    at: str = ""
 
 
 class Action(NamedTuple):

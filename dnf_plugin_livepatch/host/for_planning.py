@@ -128,6 +128,7 @@ class Machine:
         from ..exposure import compute, support
         from ..planning.interface import Patched
         from . import look
+        from .kernel import switches
 
         gone = self.settings.on_withdrawn == "revert"
         seen = look.look(self.paths, self.kernel, cover, result, gone)
@@ -138,7 +139,9 @@ class Machine:
         unfixable = support.unfixable(seen.stock.patches)
         modules = tuple((row.module, row.package) for row in seen.rows if row.in_force and row.package)
         facts = (tuple(packages), seen.missing, tuple(absent), unfixable, ends, modules)
-        return Patched(seen.in_force, *facts)
+        foreign = tuple(row.module for row in seen.rows if row.owner == "other" and row.loaded)
+        switched = ((rule.name, switches.switched(self.paths, rule)) for rule in self.profiles)
+        return Patched(seen.in_force, *facts, foreign, tuple((name, why) for name, why in switched if why))
 
     def blocked(self) -> Mapping[str, str]:
         """Return NEVRA and reason of the live patches that are blocked on this host."""

@@ -231,17 +231,18 @@ def test_the_table_of_cves_has_the_dates_where_there_is_room(host: Telling) -> N
     assert "DATED" not in narrow[0] and "2026-11-01" not in "\n".join(narrow)
 
 
+A = Function("vmlinux", "a", 1)
 LOADED = LoadedPatch(
     "lp",
     True,
     False,
-    functions=(Function("vmlinux", "a", 1), Function("ext4", "b", 1)),
+    functions=(A, Function("ext4", "b", 1)),
     patched_objects=("vmlinux",),
 )
 
 
 def test_proof_of_redirection() -> None:
-    rows = views.functions([LOADED], {"a"}, {"lp": (("vmlinux", "a"), ("ext4", "b"), ("nfsd", "c"))})
+    rows = views.functions([LOADED], {A: True}, {"lp": (("vmlinux", "a"), ("ext4", "b"), ("nfsd", "c"))})
     assert [(r["function"], r["state"], r["sysfs"], r["ftrace"]) for r in rows] == [
         ("a", "redirected", "vmlinux/a,1", True),
         ("b", "pending", "ext4/b,1", False),
@@ -249,10 +250,12 @@ def test_proof_of_redirection() -> None:
     ]
     (moving, *_) = views.functions([LOADED._replace(transition=True)], None, {})
     assert (moving["state"], moving["ftrace"]) == ("in-transition", None)
-    (off, *_) = views.functions([LOADED._replace(enabled=False)], {"a"}, {})
+    (off, *_) = views.functions([LOADED._replace(enabled=False)], {A: True}, {})
     assert off["state"] == "pending"
-    (denied, *_) = views.functions([LOADED], {"other"}, {})
+    (denied, *_) = views.functions([LOADED], {A: False}, {})
     assert (denied["state"], denied["ftrace"]) == ("not-redirected", False), "sysfs alone is no proof"
+    (hidden, *_) = views.functions([LOADED], {A: None}, {})
+    assert (hidden["state"], hidden["ftrace"]) == ("redirected", None), "what is hidden denies nothing"
     assert "not readable" in "\n".join(views.functions_text([moving]))
 
 

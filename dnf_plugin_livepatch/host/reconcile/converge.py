@@ -16,8 +16,8 @@ from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import not_in_force, problem
 from ...vendors import profiles
 from ..clients import patches
-from ..files import atomic, guard_file, mailbox, notices
-from ..kernel import switches
+from ..files import atomic, guard_file, journal, mailbox, notices, vanished
+from ..kernel import livepatches, switches
 from ..packages import installed, rpm_lock
 from . import adopt, bookkeeping, crash_guard, early, health, take_out, timers, turn, unchanged
 from .context import LOCK_SECONDS, RETRY_SECONDS, Run
@@ -109,11 +109,22 @@ def _rounds(run: Run, config: Config, rules: Sequence[Profile], database: str) -
         if found.healthy and run.at_boot is None:
             known = [str(patch.nevra) for patch in found.patches]
             guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
+        _note_vanished(run, found)
         adopt.adopt(run, found.patches)
         choice, build_ids, again = turn.one_round(run, found)
         if not again:
             break
     return _Rounds(before, found.patches, off or switches.mode(config.mode), choice, build_ids)
+
+
+def _note_vanished(run: Run, found: installed.Installed) -> None:
+    """Add to the history the patches that another program took out since the last run of this boot."""
+    last = mailbox.read_result(run.paths)
+    if last is None or last.boot_id != run.kernel.boot_id:
+        return
+    here = {str(patch.nevra) for patch in found.patches} if found.healthy else None
+    for entry in vanished.since(run.paths, last, livepatches.read(run.paths), here):
+        journal.remember(run.paths, entry.event, **entry.facts)
 
 
 def _ask_clients(run: Run, rules: Sequence[Profile], stock: Sequence[InstalledPatch]) -> patches.Outside:

@@ -6,9 +6,19 @@ Colour adds no information to the words. docs/schemas/ describes the JSON object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
+from ...base.model import (
+    CLOSED_LIVE,
+    EXACT,
+    OPEN,
+    REBOOT_ONLY,
+    UNKNOWN,
+    CveState,
+    Function,
+    LoadedPatch,
+    Problem,
+)
 from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
 from ...messages import message
@@ -25,14 +35,14 @@ _COLOURS = {"ok": "32", "failed": "31;1"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
     "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
-    "loading": "LOADING: a live patch is being loaded{since}",
-    "unloading": "UNLOADING: a live patch is being taken out of force{since}",
+    "loading": "LOADING: {which} is being loaded{since}",
+    "unloading": "UNLOADING: {which} is being taken out of force{since}",
     "unsupported": "UNSUPPORTED: the running kernel has no live patching",
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
 }
 _ROW_STATES = {
     look.IN_FORCE: "in force",
-    look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    look.TRANSITION: "being loaded: not all tasks run the fixed functions yet",
     look.LOADING: "installed, being loaded",
     look.UNLOADING: "being taken out of force",
     look.NOT_LOADED: "installed, NOT in force: not loaded",
@@ -44,6 +54,7 @@ _ROW_STATES = {
     look.FOREIGN: "in force, loaded by others",
     look.SUBSCRIPTION: "subscription only, patches nothing yet",
 }
+_LEAVING = "being taken out of force: some tasks still run the functions of the patch"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -87,11 +98,16 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     for row in report.patches:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
-        text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
-        text += since(row.since)
+        leaves = row.state == look.TRANSITION and not row.enabled
+        text = _LEAVING if leaves else _ROW_STATES[row.state]
+        text += (f" ({row.reason})" if row.reason else "") + span(row.since, row.until)
         lines.append(coloured("                 ", text, "" if row.in_force else "33", module))
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
+    if report.not_added:
+        lines.append(f"Not adding     : {report.not_added}: DNF adds no live patch to an upgrade")
+    if report.taints:
+        lines.append(f"Taints         : {', '.join(report.taints)}")
     for title, state in (
         ("Closed live", CLOSED_LIVE),
         ("Open", OPEN),
@@ -107,7 +123,7 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     lines.append(f"Reboot         : {'not known' if advice.code == 102 else advice.text}")
     for problem in report.problems:
         code = "31" if problem.severity == "error" else "33"
-        lines.append(coloured(f"{problem.severity.capitalize():<15}: ", problem.text, code))
+        lines.append(coloured(f"{problem.severity.capitalize():<15}: ", dated(problem), code))
         if problem.remedy:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
@@ -116,14 +132,42 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     return lines
 
 
-def since(moment: str) -> str:
-    """Return ``moment`` as the end of a sentence, "" for an unknown one."""
-    return f" since {moment}" if moment else ""
+def span(since: str, until: str) -> str:
+    """Return the time of a change that is under way as the end of a sentence, as far as it is known."""
+    return (f" since {since}" if since else "") + (f", until {until} at the latest" if until else "")
+
+
+def dated(problem: Problem) -> str:
+    """Return the text of ``problem``, with the time of an earlier run that found it."""
+    return f"{problem.text} (found at {problem.at})" if problem.at else problem.text
+
+
+def moving(report: Report) -> str:
+    """Return the packages, or else the modules, that are being loaded or taken out of force."""
+    states = (look.LOADING, look.UNLOADING, look.TRANSITION)
+    names = dict.fromkeys(row.package or row.module for row in report.patches if row.state in states)
+    return "live patch " + message.several(list(names), 3) if names else "a live patch"
+
+
+def sentence(words: str) -> str:
+    """Return ``words`` with a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def kept_out(report: Report) -> list[str]:
+    """Return a text for each thing that keeps a live patch from being installed or loaded on this host."""
+    found = [f"nothing is loaded: {report.skipped}"] if report.skipped else []
+    found += [f"DNF adds no live patch: {report.not_added}"] if report.not_added else []
+    out = {row.package: row for row in report.patches if row.state in (look.UNLOADED, look.BLOCKED)}
+    words = {look.UNLOADED: "unloaded by the administrator", look.BLOCKED: "blocked"}
+    found += [f"live patch {name} is {words[row.state]}, {row.reason}" for name, row in out.items()]
+    return found
 
 
 def _state(report: Report) -> str:
     if report.state != "attention":
-        return _STATES[report.state].format(since=since(report.since))
+        facts = {"which": moving(report), "since": span(report.since, report.until)}
+        return _STATES[report.state].format(**facts)
     number = len(report.rows(OPEN)) + len(report.rows(REBOOT_ONLY))
     if not number:
         return "ATTENTION: see the warnings below"
@@ -180,9 +224,11 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
             "build_id": kernel.build_id,
             "package": report.inputs.kernel_package,
             "livepatch_supported": kernel.livepatch,
+            "taints": list(report.taints),
         },
         "state": report.state,
         "since": report.since,
+        "until": report.until,
         "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
@@ -194,6 +240,7 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
         "retry": report.retry,
         "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,
+        "not_added": report.not_added,
         "problems": [dict(problem._asdict()) for problem in report.problems],
         "next": dict(next_step.step(report, advice)._asdict()),
     }
@@ -245,34 +292,41 @@ def _without(
 
 def list_text(report: Report) -> list[str]:
     """Return the lines of ``livepatch list``: a row for each live patch."""
+    why = [sentence(words) for words in kept_out(report)]
     if not report.patches:
-        return ["No live patch is installed or loaded." if report.installed_known else "Not known."]
-    return table(
-        ("PACKAGE", "MODULE", "STATE", "PROFILE", "CVES"),
-        (
-            (row.package or "-", row.module or "-", row.state, row.profile or "-", str(len(row.cves)))
-            for row in report.patches
-        ),
+        none = "No live patch is installed or loaded." if report.installed_known else "Not known."
+        return [none, *why]
+    rows = (
+        (row.package or "-", row.module or "-", row.state, row.profile or "-", str(len(row.cves)))
+        for row in report.patches
     )
+    return [*table(("PACKAGE", "MODULE", "STATE", "PROFILE", "CVES"), rows), *why]
+
+
+def is_patched(patch: LoadedPatch, function: Function) -> bool:
+    """Return whether sysfs shows ``function`` as replaced by ``patch``."""
+    return patch.enabled and function.object in patch.patched_objects
 
 
 def functions(
     loaded: Sequence[LoadedPatch],
-    redirected: set[str] | None,
+    redirected: Mapping[Function, bool | None] | None,
     declared: dict[str, tuple[tuple[str, str], ...]],
 ) -> list[dict[str, Any]]:
     """Return the proof of redirection for each function of each loaded patch.
 
     ``state`` is ``redirected`` where sysfs shows the function as patched and ftrace does not deny that, else
-    ``not-redirected``. ``redirected`` are the functions that ftrace sends to a live patch, None where only
-    root may see them. ``declared`` are (object, function) of each module's manifest. The functions of an
-    object that is not loaded are pending: the kernel patches them when the object is loaded.
+    ``not-redirected``. ``redirected`` tells of the patched functions whether ftrace sends them to a live
+    patch; the whole is None where only root may see that. ``declared`` are (object, function) of each
+    module's manifest. The functions of an object that is not loaded are pending: the kernel patches them
+    when the object is loaded.
     """
     found: list[dict[str, Any]] = []
+    idle = None if redirected is None else False
     for patch in loaded:
         for function in patch.functions:
-            patched = patch.enabled and function.object in patch.patched_objects
-            ftrace = None if redirected is None else function.name in redirected
+            patched = is_patched(patch, function)
+            ftrace = redirected.get(function) if patched and redirected is not None else idle
             state = "not-redirected" if ftrace is False else "redirected"
             found.append(
                 {
@@ -295,7 +349,7 @@ def functions(
                         "function": name,
                         "sysfs": "",
                         "state": "pending",
-                        "ftrace": None if redirected is None else name in redirected,
+                        "ftrace": idle,
                     }
                 )
     return found
