@@ -292,10 +292,10 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if asked.dry(self.base):
             return
         found = changes.of(self.base)
+        if getattr(self.cli, "command", None) is not None:
+            self._hints = (*changes.hints(self.base, found), *changes.farewell(self.base))
         if not (found.coming or found.leaving):
             return
-        if getattr(self.cli, "command", None) is not None:
-            self._hints = changes.hints(self.base, found)
         from .run import of
 
         self._run = of(self.base)
