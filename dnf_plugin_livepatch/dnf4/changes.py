@@ -57,7 +57,7 @@ def of(base: Any) -> Changes:
 def farewell(base: Any) -> Sequence[str]:
     """The lines about what stays of the runtime when the transaction removes it."""
     removed = [item for item in base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
-    if not any(item.name == _RUNTIME for item in removed):
+    if not any(item.pkg.name == _RUNTIME for item in removed):
         return ()
     inside = for_planning.loaded(Paths())
     found = [catalogue.problem("runtime-removed-in-force", module=module) for module in inside]

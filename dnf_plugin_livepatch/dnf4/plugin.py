@@ -293,7 +293,10 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             return
         found = changes.of(self.base)
         if getattr(self.cli, "command", None) is not None:
-            self._hints = (*changes.hints(self.base, found), *changes.farewell(self.base))
+            self._hints = changes.hints(self.base, found)
+            # Now: a plugin that the transaction removes is not called after it.
+            for text in changes.farewell(self.base):
+                LOG.info("%s", text)
         if not (found.coming or found.leaving):
             return
         from .run import of
