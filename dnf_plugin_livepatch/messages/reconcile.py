@@ -45,6 +45,12 @@ RECONCILE: dict[str, Message] = {
         "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
         "'livepatch reconcile'.",
     ),
+    "guard-unwritable": Message(
+        "error",
+        "Nothing was changed, because the change could not be recorded: {why}.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run the "
+        "command again.",
+    ),
     "record-unwritable": Message(
         "error",
         "The changes could not be recorded: {why}. 'livepatch status' shows what is in force.",
@@ -136,6 +142,11 @@ RECONCILE: dict[str, Message] = {
         "warning",
         "Live patch {nevra} is in force, but no copy of it could be kept: {why}.",
         "Free disk space below /usr/lib/modules: if a newer patch fails, only a copy can be loaded at boot.",
+    ),
+    "module-adopted": Message(
+        "note",
+        "Module {module} was in the kernel without a record; it is a module of {nevra}, and is taken over.",
+        "",
     ),
     "foreign-patch": Message(
         "error",

@@ -35,7 +35,7 @@ STATUS: dict[str, Message] = {
     "notices-unknown": Message(
         "warning",
         "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
-        "As root, run 'dnf check-update': dnf writes the file anew and keeps the old one beside it.",
+        "As root, run 'dnf livepatch update --check': dnf writes the file anew and keeps the old one.",
     ),
     "not-at-next-boot": Message(
         "error",
@@ -89,6 +89,11 @@ STATUS: dict[str, Message] = {
         "Nothing is changed: {why}.",
         "'livepatch list' and 'dnf livepatch list --available' show the packages; give the name as it is"
         " printed there.",
+    ),
+    "name-ambiguous": Message(
+        "error",
+        "Nothing is changed: {name} fits several live patches: {packages}.",
+        "Give the full name of the live patch that is meant.",
     ),
     "support-ends": Message(
         "warning",

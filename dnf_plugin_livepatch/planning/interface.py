@@ -200,7 +200,8 @@ class Patched(NamedTuple):
     are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
     what the installed packages say of the running kernel. ``modules`` are the modules in force that have a
     package, each with its package. ``foreign`` are the modules that another program loaded, and ``off`` the
-    profiles whose vendor's switch is off, each with the switch.
+    profiles whose vendor's switch is off, each with the switch. ``barred`` are the installed packages that
+    the host itself blocked, with the reasons.
     """
 
     in_force: tuple[InForce, ...] = ()
@@ -212,6 +213,7 @@ class Patched(NamedTuple):
     modules: tuple[tuple[str, str], ...] = ()
     foreign: tuple[str, ...] = ()
     off: tuple[tuple[str, str], ...] = ()
+    barred: tuple[tuple[str, str], ...] = ()
 
 
 class Host(Protocol):

@@ -348,7 +348,7 @@ class Planner:
         return [self._explained(one) for one in found]
 
     def _look_for_missing(self) -> None:
-        """See what is in force, and expect what should be and is not."""
+        """See what is in force, and expect what should be and is not, unless the host itself blocked it."""
         absent: Iterable[str] = ()
         try:
             self._look()
@@ -358,6 +358,10 @@ class Planner:
                 in_force = self.patched.in_force
                 self._notes += [catalogue.not_in_force(name, in_force) for name in absent]
                 self.expected = tuple(absent)
+                barred = self.patched.barred
+                self._notes += [
+                    catalogue.problem("patch-blocked", nevra=name, why=why) for name, why in barred
+                ]
 
     def _explained(self, one: Survey) -> Survey:
         """The survey with the reason why the newest patch is hidden, where planning hides it."""

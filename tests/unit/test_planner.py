@@ -226,6 +226,15 @@ def test_what_is_installed_and_not_in_force_is_expected_where_it_can_be_loaded(
     assert ids(plan) == (["module-not-in-force"] if loads else [])
 
 
+def test_what_the_host_blocked_itself_is_named_at_each_upgrade_and_not_expected() -> None:
+    why = "health check failed: /bin/check: exit status 1"
+    host = Machine(Config(), "", Patched(barred=((str(OLD.nevra), why),)))
+    for _ in range(2):
+        plan = Planner(Manager(RUNS, OLD), host, hard).bring_in(Asked(ALL))
+        assert ids(plan) == ["patch-blocked"] and why in plan.notes[0].text and plan.expect == ()
+        assert not plan.quiet, "it is said again"
+
+
 def test_a_patch_of_the_users_own_transaction_is_expected_and_not_added() -> None:
     manager = Manager(RUNS, NEXT, NEW._replace(incoming=True))
     plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))

@@ -51,6 +51,7 @@ EVENTS: dict[str, str] = {
     "force": "441414e1ef3c48b3a6f9d81814f4c25b",
     "hold": "0ff144f08a8a49f9adc9ff9db6bcbadd",
     "release": "a3279cea286b4e53995a93952056c19c",
+    "adopt": "ce74f63262424c80b58133784ec1ae42",
     "taint": "21e5a7fd6e73414fb8f0a01b890fcc0f",
     "vanish": "73d962d534064ab1ab0a11c7e96d40c3",
 }

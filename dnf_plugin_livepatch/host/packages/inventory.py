@@ -77,11 +77,15 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
     """
     if _remembered(paths, kernel) is not None:
         return
+    from . import installed
+
+    # Taken before the look: a transaction that ends meanwhile makes the copy an old one.
+    database = installed.folder(paths)
+    key = _key(paths, kernel, database)
     found = look(paths, kernel)
-    if not found.healthy:
+    if not found.healthy or found.database != database:
         return
     try:
-        key = _key(paths, kernel, found.database)
         atomic.write_json(paths.inventory, {**_dump(found), "key": key}, _load)
         _write_for_boot(paths, kernel, found)
     except OSError:

@@ -92,7 +92,8 @@ def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, repl
             if preflight.errors(seen.found) or busy is not None or not _free(run, module.name):
                 return False
             try:
-                _begin(run, wanted, module, seen.build_id)
+                if not _begin(run, wanted, module, seen.build_id):
+                    return False
             except (OSError, atomic.Broken) as error:
                 run.add(problem("state-unwritable", why=error))
                 return False
@@ -126,18 +127,20 @@ def _ours(run: Run, module: str) -> bool:
     return module in guard_file.read(run.paths).ours(run.kernel.boot_id)
 
 
-def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
+def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> bool:
     """Write down, durably, which module is about to be loaded: no record, no load.
 
-    Raises OSError or Broken.
+    Returns False where the set was blocked since it was chosen. Raises OSError or Broken.
     """
     # RPM lets the kernel choose when the files it unpacked reach the disk. After a power cut the database
     # would list a module that is an empty file, and no upgrade repairs that.
     atomic.sync_file(module.path)
     atomic.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
-    def begin(guard: guard_file.Guard) -> None:
+    def begin(guard: guard_file.Guard) -> bool:
         old = guard.entries.get(wanted.nevra, guard_file.GuardEntry("idle"))
+        if old.state == "blocked":
+            return False
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Both stay as they were before the first module of the set, also after a run that was killed.
@@ -152,8 +155,9 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         )
         place = max((item.place for item in guard.owned.values()), default=0) + 1
         guard.owned[module.name] = guard_file.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
+        return True
 
-    guard_file.change(run.paths, begin)
+    return guard_file.change(run.paths, begin)
 
 
 def _record_outcome(
