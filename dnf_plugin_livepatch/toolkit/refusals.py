@@ -37,7 +37,7 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
         "Give inputs of one kind; of live-patch source one C file, or a folder.",
     ),
     "module-unreadable": Refusal(
-        "{path}: not a readable kernel module ({why}).", "Give an uncompressed, complete .ko file."
+        "{path}: not a readable kernel module ({why}).", "Give a complete .ko file."
     ),
     "module-foreign": Refusal(
         "{path}: is {found}, no relocatable 64-bit kernel module of a known machine.",
@@ -189,6 +189,11 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     "rpm-replaced": Refusal(
         "{nevra} is already published with other contents.",
         "What is published never changes: raise the release and build it again.",
+    ),
+    "rpm-withdrawn": Refusal(
+        "{nevra} was withdrawn {since}: {reason}",
+        "Publish a better build with a higher release. With --allow-withdrawn this one is published again,"
+        " and stays withdrawn.",
     ),
     "no-keys": Refusal(
         "No public key is given to check packages with.", "Name the clients' key with --key FILE or 'keys'."

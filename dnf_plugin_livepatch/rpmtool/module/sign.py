@@ -13,6 +13,7 @@ import shutil
 import urllib.parse
 from typing import NamedTuple
 
+from ...formats import compressed
 from ...toolkit import scratch
 from ...toolkit.errors import refuse
 from ...toolkit.programs import Runner, need
@@ -90,9 +91,12 @@ def _sign_file(key: Key, target: Target) -> str:
 def sign_module(path: str, key: Key, target: Target, runner: Runner) -> None:
     """Sign the module at ``path`` in place, instead of a signature that it may have. Raises ToolError."""
     check_key(key)
-    program = _sign_file(key, target)
     with open(path, "rb") as file:
-        plain, _old = unsigned(file.read())
+        data = file.read()
+    if compressed.kind(data):
+        refuse("module-unreadable", path=path, why="compressed; unpack it, sign it, and pack it again")
+    program = _sign_file(key, target)
+    plain, _old = unsigned(data)
     with scratch.folder(_BESIDE, os.path.dirname(os.path.abspath(path))) as folder:
         work = os.path.join(folder, os.path.basename(path))
         with open(work, "wb") as file:
