@@ -14,7 +14,7 @@ from ..base import times
 from ..base.names import CVE, RELEASE, decimal
 from ..toolkit import output
 from ..toolkit.errors import Finding, ToolError
-from . import moving, options, plan, publish, settings, transaction
+from . import kernel_facts, moving, options, plan, publish, settings, transaction
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
 from .lint.context import Context
@@ -91,7 +91,9 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
 
 def _publish(chosen: argparse.Namespace) -> int:
     file = settings.read_advisories(chosen.advisory) if chosen.advisory else settings.AdvisoryFile()
-    return _changed(chosen, publish.publish(chosen.repo, chosen.rpms, _job(chosen), file))
+    return _changed(
+        chosen, publish.publish(chosen.repo, chosen.rpms, _job(chosen), file, chosen.allow_withdrawn)
+    )
 
 
 def _promote(chosen: argparse.Namespace) -> int:
@@ -112,6 +114,26 @@ def _prune(chosen: argparse.Namespace) -> int:
     job = _job(chosen)
     keep = chosen.keep if chosen.keep is not None else job.settings.keep
     return _changed(chosen, moving.prune(chosen.repo, keep, job))
+
+
+def _kernels(chosen: argparse.Namespace) -> int:
+    job = _job(chosen)
+    for text in (*chosen.fixable, *(text.partition("=")[0] for text in chosen.unfixable)):
+        if not CVE.match(text):
+            raise ToolError("settings-fault", file="kernels", fault=f"{text[:60]!r} is no CVE identifier")
+    globs = tuple(chosen.releases)
+    if not (chosen.support_end or chosen.unfixable or chosen.fixable):
+        if not job.settings.kernels:
+            chosen.refuse("--support-end, --unfixable or --fixable is needed, or 'kernels' in the settings")
+        facts = kernel_facts.Facts(globs, job.settings.kernels)
+    elif not globs:
+        chosen.refuse("RELEASE is needed: a kernel release, or a glob over releases")
+    else:
+        unknown = chosen.support_end == "unknown"
+        unfixable = dict(text.split("=", 1) if "=" in text else (text, "") for text in chosen.unfixable)
+        text = settings.kernel_text("" if unknown else chosen.support_end or "", unfixable)
+        facts = kernel_facts.Facts(globs, {}, text, tuple(chosen.fixable), unknown)
+    return _changed(chosen, kernel_facts.state(chosen.repo, facts, job))
 
 
 def _kernels_from(found: settings.Settings) -> list[View]:
@@ -241,6 +263,13 @@ VERBS = (
         "take live patches back: hosts stop adding them",
         options.withdraw_arguments,
         _withdraw,
+        changes=True,
+    ),
+    Verb(
+        "kernels",
+        "change what the record says of kernels: end of support, CVEs that no live patch closes",
+        options.kernels_arguments,
+        _kernels,
         changes=True,
     ),
     Verb(

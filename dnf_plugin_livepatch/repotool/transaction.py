@@ -287,7 +287,7 @@ def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
     for release, note in sorted(new.kernels.items()):
         before = old.kernels.get(release, repository_record.KernelNote())
         if note.support_end != before.support_end:
-            found.append(f"{release}: support ends {note.support_end}")
+            found.append(f"{release}: support ends {note.support_end or 'on an unknown day'}")
         if note.unfixable != before.unfixable:
             found.append(f"{release}: {len(note.unfixable)} CVE(s) that no live patch closes")
         for nevra, patch in sorted(note.patches.items()):

@@ -41,6 +41,8 @@ REAL = {
     "package-unsigned",
     "package-key-unknown",
     "package-signature-bad",
+    "advisory-cve-kept",
+    "patch-withdrawn",
 }
 
 

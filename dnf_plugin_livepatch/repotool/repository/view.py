@@ -244,10 +244,10 @@ def standing(view: View, release: str, group: list[Package]) -> list[Package]:
     return [package for package in group if not withdrawn(view.record, release, package)]
 
 
-def advisories_by_package(view: View) -> Mapping[Nevra, list[Advisory]]:
-    """The advisories that list a package, by its NEVRA."""
+def advisories_by_package(advisories: Iterable[Advisory]) -> Mapping[Nevra, list[Advisory]]:
+    """Those of ``advisories`` that list a package, by its NEVRA."""
     found: dict[Nevra, list[Advisory]] = {}
-    for advisory in view.advisories:
+    for advisory in advisories:
         for listed in advisory.packages:
             found.setdefault(listed.nevra, []).append(advisory)
     return found

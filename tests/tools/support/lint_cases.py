@@ -8,6 +8,7 @@ import pathlib
 
 import createrepo_c as cr
 
+from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.lint import context, run
@@ -300,14 +301,11 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], type="hotfix")
 
 
-@bad("advisory-severity")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="High")
+for word in "High", "important":
 
-
-@bad("advisory-severity")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="important")
+    @bad("advisory-severity")
+    def _(made, word=word):
+        made.advisories[1] = advisory("EX-2", [listed(made.two)], severity=word)
 
 
 @bad("advisory-reference-without-id")
@@ -335,14 +333,11 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], issued=None)
 
 
-@bad("advisory-date")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], issued=datetime.datetime(2030, 1, 1))
+for dates in {"issued": datetime.datetime(2030, 1, 1)}, {"updated": datetime.datetime(2020, 1, 1)}:
 
-
-@bad("advisory-date")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], updated=datetime.datetime(2020, 1, 1))
+    @bad("advisory-date")
+    def _(made, dates=dates):
+        made.advisories[1] = advisory("EX-2", [listed(made.two)], **dates)
 
 
 @bad("advisory-empty")
@@ -483,6 +478,11 @@ def _(made):
 def _(made):
     for name in (V1, V2):
         made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "oops"))
+
+
+@bad("cve-closed-and-unfixable", KERNEL)
+def _(made):
+    made.note(unfixable=(Unfixable("CVE-2024-1086", "changes data"),))
 
 
 @bad("support-ended", KERNEL)
