@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""promote, withdraw and prune: changes to packages that are published already."""
+"""promote, sign, withdraw and prune: changes to what is published already."""
 
 from __future__ import annotations
 
@@ -149,6 +149,24 @@ class _Promotion(NamedTuple):
             else:
                 updates.append(update)
         return updates
+
+
+def sign(root: str, job: Job) -> list[Outcome]:
+    """Sign the metadata of a repository and its companions again, with the same content."""
+    found = []
+    for (place,) in places_of(root):
+        companions = (os.path.join(place, SOURCE), os.path.join(place, DEBUG))
+        for one in (*(path for path in companions if Store(path).exists()), place):
+            found.append(change(one, job.on(root), _Again()))
+    return found
+
+
+class _Again(NamedTuple):
+    """The published content once more."""
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content, to be signed again."""
+        return Next(state.packages, state.advisories, state.record, again=True)
 
 
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:

@@ -97,6 +97,11 @@ def promote_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("patterns", nargs="*", default=["*"], metavar="PACKAGE", help=_NAMES + " (all)")
 
 
+def sign_arguments(verb: argparse.ArgumentParser) -> None:
+    """The options of sign."""
+    verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
+
+
 def withdraw_arguments(verb: argparse.ArgumentParser) -> None:
     """The options and arguments of withdraw."""
     verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
@@ -15,6 +15,7 @@ from . import advisories, gate, notes
 from .advisories import Incoming
 from .lint import patches
 from .lint.context import Raised
+from .lint.metadata import weak
 from .repository import metadata, reading, rpms
 from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store
@@ -33,11 +34,16 @@ def publish(
     if not job.settings.keys:
         raise ToolError("no-keys")
     items = [(path, rpms.read(path, "")) for path in dict.fromkeys(paths)]
+    doubtful = {}
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
-        if state != "good":
+        if state.startswith("weak-"):
+            doubtful[path] = state, detail
+        elif state != "good":
             raise ToolError("rpm-signature", file=path, reason=detail)
     _all_matched(root, [package for _, package in items], file)
-    steps = [(place, _Addition(tuple(group), file, again)) for place, group in parts_of(root, items)]
+    steps = [
+        (place, _Addition(tuple(group), file, again, doubtful)) for place, group in parts_of(root, items)
+    ]
     return change_all(steps, job.on(root))
 
 
@@ -92,6 +98,7 @@ class _Addition(NamedTuple):
     group: tuple[tuple[str, cr.Package], ...]
     file: AdvisoryFile
     again: bool = False
+    weak: Mapping[str, tuple[str, str]] = {}
 
     def decide(self, state: State, job: Job) -> Next:
         """The published content and the new packages. Raises ToolError."""
@@ -104,7 +111,7 @@ class _Addition(NamedTuple):
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
         settings = job.settings
         drafts = advisories.drafts(incoming, self.file, settings)
-        faults = [*back, *advisories.kept(state.advisories, drafts)]
+        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts)]
         updates, added, changed = advisories.merge(state.advisories, drafts, settings, job.now, job.stamp)
         told_of = {
             str(item.nevra): (view.issued, view.id)
@@ -123,6 +130,12 @@ class _Addition(NamedTuple):
         new = Next(packages, updates, record, files)
         touched = [package for _, package in self.group]
         return new._replace(findings=gate.check(state, new, touched, job, faults))
+
+    def _weak(self) -> Iterable[Raised]:
+        """The faults about packages whose signature or digests some hosts refuse."""
+        for path, package in self.group:
+            if path in self.weak:
+                yield weak(str(nevra_of(package)), *self.weak[path])
 
     def _withdrawn(self, state: State) -> Iterable[Raised]:
         """The faults about withdrawn builds among the incoming. Raises ToolError for one that was pruned."""

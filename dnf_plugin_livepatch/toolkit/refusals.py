@@ -173,7 +173,9 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     "unreachable": Refusal(
         "{where} cannot be read: {reason}", "Check the address and the way to its server."
     ),
-    "metadata-unreadable": Refusal("{where}: {reason}", "Run 'livepatch-repo lint' on it for the details."),
+    "metadata-unreadable": Refusal(
+        "{where}: {reason}", "Run 'livepatch-repo lint {where}' for the details."
+    ),
     "metadata-too-large": Refusal(
         "{where} holds more than {limit} MiB as it comes or unpacked; it is not read.",
         "No repository of live patches or kernels needs that much: ask who runs it, or leave it out.",

@@ -61,6 +61,8 @@ def _sorted(found: Iterable[Finding]) -> list[Finding]:
 
 def _all(view: View, context: Context) -> Iterator[Raised]:
     yield from metadata.check(view, context)
+    if view.unread:
+        return
     yield from advisories.check(view, context)
     yield from patches.check(view, context)
 

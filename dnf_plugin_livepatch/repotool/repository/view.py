@@ -130,11 +130,26 @@ class MetadataFile(NamedTuple):
     state: str = "ok"
 
 
+class PublicKey(NamedTuple):
+    """One public key of the clients, from ``file``. ``expires`` is in seconds since 1970, 0 for never.
+
+    ``ids`` are those of the key and its subkeys, in lower case.
+    """
+
+    id: str
+    name: str
+    file: str
+    expires: int = 0
+    revoked: bool = False
+    ids: tuple[str, ...] = ()
+
+
 class View(NamedTuple):
     """One repository. ``root`` is its folder ("" for one read over http).
 
-    ``signature``: good, missing, bad, unknown-key or unchecked (no keys given). ``record_fault``
-    is why the livepatch record cannot be used, ``warnings`` are the parser's own.
+    ``signature`` is a state as ``signing.check`` returns one. ``record_fault`` is why the livepatch record
+    cannot be used, ``warnings`` are the parser's own. ``unread`` is why packages, advisories and record are
+    not here, "" for a repository that could be read.
     """
 
     where: str
@@ -147,6 +162,7 @@ class View(NamedTuple):
     signature: str = "unchecked"
     revision: str = ""
     warnings: tuple[str, ...] = ()
+    unread: str = ""
 
     @property
     def patches(self) -> tuple[Package, ...]:

@@ -232,6 +232,11 @@ def _(made):
     made.after = weaken
 
 
+@bad("metadata-weak-digest", "primary")
+def _(made):
+    made.one.checksum_type = "sha"
+
+
 @bad("metadata-name-mutable")
 def _(made):
     def rename(repodata):
@@ -365,14 +370,11 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two), listed(made.two, epoch="1")])
 
 
-@bad("advisory-package-differs")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two, filename="other.rpm")])
+for other in {"filename": "other.rpm"}, {"sum": "f" * 64}:
 
-
-@bad("advisory-package-differs")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two, sum="f" * 64)])
+    @bad("advisory-package-differs")
+    def _(made, other=other):
+        made.advisories[1] = advisory("EX-2", [listed(made.two, **other)])
 
 
 @bad("advisory-reboot")
