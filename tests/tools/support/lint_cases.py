@@ -301,16 +301,17 @@ def _(made):
     made.advisories[1] = advisory("EX-1", [listed(made.two)])
 
 
-@bad("advisory-type")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], type="hotfix")
+for name, wrong in (
+    ("advisory-type", {"type": "hotfix"}),
+    ("advisory-severity", {"severity": "High"}),
+    ("advisory-severity", {"severity": "important"}),
+    ("advisory-date", {"issued": datetime.datetime(2030, 1, 1)}),
+    ("advisory-date", {"updated": datetime.datetime(2020, 1, 1)}),
+):
 
-
-for word in "High", "important":
-
-    @bad("advisory-severity")
-    def _(made, word=word):
-        made.advisories[1] = advisory("EX-2", [listed(made.two)], severity=word)
+    @bad(name)
+    def _(made, wrong=wrong):
+        made.advisories[1] = advisory("EX-2", [listed(made.two)], **wrong)
 
 
 @bad("advisory-reference-without-id")
@@ -336,13 +337,6 @@ def _(made):
 @bad("advisory-without-issued")
 def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], issued=None)
-
-
-for dates in {"issued": datetime.datetime(2030, 1, 1)}, {"updated": datetime.datetime(2020, 1, 1)}:
-
-    @bad("advisory-date")
-    def _(made, dates=dates):
-        made.advisories[1] = advisory("EX-2", [listed(made.two)], **dates)
 
 
 @bad("advisory-empty")
