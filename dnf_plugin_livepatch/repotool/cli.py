@@ -173,7 +173,7 @@ def _linted(chosen: argparse.Namespace, where: str, rpms: bool) -> tuple[View, l
     context = Context(
         times.now(),
         reading.kernels_offered([view, *others]),
-        reading.rpm_states(view, found.keys) if rpms else {},
+        reading.rpm_states(view, found.keys) if rpms else reading.served(view),
         {release: text.support_end for release, text in found.kernels.items() if text.support_end},
         stale=Store(view.root).stale() if view.root else "",
         closed=reading.closed(view),

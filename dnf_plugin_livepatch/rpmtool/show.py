@@ -11,6 +11,7 @@ from ..base.names import MODULE_FILE, module_of
 from ..formats import manifest
 from ..toolkit.errors import Finding, refuse
 from ..toolkit.files import contents
+from ..toolkit.openpgp import WEAK
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint
 from .package import previous
@@ -112,6 +113,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
             "supplements": list(header.supplements),
             "scripts": list(header.scripts),
             "signed": header.signed,
+            "digests": list(header.digests),
             "build_time": header.build_time,
             "subscribes": (header.nevra.version, header.nevra.release.split(".")[0]) == ("0", "0"),
         }
@@ -157,7 +159,8 @@ def text(found: dict[str, Any]) -> list[str]:
     if package:
         lines += [
             f"Package:   {package['nevra']}",
-            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)",
+            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)"
+            + ("; EL9 refuses its digest" if {*package["digests"]} & {*WEAK} else ""),
         ]
         lines += [f"Scripts:   {', '.join(package['scripts']) or 'none'}"]
     for key, label in (

@@ -19,6 +19,7 @@ from dnf_plugin_livepatch.toolkit import openpgp, rpm_header
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
 from tests.tools.support import repositories as support
+from tests.tools.support import rpm_sources
 from tests.tools.support.published import V1, V2, names, publish
 from tests.tools.support.repositories import Client, Server, tool
 from vm import gnupg
@@ -103,6 +104,7 @@ def test_livepatch_rpm_takes_no_weak_signature_for_one(tmp_path, key, built, mon
     with pytest.raises(ToolError) as caught:
         verify_rpm(str(built), key.name, Runner(str(tmp_path / "log")))
     assert caught.value.id == "sign-unverified" and "SHA-1" in caught.value.text
+    assert "EL9 refuses its digest" in rpm_sources.tool("inspect", str(built)).out
     support.sign(key, built)
     verify_rpm(str(built), key.name, Runner(str(tmp_path / "log")))
 

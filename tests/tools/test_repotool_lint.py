@@ -304,6 +304,16 @@ def test_a_half_synced_mirror_is_told_file_by_file(half, key, kind, how):
             assert "/tmp" not in ids[wanted] + ids.get("metadata-unread", "")
 
 
+def test_missing_and_cut_packages_of_a_server_are_told(half, key):
+    for path, check in zip(sorted(half.glob("Packages/*/kpatch-*")), ("package-missing", "package-size")):
+        data = path.read_bytes()
+        path.unlink()
+        if check == "package-size":
+            path.write_bytes(data[:-5])
+    with Server(half) as server:
+        assert checks(server.url, "--key", key.public) == {"package-missing", "package-size"}
+
+
 @pytest.mark.parametrize(
     "name, share, check",
     [

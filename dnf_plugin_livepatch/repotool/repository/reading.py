@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import os
 import stat
@@ -11,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 
+from ...base.names import decimal
 from ...formats import repository_record
 from ...toolkit import scratch
 from ...toolkit.errors import ToolError
@@ -21,6 +23,8 @@ from .view import Kernel, MetadataFile, View, arch_of
 TIMEOUT = 60.0
 #: Bytes of all the files of one repository together.
 MAX_FETCHED = 4 << 30
+#: Answers of a server that mean that a file is not there, or for nobody.
+_GONE = (403, 404, 410)
 _STATES = {"missing": "missing", "differs": "damaged"}
 
 
@@ -121,15 +125,26 @@ def fetch(base: str, folder: str) -> dict[str, str]:
 
 def _probe(base: str, location: str, size: int) -> str:
     """The state of a file on a server, as far as its headers tell."""
-    address = base.rstrip("/") + "/" + urllib.parse.quote(location)
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT
-        ) as answer:
-            length = answer.headers.get("Content-Length")
-    except (OSError, ValueError, http.client.HTTPException):
+    length = _length(base, location)
+    if length is None:
         return "missing"
-    return "ok" if length is None or size <= 0 or length == str(size) else "differs"
+    return "differs" if length >= 0 and 0 < size != length else "ok"
+
+
+def _length(base: str, location: str) -> int | None:
+    """The length of a file on a server; -1 where the server tells none, None where there is no such file."""
+    address = base.rstrip("/") + "/" + urllib.parse.quote(location)
+    asked = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT) as answer:
+            found = decimal(answer.headers.get("Content-Length") or "", 19)
+    except urllib.error.HTTPError as error:
+        return None if error.code in _GONE else -1
+    except urllib.error.URLError as error:
+        return None if isinstance(error.reason, FileNotFoundError) else -1
+    except (OSError, ValueError, http.client.HTTPException):
+        return -1
+    return -1 if found is None else found
 
 
 def _get(base: str, location: str, folder: str) -> bool:
@@ -147,7 +162,7 @@ def _get(base: str, location: str, folder: str) -> bool:
                 file.write(block)
             return True
     except urllib.error.HTTPError as error:
-        if error.code in (403, 404, 410):
+        if error.code in _GONE:
             return False
         raise ToolError("unreachable", where=address, reason=error) from None
     except urllib.error.URLError as error:
@@ -210,6 +225,20 @@ def rpm_states(
         if state == "unknown-key" and not keys:
             state = "good"
         found[location] = (state, detail)
+    return found
+
+
+def served(view: View) -> dict[str, tuple[str, str]]:
+    """The missing and cut files of live patches on the server of ``view``, by location."""
+    patches = [package for package in view.patches if not package.base]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        lengths = list(pool.map(lambda one: _length(view.where, metadata.safe(one.location)), patches))
+    found = {}
+    for package, length in zip(patches, lengths):
+        if length is None:
+            found[package.location] = "missing", ""
+        elif length >= 0 and length != package.size:
+            found[package.location] = "size", str(length)
     return found
 
 

@@ -85,9 +85,14 @@ def public_keys(files: Iterable[str]) -> tuple[PublicKey, ...]:
     with scratch.folder("livepatch-repo-") as home:
         for file in files:
             done = run([*_gpg(home), "--with-colons", "--show-keys", os.path.abspath(file)], check=False)
-            rows = [line.split(":") for line in done.stdout.decode("utf-8", "replace").splitlines()]
-            found += _keys([row for row in rows if len(row) > _ABLE or row[0] == "uid"], file)
+            found += _keys(rows_of(done.stdout.decode("utf-8", "replace")), file)
     return tuple(found)
+
+
+def rows_of(said: str) -> list[list[str]]:
+    """The rows of ``gpg --with-colons`` that have all the fields that are read here."""
+    rows = [line.split(":") for line in said.splitlines()]
+    return [row for row in rows if len(row) > (_USER if row[0] == "uid" else _ABLE)]
 
 
 def _keys(rows: Iterable[list[str]], file: str) -> Iterator[PublicKey]:
@@ -101,7 +106,7 @@ def _keys(rows: Iterable[list[str]], file: str) -> Iterator[PublicKey]:
     for group in groups:
         first = group[0]
         keys = [row for row in group if row[0] != "uid"]
-        name = next((row[_USER] for row in group if row[0] == "uid" and len(row) > _USER), "")
+        name = next((row[_USER] for row in group if row[0] == "uid"), "")
         ends = [
             decimal(row[_EXPIRES], 12) or 0 for row in keys if "s" in row[_ABLE] and row[_VALIDITY] != "r"
         ]
