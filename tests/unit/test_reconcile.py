@@ -263,6 +263,19 @@ def test_unload_sticks(host, this_boot):
     assert run(host).ok and host.running() == ["lp_2"]
 
 
+@pytest.mark.parametrize("this_boot", [False, True])
+def test_an_unload_for_a_downgrade_keeps_no_later_upgrade_out(host, this_boot):
+    """The kernel may refuse v1 beside the states of v2, and the remedy is to unload v2 by hand."""
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v2)
+    run(host)
+    host.install(v1)
+    result = reconcile.unload(host.paths, host.config, "lp_2", this_boot)
+    assert result.ok and host.running() == ["lp_1"]
+    host.install(v2)
+    assert run(host).ok and host.running() == ["lp_2"]
+
+
 def test_unload_refuses_what_others_loaded(host):
     theirs = host.patch("7", name="theirs")
     host.install(theirs)

@@ -144,20 +144,28 @@ def unload(
 ) -> ReconcileResult:
     """Take the set that ``module`` belongs to out of the kernel, and keep that set out.
 
-    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Raises Refused for a
+    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Where its package is
+    gone and another one is in force then, the set may come again with its package. Raises Refused for a
     module that others loaded.
     """
     from ..files import guard_file
+    from ..packages import installed
 
     boot_id = running.boot_id(paths)
+    taken: list[str] = []
 
     def keep_unloaded() -> None:
         ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
             raise Refused("unload-not-ours", module=module)
-        guard_file.keep_unloaded(paths, ours[module].nevra, boot_id if this_boot else "")
+        taken.append(ours[module].nevra)
+        guard_file.keep_unloaded(paths, taken[0], boot_id if this_boot else "")
 
-    return reconcile(paths, config, False, progress, partial(record, keep_unloaded))
+    result = reconcile(paths, config, False, progress, partial(record, keep_unloaded))
+    replaced = result.ok and any(one.nevra not in ("", taken[0]) for one in result.in_force)
+    if replaced and not installed.holds(paths, taken[0]):
+        guard_file.change(paths, lambda guard: guard.unloaded.pop(taken[0], None) is not None)
+    return result
 
 
 def record(change: Callable[[], None]) -> None:
