@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The options that name advisories, and hawkey's names for these filters.
 _BY_NAME = {"advisory": "advisory", "cves": "advisory_cve", "bugzilla": "advisory_bug"}
+#: The commands that are to end with what they name installed.
+_TAKES = ("install", "reinstall", "downgrade", "distro-sync", *UPGRADES)
 _TYPES = ("security", "bugfix", "enhancement", "newpackage")
 
 
@@ -113,6 +115,29 @@ def _queries(base: Any, automatic: bool) -> tuple[bool, bool]:
 
 def _specs(opts: Any) -> list[str]:
     return [*(opts.pkg_specs or ()), *(opts.filenames or ()), *("@" + g for g in opts.grp_specs or ())]
+
+
+def installed(base: Any, cli: Any) -> list[Any]:
+    """The installed packages that the command line names to be installed or upgraded, and that stay."""
+    command = getattr(cli, "command", None)
+    if command is None or command.aliases[0] not in _TAKES:
+        return []
+    opts = command.opts  # distro-sync has a word of its own, and takes no files
+    specs = getattr(opts, "pkg_specs", None) or getattr(opts, "package", None) or ()
+    files = getattr(opts, "filenames", None) or ()
+    import dnf.subject
+    import dnf.transaction
+    import hawkey
+
+    found: dict[Any, None] = {}
+    for spec in specs:
+        found.update(dict.fromkeys(dnf.subject.Subject(spec).get_best_query(base.sack).installed()))
+    if files:
+        given = set(map(str, base.sack.query().filterm(reponame=hawkey.CMDLINE_REPO_NAME)))
+        found.update((one, None) for one in base.sack.query().installed() if str(one) in given)
+    items = (item for item in base.transaction or () if item.action in dnf.transaction.BACKWARD_ACTIONS)
+    going = {str(item) for item in items}
+    return [one for one in found if str(one) not in going]
 
 
 def early(cli: Any, newest: bool) -> Asked:

@@ -108,6 +108,20 @@ class Questions:
         return release if own and release.startswith(own + ".") else ""
 
     @property
+    def passing(self) -> bool:
+        """Does an option of this run alone decide which packages are hidden or preferred?"""
+        import dnf.conf
+
+        def given(settings: Any, options: Sequence[str]) -> bool:
+            priority = getattr(settings, "_get_priority", lambda option: None)
+            return any((priority(name) or 0) >= dnf.conf.PRIO_COMMANDLINE for name in options)
+
+        return given(self.base.conf, ("excludepkgs", "includepkgs", "disable_excludes")) or any(
+            given(repo, ("excludepkgs", "includepkgs", "priority", "gpgcheck"))
+            for repo in self.base.repos.iter_enabled()
+        )
+
+    @property
     def busy(self) -> bool:
         """Does the transaction change anything?"""
         return bool(self.base.transaction)
@@ -143,22 +157,46 @@ class Questions:
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
         """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
 
-        On offer are two of a name where the newest is hidden: that one, and the newest that is not.
+        Where DNF does not take the newest on offer, the newest that it takes is told too.
         """
         facts = {"name": list(names), "arch": arch}
         query, shown = self._all.filterm(**facts), self.base.sack.query().available().filterm(**facts)
-        visible = set(shown)
-        found = dict.fromkeys([*query.installed(), *query.available().latest(), *shown.latest()])
+        visible, taken, best = set(shown), *self._preferred(shown)
+        news = (*query.available().latest(), *shown.latest(), *taken.latest())
+        kept = set(taken)
         return [
-            self._known(one, _plain(one)._replace(visible=bool(one.installed) or one in visible))
-            for one in found
+            self._known(
+                one,
+                _plain(one)._replace(
+                    visible=bool(one.installed) or one in visible,
+                    outranked="" if one in kept or one not in visible else best[one.name],
+                ),
+            )
+            for one in dict.fromkeys([*query.installed(), *news])
             if EVR.match(str(one.evr))
         ]
+
+    def _preferred(self, offered: Any) -> tuple[Any, Mapping[str, str]]:
+        """Those of ``offered`` that DNF looks at, and the repository that it prefers, by name.
+
+        Of the repositories that have a name, DNF looks at those with the lowest priority number alone.
+        """
+        ranks = {str(repo.id): int(repo.priority) for repo in self.base.repos.iter_enabled()}
+        if len(set(ranks.values())) < 2:
+            return offered, {}
+        best: dict[str, str] = {}
+        for package in offered:
+            own = str(package.reponame)
+            best[package.name] = min(best.get(package.name, own), own, key=lambda one: ranks.get(one, 99))
+        level = {name: ranks.get(repo, 99) for name, repo in best.items()}
+        taken = [one for one in offered if ranks.get(str(one.reponame), 99) == level[one.name]]
+        return offered.filter(pkg=taken), best
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
         """All builds of the kernel packages ``names`` on offer that are newer than ``evr``."""
         query = self.base.sack.query().available().filterm(name=list(names), arch=arch)
-        return self._packages(package for package in query if self.compare(package.evr, evr) > 0)
+        taken, _ = self._preferred(query)
+        return self._packages(package for package in taken if self.compare(package.evr, evr) > 0)
 
     def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
         """The packages that the same repository has of the same source RPM, ``packages`` included."""

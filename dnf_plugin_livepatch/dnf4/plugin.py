@@ -10,7 +10,7 @@ Every dnf command pays for the imports of this module, so each hook imports its 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dnf
 import dnf.transaction
@@ -99,11 +99,12 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             raise
 
     def _watch_failures(self) -> None:
-        """Have a failing upgrade say that it leaves a live patch out."""
+        """Have no added package fail an upgrade, and a failing one say that it leaves a live patch out."""
         command = getattr(self.cli, "command", None)
         if not self._watches_failures and (command is None or command.aliases[0] in UPGRADES):
             from . import failures
 
+            failures.Spared(self.base, self._brought, self._give_up)
             failures.watch(self.base, self._unresolved, self._undone)
             self._watches_failures = True
 
@@ -241,8 +242,33 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
     @soft
     def resolved(self) -> None:
         """Add the live patch, unless the plugin itself called this resolve."""
-        if self._resolving:
+        if not self._resolving:
+            self._plan()
+            self._see_named()
+
+    @soft
+    def _see_named(self) -> None:
+        """Have an installed live patch that the user named and that is not in force loaded."""
+        opts = getattr(getattr(self.cli, "command", None), "opts", None)
+        if not any(getattr(opts, name, None) for name in ("pkg_specs", "package", "filenames")):
             return
+        from . import asked
+
+        named = [one for one in asked.installed(self.base, self.cli) if _may_be_patch(one)]
+        if not named or asked.dry(self.base):
+            return
+        from .packages import nevra_of
+        from .run import of
+
+        run = self._run = of(self.base)
+        run.planner.want([str(nevra_of(one)) for one in named])
+        if not self.base.transaction and run.planner.expected:
+            # With nothing to do DNF ends here, and no other hook runs.
+            run.after(self.cli)
+
+    @soft
+    def _plan(self) -> None:
+        """Add the live patch."""
         seen = ""
         command = getattr(self.cli, "command", None)
         if not self.base.transaction and (command is None or command.aliases[0] in UPGRADES):
@@ -272,6 +298,21 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
             run.take_back()
         if seen and plan.quiet and wish.kind == ALL and not wish.filtered:
             quiet_runs.save(Paths(), seen, quiet_runs.QUIET)
+
+    def _brought(self) -> frozenset[str]:
+        """The packages that are in the transaction since live patches were added to it."""
+        return self._run.manager.brought if self._run is not None else frozenset()
+
+    def _give_up(self, bad: Mapping[str, str]) -> bool:
+        """Take what cannot be had out of the transaction; False where that cannot be done."""
+        run = self._run
+        if run is None:
+            return False
+        self._resolving = True
+        try:
+            return run.give_up(bad)
+        finally:
+            self._resolving = False
 
     @soft
     def pre_transaction(self) -> None:
@@ -330,6 +371,10 @@ def _may_patch(item: Any) -> bool:
         package = item.pkg
     except KeyError:  # a change of reason has no package
         return False
+    return _may_be_patch(package)
+
+
+def _may_be_patch(package: Any) -> bool:
     name = str(package.name)
     if "patch" in name or name.startswith("uptrack-") or _own_profiles():
         return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import libdnf
 
@@ -64,6 +64,14 @@ class Run:
     def unresolved(self, asked: Asked) -> None:
         """Log which live patch stays out since the user's transaction cannot be resolved."""
         self.voice.say(self.planner.unresolved(asked).notes)
+
+    def give_up(self, bad: Mapping[str, str]) -> bool:
+        """Take added packages out of the transaction for these reasons; False where the user named one."""
+        gone = self.planner.give_up(bad)
+        if gone:
+            self.manager.drop(gone)
+            self.voice.say(self.planner.told())
+        return bool(gone)
 
     def undone(self) -> None:
         """Log which live patches stay out since the transaction failed that they were part of."""

@@ -8,12 +8,12 @@ Trials run on a copy of the goal, or on a goal of their own. The goal that DNF w
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..base.typed import TYPE_CHECKING
 from ..planning.interface import Helpers, Package
 from . import excludes
-from .packages import Questions
+from .packages import Questions, incoming
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,6 +32,8 @@ class Dnf(Questions):
     def __init__(self, base: Any) -> None:
         super().__init__(base)
         self.allow_erasing = False
+        #: The packages in the transaction that are there since ``add`` was called.
+        self.brought: frozenset[str] = frozenset()
 
     def why_not_with(self, add: Sequence[Package], along: Helpers) -> str:
         """Why adding ``add`` would not leave the user's transaction as it is; "" when it would.
@@ -96,16 +98,26 @@ class Dnf(Questions):
         import dnf.exceptions
 
         chosen = [self.behind(package) for package in packages]
+        before = frozenset(map(str, incoming(self.base)))
         for package in chosen:
             self.base.goal.install(select=self._select(package), optional=True)
         try:
             self.base.resolve(self.allow_erasing)
         except dnf.exceptions.Error as error:
-            self.base.sack.add_excludes(self.base.sack.query().filterm(pkg=chosen))
-            self.base.history.close()
-            self.base.resolve(self.allow_erasing)
+            self._without(chosen)
             return str(error)
+        self.brought = frozenset(map(str, incoming(self.base))) - before
         return ""
+
+    def drop(self, names: Collection[str]) -> None:
+        """Resolve again without the packages ``names``, which ``add`` has added."""
+        del self.base._ts  # rpm's own copy of the transaction
+        self._without([package for package in incoming(self.base) if str(package) in names])
+
+    def _without(self, chosen: Sequence[Any]) -> None:
+        self.base.sack.add_excludes(self.base.sack.query().filterm(pkg=chosen))
+        self.base.history.close()
+        self.base.resolve(self.allow_erasing)
 
     def _select(self, package: Any) -> Any:
         import dnf.selector

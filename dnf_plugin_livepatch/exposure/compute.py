@@ -37,14 +37,20 @@ if TYPE_CHECKING:
 class OnOffer(NamedTuple):
     """The newest builds that a plain upgrade may install for one running kernel, "" for none.
 
-    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF's configuration
-    hides. ``patch`` is the NEVRA of a live patch. ``builds`` are the NEVRAs of the live patches that trusted
-    repositories have, newest first, the installed one and older ones included.
+    ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF does not take,
+    either since its configuration hides the kernel or since it ``prefers`` the repository of that id.
+    ``patch`` is the NEVRA of a live patch. Where there is none, ``kept`` is that of one that upgrades do not
+    take, and ``why`` is the sentence about it. ``builds`` are the NEVRAs of the live
+    patches that trusted repositories have and DNF can install by name, newest first, the installed one and
+    older ones included.
     """
 
     kernel: str = ""
     hidden: str = ""
     patch: str = ""
+    kept: str = ""
+    why: str = ""
+    prefers: str = ""
     builds: tuple[str, ...] = ()
 
 
@@ -89,7 +95,9 @@ def doubted(inputs: Inputs, left_out: Sequence[str]) -> Inputs:
     why = f"left out when the repositories were read: {', '.join(left_out)}"
     noted = tuple(sorted({*inputs.repositories, *((name, "") for name in left_out)}))
     reason = f"{inputs.reason}; {why}" if inputs.reason else why
-    return inputs._replace(quality=quality, reason=reason, repositories=noted, read_in_vain="")
+    return inputs._replace(
+        quality=quality, reason=reason, repositories=noted, read_in_vain="", on_offer=None
+    )
 
 
 def aged(inputs: Inputs, now: str, oldest: str) -> Inputs:

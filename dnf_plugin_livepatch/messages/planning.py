@@ -106,6 +106,11 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is offered and not installed, because this upgrade failed.",
         "'dnf livepatch update' takes the live patch alone; dnf-livepatch.timer does so every four hours.",
     ),
+    "patch-not-had": Message(
+        "warning",
+        "Live patch {nevra} is left out: {why}. The rest of this upgrade goes on.",
+        "Whoever runs the repository can mend that; until then each upgrade tries again.",
+    ),
     "patch-unjudged": Message(
         "warning",
         "Live patch {nevra} is not added: no advisory lists the patch and the patch names no CVE, so the "

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cmp_to_key
 
 from ..base import times
-from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Unfixable
+from ..base.model import LOWER_BOUND, UNKNOWN, Advisory, Nevra, Problem, Unfixable
 from ..base.names import release_of, split_evr
 from ..base.typed import TYPE_CHECKING
 from ..exposure.compute import Inputs, OnOffer
 from ..exposure.debt import coverage, debt_of
 from ..formats import repository_record
+from ..messages import catalogue
 from ..vendors import openeuler, profiles
 from . import survey
 from .facts import Facts
@@ -31,8 +32,11 @@ MAX_OTHERS = 2
 MAX_BUILDS = 8
 
 
-def read(facts: Facts) -> tuple[Inputs, ...]:
-    """The inputs for the running kernel and for the newer ones that may be booted next."""
+def read(facts: Facts, withheld: Mapping[str, Problem] | None = None) -> tuple[Inputs, ...]:
+    """The inputs for the running kernel and for the newer ones that may be booted next.
+
+    ``withheld`` are the patches that planning keeps out, and why.
+    """
     kernel, running, compare = facts.host.kernel, facts.running, facts.manager.compare
     if running is None:
         reason = "no installed package owns the running kernel"
@@ -74,7 +78,7 @@ def read(facts: Facts) -> tuple[Inputs, ...]:
                 unfixable=unfixable,
                 support_end=support_end,
                 window_end=window if nevra == main else "",
-                on_offer=_on_offer(facts, main) if nevra == main else None,
+                on_offer=_on_offer(facts, main, withheld or {}) if nevra == main else None,
             )
         )
     return tuple(found)
@@ -84,11 +88,14 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
     """``new``, with what an earlier run knew of the same kernel where the repositories have fallen silent.
 
     They have where none has advisories any more, where one that had some is enabled and has none, or where
-    those that are left do not know the kernel.
+    those that are left do not know the kernel. A repository that lists some advisories and not those that
+    it had listed takes back nothing either.
     """
-    if old is None or not (old.debt or old.cover):
+    if old is None or new.kernel_package not in ("", old.kernel_package):
         return new
-    if new.kernel_package not in ("", old.kernel_package):
+    if new.on_offer is None and not new.read_in_vain:
+        new = new._replace(on_offer=old.on_offer)
+    if not (old.debt or old.cover):
         return new
     had = {name for name, _ in old.repositories}
     silent = sorted(
@@ -97,7 +104,7 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         if repo.id in had and not (repo.left_out or repo.has_advisories)
     )
     if not (new.read_in_vain or silent or new.quality == UNKNOWN):
-        return new
+        return _unpruned(facts, new, old)
     known = {row.cve for row in new.debt}
     order = cmp_to_key(facts.manager.compare)
     rows = [*new.debt, *(row for row in old.debt if row.cve not in known)]
@@ -123,6 +130,52 @@ def kept(facts: Facts, new: Inputs, old: Inputs | None) -> Inputs:
         support_end=new.support_end or old.support_end,
         window_end=new.window_end or old.window_end,
         read_in_vain=facts.host.now,
+    )
+
+
+def _unpruned(facts: Facts, new: Inputs, old: Inputs) -> Inputs:
+    """``new`` with those open CVEs of ``old`` that nothing listed now speaks of, which makes a lower bound.
+
+    Mirrors drop old builds with their advisories. A CVE goes when its advisory is still listed without it,
+    when another advisory of a trusted repository names it, or when the fix itself was taken back: then
+    neither an advisory nor a kernel is as new as the fix. One who disabled a repository wants no row of it.
+    """
+    known = {row.cve for row in new.debt}
+    lost = [row for row in old.debt if row.cve not in known]
+    running = facts.running
+    if (
+        running is None
+        or not lost
+        or {name for name, _ in old.repositories} - {r.id for r in facts.repositories}
+    ):
+        return new
+    siblings, compare = _siblings(facts, running), facts.manager.compare
+    rows = family_advisories(facts, siblings, facts.claims)
+    told, ids = {cve for row in rows for cve in row.cves}, {row.id for row in rows}
+    builds = {build.evr for row in rows for build in row.packages}.union(_builds(facts, siblings[0].nevra))
+    order = cmp_to_key(compare)
+    newest = max(builds, key=order, default="")
+    kept_rows = [
+        row
+        for row in lost
+        if row.cve not in told and row.advisory not in ids and newest and compare(row.fixed_in, newest) <= 0
+    ]
+    if not kept_rows:
+        return new
+    names = sorted({row.advisory for row in kept_rows})
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    why = f"what is not listed any more is kept: advisory {names[0]}{more}"
+    cves = {row.cve for row in kept_rows}
+    cover = dict(new.cover)
+    for nevra, closed in old.cover:
+        again = cves.intersection(closed)
+        if again:
+            cover[nevra] = tuple(sorted(again.union(cover.get(nevra, ()))))
+    return new._replace(
+        quality=LOWER_BOUND,
+        reason=f"{new.reason}; {why}" if new.reason else why,
+        debt=tuple(sorted([*new.debt, *kept_rows], key=lambda row: order(row.fixed_in))),
+        cover=tuple(cover.items()),
     )
 
 
@@ -175,29 +228,49 @@ def _builds(facts: Facts, main: Nevra) -> list[str]:
     return sorted(evrs, key=order, reverse=True)
 
 
-def _on_offer(facts: Facts, main: Nevra) -> OnOffer:
-    """The builds that an upgrade may install: the newest kernel, and the newest live patch."""
+def _on_offer(facts: Facts, main: Nevra, withheld: Mapping[str, Problem]) -> OnOffer | None:
+    """The builds that an upgrade may install: the newest kernel, and the newest live patch.
+
+    None where this run hides other packages than those that come after it do.
+    """
+    if facts.manager.passing:
+        return None
     compare = facts.manager.compare
     order = cmp_to_key(compare)
     kin = [one for one in facts.kernels() if one.nevra.name == main.name and not one.installed]
     newer = [one for one in kin if compare(one.nevra.evr, main.evr) > 0]
-    kernel = max((one.nevra.evr for one in newer if one.visible), key=order, default="")
-    hidden = max((one.nevra.evr for one in newer), key=order, default="")
-    patches = survey.offers(facts, trials=False) if facts.host.settings.mode != "report" else []
-    can = [row.package for row in patches if (row.state, row.kind) == (survey.OFFERED, "patch")]
-    patch = can[0] if can and not facts.host.cannot else ""
-    return OnOffer(kernel, hidden if hidden != kernel else "", patch, _builds_of_patches(facts, patches))
+    taken = [one for one in newer if one.visible and not one.outranked]
+    kernel = max((one.nevra.evr for one in taken), key=order, default="")
+    hidden = max(newer, key=lambda one: order(one.nevra.evr), default=None)
+    if hidden is None or hidden.nevra.evr == kernel:
+        hidden = None
+    evr, prefers = (hidden.nevra.evr, hidden.outranked) if hidden is not None else ("", "")
+    found = [one for one in survey.judged(facts, withheld) if one.offer.kind == "patch"]
+    return OnOffer(kernel, evr, *_patch_on_offer(facts, found), prefers, _builds_of_patches(facts, found))
 
 
-def _builds_of_patches(facts: Facts, patches: Sequence[survey.Offer]) -> tuple[str, ...]:
-    """The builds of ``patches`` from trusted repositories that DNF can install by name."""
+def _patch_on_offer(facts: Facts, found: Sequence[survey.Judged]) -> tuple[str, str, str]:
+    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason."""
+    here = (survey.INSTALLED, survey.OLDER)
+    can = [one.offer for one in found if one.offer.state == survey.OFFERED]
+    mode, cannot = facts.host.settings.mode, facts.host.cannot
+    if can and mode != "report" and not cannot:
+        return can[0].package, "", ""
+    if can and not cannot:
+        problem = catalogue.problem("patch-offered", nevra=can[0].package, repo=can[0].repo)
+        return "", can[0].package, problem.text
+    kept_out = next((one for one in found if one.problem and one.offer.state not in here), None)
+    if kept_out is None or kept_out.problem is None:
+        return "", "", ""
+    return "", kept_out.offer.package, kept_out.problem.text
+
+
+def _builds_of_patches(facts: Facts, found: Sequence[survey.Judged]) -> tuple[str, ...]:
+    """The builds from trusted repositories that DNF can install by name."""
     trusted = facts.trust_in(facts.host.kernel.release).repositories
+    offers = [one.offer for one in found]
     return tuple(
-        dict.fromkeys(
-            row.package
-            for row in patches
-            if row.kind == "patch" and row.repo in trusted and row.state in survey.AT_HAND
-        )
+        dict.fromkeys(row.package for row in offers if row.repo in trusted and row.state in survey.AT_HAND)
     )[:MAX_BUILDS]
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+_CVE = "livepatch-cve("
 #: The name and the repository of each package that a live patch may bring along: a vendor's client.
 Helpers: TypeAlias = "frozenset[tuple[str, str]]"
 
@@ -55,8 +56,9 @@ class Package(NamedTuple):
     """One build of a package.
 
     ``repo`` is "" for what is installed. ``incoming``: the user's own transaction installs this build.
-    ``visible``: no exclude of the configuration hides it. ``provides`` and ``requires`` are filled in for
-    live patches only; a kernel may have thousands of them.
+    ``visible``: no exclude of the configuration hides it. ``outranked``, told of kernels on offer, is the
+    repository whose builds the package manager takes instead by its priority. ``provides`` and
+    ``requires`` are filled in for live patches only; a kernel may have thousands of them.
     """
 
     nevra: Nevra
@@ -65,8 +67,14 @@ class Package(NamedTuple):
     incoming: bool = False
     visible: bool = True
     build_time: int = 0
+    outranked: str = ""
     provides: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+
+    @property
+    def declared(self) -> set[str]:
+        """The CVEs that a live patch itself says it closes."""
+        return {text[len(_CVE) : -1] for text in self.provides if text.startswith(_CVE)}
 
     @property
     def here(self) -> bool:
@@ -109,6 +117,10 @@ class PackageManager(Protocol):
         """The release that the repositories are pinned to; "" where they follow the distribution."""
 
     @property
+    def passing(self) -> bool:
+        """Does this run alone hide or show packages, by an option such as ``--exclude``?"""
+
+    @property
     def busy(self) -> bool:
         """Does the transaction change anything?"""
 
@@ -124,11 +136,14 @@ class PackageManager(Protocol):
     def kernels(self, names: Sequence[str], arch: str) -> Sequence[Package]:
         """All installed builds of the kernel packages ``names``, and the newest one of each on offer.
 
-        Where the newest one is hidden, the newest one that is not is given too.
+        Where the newest one is hidden or outranked, the newest one that is not is given too.
         """
 
     def newer_kernels(self, names: Sequence[str], arch: str, evr: str) -> Sequence[Package]:
-        """All builds of the kernel packages ``names`` on offer, not hidden and newer than ``evr``."""
+        """All builds of the kernel packages ``names`` on offer that are newer than ``evr``.
+
+        Neither those that are hidden nor those that are outranked.
+        """
 
     def built_with(self, packages: Sequence[Package]) -> Sequence[Package]:
         """The packages on offer, not hidden, of the same source RPMs, ``packages`` included."""

@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..base.model import CLOSED_LIVE, EXACT, Exposure, InForce, Problem, ReconcileResult
 from ..base.names import evr_of, name_of, parse_nevra, same_kernel
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute, support
 from ..messages import catalogue
-from . import choose, inputs, kernel_hold, lines, policy, survey, withheld
+from . import choose, inputs, kernel_hold, lines, policy, survey, unproved, withheld
 from .facts import Facts
-from .interface import (
-    Attempt,
-    Ended,
-    Host,
-    Package,
-    PackageManager,
-    Patched,
-    Plan,
-)
+from .interface import Attempt, Ended, Host, Package, PackageManager, Patched, Plan
 from .request import ALL, Asked
 from .survey import Survey
 
 if TYPE_CHECKING:
     from .interface import Waiting
-
-
-_CVE = "livepatch-cve("
 
 
 class Planner:
@@ -61,6 +50,8 @@ class Planner:
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
         self._states: dict[str, str] = {}
         self._unproved: list[str] = []
+        self._specs: Sequence[str] = ()
+        self._away: Mapping[str, str] = {}
 
     # --- the doors ---
 
@@ -90,6 +81,7 @@ class Planner:
         To be called when that transaction is resolved. ``prompt``: somebody is asked about it.
         """
         self.facts.refresh()
+        self._specs = asked.specs
         self.attempt("reading the advisories", None, self._read_inputs)
         if self.facts.running is None:
             return Plan(notes=self.told(), quiet=self._quiet)
@@ -108,8 +100,10 @@ class Planner:
         chosen = self._add(choosing.chosen, found)
         here = [one for one in found if one.target.running]
         planned = [one.has for one in here if one.has is not None and one.planned and asked.kind == ALL]
-        what = "looking at what nothing vouches for"
-        self.attempt(what, None, lambda: self._look_for_proof((*chosen, *planned), found))
+        what, none = "looking at what nothing vouches for", self._unproved
+        self._unproved = self.attempt(
+            what, none, lambda: unproved.find(self.facts, (*chosen, *planned), found)
+        )
         self.expected = choose.expected(here, chosen, self.expected)
         shown: list[str] = []
         if prompt and self.manager.busy:
@@ -138,6 +132,34 @@ class Planner:
     def left(self, nevras: Iterable[str]) -> None:
         """Note that these live patches stay out since the transaction fails that they were to be part of."""
         self._notes += [catalogue.problem("patch-left", nevra=nevra) for nevra in nevras]
+
+    def give_up(self, bad: Mapping[str, str]) -> set[str]:
+        """Give up added live patches since packages cannot be had, each of ``bad`` for its reason.
+
+        The patches to take out of the transaction: those themselves, or all that were added where only
+        packages that came along are bad. None where the user named one: that failure is the user's to see.
+        """
+        gone = self.added.intersection(bad) or set(self.added)
+        self.expected = tuple(nevra for nevra in self.expected if nevra not in gone)
+        self.added -= gone
+        if any(policy.names(self._specs, parse_nevra(nevra)) for nevra in gone):
+            return set()
+        why = next(iter(bad.values()))
+        self._notes += [
+            catalogue.problem("patch-not-had", nevra=nevra, why=bad.get(nevra, why))
+            for nevra in sorted(gone)
+        ]
+        return gone
+
+    def want(self, nevras: Collection[str]) -> None:
+        """Expect those of the installed live patches ``nevras`` that are not in force.
+
+        To be called when the user named them to a command that would install them.
+        """
+        self.attempt("reading the advisories", None, self._read_or_recall)
+        self.attempt("looking at the live patches in force", None, self._look)
+        absent = [nevra for nevra in self.patched.absent if nevra in nevras]
+        self.expected = tuple(dict.fromkeys([*self.expected, *absent]))
 
     def follow(self, coming: Sequence[str], leaving: Sequence[str]) -> None:
         """Expect the kernel to follow the live patches that the transaction installs and removes.
@@ -228,7 +250,8 @@ class Planner:
     def _blocked(self, asked: Asked) -> list[str]:
         """The NEVRAs that are blocked on this host, without those that an exact command names."""
         found = []
-        for nevra in self.host.blocked():
+        self._away = self.host.blocked()
+        for nevra in self._away:
             try:
                 named = asked.exact and withheld.versioned(asked.specs, parse_nevra(nevra))
             except ValueError:
@@ -292,7 +315,9 @@ class Planner:
         known = self.host.known_inputs
         before = known(self.host.kernel.release)
         missing = inputs.left_out(self.facts, before and [name for name, _ in before.repositories])
-        found = inputs.read(self.facts)
+        kept_out = {nevra: survey.blocked_here(nevra, why) for nevra, why in self._away.items()}
+        kept_out.update((nevra, one.problem) for nevra, one in self.withheld.items())
+        found = inputs.read(self.facts, kept_out)
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
         found = tuple(inputs.kept(self.facts, one, known(one.kernel_release)) for one in found)
@@ -331,7 +356,7 @@ class Planner:
             self._secures,
             functools.partial(self._passes, asked),
             functools.partial(policy.names, asked.specs),
-            lambda package: not (self.cves(package) or self.facts.listed(package, older=True)),
+            self._untold,
         )
         # No live patch at all is the usual case: then neither rpmdb nor manifests are read.
         if any(package.installed for package in facts.look(release)) or host.loaded:
@@ -345,7 +370,7 @@ class Planner:
                     # Until DNF resolved, the repository that this kernel comes from was not known.
                     self._hide_withheld((other,), asked)
                 found += survey.surveys(facts, other, judge)
-        return [self._explained(one) for one in found]
+        return [withheld.explained(one, self.withheld, host.blocked()) for one in found]
 
     def _look_for_missing(self) -> None:
         """See what is in force, and expect what should be and is not, unless the host itself blocked it."""
@@ -363,20 +388,6 @@ class Planner:
                     catalogue.problem("patch-blocked", nevra=name, why=why) for name, why in barred
                 ]
 
-    def _explained(self, one: Survey) -> Survey:
-        """The survey with the reason why the newest patch is hidden, where planning hides it."""
-        if one.target.excluded is None:
-            return one
-        hidden, blocked = str(one.target.excluded), self.host.blocked()
-        if hidden in self.withheld:
-            problem = self.withheld[hidden].problem
-        elif hidden in blocked:
-            why = blocked[hidden] or "no reason given"
-            problem = catalogue.problem("patch-kept-out", nevra=hidden, why=why)
-        else:
-            return one
-        return one._replace(target=one.target._replace(withheld=problem))
-
     def _note_offered(self, found: Sequence[Survey]) -> None:
         """Write down which live patch of the running kernel an upgrade of everything would take now."""
         offer = None if self.host.cannot else choose.offer(found, self.host.settings.when)
@@ -386,8 +397,20 @@ class Planner:
 
     def cves(self, package: Package) -> set[str]:
         """The CVEs that a live patch closes, by its own word or by the advisories; empty: not known."""
-        declared = {text[len(_CVE) : -1] for text in package.provides if text.startswith(_CVE)}
-        return declared or set(dict(self.inputs.cover).get(str(package.nevra), ()))
+        return set(package.declared or dict(self.inputs.cover).get(str(package.nevra), ()))
+
+    def _untold(self, package: Package) -> bool:
+        """Does nothing tell what this very build closes, whatever is known of earlier ones?"""
+        if package.declared or self.facts.listed(package, older=False):
+            return False
+        cover, mine = dict(self.inputs.cover), package.nevra
+        before = [
+            cover.get(str(row.package.nevra), ())
+            for row in self.facts.known(self.host.kernel.release)
+            if (row.package.nevra.name, row.package.nevra.arch) == (mine.name, mine.arch)
+            and self.manager.compare(row.package.nevra.evr, mine.evr) < 0
+        ]
+        return not set(cover.get(str(mine), ())).difference(*before)
 
     def _passes(self, asked: Asked, package: Package, has: Package | None) -> bool:
         """Does an advisory that the host's own patch has not pass the user's filters?"""
@@ -443,28 +466,6 @@ class Planner:
             return ()
         self.added |= {str(package.nevra) for package in chosen}
         return chosen
-
-    def _look_for_proof(self, coming: Sequence[Package], found: Sequence[Survey]) -> None:
-        """Find the live patches that come from a repository which only lists the running kernel.
-
-        Those noted earlier are forgotten when they are gone, or when their repository is trusted meanwhile.
-        """
-        noted, claims = self.host.unproved(), self.facts.claims
-        if noted:
-            here = [
-                row.package for row in self.facts.known(self.host.kernel.release) if row.package.installed
-            ]
-            left = {str(one.nevra) for one in here if self.manager.origin(one) not in claims}
-            if not left.issuperset(noted):
-                noted = [nevra for nevra in noted if nevra in left]
-                self.host.remember_unproved(noted)
-        release = {nevra: one.target.release for one in found for nevra in one.packages}
-        new = []
-        for package in coming:
-            trust = self.facts.trust_in(release.get(str(package.nevra), self.host.kernel.release))
-            if package.repo in trust.repositories - trust.claims:
-                new.append(str(package.nevra))
-        self._unproved = [*noted, *new] if new else []
 
     def begin(self) -> None:
         """Write down what reconcile has to know before the transaction, which may start it, begins."""

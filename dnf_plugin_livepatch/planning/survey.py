@@ -9,11 +9,12 @@ a host's patches are all of one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ..base.model import Nevra
+from ..base.model import Nevra, Problem
 from ..base.names import kernel_packages
 from ..base.typed import TYPE_CHECKING, NamedTuple
+from ..messages import catalogue
 from ..vendors.profiles import Profile
 from . import policy
 from .facts import Facts, Known
@@ -130,8 +131,9 @@ class Offer(NamedTuple):
     """One row of ``dnf livepatch list --available``.
 
     ``state`` is offered where an upgrade may take the package. Any other one says why not: installed,
-    blocked, excluded, untrusted, unverified, outranked, barred (by another product in this kernel),
-    unresolvable, older (than the installed one).
+    blocked, excluded, untrusted, unverified, outranked, barred (nothing would load it: another product
+    patches this kernel, this host loads none, or the host has another vendor's patches), subscription (no
+    patch, but a promise of some), unresolvable, older (than the installed one).
     """
 
     package: str
@@ -141,41 +143,87 @@ class Offer(NamedTuple):
     profile: str
 
 
-def offers(facts: Facts, trials: bool = True) -> list[Offer]:
-    """The live patches that the repositories have for the running kernel, newest first.
+class Judged(NamedTuple):
+    """An offer, and what tells the user why upgrades do not take it; None where that needs no words."""
 
-    Without ``trials`` a patch whose dependencies cannot be met counts as offered, and a blocked one, which
-    is hidden, as excluded.
+    offer: Offer
+    problem: Problem | None
+
+
+def offers(facts: Facts) -> list[Offer]:
+    """The live patches that the repositories have for the running kernel, newest first."""
+    return [one.offer for one in judged(facts, {}, trials=True)]
+
+
+def judged(facts: Facts, withheld: Mapping[str, Problem], trials: bool = False) -> list[Judged]:
+    """The live patches that the repositories have for the running kernel, newest first, and why not.
+
+    ``withheld`` are those that planning hides. Without ``trials`` a patch whose dependencies cannot be met
+    counts as offered, and a blocked one, which is hidden, as excluded.
     """
     rows = [row for row in facts.known(facts.host.kernel.release) if row.match.kind != "not-a-live-patch"]
-    here = {row.package.nevra for row in rows if row.package.installed}
+    here = [row.package.nevra for row in rows if row.package.installed]
     rows = [row for row in rows if not row.package.installed]
     order = functools.cmp_to_key(facts.newer)
     rows.sort(key=lambda row: order(row.package), reverse=True)
-    blocked = facts.host.blocked() if trials else {}
     judge = Judge(lambda package, running: False, lambda package, has: False, lambda nevra: False)
     scene = _Scene(facts, facts.host.kernel.release, True, judge)
-    best = _best(scene, rows)
-    result: list[Offer] = []
-    for package, found in rows:
+    best, fit = _best(scene, rows), _fit(facts, judge) if rows else {}
+    blocked = facts.host.blocked() if trials else {}
+    result: list[Judged] = []
+    for row in rows:
+        package, nevra = row.package, str(row.package.nevra)
         own = [one for one in here if one.name == package.nevra.name]
-        reason = policy.refusal(_candidate(scene, Known(package, found), None, best))
-        if str(package.nevra) in blocked:
-            state = "blocked"
+        problem: Problem | None = None
+        if nevra in blocked:
+            state, problem = "blocked", blocked_here(nevra, blocked[nevra])
         elif package.nevra in here:
             state = INSTALLED
         elif not package.visible:
             state = "excluded"
+            problem = withheld.get(nevra) or catalogue.problem("patch-excluded", nevra=nevra)
         elif any(facts.manager.compare(package.nevra.evr, one.evr) < 0 for one in own):
             state = OLDER
-        elif reason is not None:
-            state = _REFUSED[reason.id]
-        elif trials and facts.manager.why_not_with([package], _helpers(scene, found.profile)):
-            state = "unresolvable"
+        elif row.match.kind == "empty":
+            state = "subscription"
         else:
-            state = OFFERED
-        result.append(Offer(str(package.nevra), found.kind, package.repo, state, found.profile))
+            problem = _refused(scene, row, best, fit)
+            state = _REFUSED[problem.id] if problem is not None else OFFERED
+        if (
+            state == OFFERED
+            and trials
+            and facts.manager.why_not_with([package], _helpers(scene, row.match.profile))
+        ):
+            state = "unresolvable"
+        offer = Offer(nevra, row.match.kind, package.repo, state, row.match.profile)
+        result.append(Judged(offer, problem))
     return result
+
+
+def blocked_here(nevra: str, why: str) -> Problem:
+    """The words for a live patch that is blocked on this host."""
+    return catalogue.problem("patch-kept-out", nevra=nevra, why=why or "no reason given")
+
+
+def _refused(
+    scene: _Scene, row: Known, best: dict[str, Repository], fit: Mapping[str, str]
+) -> Problem | None:
+    """Why no upgrade takes a patch that is newer than those here; None where upgrades do."""
+    reason = policy.refusal(_candidate(scene, row, None, best))
+    why = scene.facts.host.cannot or fit.get(str(row.package.nevra), "")
+    if reason is None and why:
+        reason = catalogue.problem("patch-no-place", nevra=row.package.nevra, why=why)
+    return reason
+
+
+def _fit(facts: Facts, judge: Judge) -> dict[str, str]:
+    """By NEVRA, why the package is no candidate in any survey of the running kernel; "" where it is one."""
+    known = [str(row.package.nevra) for row in facts.known(facts.host.kernel.release)]
+    found = surveys(facts, facts.host.kernel.release, judge)
+    taken = {str(candidate.nevra) for one in found for candidate in one.target.candidates}
+    owner = next((str(one.has.nevra) for one in found if one.has is not None), "")
+    why = f"the host has live patch {owner}" if owner else "another of its kind takes its place"
+    return {nevra: "" if nevra in taken else why for nevra in known}
 
 
 def surveys(facts: Facts, release: str, judge: Judge, open_cves: int = 0) -> list[Survey]:

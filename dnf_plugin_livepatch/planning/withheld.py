@@ -20,6 +20,7 @@ from ..messages import catalogue
 from .facts import Facts, Notes
 from .interface import Package
 from .request import Asked
+from .survey import Survey, blocked_here
 
 WITHDRAWN, ROLLOUT, AGE, CUTOFF = "withdrawn", "rollout", "min_age", "cutoff"
 #: The causes that livepatch.conf makes, which no copy in another repository ends.
@@ -93,6 +94,20 @@ def versioned(specs: Iterable[str], nevra: Nevra) -> bool:
         if spec.startswith(nevra.name + "-")
         for form in forms
     )
+
+
+def explained(one: Survey, withheld: Mapping[str, Withheld], blocked: Mapping[str, str]) -> Survey:
+    """The survey with the reason why the newest patch is hidden, where planning hides it."""
+    if one.target.excluded is None:
+        return one
+    hidden = str(one.target.excluded)
+    if hidden in withheld:
+        problem = withheld[hidden].problem
+    elif hidden in blocked:
+        problem = blocked_here(hidden, blocked[hidden])
+    else:
+        return one
+    return one._replace(target=one.target._replace(withheld=problem))
 
 
 def kept_out(facts: Facts, releases: Sequence[str], asked: Asked) -> dict[str, Withheld]:

@@ -72,6 +72,80 @@ def test_a_live_patch_that_an_upgrade_takes_is_a_reason(host, conf, helps):
     assert (str(stock.P2) in host.dnf("upgrade").new) is helps
 
 
+NONE = "no enabled repository offers a kernel or a live patch"
+P1, P2 = str(stock.P1), str(stock.P2)
+#: livepatch.conf, the repositories, dnf.conf, a command before, and the words about the newest patch.
+KEPT = [
+    ("mode = report\n", {}, "", "", "mode = report, so it is not added"),
+    ("min_age = 36500d\n", {}, "", "", "and min_age is not over"),
+    ("cutoff = 2020-01-01\n", {}, "", "", "after cutoff = 2020-01-01"),
+    ("", {}, "exclude=kpatch*", "", "DNF's configuration excludes it"),
+    ("", {"base": "start", "other": "patches"}, "", "", "repository other is not trusted with kernel code"),
+    ("", {"base": "patches\ngpgcheck=0"}, "", "", "gpgcheck is off for repository base"),
+    (
+        "",
+        {},
+        "",
+        f"{LIVEPATCH} block --reason slow {P2}; {LIVEPATCH} block {P1}",
+        "it is blocked on this host",
+    ),
+    ("", {}, "", "touch /run/.containerenv", "this is a container"),
+]
+
+
+@pytest.mark.parametrize(("conf", "repos", "main", "before", "why"), KEPT, ids=[row[4] for row in KEPT])
+def test_a_patch_that_is_kept_out_is_named_with_the_reason(host, conf, repos, main, before, why):
+    host.repos(**(repos or {"base": "patches"}))
+    host.conf(conf)
+    host.sh(f"echo '{main}' >>/etc/dnf/dnf.conf; {before}")
+    host.dnf("upgrade")
+    found, reboot = step(host)
+    if "container" in why:
+        found = reboot = json.loads(host.read("/var/lib/livepatch/exposure.json"))["kernels"][0]["on_offer"][
+            "why"
+        ]
+    for text in (found, reboot):
+        assert NONE not in text, text
+    assert why in reboot and P2 in reboot, (found, reboot)
+
+
+@pytest.mark.parametrize(
+    ("state", "options"),
+    [
+        ("patches", "--exclude=kpatch*"),
+        ("kernel", "--exclude=kernel*"),
+        ("kernel", "--setopt=base.excludepkgs=kernel*"),
+        ("all", "--setopt=excludepkgs=k*"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "dnf -y livepatch update --check"])
+def test_excludes_of_one_run_say_nothing_about_the_next(host, state, options, before):
+    host.repos(base=state)
+    host.sh(before or "true")
+    host.sh(f"dnf -y upgrade {options}")
+    found, reboot = step(host)
+    assert found.startswith("dnf ") and NONE not in reboot and "excludes" not in reboot, (found, reboot)
+    taken = host.sh(found.replace("dnf", "dnf -y", 1)).new
+    assert any(name.startswith("k") for name in taken)
+
+
+@pytest.mark.parametrize("conf", ["", "kernel_update = hold\n"])
+@pytest.mark.parametrize("priorities", [(1, 50), (98, 99)])
+def test_a_kernel_that_another_repository_outranks_is_no_offer(host, conf, priorities):
+    host.repos(base=f"start\npriority={priorities[0]}", extra=f"kernel\npriority={priorities[1]}")
+    host.conf("repos = *\n" + conf)
+    answer = host.dnf("upgrade")
+    assert not any(name.startswith("kernel") for name in answer.new) and "held" not in answer.text
+    found, reboot = step(host)
+    told = "by its priority, DNF prefers base to the repository of kernel 5.14.0-40.el9"
+    assert found == f"no command helps yet: {told}" and told in reboot
+    host.repos(base=f"start\npriority={priorities[1]}", extra=f"kernel\npriority={priorities[0]}")
+    answer = host.dnf("upgrade")
+    assert (str(stock.K40) in answer.new) is (conf == "") and ("Kernel update held" in answer.text) is bool(
+        conf
+    )
+
+
 def test_a_held_kernel_is_upgraded_by_its_name(host):
     host.repos(base="kernel")
     host.conf("kernel_update = hold\n")

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from tests.dnf.support import stock
-from tests.dnf.support.lab import RUNNING
+from tests.dnf.support import rpms, stock
+from tests.dnf.support.lab import RUNNING, Update, shared
 
 P1, P2 = str(stock.P1), str(stock.P2)
 
@@ -97,6 +97,54 @@ def test_list_available(host):
     text = host.dnf("livepatch", "list", "--available", "-x", "kpatch*").out
     assert text.splitlines()[0].split() == ["PACKAGE", "KIND", "REPO", "STATE", "PROFILE"]
     assert text.count("excluded") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "states"),
+    [
+        ("patches", "touch /run/.containerenv", {P1: "barred", P2: "barred"}),
+        ("subscription", "true", {str(stock.P0): "subscription"}),
+        ("patches", "true", {P1: "offered", P2: "offered"}),
+    ],
+)
+def test_the_list_says_offered_of_what_an_upgrade_takes(host, state, before, states):
+    host.repos(base=state)
+    host.sh(before)
+    found = json.loads(host.dnf("livepatch", "list", "--available", "--json").out)["patches"]
+    assert {row["package"]: row["state"] for row in found} == states
+    taken = {name for name in host.dnf("upgrade").new if name.startswith("kpatch")}
+    assert bool(taken) is ("offered" in states.values())
+
+
+OWN = rpms.Rpm(
+    "livepatch-own", "9", "1", (f"livepatch(kernel-uname-r:{RUNNING})", f"livepatch-cve({stock.CVE30})"),
+    (stock.OWN,), (), ((f"/usr/lib/modules/{RUNNING}/livepatch/own_1.ko", "no module\n"),),
+)  # fmt: skip
+VENDORS = rpms.Rpm(
+    "kpatch-patch-5_14_0-10", "1", "1.el9", (f"kpatch-patch = {RUNNING}",), (stock.OWN,), (),
+    ((f"/usr/lib/kpatch/{RUNNING}/kpatch-5_14_0-10-1-1.ko", "no module\n"),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "other"), [(OWN, VENDORS), (VENDORS, OWN)])
+def test_another_vendors_patch_beside_an_installed_one_is_barred(tmp_path_factory, first, other):
+    told = (stock.ADV10, stock.ADV20, stock.ADV30, Update("V-1", (VENDORS,), (stock.CVE20,)))
+    states = {
+        "start": (stock.START, (stock.ADV10,)),
+        OWN.name: ((*stock.START, OWN), told),
+        VENDORS.name: ((*stock.START, VENDORS), told),
+        "both": ((*stock.START, OWN, VENDORS), told),
+    }
+    packages = [*stock.START, stock.K20, stock.K30, OWN, VENDORS]
+    lab = shared(tmp_path_factory, "two-vendors", packages, states, stock.BASE)
+    host = lab.host()
+    host.bring(first.name, str(first))
+    host.repos(base="both")
+    found = json.loads(host.dnf("livepatch", "list", "--available", "--json").out)["patches"]
+    taken = host.dnf("upgrade").new
+    host.drop()
+    rows = {row["package"]: row["state"] for row in found}
+    assert rows == {str(first): "installed", str(other): "barred"} and not taken
 
 
 @pytest.mark.parametrize("verb", ["status", "cves", "list", "history", "reboot-check"])

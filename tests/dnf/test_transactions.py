@@ -74,6 +74,51 @@ def test_what_closes_is_told_as_after_an_upgrade(host):
     assert "  CVEs closed now: CVE-2024-0030 (Important)" in answer.out.splitlines(), answer.text
 
 
+#: Commands that name an installed live patch, and whether DNF itself has anything to do.
+NAMING = [
+    (f"install {P1}", False),
+    (f"install {NAME}", False),
+    (f"install {P1} other", True),
+    ("install 'kpatch-patch = 5.14.0-10.el9.x86_64'", False),
+    ("install 'kpatch-patch-*'", False),
+    (f"localinstall {{rpms}}/{P1}.rpm", False),
+    (f"reinstall {NAME}", True),
+    (f"upgrade {NAME}", False),
+    (f"downgrade {NAME}", False),
+    (f"distro-sync {NAME}", False),
+]
+
+
+@pytest.mark.parametrize(("how", "code"), [("load", 0), ("fail", 5)])
+@pytest.mark.parametrize(("command", "busy"), NAMING, ids=[row[0] for row in NAMING])
+def test_an_installed_patch_that_is_named_ends_in_force_or_says_why_not(host, command, busy, how, code):
+    host.repos(base="first")
+    host.bring("first", P1)
+    host.write("/etc/stand-in", how)
+    answer = host.sh("dnf -y " + command.format(rpms=f"{host.lab.states}/first"))
+    unharmed(answer)
+    assert answer.code == code and ("Nothing to do" in answer.text) is not busy, answer.text
+    assert host.read("/var/log/stand-in").count(ASKED) == 1
+    if how == "load":
+        assert "is in force, transition 1.2 s." in said(answer, P1), answer.text
+    else:
+        assert "livepatch: Stand-in: the transition stalled. Ask the stand-in." in lines(answer)
+
+
+@pytest.mark.parametrize("command", ["install other", "install bystander", f"install {NAME} --downloadonly"])
+def test_what_names_no_live_patch_or_is_dry_loads_none(host, command):
+    host.repos(base="first")
+    host.bring("first", P1)
+    assert host.sh(f"dnf -y {command}").code == 0
+    assert host.read("/var/log/stand-in") == ""
+
+
+def test_a_patch_in_force_that_is_named_again_is_left_alone(host):
+    prepared(host, "first", f"install {NAME}")
+    answer = host.dnf("install", P1)
+    assert answer.code == 0 and said(answer, P1) == [] and host.read("/var/log/stand-in") == ""
+
+
 #: Commands before, and the command that takes the live patch away.
 LEAVING = [
     ((), f"remove {NAME}"),

@@ -46,6 +46,14 @@ NOTHING = "no command helps yet: no enabled repository offers a kernel or a live
         ),
         (OnOffer("6.12.1-2", "6.12.1-3"), NOTHING + "them"),
         (OnOffer("", "", "lp-1-9.x86_64"), "dnf upgrade"),
+        (
+            OnOffer(kept="lp-1-9.x86_64", why="Live patch lp-1-9.x86_64 is not added: mode = report."),
+            "no command helps yet: live patch lp-1-9.x86_64 is not added: mode = report",
+        ),
+        (
+            OnOffer("", "6.12.3-1", prefers="vip"),
+            "no command helps yet: by its priority, DNF prefers vip to the repository of kernel 6.12.3-1",
+        ),
     ],
 )
 def test_an_upgrade_is_advised_where_it_would_install_a_fix(

@@ -69,100 +69,6 @@ def test_without_advisories_only_the_package_is_known(repository: Repository) ->
     assert inputs.read(facts(RUNS, repos=[repository])) == (known,)
 
 
-OLDER, LATER = (
-    Debt("CVE-2026-1500", "A-15", "Low", "5.14.0-15.el9"),
-    Debt("CVE-2026-3", "A-30", "", "5.14.0-30.el9"),
-)
-BEFORE = Inputs(
-    RELEASE,
-    HERE,
-    EXACT,
-    "",
-    "2026-11-20T08:00:00Z",
-    (("base", "6"), ("extras", "2")),
-    (OLDER, DEBT, LATER),
-    ((str(OLD.nevra), ("CVE-2026-1500",)),),
-    (Unfixable("CVE-2026-3", "data"),),
-    "2027-01-01",
-)
-MUTE, LOUD = Repository("base"), Repository("extras", has_advisories=True, revision="3", read_at=NOW)
-NONE = "no enabled repository carries advisories (updateinfo)"
-KEPT = "what was known on 2026-11-20 is kept"
-
-
-@pytest.mark.parametrize(
-    ("new", "repos", "debt", "reason"),
-    [
-        (
-            Inputs(RELEASE, HERE, UNKNOWN, NONE, read_in_vain=NOW),
-            [MUTE],
-            (OLDER, DEBT, LATER),
-            f"{NONE}; {KEPT}",
-        ),
-        (
-            Inputs(RELEASE, "", UNKNOWN, "no owner", read_in_vain=NOW),
-            [MUTE],
-            BEFORE.debt,
-            f"no owner; {KEPT}",
-        ),
-        (
-            Inputs(RELEASE, HERE, LOWER_BOUND, "few", NOW, (("extras", "3"),), (DEBT,)),
-            [MUTE, LOUD],
-            (OLDER, DEBT, LATER),
-            f"few; without advisories (updateinfo) now: base; {KEPT}",
-        ),
-        (
-            Inputs(RELEASE, HERE, EXACT, "", NOW, (("extras", "3"),)),
-            [MUTE, LOUD],
-            BEFORE.debt,
-            f"without advisories (updateinfo) now: base; {KEPT}",
-        ),
-        (
-            Inputs(RELEASE, HERE, UNKNOWN, "pruned", NOW, (("base", "8"), ("extras", "3"))),
-            [BASE, LOUD],
-            (OLDER, DEBT, LATER),
-            f"pruned; {KEPT}",
-        ),
-    ],
-    ids=["all silent", "the kernel's package is gone", "one silent", "the only one that knew", "pruned"],
-)
-def test_what_was_known_is_kept_where_the_repositories_fall_silent(
-    new: Inputs, repos: list[Repository], debt: tuple[Debt, ...], reason: str
-) -> None:
-    here = facts(RUNS, repos=repos)
-    found = inputs.kept(here, new, BEFORE)
-    assert (found.quality, found.reason, found.as_of, found.debt) == (
-        LOWER_BOUND,
-        reason,
-        BEFORE.as_of,
-        debt,
-    )
-    assert (found.cover, found.unfixable, found.support_end) == BEFORE[7:10] and found.read_in_vain == NOW
-    assert {name for name, _ in found.repositories} == {repo.id for repo in repos}
-    assert found.kernel_package == HERE
-    again = inputs.kept(here, new, found)
-    assert again == found, "the next night knows as much, with the same date"
-
-
-@pytest.mark.parametrize(
-    ("change", "old", "repos"),
-    [
-        ({}, None, [MUTE]),
-        ({}, Inputs(RELEASE, HERE, UNKNOWN, "never", read_in_vain=NOW), [MUTE]),
-        ({"quality": EXACT, "read_in_vain": ""}, BEFORE, [BASE, LOUD]),
-        ({"quality": LOWER_BOUND, "read_in_vain": ""}, BEFORE, [BASE, LOUD]),
-        ({"quality": LOWER_BOUND, "read_in_vain": ""}, BEFORE, [Repository("new"), LOUD]),
-        ({"kernel_package": "kernel-core-5.14.0-9.el9.x86_64"}, BEFORE, [MUTE]),
-    ],
-    ids=["nothing known", "nothing worth", "all known", "less listed", "another is silent", "another build"],
-)
-def test_what_was_known_gives_way_to_what_is_known_now(
-    change: dict[str, str], old: Inputs | None, repos: list[Repository]
-) -> None:
-    new = Inputs(RELEASE, HERE, UNKNOWN, NONE, debt=(DEBT,), read_in_vain=NOW)._replace(**change)
-    assert inputs.kept(facts(RUNS, repos=repos), new, old) == new
-
-
 def test_the_inputs_of_the_running_kernel() -> None:
     later = BASE._replace(id="extras", revision="9", read_at="2026-11-22T13:00:00Z")
     silent = Repository("silent", revision="1", read_at="2026-01-01T00:00:00Z")
@@ -176,12 +82,16 @@ def test_the_inputs_of_the_running_kernel() -> None:
             (("extras", "9"), ("base", "7")),
             (DEBT,),
             ((str(NEW.nevra), ()),),
-            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra), (str(NEW.nevra),)),
+            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra), builds=(str(NEW.nevra),)),
         ),
         Inputs(
             release(20), "kernel-core-5.14.0-20.el9.x86_64", EXACT, "", NOW, (("extras", "9"), ("base", "7"))
         ),
     )
+
+
+def kept_out(words: str) -> OnOffer:
+    return OnOffer(kept=str(NEW.nevra), why=f"Live patch {NEW.nevra} {words}")
 
 
 @pytest.mark.parametrize(
@@ -197,10 +107,31 @@ def test_the_inputs_of_the_running_kernel() -> None:
             OnOffer("5.14.0-20.el9", "5.14.0-30.el9"),
         ),
         ((RUNS, kernel(20, installed=True)), "load", "", OnOffer()),
-        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra), (str(NEW.nevra),))),
-        ((RUNS, NEW), "report", "", OnOffer()),
-        ((RUNS, NEW), "load", "this is a container", OnOffer(builds=(str(NEW.nevra),))),
-        ((RUNS, NEW._replace(repo="copr")), "load", "", OnOffer()),
+        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra), builds=(str(NEW.nevra),))),
+        (
+            (RUNS, NEW),
+            "report",
+            "",
+            kept_out("is offered by repository base; mode = report, so it is not added.")._replace(
+                builds=(str(NEW.nevra),)
+            ),
+        ),
+        ((RUNS, NEW), "load", "this is a container", kept_out("is not added: this is a container.")),
+        (
+            (RUNS, NEW._replace(repo="copr")),
+            "load",
+            "",
+            kept_out(
+                "is not added: repository copr is not trusted with kernel code: kernel 5.14.0-10.el9.x86_64"
+                " came from base."
+            ),
+        ),
+        (
+            (RUNS, kernel(20, repo="base", outranked="vip")),
+            "load",
+            "",
+            OnOffer("", NEXT.nevra.evr, prefers="vip"),
+        ),
         ((RUNS, NEW._replace(installed=True, repo="")), "load", "", OnOffer()),
     ],
 )

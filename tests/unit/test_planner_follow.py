@@ -8,7 +8,15 @@ import logging
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
-from dnf_plugin_livepatch.base.model import EXACT, LOWER_BOUND, Debt, InForce, Problem, ReconcileResult
+from dnf_plugin_livepatch.base.model import (
+    EXACT,
+    LOWER_BOUND,
+    Advisory,
+    Debt,
+    InForce,
+    Problem,
+    ReconcileResult,
+)
 from dnf_plugin_livepatch.exposure.compute import Inputs
 from dnf_plugin_livepatch.messages import catalogue
 from dnf_plugin_livepatch.planning import lines
@@ -199,3 +207,64 @@ def test_advisories_that_are_gone_are_noted_and_what_was_known_is_remembered(rep
     assert "advisories-gone" in ids(planner.bring_in(Asked(ALL)))
     (kept,) = host.remembered["inputs"]
     assert (kept.debt, kept.as_of, kept.quality) == (KNOWN.debt, NOW, LOWER_BOUND)
+
+
+# --- what cannot be had, and what is named again ---
+
+
+@pytest.mark.parametrize(
+    ("specs", "bad", "gone", "told"),
+    [
+        ((), {str(NEW.nevra): "it is damaged"}, {str(NEW.nevra)}, "is left out: it is damaged."),
+        ((), {"client-1-1.x86_64": "it is not there"}, {str(NEW.nevra)}, "is left out: it is not there."),
+        ((NEW.nevra.name,), {str(NEW.nevra): "it is damaged"}, set(), ""),
+    ],
+)
+def test_what_cannot_be_had_is_given_up_unless_it_was_named(
+    specs: tuple[str, ...], bad: dict[str, str], gone: set[str], told: str
+) -> None:
+    planner = Planner(Manager(RUNS, NEXT, NEW), Machine(), hard)
+    planner.bring_in(Asked(NAMED if specs else ALL, specs=specs))
+    assert planner.added == {str(NEW.nevra)} == set(planner.expected)
+    assert planner.give_up(bad) == gone
+    assert (planner.added, planner.expected) == (set(), ())
+    texts = [note.text for note in planner.told()]
+    assert texts == ([f"Live patch {NEW.nevra} {told} The rest of this upgrade goes on."] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("absent", "named", "expected"),
+    [
+        (BOTH[:1], BOTH[:1], BOTH[:1]),
+        (BOTH[:1], BOTH[1:], ()),
+        ((), BOTH, ()),
+        (BOTH, BOTH, BOTH),
+    ],
+)
+def test_a_named_patch_that_is_installed_and_not_in_force_is_expected(absent, named, expected) -> None:
+    planner = Planner(Manager(RUNS, OLD), Machine(seen=Patched(absent=absent)), hard)
+    planner.want(named)
+    planner.want(named)
+    assert planner.expected == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "packages", "left"),
+    [
+        (("2",), (patch("2", repo="base"),), ""),
+        (("1",), (patch("1", repo="base"), patch("2", repo="base")), "2"),
+        ((), (patch("2", repo="base"),), "2"),
+        ((), (patch("2", CVE, repo="base"),), ""),
+        (("1", "2"), (patch("1", repo="base"), patch("2", repo="base")), ""),
+    ],
+)
+def test_what_no_advisory_tells_of_this_very_build_is_not_told_by_an_older_one(rows, packages, left) -> None:
+    manager = Manager(RUNS, *packages)
+    manager.rows = [
+        Advisory(f"P-{version}", "bugfix", "", "", "", (CVE,), (patch(version).nevra,)) for version in rows
+    ]
+    plan = Planner(manager, Machine(), hard).bring_in(
+        Asked(ALL, filters={"advisory_cve": frozenset(["CVE-1-1"])})
+    )
+    found = [note.subject for note in plan.notes if note.id == "patch-unjudged"]
+    assert found == ([str(patch(left).nevra)] if left else [])

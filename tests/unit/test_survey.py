@@ -199,7 +199,7 @@ def test_what_the_loader_always_refuses_is_barred(rivals: list[str], why: str) -
         for c in one.target.candidates
     }
     assert found == {"loner-p": why, "whole-p": ""}
-    assert {row.package: row.state for row in survey.offers(known, trials=False)} == {
+    assert {row.offer.package: row.offer.state for row in survey.judged(known, {})} == {
         str(offer("loner-p", 2).nevra): "barred",
         str(offer("whole-p", 3).nevra): "offered",
     }

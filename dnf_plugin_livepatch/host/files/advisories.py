@@ -81,6 +81,9 @@ def _on_offer(data: dict[str, Any]) -> OnOffer:
         fields.text(data, "kernel", fields.EVR, ""),
         fields.text(data, "hidden", fields.EVR, ""),
         fields.text(data, "patch", fields.NEVRA, ""),
+        fields.text(data, "kept", fields.NEVRA, ""),
+        fields.shown(data, "why", 1024, ""),
+        fields.shown(data, "prefers", 256, ""),
         fields.texts(data, "builds", fields.NEVRA, MAX_ITEMS, []),
     )
 

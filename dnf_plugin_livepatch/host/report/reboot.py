@@ -134,9 +134,18 @@ def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
         return f"dnf upgrade {package.name}" if package is not None else "dnf upgrade", ""
     if helped:
         return "dnf upgrade", ""
+    reasons = []
     if offered.hidden and closed_by(rows, offered.hidden, compare):
-        return "", f"DNF's excludes (see excludepkgs= and versionlock) hide kernel {offered.hidden}"
-    return "", f"no enabled repository offers a kernel or a live patch that fixes {_them(rows)}"
+        hidden = f"DNF's excludes (see excludepkgs= and versionlock) hide kernel {offered.hidden}"
+        outranked = (
+            f"by its priority, DNF prefers {offered.prefers} to the repository of kernel {offered.hidden}"
+        )
+        reasons.append(outranked if offered.prefers else hidden)
+    if offered.kept and offered.kept not in here:
+        reasons.append(offered.why[:1].lower() + offered.why[1:].rstrip("."))
+    return "", "; ".join(
+        reasons
+    ) or f"no enabled repository offers a kernel or a live patch that fixes {_them(rows)}"
 
 
 def _them(rows: Sequence[CveState]) -> str:

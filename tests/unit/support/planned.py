@@ -90,6 +90,8 @@ class Manager:
         self.added: list[Package] = []
         self.trial, self.without, self.refused = "", "", ""
 
+    passing = False
+
     def _ask(self, question: str) -> None:
         self.asked[question] += 1
 
