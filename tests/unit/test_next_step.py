@@ -112,15 +112,15 @@ BAD = (refused, another_kernels, lying)
     ("offer", "newer", "state", "command"),
     [
         (None, "", "bad-newer", "dnf upgrade"),
-        (OnOffer("", "", "lp-3-1.x86_64", ("lp-3-1.x86_64",)), "", "bad-newer", "dnf upgrade"),
+        (OnOffer("", "", "lp-3-1.x86_64", builds=("lp-3-1.x86_64",)), "", "bad-newer", "dnf upgrade"),
         (
-            OnOffer("", "", "", ("lp-2-1.x86_64", "lp-1.5-1.x86_64", "lp-1-1.x86_64")),
+            OnOffer("", "", "", builds=("lp-2-1.x86_64", "lp-1.5-1.x86_64", "lp-1-1.x86_64")),
             "6.12.9-1",
             "bad-older",
             "dnf downgrade lp-1.5-1.x86_64",
         ),
-        (OnOffer("", "", "", ("lp-2-1.x86_64",)), "6.12.9-1", "bad-reboot", "systemctl reboot"),
-        (OnOffer("", "", "", ("lp-2-1.x86_64",)), "", "bad-alone", "livepatch block lp-2-1.x86_64"),
+        (OnOffer("", "", "", builds=("lp-2-1.x86_64",)), "6.12.9-1", "bad-reboot", "systemctl reboot"),
+        (OnOffer("", "", "", builds=("lp-2-1.x86_64",)), "", "bad-alone", "livepatch block lp-2-1.x86_64"),
     ],
 )
 def test_a_bad_patch(
@@ -142,7 +142,7 @@ def test_a_bad_patch(
 
 
 def test_an_older_build_that_is_the_installed_one_is_not_offered(host: Telling) -> None:
-    host.know((1000, "Important"), on_offer=OnOffer("", "", "", ("lp-1-1.x86_64",)))
+    host.know((1000, "Important"), on_offer=OnOffer("", "", "", builds=("lp-1-1.x86_64",)))
     refused(host)
     assert not run(host.host).ok and step(host).state == "bad-alone"
 
