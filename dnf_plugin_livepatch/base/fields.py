@@ -74,6 +74,17 @@ def parsed(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_integer)
 
 
+def json_fault(error: Exception) -> str:
+    """The reason why ``parsed`` raised ``error``, in words of this program."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON from line {error.lineno}, column {error.colno} on"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not JSON: byte {error.start} is no UTF-8"
+    return (
+        "not JSON: nested too deep" if isinstance(error, RecursionError) else f"not JSON: {str(error)[:80]}"
+    )
+
+
 def measure(text: str) -> None:
     """Raise FieldError for a JSON text with so many values that they would fill memory."""
     if text.count("{") + text.count("[") > MAX_PARTS or text.count('"') + text.count(",") > MAX_TEXTS:
@@ -88,7 +99,7 @@ def document(text: str, most: int, schema: int, entries: int = MAX_ITEMS) -> dic
     try:
         data = parsed(text)
     except (ValueError, RecursionError) as error:
-        raise FieldError(f"not JSON: {str(error)[:80]}") from None
+        raise FieldError(json_fault(error)) from None
     if not isinstance(data, dict) or len(data) > entries:
         raise FieldError(f"not a JSON object of at most {entries} entries")
     found = data.get("schema")

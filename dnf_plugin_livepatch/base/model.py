@@ -161,8 +161,9 @@ class Kernel(NamedTuple):
 class Problem(NamedTuple):
     """One fault, or one thing worth knowing; ``messages`` has its texts by ``id``.
 
-    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA or the module that the
-    problem is about, "" where it is about neither. Programs compare ``id`` and ``subject``, never a text.
+    ``severity`` is ``error``, ``warning`` or ``note``. ``subject`` is the NEVRA, the module or the mount
+    point that the problem is about, "" where it is about none of them. Programs compare ``id`` and
+    ``subject``, never a text. ``at`` is when an earlier run found it, "" for a problem of now.
     """
 
     id: str
@@ -170,6 +171,7 @@ class Problem(NamedTuple):
     text: str
     remedy: str = ""
     subject: str = ""
+    at: str = ""
 
 
 class Action(NamedTuple):

@@ -104,8 +104,13 @@ class Paths(NamedTuple):
         return self.run_dir + "/inventory.json"
 
     @property
+    def boot_inventory(self) -> str:
+        """The inventory from which the next boot loads before the network, without the rpm database."""
+        return self.state_dir + "/inventory.json"
+
+    @property
     def booting(self) -> str:
-        """A file that is there while livepatch-boot.service waits for the reconcile of this boot."""
+        """A file that is there from livepatch-boot.service on until livepatch-late.service."""
         return self.run_dir + "/booting"
 
     def memo(self, what: str) -> str:

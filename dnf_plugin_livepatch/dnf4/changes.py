@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _OURS = "python3-dnf-plugin-livepatch"
+_RUNTIME = "livepatch-runtime"
 
 
 class Changes(NamedTuple):
@@ -51,6 +52,16 @@ def of(base: Any) -> Changes:
     removed = [item for item in base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
     leaving = [item.pkg for item in removed if patches(item.pkg)]
     return Changes(*(tuple(str(packages.nevra_of(one)) for one in group) for group in (coming, leaving)))
+
+
+def farewell(base: Any) -> Sequence[str]:
+    """The lines about what stays of the runtime when the transaction removes it."""
+    removed = [item for item in base.transaction or () if item.action == dnf.transaction.PKG_REMOVE]
+    if not any(item.pkg.name == _RUNTIME for item in removed):
+        return ()
+    inside = for_planning.loaded(Paths())
+    found = [catalogue.problem("runtime-removed-in-force", module=module) for module in inside]
+    return [lines.line(one)[1] for one in (*found, catalogue.problem("runtime-removed"))]
 
 
 def hints(base: Any, changes: Changes) -> Sequence[str]:

@@ -28,6 +28,25 @@ EXIT_OFFERED = 100
 _STATES = {"withdrawn": "withdrawn", "rollout": "waiting", "min_age": "waiting", "cutoff": "cut-off"}
 
 
+def _verbs() -> str:
+    """Return the list of the verbs for --help: those that need repositories, then those of ``livepatch``."""
+    from ..host.cli.main import VERBS
+
+    own = {"update": "install and load the live patch of the running kernel, and nothing else"}
+    rows = {**own, **{name: verb.text for name, verb in VERBS.items()}}
+    width = max(map(len, rows))
+    lines = [f"{name.ljust(width)}  {text}" for name, text in rows.items()]
+    return "\n".join(["one of these (default: status):", *lines])
+
+
+def _misplaced(why: str) -> str:
+    """Return the text and the remedy of the message about an option in the wrong place."""
+    from ..messages.catalogue import problem
+
+    found = problem("option-misplaced", why=why)
+    return f"{found.text} {found.remedy}"
+
+
 class LivepatchCommand(commands.Command):  # type: ignore[misc]
     """The ``livepatch`` command of DNF."""
 
@@ -37,7 +56,7 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
     @staticmethod
     def set_argparser(parser: Any) -> None:
         """Take a verb and the rest of the line as it is."""
-        parser.add_argument("verb", nargs="?", default="status", metavar="VERB")
+        parser.add_argument("verb", nargs="?", default="status", metavar="VERB", help=_verbs())
         parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         parser.add_argument("--check", action="store_true", help="update: exit 100 if one is offered")
@@ -65,9 +84,9 @@ class LivepatchCommand(commands.Command):  # type: ignore[misc]
         """Ask DNF for what the verb needs; the verbs of the host need nothing."""
         demands = self.cli.demands
         if self.opts.check and self.opts.verb != "update":
-            raise CliError("--check belongs to 'dnf livepatch update'")
+            raise CliError(_misplaced("--check belongs to 'dnf livepatch update'"))
         if self._updates and self.opts.json:
-            raise CliError("'dnf livepatch update' answers in JSON with --check only")
+            raise CliError(_misplaced("'dnf livepatch update' answers in JSON with --check only"))
         if self._asks:
             self.cli.redirect_repo_progress()
         if self._updates or self._asks:

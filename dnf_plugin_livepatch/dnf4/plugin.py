@@ -354,10 +354,13 @@ class LivepatchPlugin(dnf.Plugin):  # type: ignore[misc]
         if asked.dry(self.base):
             return
         found = changes.of(self.base)
-        if not (found.coming or found.leaving):
-            return
         if getattr(self.cli, "command", None) is not None:
             self._hints = changes.hints(self.base, found)
+            # Now: a plugin that the transaction removes is not called after it.
+            for text in changes.farewell(self.base):
+                LOG.info("%s", text)
+        if not (found.coming or found.leaving):
+            return
         from .run import of
 
         self._run = of(self.base)

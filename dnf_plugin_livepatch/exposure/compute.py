@@ -40,7 +40,9 @@ class OnOffer(NamedTuple):
     ``kernel`` is the EVR of a newer kernel, ``hidden`` that of a still newer one which DNF does not take,
     either since its configuration hides the kernel or since it ``prefers`` the repository of that id.
     ``patch`` is the NEVRA of a live patch. Where there is none, ``kept`` is that of one that upgrades do not
-    take, and ``why`` is the sentence about it.
+    take, and ``why`` is the sentence about it. ``builds`` are the NEVRAs of the live
+    patches that trusted repositories have and DNF can install by name, newest first, the installed one and
+    older ones included.
     """
 
     kernel: str = ""
@@ -49,6 +51,7 @@ class OnOffer(NamedTuple):
     kept: str = ""
     why: str = ""
     prefers: str = ""
+    builds: tuple[str, ...] = ()
 
 
 class Inputs(NamedTuple):

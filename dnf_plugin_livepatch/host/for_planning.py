@@ -37,6 +37,14 @@ def blocked(paths: Paths) -> Mapping[str, str]:
     return guard_file.blocked(paths)
 
 
+def loaded(paths: Paths) -> Sequence[str]:
+    """Return the modules of the live patches that the kernel lists."""
+    try:
+        return sorted(os.listdir(paths.klp))
+    except OSError:
+        return ()
+
+
 def holds(paths: Paths) -> bool:
     """Return whether an earlier run held a kernel update."""
     if not os.path.exists(paths.notices):
@@ -116,10 +124,7 @@ class Machine:
     @property
     def loaded(self) -> bool:
         """Whether the kernel lists any live patch."""
-        try:
-            return bool(os.listdir(self.paths.klp))
-        except OSError:
-            return False
+        return bool(loaded(self.paths))
 
     def patched(
         self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
@@ -128,6 +133,7 @@ class Machine:
         from ..exposure import compute, support
         from ..planning.interface import Patched
         from . import look
+        from .kernel import switches
 
         gone = self.settings.on_withdrawn == "revert"
         seen = look.look(self.paths, self.kernel, cover, result, gone)
@@ -137,8 +143,16 @@ class Machine:
         ends = support.support_end(compute.unknown(self.kernel.release, ""), seen.stock.patches)
         unfixable = support.unfixable(seen.stock.patches)
         modules = tuple((row.module, row.package) for row in seen.rows if row.in_force and row.package)
+        barred = {
+            row.package: row.reason
+            for row in seen.rows
+            if row.installed and row.state == look.BLOCKED and row.package not in seen.guarded.accepted
+        }
         facts = (tuple(packages), seen.missing, tuple(absent), unfixable, ends, modules)
-        return Patched(seen.in_force, *facts)
+        foreign = tuple(row.module for row in seen.rows if row.owner == "other" and row.loaded)
+        switched = ((rule.name, switches.switched(self.paths, rule)) for rule in self.profiles)
+        off = tuple((name, why) for name, why in switched if why)
+        return Patched(seen.in_force, *facts, foreign, off, tuple(barred.items()))
 
     def blocked(self) -> Mapping[str, str]:
         """Return NEVRA and reason of the live patches that are blocked on this host."""
@@ -193,9 +207,13 @@ class Machine:
 
         if not self.root:
             return
-        before = notices.read(self.paths)
-        kept = [row for row in before.withdrawn if row.repository in unread]
-        notices.save(self.paths, before._replace(withdrawn=tuple(sorted({*said, *kept}))))
+        found = tuple(said)
+
+        def change(before: notices.Notices) -> notices.Notices:
+            kept = [row for row in before.withdrawn if row.repository in unread]
+            return before._replace(withdrawn=tuple(sorted({*found, *kept})))
+
+        notices.change(self.paths, change)
 
     def first_seen(self, nevras: Sequence[str]) -> Mapping[str, str]:
         """The moment at which a run on this host first saw each of these patches on offer.
@@ -204,12 +222,17 @@ class Machine:
         """
         from .files import notices
 
-        before = notices.read(self.paths)
-        known = dict(before.seen)
+        known = dict(notices.read(self.paths).seen)
         found = {nevra: known.get(nevra, self.now) for nevra in nevras}
+
+        def change(before: notices.Notices) -> notices.Notices:
+            seen = dict(before.seen)
+            others = {nevra: since for nevra, since in seen.items() if nevra not in found}
+            mine = {nevra: seen.get(nevra, since) for nevra, since in found.items()}
+            return before._replace(seen=tuple({**others, **mine}.items()))
+
         if self.root and any(nevra not in known for nevra in nevras):
-            others = {nevra: since for nevra, since in known.items() if nevra not in found}
-            notices.save(self.paths, before._replace(seen=tuple({**others, **found}.items())))
+            notices.change(self.paths, change)
         return found
 
     def remember_trust(self, trusted: Sequence[Trusted]) -> None:
@@ -217,7 +240,7 @@ class Machine:
         from .files import notices
 
         if self.root:
-            notices.save(self.paths, notices.read(self.paths)._replace(trusted=tuple(trusted)))
+            notices.change(self.paths, lambda before: before._replace(trusted=tuple(trusted)))
 
     def unproved(self) -> Sequence[str]:
         """The live patches whose signer reconcile has to compare with the kernel's."""
@@ -232,8 +255,8 @@ class Machine:
         from .files import notices
 
         if self.root:
-            found = notices.read(self.paths)._replace(unproved=tuple(dict.fromkeys(nevras)))
-            notices.save(self.paths, found)
+            found = tuple(dict.fromkeys(nevras))
+            notices.change(self.paths, lambda before: before._replace(unproved=found))
 
     def remember_offered(self, nevra: str, repo: str) -> None:
         """Write down the live patch that is offered for the running kernel; "" for none."""
@@ -241,12 +264,13 @@ class Machine:
 
         if not self.root:
             return
-        before, release = notices.read(self.paths), self.kernel.release
-        old, new = before.offered, None
-        if nevra:
+
+        def change(before: notices.Notices) -> notices.Notices:
+            old, release = before.offered, self.kernel.release
             since = old.since if old is not None and old.release == release else self.now
-            new = Offered(release, nevra, repo, since)
-        notices.save(self.paths, before._replace(offered=new))
+            return before._replace(offered=Offered(release, nevra, repo, since) if nevra else None)
+
+        notices.change(self.paths, change)
 
     def remember_taken(self, nevras: Collection[str]) -> None:
         """Write down that this run installed these live patches: they are no offer any more.
@@ -255,11 +279,14 @@ class Machine:
         """
         from .files import notices
 
-        before = notices.read(self.paths)
-        old = before.offered
-        if self.root and old is not None:
-            new = None if old.nevra in nevras else old._replace(since=self.now)
-            notices.save(self.paths, before._replace(offered=new))
+        def change(before: notices.Notices) -> notices.Notices:
+            old = before.offered
+            if old is None:
+                return before
+            return before._replace(offered=None if old.nevra in nevras else old._replace(since=self.now))
+
+        if self.root:
+            notices.change(self.paths, change)
 
     def remember_hold(self, hold: Hold | None, why: str) -> None:
         """Write down the kernel update that is held, or that none is held any more, and why."""
@@ -267,12 +294,17 @@ class Machine:
 
         if not self.root:
             return
-        before = notices.read(self.paths)
-        old, new = before.hold, hold
-        if new and old and (old.release, old.kernel) == (new.release, new.kernel):
-            new = new._replace(since=old.since)
-        if notices.save(self.paths, before._replace(hold=new)):
-            self._history(old, new, why)
+        changed: list[tuple[Hold | None, Hold | None]] = []
+
+        def change(before: notices.Notices) -> notices.Notices:
+            old, new = before.hold, hold
+            if new and old and (old.release, old.kernel) == (new.release, new.kernel):
+                new = new._replace(since=old.since)
+            changed.append((old, new))
+            return before._replace(hold=new)
+
+        if notices.change(self.paths, change):
+            self._history(*changed[-1], why)
 
     def _history(self, old: Hold | None, new: Hold | None, why: str) -> None:
         """Add to the history which kernel is held from now on or no longer, with the proof or the reason."""

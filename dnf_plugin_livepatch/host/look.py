@@ -31,7 +31,8 @@ class PatchRow(NamedTuple):
     ``owner`` is ``livepatch`` for a module that reconcile loaded, ``package`` for the module of an installed
     package, ``other`` for a loaded module of no package on this host. ``enabled`` and ``transition`` are
     None where the module is not loaded. ``in_force`` is verified in sysfs. ``reason`` is why the patch is
-    not in force, where that is known. ``since`` is when the load or removal began that is under way.
+    not in force, where that is known. ``since`` is when the load or removal began that is under way, and
+    ``until`` when it ends at the latest; "" where that is not known.
     """
 
     package: str
@@ -48,22 +49,25 @@ class PatchRow(NamedTuple):
     state: str
     reason: str = ""
     since: str = ""
+    until: str = ""
 
 
 class Guarded(NamedTuple):
     """The facts of the guard's file that count now.
 
     ``blocked`` are the blocked packages with their reasons, ``accepted`` those of them that the
-    administrator blocked: nobody expects them in force. ``unloaded`` are the packages unloaded by hand.
-    ``ours`` are the modules that reconcile loaded, with their packages. ``retry`` is when a stalled load is
-    tried again.
+    administrator blocked: nobody expects them in force. ``unloaded`` are the packages unloaded by hand,
+    each with how long that holds. ``ours`` are the modules that reconcile loaded, with their packages.
+    ``retry`` is when a stalled load is tried again. ``begun`` are the packages whose load a run of this boot
+    began and did not end, with the time.
     """
 
     blocked: Mapping[str, str] = {}
-    unloaded: frozenset[str] = frozenset()
+    unloaded: Mapping[str, str] = {}
     ours: Mapping[str, str] = {}
     retry: str = ""
     accepted: frozenset[str] = frozenset()
+    begun: Mapping[str, str] = {}
 
 
 def patch_state(package: str, module: InstalledModule, live: LoadedPatch | None, guarded: Guarded) -> str:
@@ -108,7 +112,8 @@ def _installed_row(
         build_id=live.build_id if live else "",
         cves=own or cover.get(package, ()) or patch.cves,
         state=state,
-        reason=guarded.blocked.get(package, ""),
+        reason=guarded.blocked.get(package) or (guarded.unloaded.get(package, "") if live is None else ""),
+        since=guarded.begun.get(package, "") if state == TRANSITION else "",
     )
 
 
@@ -200,22 +205,24 @@ def patch_rows(
     return tuple(rows)
 
 
-def under_way(rows: Sequence[PatchRow], since: str) -> tuple[PatchRow, ...]:
-    """The rows while a reconcile is under way ``since`` then.
+def under_way(rows: Sequence[PatchRow], guarded: Guarded, since: str, until: str) -> tuple[PatchRow, ...]:
+    """The rows while a reconcile is under way ``since`` then, which ends ``until`` then at the latest.
 
-    What is installed and out of force is being loaded. A module without a package is being taken out,
-    unless an installed patch is there: the module then stays until that patch takes its place.
+    What is installed and out of force is being loaded. A module that is kept out is being taken out, and so
+    is a module without a package, unless an installed patch is there: the module then stays until that
+    patch takes its place.
     """
     alone = not any(row.installed and row.state not in (SUBSCRIPTION, FOREIGN) for row in rows)
     found = []
     for row in rows:
         state = row.state
-        if row.installed and state in MISSING:
+        kept_out = row.package in guarded.blocked or row.package in guarded.unloaded
+        if row.installed and state in MISSING and not (kept_out and row.loaded):
             state = LOADING
-        elif alone and row.owner == "livepatch" and row.loaded:
+        elif row.owner == "livepatch" and row.loaded and (alone or kept_out):
             state = UNLOADING
         moves = state in (LOADING, UNLOADING, TRANSITION)
-        found.append(row._replace(state=state, since=since) if moves else row)
+        found.append(row._replace(state=state, since=since, until=until) if moves else row)
     return tuple(found)
 
 
@@ -226,7 +233,11 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         now = guard_file.read(paths)
     except atomic.Broken as error:
         return Guarded(), str(error)
-    unloaded = frozenset(nevra for nevra in now.unloaded if now.is_unloaded(nevra, boot_id))
+    unloaded = {
+        nevra: "until the next boot" if until else "until 'livepatch unblock'"
+        for nevra, until in now.unloaded.items()
+        if now.is_unloaded(nevra, boot_id)
+    }
     ours = {module: item.nevra for module, item in now.ours(boot_id).items()}
     # The stall of a package that is gone is history; only a copy of its modules may be tried again.
     there = {str(patch.nevra) for patch in stock.patches} | {item.nevra for item in now.copies}
@@ -236,7 +247,13 @@ def _guarded(paths: Paths, boot_id: str, stock: inventory.Inventory) -> tuple[Gu
         if entry.state == "stalled" and (nevra in there or not stock.healthy)
     ]
     accepted = frozenset(nevra for nevra in now.blocked() if now.entries[nevra].by == "admin")
-    return Guarded(now.blocked(), unloaded, ours, min(filter(None, waiting), default=""), accepted), ""
+    begun = {
+        nevra: entry.since
+        for nevra, entry in now.entries.items()
+        if entry.state == "loading" and entry.boot_id == boot_id
+    }
+    retry = min(filter(None, waiting), default="")
+    return Guarded(now.blocked(), unloaded, ours, retry, accepted, begun), ""
 
 
 class Look(NamedTuple):
@@ -296,6 +313,12 @@ def look(
     # A patch that reconcile knows and sysfs does not list is a client's, such as another product's.
     if len(inside) < len(stock.patches) or set(known) - {entry.module for entry in loaded}:
         rows += _outside(paths, kernel, stock.patches, guarded, dict(cover))
+    rows = tuple(
+        row._replace(state=LOADING, since=guarded.begun.get(row.package, ""))
+        if row.state == NOT_LOADED and row.module and livepatches.coming(paths, row.module)
+        else row
+        for row in rows
+    )
     noticed = notices.read(paths)
     gone = noticed.proved if withdrawn_go else {}
     rows = tuple(
@@ -341,7 +364,7 @@ def _outside(
                 build_id="",
                 cves=row.cves if row.in_force else (),
                 state=state,
-                reason=guarded.blocked.get(row.package, row.reason),
+                reason=guarded.blocked.get(row.package) or guarded.unloaded.get(row.package) or row.reason,
             )
         )
     return tuple(found)

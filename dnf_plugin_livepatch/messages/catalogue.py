@@ -23,7 +23,7 @@ CATALOGUE: dict[str, Message] = {**STATUS, **PLANNING, **RECONCILE, **LOADING}
 def problem(identifier: str, **facts: object) -> Problem:
     """Return the Problem for a catalogue entry, its texts filled with ``facts`` made printable.
 
-    The subject of the Problem is the fact ``nevra``, or else the fact ``module``.
+    The subject of the Problem is the fact ``nevra``, or else ``module``, or else ``place``, a mount point.
     """
     message = CATALOGUE[identifier]
     clean = {name: fact(value) for name, value in facts.items()}
@@ -32,7 +32,7 @@ def problem(identifier: str, **facts: object) -> Problem:
         message.severity,
         message.text.format(**clean),
         message.remedy.format(**clean),
-        str(clean.get("nevra") or clean.get("module") or ""),
+        str(clean.get("nevra") or clean.get("module") or clean.get("place") or ""),
     )
 
 

@@ -29,8 +29,14 @@ class Fact(str):
 
 
 def fact(value: object) -> Fact:
-    """Return ``value`` as a text of at most 500 printable characters; a text that was cut ends with …."""
+    """Return ``value`` as a text of at most 500 printable characters; a text that was cut ends with ….
+
+    Of an error of the operating system the text is its file and its reason, without Python's number.
+    """
     text = str(value)
+    if isinstance(value, OSError) and value.strerror:
+        name = str(value.filename or "")
+        text = f"{name}: {value.strerror}" if name and name not in value.strerror else value.strerror
     text = text if len(text) <= 500 else text[:499] + "…"
     return Fact("".join(c if c.isprintable() else "?" for c in text))
 

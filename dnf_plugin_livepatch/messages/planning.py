@@ -143,6 +143,16 @@ PLANNING: dict[str, Message] = {
         "Live patch {nevra} is removed; the next 'dnf upgrade' adds it again.",
         "To keep it away, run 'livepatch block {nevra}' or name it in excludepkgs= of dnf.conf.",
     ),
+    "runtime-removed-in-force": Message(
+        "note",
+        "Live patch {module} stays in force until the next boot, and nothing loads it again then.",
+        "",
+    ),
+    "runtime-removed": Message(
+        "note",
+        "The history and the blocks stay in /var/lib/livepatch, for when livepatch-runtime comes back.",
+        "",
+    ),
     "load-interrupted": Message(
         "warning",
         "The wait was interrupted. The packages are installed, and the load of the live patch goes on.",

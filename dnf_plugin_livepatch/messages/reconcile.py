@@ -45,11 +45,30 @@ RECONCILE: dict[str, Message] = {
         "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
         "'livepatch reconcile'.",
     ),
+    "guard-unwritable": Message(
+        "error",
+        "Nothing was changed, because the change could not be recorded: {why}.",
+        "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run the "
+        "command again.",
+    ),
     "record-unwritable": Message(
         "error",
         "The changes could not be recorded: {why}. 'livepatch status' shows what is in force.",
         "Make /var/lib/livepatch and /run/livepatch writable, or free disk space; then, as root, run "
         "'livepatch reconcile'.",
+    ),
+    "state-full": Message(
+        "error",
+        "No change of a live patch can be recorded, and none is made: the file system {place}, where "
+        "/var/lib/livepatch lies, is full.",
+        "As root, free space there, as 'dnf clean all' does, then run 'livepatch reconcile'.",
+    ),
+    "state-read-only": Message(
+        "error",
+        "No change of a live patch can be recorded, and none is made: the file system {place}, where "
+        "/var/lib/livepatch lies, is mounted read-only.",
+        "As root, run 'mount -o remount,rw {place}', then 'livepatch reconcile'; 'dmesg' shows whether the "
+        "kernel made it read-only after an error of the disk.",
     ),
     "guard-broken": Message(
         "error",
@@ -123,6 +142,11 @@ RECONCILE: dict[str, Message] = {
         "warning",
         "Live patch {nevra} is in force, but no copy of it could be kept: {why}.",
         "Free disk space below /usr/lib/modules: if a newer patch fails, only a copy can be loaded at boot.",
+    ),
+    "module-adopted": Message(
+        "note",
+        "Module {module} was in the kernel without a record; it is a module of {nevra}, and is taken over.",
+        "",
     ),
     "foreign-patch": Message(
         "error",

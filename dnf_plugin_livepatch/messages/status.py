@@ -35,7 +35,12 @@ STATUS: dict[str, Message] = {
     "notices-unknown": Message(
         "warning",
         "It is unknown which live patches are withdrawn and whether a kernel update is held: {why}.",
-        "As root, run 'dnf upgrade --assumeno': dnf writes the file anew and keeps the old one beside it.",
+        "As root, run 'dnf livepatch update --check': dnf writes the file anew and keeps the old one.",
+    ),
+    "not-at-next-boot": Message(
+        "error",
+        "Live patch {nevra} is in force, and the next boot would not load the patch: {why}",
+        "{how}",
     ),
     "no-place-to-load": Message(
         "warning",
@@ -46,6 +51,32 @@ STATUS: dict[str, Message] = {
         "warning",
         "Installed live patches are not loaded here: {why}.",
         "To have them loaded, change that setting and, as root, run 'livepatch reconcile'.",
+    ),
+    "cves-unknown": Message(
+        "error",
+        "No CVE is listed, as an empty list would claim that none is open: {why}. Nothing was changed.",
+        "As root, run 'dnf livepatch update --check' to have the advisories read; 'livepatch cves' has the "
+        "CVEs that are known.",
+    ),
+    "root-missing": Message(
+        "error",
+        "Nothing was looked at or changed: LIVEPATCH_ROOT is {root}, which is no folder.",
+        "Unset LIVEPATCH_ROOT to look at this machine, or name the folder in which the other root lies.",
+    ),
+    "output-unwritable": Message(
+        "error",
+        "Nothing was written to {path}, and the file is as it was: {why}.",
+        "Name a file in a folder that may be written with --output, or leave --output out.",
+    ),
+    "command-ended": Message(
+        "error",
+        "The command ended before its work was done: {why}. 'livepatch status' shows what is in force.",
+        "Mend the cause, and run the command again; as root where that was the cause.",
+    ),
+    "option-misplaced": Message(
+        "error",
+        "Nothing was done or changed: {why}.",
+        "Run 'dnf livepatch --help' for the verbs, and see dnf-livepatch(8) for their options.",
     ),
     "vex-empty": Message(
         "error",
@@ -58,6 +89,11 @@ STATUS: dict[str, Message] = {
         "Nothing is changed: {why}.",
         "'livepatch list' and 'dnf livepatch list --available' show the packages; give the name as it is"
         " printed there.",
+    ),
+    "name-ambiguous": Message(
+        "error",
+        "Nothing is changed: {name} fits several live patches: {packages}.",
+        "Give the full name of the live patch that is meant.",
     ),
     "support-ends": Message(
         "warning",

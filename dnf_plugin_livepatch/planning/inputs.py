@@ -28,6 +28,8 @@ NO_ORIGIN = (
 )
 #: Kernels that are remembered beside the running one: those that may be booted next.
 MAX_OTHERS = 2
+#: Builds of live patches that are remembered, newest first.
+MAX_BUILDS = 8
 
 
 def read(facts: Facts, withheld: Mapping[str, Problem] | None = None) -> tuple[Inputs, ...]:
@@ -260,22 +262,22 @@ def _on_offer(facts: Facts, main: Nevra, withheld: Mapping[str, Problem]) -> OnO
     if hidden is None or hidden.nevra.evr == kernel:
         hidden = None
     evr, prefers = (hidden.nevra.evr, hidden.outranked) if hidden is not None else ("", "")
-    return OnOffer(kernel, evr, *patch_on_offer(facts, withheld), prefers)
+    found = list(survey.judged(facts, withheld))
+    patch = patch_on_offer(facts, found)
+    return OnOffer(kernel, evr, *patch, prefers=prefers, builds=_builds_of_patches(facts, found))
 
 
-def patch_on_offer(
-    facts: Facts, withheld: Mapping[str, Problem], trials: bool = False
-) -> tuple[str, str, str]:
-    """The newest live patch that an upgrade may install; else the newest one kept out, and the reason.
-
-    ``trials``: an upgrade may install only what a transaction of its own can install.
-    """
+def patch_on_offer(facts: Facts, found: Iterable[survey.Judged]) -> tuple[str, str, str]:
+    """The newest live patch of ``found`` that an upgrade may install; else the newest kept out, and why."""
     kept_out: Problem | None = None
-    for offer, problem in survey.judged(facts, withheld, trials):
-        if offer.kind == "patch" and offer.state == survey.OFFERED:
+    for offer, problem in found:
+        if offer.kind != "patch":
+            continue
+        if offer.state != survey.OFFERED:
+            here = offer.state in (survey.INSTALLED, survey.OLDER)
+            kept_out = kept_out if here else kept_out or problem
+        elif not facts.host.cannot:
             return told(facts, offer.package, offer.repo)
-        if offer.kind == "patch" and offer.state not in (survey.INSTALLED, survey.OLDER):
-            kept_out = kept_out or problem
     return ("", kept_out.subject, kept_out.text) if kept_out is not None else ("", "", "")
 
 
@@ -284,6 +286,15 @@ def told(facts: Facts, nevra: str, repo: str) -> tuple[str, str, str]:
     if facts.host.settings.mode != "report":
         return nevra, "", ""
     return "", nevra, catalogue.problem("patch-offered", nevra=nevra, repo=repo).text
+
+
+def _builds_of_patches(facts: Facts, found: Sequence[survey.Judged]) -> tuple[str, ...]:
+    """The builds from trusted repositories that DNF can install by name."""
+    trusted = facts.trust_in(facts.host.kernel.release).repositories
+    offers = [one.offer for one in found]
+    return tuple(
+        dict.fromkeys(row.package for row in offers if row.repo in trusted and row.state in survey.AT_HAND)
+    )[:MAX_BUILDS]
 
 
 def _followers(main: Nevra, builds: Sequence[str], compare: Compare) -> list[Nevra]:

@@ -222,7 +222,9 @@ class Patched(NamedTuple):
     ``packages`` are the packages in force. ``missing`` are installed, wanted and not in force; ``absent``
     are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
     what the installed packages say of the running kernel. ``modules`` are the modules in force that have a
-    package, each with its package.
+    package, each with its package. ``foreign`` are the modules that another program loaded, and ``off`` the
+    profiles whose vendor's switch is off, each with the switch. ``barred`` are the installed packages that
+    the host itself blocked, with the reasons.
     """
 
     in_force: tuple[InForce, ...] = ()
@@ -232,6 +234,9 @@ class Patched(NamedTuple):
     unfixable: tuple[Unfixable, ...] = ()
     support_end: str = ""
     modules: tuple[tuple[str, str], ...] = ()
+    foreign: tuple[str, ...] = ()
+    off: tuple[tuple[str, str], ...] = ()
+    barred: tuple[tuple[str, str], ...] = ()
 
 
 class Host(Protocol):

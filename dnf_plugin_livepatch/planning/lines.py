@@ -72,25 +72,29 @@ def prompt_lines(
     patch_cves: Iterable[str],
     kernel_evr: str,
     compare: Compare,
+    not_loading: str = "",
 ) -> list[str]:
-    """Return the lines that DNF shows before it asks: closed now, at the next reboot, and left open.
+    """Return the lines that DNF shows before it asks: what the transaction closes, a reboot, and neither.
 
     ``patch_cves`` are the CVEs that the live patch in the transaction closes. ``kernel_evr`` is the newest
     build of the running kernel's package that will be installed afterwards, "" for none but the running
-    one.
+    one. ``not_loading`` is why no live patch will be loaded, "" where one will.
     """
     lines = [f"Live patching, running kernel {inputs.kernel_release}:"]
     if inputs.quality == UNKNOWN and not inputs.debt:
         return [*lines, f"  CVEs open     : unknown, {inputs.reason}"]
     before = compute.compute(inputs, in_force)
-    after = compute.compute(inputs, [*in_force, InForce("new", "", tuple(patch_cves))])
+    coming = () if not_loading else tuple(patch_cves)
+    after = compute.compute(inputs, [*in_force, InForce("new", "", coming)])
     still = [row for row in after.rows if row.state != CLOSED_LIVE]
     done = {row.cve for row in before.rows if row.state == CLOSED_LIVE}
     now = [row for row in after.rows if row.state == CLOSED_LIVE and row.cve not in done]
     boot = compute.closed_by_boot(after, kernel_evr, compare)
     left = [row for row in still if row not in boot]
-    for title, rows in (("Closed now", now), ("At next reboot", boot), ("Left open", left)):
+    for title, rows in (("Will close", now), ("At next reboot", boot), ("Left open", left)):
         lines.append(f"  {title:<14}: {_summary(rows)}")
+    if not_loading:
+        lines[1] += f", because nothing is loaded: {not_loading}"
     if done:
         lines.append(f"  {'Closed before':<14}: {len(done)}")
     if inputs.quality != EXACT:

@@ -15,7 +15,7 @@ from ..base.names import parse_nevra
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..messages import catalogue
-from . import choose, inputs, kernel_hold, lines, policy, survey, unproved, withheld
+from . import choose, inputs, kernel_hold, lines, policy, survey, switches, unproved, withheld
 from .facts import Facts
 from .interface import Attempt, Ended, Host, Package, PackageManager, Patched, Plan
 from .request import ALL, NONE, Asked
@@ -393,7 +393,7 @@ class Planner:
         return choosing
 
     def _look_for_missing(self) -> None:
-        """See what is in force, and expect what should be and is not."""
+        """See what is in force, and expect what should be and is not, unless the host itself blocked it."""
         absent: Iterable[str] = ()
         try:
             self._look()
@@ -403,6 +403,10 @@ class Planner:
                 in_force = self.patched.in_force
                 self._notes += [catalogue.not_in_force(name, in_force) for name in absent]
                 self.expected = tuple(absent)
+                barred = self.patched.barred
+                self._notes += [
+                    catalogue.problem("patch-blocked", nevra=name, why=why) for name, why in barred
+                ]
 
     def _note_offered(self, choosing: choose.Choosing) -> None:
         """Write down which live patch of the running kernel an upgrade of everything would take now."""
@@ -421,7 +425,8 @@ class Planner:
         """Correct what the inputs say is on offer where no choice among the patches was made."""
         said = self.inputs.on_offer
         if self._told_to_host and said is not None and (said.patch or said.kept):
-            self._correct_offer(*inputs.patch_on_offer(self.facts, self._hidden(), trials=True))
+            found = survey.judged(self.facts, self._hidden(), trials=True)
+            self._correct_offer(*inputs.patch_on_offer(self.facts, found))
 
     def _correct_offer(self, patch: str = "", kept: str = "", why: str = "") -> None:
         """Have the inputs name the live patch on offer that a trial found; they were read without trials."""
@@ -490,11 +495,11 @@ class Planner:
     def _prompt(self, found: Sequence[Survey], chosen: Sequence[Package]) -> list[str]:
         """The lines about the CVEs that the patches in the transaction close."""
         planned = [one.has for one in found if one.has is not None and one.planned]
-        cves: set[str] = set()
-        for package in (*chosen, *planned):
-            if str(package.nevra) in self.expected:
-                cves |= self.cves(package)
+        coming = [package for package in (*chosen, *planned) if str(package.nevra) in self.expected]
+        cves = {cve for package in coming for cve in self.cves(package)}
         if not (self.inputs.debt or cves):
             return []
-        newest, compare = self.facts.newest_kernel(self.inputs.kernel_package), self.manager.compare
-        return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare)
+        newest = self.facts.newest_kernel(self.inputs.kernel_package)
+        off = switches.not_loading(self.facts, self.patched, coming) if cves else ""
+        in_force, compare = self.patched.in_force, self.manager.compare
+        return lines.prompt_lines(self.inputs, in_force, cves, newest, compare, off)

@@ -134,6 +134,8 @@ def untold(facts: Facts, known: Sequence[tuple[str, tuple[str, ...]]], package: 
 
 
 OFFERED, INSTALLED, OLDER = "offered", "installed", "older"
+#: The states of a build that DNF could install by its name.
+AT_HAND = (OFFERED, INSTALLED, OLDER)
 _REFUSED = {
     "patch-untrusted": "untrusted",
     "patch-no-gpgcheck": "unverified",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -173,3 +174,12 @@ def test_wrong_usage(host):
 
 def test_without_a_verb_it_is_status(host):
     assert host.dnf("livepatch").out == host.dnf("livepatch", "status").out != ""
+
+
+def test_help_lists_every_verb(host):
+    from dnf_plugin_livepatch.host.cli.main import VERBS
+
+    answer = host.dnf("livepatch", "--help")
+    assert answer.code == 0
+    for verb in ("update", *VERBS):
+        assert re.search(rf"^ +{verb}  +\S", answer.out, re.MULTILINE), (verb, answer.out)

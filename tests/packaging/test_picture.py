@@ -22,7 +22,7 @@ SVG = tree.read("docs/images/upgrade.svg")
 RUN = """\
 Last metadata expiration check: 0:00:01 ago.
 Live patching, running kernel 6.12.9+deb12-amd64:
-  Closed now    : 1: CVE-1900-0001 (Important)
+  Will close    : 1: CVE-1900-0001 (Important)
 Dependencies resolved.
 =====================
  klp-patch-6_12_9_deb12-amd64  x86_64  1-1  demo  7 k
@@ -33,7 +33,7 @@ Live patch klp-patch-6_12_9_deb12-amd64-1-1.x86_64 is in force, transition 2.1 s
 SHOWN = """\
 # dnf upgrade
 Live patching, running kernel 6.12.115+deb12-amd64:
-  Closed now    : 1: CVE-1900-0001 (Important)
+  Will close    : 1: CVE-1900-0001 (Important)
 …
  klp-patch-6_12_115_deb12-amd64   x86_64   1-1                     demo   107 k
 Live patch klp-patch-6_12_115_deb12-amd64-1-1.x86_64 is in force, transition 6.4 s.

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Modules that a package's own scriptlet loaded go with the package; what else others loaded does not."""
 
+import os
+
 import pytest
 
 from dnf_plugin_livepatch.host.files import guard_file, journal
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
 from dnf_plugin_livepatch.host.reconcile import settle
-from tests.unit.support.fakehost import Host, run
+from tests.unit.support.fakehost import Host, ids, note, run
 
 
 @pytest.fixture
@@ -71,11 +73,9 @@ def test_the_next_boot_asks_anew(host):
     assert guard_file.read(host.paths).ours(host.boot_id)["lp_1"].nevra == str(v1.nevra)
 
 
-@pytest.mark.parametrize("other", ["build", "mode", "profile"])
+@pytest.mark.parametrize("other", ["build", "mode"])
 def test_what_is_not_known_to_be_the_packages_stays(host, other):
     v1 = theirs(host, "1")
-    if other == "profile":
-        v1 = v1._replace(scriptlet=False)
     host.install(v1)
     host.insmod(v1.modules[0].path)
     if other == "build":
@@ -87,6 +87,59 @@ def test_what_is_not_known_to_be_the_packages_stays(host, other):
     host.install()
     run(host)
     assert host.running() == ["lp_1"]
+
+
+def lost(host):
+    """The administrator followed the advice to remove a spoiled guard.json."""
+    os.unlink(host.paths.guard)
+
+
+@pytest.mark.parametrize("vendor", [False, True])
+def test_a_lost_record_is_no_dead_end(host, vendor):
+    """The next patch arrives before anything has looked: the kept copy and the history know the first."""
+    v1, v2 = host.patch("1", vendor=vendor), host.patch("2", vendor=vendor)
+    host.install(v1)
+    assert run(host).ok
+    lost(host)
+    host.install(v2)
+    result = run(host)
+    assert result.ok and host.running() == ["lp_2"] and host.modules() == ["lp_2"], result
+    assert [(row.verb, row.nevra) for row in result.actions] == [
+        ("adopt", str(v1.nevra)),
+        ("replace", str(v2.nevra)),
+    ]
+    guard_file.block(host.paths, str(v2.nevra), "for a test")
+    assert run(host) and host.running() == ["lp_1"], "the copy of the one before is not forgotten"
+
+
+def test_a_lost_record_of_what_is_installed_is_made_anew(host):
+    v1 = host.patch("1", "lp_a", "lp_b", replace=False)
+    host.install(v1)
+    assert run(host).ok
+    lost(host)
+    result = run(host)
+    assert result.ok and sorted(guard_file.read(host.paths).owned) == ["lp_a", "lp_b"]
+    assert reconcile.unload(host.paths, host.config, "lp_b").ok and host.running() == []
+
+
+def test_without_history_a_copy_is_of_no_known_package(host):
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v1)
+    run(host)
+    lost(host)
+    os.unlink(host.paths.journal)
+    host.install(v2)
+    assert "foreign-patch" in ids(run(host)) and host.running() == ["lp_1"]
+
+
+def test_another_build_under_the_name_of_a_copy_stays_theirs(host):
+    v1, v2 = host.patch("1"), host.patch("2")
+    host.install(v1)
+    run(host)
+    lost(host)
+    host.put("/sys/module/lp_1/notes/.note.gnu.build-id", note("ee" * 20))
+    host.install(v2)
+    assert "foreign-patch" in ids(run(host)) and host.running() == ["lp_1"]
 
 
 def test_it_is_asked_for_its_health_kept_and_watched_like_any_other(host):

@@ -12,7 +12,7 @@ from dnf_plugin_livepatch.base.model import Hold
 from dnf_plugin_livepatch.exposure.compute import OnOffer
 from dnf_plugin_livepatch.host.files import guard_file, notices
 from dnf_plugin_livepatch.host.packages.evr import compare
-from dnf_plugin_livepatch.host.report import exports, reboot, status
+from dnf_plugin_livepatch.host.report import exports, next_step, reboot, status
 from dnf_plugin_livepatch.host.report import text as views
 from tests.unit.support.fakehost import RELEASE
 from tests.unit.support.reporting import Telling, stamp
@@ -27,7 +27,7 @@ def told(host: Telling) -> tuple[str, str]:
     """The text of status, and its next step."""
     report = status.gather(host.paths, Config())
     advice = reboot.advise(report, "", [], compare)
-    return "\n".join(views.status_text(report, advice)), views.next_action(report, advice)
+    return "\n".join(views.status_text(report, advice)), str(next_step.step(report, advice))
 
 
 NOTHING = "no command helps yet: no enabled repository offers a kernel or a live patch that fixes "
@@ -72,10 +72,14 @@ def test_a_patch_on_offer_that_is_installed_is_no_fix(host: Telling) -> None:
     assert told(host)[1] == NOTHING + "it"
 
 
-def test_a_blocked_patch_without_a_newer_one_is_tried_again(host: Telling) -> None:
-    guard_file.block(host.paths, str(host.patch("1", "CVE-2026-1000").nevra), "it crashed")
+def test_a_patch_that_was_blocked_by_hand_waits_for_a_newer_one(host: Telling) -> None:
+    nevra = str(host.patch("1", "CVE-2026-1000").nevra)
+    guard_file.block(host.paths, nevra, "it slowed the database")
     host.know((1000, "Low"), on_offer=OnOffer())
-    assert told(host)[1].startswith("livepatch unblock ")
+    step = told(host)[1]
+    assert step.startswith("no command helps yet: ") and "'livepatch unblock' ends the block" in step
+    host.know((1000, "Low"), on_offer=OnOffer("", "", "lp-9-1.x86_64"))
+    assert told(host)[1].startswith("dnf upgrade ")
 
 
 @pytest.mark.parametrize(

@@ -110,4 +110,4 @@ def test_a_root_that_is_no_folder_is_an_error(
     monkeypatch.setenv("LIVEPATCH_ROOT", str(root))
     for verb in ("status", "cves", "doctor", "reconcile"):
         assert main([verb]) == 1
-        assert capsys.readouterr().err == f"livepatch: LIVEPATCH_ROOT is no folder: {root}\n"
+        assert f": LIVEPATCH_ROOT is {root}, which is no folder.\n" in capsys.readouterr().err

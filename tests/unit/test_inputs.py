@@ -81,7 +81,7 @@ def test_the_inputs_of_the_running_kernel() -> None:
             (("extras", "9"), ("base", "7")),
             (DEBT,),
             ((str(NEW.nevra), ()),),
-            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra)),
+            on_offer=OnOffer(NEXT.nevra.evr, "", str(NEW.nevra), builds=(str(NEW.nevra),)),
         ),
         Inputs(
             release(20), "kernel-core-5.14.0-20.el9.x86_64", EXACT, "", NOW, (("extras", "9"), ("base", "7"))
@@ -106,12 +106,14 @@ def kept_out(words: str) -> OnOffer:
             OnOffer("5.14.0-20.el9", "5.14.0-30.el9"),
         ),
         ((RUNS, kernel(20, installed=True)), "load", "", OnOffer()),
-        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra))),
+        ((RUNS, NEW), "load", "", OnOffer("", "", str(NEW.nevra), builds=(str(NEW.nevra),))),
         (
             (RUNS, NEW),
             "report",
             "",
-            kept_out("is offered by repository base; mode = report, so it is not added."),
+            kept_out("is offered by repository base; mode = report, so it is not added.")._replace(
+                builds=(str(NEW.nevra),)
+            ),
         ),
         ((RUNS, NEW), "load", "this is a container", kept_out("is not added: this is a container.")),
         (

@@ -85,7 +85,9 @@ def story(host: Host) -> None:
     with open(host.paths.notices, "w", encoding="ascii") as file:
         file.write("spoiled")
     os.chmod(host.paths.notices, 0o644)
-    assert notices.save(host.paths, notices.Notices((Withdrawal("lp-1-1.x86_64", "bad", "updates", True),)))
+    assert notices.change(
+        host.paths, lambda _: notices.Notices((Withdrawal("lp-1-1.x86_64", "bad", "updates", True),))
+    )
     advised.remember(host.paths, advised.of(running.running(host.paths), "6.12.1-2", RELEASE))
     for kind in ("quiet", "free"):
         for_planning.remember(host.paths, kind, "a fingerprint")

@@ -185,18 +185,22 @@ def test_every_form_tells_it(host, capsys):
         assert main.main(list(words)) == code
         return capsys.readouterr().out
 
-    when = moment(ASKED_AT)
+    when = f"{moment(ASKED_AT)}, until {moment(ASKED_AT + 240)} at the latest"
     shown = out("status")
-    assert f"State          : LOADING: a live patch is being loaded since {when}\n" in shown
+    assert f"State          : LOADING: live patch lp-1-1.x86_64 is being loaded since {when}\n" in shown
     assert f"installed, being loaded since {when}, module" in shown
     assert "Next           : livepatch status    (again, when the loading has ended)\n" in shown
     assert "FAILED" not in shown and "NOT in force" not in shown
     line = out("check", code=1)
-    assert line.startswith("LIVEPATCH WARNING - ") and f"a live patch is being loaded since {when}, " in line
+    assert (
+        line.startswith("LIVEPATCH WARNING - ")
+        and f"live patch lp-1-1.x86_64 is being loaded since {when}, " in line
+    )
     numbers = out("metrics")
     assert 'livepatch_state{state="loading"} 1' in numbers and 'livepatch_state{state="failed"} 0' in numbers
     assert f"livepatch_change_timestamp_seconds {ASKED_AT}\n" in numbers
-    assert f"A live patch is being loaded since {when}.\nNext: livepatch status" in out("motd")
+    assert f"livepatch_change_deadline_seconds {ASKED_AT + 240}\n" in numbers
+    assert f"Live patch lp-1-1.x86_64 is being loaded since {when}.\nNext: livepatch status" in out("motd")
     assert look.LOADING in out("list")
 
 
@@ -215,4 +219,4 @@ def test_reconcile_is_the_next_step_only_where_another_run_can_help(host, capsys
     answer(host, ask(host), problem, catalogue.not_in_force(str(patch.nevra), ()))
     assert main.main(["status"]) == 5
     step = capsys.readouterr().out.rpartition("Next           : ")[2]
-    assert step.startswith("livepatch reconcile\n" if helps else "livepatch doctor    (")
+    assert step.startswith("livepatch reconcile" if helps else "dnf upgrade    (")

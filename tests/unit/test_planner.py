@@ -226,6 +226,15 @@ def test_what_is_installed_and_not_in_force_is_expected_where_it_can_be_loaded(
     assert ids(plan) == (["module-not-in-force"] if loads else [])
 
 
+def test_what_the_host_blocked_itself_is_named_at_each_upgrade_and_not_expected() -> None:
+    why = "health check failed: /bin/check: exit status 1"
+    host = Machine(Config(), "", Patched(barred=((str(OLD.nevra), why),)))
+    for _ in range(2):
+        plan = Planner(Manager(RUNS, OLD), host, hard).bring_in(Asked(ALL))
+        assert ids(plan) == ["patch-blocked"] and why in plan.notes[0].text and plan.expect == ()
+        assert not plan.quiet, "it is said again"
+
+
 def test_a_patch_of_the_users_own_transaction_is_expected_and_not_added() -> None:
     manager = Manager(RUNS, NEXT, NEW._replace(incoming=True))
     plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))
@@ -256,7 +265,7 @@ def test_a_package_manager_that_cannot_add_is_told_the_plan() -> None:
 
 def test_the_prompt_tells_what_is_closed() -> None:
     plan = Planner(Manager(RUNS, NEXT, NEW), Machine(), hard).bring_in(Asked(ALL))
-    assert any(CVE in line and "Closed now" in line for line in plan.prompt), plan.prompt
+    assert any(CVE in line and "Will close" in line for line in plan.prompt), plan.prompt
 
 
 def test_the_kernel_that_comes_along_gets_its_patch_unless_only_the_running_one_is_meant() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dnf_plugin_livepatch.base.config import Config
+from dnf_plugin_livepatch.base.model import InForce
 from dnf_plugin_livepatch.planning.interface import Package, Patched, Plan
 from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.planning.request import ALL, Asked
@@ -16,6 +17,7 @@ from dnf_plugin_livepatch.vendors.profiles import Profile
 from tests.unit.support.planned import (
     ADVISORIES,
     CVE,
+    GENERIC,
     NEW,
     NEXT,
     OLD,
@@ -68,7 +70,7 @@ def test_the_prompt_counts_what_is_chosen_and_what_the_user_chose() -> None:
         plan = Planner(manager, Machine(), hard).bring_in(Asked(ALL))
         assert plan.prompt == (
             HEAD,
-            f"  Closed now    : 1: {CVE} (Important)",
+            f"  Will close    : 1: {CVE} (Important)",
             "  At next reboot: 0",
             "  Left open     : 1: CVE-2026-1500 (Important)",
         )
@@ -88,7 +90,7 @@ def test_the_prompt_counts_no_patch_of_another_kernel() -> None:
     assert plan.added == (own,) and plan.expect == ()
     assert plan.prompt == (
         HEAD,
-        "  Closed now    : 0",
+        "  Will close    : 0",
         f"  At next reboot: 1: {CVE} (Important)",
         "  Left open     : 0",
     )
@@ -99,7 +101,7 @@ def test_a_patch_that_is_missing_closes_nothing_now() -> None:
     manager, host = Manager(RUNS, NEXT, old), Machine(Config(), "", Patched(missing=(str(old.nevra),)))
     manager.added = [NEXT]
     plan = Planner(manager, host, hard).bring_in(Asked(ALL))
-    assert plan.expect == (str(old.nevra),) and "  Closed now    : 0" in plan.prompt
+    assert plan.expect == (str(old.nevra),) and "  Will close    : 0" in plan.prompt
 
 
 def single(topic: str, *cves: str, **facts: Any) -> Package:
@@ -135,7 +137,7 @@ def test_single_patches_join_beside_each_other_and_beside_a_cumulative_one(
     host.profiles = [*host.profiles, *rules]
     plan = Planner(manager, host, hard).bring_in(Asked(ALL))
     assert plan.added == tuple(offered[topic] for topic in added) and ids(plan) == notes
-    assert plan.prompt[1].startswith(f"  Closed now    : {closed}: ")
+    assert plan.prompt[1].startswith(f"  Will close    : {closed}: ")
 
 
 def test_the_prompt_says_nothing_where_nothing_is_open_or_closed() -> None:
@@ -203,3 +205,44 @@ def test_a_note_is_told_once_and_a_loud_run_stays_loud() -> None:
 def test_the_offers_are_those_for_the_running_kernel() -> None:
     found = Planner(Manager(RUNS, NEXT, NEW, OLD), Machine(), hard).offers()
     assert [(row.package, row.state) for row in found] == [(str(NEW.nevra), "offered")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "cannot", "why"),
+    [
+        ("install-only", "", "mode = install-only in livepatch.conf"),
+        (
+            "load",
+            "kpatch.enable=0 is on the kernel command line",
+            "kpatch.enable=0 is on the kernel command line",
+        ),
+    ],
+)
+def test_the_prompt_promises_nothing_where_nothing_is_loaded(mode: str, cannot: str, why: str) -> None:
+    manager, host = Manager(RUNS, NEXT, NEW._replace(incoming=True)), Machine(Config(mode=mode))
+    manager.added, host.cannot = [NEW], cannot
+    plan = Planner(manager, host, hard).bring_in(Asked(ALL))
+    assert plan.prompt[1:3] == (
+        f"  Will close    : 0, because nothing is loaded: {why}",
+        "  At next reboot: 0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (Patched(off=((GENERIC[0].name, "LIVEPATCH=never in /etc/x"),)), "LIVEPATCH=never in /etc/x"),
+        (
+            Patched(foreign=("tried",)),
+            "another program loaded tried, which the patch would put out of force",
+        ),
+        (Patched(off=(("another", "LIVEPATCH=never in /etc/x"),)), ""),
+    ],
+)
+def test_the_prompt_promises_nothing_that_the_host_refuses(seen: Patched, why: str) -> None:
+    manager = Manager(RUNS, NEXT, NEW)
+    manager.added = [NEW]
+    host = Machine(Config(), "", seen._replace(in_force=(InForce("tried", ""),)))
+    plan = Planner(manager, host, hard).bring_in(Asked(ALL))
+    told = f"0, because nothing is loaded: {why}" if why else f"1: {CVE} (Important)"
+    assert plan.prompt[1] == f"  Will close    : {told}"

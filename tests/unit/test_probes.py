@@ -90,7 +90,81 @@ def test_what_sysfs_calls_patched_and_ftrace_does_not_redirect(tmp_path: Path) -
     assert probes.not_redirected(paths, ["lp"]) == ["vmlinux/b"], "c's module is not loaded"
     assert probes.not_redirected(paths, ["other"]) == []
     os.unlink(paths.at(ENABLED))
+    assert probes.redirections(paths, [Function("vmlinux", "b", 1)]) is None
     assert probes.not_redirected(paths, ["lp"]) == [], "nobody can tell"
+
+
+KALLSYMS = """\
+ffffffff81000000 T _text
+ffffffff810a0000 T __do_sys_pause
+ffffffff810a0000 T __x64_sys_pause
+ffffffff810a0000 D no_function
+ffffffff810b0000 t twice
+ffffffff810b0100 t twice
+ffffffff810b0100 t second_alias
+ffffffffc0010000 t inner\t[ext4]
+ffffffffc0010000 t outer\t[ext4]
+ffffffffc0020000 t inner\t[nfsd]
+"""
+HIDDEN = "".join(f"{'0' * 16} {line[17:]}" for line in KALLSYMS.splitlines(keepends=True))
+
+
+def function(text: str) -> Function:
+    target, name, sympos = text.replace(",", "/").split("/")
+    return Function(target, name, int(sympos))
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted", "answer", "hidden"),
+    [
+        ("__do_sys_pause (1) R I", "vmlinux/__x64_sys_pause,1", True, None),
+        ("__x64_sys_pause (1) R I", "vmlinux/__do_sys_pause,0", True, None),
+        ("__x64_sys_pause (1) R I", "vmlinux/__x64_sys_pause,1", True, True),
+        ("_text (1) R I", "vmlinux/__x64_sys_pause,1", False, None),
+        ("second_alias (1) R I", "vmlinux/twice,1", False, None),
+        ("second_alias (1) R I", "vmlinux/twice,2", True, None),
+        ("second_alias (1) R I", "vmlinux/twice,3", None, None),
+        ("outer [ext4] (1) R I", "ext4/inner,1", True, None),
+        ("outer [ext4] (1) R I", "nfsd/inner,1", False, None),
+        ("no_function (1) R I", "vmlinux/__x64_sys_pause,1", False, None),
+        ("_text (1) R I", "vmlinux/not_listed,1", None, None),
+        ("__do_sys_pause (1) R", "vmlinux/__x64_sys_pause,1", False, None),
+    ],
+)
+@pytest.mark.parametrize("restricted", [False, True])
+def test_a_function_is_compared_by_its_address(
+    tmp_path: Path, shown: str, wanted: str, answer: bool | None, hidden: bool | None, restricted: bool
+) -> None:
+    put(tmp_path, ENABLED, shown + "\n")
+    paths = put(tmp_path, "/proc/kallsyms", HIDDEN if restricted else KALLSYMS)
+    one = function(wanted)
+    assert probes.redirections(paths, [one]) == {one: hidden if restricted else answer}
+
+
+@pytest.mark.parametrize("text", ["", "ffffffff810a0000 T\n", "x" * 3000, "0 T __x64_sys_pause\n"])
+def test_a_list_of_symbols_that_tells_nothing_is_no_alarm(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "/proc/kallsyms", text)
+    paths = put(tmp_path, ENABLED, "__do_sys_pause (1) R I\n")
+    one = function("vmlinux/__x64_sys_pause,1")
+    assert probes.redirections(paths, [one]) == {one: None}
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (KPROBES, "ffffffff810a0000  k  __do_sys_pause+0x0    [FTRACE]"),
+        (ENABLED, "__do_sys_pause (1) R   D   direct-->bpf_trampoline_6442491234+0x0/0x79"),
+    ],
+)
+def test_another_user_is_found_under_every_name_of_the_function(
+    tmp_path: Path, path: str, line: str
+) -> None:
+    put(tmp_path, "/proc/kallsyms", KALLSYMS)
+    paths = put(tmp_path, path, line + "\n")
+    patch = TOLD._replace(functions=(function("vmlinux/__x64_sys_pause,1"),))
+    (found,) = probes.on_functions(paths, patch)
+    assert "Function __x64_sys_pause," in found.text
+    assert probes.on_functions(paths, TOLD) == []
 
 
 LINES = st.lists(

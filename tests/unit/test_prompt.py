@@ -26,7 +26,7 @@ def prompt(
     "line",
     [
         "Live patching, running kernel 5-10.el9_4.x86_64:",
-        "  Closed now    : 1: CVE-2026-1000",
+        "  Will close    : 1: CVE-2026-1000",
         "  At next reboot: 1: CVE-2026-1001",
         "  Left open     : 1: CVE-2026-1002",
     ],
@@ -37,7 +37,7 @@ def test_a_cve_is_closed_now_or_at_the_next_reboot_or_left_open(line: str) -> No
 
 def test_a_cve_that_is_closed_already_is_not_closed_now() -> None:
     shown = prompt((InForce("lp_1", "lp-1-1.x86_64", CLOSED),), COMING)
-    assert "  Closed now    : 1: CVE-2026-1001" in shown
+    assert "  Will close    : 1: CVE-2026-1001" in shown
     assert "  Closed before : 1" in shown
 
 
@@ -59,25 +59,37 @@ def closed(*severities: str) -> str:
     """The line of what is closed now, for one CVE of each of ``severities``."""
     debt = tuple(Debt(f"CVE-2026-100{n}", "A", word, "5-11.el9_4") for n, word in enumerate(severities))
     shown = prompt((), tuple(row.cve for row in debt), inputs=INPUTS._replace(debt=debt))
-    return next(line for line in shown if "Closed now" in line)
+    return next(line for line in shown if "Will close" in line)
 
 
 def test_cves_are_named_by_severity_and_then_by_number() -> None:
     found = closed("Low", "Critical", "", "Critical")
     named = "CVE-2026-1001 (Critical), CVE-2026-1003 (Critical), CVE-2026-1002, CVE-2026-1000 (Low)"
-    assert found == f"  Closed now    : 4: {named}"
+    assert found == f"  Will close    : 4: {named}"
 
 
 def test_of_more_than_four_cves_the_rest_is_a_number() -> None:
     named = "CVE-2026-1000, CVE-2026-1001, CVE-2026-1002, CVE-2026-1003"
-    assert closed(*[""] * 6) == f"  Closed now    : 6: {named} and 2 more"
+    assert closed(*[""] * 6) == f"  Will close    : 6: {named} and 2 more"
 
 
 def test_nothing_closed_is_a_zero() -> None:
-    assert closed() == "  Closed now    : 0"
+    assert closed() == "  Will close    : 0"
 
 
 def test_rows_without_exact_metadata_are_shown_all_the_same() -> None:
     shown = prompt((), (), inputs=INPUTS._replace(quality=model.UNKNOWN, reason="too old"))
     assert "  Left open     : 3: CVE-2026-1000, CVE-2026-1001, CVE-2026-1002" in shown
     assert "  Not complete  : too old" in shown
+
+
+@pytest.mark.parametrize(
+    "why", ["mode = install-only in livepatch.conf", "livepatch.enable=0 is on the kernel command line"]
+)
+def test_nothing_is_promised_where_nothing_will_be_loaded(why: str) -> None:
+    shown = lines.prompt_lines(INPUTS, (), COMING, "5-12.el9_4", compare, why)
+    assert shown[1:] == [
+        f"  Will close    : 0, because nothing is loaded: {why}",
+        "  At next reboot: 2: CVE-2026-1000, CVE-2026-1001",
+        "  Left open     : 1: CVE-2026-1002",
+    ]

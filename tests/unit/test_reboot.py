@@ -13,8 +13,7 @@ from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.cli import main as cli
 from dnf_plugin_livepatch.host.files import advisories
 from dnf_plugin_livepatch.host.packages.evr import compare
-from dnf_plugin_livepatch.host.report import reboot, status
-from dnf_plugin_livepatch.host.report import text as views
+from dnf_plugin_livepatch.host.report import next_step, reboot, status
 from dnf_plugin_livepatch.messages.catalogue import problem
 from tests.unit.support.reporting import Telling
 
@@ -179,7 +178,7 @@ def test_a_live_patch_that_only_a_reboot_can_exchange_asks_for_one(host: Telling
     mine = report._replace(patches=(row._replace(state=look.OTHER_BUILD, owner="livepatch"),))
     advice = reboot.advise(mine, "", (), compare)
     assert advice.code == 101 and "reboot needed to downgrade or exchange" in advice.text
-    assert views.next_action(mine, advice) == "systemctl reboot"
+    assert str(next_step.step(mine, advice)) == "systemctl reboot"
     others = report._replace(patches=(row._replace(state=look.OTHER_BUILD, owner="package"),))
     assert reboot.advise(others, "", (), compare).code == 0, "they would load theirs again"
 

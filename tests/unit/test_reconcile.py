@@ -164,14 +164,17 @@ def test_a_replace_would_put_theirs_out_of_force(host):
     assert not result.ok and "foreign-patch" in ids(result) and host.running() == ["theirs_7"]
 
 
-def test_wanted_patch_that_others_loaded_is_in_force_and_stays_theirs(host):
+def test_wanted_patch_that_others_loaded_is_in_force_and_taken_over(host):
     v1 = host.patch("1")
     host.install(v1)
     host.insmod(v1.modules[0].path)
     result = run(host)
-    assert result.ok and not result.actions and result.in_force[0].nevra == str(v1.nevra)
+    assert result.ok and verbs(result) == [("adopt", "lp_1", "done")] and ids(result) == ["module-adopted"]
+    assert result.in_force[0].nevra == str(v1.nevra)
+    result = run(host)
+    assert result.ok and not result.actions and ids(result) == [], "told once"
     host.install()
-    assert run(host).ok and host.running() == ["lp_1"]
+    assert run(host).ok and host.running() == []
 
 
 def test_set_loads_in_order_and_unloads_in_reverse(host, monkeypatch):

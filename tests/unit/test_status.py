@@ -28,8 +28,7 @@ from dnf_plugin_livepatch.host.files import guard_file, mailbox
 from dnf_plugin_livepatch.host.kernel import livepatches
 from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages import inventory
-from dnf_plugin_livepatch.host.report import reboot, status
-from dnf_plugin_livepatch.host.report import text as views
+from dnf_plugin_livepatch.host.report import next_step, reboot, status
 from tests.unit.support.fakehost import RELEASE, ids, run
 from tests.unit.support.reporting import Telling, stamp
 
@@ -206,7 +205,7 @@ def test_blocked_and_unloaded_by_the_administrator(host: Telling) -> None:
     held = gather(host)
     assert (held.patches[0].state, held.state) == (look.UNLOADED, "attention"), "as asked for is no failure"
     advice = reboot.Advice(100, "needed", ("kernel",))
-    assert f"unblock {patch.nevra} " in views.next_action(held, advice), "a reboot would leave it out too"
+    assert f"unblock {patch.nevra} " in str(next_step.step(held, advice)), "a reboot would leave it out too"
     guard_file.unblock(host.paths, str(patch.nevra))
     guard_file.block(host.paths, str(patch.nevra), "it crashed here", "guard")
     blocked = gather(host)

@@ -14,7 +14,7 @@ from dnf_plugin_livepatch.base.model import Debt, Function, LoadedPatch, Unfixab
 from dnf_plugin_livepatch.host.files import guard_file
 from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages.evr import compare
-from dnf_plugin_livepatch.host.report import doctor, reboot, status
+from dnf_plugin_livepatch.host.report import doctor, next_step, reboot, status
 from dnf_plugin_livepatch.host.report import text as views
 from dnf_plugin_livepatch.vendors import profiles
 from tests.unit.support.fakehost import run
@@ -37,7 +37,7 @@ def told(
     newer = reboot.newest(report.kernels, report.inputs.kernel_package, compare)
     advice = reboot.advise(report, newer, [], compare)
     lines = views.status_text(report, advice)
-    return "\n".join(map(texts.drawn, lines) if colour else lines), views.next_action(report, advice)
+    return "\n".join(map(texts.drawn, lines) if colour else lines), str(next_step.step(report, advice))
 
 
 def test_status_names_everything_one_needs(host: Telling) -> None:
@@ -165,7 +165,7 @@ def test_why_nothing_is_loaded_is_said(
     assert why in report.skipped and f"Not loading    : {report.skipped}\n" in shown
     assert report.state == "attention" and not report.problems
     elsewhere = "livepatch status    (on the host of this container)"
-    here = f"livepatch doctor    (nothing is loaded: {report.skipped})"
+    here = f"livepatch reconcile    (when this is changed, as nothing is loaded: {report.skipped})"
     assert action == (elsewhere if name == "container" else here)
     assert views.body(report, reboot.Advice(0, ""))["skipped"] == report.skipped
     (found,) = (item for item in doctor.examine(host.paths) if why in item.text)
@@ -231,17 +231,18 @@ def test_the_table_of_cves_has_the_dates_where_there_is_room(host: Telling) -> N
     assert "DATED" not in narrow[0] and "2026-11-01" not in "\n".join(narrow)
 
 
+A = Function("vmlinux", "a", 1)
 LOADED = LoadedPatch(
     "lp",
     True,
     False,
-    functions=(Function("vmlinux", "a", 1), Function("ext4", "b", 1)),
+    functions=(A, Function("ext4", "b", 1)),
     patched_objects=("vmlinux",),
 )
 
 
 def test_proof_of_redirection() -> None:
-    rows = views.functions([LOADED], {"a"}, {"lp": (("vmlinux", "a"), ("ext4", "b"), ("nfsd", "c"))})
+    rows = views.functions([LOADED], {A: True}, {"lp": (("vmlinux", "a"), ("ext4", "b"), ("nfsd", "c"))})
     assert [(r["function"], r["state"], r["sysfs"], r["ftrace"]) for r in rows] == [
         ("a", "redirected", "vmlinux/a,1", True),
         ("b", "pending", "ext4/b,1", False),
@@ -249,10 +250,12 @@ def test_proof_of_redirection() -> None:
     ]
     (moving, *_) = views.functions([LOADED._replace(transition=True)], None, {})
     assert (moving["state"], moving["ftrace"]) == ("in-transition", None)
-    (off, *_) = views.functions([LOADED._replace(enabled=False)], {"a"}, {})
+    (off, *_) = views.functions([LOADED._replace(enabled=False)], {A: True}, {})
     assert off["state"] == "pending"
-    (denied, *_) = views.functions([LOADED], {"other"}, {})
+    (denied, *_) = views.functions([LOADED], {A: False}, {})
     assert (denied["state"], denied["ftrace"]) == ("not-redirected", False), "sysfs alone is no proof"
+    (hidden, *_) = views.functions([LOADED], {A: None}, {})
+    assert (hidden["state"], hidden["ftrace"]) == ("redirected", None), "what is hidden denies nothing"
     assert "not readable" in "\n".join(views.functions_text([moving]))
 
 

@@ -158,7 +158,7 @@ def test_before_during_and_after_a_load(stock):
     nothing = "would close nothing yet: 3 kernel CVEs open"
     host.stage("kernel")
     every = f"3: {ONE}, {TWO}, {THREE}"
-    untouched = {"Closed now": "0", "At next reboot": every, "Left open": "0"}
+    untouched = {"Will close": "0", "At next reboot": every, "Left open": "0"}
     assert prompt(host) == untouched
     before = Truth(ALL, NONE, NONE, "attention", (0, 0, 1), old, nothing, line(old, 3, 0, 0))
     holds(host, before, {})
@@ -181,7 +181,7 @@ def test_before_during_and_after_a_load(stock):
     at_rest(host)
     after = Truth(NONE, ALL, NONE, "ok", (0, 0, 0), host.new.release, "not needed", "")
     holds(host, after, {loading.COVERS.module: 1})
-    assert prompt(host) == {"Closed now": "0", "At next reboot": "0", "Left open": "0", "Closed before": "3"}
+    assert prompt(host) == {"Will close": "0", "At next reboot": "0", "Left open": "0", "Closed before": "3"}
 
 
 def test_after_a_load_and_after_booting_the_new_kernel(patched):

@@ -14,6 +14,7 @@ from tests.vm.support.loaded import CONF, configure, failed, ids, in_force, reco
 #: The highest exposure that `systemd-analyze security` may print, times ten.
 LIMITS = {
     "livepatch-boot": 30,
+    "livepatch-late": 30,
     "livepatch-shutdown": 30,
     "livepatch-settle": 30,
     "livepatch-reconcile": 50,

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from ...base.model import Problem, ReconcileResult
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
+from ...messages.message import several
 from .. import output
 
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ..files.mailbox import Progress
     from .context import Context
 
@@ -90,46 +93,91 @@ def reconcile(context: Context) -> int:
     return _reconcile(context, "", context.options.force)
 
 
-def _reconcile(context: Context, done: str, force: bool = False) -> int:
-    """Have the kernel follow the packages and the guard's file; print ``done``, the change before, first."""
+def _reconcile(
+    context: Context, done: str, force: bool = False, first: Callable[[], None] | None = None
+) -> int:
+    """Make the change ``first``, and have the kernel follow the packages and the guard's file.
+
+    ``done`` names the change, and is printed first.
+    """
     from ..kernel import running
     from ..packages import inventory
     from ..reconcile import run
 
+    recorded = []
+
+    def change() -> None:
+        if first is not None:
+            run.record(first)
+            recorded.append(done)
+
     try:
-        result = run.reconcile(context.paths, context.settings, force, _progress())
+        result = run.reconcile(context.paths, context.settings, force, _progress(), change)
     except run.Refused as refused:
-        if done and not context.options.json:
-            context.lines([done])
+        if recorded and not context.options.json:
+            context.lines(recorded)
         return _refused(context, refused.problem)
     inventory.refresh(context.paths, running.running(context.paths))
     return _print_result(context, result, 0 if result.ok else 5, done)
 
 
-def _named(context: Context, name: str, out: bool = False) -> tuple[str, str]:
-    """Return the NEVRA and module that ``name`` (either, or a package's name) means; "" for an unknown one.
+class _Ambiguous(Exception):
+    """A name fits several packages; ``problem`` lists them."""
 
-    With ``out`` a blocked or unloaded package comes first, otherwise one that is in the kernel.
+    def __init__(self, name: str, nevras: Sequence[str]) -> None:
+        self.problem = problem("name-ambiguous", name=name, packages=several(nevras, 10))
+        super().__init__(self.problem.text)
+
+
+def _named(context: Context, name: str, verb: str) -> tuple[str, str]:
+    """Return the NEVRA and module that ``name`` means for ``verb``; "" for an unknown one.
+
+    A package's name means the installed build, whatever the kernel has; for ``unload`` the build that is in
+    the kernel, for ``unblock`` the one that is kept out. Raises _Ambiguous where the name fits several.
     """
     from ..files import atomic, guard_file
     from ..kernel import running
     from ..packages import inventory
 
-    known: list[tuple[str, str]] = []
+    kernel = running.running(context.paths)
+    stock = inventory.read(context.paths, kernel)
+    installed = [
+        (str(patch.nevra), module)
+        for patch in stock.patches
+        for module in [module.name for module in patch.modules] or [""]
+    ]
     try:
         guard = guard_file.read(context.paths)
-        kept_out = [(nevra, "") for nevra in (*guard.unloaded, *guard.blocked())]
-        owned = [(item.nevra, module) for module, item in guard.owned.items()]
-        known = [*kept_out, *owned] if out else [*owned, *kept_out]
     except atomic.Broken:
-        pass  # the verb itself reports the spoiled file
-    stock = inventory.read(context.paths, running.running(context.paths))
-    for patch in stock.patches:
-        known += [(str(patch.nevra), module.name) for module in patch.modules] or [(str(patch.nevra), "")]
-    for nevra, module in known:
-        if name in (nevra, module, nevra.rsplit("-", 2)[0]):
-            return nevra, module
+        guard = guard_file.Guard()  # the verb itself reports the spoiled file
+    inside = [(item.nevra, module) for module, item in guard.ours(kernel.boot_id).items()]
+    copied = [(item.nevra, module) for item in guard.copies for module, _ in item.modules]
+    out = {*guard.unloaded, *guard.blocked()}
+    tried = [
+        (nevra, module) for nevra in out & set(guard.entries) for module in guard.entries[nevra].modules
+    ]
+    kept_out = [row for row in (*installed, *tried, *copied) if row[0] in out] + [
+        (nevra, "") for nevra in out
+    ]
+    here = set(installed)
+    groups = {
+        "block": ([*installed, *[row for row in inside if name == row[1]]], [*inside, *copied], kept_out),
+        "unload": (inside, installed),
+        "unblock": ([row for row in kept_out if row in here], kept_out),
+    }
+    for group in groups[verb]:
+        fitting = [row for row in group if name in _names(*row)]
+        nevras = sorted({nevra for nevra, _ in fitting})
+        if len(nevras) > 1:
+            raise _Ambiguous(name, nevras)
+        if fitting:
+            return fitting[0]
     return "", ""
+
+
+def _names(nevra: str, module: str) -> tuple[str, ...]:
+    """Return the texts that mean a package: in full, without its architecture, its name, its module."""
+    return nevra, nevra.rpartition(".")[0], nevra.rsplit("-", 2)[0], module
 
 
 def _full(name: str) -> str:
@@ -148,10 +196,10 @@ def unload(context: Context) -> int:
     from ..kernel import livepatches
     from ..reconcile import run
 
-    name = _named(context, context.options.module)[1] or context.options.module
     try:
+        name = _named(context, context.options.module, "unload")[1] or context.options.module
         result = run.unload(context.paths, context.settings, name, context.options.this_boot, _progress())
-    except run.Refused as refused:
+    except (run.Refused, _Ambiguous) as refused:
         return _refused(context, refused.problem)
     gone = livepatches.one(context.paths, name) is None
     return _print_result(context, result, 0 if gone else 1)
@@ -159,34 +207,39 @@ def unload(context: Context) -> int:
 
 def block(context: Context) -> int:
     """Keep a package from being loaded until it is unblocked, and take its modules out of the kernel."""
-    from ..files import atomic, guard_file, journal
+    from ..files import guard_file, journal
 
     reason = context.options.reason or "blocked by the administrator"
     asked = context.options.package
-    name = _named(context, asked)[0] or _full(asked)
+    try:
+        name = _named(context, asked, "block")[0] or _full(asked)
+    except _Ambiguous as found:
+        return _refused(context, found.problem)
     if not name:
         why = f"{asked} is no installed or loaded live patch, nor a full name-version-release.arch"
         return _refused(context, problem("no-such-package", why=why))
-    try:
+
+    def set_blocked() -> None:
         guard_file.block(context.paths, name, reason)
-    except ValueError as error:
-        broken = isinstance(error, atomic.Broken)
-        return _refused(context, problem("guard-broken" if broken else "no-such-package", why=error))
-    journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
-    return _reconcile(context, f"{name} is blocked: {reason}")
+        journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
+
+    return _reconcile(context, f"{name} is blocked: {reason}", first=set_blocked)
 
 
 def unblock(context: Context) -> int:
     """Let a blocked or unloaded package be loaded again, and load it."""
-    from ..files import atomic, guard_file, journal
+    from ..files import guard_file, journal
+    from ..reconcile import run
 
     asked = context.options.package
-    name = _named(context, asked, out=True)[0] or _full(asked) or asked
     try:
-        changed = guard_file.unblock(context.paths, name)
-    except atomic.Broken as error:
-        return _refused(context, problem("guard-broken", why=error))
-    if not changed:
-        return _refused(context, problem("no-such-package", why=f"{name} was neither blocked nor unloaded"))
-    journal.remember(context.paths, "unblock", nevra=name, outcome="done")
-    return _reconcile(context, f"{name} may be loaded again")
+        name = _named(context, asked, "unblock")[0] or _full(asked) or asked
+    except _Ambiguous as found:
+        return _refused(context, found.problem)
+
+    def set_free() -> None:
+        if not guard_file.unblock(context.paths, name):
+            raise run.Refused("no-such-package", why=f"{name} was neither blocked nor unloaded")
+        journal.remember(context.paths, "unblock", nevra=name, outcome="done")
+
+    return _reconcile(context, f"{name} may be loaded again", first=set_free)

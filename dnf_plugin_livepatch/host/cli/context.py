@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import types
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from ...base import config, texts
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
+from ...messages.catalogue import problem
 from .. import output
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Union
 
     Options = Union[argparse.Namespace, types.SimpleNamespace]
+
+
+class Refusal(Exception):
+    """A verb cannot do what was asked; ``problem`` is the message with the reason and the remedy."""
+
+    def __init__(self, identifier: str, **facts: object) -> None:
+        self.problem = problem(identifier, **facts)
+        super().__init__(self.problem.text)
 
 
 class Verb(NamedTuple):
@@ -43,7 +51,7 @@ class Context:
         root = os.environ.get("LIVEPATCH_ROOT") or "/"
         self.paths = Paths(root, foreign=root != "/")
         if not os.path.isdir(root):
-            raise NotADirectoryError(errno.ENOTDIR, "LIVEPATCH_ROOT is no folder", root)
+            raise Refusal("root-missing", root=root)
         path = self.paths.config
         self.faults: tuple[str, ...]
         if os.path.exists(path) and not os.path.isfile(path):
@@ -81,7 +89,10 @@ class Context:
             from ..files import atomic
 
             data = texts.plain(text).encode("utf-8")
-            atomic.write_bytes(os.path.abspath(self._output), data, ours=False)
+            try:
+                atomic.write_bytes(os.path.abspath(self._output), data, ours=False)
+            except OSError as error:
+                raise Refusal("output-unwritable", path=self._output, why=error.strerror) from None
         else:
             output.write(text)
 

@@ -7,10 +7,9 @@ import os
 
 from ... import __version__
 from ...base.typed import TYPE_CHECKING
-from ...messages import catalogue
-from .. import output
 from ..read import read_text
 from ..report import exports, text
+from .context import Refusal
 from .show import look
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ def vex(context: Context) -> int:
     document = exports.vex(report, _distribution(context), host, __version__)
     if not document:
         why = report.exposure.reason or "no CVE of this kernel is known"
-        problem = catalogue.problem("vex-empty", why=why)
-        output.show([f"livepatch: {problem.text} {problem.remedy}"], errors=True)
-        return 1
+        raise Refusal("vex-empty", why=why)
     context.put(json.dumps(document, indent=1) + "\n")
     return 0
 

@@ -8,6 +8,7 @@ root, for tests and for a look into an image.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import types
@@ -16,13 +17,15 @@ from collections.abc import Sequence
 from ... import __version__
 from ...base import texts
 from ...base.typed import TYPE_CHECKING
+from ...messages.catalogue import problem
 from .. import output
-from .context import Context, Verb
+from .context import Context, Refusal, Verb
 
 if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
+    from ...base.model import Problem
     from .context import Options
 
 EPILOG = """exit codes:
@@ -31,6 +34,7 @@ EPILOG = """exit codes:
   2    wrong usage
   5    status, reconcile: an installed live patch is not in force
   100  reboot-check: needed for open kernel CVEs; 101 for other reasons; 102 unknown
+  100  cves CVE: open; 101 closed by a reboot only; 102 unknown; 0 closed live, or not affected
   1, 2, 3  check: WARNING, CRITICAL, UNKNOWN"""
 
 
@@ -68,7 +72,7 @@ VERBS: dict[str, Verb] = {
     "cves": Verb(
         _show,
         "cves",
-        "list the CVEs of the running kernel and their state",
+        "list the CVEs of the running kernel and their state, or answer about one",
         {"--plain": "only CVEs that are not closed, one a line"},
         False,
     ),
@@ -120,10 +124,21 @@ UNAME = {
 }
 
 
+def _cve(word: str) -> str:
+    """Return ``word`` as a CVE identifier. Raises ValueError, which argparse turns into wrong usage."""
+    from ...base.names import CVE
+
+    if not CVE.match(word.upper()):
+        raise ValueError(f"{word} is no CVE")
+    return word.upper()
+
+
 def _options(name: str, parser: argparse.ArgumentParser) -> None:
     """Add the options and arguments that only some verbs have."""
     for flag, text in VERBS[name].flags.items():
         parser.add_argument(flag, action="store_true", help=text)
+    if name == "cves":
+        parser.add_argument("cve", nargs="?", type=_cve, metavar="CVE", help="answer about this CVE alone")
     if name == "unload":
         parser.add_argument("module", help="the module, as 'livepatch list' shows it")
     elif name in ("block", "unblock"):
@@ -204,9 +219,28 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Refusal as refused:
+        return refuse(refused.problem, "--json" in words)
     except OSError as error:
-        output.show([f"livepatch: {error.strerror}: {error.filename or ''}".rstrip(": ")], errors=True)
-        return 1
+        return refuse(_ended(error), "--json" in words)
+
+
+def _ended(error: OSError) -> Problem:
+    """Return the message for an error of the system that no verb has a message of its own for."""
+    if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid():
+        return problem("need-root", why=error)
+    return problem("command-ended", why=error)
+
+
+def refuse(found: Problem, as_json: bool) -> int:
+    """Print ``found`` on standard error, or as JSON on standard output, and return the exit code."""
+    if as_json:
+        import json
+
+        output.write(json.dumps({"schema": 1, "problems": [found._asdict()]}, indent=1) + "\n")
+    else:
+        output.show([f"livepatch: {found.text}", f"  {found.remedy}"], errors=True)
+    return 1
 
 
 def _run(options: Options) -> int:

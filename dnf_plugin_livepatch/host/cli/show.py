@@ -7,11 +7,12 @@ import os
 
 from ...base.model import CLOSED_LIVE
 from ...base.typed import TYPE_CHECKING
-from .. import output
 from ..packages.evr import compare
 from ..report import reboot, status, text
+from .context import Refusal
 
 if TYPE_CHECKING:
+    from ..files import journal
     from .context import Context
 
 NOT_IN_FORCE = 5
@@ -61,9 +62,11 @@ def show_status(context: Context) -> int:
     report, advice = look(context)
     rows = []
     if context.options.functions:
-        from ..kernel.probes import redirected
+        from ..kernel.probes import redirections
 
-        rows = text.functions(report.loaded, redirected(context.paths), _manifest_functions(report))
+        patched = [one for patch in report.loaded for one in patch.functions if text.is_patched(patch, one)]
+        told = redirections(context.paths, patched)
+        rows = text.functions(report.loaded, told, _manifest_functions(report))
     if context.options.json:
         extra = {"functions": rows} if context.options.functions else {}
         context.json({**text.body(report, advice), **extra})
@@ -75,8 +78,18 @@ def show_status(context: Context) -> int:
 
 
 def cves(context: Context) -> int:
-    """List the CVEs of the running kernel; with --plain only those that are not closed."""
-    report, _ = look(context)
+    """List the CVEs of the running kernel, with --plain those that are not closed, or answer about one."""
+    report, advice = look(context)
+    if context.options.cve:
+        from ..report import next_step, one_cve
+
+        found = one_cve.answer(report, context.options.cve)
+        if context.options.json:
+            context.json(one_cve.as_json(report, found))
+        else:
+            step = str(next_step.step(report, advice)) if found.code else ""
+            context.lines([found.text, *([f"Next: {step}"] if step else [])])
+        return found.code
     if context.options.json:
         context.json({"kernel": report.kernel.release, "exposure": text.exposure_json(report)})
     elif context.options.plain:
@@ -84,8 +97,7 @@ def cves(context: Context) -> int:
 
         if exports.not_known(report):
             # An empty or short list would read as "nothing is open".
-            output.show([f"livepatch: not known: {report.exposure.reason}"], errors=True)
-            return 1
+            raise Refusal("cves-unknown", why=report.exposure.reason)
         context.lines(sorted(row.cve for row in report.exposure.rows if row.state != CLOSED_LIVE))
     else:
         context.lines(text.cves_text(report, context.width))
@@ -119,7 +131,7 @@ def show_history(context: Context) -> int:
     from ..kernel import running
     from ..report import history
 
-    entries = journal.read(context.paths)
+    entries = [*journal.read(context.paths), *_vanished(context)]
     inputs = advisories.load(context.paths, running.running(context.paths).release)[0]
     debt = {row.cve: row for row in inputs.debt} if inputs is not None else {}
     if context.options.json:
@@ -129,6 +141,20 @@ def show_history(context: Context) -> int:
     rows = history.rows(entries, debt)
     context.lines(text.table(head, rows) if rows else ["No live patch was ever loaded here."])
     return 0
+
+
+def _vanished(context: Context) -> list[journal.Entry]:
+    """Return the patches that vanished since the last reconcile, as entries that are in no file yet.
+
+    Reconcile writes such an entry when it next runs.
+    """
+    from ..files import mailbox, vanished
+    from ..kernel import livepatches, running
+
+    result = mailbox.read_result(context.paths)
+    if result is None or result.boot_id != running.boot_id(context.paths):
+        return []
+    return vanished.since(context.paths, result, livepatches.read(context.paths), None)
 
 
 def doctor(context: Context) -> int:

@@ -45,7 +45,8 @@ def dump(*kernels: Inputs) -> dict[str, Any]:
         entry["repositories"] = [{"id": name, "revision": rev} for name, rev in inputs.repositories]
         entry["debt"] = [row._asdict() for row in inputs.debt]
         entry["cover"] = [{"nevra": nevra, "cves": list(cves)} for nevra, cves in inputs.cover]
-        entry["on_offer"] = inputs.on_offer._asdict() if inputs.on_offer is not None else None
+        offer = inputs.on_offer
+        entry["on_offer"] = None if offer is None else {**offer._asdict(), "builds": list(offer.builds)}
         entry["unfixable"] = [item._asdict() for item in inputs.unfixable]
         entries.append(entry)
     return {"kernels": entries}
@@ -83,6 +84,7 @@ def _on_offer(data: dict[str, Any]) -> OnOffer:
         fields.text(data, "kept", fields.NEVRA, ""),
         fields.shown(data, "why", 1024, ""),
         fields.shown(data, "prefers", 256, ""),
+        fields.texts(data, "builds", fields.NEVRA, MAX_ITEMS, []),
     )
 
 

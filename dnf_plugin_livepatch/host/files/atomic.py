@@ -57,7 +57,7 @@ def read_json(
     try:
         data = fields.parsed(read_bytes(path, limit + 1).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise Broken(f"{path}: not JSON: {str(error)[:80]}") from None
+        raise Broken(f"{path}: {fields.json_fault(error)}") from None
     if not isinstance(data, dict):
         raise Broken(f"{path}: not a JSON object")
     schema = data.get("schema")

@@ -243,16 +243,17 @@ def forget(paths: Paths, known: Iterable[str], installed: Callable[[str], bool])
     guard = read(paths)
     there.update(item.nevra for item in (*guard.owned.values(), *guard.clients.values()))
     there.update(item.nevra for item in guard.copies)
-    gone = [
-        nevra
+    gone = {
+        nevra: entry
         for nevra, entry in guard.entries.items()
         if nevra not in there and entry.state in ("good", "idle", "stalled") and not installed(nevra)
-    ]
+    }
     if gone:
 
         def drop(guard: Guard) -> None:
-            for nevra in gone:
-                guard.entries.pop(nevra, None)
+            for nevra, entry in gone.items():
+                if guard.entries.get(nevra) == entry:  # another program may have blocked it since
+                    del guard.entries[nevra]
 
         change(paths, drop)
 
@@ -278,7 +279,8 @@ def blocked(paths: Paths) -> dict[str, str]:
 def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
     """Keep ``nevra`` from being loaded until it is unblocked.
 
-    Raises ValueError for a text that is no NEVRA.
+    A block of the administrator's stays the administrator's, whatever the guard finds. Raises ValueError
+    for a text that is no NEVRA.
     """
     if not NEVRA.match(nevra):
         raise ValueError(f"{nevra[:80]!r} is no package")
@@ -286,7 +288,8 @@ def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
 
     def set_blocked(guard: Guard) -> None:
         old = guard.entries.get(nevra, GuardEntry("idle"))
-        guard.entries[nevra] = old._replace(state="blocked", reason=clean, by=by, since=times.now())
+        if (old.state, old.by, by) != ("blocked", "admin", "guard"):
+            guard.entries[nevra] = old._replace(state="blocked", reason=clean, by=by, since=times.now())
 
     change(paths, set_blocked)
 

@@ -51,7 +51,9 @@ EVENTS: dict[str, str] = {
     "force": "441414e1ef3c48b3a6f9d81814f4c25b",
     "hold": "0ff144f08a8a49f9adc9ff9db6bcbadd",
     "release": "a3279cea286b4e53995a93952056c19c",
+    "adopt": "ce74f63262424c80b58133784ec1ae42",
     "taint": "21e5a7fd6e73414fb8f0a01b890fcc0f",
+    "vanish": "73d962d534064ab1ab0a11c7e96d40c3",
 }
 
 
@@ -59,8 +61,8 @@ class Entry(NamedTuple):
     """One line of history.
 
     ``facts`` are the details: module, nevra, outcome, seconds, advisory, issued, exposed_since, cves,
-    reason, kernel, signer (of the package), dnf_history; tasks and output, where root reads. ``private``
-    names those of the facts that the reader may not see.
+    reason, kernel, signer (of the package), dnf_history, seen (when what vanished was last in force); tasks
+    and output, where root reads. ``private`` names those of the facts that the reader may not see.
     """
 
     time: str
@@ -168,7 +170,7 @@ def _send_to_journald(paths: Paths, event: str, facts: dict[str, Fact]) -> None:
     subject = facts.get("nevra") or facts.get("module") or ""
     words = [f"live patch {subject}: {event}"]
     words += [str(facts[name]) for name in ("outcome", "reason") if name in facts]
-    bad = event in ("fail", "stall", "block") or facts.get("outcome") not in (None, "done")
+    bad = event in ("fail", "stall", "block", "vanish") or facts.get("outcome") not in (None, "done")
     entry = {
         "MESSAGE": ", ".join(words),
         "MESSAGE_ID": EVENTS[event],

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from functools import partial
 
 from ...base import fields, names, times
 from ...base.config import Config
@@ -18,7 +17,7 @@ from ...base.model import Action, InForce, Kernel, Problem, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ..kernel.running import boot_id
-from ..read import read_text
+from ..read import locked, read_text
 from . import atomic
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ PAUSE = 0.5
 GRACE = 60.0
 # CLOCK_BOOTTIME, for which Python has a name since 3.7.
 _BOOTTIME = 7
-_LOCK_LINE = 4096
 _TEXT, _BELOW = 4000, 1e9
 # Isolated (-I), Python looks for modules in no folder of the caller's. The first argument is the folder of
 # the package, for a checkout, which is not among Python's own folders.
@@ -173,7 +171,7 @@ def under_way(paths: Paths, result: ReconcileResult | None) -> UnderWay | None:
     ``result`` is the last one of this boot. A request that no run takes up is no run under way.
     """
     age = _unanswered(paths, result)
-    running = _locked(paths)
+    running = locked(paths.at("/proc/locks"), paths.lock, "FLOCK")
     if not running and (age is None or age > GRACE):
         return None
     try:
@@ -193,22 +191,6 @@ def _unanswered(paths: Paths, result: ReconcileResult | None) -> float | None:
     if mine is None or (found is not None and found >= mine) or mine / 1e9 > now:
         return None
     return now - mine / 1e9
-
-
-def _locked(paths: Paths) -> bool:
-    """Whether a run holds the lock, as the kernel lists it: only root may open the file."""
-    try:
-        lock = os.stat(paths.lock)
-    except OSError:
-        return False
-    mark = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
-    # Any user can make the list long, so that it is read line by line to its end.
-    try:
-        with open(paths.at("/proc/locks"), encoding="ascii", errors="replace") as file:
-            rows = (line.split() for line in iter(partial(file.readline, _LOCK_LINE), ""))
-            return any(row[1:2] == ["FLOCK"] and mark in row for row in rows)
-    except OSError:
-        return False
 
 
 def _top() -> str:

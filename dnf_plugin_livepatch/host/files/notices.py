@@ -8,7 +8,9 @@ as absent.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 
 from ...base import fields
 from ...base.model import Hold, Offered, Trusted, Withdrawal
@@ -17,9 +19,11 @@ from ...base.typed import TYPE_CHECKING, NamedTuple
 from . import atomic
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 
+# How long a dnf run waits for another: a change takes a moment, and DNF never hangs for one.
+_TRIES, _PAUSE = 100, 0.02
 MAX_BYTES = 1 << 20
 MAX_WITHDRAWN = 512
 MAX_REASON = 300
@@ -152,6 +156,29 @@ def dump(notices: Notices) -> dict[str, Any]:
         bounded = {key: list(items[: fields.MAX_ITEMS]) for key, items in lists.items()}
         data["hold"] = {**hold._asdict(), **bounded}
     return data
+
+
+def change(paths: Paths, function: Callable[[Notices], Notices]) -> bool:
+    """Write what ``function`` makes of the notices, as ``save`` does, and return its answer.
+
+    Two dnf runs may find something at the same time: the file stays locked from the read to the write.
+    """
+    try:
+        atomic.ensure_dir(paths.run_dir)
+        lock = os.open(paths.run_dir + "/notices.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_PAUSE)
+            else:
+                return save(paths, function(read(paths)))
+        return False
+    finally:
+        os.close(lock)
 
 
 def save(paths: Paths, notices: Notices) -> bool:

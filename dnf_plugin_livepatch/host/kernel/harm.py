@@ -19,6 +19,20 @@ TROUBLE = {16: "machine check", 32: "bad page", 128: "oops", 512: "warning", 163
 _FAULTS = sum(TROUBLE) - 16
 
 
+#: The taint bits that matter to live patching, with the letter by which the kernel prints each.
+_SHOWN = {
+    32768: "live patched (K)",
+    8192: "unsigned module (E)",
+    2: "module loaded by force (F)",
+    8: "module removed by force (R)",
+    16: "machine check (M)",
+    32: "bad page (B)",
+    128: "oops (D)",
+    512: "warning (W)",
+    16384: "soft lockup (L)",
+}
+
+
 class Harm(NamedTuple):
     """The counts at one moment: -1 where the kernel has no such count. ``taint`` are bits of TROUBLE."""
 
@@ -32,10 +46,19 @@ def _count(paths: Paths, name: str) -> int:
     return -1 if found is None else found
 
 
+def _bits(paths: Paths) -> int:
+    return names.decimal(read_text(paths.at("/proc/sys/kernel/tainted"), 32), 19) or 0
+
+
+def taints(paths: Paths) -> tuple[str, ...]:
+    """The taints of the running kernel that matter to live patching, for a person to read."""
+    bits = _bits(paths)
+    return tuple(text for bit, text in _SHOWN.items() if bits & bit)
+
+
 def read(paths: Paths) -> Harm:
     """The counts now."""
-    taint = names.decimal(read_text(paths.at("/proc/sys/kernel/tainted"), 32), 19) or 0
-    return Harm(taint & sum(TROUBLE), _count(paths, "oops_count"), _count(paths, "warn_count"))
+    return Harm(_bits(paths) & sum(TROUBLE), _count(paths, "oops_count"), _count(paths, "warn_count"))
 
 
 def proved(before: Harm, now: Harm) -> bool:

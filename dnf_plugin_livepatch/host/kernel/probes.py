@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from ...base.model import LoadedPatch, Manifest, Problem
+from ...base.model import Function, LoadedPatch, Manifest, Problem
 from ...base.paths import Paths
 from ...messages.catalogue import problem
 from ..read import read_bytes
-from . import livepatches
+from . import livepatches, symbols
 
 MAX_BYTES = 8 << 20
 _TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
@@ -30,16 +30,24 @@ _HANDLER = re.compile(r"[\w.]*(?:bpf_trampoline|fprobe)[\w.]*")
 
 def on_functions(paths: Paths, patch: Manifest | LoadedPatch) -> list[Problem]:
     """Return a warning for each function of ``patch`` that somebody else probes or traces now."""
-    names: set[str] = {function.name for function in patch.functions}
+    users = list(_kprobes(paths))
+    # "I" alone is the live patch itself. One more user, or a direct call (BPF, fprobe), is somebody else.
+    users += [
+        (name, _tracer(line))
+        for name, number, flags, line in _traced(paths)
+        if number > 1 or "I" not in flags or "D" in flags
+    ]
+    if not users:
+        return []
+    names = {function.name: function.name for function in patch.functions}
+    if any(name not in names for name, _ in users):
+        # The user may be listed under another name of the function.
+        for function, others in symbols.same_place(paths, patch.functions).items():
+            names.update({other: names.get(other, function.name) for other in others})
     probes: dict[str, str] = {}
-    for name, probe in _kprobes(paths):
+    for name, user in users:
         if name in names:
-            probes.setdefault(name, probe)
-    for name, users, flags, line in _traced(paths):
-        # "I" alone is the live patch itself. One more user, or a direct call (BPF, fprobe), is somebody
-        # else.
-        if name in names and (users > 1 or "I" not in flags or "D" in flags):
-            probes.setdefault(name, _tracer(line))
+            probes.setdefault(names[name], user)
     return [problem("function-probed", function=name, probe=probe) for name, probe in probes.items()]
 
 
@@ -92,7 +100,7 @@ def _traced(paths: Paths) -> list[tuple[str, int, str, str]]:
 
 
 def redirected(paths: Paths) -> set[str] | None:
-    """Return the functions that ftrace redirects to a live patch now.
+    """Return the functions that ftrace redirects to a live patch now, by the names that ftrace prints.
 
     The result is None where tracefs cannot be read, or where its file is too long to be read whole.
     """
@@ -104,17 +112,36 @@ def redirected(paths: Paths) -> set[str] | None:
     return {name for name, _, flags, _ in rows if "I" in flags}
 
 
+def redirections(paths: Paths, functions: Iterable[Function]) -> dict[Function, bool | None] | None:
+    """Return for each of ``functions`` whether ftrace redirects it to a live patch, None where not known.
+
+    A function may have several names, of which ftrace prints one: a function whose own name ftrace does not
+    print is compared by its address. The result is None where ``redirected`` is.
+    """
+    wanted = list(functions)
+    seen = redirected(paths)
+    if seen is None:
+        return None
+    found: dict[Function, bool | None] = {function: True for function in wanted if function.name in seen}
+    rest = [function for function in wanted if function not in found]
+    names = symbols.same_place(paths, rest) if rest else {}
+    printed = {name for name, _, _, _ in _traced(paths)} if rest else set()
+    for one in rest:
+        unknown = False if one.name in printed else None
+        found[one] = bool(seen & names[one]) if one in names else unknown
+    return found
+
+
 def not_redirected(paths: Paths, modules: Sequence[str]) -> list[str]:
     """Return the functions of ``modules`` that sysfs shows as patched and ftrace does not redirect.
 
-    Each is OBJECT/FUNCTION. The list is empty where ``redirected`` is None.
+    Each is OBJECT/FUNCTION. A function of which ftrace or the list of symbols tells nothing is left out.
     """
-    seen = redirected(paths)
-    if seen is None:
-        return []
-    return [
-        f"{function.object}/{function.name}"
+    patched = [
+        function
         for patch in livepatches.read(paths)
         for function in patch.functions
-        if patch.module in modules and function.object in patch.patched_objects and function.name not in seen
+        if patch.module in modules and function.object in patch.patched_objects
     ]
+    told = redirections(paths, patched) or {}
+    return [f"{one.object}/{one.name}" for one in patched if told.get(one) is False]

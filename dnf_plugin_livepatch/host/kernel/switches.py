@@ -27,19 +27,23 @@ def mode(word: str) -> str:
     return "" if word == "load" else f"mode = {word} in livepatch.conf"
 
 
+def switched(paths: Paths, rule: Profile) -> str:
+    """Return the switch of the profile ``rule`` where it is off, as VARIABLE=VALUE and file, else ""."""
+    if not rule.switch:
+        return ""
+    path, variable, value = rule.switch
+    text = read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
+    start = rf"^[\s\ufeff]*(?:export[ \t]+)?{re.escape(variable)}[ \t]*=[ \t]*"
+    pattern = start + r"(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?\r?$"
+    found = re.findall(pattern, text, re.MULTILINE)
+    return f"{variable}={value} in {path}" if found and found[-1][1].lower() == value else ""
+
+
 def off(paths: Paths, rules: Iterable[Profile], patches: Sequence[InstalledPatch]) -> str:
-    """Return the switch that is off for ``patches``, newest first, as VARIABLE=VALUE and file, or ""."""
+    """Return the switch that is off for ``patches``, newest first, as ``switched`` does, or ""."""
     counted = {patch.profile for patch in patches[:1]}
-    for rule in rules:
-        if rule.name in counted and rule.switch:
-            path, variable, value = rule.switch
-            text = read_bytes(paths.at(path), MAX_TEXT).decode("utf-8", "replace")
-            start = rf"^[\s\ufeff]*(?:export[ \t]+)?{re.escape(variable)}[ \t]*=[ \t]*"
-            pattern = start + r"(['\"]?)([^'\"\s#]*)\1[ \t]*(?:#.*)?\r?$"
-            found = re.findall(pattern, text, re.MULTILINE)
-            if found and found[-1][1].lower() == value:
-                return f"{variable}={value} in {path}"
-    return ""
+    found = (switched(paths, rule) for rule in rules if rule.name in counted)
+    return next(filter(None, found), "")
 
 
 def skipped(paths: Paths, word: str, patches: Sequence[InstalledPatch], before: str, missing: bool) -> str:

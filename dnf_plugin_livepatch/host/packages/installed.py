@@ -234,8 +234,8 @@ def _find(paths: Paths, nevra: str) -> Any:
     """
     try:
         import rpm
-    except ImportError as error:
-        raise LookupError(str(error)) from None
+    except ImportError:
+        raise LookupError("the package python3-rpm is missing") from None
     try:
         ts = rpm.TransactionSet(paths.root)
         ts.setVSFlags(-1)
@@ -322,8 +322,8 @@ def read(paths: Paths, profiles: Sequence[Profile], release: str, build_id: str 
         return Installed((), False, "the release of the running kernel is unknown")
     try:
         import rpm
-    except ImportError as error:
-        return Installed((), False, f"python3-rpm is not there ({error})")
+    except ImportError:
+        return Installed((), False, "the package python3-rpm is missing")
     base = folder(paths)
     if not database_file(base):
         return Installed((), False, f"there is no rpm database in {base}", (), base)

@@ -47,6 +47,13 @@ class Inventory(NamedTuple):
     database: str = ""
 
 
+class AtBoot(NamedTuple):
+    """The inventory of the boot before, still true by its fingerprint, and the signers of its patches."""
+
+    stock: Inventory
+    signers: dict[str, str]
+
+
 def read(paths: Paths, kernel: Kernel) -> Inventory:
     """Return the inventory for ``kernel``: the copy while it is current, else the database's content."""
     return _remembered(paths, kernel) or look(paths, kernel)
@@ -70,14 +77,48 @@ def refresh(paths: Paths, kernel: Kernel) -> None:
     """
     if _remembered(paths, kernel) is not None:
         return
+    from . import installed
+
+    # Taken before the look: a transaction that ends meanwhile makes the copy an old one.
+    database = installed.folder(paths)
+    key = _key(paths, kernel, database)
     found = look(paths, kernel)
-    if not found.healthy:
+    if not found.healthy or found.database != database:
         return
     try:
-        key = _key(paths, kernel, found.database)
         atomic.write_json(paths.inventory, {**_dump(found), "key": key}, _load)
+        _write_for_boot(paths, kernel, found)
     except OSError:
         return
+
+
+def _write_for_boot(paths: Paths, kernel: Kernel, found: Inventory) -> None:
+    """Write the copy for the next boot. Raises OSError."""
+    from . import installed
+
+    signers = {str(patch.nevra): installed.signer(paths, str(patch.nevra)) for patch in found.patches}
+    key = _key(paths, kernel._replace(boot_id=""), found.database)
+    atomic.write_json(paths.boot_inventory, {**_dump(found), "signers": signers, "key": key}, _load_at_boot)
+
+
+def at_boot(paths: Paths, kernel: Kernel) -> AtBoot | None:
+    """Return the copy of the boot before while nothing has changed since: no file of the rpm database, no
+    profile, no manifest, not the kernel. None for any other, and for a broken one.
+
+    The copy becomes that of this boot, too, so that status need not read the database either.
+    """
+    try:
+        data = atomic.read_json(paths.boot_inventory)
+        if data is None:
+            return None
+        found = _load_at_boot(data)
+        if data.get("key") != _key(paths, kernel._replace(boot_id=""), found.stock.database):
+            return None
+        key = _key(paths, kernel, found.stock.database)
+        atomic.write_json(paths.inventory, {**_dump(found.stock), "key": key}, _load)
+    except (OSError, atomic.Broken, ValueError, TypeError, KeyError):
+        return None
+    return found
 
 
 def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:
@@ -238,3 +279,8 @@ def _load(data: dict[str, Any]) -> Inventory:
         core=fields.rows(data, "core", _core, 2),
         database=_text(data, "database"),
     )
+
+
+def _load_at_boot(data: dict[str, Any]) -> AtBoot:
+    signers = fields.object_of(data, "signers")
+    return AtBoot(_load(data), {nevra: _text(signers, nevra) for nevra in signers})

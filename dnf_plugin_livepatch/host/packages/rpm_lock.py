@@ -8,6 +8,9 @@ import os
 import struct
 import time
 
+from ...base.paths import Paths
+from ..read import locked
+
 
 def busy(folder: str) -> bool:
     """Return whether an RPM transaction holds the database's lock, without taking the lock."""
@@ -24,6 +27,14 @@ def busy(folder: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def held(paths: Paths, folder: str) -> bool:
+    """Return whether an RPM transaction holds the database's lock, by the kernel's list of locks.
+
+    Unlike ``busy`` this needs no right to open the lock's file.
+    """
+    return locked(paths.at("/proc/locks"), folder + "/.rpm.lock", "POSIX")
 
 
 def wait_idle(folder: str, seconds: float) -> bool:

@@ -8,7 +8,7 @@ import os
 from ...base import times
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
-from ...messages.message import several
+from ...messages.message import fact, several
 from ..files import atomic, guard_file
 from ..kernel import harm, livepatches, oops, probes, running
 from . import copies, health
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 def change(run: Run, nevra: str, module: str, **fields: object) -> None:
-    """Change ``fields`` of the entry of ``nevra``, and disown ``module`` if the kernel does not have it."""
+    """Change ``fields`` of the entry of ``nevra``, and disown ``module`` if the kernel does not have it.
+
+    An entry that was blocked meanwhile, by the settle watch, stays as it is.
+    """
 
     def update(guard: guard_file.Guard) -> None:
         old = guard.entries.get(nevra, guard_file.GuardEntry("idle", boot_id=run.kernel.boot_id))
-        guard.entries[nevra] = old._replace(**fields)  # type: ignore[arg-type]
+        if old.state != "blocked":
+            guard.entries[nevra] = old._replace(**fields)  # type: ignore[arg-type]
         if module and not livepatches.loaded(run.paths, module):
             guard.owned.pop(module, None)
 
@@ -140,7 +144,7 @@ def after_load(run: Run, wanted: Wanted) -> bool:
         noted=entry.noted,
         told=entry.told,
     )
-    return False
+    return wanted.nevra in guard_file.read(run.paths).blocked()
 
 
 def ask_due(run: Run) -> None:
@@ -179,6 +183,6 @@ def _keep_copies(run: Run, wanted: Wanted) -> None:
         why = copies.keep(run.paths, wanted.nevra, run.kernel.release, wanted.modules, wanted.cves)
         copies.drop_removed_kernels(run.paths, run.kernel.release)
     except (OSError, atomic.Broken) as error:
-        why = str(error)
+        why = fact(error)
     if why:
         run.add(problem("not-kept", nevra=wanted.nevra, why=why))

@@ -9,13 +9,11 @@ import time
 from ...base import times
 from ...base.model import InForce, InstalledModule, Problem
 from ...messages.catalogue import problem
-from ...messages.message import several
 from ..files import atomic, guard_file, notices
 from ..kernel import harm, livepatches, module_file, running
-from ..packages import installed
 from . import bookkeeping, loader, preflight
 from .context import RETRY_SECONDS, Run
-from .desired import LoadPlan, Wanted, replaces
+from .desired import LoadPlan, Wanted, in_the_way, replaces
 
 
 def bring_in(run: Run, wanted: Wanted, todo: LoadPlan, build_ids: dict[str, str]) -> bool:
@@ -39,10 +37,9 @@ def bring_in(run: Run, wanted: Wanted, todo: LoadPlan, build_ids: dict[str, str]
 
 def _obstacles(run: Run, wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
     """Return the findings about kernel and host; an error among them forbids every load of the set."""
-    if todo.taken:
-        return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
-    if todo.foreign and any(replaces(module) for module in todo.load):
-        return (problem("foreign-patch", module=several(todo.foreign, 10), nevra=wanted.nevra),)
+    others = in_the_way(wanted, todo)
+    if others:
+        return others
     doubtful = todo.load and not wanted.from_copy and wanted.nevra in notices.read(run.paths).unproved
     signer = preflight.signer(run.paths, run.kernel.release, wanted.nevra) if doubtful else ()
     return (*preflight.host(run.paths), *signer)
@@ -95,7 +92,8 @@ def _load(run: Run, wanted: Wanted, module: InstalledModule, expected: str, repl
             if preflight.errors(seen.found) or busy is not None or not _free(run, module.name):
                 return False
             try:
-                _begin(run, wanted, module, seen.build_id)
+                if not _begin(run, wanted, module, seen.build_id):
+                    return False
             except (OSError, atomic.Broken) as error:
                 run.add(problem("state-unwritable", why=error))
                 return False
@@ -129,18 +127,20 @@ def _ours(run: Run, module: str) -> bool:
     return module in guard_file.read(run.paths).ours(run.kernel.boot_id)
 
 
-def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> None:
+def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> bool:
     """Write down, durably, which module is about to be loaded: no record, no load.
 
-    Raises OSError or Broken.
+    Returns False where the set was blocked since it was chosen. Raises OSError or Broken.
     """
     # RPM lets the kernel choose when the files it unpacked reach the disk. After a power cut the database
     # would list a module that is an empty file, and no upgrade repairs that.
     atomic.sync_file(module.path)
     atomic.sync_file(f"{run.paths.manifest_dir(run.kernel.release)}/{module.name}.json")
 
-    def begin(guard: guard_file.Guard) -> None:
+    def begin(guard: guard_file.Guard) -> bool:
         old = guard.entries.get(wanted.nevra, guard_file.GuardEntry("idle"))
+        if old.state == "blocked":
+            return False
         uptime = running.uptime(run.paths)
         if old.state != "loading" or old.boot_id != run.kernel.boot_id:
             # Both stay as they were before the first module of the set, also after a run that was killed.
@@ -155,8 +155,9 @@ def _begin(run: Run, wanted: Wanted, module: InstalledModule, build_id: str) -> 
         )
         place = max((item.place for item in guard.owned.values()), default=0) + 1
         guard.owned[module.name] = guard_file.Owned(wanted.nevra, build_id, run.kernel.boot_id, place)
+        return True
 
-    guard_file.change(run.paths, begin)
+    return guard_file.change(run.paths, begin)
 
 
 def _record_outcome(
@@ -173,7 +174,7 @@ def _record_outcome(
     if result.forced:
         run.note("force", "", module.name, wanted.nevra, result.outcome, result.seconds)
     if result.outcome == "done":
-        facts["signer"] = "" if wanted.from_copy else installed.signer(run.paths, wanted.nevra)
+        facts["signer"] = "" if wanted.from_copy else run.signer(wanted.nevra)
         run.seconds[module.name] = result.seconds
         run.note(verb, verb, module.name, wanted.nevra, "done", result.seconds, **facts)
         return True

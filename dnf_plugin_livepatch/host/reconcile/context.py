@@ -9,7 +9,7 @@ from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from ..files import atomic, guard_file, journal
-from ..packages import installed
+from ..packages import installed, inventory
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -27,6 +27,7 @@ class Run:
 
     ``actions`` and ``problems`` become the result. ``seconds`` is how long each module's transition took.
     ``retry_in`` is the number of seconds after which systemd starts the next run, 0 for none.
+    ``at_boot`` are the packages as the boot before knew them, None where the rpm database is read.
     """
 
     def __init__(
@@ -40,11 +41,17 @@ class Run:
         self.transactions: dict[str, int] = {}
         self.retry_in = 0
         self.installed = installed.Installed((), False, "not read yet")
+        self.at_boot: inventory.AtBoot | None = None
 
     def add(self, found: Problem | None) -> None:
         """Report ``found`` once."""
         if found is not None and found not in self.problems:
             self.problems.append(found)
+
+    def signer(self, nevra: str) -> str:
+        """Return the signer of the installed package ``nevra``, for the journal."""
+        known = self.at_boot.signers if self.at_boot is not None else {}
+        return known[nevra] if nevra in known else installed.signer(self.paths, nevra)
 
     def retry_soon(self) -> None:
         """Have the next run started after the shortest pause, unless a pause was chosen before."""

@@ -16,10 +16,10 @@ from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import not_in_force, problem
 from ...vendors import profiles
 from ..clients import patches
-from ..files import atomic, guard_file, mailbox, notices
-from ..kernel import switches
+from ..files import atomic, guard_file, journal, mailbox, notices, vanished
+from ..kernel import livepatches, switches
 from ..packages import installed, rpm_lock
-from . import adopt, bookkeeping, crash_guard, health, take_out, timers, turn, unchanged
+from . import adopt, bookkeeping, crash_guard, early, health, take_out, timers, turn, unchanged
 from .context import LOCK_SECONDS, RETRY_SECONDS, Run
 from .desired import Choice
 
@@ -49,7 +49,7 @@ def converge(run: Run, stamp: str) -> ReconcileResult:
     rules, faults = profiles.load(paths.profile_dirs)
     for fault in faults:
         run.add(problem("profile-fault", fault=fault))
-    database = installed.folder(paths)
+    database = early.look(run) or installed.folder(paths)
     try:
         for nevra, why in crash_guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
@@ -98,15 +98,18 @@ def _rounds(run: Run, config: Config, rules: Sequence[Profile], database: str) -
     """Converge until no set is blocked any more, at most MAX_TURNS times. Raises Broken or OSError."""
     for _ in range(MAX_TURNS):
         before = unchanged.take(run.paths, run.kernel, database)
-        found = installed.read(run.paths, rules, run.kernel.release, run.kernel.build_id)
+        found = early.packages(run) or installed.read(
+            run.paths, rules, run.kernel.release, run.kernel.build_id
+        )
         for fault in found.faults[: installed.MAX_FAULTS]:
             run.add(problem("manifest-unusable", fault=fault))
         off = switches.off(run.paths, rules, found.patches) if config.mode == "load" else ""
         if off:
             run.config = config._replace(mode="install-only")
-        if found.healthy:
+        if found.healthy and run.at_boot is None:
             known = [str(patch.nevra) for patch in found.patches]
             guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
+        _note_vanished(run, found)
         adopt.adopt(run, found.patches)
         choice, build_ids, again = turn.one_round(run, found)
         if not again:
@@ -114,9 +117,19 @@ def _rounds(run: Run, config: Config, rules: Sequence[Profile], database: str) -
     return _Rounds(before, found.patches, off or switches.mode(config.mode), choice, build_ids)
 
 
+def _note_vanished(run: Run, found: installed.Installed) -> None:
+    """Add to the history the patches that another program took out since the last run of this boot."""
+    last = mailbox.read_result(run.paths)
+    if last is None or last.boot_id != run.kernel.boot_id:
+        return
+    here = {str(patch.nevra) for patch in found.patches} if found.healthy else None
+    for entry in vanished.since(run.paths, last, livepatches.read(run.paths), here):
+        journal.remember(run.paths, entry.event, **entry.facts)
+
+
 def _ask_clients(run: Run, rules: Sequence[Profile], stock: Sequence[InstalledPatch]) -> patches.Outside:
     """Have vendors' own clients load their packages, after the kernel's own live patches."""
-    if run.config.mode != "load":
+    if run.config.mode != "load" or run.at_boot is not None:
         return patches.Outside()
     boot_id = run.kernel.boot_id
     guard = guard_file.read(run.paths)

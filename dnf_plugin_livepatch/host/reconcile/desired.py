@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from ...base.model import InstalledModule, InstalledPatch, LoadedPatch, Problem
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import problem
+from ...messages.message import several
 from ..files.guard_file import CopiedSet, Guard, Owned
 from ..packages.installed import Installed
 
@@ -195,3 +196,12 @@ def replaces(module: InstalledModule) -> bool:
     Without a manifest the module counts as cumulative, the default of the tools that build modules.
     """
     return module.manifest is None or module.manifest.replace
+
+
+def in_the_way(wanted: Wanted, todo: LoadPlan) -> tuple[Problem, ...]:
+    """Return the errors about loaded patches that keep the set ``wanted`` out; () for none."""
+    if todo.taken:
+        return tuple(problem("module-other-build", module=name, nevra=wanted.nevra) for name in todo.taken)
+    if todo.foreign and any(replaces(module) for module in todo.load):
+        return (problem("foreign-patch", module=several(todo.foreign, 10), nevra=wanted.nevra),)
+    return ()

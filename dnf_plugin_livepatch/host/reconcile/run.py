@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from functools import partial
 
 from ...base import times
 from ...base.config import Config, read
@@ -22,6 +23,8 @@ from ..kernel import running
 from . import unchanged
 
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ..files.mailbox import Progress
 
 MAX_ROUNDS = 10
@@ -35,8 +38,11 @@ class Refused(Exception):
         super().__init__(self.problem.text)
 
 
-def _lock(paths: Paths, seconds: float) -> int:
-    """Take the lock that lets one reconcile run at a time, and return its open descriptor."""
+def _lock(paths: Paths, seconds: float, said: bool = False) -> int:
+    """Take the lock that lets one reconcile run at a time, and return its open descriptor.
+
+    With ``said`` the wait for another run is announced.
+    """
     try:
         atomic.ensure_dir(paths.run_dir)
         descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,6 +57,11 @@ def _lock(paths: Paths, seconds: float) -> int:
             if time.monotonic() > end:
                 os.close(descriptor)
                 raise Refused("reconcile-running", seconds=f"{seconds:.0f}") from None
+            if said:
+                since = times.moment(os.fstat(descriptor).st_mtime)
+                text = f"livepatch: waiting for the reconcile that is under way since {since}"
+                output.show([text], errors=True)
+                said = False
             time.sleep(0.1)
     os.utime(descriptor)  # status tells since when a run is under way
     return descriptor
@@ -77,15 +88,23 @@ def _whole_run(
 
 
 def reconcile(
-    paths: Paths, config: Config, force: bool = False, progress: Progress | None = None
+    paths: Paths,
+    config: Config,
+    force: bool = False,
+    progress: Progress | None = None,
+    first: Callable[[], None] | None = None,
 ) -> ReconcileResult:
     """Converge, verify, and write ``result.json``. Raises Refused when the run cannot even begin.
 
     With ``force`` a stalled transition is forced, which may crash the kernel. Only the administrator asks
-    for that.
+    for that. ``first`` is a verb's own change of the guard's file. The verb has its turn for both, so that
+    no other run comes between the change and the answer.
     """
-    lock = _lock(paths, mailbox.bound(config))
+    lock = _lock(paths, mailbox.bound(config), progress is not None)
     try:
+        if first is not None:
+            first()
+        before = mailbox.read_result(paths)
         for _ in range(MAX_ROUNDS):
             stamp = mailbox.current(paths)
             kernel = running.running(paths)
@@ -101,6 +120,7 @@ def reconcile(
             atomic.write_json(paths.result, mailbox.dump(result), mailbox.load)
             if mailbox.current(paths) == stamp:
                 break
+        _end_alarm(paths, before, result)
         return result
     except OSError as error:
         raise Refused("record-unwritable", why=error.strerror) from None
@@ -127,27 +147,51 @@ def _end_unloads(paths: Paths, result: ReconcileResult) -> None:
         return  # said by whatever needs the file
 
 
+def _end_alarm(paths: Paths, before: ReconcileResult | None, result: ReconcileResult) -> None:
+    """Reset failed units once all is well; ``before`` is the answer of the run before.
+
+    systemd itself ends the alarm only where its own run ends well, and a fleet watches the unit. A run that
+    was killed or refused leaves a request without an answer.
+    """
+    quiet = before is not None and before.ok and before.stamp == result.stamp
+    if result.ok and not quiet and "LIVEPATCH_CONFINED" not in os.environ:
+        from . import timers
+
+        timers.end_alarm(paths)
+
+
 def unload(
     paths: Paths, config: Config, module: str, this_boot: bool = False, progress: Progress | None = None
 ) -> ReconcileResult:
     """Take the set that ``module`` belongs to out of the kernel, and keep that set out.
 
-    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Raises Refused for a
+    The set stays out until it is unblocked, or with ``this_boot`` until the next boot. Where its package is
+    gone and another one is in force then, the set may come again with its package. Raises Refused for a
     module that others loaded.
     """
     from ..files import guard_file
 
     boot_id = running.boot_id(paths)
-    try:
+
+    def keep_unloaded() -> None:
         ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
             raise Refused("unload-not-ours", module=module)
         guard_file.keep_unloaded(paths, ours[module].nevra, boot_id if this_boot else "")
+
+    return reconcile(paths, config, False, progress, partial(record, keep_unloaded))
+
+
+def record(change: Callable[[], None]) -> None:
+    """Make the ``change`` of the guard's file. Raises Refused where the file is spoiled or not written."""
+    try:
+        change()
     except atomic.Broken as error:
         raise Refused("guard-broken", why=error) from None
+    except ValueError as error:
+        raise Refused("no-such-package", why=error) from None
     except OSError as error:
-        raise Refused("need-root" if os.geteuid() else "state-unwritable", why=error.strerror) from None
-    return reconcile(paths, config, False, progress)
+        raise Refused("need-root" if os.geteuid() else "guard-unwritable", why=error.strerror) from None
 
 
 def main(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ...base import times
 from ...base.config import Config, read
 from ...base.model import ReconcileResult
 from ...base.paths import Paths
@@ -29,7 +30,8 @@ class Verdict(NamedTuple):
 
     ``good`` is True when the package has settled. ``why`` is the reason to block it. Both are empty while
     the watch goes on. ``trouble`` holds the taint bits that the kernel got since the load, ``unproved``
-    a line that names the patch in the log alone; both as far as history lacks them.
+    a line that names the patch in the log alone; both as far as history lacks them. ``entry`` is what was
+    judged.
     """
 
     nevra: str
@@ -37,6 +39,12 @@ class Verdict(NamedTuple):
     why: str
     trouble: int
     unproved: str
+    entry: guard_file.GuardEntry
+
+    @property
+    def news(self) -> bool:
+        """Whether anything of the verdict is to be recorded."""
+        return bool(self.good or self.why or self.trouble or self.unproved)
 
 
 def _judge(
@@ -50,7 +58,7 @@ def _judge(
     why = f"the kernel reported: {found}" if found else ""
     unproved = "" if found or entry.told else named or oops.mention_in(lines, entry.modules)
     good = done and not why and not health.open_question(config, entry, entry.boot_id)
-    return Verdict(nevra, good, why, now.taint & ~(entry.taint | entry.noted), unproved)
+    return Verdict(nevra, good, why, now.taint & ~(entry.taint | entry.noted), unproved, entry)
 
 
 def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
@@ -65,20 +73,7 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
         for nevra, entry in guard_file.read(paths).entries.items()
         if entry.state == "settling" and entry.boot_id == boot_id
     ]
-    good = [verdict.nevra for verdict in verdicts if verdict.good]
-    named = {verdict.nevra for verdict in verdicts if verdict.unproved}
-
-    def set_good(guard: guard_file.Guard) -> None:
-        for nevra, entry in guard.entries.items():
-            if entry.state == "settling" and entry.boot_id == boot_id:
-                entry = entry._replace(noted=entry.noted | (now.taint & ~entry.taint))
-                entry = entry._replace(told=entry.told or nevra in named)
-                if nevra in good:
-                    entry = entry._replace(state="good", strikes=0, proved=True)
-                guard.entries[nevra] = entry
-
-    if any(verdict.good or verdict.trouble or verdict.unproved for verdict in verdicts):
-        guard_file.change(paths, set_good)
+    verdicts = [verdict for verdict in verdicts if not verdict.news or _recorded(paths, verdict, now)]
     for verdict in verdicts:
         if verdict.trouble:
             # Another part of the kernel may be the cause, so the history gets a note and the patch stays.
@@ -87,13 +82,36 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
         if verdict.unproved:
             reason = f"{UNPROVED}: {verdict.unproved}"
             journal.remember(paths, "taint", nevra=verdict.nevra, reason=reason)
-    bad = [verdict for verdict in verdicts if verdict.why]
-    for verdict in bad:
-        guard_file.block(paths, verdict.nevra, verdict.why, "guard")
-        journal.remember(paths, "block", nevra=verdict.nevra, outcome="done", reason=verdict.why)
-    for nevra in good:
-        journal.remember(paths, "good", nevra=nevra, outcome="done")
-    return good, [verdict.nevra for verdict in bad], any(not (v.good or v.why) for v in verdicts)
+        if verdict.why:
+            journal.remember(paths, "block", nevra=verdict.nevra, outcome="done", reason=verdict.why)
+        if verdict.good:
+            journal.remember(paths, "good", nevra=verdict.nevra, outcome="done")
+    good = [verdict.nevra for verdict in verdicts if verdict.good]
+    bad = [verdict.nevra for verdict in verdicts if verdict.why]
+    return good, bad, any(not (verdict.good or verdict.why) for verdict in verdicts)
+
+
+def _recorded(paths: Paths, verdict: Verdict, now: harm.Harm) -> bool:
+    """Record ``verdict``; return False where the entry is another by now.
+
+    The watch takes no turn: an administrator may have blocked the package since the look, or a reconcile
+    may have loaded another one. Their word holds, and the next look judges what they left.
+    """
+
+    def take(guard: guard_file.Guard) -> bool:
+        entry = guard.entries.get(verdict.nevra)
+        if entry != verdict.entry:
+            return False
+        entry = entry._replace(noted=entry.noted | (now.taint & ~entry.taint))
+        entry = entry._replace(told=entry.told or bool(verdict.unproved))
+        if verdict.good:
+            entry = entry._replace(state="good", strikes=0, proved=True)
+        if verdict.why:
+            entry = entry._replace(state="blocked", reason=verdict.why, by="guard", since=times.now())
+        guard.entries[verdict.nevra] = entry
+        return True
+
+    return guard_file.change(paths, take)
 
 
 def _killed_half_way(paths: Paths) -> bool:

@@ -14,6 +14,7 @@ from .. import program
 from ..files import atomic, mailbox
 
 SETTLE = "livepatch-settle.timer"
+SETTLE_UNIT = "livepatch-settle.service"
 RETRY = "livepatch-retry"
 
 
@@ -42,6 +43,11 @@ def unwatch(paths: Paths) -> None:
 def now(paths: Paths) -> None:
     """Start reconcile without waiting for it."""
     _run(paths, ["systemctl", "start", "--no-block", mailbox.UNIT])
+
+
+def end_alarm(paths: Paths) -> None:
+    """Reset the units that are failed because a patch was not in force: it is now."""
+    _run(paths, ["systemctl", "reset-failed", mailbox.UNIT, SETTLE_UNIT])
 
 
 def no_retry(paths: Paths) -> None:

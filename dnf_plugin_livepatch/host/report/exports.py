@@ -11,7 +11,7 @@ from ...base.names import split_nevra
 from ...base.typed import TYPE_CHECKING
 from ...exposure.debt import rank
 from ..look import SUBSCRIPTION
-from . import text
+from . import next_step, text
 from .reboot import DONT_KNOW, FOR_CVES, NOT_NEEDED, Advice
 from .status import MOVING, Report
 
@@ -25,6 +25,8 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 CVE_STATES = (OPEN, CLOSED_LIVE, REBOOT_ONLY)
 STATES = ("ok", "attention", "failed", "unsupported", "unknown", *MOVING)
 QUALITIES = (EXACT, LOWER_BOUND, UNKNOWN)
+#: Findings that ``text.kept_out`` tells already.
+_SAID = ("patch-unloaded", "patch-blocked", "patch-blocked-by-admin", "loading-off")
 
 
 def _label(text: str) -> str:
@@ -105,6 +107,11 @@ def metrics(report: Report, advice: Advice) -> str:
             [((), _seconds(report.since))] if report.since else [],
         ),
         *_metric(
+            "change_deadline_seconds",
+            "When that load or removal ends at the latest.",
+            [((), _seconds(report.until))] if report.until else [],
+        ),
+        *_metric(
             "patch_offered_timestamp_seconds",
             "Since when a live patch is offered that no dnf run has installed.",
             [((kernel, ("package", offered.nevra)), _seconds(offered.since))] if offered is not None else [],
@@ -160,20 +167,22 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
         f"kernel {report.kernel.release or 'unknown'}",
         *([_moving(report)] if report.state in MOVING else []),
         *_words(report),
+        *text.kept_out(report),
     ]
-    parts += [problem.text for problem in (*errors, *warnings)[:2]]
+    told = [problem for problem in (*errors, *warnings) if problem.id not in _SAID]
+    parts += [text.dated(problem) for problem in told[:2]]
     if report.exposure.quality != EXACT:
         parts.append(report.exposure.reason)
     data = [f"{state.replace('-', '_')}={len(report.rows(state))}" for state in _counted(report)]
     if report.days_left is not None:
         data.append(f"{'usual_' if report.support_usual else ''}support_days={report.days_left}")
-    text = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
-    return code, f"{text} | {' '.join(data)}" if data else text
+    line = f"LIVEPATCH {words[code]} - {', '.join(parts)}".replace("|", "/")
+    return code, f"{line} | {' '.join(data)}" if data else line
 
 
 def _moving(report: Report) -> str:
     what = "loaded" if report.state == "loading" else "taken out of force"
-    return f"a live patch is being {what}{text.since(report.since)}"
+    return f"{text.moving(report)} is being {what}{text.span(report.since, report.until)}"
 
 
 def _words(report: Report) -> list[str]:
@@ -193,12 +202,13 @@ def motd(report: Report, advice: Advice) -> list[str]:
         return []
     lines = [f"Kernel {report.kernel.release}, CVEs {', '.join(_words(report))}."]
     if report.state in MOVING:
-        lines[0] += f" A{_moving(report)[1:]}."
+        lines[0] += f" {text.sentence(_moving(report))}"
     if report.offered is not None:
         lines[0] += f" A live patch is offered since {report.offered.since[:10]} and not installed."
+    lines[0] += "".join(f" {text.sentence(why)}" for why in text.kept_out(report))
     if blind:
         lines.append(f"Not complete: {report.exposure.reason}.")
-    action = text.next_action(report, advice)
+    action = str(next_step.step(report, advice))
     return [*lines, f"Next: {action}"] if action else lines
 
 

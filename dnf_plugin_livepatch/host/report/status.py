@@ -40,7 +40,8 @@ MOVING = ("loading", "unloading")
 
 class Report(NamedTuple):
     """All facts that the verbs print. ``state`` is ok, attention, loading, unloading, failed, unsupported or
-    unknown. ``since`` is when the load or removal under way began, "" where none is or that is not known.
+    unknown. ``since`` is when the load or removal under way began and ``until`` when it ends at the latest,
+    "" where none is or that is not known.
 
     ``beyond`` are CVEs that the patches in force close and no advisory for the kernel lists.
     ``modules`` are those of the installed patches; ``kernels`` and ``core`` are ``Inventory``'s.
@@ -50,6 +51,8 @@ class Report(NamedTuple):
     ``offered`` is a live patch that dnf runs saw and did not install, None for none.
     ``held`` are the packages of a kernel update that dnf runs hold, as arguments of dnf.
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
+    ``not_added`` is why DNF adds no live patch to an upgrade, "" where it does.
+    ``taints`` are the kernel's taints that matter to live patching, each in words.
     """
 
     now: str
@@ -70,6 +73,9 @@ class Report(NamedTuple):
     skipped: str
     problems: tuple[Problem, ...]
     since: str = ""
+    until: str = ""
+    not_added: str = ""
+    taints: tuple[str, ...] = ()
     offered: Offered | None = None
     support_usual: bool = False
     held: str = ""
@@ -175,24 +181,70 @@ def _offered(seen: look.Look, release: str) -> Offered | None:
     return found if found is not None and found.release == release and found.nevra not in out else None
 
 
-def _why_missing(paths: Paths, kernel: Kernel, seen: look.Look) -> list[Problem]:
-    """Return what speaks against the modules of the packages that should be in force, by their files."""
-    from ..reconcile import preflight
+def _unwritable(paths: Paths) -> list[Problem]:
+    """Return why the next run could not write its records, which would keep every load from being made."""
+    from ..files import storage
 
-    modules = [
-        module
-        for patch in seen.stock.patches
-        if patch.loader == "kernel" and str(patch.nevra) in seen.missing
-        for module in patch.modules
-    ]
-    found = [one for module in modules for one in preflight.module(paths, kernel, module)[0]]
-    return [one for one in found if one.severity == "error"]
+    fault = storage.fault(paths)
+    return [fault] if fault is not None else []
+
+
+class _Moves(NamedTuple):
+    """The rows with what is under way, since when, and until when at most; ``asked`` is ``UnderWay``'s."""
+
+    rows: tuple[look.PatchRow, ...]
+    since: str = ""
+    until: str = ""
+    asked: bool = False
+
+
+def _moves(paths: Paths, settings: Config, seen: look.Look, result: ReconcileResult | None) -> _Moves | None:
+    """Return what a reconcile or an RPM transaction is changing now; None where neither is under way."""
+    from ..files import mailbox
+    from ..packages import rpm_lock
+
+    busy = mailbox.under_way(paths, result)
+    if busy is not None:
+        until = times.later(busy.since, int(mailbox.bound(settings)))
+        rows = look.under_way(seen.rows, seen.guarded, busy.since, until)
+        return _Moves(rows, busy.since, until, busy.asked)
+    # An RPM transaction asks for the load of what it has installed at its end.
+    new = seen.missing and (result is None or result.desired not in seen.missing)
+    if new and rpm_lock.held(paths, seen.stock.database):
+        return _Moves(look.under_way(seen.rows, seen.guarded, "", ""), asked=True)
+    return None
+
+
+def _begun(rows: Sequence[look.PatchRow], moves: _Moves | None) -> str:
+    """Return when the change under way began, by the run or, after a run that was killed, by its record."""
+    if moves is not None:
+        return moves.since
+    return min((row.since for row in rows if row.since), default="")
+
+
+def _vanished(rows: Sequence[look.PatchRow], result: ReconcileResult | None) -> tuple[look.PatchRow, ...]:
+    """Return ``rows``, with the last time at which a missing patch was seen in force as the reason."""
+    was = {(one.nevra, one.module) for one in result.in_force} if result is not None else set()
+    gone = (look.NOT_LOADED, look.DISABLED)
+    return tuple(
+        row._replace(reason=f"last seen in force at {result.finished}")
+        if result is not None and row.state in gone and (row.package, row.module) in was
+        else row
+        for row in rows
+    )
+
+
+def _file_faults(paths: Paths, kernel: Kernel, seen: look.Look, known: Sequence[Problem]) -> list[Problem]:
+    """Return what speaks against the files of the missing patches and is not ``known``."""
+    from . import standing
+
+    ids = {problem.id for problem in known}
+    return [problem for problem in standing.files(paths, kernel, seen) if problem.id not in ids]
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
     """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
-    from ..files import mailbox
-    from ..kernel import running, switches
+    from ..kernel import harm, running, switches
 
     now = times.now()
     kernel = running.running(paths)
@@ -203,14 +255,18 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
     exposure = compute.compute(inputs, seen.in_force, support.unfixable(stock.patches))
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(missing))
-    busy = None if skipped or paths.foreign else mailbox.under_way(paths, result)
-    if busy is not None:
-        rows, missing = look.under_way(rows, busy.since), ()
+    moves = None if skipped or paths.foreign else _moves(paths, settings, seen, result)
+    rows, missing = (rows, missing) if moves is None else (moves.rows, ())
+    rows = _vanished(rows, result)
     end = support.support_end(inputs, stock.patches)
     usual = bool(end) and not support.promised(inputs, stock.patches)
     days = times.days_between(now, end) if end else None
+    problems: list[Problem] = []
     # The last run's findings are no news of the run that is under way.
-    problems = [] if result is None or (busy is not None and busy.asked) else list(result.problems)
+    if result is not None and result.problems and not (moves is not None and moves.asked):
+        from . import standing
+
+        problems += standing.standing(paths, seen, result)
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
         problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
@@ -220,7 +276,10 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         problems.append(catalogue.problem("inventory-unknown", why=stock.why))
     if not skipped and not any(problem.severity == "error" for problem in problems):
         problems += [catalogue.not_in_force(name, seen.in_force) for name in missing]
-        problems += _why_missing(paths, kernel, seen) if missing else []
+    if missing and not skipped:
+        problems += _file_faults(paths, kernel, seen, problems)
+    if not paths.foreign and any(problem.severity == "error" for problem in problems):
+        problems += _unwritable(paths)
     due = support.warning(kernel.release, end, now, settings.eol_warn_days, usual)
     problems += [due] if due is not None else []
     hold = _held(seen, kernel.release)
@@ -246,10 +305,13 @@ def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report
         state=state,
         support_end=end,
         days_left=days,
-        retry=seen.guarded.retry,
+        retry=seen.guarded.retry if seen.guarded.retry > now else "",
         skipped=skipped,
         problems=tuple(problems),
-        since=busy.since if busy is not None and state in MOVING else "",
+        since=_begun(rows, moves) if state in MOVING else "",
+        until=moves.until if moves is not None and state in MOVING else "",
+        not_added="" if settings.enabled else "enabled = 0 in livepatch.conf",
+        taints=() if paths.foreign else harm.taints(paths),
         offered=offered,
         support_usual=usual,
         held=hold.whole if hold is not None else "",

@@ -6,16 +6,26 @@ Colour adds no information to the words. docs/schemas/ describes the JSON object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState, LoadedPatch
+from ...base.model import (
+    CLOSED_LIVE,
+    EXACT,
+    OPEN,
+    REBOOT_ONLY,
+    UNKNOWN,
+    CveState,
+    Function,
+    LoadedPatch,
+    Problem,
+)
 from ...base.texts import coloured
 from ...base.typed import TYPE_CHECKING
 from ...messages import message
 from .. import look
-from ..kernel import running
-from .reboot import Advice, stuck
-from .status import MOVING, Report
+from . import next_step
+from .reboot import Advice
+from .status import Report
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,14 +35,14 @@ _COLOURS = {"ok": "32", "failed": "31;1"}
 _STATES = {
     "ok": "OK: every known CVE of the running kernel is closed",
     "failed": "FAILED: an installed live patch is not in force, or the last run went wrong",
-    "loading": "LOADING: a live patch is being loaded{since}",
-    "unloading": "UNLOADING: a live patch is being taken out of force{since}",
+    "loading": "LOADING: {which} is being loaded{since}",
+    "unloading": "UNLOADING: {which} is being taken out of force{since}",
     "unsupported": "UNSUPPORTED: the running kernel has no live patching",
     "unknown": "UNKNOWN: not enough is known to say that this kernel is safe",
 }
 _ROW_STATES = {
     look.IN_FORCE: "in force",
-    look.TRANSITION: "in transition: not all tasks run the fixed functions yet",
+    look.TRANSITION: "being loaded: not all tasks run the fixed functions yet",
     look.LOADING: "installed, being loaded",
     look.UNLOADING: "being taken out of force",
     look.NOT_LOADED: "installed, NOT in force: not loaded",
@@ -44,6 +54,7 @@ _ROW_STATES = {
     look.FOREIGN: "in force, loaded by others",
     look.SUBSCRIPTION: "subscription only, patches nothing yet",
 }
+_LEAVING = "being taken out of force: some tasks still run the functions of the patch"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -60,52 +71,6 @@ def count(report: Report, state: str) -> str:
     if exposure.quality == EXACT or (state == CLOSED_LIVE and (number or exposure.quality != UNKNOWN)):
         return str(number)
     return f"at least {number}" if number else "unknown"
-
-
-def next_action(report: Report, advice: Advice) -> str:
-    """Return the one command to type next, "" when nothing is to be done."""
-    if report.skipped in (running.CONTAINER, running.UNABLE):
-        return "livepatch status    (on the host of this container)"
-    states = {row.state for row in report.patches}
-    if report.state in MOVING:
-        return f"livepatch status    (again, when the {report.state} has ended)"
-    if advice.code in (100, 101) and stuck(report):
-        return "systemctl reboot"
-    missing = bool(states & set(look.MISSING))
-    errors = [p for p in report.problems if p.severity == "error" and p.id != "module-not-in-force"]
-    if missing and not report.skipped:
-        if not errors or any("livepatch reconcile" in problem.remedy for problem in errors):
-            return "livepatch reconcile"
-        return "livepatch doctor    (and what the error says: another reconcile alone changes nothing)"
-    if errors or any(problem.severity == "error" for problem in report.problems):
-        return "livepatch doctor"
-    if look.TRANSITION in states:
-        return "livepatch status    (again, when the transition is complete)"
-    unloaded = [row.package for row in report.patches if row.state == look.UNLOADED]
-    if unloaded:
-        return f"livepatch unblock {unloaded[0]}    (it was unloaded by hand)"
-    if any(problem.id == "patch-not-taken" for problem in report.problems):
-        return "dnf livepatch update"
-    if advice.command:
-        return f"{advice.command}    (before a reboot)"
-    if advice.code == 100:
-        return "systemctl reboot"
-    if missing:
-        return f"livepatch doctor    (nothing is loaded: {report.skipped})"
-    if look.BLOCKED in states:
-        if advice.upgrade:
-            return (
-                f"{advice.upgrade}    (for a newer patch; 'livepatch unblock' tries the blocked one again)"
-            )
-        name = next(row.package for row in report.patches if row.state == look.BLOCKED)
-        return f"livepatch unblock {name}    (tries the blocked patch again; no newer one is offered)"
-    if any(row.state != CLOSED_LIVE for row in report.exposure.rows):
-        return advice.upgrade or f"no command helps yet: {advice.useless}"
-    if report.inputs.read_in_vain and report.exposure.quality != EXACT:
-        return "dnf repolist    (no repository there has all advisories of this kernel)"
-    if report.exposure.quality == UNKNOWN:
-        return "dnf livepatch update --check    (reads the advisories)"
-    return "systemctl reboot" if advice.code == 101 else ""
 
 
 def _cve_lines(rows: Sequence[CveState], most: int = 8) -> list[str]:
@@ -133,11 +98,16 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     for row in report.patches:
         lines.append(f"Live patch     : {row.package or row.module}")
         module = f", module {row.module}" if row.package and row.module else ""
-        text = _ROW_STATES[row.state] + (f" ({row.reason})" if row.reason else "")
-        text += since(row.since)
+        leaves = row.state == look.TRANSITION and not row.enabled
+        text = _LEAVING if leaves else _ROW_STATES[row.state]
+        text += (f" ({row.reason})" if row.reason else "") + span(row.since, row.until)
         lines.append(coloured("                 ", text, "" if row.in_force else "33", module))
     if report.skipped:
         lines.append(f"Not loading    : {report.skipped}")
+    if report.not_added:
+        lines.append(f"Not adding     : {report.not_added}: DNF adds no live patch to an upgrade")
+    if report.taints:
+        lines.append(f"Taints         : {', '.join(report.taints)}")
     for title, state in (
         ("Closed live", CLOSED_LIVE),
         ("Open", OPEN),
@@ -153,24 +123,51 @@ def status_text(report: Report, advice: Advice) -> list[str]:
     lines.append(f"Reboot         : {'not known' if advice.code == 102 else advice.text}")
     for problem in report.problems:
         code = "31" if problem.severity == "error" else "33"
-        lines.append(coloured(f"{problem.severity.capitalize():<15}: ", problem.text, code))
+        lines.append(coloured(f"{problem.severity.capitalize():<15}: ", dated(problem), code))
         if problem.remedy:
             lines.append(f"                 {problem.remedy}")
     if report.retry:
         lines.append(f"Retry          : planned for {report.retry}")
-    action = next_action(report, advice)
-    lines.append(f"Next           : {action or 'nothing to do'}")
+    lines.append(f"Next           : {str(next_step.step(report, advice)) or 'nothing to do'}")
     return lines
 
 
-def since(moment: str) -> str:
-    """Return ``moment`` as the end of a sentence, "" for an unknown one."""
-    return f" since {moment}" if moment else ""
+def span(since: str, until: str) -> str:
+    """Return the time of a change that is under way as the end of a sentence, as far as it is known."""
+    return (f" since {since}" if since else "") + (f", until {until} at the latest" if until else "")
+
+
+def dated(problem: Problem) -> str:
+    """Return the text of ``problem``, with the time of an earlier run that found it."""
+    return f"{problem.text} (found at {problem.at})" if problem.at else problem.text
+
+
+def moving(report: Report) -> str:
+    """Return the packages, or else the modules, that are being loaded or taken out of force."""
+    states = (look.LOADING, look.UNLOADING, look.TRANSITION)
+    names = dict.fromkeys(row.package or row.module for row in report.patches if row.state in states)
+    return "live patch " + message.several(list(names), 3) if names else "a live patch"
+
+
+def sentence(words: str) -> str:
+    """Return ``words`` with a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def kept_out(report: Report) -> list[str]:
+    """Return a text for each thing that keeps a live patch from being installed or loaded on this host."""
+    found = [f"nothing is loaded: {report.skipped}"] if report.skipped else []
+    found += [f"DNF adds no live patch: {report.not_added}"] if report.not_added else []
+    out = {row.package: row for row in report.patches if row.state in (look.UNLOADED, look.BLOCKED)}
+    words = {look.UNLOADED: "unloaded by the administrator", look.BLOCKED: "blocked"}
+    found += [f"live patch {name} is {words[row.state]}, {row.reason}" for name, row in out.items()]
+    return found
 
 
 def _state(report: Report) -> str:
     if report.state != "attention":
-        return _STATES[report.state].format(since=since(report.since))
+        facts = {"which": moving(report), "since": span(report.since, report.until)}
+        return _STATES[report.state].format(**facts)
     number = len(report.rows(OPEN)) + len(report.rows(REBOOT_ONLY))
     if not number:
         return "ATTENTION: see the warnings below"
@@ -195,15 +192,20 @@ def _cve(row: CveState) -> dict[str, Any]:
     return data
 
 
+def _cves(report: Report, state: str) -> list[dict[str, Any]] | None:
+    """Return the CVEs in ``state``; None, never an empty list, where their number is not known."""
+    return None if count(report, state) == "unknown" else [_cve(row) for row in report.rows(state)]
+
+
 def exposure_json(report: Report) -> dict[str, Any]:
     """Return the ``exposure`` object of status and cves."""
     return {
         "quality": report.exposure.quality,
         "reason": report.exposure.reason,
         "as_of": report.exposure.as_of,
-        "open": [_cve(row) for row in report.rows(OPEN)],
-        "closed_live": [_cve(row) for row in report.rows(CLOSED_LIVE)],
-        "reboot_only": [_cve(row) for row in report.rows(REBOOT_ONLY)],
+        "open": _cves(report, OPEN),
+        "closed_live": _cves(report, CLOSED_LIVE),
+        "reboot_only": _cves(report, REBOOT_ONLY),
     }
 
 
@@ -222,9 +224,11 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
             "build_id": kernel.build_id,
             "package": report.inputs.kernel_package,
             "livepatch_supported": kernel.livepatch,
+            "taints": list(report.taints),
         },
         "state": report.state,
         "since": report.since,
+        "until": report.until,
         "patches": patches_json(report),
         "exposure": exposure_json(report),
         "reboot": reboot_json(advice),
@@ -236,7 +240,9 @@ def body(report: Report, advice: Advice) -> dict[str, Any]:
         "retry": report.retry,
         "offered": report.offered._asdict() if report.offered is not None else None,
         "skipped": report.skipped,
+        "not_added": report.not_added,
         "problems": [dict(problem._asdict()) for problem in report.problems],
+        "next": dict(next_step.step(report, advice)._asdict()),
     }
 
 
@@ -286,34 +292,41 @@ def _without(
 
 def list_text(report: Report) -> list[str]:
     """Return the lines of ``livepatch list``: a row for each live patch."""
+    why = [sentence(words) for words in kept_out(report)]
     if not report.patches:
-        return ["No live patch is installed or loaded." if report.installed_known else "Not known."]
-    return table(
-        ("PACKAGE", "MODULE", "STATE", "PROFILE", "CVES"),
-        (
-            (row.package or "-", row.module or "-", row.state, row.profile or "-", str(len(row.cves)))
-            for row in report.patches
-        ),
+        none = "No live patch is installed or loaded." if report.installed_known else "Not known."
+        return [none, *why]
+    rows = (
+        (row.package or "-", row.module or "-", row.state, row.profile or "-", str(len(row.cves)))
+        for row in report.patches
     )
+    return [*table(("PACKAGE", "MODULE", "STATE", "PROFILE", "CVES"), rows), *why]
+
+
+def is_patched(patch: LoadedPatch, function: Function) -> bool:
+    """Return whether sysfs shows ``function`` as replaced by ``patch``."""
+    return patch.enabled and function.object in patch.patched_objects
 
 
 def functions(
     loaded: Sequence[LoadedPatch],
-    redirected: set[str] | None,
+    redirected: Mapping[Function, bool | None] | None,
     declared: dict[str, tuple[tuple[str, str], ...]],
 ) -> list[dict[str, Any]]:
     """Return the proof of redirection for each function of each loaded patch.
 
     ``state`` is ``redirected`` where sysfs shows the function as patched and ftrace does not deny that, else
-    ``not-redirected``. ``redirected`` are the functions that ftrace sends to a live patch, None where only
-    root may see them. ``declared`` are (object, function) of each module's manifest. The functions of an
-    object that is not loaded are pending: the kernel patches them when the object is loaded.
+    ``not-redirected``. ``redirected`` tells of the patched functions whether ftrace sends them to a live
+    patch; the whole is None where only root may see that. ``declared`` are (object, function) of each
+    module's manifest. The functions of an object that is not loaded are pending: the kernel patches them
+    when the object is loaded.
     """
     found: list[dict[str, Any]] = []
+    idle = None if redirected is None else False
     for patch in loaded:
         for function in patch.functions:
-            patched = patch.enabled and function.object in patch.patched_objects
-            ftrace = None if redirected is None else function.name in redirected
+            patched = is_patched(patch, function)
+            ftrace = redirected.get(function) if patched and redirected is not None else idle
             state = "not-redirected" if ftrace is False else "redirected"
             found.append(
                 {
@@ -336,7 +349,7 @@ def functions(
                         "function": name,
                         "sysfs": "",
                         "state": "pending",
-                        "ftrace": None if redirected is None else name in redirected,
+                        "ftrace": idle,
                     }
                 )
     return found

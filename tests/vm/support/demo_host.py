@@ -95,6 +95,11 @@ class Host:
         """The time ``name`` that systemd keeps of ``unit``, in microseconds since boot."""
         return int(self.run(f"systemctl show -P {name} {unit}"))
 
+    def patched_at(self, module: str) -> float:
+        """The time of the kernel's line that ``module`` is in force, in seconds since boot."""
+        line = self.run(f"dmesg | grep \"livepatch: '{module}': patching complete\" | head -1")
+        return float(line.partition("]")[0].strip("[ "))
+
     def status(self, code: int = 0) -> dict[str, Any]:
         """The object that ``livepatch status --json`` prints; the command has to end with ``code``."""
         done = self.machine.run("livepatch status --json")

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The load before the network, from the list of the boot before."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dnf_plugin_livepatch.host.files import guard_file, journal
+from dnf_plugin_livepatch.host.kernel import running
+from dnf_plugin_livepatch.host.packages import installed, inventory
+from tests.unit.support.fakehost import ids, run
+from tests.unit.support.reporting import Telling
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    """A host with patch 1 in force and known, after which nothing may ask the database unless told."""
+    host = Telling(str(tmp_path), monkeypatch)
+    host.patch("1", "CVE-2026-1000")
+    assert run(host.host).ok
+    inventory.refresh(host.paths, running.running(host.paths))
+    return host
+
+
+def boot(host: Telling, monkeypatch: pytest.MonkeyPatch, clean: bool = True) -> list[str]:
+    """The next boot, before the network; returns the questions to the rpm database."""
+    host.host.reboot(clean=clean)
+    host.host.put("/run/livepatch/booting", "")
+    asked: list[str] = []
+    for name in ("read", "signer", "holds", "folder"):
+        real = getattr(installed, name)
+
+        def count(*words: object, real: Callable[..., object] = real, name: str = name) -> object:
+            asked.append(name)
+            return real(*words)
+
+        monkeypatch.setattr(installed, name, count)
+    return asked
+
+
+def test_the_list_is_loaded_without_the_database(host: Telling, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = journal.read(host.paths)[-1]
+    asked = boot(host, monkeypatch)
+    result = run(host.host)
+    assert result.ok and host.host.running() == ["lp_1"] and asked == []
+    assert [row.nevra for row in result.in_force] == ["lp-1-1.x86_64"]
+    entry = journal.read(host.paths)[-1]
+    assert entry.event == "load" and entry.facts["signer"] == before.facts["signer"] == "the test"
+    assert guard_file.read(host.paths).entries["lp-1-1.x86_64"].state == "settling"
+    inventory.refresh(host.paths, running.running(host.paths))
+    assert asked == [], "the copy of this boot is there"
+    os.unlink(host.paths.booting)
+    assert run(host.host).ok and "read" in asked, "the whole run comes later"
+
+
+def installs(host: Telling) -> None:
+    host.patch("2", "CVE-2026-1000")
+
+
+def changes_the_kernel(host: Telling) -> None:
+    host.host.put("/sys/kernel/notes", "")
+
+
+def changes_a_profile(host: Telling) -> None:
+    host.host.put("/etc/livepatch/profiles.d/x.conf", "")
+
+
+def tears_the_list(host: Telling) -> None:
+    host.host.put("/var/lib/livepatch/inventory.json", '{"schema": 1, "patches": [')
+
+
+def loses_the_list(host: Telling) -> None:
+    os.unlink(host.paths.boot_inventory)
+
+
+def lies_in_the_list(host: Telling) -> None:
+    with open(host.paths.boot_inventory, encoding="ascii") as file:
+        data = json.load(file)
+    data["patches"][0]["nevra"] = ["../x", "0", "1", "1", "x86_64"]
+    host.host.put("/var/lib/livepatch/inventory.json", json.dumps(data))
+
+
+CHANGES = (installs, changes_the_kernel, changes_a_profile, tears_the_list, loses_the_list, lies_in_the_list)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_list_that_may_be_untrue_is_left_aside(
+    host: Telling, monkeypatch: pytest.MonkeyPatch, change: Callable[[Telling], None]
+) -> None:
+    change(host)
+    asked = boot(host, monkeypatch)
+    change(host) if change is changes_the_kernel else None
+    run(host.host)
+    assert "read" in asked
+    assert host.host.running() == (["lp_2"] if change is installs else ["lp_1"])
+
+
+def blocks(host: Telling) -> None:
+    guard_file.block(host.paths, "lp-1-1.x86_64", "by hand")
+
+
+def unloads(host: Telling) -> None:
+    guard_file.keep_unloaded(host.paths, "lp-1-1.x86_64", "")
+
+
+def damages(host: Telling) -> None:
+    (patch,) = host.host.packages().patches
+    with open(patch.modules[0].path, "ab") as file:
+        file.write(b"x")
+
+
+@pytest.mark.parametrize("keep_out", [blocks, unloads, damages])
+def test_nothing_is_loaded_that_a_whole_run_would_not_load(
+    host: Telling, monkeypatch: pytest.MonkeyPatch, keep_out: Callable[[Telling], None]
+) -> None:
+    keep_out(host)
+    boot(host, monkeypatch)
+    early = ids(run(host.host))
+    kept = host.host.running()
+    host.host.reboot()
+    assert ids(run(host.host)) == early and host.host.running() == kept
+
+
+def test_the_verdict_on_the_boot_before_comes_first(host: Telling, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot(host, monkeypatch, clean=False)
+    assert run(host.host).ok, "one power cut blocks nothing"
+    boot(host, monkeypatch, clean=False)
+    assert host.host.running() == [] and not run(host.host).ok
+    assert "lp-1-1.x86_64" in guard_file.blocked(host.paths) and host.host.running() == []
+
+
+def test_a_run_after_the_boot_asks_the_database(host: Telling, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = boot(host, monkeypatch)
+    os.unlink(host.paths.booting)
+    assert run(host.host).ok and "read" in asked
