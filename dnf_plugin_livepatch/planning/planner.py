@@ -475,25 +475,8 @@ class Planner:
         if not (self.inputs.debt or cves):
             return []
         newest, compare = self._newer_kernel(), self.manager.compare
-        off = self._not_loading(coming) if cves else ""
+        off = choose.not_loading(self.facts, self.patched, coming) if cves else ""
         return lines.prompt_lines(self.inputs, self.patched.in_force, cves, newest, compare, off)
-
-    def _not_loading(self, coming: Sequence[Package]) -> str:
-        """Why none of the live patches ``coming`` will be loaded, "" where one will as far as is known."""
-        mode = self.host.settings.mode
-        why = self.host.cannot or ("" if mode == "load" else f"mode = {mode} in livepatch.conf")
-        if why:
-            return why
-        foreign, off = self.patched.foreign, dict(self.patched.off)
-        names = {str(package.nevra) for package in coming}
-        rows = self.facts.known(self.host.kernel.release)
-        owners = {row.match.profile for row in rows if str(row.package.nevra) in names}
-        if owners and owners.issubset(off):
-            return off[min(owners)]
-        rules = [rule for rule in self.host.profiles if rule.name in owners]
-        if foreign and rules and all(rule.cumulative and not rule.client for rule in rules):
-            return f"another program loaded {', '.join(foreign[:3])}, which the patch would put out of force"
-        return ""
 
     def _newer_kernel(self) -> str:
         """The newest build of the running kernel's package that is there after the transaction, as EVR;
