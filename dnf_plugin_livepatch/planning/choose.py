@@ -11,7 +11,7 @@ from ..base.model import Problem
 from ..base.typed import TYPE_CHECKING
 from ..messages import catalogue
 from . import policy
-from .interface import Helpers, Package, PackageManager
+from .interface import Helpers, Package, PackageManager, Patched
 from .policy import Candidate, Situation
 from .request import ALL, Asked
 from .survey import Beside, Survey, fitting
@@ -20,6 +20,7 @@ from .survey import Beside, Survey, fitting
 MAX_FAILED = 4
 
 if TYPE_CHECKING:
+    from .facts import Facts
     from .survey import Cves
 
 
@@ -168,3 +169,21 @@ def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Seque
     if not coming and not missing:
         missing = list(before[:1])
     return tuple(dict.fromkeys([*coming, *missing]))
+
+
+def not_loading(facts: Facts, patched: Patched, coming: Sequence[Package]) -> str:
+    """Why none of the live patches ``coming`` will be loaded, "" where one will as far as is known."""
+    host = facts.host
+    mode = host.settings.mode
+    if host.cannot or mode != "load":
+        return host.cannot or f"mode = {mode} in livepatch.conf"
+    names, off = {str(package.nevra) for package in coming}, dict(patched.off)
+    rows = facts.known(host.kernel.release)
+    owners = {row.match.profile for row in rows if str(row.package.nevra) in names}
+    if owners and owners.issubset(off):
+        return off[min(owners)]
+    rules = [rule for rule in host.profiles if rule.name in owners]
+    if patched.foreign and rules and all(rule.cumulative and not rule.client for rule in rules):
+        foreign = ", ".join(patched.foreign[:3])
+        return f"another program loaded {foreign}, which the patch would put out of force"
+    return ""

@@ -15,7 +15,7 @@ from ..base.names import parse_nevra
 from ..base.typed import TYPE_CHECKING
 from ..exposure import compute
 from ..messages import catalogue
-from . import choose, inputs, kernel_hold, lines, policy, survey, switches, unproved, withheld
+from . import choose, inputs, kernel_hold, lines, policy, survey, unproved, withheld
 from .facts import Facts
 from .interface import Attempt, Ended, Host, Package, PackageManager, Patched, Plan
 from .request import ALL, NONE, Asked
@@ -500,6 +500,6 @@ class Planner:
         if not (self.inputs.debt or cves):
             return []
         newest = self.facts.newest_kernel(self.inputs.kernel_package)
-        off = switches.not_loading(self.facts, self.patched, coming) if cves else ""
+        off = choose.not_loading(self.facts, self.patched, coming) if cves else ""
         in_force, compare = self.patched.in_force, self.manager.compare
         return lines.prompt_lines(self.inputs, in_force, cves, newest, compare, off)

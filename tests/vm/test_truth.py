@@ -99,7 +99,11 @@ def holds(host, truth: Truth, in_force: dict[str, float]) -> None:
     assert told["reboot-check"][1].startswith(f"Reboot {truth.reboot}")
     assert told["cves"] == (0, "".join(f"{cve}\n" for cve in sorted(truth.still)))
     assert told["uname"] == (0, truth.release + "\n")
-    assert told["motd"][1].partition("\n")[0] == truth.motd
+    first = told["motd"][1].partition("\n")[0]
+    assert first.partition(" Live patch ")[0] == truth.motd
+    assert (f" Live patch {loading.COVERS.nevra} is being loaded since " in first) is (
+        truth.state == "loading"
+    )
     words = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
     numbers = f"open={len(truth.open)} closed_live={len(truth.closed)} reboot_only={len(truth.reboot_only)}"
     assert told["check"][1].startswith(f"LIVEPATCH {words[truth.codes[2]]} - ")
@@ -171,7 +175,7 @@ def test_before_during_and_after_a_load(stock):
         timeout=240,
     )
     assert prompt(host) == untouched
-    during = before._replace(state="failed", codes=(5, 0, 2))
+    during = before._replace(state="loading", codes=(0, 0, 1))
     holds(host, during, {loading.COVERS.module: 0})
     # The signal that the kernel sends after 15 seconds to those it waits for changes nothing.
     host.run("until dmesg | grep -q 'signaling remaining tasks'; do sleep 0.3; done; sleep 1", timeout=240)
