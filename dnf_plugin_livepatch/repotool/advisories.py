@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Advisories and the livepatch record for packages that are about to be published.
+"""Advisories for packages that are about to be published.
 
 An advisory is made from the manifests inside the RPMs; an optional advisory.yml wins over them. The
 advisory lists every CVE that the (cumulative) patch closes, because dnf reads the advisory of the
-newest build only. Ids and issue dates never change once published. An advisory of a live patch never
-suggests a reboot.
+newest build only. Ids and issue dates never change once published. Everything else can be corrected. An
+advisory of a live patch never suggests a reboot.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import createrepo_c as cr
 
 from ..base import times
-from ..base.model import Manifest, Nevra, Unfixable
+from ..base.model import Manifest, Nevra
 from ..base.names import decimal
-from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
 from ..toolkit.errors import ToolError
+from .lint.advisories import left_behind
+from .lint.context import Raised
 from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of, value_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
-from .settings import AdvisoryFile, KernelText, Settings
+from .settings import AdvisoryFile, Settings
 
 _WORDS = {
     "critical": "Critical",
@@ -90,6 +91,32 @@ class Draft(NamedTuple):
         own = "" if self.made(name) else str(getattr(self.old, name, ""))
         return str(self.entry.get(name) or own)
 
+    @property
+    def declared(self) -> set[str]:
+        """The CVEs that the given packages and the advisory file name."""
+        found = {*self.entry.get("cves", ())}
+        found.update(one["id"] for one in self.entry.get("references", ()) if one["type"] == "cve")
+        for item in self.items:
+            found.update(item.package.own_cves)
+            for manifest in item.manifests:
+                found.update(manifest.cves)
+        return found
+
+    @property
+    def names_cves(self) -> bool:
+        """Whether the advisory file names CVEs."""
+        references = self.entry.get("references", ())
+        return "cves" in self.entry or any(one["type"] == "cve" for one in references)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every package that the published advisory lists is given again.
+
+        The advisory file then speaks for all of the advisory: what the file no longer names was wrong.
+        """
+        given = {item.package.nevra for item in self.items}
+        return self.old is None or all(item.nevra in given for item in self.old.packages)
+
 
 def _datetime(text: str) -> datetime.datetime:
     """A moment as createrepo_c wants it."""
@@ -144,11 +171,9 @@ def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) ->
 
 
 def _cves(draft: Draft) -> list[str]:
-    found = {*draft.entry.get("cves", ()), *(draft.old.cves if draft.old else ())}
-    for item in draft.items:
-        found.update(item.package.own_cves)
-        for manifest in item.manifests:
-            found.update(manifest.cves)
+    found = draft.declared
+    if draft.old and not (draft.whole and draft.names_cves):
+        found.update(draft.old.cves)
     return sorted(found, key=cve_order)
 
 
@@ -177,6 +202,7 @@ def _description(draft: Draft, cves: Sequence[str]) -> str:
         lines += ["", "Closed while the kernel runs:", *(f"* {cve}" for cve in cves)]
     unfixable = dict(_LEFT_OPEN.findall(draft.made("description")))
     unfixable.update({u.cve: u.reason for item in draft.items for m in item.manifests for u in m.unfixable})
+    unfixable = {cve: reason for cve, reason in unfixable.items() if cve not in cves}
     if unfixable:
         lines += ["", "Not closed by any live patch of this kernel; boot a later kernel for:"]
         lines += [f"* {cve}: {unfixable[cve]}" for cve in sorted(unfixable, key=cve_order)]
@@ -205,7 +231,13 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
     given = [dict(reference) for reference in entry.get("references", ())]
     if draft.old:
         ids = {reference["id"] for reference in given}
-        given += [reference._asdict() for reference in draft.old.references if reference.id not in ids]
+        replaced = "references" in entry and draft.whole
+        given += [
+            reference._asdict()
+            for reference in draft.old.references
+            if reference.id not in ids
+            and (reference.id in cves if reference.type == "cve" else not replaced)
+        ]
     known = {reference["id"] for reference in given if reference["type"] == "cve"}
     given += [
         {"type": "cve", "id": cve, "href": _CVE_URL + cve, "title": cve} for cve in cves if cve not in known
@@ -251,8 +283,9 @@ def merge(
     """All advisories after this publish, the ids that are new, and those that changed.
 
     A published advisory keeps its id, type, issue date and packages. It also keeps whatever the draft
-    leaves empty. Its texts cover the old packages too. An advisory without an issue date is issued ``now``;
-    ``stamp`` (by default ``now`` too) is when it was written. Raises ToolError.
+    leaves empty. Its texts cover the old packages too. A correction in the advisory file is applied to an
+    advisory without new packages too. An advisory without an issue date is issued ``now``; ``stamp`` (by
+    default ``now`` too) is when it was written. Raises ToolError.
     """
     result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
     added, changed = [], []
@@ -280,23 +313,82 @@ def merge(
             raise ToolError("advisory-changed", id=draft.id, field="issue date")
         listed = {item.nevra for item in view.packages}
         new = [package for package in packages if package.nevra not in listed]
-        if not new and set(_cves(draft)) <= set(view.cves):
+        if not new and set(draft.declared) <= set(view.cves) and not _corrected(draft, update, old):
             continue
-        number = decimal(view.version, 19)
-        update.version = "2" if number is None else str(number + 1)
+        update.version = _next(old)
         update.issued_date = _datetime(issued_of(old) or now)
-        _list(update, new, [item for collection in old.collections for item in collection.packages])
+        _list(update, new, _listed(old))
         result[index[draft.id]] = update_of(update)
         changed.append(draft.id)
     return result, added, changed
 
 
+def number(update: cr.UpdateRecord) -> int:
+    """The version of an advisory, which rises with each change; 1 for a version that is no number."""
+    found = decimal(update.version or "", 19)
+    return 1 if found is None else found
+
+
+def _next(update: cr.UpdateRecord) -> str:
+    return str(number(update) + 1)
+
+
+def _corrected(draft: Draft, update: cr.UpdateRecord, old: cr.UpdateRecord) -> bool:
+    """Whether the advisory file of ``draft`` makes another ``update`` than the published ``old``."""
+    return bool(draft.entry) and _content(update) != _content(old)
+
+
+def _content(update: cr.UpdateRecord) -> tuple[object, ...]:
+    """The parts of an advisory that a correction may change."""
+    view = advisory_view(update)
+    texts = view.title, view.severity, view.summary, view.description, view.solution, update.rights or ""
+    return (*texts, sorted(view.references))
+
+
+def kept(existing: Sequence[Update], made: Iterable[Draft]) -> Iterator[Raised]:
+    """The CVEs of published advisories that the advisory file no longer names, but that stay.
+
+    The packages that are not given may have brought them.
+    """
+    published = {update.id: update for update in existing}
+    for draft in made:
+        if not draft.names_cves or draft.id not in published:
+            continue
+        old = advisory_view(published[draft.id].record())
+        draft = draft._replace(old=old)
+        listed = {item.nevra for item in old.packages}
+        given = {item.package.nevra for item in draft.items}
+        left = sorted(set(old.cves) - draft.declared, key=cve_order)
+        if left and not draft.whole and given <= listed:
+            missing = ", ".join(sorted(map(str, listed - given)))
+            yield left_behind(draft.id, ", ".join(left), missing)
+
+
 def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRecord:
     """``update`` with only the packages in ``names``; the same object if these are all of its packages."""
-    items = [item for collection in update.collections for item in collection.packages]
-    kept = [item for item in items if nevra_of(item) in names]
-    if len(kept) == len(items):
+    items = _listed(update)
+    fitting = [item for item in items if nevra_of(item) in names]
+    return update if len(fitting) == len(items) else _copy(update, fitting)
+
+
+def extended(update: cr.UpdateRecord, other: cr.UpdateRecord) -> cr.UpdateRecord:
+    """``update`` with the packages of ``other`` too; the same object if ``other`` lists no further one."""
+    items = _listed(update)
+    known = {nevra_of(item) for item in items}
+    more = [item for item in _listed(other) if nevra_of(item) not in known]
+    if not more:
         return update
+    found = _copy(update, [*items, *more])
+    found.version = _next(update)
+    return found
+
+
+def _listed(update: cr.UpdateRecord) -> list[cr.UpdateCollectionPackage]:
+    return [item for collection in update.collections for item in collection.packages]
+
+
+def _copy(update: cr.UpdateRecord, items: Iterable[cr.UpdateCollectionPackage]) -> cr.UpdateRecord:
+    """``update`` with the packages ``items``."""
     found = cr.UpdateRecord()
     for name in _ATTRIBUTES:
         value = value_of(update, name)
@@ -304,55 +396,5 @@ def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRec
             setattr(found, name, value)
     for reference in update.references:
         found.append_reference(reference)
-    _list(found, (), kept)
+    _list(found, (), items)
     return found
-
-
-def note(
-    record: Record,
-    items: Iterable[Incoming],
-    texts: Mapping[str, KernelText],
-    steps: Sequence[tuple[int, int]],
-    told_of: Mapping[str, tuple[str, str]],
-    now: str,
-) -> Record:
-    """The record with a note of each live patch in ``items``, and with the ``texts`` about kernels.
-
-    ``told_of`` holds issue date and advisory by NEVRA text. A patch that has a note already keeps it.
-    """
-    kernels = dict(record.kernels)
-    for item in items:
-        nevra = str(item.package.nevra)
-        for release in item.package.kernels if item.package.kind == "patch" else ():
-            old = kernels.get(release, KernelNote())
-            told = [m for m in item.manifests if m.kernel_release == release]
-            unfixable = {one.cve: one for one in old.unfixable}
-            unfixable.update({one.cve: one for manifest in told for one in manifest.unfixable})
-            closed = {cve for manifest in told for cve in manifest.cves}
-            ends = [manifest.support_end for manifest in told if manifest.support_end]
-            patches = dict(old.patches)
-            if nevra not in patches:
-                issued, advisory = told_of.get(nevra, (now, ""))
-                patches[nevra] = PatchNote(
-                    issued, rollout(steps, now), advisory=advisory if ADVISORY.match(advisory) else ""
-                )
-            kernels[release] = KernelNote(
-                max(ends) if ends else old.support_end, _ordered(unfixable, closed), patches
-            )
-    for release, text in texts.items():
-        old = kernels.get(release, KernelNote())
-        unfixable = {**{one.cve: one for one in old.unfixable}, **{one.cve: one for one in text.unfixable}}
-        kernels[release] = old._replace(
-            support_end=text.support_end or old.support_end, unfixable=_ordered(unfixable, set())
-        )
-    changed = dict(record.kernels) != kernels
-    return Record(now if changed or not record.generated else record.generated, kernels)
-
-
-def _ordered(unfixable: Mapping[str, Unfixable], closed: set[str]) -> tuple[Unfixable, ...]:
-    return tuple(unfixable[cve] for cve in sorted(unfixable, key=cve_order) if cve not in closed)
-
-
-def rollout(steps: Sequence[tuple[int, int]], now: str) -> tuple[Step, ...]:
-    """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
-    return tuple(Step(times.later(now, after), percent) for after, percent in steps)

@@ -14,12 +14,13 @@ from ..base import times
 from ..base.names import CVE, RELEASE, decimal
 from ..toolkit import output
 from ..toolkit.errors import Finding, ToolError
-from . import moving, options, plan, publish, settings, transaction
+from . import kernel_facts, moving, options, plan, publish, settings, transaction
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
 from .lint.context import Context
+from .lint.metadata import of_keys
 from .options import CONFIG, Verb
-from .repository import reading
+from .repository import reading, signing
 from .repository.store import Store
 from .repository.view import View
 
@@ -56,7 +57,10 @@ def _job(chosen: argparse.Namespace) -> transaction.Job:
     return transaction.Job(_settings(chosen), times.now(), chosen.wait, chosen.dry_run, _stamp())
 
 
-def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]) -> int:
+def _changed(
+    chosen: argparse.Namespace, job: transaction.Job, outcomes: Sequence[transaction.Outcome]
+) -> int:
+    outcomes = _warned(job, outcomes)
     if chosen.json:
         _print_json(
             {
@@ -78,8 +82,9 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
             ("~ advisory", item.advisories_changed),
             ("~ record", item.record_changed),
             ("~ names the present state now:", item.mended),
+            ("~ signed again with the same content", ("",) * item.signed),
         ):
-            output.show(f"  {sign} {value}" for value in values)
+            output.show(f"  {sign} {value}".rstrip() for value in values)
         output.show(
             f"  {finding.severity}: {finding.subject}: {finding.text} [{finding.check}]"
             for finding in item.findings
@@ -89,15 +94,33 @@ def _changed(chosen: argparse.Namespace, outcomes: Sequence[transaction.Outcome]
     return FOUND if refused else OK
 
 
+def _warned(job: transaction.Job, outcomes: Sequence[transaction.Outcome]) -> list[transaction.Outcome]:
+    """``outcomes``, the first with the findings about the clients' keys too."""
+    keys = signing.public_keys(job.settings.keys)
+    found = run.findings(of_keys(Context(job.now, keys=keys)), job.settings.waivers)
+    return [
+        item._replace(findings=(*item.findings, *found)) if place == 0 else item
+        for place, item in enumerate(outcomes)
+    ]
+
+
 def _publish(chosen: argparse.Namespace) -> int:
     file = settings.read_advisories(chosen.advisory) if chosen.advisory else settings.AdvisoryFile()
-    return _changed(chosen, publish.publish(chosen.repo, chosen.rpms, _job(chosen), file))
+    job = _job(chosen)
+    done = publish.publish(chosen.repo, chosen.rpms, job, file, chosen.allow_withdrawn)
+    return _changed(chosen, job, done)
 
 
 def _promote(chosen: argparse.Namespace) -> int:
     if ("{arch}" in chosen.source) != ("{arch}" in chosen.target):
         chosen.refuse("{arch} is in one of --from and --to only: put it into both or none")
-    return _changed(chosen, moving.promote(chosen.source, chosen.target, chosen.patterns, _job(chosen)))
+    job = _job(chosen)
+    return _changed(chosen, job, moving.promote(chosen.source, chosen.target, chosen.patterns, job))
+
+
+def _sign(chosen: argparse.Namespace) -> int:
+    job = _job(chosen)
+    return _changed(chosen, job, moving.sign(chosen.repo, job))
 
 
 def _withdraw(chosen: argparse.Namespace) -> int:
@@ -105,13 +128,34 @@ def _withdraw(chosen: argparse.Namespace) -> int:
         raise ToolError(
             "settings-fault", file="--reason", fault="not one printable line of 1 to 1000 characters"
         )
-    return _changed(chosen, moving.withdraw(chosen.repo, chosen.patterns, chosen.reason, _job(chosen)))
+    job = _job(chosen)
+    return _changed(chosen, job, moving.withdraw(chosen.repo, chosen.patterns, chosen.reason, job))
 
 
 def _prune(chosen: argparse.Namespace) -> int:
     job = _job(chosen)
     keep = chosen.keep if chosen.keep is not None else job.settings.keep
-    return _changed(chosen, moving.prune(chosen.repo, keep, job))
+    return _changed(chosen, job, moving.prune(chosen.repo, keep, job))
+
+
+def _kernels(chosen: argparse.Namespace) -> int:
+    job = _job(chosen)
+    for text in (*chosen.fixable, *(text.partition("=")[0] for text in chosen.unfixable)):
+        if not CVE.match(text):
+            raise ToolError("settings-fault", file="kernels", fault=f"{text[:60]!r} is no CVE identifier")
+    globs = tuple(chosen.releases)
+    if not (chosen.support_end or chosen.unfixable or chosen.fixable):
+        if not job.settings.kernels:
+            chosen.refuse("--support-end, --unfixable or --fixable is needed, or 'kernels' in the settings")
+        facts = kernel_facts.Facts(globs, job.settings.kernels)
+    elif not globs:
+        chosen.refuse("RELEASE is needed: a kernel release, or a glob over releases")
+    else:
+        unknown = chosen.support_end == "unknown"
+        unfixable = dict(text.split("=", 1) if "=" in text else (text, "") for text in chosen.unfixable)
+        text = settings.kernel_text("" if unknown else chosen.support_end or "", unfixable)
+        facts = kernel_facts.Facts(globs, {}, text, tuple(chosen.fixable), unknown)
+    return _changed(chosen, job, kernel_facts.state(chosen.repo, facts, job))
 
 
 def _kernels_from(found: settings.Settings) -> list[View]:
@@ -124,15 +168,16 @@ def _kernels_from(found: settings.Settings) -> list[View]:
 
 def _linted(chosen: argparse.Namespace, where: str, rpms: bool) -> tuple[View, list[Finding]]:
     found = _settings(chosen)
-    view = reading.read(where, found.keys)
+    view = reading.read(where, found.keys, True)
     others = _kernels_from(found)
     context = Context(
         times.now(),
         reading.kernels_offered([view, *others]),
-        reading.rpm_states(view, found.keys) if rpms else {},
+        reading.rpm_states(view, found.keys) if rpms else reading.served(view),
         {release: text.support_end for release, text in found.kernels.items() if text.support_end},
         stale=Store(view.root).stale() if view.root else "",
         closed=reading.closed(view),
+        keys=signing.public_keys(found.keys),
     )
     return view, run.run(view, context, found.waivers)
 
@@ -241,6 +286,20 @@ VERBS = (
         "take live patches back: hosts stop adding them",
         options.withdraw_arguments,
         _withdraw,
+        changes=True,
+    ),
+    Verb(
+        "sign",
+        "sign the metadata again, with another key or a key that was extended",
+        options.sign_arguments,
+        _sign,
+        changes=True,
+    ),
+    Verb(
+        "kernels",
+        "change what the record says of kernels: end of support, CVEs that no live patch closes",
+        options.kernels_arguments,
+        _kernels,
         changes=True,
     ),
     Verb(

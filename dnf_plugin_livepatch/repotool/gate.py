@@ -3,32 +3,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import createrepo_c as cr
 
 from ..formats.repository_record import Record
 from ..toolkit.errors import Finding
 from .lint import run
-from .lint.context import Context
+from .lint.context import Context, Raised
 from .repository import metadata
-from .repository.view import MetadataFile, View
+from .repository.view import Advisory, MetadataFile, Package, View
 from .transaction import Job, LintRefused, Next, State
 
 
-def check(state: State, new: Next, touched: Iterable[cr.Package], job: Job) -> tuple[Finding, ...]:
+def check(
+    state: State, new: Next, touched: Iterable[cr.Package], job: Job, faults: Iterable[Raised] = ()
+) -> tuple[Finding, ...]:
     """The new findings of lint in the touched packages, others of their names, and their advisories.
 
-    Faults that were there before are left out: an old fault must not keep a fix away. Raises LintRefused.
+    Faults that were there before are left out: an old fault must not keep a fix away. ``faults`` are
+    further ones of the change itself. Raises LintRefused.
     """
     names = {package.name for package in touched}
     before = _lint(state.packages, state.advisories, state.record, state.record, names, job)
     after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
     known = {(item.check, item.subject) for item in before}
     found = tuple(item for item in after if (item.check, item.subject) not in known)
+    found = (*run.findings(faults, job.settings.waivers), *found)
     if run.errors(found) and not job.dry_run:
         raise LintRefused(found)
     return found
+
+
+def scope(
+    packages: Iterable[cr.Package], updates: Iterable[metadata.Update], names: Collection[str]
+) -> tuple[tuple[Package, ...], tuple[Advisory, ...]]:
+    """The packages called one of ``names``, and the advisories that list any of them."""
+    views = tuple(metadata.package_view(package) for package in packages if package.name in names)
+    ids = {view.nevra for view in views}
+    naming = (metadata.advisory_view(update.record()) for update in updates if update.mentions(names))
+    return views, tuple(item for item in naming if any(one.nevra in ids for one in item.packages))
 
 
 def _lint(
@@ -39,16 +53,14 @@ def _lint(
     names: set[str],
     job: Job,
 ) -> list[Finding]:
-    views = tuple(metadata.package_view(package) for package in packages.values() if package.name in names)
-    ids = {view.nevra for view in views}
+    views, advisories = scope(packages.values(), updates, names)
     kernels = {release for view in views for release in view.kernels}
-    naming = (metadata.advisory_view(update.record()) for update in updates if update.mentions(names))
     part = Record(record.generated, {key: note for key, note in record.kernels.items() if key in kernels})
     view = View(
         "publish",
         "",
         views,
-        tuple(advisory for advisory in naming if any(item.nevra in ids for item in advisory.packages)),
+        advisories,
         (MetadataFile("updateinfo", "updateinfo", "updateinfo", "sha256"),),
         part,
     )

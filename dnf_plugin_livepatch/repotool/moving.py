@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""promote, withdraw and prune: changes to packages that are published already."""
+"""promote, sign, withdraw and prune: changes to what is published already."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
 
+from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
 from ..toolkit.errors import Finding, ToolError
-from . import advisories, gate, retention
+from . import advisories, gate, notes, retention
+from .lint import patches
 from .lint.catalogue import CATALOGUE
 from .repository import metadata
 from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
-from .repository.view import Package, aside, by_kernel, withdrawn
+from .repository.view import Package, advisories_by_package, aside, by_kernel, withdrawn
+from .settings import KernelText
 from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load
 
 
@@ -29,20 +32,30 @@ def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Pa
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Outcome]:
     """Publish in ``target`` the same bytes, advisories and issue dates that ``source`` has.
 
-    Withdrawn live patches stay behind, because hosts without the plugin would take them. For a target that
-    has such a patch already, the withdrawal comes along. ``{arch}`` is each architecture of ``source``.
+    Live patches that either repository withdrew stay behind, because hosts without the plugin would take
+    them. For a target that has such a patch already, the withdrawal comes along. The facts about kernels
+    are those of both repositories and of the settings. ``{arch}`` is each architecture of ``source``.
     """
-    steps = [step for place, goal in places_of(source, target) for step in _promotions(place, goal, globs)]
+    kernels = job.settings.kernels
+    steps = [
+        step
+        for place, goal in places_of(source, target)
+        for step in _promotions(place, goal, globs, kernels)
+    ]
     if not steps:
         raise ToolError("no-match", what=" ".join(globs), repo=source)
     return change_all(steps, job.on(target))
 
 
-def _promotions(source: str, target: str, globs: Sequence[str]) -> list[tuple[str, Change]]:
+def _promotions(
+    source: str, target: str, globs: Sequence[str], kernels: Mapping[str, KernelText]
+) -> list[tuple[str, Change]]:
     """The steps that promote the fitting packages of ``source`` to ``target``; none where none fits."""
     published = load(Store(source))
     chosen = matching(published.packages.values(), globs)
-    good = [package for package in chosen if str(nevra_of(package)) not in _withdrawn(published.record)]
+    behind = _behind(target, chosen)
+    left = behind | notes.withdrawn_names(published.record)
+    good = [package for package in chosen if str(nevra_of(package)) not in left]
     if not chosen or not (good or Store(target).exists()):
         return []
     origins = {package.rpm_sourcerpm for package in good}
@@ -59,15 +72,21 @@ def _promotions(source: str, target: str, globs: Sequence[str]) -> list[tuple[st
             for package in state.packages.values()
             if (package.pkgId in wanted if not place else _origin(package) in origins)
         ]
-        if group or not place:
-            steps.append((os.path.join(target, place) if place else target, _Promotion(state, tuple(group))))
+        if not place:
+            steps.append((target, _Promotion(state, tuple(group), behind, kernels)))
+        elif group:
+            steps.append((os.path.join(target, place), _Promotion(state, tuple(group))))
     return steps
 
 
-def _withdrawn(record: Record) -> set[str]:
-    """The NEVRAs that are withdrawn for any kernel."""
-    notes = (item for note in record.kernels.values() for item in note.patches.items())
-    return {nevra for nevra, patch in notes if patch.withdrawn}
+def _behind(target: str, packages: Iterable[cr.Package]) -> frozenset[str]:
+    """Those of ``packages`` that ``target`` withdrew and has no more: they do not come back as good ones."""
+    if not Store(target).exists():
+        return frozenset()
+    state = load(Store(target))
+    there = {str(nevra_of(package)) for package in state.packages.values()}
+    given = {str(nevra_of(package)) for package in packages}
+    return frozenset(given & notes.withdrawn_names(state.record) - there)
 
 
 def _origin(package: cr.Package) -> str:
@@ -76,19 +95,41 @@ def _origin(package: cr.Package) -> str:
 
 
 class _Promotion(NamedTuple):
-    """Packages of the repository ``origin``, as (file, package), with its advisories and notes of them."""
+    """Packages of the repository ``origin``, as (file, package), with its advisories and notes of them.
+
+    ``behind`` are those that the target withdrew and pruned. ``kernels`` are the settings' texts.
+    """
 
     origin: State
     group: tuple[tuple[str, cr.Package], ...]
+    behind: frozenset[str] = frozenset()
+    kernels: Mapping[str, KernelText] = {}
 
     def decide(self, state: State, job: Job) -> Next:
         """The published content and the packages of ``group``. Raises ToolError."""
         packages = dict(state.packages)
         files = admit(packages, self.group)
         names = {nevra_of(package) for package in packages.values()}
+        wanted = {nevra_of(package) for _, package in self.group}
+        updates = self._advisories(state, names, wanted)
+        touched = [package for _, package in self.group]
+        views, told = gate.scope(packages.values(), updates, {package.name for package in touched})
+        closes = notes.closing(views, advisories_by_package(told), state.record)
+        chosen, steps = {str(nevra) for nevra in wanted}, job.settings.rollout
+        record = notes.taken(state.record, self.origin.record, chosen, closes, steps, job.now)
+        texts = notes.of_arches(self.kernels, {package.arch for package in touched})
+        record = notes.stated(record, texts, job.now)
+        new = Next(packages, updates, record, files)
+        faults = patches.taken_back(state.record, self.behind)
+        return new._replace(findings=gate.check(state, new, touched, job, faults))
+
+    def _advisories(self, state: State, names: set[Nevra], wanted: set[Nevra]) -> list[metadata.Update]:
+        """The published advisories and those of the packages ``wanted``.
+
+        An advisory that was corrected in the target, and so has the higher version, keeps the correction.
+        """
         old = {update.id: place for place, update in enumerate(state.advisories)}
         updates = list(state.advisories)
-        wanted = {nevra_of(package) for _, package in self.group}
         for update in self.origin.advisories:
             if not update.mentions({nevra.name for nevra in wanted}):
                 continue
@@ -96,44 +137,36 @@ class _Promotion(NamedTuple):
             if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
                 continue
             fitting = advisories.restricted(whole, names)
+            if update.id in old:
+                mine = updates[old[update.id]].record()
+                if advisories.number(mine) > advisories.number(whole):
+                    whole, fitting = mine, advisories.extended(mine, fitting)
+                    update = updates[old[update.id]]
             if fitting is not whole:
                 update = metadata.update_of(fitting)
             if update.id in old:
                 updates[old[update.id]] = update
             else:
                 updates.append(update)
-        record = _note_taken(state.record, self.origin.record, {str(nevra) for nevra in wanted}, job)
-        new = Next(packages, updates, record, files)
-        return new._replace(findings=gate.check(state, new, [package for _, package in self.group], job))
+        return updates
 
 
-def _note_taken(record: Record, source: Record, nevras: set[str], job: Job) -> Record:
-    """The record with the notes of ``nevras`` from ``source``, and with the rollout of the target.
+def sign(root: str, job: Job) -> list[Outcome]:
+    """Sign the metadata of a repository and its companions again, with the same content."""
+    found = []
+    for (place,) in places_of(root):
+        companions = (os.path.join(place, SOURCE), os.path.join(place, DEBUG))
+        for one in (*(path for path in companions if Store(path).exists()), place):
+            found.append(change(one, job.on(root), _Again()))
+    return found
 
-    Patches that have a note already get the withdrawals of ``source``.
-    """
-    kernels = dict(record.kernels)
-    for release, note in source.kernels.items():
-        taken = {
-            nevra: patch._replace(rollout=advisories.rollout(job.settings.rollout, job.now))
-            for nevra, patch in note.patches.items()
-            if nevra in nevras
-        }
-        old = kernels.get(release, repository_record.KernelNote())
-        known = {
-            nevra: patch._replace(
-                withdrawn=patch.withdrawn or note.patches.get(nevra, PatchNote()).withdrawn
-            )
-            for nevra, patch in old.patches.items()
-        }
-        if taken:
-            kernels[release] = note._replace(
-                support_end=note.support_end or old.support_end, patches={**taken, **known}
-            )
-        elif known != old.patches:
-            kernels[release] = old._replace(patches=known)
-    changed = kernels != dict(record.kernels)
-    return Record(job.now if changed or not record.generated else record.generated, kernels)
+
+class _Again(NamedTuple):
+    """The published content once more."""
+
+    def decide(self, state: State, job: Job) -> Next:
+        """The published content, to be signed again."""
+        return Next(state.packages, state.advisories, state.record, again=True)
 
 
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:

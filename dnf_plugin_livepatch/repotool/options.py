@@ -82,6 +82,11 @@ def publish_arguments(verb: argparse.ArgumentParser) -> None:
         "--repo", required=True, metavar="DIR", help="the repository; {arch} is each RPM's architecture"
     )
     verb.add_argument("--advisory", metavar="FILE", help="advisory.yml: texts that win over the manifests")
+    verb.add_argument(
+        "--allow-withdrawn",
+        action="store_true",
+        help="publish a withdrawn build that was pruned again; it stays withdrawn",
+    )
     verb.add_argument("rpms", nargs="+", metavar="RPM")
 
 
@@ -90,6 +95,11 @@ def promote_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--from", dest="source", required=True, metavar="DIR", help=_EACH)
     verb.add_argument("--to", dest="target", required=True, metavar="DIR", help="likewise, if --from does")
     verb.add_argument("patterns", nargs="*", default=["*"], metavar="PACKAGE", help=_NAMES + " (all)")
+
+
+def sign_arguments(verb: argparse.ArgumentParser) -> None:
+    """The options of sign."""
+    verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
 
 
 def withdraw_arguments(verb: argparse.ArgumentParser) -> None:
@@ -103,6 +113,19 @@ def prune_arguments(verb: argparse.ArgumentParser) -> None:
     """The options of prune."""
     verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
     verb.add_argument("--keep", type=_count, metavar="N", help="live patches to keep for each kernel (3)")
+
+
+def kernels_arguments(verb: argparse.ArgumentParser) -> None:
+    """The options and arguments of kernels."""
+    verb.add_argument("--repo", required=True, metavar="DIR", help=_EACH)
+    verb.add_argument("--support-end", metavar="DATE", help="the last day of support, or 'unknown'")
+    verb.add_argument(
+        "--unfixable", metavar="CVE=REASON", action="append", default=[], help="no live patch closes it"
+    )
+    verb.add_argument("--fixable", metavar="CVE", action="append", default=[], help="take that back")
+    verb.add_argument(
+        "releases", nargs="*", metavar="RELEASE", help="kernel releases, or globs over them (settings: all)"
+    )
 
 
 def lint_arguments(verb: argparse.ArgumentParser) -> None:

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 def plan(view: View, kernels: Iterable[str], cves: Sequence[str], now: str) -> list[Row]:
     """A row for each of ``kernels`` and each of its architectures, in that order and once."""
-    groups, told = by_kernel(view.patches), advisories_by_package(view)
+    groups, told = by_kernel(view.patches), advisories_by_package(view.advisories)
     arches = arches_by_release(groups)
     rows = []
     wanted = [(release, arch) for release in dict.fromkeys(kernels) for arch in arches.get(release, [""])]

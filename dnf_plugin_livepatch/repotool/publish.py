@@ -4,32 +4,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
 
 from ..base.names import ARCHES
 from ..toolkit.errors import ToolError
-from . import advisories, gate
+from . import advisories, gate, notes
 from .advisories import Incoming
+from .lint import patches
+from .lint.context import Raised
+from .lint.metadata import weak
 from .repository import metadata, reading, rpms
+from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store
-from .repository.view import arch_of
+from .repository.view import advisories_by_package
 from .settings import AdvisoryFile
 from .transaction import Job, Next, Outcome, State, admit, change_all
 
 
-def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> list[Outcome]:
-    """Publish the RPM files ``paths``. Raises ToolError, and then nothing has changed."""
+def publish(
+    root: str, paths: Sequence[str], job: Job, file: AdvisoryFile, again: bool = False
+) -> list[Outcome]:
+    """Publish the RPM files ``paths``. Raises ToolError, and then nothing has changed.
+
+    With ``again`` a build that was withdrawn and pruned comes back; it stays withdrawn.
+    """
     if not job.settings.keys:
         raise ToolError("no-keys")
     items = [(path, rpms.read(path, "")) for path in dict.fromkeys(paths)]
+    doubtful = {}
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
-        if state != "good":
+        if state.startswith("weak-"):
+            doubtful[path] = state, detail
+        elif state != "good":
             raise ToolError("rpm-signature", file=path, reason=detail)
     _all_matched(root, [package for _, package in items], file)
-    steps = [(place, _Addition(tuple(group), file)) for place, group in parts_of(root, items)]
+    steps = [
+        (place, _Addition(tuple(group), file, again, doubtful)) for place, group in parts_of(root, items)
+    ]
     return change_all(steps, job.on(root))
 
 
@@ -83,32 +97,51 @@ class _Addition(NamedTuple):
 
     group: tuple[tuple[str, cr.Package], ...]
     file: AdvisoryFile
+    again: bool = False
+    weak: Mapping[str, tuple[str, str]] = {}
 
     def decide(self, state: State, job: Job) -> Next:
         """The published content and the new packages. Raises ToolError."""
         packages = dict(state.packages)
+        back = self._withdrawn(state)
         files = admit(packages, self.group)
         incoming = []
         for path, package in self.group:
             view = metadata.package_view(packages[package.pkgId])
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
         settings = job.settings
-        updates, added, changed = advisories.merge(
-            state.advisories, advisories.drafts(incoming, self.file, settings), settings, job.now, job.stamp
-        )
+        drafts = advisories.drafts(incoming, self.file, settings)
+        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts)]
+        updates, added, changed = advisories.merge(state.advisories, drafts, settings, job.now, job.stamp)
         told_of = {
             str(item.nevra): (view.issued, view.id)
             for view in (metadata.advisory_view(u.record()) for u in updates if u.id in {*added, *changed})
             for item in view.packages
         }
         steps = settings.rollout if self.file.rollout is None else self.file.rollout
+        names = {item.package.nevra.name for item in incoming}
+        views, told = gate.scope(packages.values(), updates, names)
+        closes = notes.closing(views, advisories_by_package(told), state.record)
+        record = notes.published(state.record, incoming, closes, steps, told_of, job.now)
         # The record is about the kernels of the hosts that use the repository. Sources have no hosts.
         arches = {package.arch for _, package in self.group if not _place(package)}
-        texts = {
-            release: text
-            for release, text in {**settings.kernels, **self.file.kernels}.items()
-            if arches and (arch_of(release) in ("", *arches) or arches == {"noarch"})
-        }
-        record = advisories.note(state.record, incoming, texts, steps, told_of, job.now)
+        texts = notes.of_arches({**settings.kernels, **self.file.kernels}, arches)
+        record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
-        return new._replace(findings=gate.check(state, new, [package for _, package in self.group], job))
+        touched = [package for _, package in self.group]
+        return new._replace(findings=gate.check(state, new, touched, job, faults))
+
+    def _weak(self) -> Iterable[Raised]:
+        """The faults about packages whose signature or digests some hosts refuse."""
+        for path, package in self.group:
+            if path in self.weak:
+                yield weak(str(nevra_of(package)), *self.weak[path])
+
+    def _withdrawn(self, state: State) -> Iterable[Raised]:
+        """The faults about withdrawn builds among the incoming. Raises ToolError for one that was pruned."""
+        given = {str(nevra_of(package)): package.pkgId for _, package in self.group}
+        found = list(patches.taken_back(state.record, given))
+        for _check, nevra, facts in found:
+            if given[nevra] not in state.packages and not self.again:
+                raise ToolError("rpm-withdrawn", (), nevra=nevra, **facts)
+        return found

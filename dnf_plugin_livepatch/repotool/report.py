@@ -142,7 +142,7 @@ def build(view: View, others: Sequence[View], settings: Settings, now: str) -> S
         for arch in found
     }
     states = _signatures(view, settings)
-    told = advisories_by_package(view)
+    told = advisories_by_package(view.advisories)
     manifests = {package.nevra: _manifests(view, package) for package in view.patches}
     places: dict[Nevra, list[str]] = {}
     for kernel, group in sorted(groups.items()):

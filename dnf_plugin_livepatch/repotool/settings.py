@@ -149,6 +149,17 @@ def _steps(data: list[Mapping[str, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((step["after"], step["percent"]) for step in data))
 
 
+def kernel_text(support_end: str, unfixable: Mapping[str, str]) -> KernelText:
+    """The text about a kernel from the command line. Raises ToolError."""
+    data: dict[str, Any] = {"unfixable": [{"cve": cve, "reason": why} for cve, why in unfixable.items()]}
+    if support_end:
+        data["support_end"] = support_end
+    try:
+        return _kernels({"": _KERNEL(data, "kernel")})[""]
+    except yamlfile.Fault as fault:
+        raise ToolError("settings-fault", file="kernels", fault=fault) from None
+
+
 def read(path: str) -> Settings:
     """The settings in ``path``; its relative paths are below its folder. Raises ToolError."""
     try:

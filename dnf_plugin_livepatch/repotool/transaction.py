@@ -25,7 +25,8 @@ from .settings import Settings
 class Outcome(NamedTuple):
     """The changes to one repository, made or only tried (``dry_run``).
 
-    ``mended`` tells what an earlier run had left undone.
+    ``mended`` tells what an earlier run had left undone. ``signed`` is true where the metadata are signed
+    again, with the same content.
     """
 
     repository: str
@@ -38,6 +39,7 @@ class Outcome(NamedTuple):
     generation: str = ""
     mended: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    signed: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -49,6 +51,7 @@ class Outcome(NamedTuple):
                 self.advisories_added,
                 self.advisories_changed,
                 self.record_changed,
+                self.signed,
             )
         )
 
@@ -84,7 +87,8 @@ class State(NamedTuple):
 class Next(NamedTuple):
     """The content to publish. ``files`` are (source, location, digest) of RPMs to place.
 
-    ``findings`` are those of lint that do not forbid the change.
+    ``findings`` are those of lint that do not forbid the change. With ``again`` the content is signed and
+    published even if it is the published one.
     """
 
     packages: dict[str, cr.Package]
@@ -92,6 +96,7 @@ class Next(NamedTuple):
     record: Record
     files: Sequence[tuple[str, str, str]] = ()
     findings: tuple[Finding, ...] = ()
+    again: bool = False
 
 
 class Change(Protocol):
@@ -190,10 +195,16 @@ def admit(
         if known.setdefault(nevra, package.pkgId) != package.pkgId:
             raise ToolError("rpm-replaced", nevra=nevra)
         if package.pkgId not in packages:
-            package.location_href = location_of(path, package.pkgId)
+            package.location_href = location_of(_file_name(path, nevra), package.pkgId)
             files.append((path, package.location_href, package.pkgId))
             packages[package.pkgId] = package
     return files
+
+
+def _file_name(path: str, nevra: Nevra) -> str:
+    """The name under which the RPM at ``path`` is published: its own, if clients take it for an RPM's."""
+    name = os.path.basename(path)
+    return name if name.endswith(".rpm") else f"{nevra._replace(epoch='0')}.rpm"
 
 
 def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
@@ -208,6 +219,7 @@ def _outcome(store: Store, state: State, new: Next, job: Job) -> Outcome:
         tuple(update.id for update in new.advisories if texts.get(update.id, update.text) != update.text),
         differences(state.record, new.record, job.now),
         findings=new.findings,
+        signed=new.again,
     )
 
 
@@ -287,7 +299,7 @@ def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
     for release, note in sorted(new.kernels.items()):
         before = old.kernels.get(release, repository_record.KernelNote())
         if note.support_end != before.support_end:
-            found.append(f"{release}: support ends {note.support_end}")
+            found.append(f"{release}: support ends {note.support_end or 'on an unknown day'}")
         if note.unfixable != before.unfixable:
             found.append(f"{release}: {len(note.unfixable)} CVE(s) that no live patch closes")
         for nevra, patch in sorted(note.patches.items()):

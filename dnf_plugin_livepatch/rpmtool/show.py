@@ -11,6 +11,7 @@ from ..base.names import MODULE_FILE, module_of
 from ..formats import manifest
 from ..toolkit.errors import Finding, refuse
 from ..toolkit.files import contents
+from ..toolkit.openpgp import WEAK
 from .kernel.target import Target
 from .module.lint import Wanted, function_names, lint
 from .package import previous
@@ -21,6 +22,8 @@ from .readers.rpm_file import payload, read_header
 from .readers.source import digest
 
 MAX_MODULES = 64
+#: The ends of the names of modules and manifests.
+_WANTED = (".ko", ".ko.gz", ".ko.xz", ".ko.zst", ".json")
 _RPM_MAGIC = b"\xed\xab\xee\xdb"
 # JSON calls the input files "patches"; a person would take these for functions.
 _LABELS = {"patches": "inputs"}
@@ -34,11 +37,9 @@ def modules_of(path: str) -> tuple[list[tuple[str, bytes]], dict[str, Manifest]]
         if file.read(4) != _RPM_MAGIC:
             return [(os.path.basename(path), contents(path, MAX_MODULE, "module-unreadable"))], {}
     found, manifests = [], {}
-    for name, data in sorted(payload(path, (".ko", ".json")).items()):
-        if name.endswith(".ko"):
+    for name, data in sorted(payload(path, _WANTED).items()):
+        if MODULE_FILE.search(name):
             found.append((name, data))
-        elif MODULE_FILE.search(name) and not name.startswith("/usr/lib/debug/"):
-            refuse("module-unreadable", path=f"{path}: {name}", why="it is compressed")
         elif name.startswith("/usr/share/livepatch/") and name.endswith(".json"):
             try:
                 packaged = manifest.parse(data[: manifest.MAX_BYTES + 1].decode("utf-8", "replace"))
@@ -85,7 +86,9 @@ def module_facts(name: str, data: bytes, packaged: Manifest | None, target: Targ
         "shape": found.shape,
         "replace": found.replace,
         "functions": function_names(found.functions),
-        "signature": signature(data),
+        "callbacks": found.callbacks,
+        "states": found.states,
+        "signature": signature(bytes(elf.data)),
         "lint": [_finding(item) for item in findings],
         "overrides": [list(item) for item in packaged.overrides] if packaged is not None else [],
     }
@@ -110,6 +113,7 @@ def facts(path: str, target: Target) -> dict[str, Any]:
             "supplements": list(header.supplements),
             "scripts": list(header.scripts),
             "signed": header.signed,
+            "digests": list(header.digests),
             "build_time": header.build_time,
             "subscribes": (header.nevra.version, header.nevra.release.split(".")[0]) == ("0", "0"),
         }
@@ -155,7 +159,8 @@ def text(found: dict[str, Any]) -> list[str]:
     if package:
         lines += [
             f"Package:   {package['nevra']}",
-            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)",
+            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)"
+            + ("; EL9 refuses its digest" if {*package["digests"]} & {*WEAK} else ""),
         ]
         lines += [f"Scripts:   {', '.join(package['scripts']) or 'none'}"]
     for key, label in (
@@ -178,7 +183,7 @@ def text(found: dict[str, Any]) -> list[str]:
             f"Modules:   none{': the package subscribes a kernel to its live patches' if subscribes else ''}"
         )
     for module in found["modules"]:
-        replace = {True: "yes", False: "no", None: "set by code"}[module["replace"]]
+        replace = {True: "yes", False: "no", None: "unknown until loaded"}[module["replace"]]
         lines += [
             f"Module:    {module['module']}",
             f"  kernel    {module['kernel_release']} ({module['machine']})",
@@ -187,6 +192,7 @@ def text(found: dict[str, Any]) -> list[str]:
             f"  replace   {replace}",
         ]
         lines += [f"  patches   {name}" for name in module["functions"]]
+        lines += [f"  carries   {name}" for name in ("callbacks", "states") if module[name]]
         lines += [f"  {item['severity']}: {item['text']} [{item['id']}]" for item in module["lint"]]
         lines += [f"  overridden {check}: {reason}" for check, reason in module["overrides"]]
     return lines

@@ -37,7 +37,7 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
         "Give inputs of one kind; of live-patch source one C file, or a folder.",
     ),
     "module-unreadable": Refusal(
-        "{path}: not a readable kernel module ({why}).", "Give an uncompressed, complete .ko file."
+        "{path}: not a readable kernel module ({why}).", "Give a complete .ko file."
     ),
     "module-foreign": Refusal(
         "{path}: is {found}, no relocatable 64-bit kernel module of a known machine.",
@@ -173,7 +173,9 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     "unreachable": Refusal(
         "{where} cannot be read: {reason}", "Check the address and the way to its server."
     ),
-    "metadata-unreadable": Refusal("{where}: {reason}", "Run 'livepatch-repo lint' on it for the details."),
+    "metadata-unreadable": Refusal(
+        "{where}: {reason}", "Run 'livepatch-repo lint {where}' for the details."
+    ),
     "metadata-too-large": Refusal(
         "{where} holds more than {limit} MiB as it comes or unpacked; it is not read.",
         "No repository of live patches or kernels needs that much: ask who runs it, or leave it out.",
@@ -189,6 +191,11 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     "rpm-replaced": Refusal(
         "{nevra} is already published with other contents.",
         "What is published never changes: raise the release and build it again.",
+    ),
+    "rpm-withdrawn": Refusal(
+        "{nevra} was withdrawn {since}: {reason}",
+        "Publish a better build with a higher release. With --allow-withdrawn this one is published again,"
+        " and stays withdrawn.",
     ),
     "no-keys": Refusal(
         "No public key is given to check packages with.", "Name the clients' key with --key FILE or 'keys'."

@@ -42,7 +42,7 @@ from dnf_plugin_livepatch.rpmtool.readers import (
     source,
     updateinfo,
 )
-from dnf_plugin_livepatch.toolkit import programs, rpm_payload
+from dnf_plugin_livepatch.toolkit import openpgp, programs, rpm_payload
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import elf_files
 from tests.unit.support.fakehost import module_file as fake_module
@@ -232,9 +232,19 @@ _REPOTOOL = {
         b"https://example.com/r/generations/20261127T120000.000000Z-0123abcd/\n",
     ),
     "rpmkeys' answer": Target(
-        text(lambda data: [rpms._fault(said) for said in rpms._by_path(["/a.rpm"], [data]).values()]),
+        text(lambda data: rpms._judged(rpms._Read(), set(), data.splitlines())),
         (),
-        b"/a.rpm:\n    Header V4 RSA/SHA256 Signature, key ID 0123abcd: OK\n/b.rpm:\n    Digest: OK\n",
+        b"    Header V4 RSA/SHA256 Signature, key ID 0123abcd: OK\n    Digest: BAD (Expected a != b)\n",
+    ),
+    "gpg's keys": Target(
+        text(lambda data: list(signing._keys(signing.rows_of(data), "k.asc"))),
+        (),
+        b"pub:u:2048:1:9AE567CFB0B84F86:1795800317:1797528317::u:::scSC::::::23::0:\nuid:u::::1::F::alice::\n",
+    ),
+    "signature packets": Target(
+        openpgp.signatures,
+        (),
+        bytes((0x88, 19, 4, 0, 1, 8, 0, 0, 0, 10, 9, 16, 1, 2, 3, 4, 5, 6, 7, 8, 0)),
     ),
     "gpgv's answer": Target(_signature_of, (), b"[GNUPG:] GOODSIG 0123456789ABCDEF alice\n", slow=10),
 }  # fmt: skip

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
+import createrepo_c as cr
 import pytest
 
 from dnf_plugin_livepatch.repotool import cli, settings
 from dnf_plugin_livepatch.repotool.lint import advisories, catalogue, context, metadata, patches, run
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
 from dnf_plugin_livepatch.repotool.repository import rpms, signing
+from dnf_plugin_livepatch.toolkit import openpgp
 from dnf_plugin_livepatch.toolkit.errors import SEVERITIES, ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
@@ -41,6 +43,15 @@ REAL = {
     "package-unsigned",
     "package-key-unknown",
     "package-signature-bad",
+    "advisory-cve-kept",
+    "metadata-unread",
+    "metadata-signature-damaged",
+    "patch-withdrawn",
+    "metadata-signature-weak",
+    "key-expires",
+    "key-unusable",
+    "package-signature-weak",
+    "package-digest-weak",
 }
 
 
@@ -135,26 +146,23 @@ def test_a_binary_key_file_is_a_key_file(tmp_path, repo, key):
     assert checks(repo, "--key", binary) == set()
 
 
+OURS, THEIRS = openpgp.Signature("SHA-256", "0123456789abcdef"), openpgp.Signature("SHA-256", "f" * 16)
+
+
 @pytest.mark.parametrize(
-    "said, state",
+    "signed, said, state",
     [
-        (
-            ["Header V4 RSA/SHA256 Signature, key ID 0123abcd: NOKEY", "Header SHA256 digest: OK"],
-            "unknown-key",
-        ),
-        (
-            ["Header OpenPGP V4 RSA/SHA256 signature, key fingerprint: 0123456789abcdef: NOKEY"],
-            "unknown-key",
-        ),
-        (["Header SHA256 digest: OK", "Payload SHA256 digest: OK"], "unsigned"),
-        (["Header SHA256 digest: OK", "Header RSA signature: NOTFOUND"], "unsigned"),
-        (["Header SHA256 digest: BAD (Expected a != b)"], "bad"),
-        (["Header V4 RSA/SHA1 Signature, key ID 0123abcd: NOTTRUSTED"], "bad"),
-        ([], "bad"),
+        ([OURS], None, "good"),
+        ([OURS._replace(digest="SHA-1")], None, "weak-signature"),
+        ([OURS, THEIRS], ["Header OpenPGP V4 signature, key fingerprint: ffff: NOKEY"], "unknown-key"),
+        ([OURS, THEIRS], ["Header SHA256 digest: BAD (Expected a != b)"], "bad"),
+        ([OURS], ["Header V4 RSA/SHA1 Signature, key ID 0123abcd: NOTTRUSTED"], "bad"),
+        ([OURS], ["mots inconnus"], "bad"),
+        ([OURS], [], "bad"),
     ],
 )
-def test_the_words_of_rpm_4_and_6_tell_why_a_package_is_refused(said, state):
-    assert rpms._fault(said)[0] == state
+def test_the_header_and_the_exit_status_tell_why_a_package_is_refused(signed, said, state):
+    assert rpms._judged(rpms._Read(tuple(signed)), {OURS.key}, said)[0] == state
 
 
 def test_package_files_are_judged(repo, key):
@@ -251,8 +259,93 @@ def test_the_same_over_http(repo, key):
     with Server(repo) as server:
         assert checks(server.url, "--key", key.public) == set()
         next((repo / "repodata").glob("*-updateinfo.xml.gz")).unlink()
-        done = tool("lint", server.url, check=False)
-    assert done.returncode == 1 and "[metadata-unreadable]" in done.stderr
+        assert checks(server.url, "--key", key.public) == {"metadata-file-missing", "metadata-unread"}
+        for verb in ["plan", "--kernel", KERNEL, "--repo"], ["report", "--json", "--repo"]:
+            done = tool(*verb, server.url, check=False)
+            assert done.returncode == 1 and "[metadata-unreadable]" in done.stderr + done.stdout
+            assert "/tmp" not in done.stderr + done.stdout
+            assert f"livepatch-repo lint {server.url}" in done.stderr + done.stdout
+
+
+KINDS = ("primary", "filelists", "other", "updateinfo", "livepatch", "primary_zck")
+
+
+@pytest.fixture
+def half(repo, key, second):
+    """A copy as a mirror holds it, with zchunk files too."""
+    support.tool("publish", "--repo", repo, *support.signing(key), "--compress", "zck", *second)
+    mirror = repo.parent / "mirror"
+    shutil.copytree(repo, mirror, ignore=shutil.ignore_patterns("generations"))
+    return mirror
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["missing", "cut", "empty"])
+def test_a_half_synced_mirror_is_told_file_by_file(half, key, kind, how):
+    records = {
+        one.type: one.location_href for one in cr.Repomd(str(half / "repodata" / "repomd.xml")).records
+    }
+    if kind not in records:
+        pytest.skip("this createrepo_c writes no zchunk")
+    path = half / records[kind]
+    data = path.read_bytes()
+    path.unlink()
+    if how != "missing":
+        path.write_bytes(data[: len(data) // 2 if how == "cut" else 0])
+    with Server(half) as server:
+        for where in half, server.url:
+            found = tool("lint", where, "--json", "--key", key.public, check=False)
+            told = json.loads(found.stdout)["findings"]
+            ids = {item["check"]: item["text"] for item in told}
+            wanted = "metadata-file-missing" if how == "missing" else "metadata-file-differs"
+            assert found.returncode == 3 and records[kind] in ids[wanted]
+            rest = {"record-invalid" if (kind, how) == ("livepatch", "empty") else "metadata-unread"}
+            assert set(ids) == {wanted} | (rest if "zck" not in kind else set())
+            assert "/tmp" not in ids[wanted] + ids.get("metadata-unread", "")
+
+
+def test_missing_and_cut_packages_of_a_server_are_told(half, key):
+    for path, check in zip(sorted(half.glob("Packages/*/kpatch-*")), ("package-missing", "package-size")):
+        data = path.read_bytes()
+        path.unlink()
+        if check == "package-size":
+            path.write_bytes(data[:-5])
+    with Server(half) as server:
+        assert checks(server.url, "--key", key.public) == {"package-missing", "package-size"}
+
+
+@pytest.mark.parametrize(
+    "name, share, check",
+    [
+        ("repomd.xml.asc", 0.5, "metadata-signature-damaged"),
+        ("repomd.xml.asc", 0.0, "metadata-signature-damaged"),
+        ("repomd.xml", 0.6, "metadata-unread"),
+        ("repomd.xml", 0.0, "metadata-unread"),
+    ],
+)
+def test_cut_files_without_a_digest_are_findings_too(repo, key, name, share, check):
+    path = repo / "repodata" / name
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with Server(repo) as server:
+        for where in repo, server.url:
+            assert check in checks(where, "--key", key.public)
+            done = tool("lint", where, "--key", key.public, check=False)
+            assert done.returncode == 3 and "/tmp/livepatch-repo" not in done.stdout + done.stderr
+            assert "Run 'livepatch-repo lint" not in done.stdout + done.stderr
+
+
+def test_a_package_file_of_any_name_is_published_and_pruned_as_an_rpm(repo, key, first, second, tmp_path):
+    odd = tmp_path / "download.1"
+    shutil.copy(second[0], odd)
+    config = tmp_path / "s.yml"
+    config.write_text("grace: 0\n")
+    more = [*support.signing(key), "--config", config]
+    tool("publish", "--repo", repo, *more, odd)
+    assert [path.name for path in repo.glob("Packages/*/*-1-2.*")] == [second[0].name]
+    tool("withdraw", "--repo", repo, *more, "--reason", "oops", V1)
+    tool("prune", "--repo", repo, *more, "--keep", "1")
+    assert list(repo.glob(f"Packages/*/{V1}*")) == []
 
 
 def test_hostile_metadata_is_an_error_not_a_crash(made):

@@ -284,6 +284,7 @@ def test_prune_forgets_no_withdrawal_and_no_issue_date(repo, key, first, second)
     tool("prune", "--repo", repo, *signing(key), "--keep", "1")
     assert V1 not in names(repo)
     assert record.parse(loaded(repo).record).kernels[KERNEL].patches == before
-    publish(repo, key, first[0])
+    assert publish(repo, key, first[0], check=False).returncode == 1
+    publish(repo, key, first[0], more=["--allow-withdrawn"])
     after = record.parse(loaded(repo).record).kernels[KERNEL].patches
     assert V1 in names(repo) and after == before and after[V1].withdrawn

@@ -138,6 +138,12 @@ CHECKS = {
         "Scanners and 'dnf upgrade --cve' read advisories, not packages. They call these CVEs open.",
         _CORRECT,
     ),
+    "advisory-cve-kept": Check(
+        "warning",
+        "It keeps {cves}, which the advisory file no longer names: {missing} may have brought them.",
+        "Hosts call these CVEs closed. If they were named by mistake, hosts are misled.",
+        "Publish again with all packages of the advisory: its file then speaks for all of them.",
+    ),
     "patch-without-advisory": Check(
         "error",
         "No advisory lists this live patch: 'dnf upgrade --security' never takes it.",
@@ -164,6 +170,11 @@ def check(view: View, context: Context) -> Iterator[Raised]:
         yield from _references(advisory)
         yield from _listed(advisory, offered, names)
     yield from _lists(view)
+
+
+def left_behind(identifier: str, cves: str, missing: str) -> Raised:
+    """The fault about ``cves`` that stay in an advisory because the packages ``missing`` are not given."""
+    return "advisory-cve-kept", identifier, {"cves": cves, "missing": missing}
 
 
 def _words(advisory: Advisory, context: Context) -> Iterator[Raised]:
@@ -245,7 +256,7 @@ def _same(advisory: Advisory, item: ListedPackage, package: Package) -> Iterator
 
 def _lists(view: View) -> Iterator[Raised]:
     """The CVE lists of live patches, against the package's own and those of earlier builds."""
-    told = advisories_by_package(view)
+    told = advisories_by_package(view.advisories)
     groups: dict[tuple[str, str], list[Package]] = {}
     for package in view.patches:
         groups.setdefault((package.nevra.name, package.nevra.arch), []).append(package)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...formats.repository_record import Record
-from ..repository.view import Kernel
+from ..repository.view import Kernel, PublicKey
 
 #: A fault as a check raises it: the id of the check, the subject, and the facts for the check's texts.
 Raised = tuple[str, str, dict[str, object]]
@@ -44,6 +44,7 @@ class Context(NamedTuple):
     ``supported`` are support ends by kernel release, from the settings. ``published`` is the record
     before the change that is checked. ``stale`` is the generation in a mirrorlist that names another than
     the present one. ``closed`` are files and folders of a local repository that not everybody can read.
+    ``keys`` are the clients' public keys.
     """
 
     now: str
@@ -53,3 +54,4 @@ class Context(NamedTuple):
     published: Record | None = None
     stale: str = ""
     closed: tuple[str, ...] = ()
+    keys: tuple[PublicKey, ...] = ()

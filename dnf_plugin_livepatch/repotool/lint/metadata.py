@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...base import times
 from ..repository.view import Package, View
 from .context import Check, Context, Raised
 
@@ -13,6 +14,8 @@ _SIGNATURE = {
     "bad": "metadata-signature-stale",
     "unknown-key": "metadata-key-unknown",
     "expired": "metadata-key-expired",
+    "damaged": "metadata-signature-damaged",
+    "weak": "metadata-signature-weak",
 }
 _RPM = {
     "missing": "package-missing",
@@ -21,7 +24,11 @@ _RPM = {
     "unsigned": "package-unsigned",
     "unknown-key": "package-key-unknown",
     "bad": "package-signature-bad",
+    "weak-signature": "package-signature-weak",
+    "weak-digest": "package-digest-weak",
 }
+#: Days before the end of a key's life from which on lint and every publish warn of it.
+WARNED = 60
 _RESIGN = "Publish again with 'livepatch-repo publish', which signs after every change."
 
 CHECKS = {
@@ -39,6 +46,12 @@ CHECKS = {
         "reads the repository.",
         _RESIGN,
     ),
+    "metadata-signature-damaged": Check(
+        "error",
+        "repomd.xml.asc is no whole signature: clients with repo_gpgcheck=1 refuse the repository.",
+        "The file was cut short on its way, or something else was put in its place.",
+        "Copy it again from where it was published, or publish again.",
+    ),
     "metadata-key-unknown": Check(
         "error",
         "repomd.xml is signed with a key that is not among the given ones.",
@@ -49,7 +62,27 @@ CHECKS = {
         "error",
         "repomd.xml is signed with a key that has expired: clients with repo_gpgcheck=1 refuse it.",
         "A client takes the end of a key's life for the end of its trust, and its hosts get no fix.",
-        "Extend the key with 'gpg --quick-set-expire', publish again, and give clients the new public key.",
+        "Extend the key with 'gpg --quick-set-expire', give clients the new public key, and sign again with "
+        "'livepatch-repo sign'.",
+    ),
+    "metadata-signature-weak": Check(
+        "error",
+        "repomd.xml is signed with a weak digest (MD5 or SHA-1).",
+        "EL9 and others refuse such signatures. Two files with the same digest can be made on purpose.",
+        "Take 'digest-algo' out of gpg.conf, and sign again with 'livepatch-repo sign'.",
+    ),
+    "key-expires": Check(
+        "warning",
+        "The key {key} of {file} expires in {days} day(s), on {date}.",
+        "A client takes the end of a key's life for the end of its trust. Hosts get no fix from then on.",
+        "Extend the key with 'gpg --quick-set-expire', or change to another one: see docs/how-to/keys.md.",
+    ),
+    "key-unusable": Check(
+        "warning",
+        "The key {key} of {file} {why}.",
+        "Clients refuse what is signed with such a key.",
+        "Extend the key or sign with another one, and give clients the new public key: see "
+        "docs/how-to/keys.md.",
     ),
     "metadata-file-missing": Check(
         "error",
@@ -63,6 +96,12 @@ CHECKS = {
         "Clients compare the digest. The file was changed after repomd.xml was written, or cut short "
         "on its way.",
         "Never change a metadata file by hand; publish again.",
+    ),
+    "metadata-unread": Check(
+        "error",
+        "Its packages, advisories and record were not checked: {reason}.",
+        "A client that needs a missing or damaged file stops reading the repository. Its hosts get no fix.",
+        "Copy the metadata again, repomd.xml last, or publish again. Then run lint again.",
     ),
     "metadata-weak-digest": Check(
         "warning",
@@ -165,6 +204,19 @@ CHECKS = {
         "The package is damaged or was changed after it was signed. Hosts refuse it.",
         "Build, sign and publish again.",
     ),
+    "package-signature-weak": Check(
+        "error",
+        "Its signature is made with {detail}, which EL9 and others refuse.",
+        "Hosts whose policy refuses the digest do not install the package.",
+        "Raise the release and sign with SHA-256: take 'digest-algo' out of gpg.conf, and _gpg_digest_algo "
+        "out of the rpm macros.",
+    ),
+    "package-digest-weak": Check(
+        "warning",
+        "Only weak digests protect its content: {detail}.",
+        "Systems whose policy refuses these digests, such as EL9 in FIPS mode, do not install the package.",
+        "Build it with a present rpm, without _binary_filedigest_algorithm in the macros.",
+    ),
     "package-duplicate": Check(
         "error",
         "It is listed {count} times with different contents; clients take either.",
@@ -186,16 +238,38 @@ def check(view: View, context: Context) -> Iterator[Raised]:
     if view.signature in _SIGNATURE:
         yield _SIGNATURE[view.signature], "repomd.xml", {}
     yield from _files(view)
+    yield from of_keys(context)
     if context.stale:
         yield "mirrorlist-stale", "mirrorlist", {"generation": context.stale}
     if context.closed:
         yield "files-closed", context.closed[0], {"count": len(context.closed), "first": context.closed[0]}
+    if view.unread:
+        yield "metadata-unread", "repomd.xml", {"reason": view.unread}
+        return
     for text in view.warnings:
         yield "metadata-parser", "updateinfo", {"text": text}
     if view.patches and "updateinfo" not in view.has:
         yield "updateinfo-lost", "repomd.xml", {"count": len(view.patches)}
     yield from _record(view, context)
     yield from _packages(view, context)
+
+
+def of_keys(context: Context) -> Iterator[Raised]:
+    """The findings about the clients' public keys."""
+    now = times.parse(context.now) or 0
+    for key in context.keys:
+        date = times.moment(key.expires)[:10] if key.expires else ""
+        why = "was revoked" if key.revoked else f"expired on {date}" if 0 < key.expires <= now else ""
+        if why:
+            yield "key-unusable", key.id, {"key": key.name, "file": key.file, "why": why}
+        elif key.expires and key.expires < now + WARNED * times.DAY:
+            days = (key.expires - now) // times.DAY
+            yield "key-expires", key.id, {"key": key.name, "file": key.file, "days": days, "date": date}
+
+
+def weak(nevra: str, state: str, detail: str) -> Raised:
+    """The fault of a package whose signature or digests are weak."""
+    return _RPM[state], nevra, {"detail": detail}
 
 
 def _files(view: View) -> Iterator[Raised]:
@@ -247,6 +321,11 @@ def _packages(view: View, context: Context) -> Iterator[Raised]:
                 str(package.nevra),
                 {"location": package.location, "detail": detail, "have": detail, "want": package.size},
             )
+    weak = sorted({package.checksum_type for package in view.packages} & {"md5", "sha", "sha1"})
+    if weak:
+        count = sum(package.checksum_type in weak for package in view.packages)
+        facts = {"type": f"The content of {count} package(s)", "kind": ", ".join(weak)}
+        yield "metadata-weak-digest", "primary", {**facts}
     for nevra, found in by_nevra.items():
         if len({package.checksum for package in found}) > 1:
             yield "package-duplicate", str(nevra), {"count": len(found)}

@@ -3,12 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from ...base import names
+from ...base.model import Nevra
 from ...formats import repository_record
+from ...formats.repository_record import Record
 from ..repository.kernels import looks_patched
-from ..repository.view import Kernel, Package, View, arch_of, aside, by_kernel, standing
+from ..repository.view import (
+    Advisory,
+    Kernel,
+    Package,
+    View,
+    advisories_by_package,
+    arch_of,
+    aside,
+    by_kernel,
+    closed_by,
+    standing,
+)
 from .context import Check, Context, Raised
 
 _OWN = "livepatch(kernel-uname-r:"
@@ -104,6 +117,19 @@ CHECKS = {
         "Hosts with this kernel have no live patch to go to: their CVEs are open until they reboot.",
         "Publish a better one soon.",
     ),
+    "patch-withdrawn": Check(
+        "warning",
+        "It was withdrawn {since}: {reason}",
+        "Hosts with the plugin do not add it. Other hosts would take it.",
+        "Publish a better build with a higher release. This build stays withdrawn.",
+    ),
+    "cve-closed-and-unfixable": Check(
+        "error",
+        "The record says that no live patch closes {cves}{where}, and {nevra} does.",
+        "Hosts and scanners get two answers about one CVE.",
+        "Take the CVE out of 'unfixable' (livepatch-repo kernels --fixable), or out of the live patch and "
+        "its advisory. Kernels that differ in it need advisories of their own.",
+    ),
     "support-ended": Check(
         "warning",
         "Its support ended {end}, and {nevra} was issued after that.",
@@ -134,9 +160,11 @@ def check(view: View, context: Context) -> Iterator[Raised]:
             yield "patch-arch", str(package.nevra), {"arch": package.nevra.arch, "release": release}
         if not foreign and looks_patched(package.nevra, package.provides):
             yield "patch-name", str(package.nevra), {"why": package.why}
+    told = advisories_by_package(view.advisories)
     for kernel, group in sorted(by_kernel(view.patches).items()):
         yield from _order(kernel[0], group)
         yield from _kernel(view, kernel, group, context)
+        yield from _contradiction(view, kernel, group, told)
         yield from _modules(group)
     yield from _uncovered(view, context)
 
@@ -212,6 +240,35 @@ def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) 
         patch = note.patches.get(str(package.nevra))
         if patch is not None and patch.issued[: len(end)] > end:
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
+
+
+def taken_back(record: Record, nevras: Container[str]) -> Iterator[Raised]:
+    """The withdrawn ones of ``nevras``, which are about to be published."""
+    told = {
+        nevra: patch.withdrawn
+        for note in record.kernels.values()
+        for nevra, patch in note.patches.items()
+        if nevra in nevras
+    }
+    for nevra, back in sorted(told.items()):
+        if back:
+            yield "patch-withdrawn", nevra, {"since": back.since, "reason": back.reason}
+
+
+def _contradiction(
+    view: View, kernel: Kernel, group: list[Package], told: Mapping[Nevra, list[Advisory]]
+) -> Iterator[Raised]:
+    """The CVEs that the newest good live patch closes, and that the record calls unfixable."""
+    for package in standing(view, kernel[0], group)[:1]:
+        closed = set(closed_by(package, told))
+        both = [item.cve for item in view.note(kernel[0]).unfixable if item.cve in closed]
+        if both:
+            name = str(package.nevra)
+            yield (
+                "cve-closed-and-unfixable",
+                kernel[0],
+                {"cves": ", ".join(both), "nevra": name, "where": aside(kernel)},
+            )
 
 
 def _modules(group: list[Package]) -> Iterator[Raised]:

@@ -17,8 +17,19 @@ from .context import Context, Raised, Waiver
 
 def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Finding]:
     """Every finding, worst first; a waived finding keeps its place and has the reason."""
+    found = findings(_all(view, context), waivers)
+    for waiver in waivers:
+        if not any(item.waived and item.check == waiver.check for item in found):
+            check = CATALOGUE["waiver-unused"]
+            text = check.text.format(check=waiver.check)
+            found.append(Finding("waiver-unused", check.severity, waiver.subject, text, check.remedy))
+    return _sorted(found)
+
+
+def findings(faults: Iterable[Raised], waivers: Sequence[Waiver] = ()) -> list[Finding]:
+    """The findings about ``faults``, worst first, with the texts of the catalogue."""
     found = []
-    for raised in _all(view, context):
+    for raised in faults:
         check = CATALOGUE[raised[0]]
         facts = {name: _plain(value) for name, value in raised[2].items()}
         reason = next(
@@ -39,11 +50,10 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
                 reason,
             )
         )
-    for waiver in waivers:
-        if not any(item.waived and item.check == waiver.check for item in found):
-            check = CATALOGUE["waiver-unused"]
-            text = check.text.format(check=waiver.check)
-            found.append(Finding("waiver-unused", check.severity, waiver.subject, text, check.remedy))
+    return _sorted(found)
+
+
+def _sorted(found: Iterable[Finding]) -> list[Finding]:
     return sorted(
         set(found), key=lambda item: (SEVERITIES.index(item.severity), item.check, item.subject, item.text)
     )
@@ -51,6 +61,8 @@ def run(view: View, context: Context, waivers: Sequence[Waiver] = ()) -> list[Fi
 
 def _all(view: View, context: Context) -> Iterator[Raised]:
     yield from metadata.check(view, context)
+    if view.unread:
+        return
     yield from advisories.check(view, context)
     yield from patches.check(view, context)
 

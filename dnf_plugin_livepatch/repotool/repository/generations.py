@@ -12,7 +12,7 @@ from .metadata import load
 
 LIST = "packages.list"
 _STAMP = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})\.([0-9]{6})Z")
-_OURS = re.compile(r"Packages/[0-9a-f]{16}/[^/]+\.rpm\Z")
+_OURS = re.compile(r"Packages/[0-9a-f]{16}/[^/]+\Z")
 
 
 def names(folder: str) -> list[str]:

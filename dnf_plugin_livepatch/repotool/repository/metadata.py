@@ -55,7 +55,8 @@ class Update(NamedTuple):
             with quiet():
                 cr.xml_parse_updateinfo(path, found, None)
         except _FAULTS as error:
-            raise ToolError("metadata-unreadable", where="updateinfo", reason=error) from None
+            reason = _words(error, os.path.dirname(path))
+            raise ToolError("metadata-unreadable", where="updateinfo", reason=reason) from None
         if len(found.updates) != 1:
             raise ToolError("metadata-unreadable", where="updateinfo", reason=f"{self.id}: no one advisory")
         return found.updates[0]
@@ -106,15 +107,21 @@ def digest(path: str, kind: str = "sha256") -> str:
 
 def repomd_of(repodata: str) -> cr.Repomd:
     """The parsed repomd.xml of a folder. Raises ToolError."""
-    path = os.path.join(repodata, "repomd.xml")
+    path, where = os.path.join(repodata, "repomd.xml"), os.path.dirname(repodata)
     if not os.path.isfile(path):
-        raise ToolError("no-repository", where=os.path.dirname(repodata), reason="no repodata/repomd.xml")
+        raise ToolError("no-repository", where=where, reason="no repodata/repomd.xml")
     try:
         unpack.check(path, MAX_REPOMD)
         with quiet():
             return cr.Repomd(path)
     except _FAULTS as error:
-        raise ToolError("metadata-unreadable", where=path, reason=error) from None
+        reason = f"repodata/repomd.xml: {_words(error, where)}"
+        raise ToolError("metadata-unreadable", where=where, reason=reason) from None
+
+
+def _words(error: Exception, folder: str) -> str:
+    """The words of ``error`` with paths relative to ``folder``, which may be a temporary one."""
+    return str(error).replace(folder + "/", "") or type(error).__name__
 
 
 def kind_of(record: cr.RepomdRecord) -> str:
@@ -159,7 +166,7 @@ def load(repodata: str, own: bool = False) -> Loaded:
 
     def warn(_kind: int, text: str) -> bool:
         if len(warnings) < 100:
-            warnings.append(text)
+            warnings.append(text.replace(os.path.dirname(repodata) + "/", ""))
         return True
 
     try:
@@ -183,7 +190,8 @@ def load(repodata: str, own: bool = False) -> Loaded:
             updates = [update_of(record) for record in parsed] if own else []
         text = read_text(found[LIVEPATCH]) if LIVEPATCH in found else ""
     except _FAULTS as error:
-        raise ToolError("metadata-unreadable", where=repodata, reason=error) from None
+        where = os.path.dirname(repodata)
+        raise ToolError("metadata-unreadable", where=where, reason=_words(error, where)) from None
     return Loaded(repomd, loaded, parsed, updates or [], text, tuple(warnings))
 
 

@@ -3,24 +3,29 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import os
 import stat
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from ...base.names import decimal
 from ...formats import repository_record
 from ...toolkit import scratch
 from ...toolkit.errors import ToolError
 from . import metadata, rpms, signing, unpack
 from .kernels import offered
-from .view import Kernel, View, arch_of
+from .view import Kernel, MetadataFile, View, arch_of
 
 TIMEOUT = 60.0
 #: Bytes of all the files of one repository together.
 MAX_FETCHED = 4 << 30
+#: Answers of a server that mean that a file is not there, or for nobody.
+_GONE = (403, 404, 410)
+_STATES = {"missing": "missing", "differs": "damaged"}
 
 
 def is_remote(where: str) -> bool:
@@ -28,21 +33,45 @@ def is_remote(where: str) -> bool:
     return "://" in where
 
 
-def read(where: str, keys: Sequence[str]) -> View:
-    """The repository at ``where``. Raises ToolError."""
+def read(where: str, keys: Sequence[str], partly: bool = False) -> View:
+    """The repository at ``where``. Raises ToolError.
+
+    With ``partly`` a repository of which files are missing or damaged is returned without the content that
+    cannot be read.
+    """
     if not is_remote(where):
         root = os.path.abspath(where)
-        return _view(where, root, root, keys)
+        return _view(where, root, root, keys, {}, partly)
     with scratch.folder("livepatch-repo-") as folder:
-        fetch(where, folder)
-        return _view(where, "", folder, keys)
+        try:
+            return _view(where, "", folder, keys, fetch(where, folder), partly)
+        except ToolError as error:
+            # The folder is gone when a person reads this.
+            error.text = error.text.replace(folder, where.rstrip("/"))
+            error.remedy = error.remedy.replace(folder, where.rstrip("/"))
+            raise
 
 
-def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
+def _view(
+    where: str, root: str, folder: str, keys: Sequence[str], probed: Mapping[str, str], partly: bool
+) -> View:
+    """The View of the repository in ``folder``; ``probed`` are states of files that are not there."""
     repodata = os.path.join(folder, "repodata")
-    files = metadata.files_of(repodata, metadata.repomd_of(repodata))
-    loaded = metadata.load(repodata)
+    signature = signing.check(repodata, keys)
+    files: tuple[MetadataFile, ...] = ()
+    try:
+        files = metadata.files_of(repodata, metadata.repomd_of(repodata))
+        files = tuple(file._replace(state=probed.get(file.location, file.state)) for file in files)
+        loaded = metadata.load(repodata)
+    except ToolError as error:
+        if not partly or error.id != "metadata-unreadable":
+            raise
+        broken = [f"{file.type} is {_STATES[file.state]}" for file in files if file.state in _STATES]
+        unread = "; ".join(broken) or error.text.partition(": ")[2]
+        return View(where, root, (), (), files, signature=signature, unread=unread)
     record, fault = None, ""
+    if any(file.type == metadata.LIVEPATCH for file in files) and not loaded.record:
+        fault = "it is empty"
     if loaded.record:
         try:
             record = repository_record.parse(loaded.record)
@@ -56,14 +85,19 @@ def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
         files=files,
         record=record,
         record_fault=fault,
-        signature=signing.check(repodata, keys),
+        signature=signature,
         revision=loaded.repomd.revision or "",
         warnings=loaded.warnings,
     )
 
 
-def fetch(base: str, folder: str) -> None:
-    """The metadata of the repository at the address ``base``, into ``folder``. Raises ToolError."""
+def fetch(base: str, folder: str) -> dict[str, str]:
+    """Download the metadata of the repository at the address ``base`` into ``folder``. Raises ToolError.
+
+    Returns the states of the files that are not downloaded, by location: nothing here reads databases of
+    packages and zchunk files.
+    """
+    probed: dict[str, str] = {}
     repodata = os.path.join(folder, "repodata")
     os.makedirs(repodata, exist_ok=True)
     if not base.startswith(("http://", "https://", "file://")):
@@ -72,12 +106,45 @@ def fetch(base: str, folder: str) -> None:
         raise ToolError("no-repository", where=base, reason="no repodata/repomd.xml")
     _get(base, "repodata/" + signing.SIGNATURE, folder)
     left = MAX_FETCHED
-    for record in metadata.repomd_of(repodata).records:
+    try:
+        records = metadata.repomd_of(repodata).records
+    except ToolError as error:
+        if error.id != "metadata-unreadable":
+            raise
+        return probed  # the caller finds the same fault
+    for record in records:
         location = metadata.safe(record.location_href or "")
-        if not metadata.kind_of(record).endswith(("_db", "_zck")) and _get(base, location, folder):
+        if metadata.kind_of(record).endswith(("_db", "_zck")):
+            probed[record.location_href or ""] = _probe(base, location, record.size)
+        elif _get(base, location, folder):
             left -= os.path.getsize(os.path.join(folder, location))
             if left < 0:
                 raise ToolError("metadata-too-large", where=base, limit=MAX_FETCHED >> 20)
+    return probed
+
+
+def _probe(base: str, location: str, size: int) -> str:
+    """The state of a file on a server, as far as its headers tell."""
+    length = _length(base, location)
+    if length is None:
+        return "missing"
+    return "differs" if length >= 0 and 0 < size != length else "ok"
+
+
+def _length(base: str, location: str) -> int | None:
+    """The length of a file on a server; -1 where the server tells none, None where there is no such file."""
+    address = base.rstrip("/") + "/" + urllib.parse.quote(location)
+    asked = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT) as answer:
+            found = decimal(answer.headers.get("Content-Length") or "", 19)
+    except urllib.error.HTTPError as error:
+        return None if error.code in _GONE else -1
+    except urllib.error.URLError as error:
+        return None if isinstance(error.reason, FileNotFoundError) else -1
+    except (OSError, ValueError, http.client.HTTPException):
+        return -1
+    return -1 if found is None else found
 
 
 def _get(base: str, location: str, folder: str) -> bool:
@@ -95,13 +162,15 @@ def _get(base: str, location: str, folder: str) -> bool:
                 file.write(block)
             return True
     except urllib.error.HTTPError as error:
-        if error.code in (403, 404, 410):
+        if error.code in _GONE:
             return False
         raise ToolError("unreachable", where=address, reason=error) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, FileNotFoundError):
             return False
         raise ToolError("unreachable", where=address, reason=error.reason) from None
+    except http.client.IncompleteRead:
+        return True  # cut short, as its digest will tell
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ToolError("unreachable", where=address, reason=error) from None
 
@@ -156,6 +225,20 @@ def rpm_states(
         if state == "unknown-key" and not keys:
             state = "good"
         found[location] = (state, detail)
+    return found
+
+
+def served(view: View) -> dict[str, tuple[str, str]]:
+    """The missing and cut files of live patches on the server of ``view``, by location."""
+    patches = [package for package in view.patches if not package.base]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        lengths = list(pool.map(lambda one: _length(view.where, metadata.safe(one.location)), patches))
+    found = {}
+    for package, length in zip(patches, lengths):
+        if length is None:
+            found[package.location] = "missing", ""
+        elif length >= 0 and length != package.size:
+            found[package.location] = "size", str(length)
     return found
 
 

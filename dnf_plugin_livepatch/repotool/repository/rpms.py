@@ -5,24 +5,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
-from ...toolkit import scratch
+from ...toolkit import openpgp, rpm_header, scratch
 from ...toolkit.errors import ToolError
+from ...toolkit.openpgp import Signature
 from ...toolkit.programs import run
 from ...toolkit.rpm_payload import exactly, members
+from . import signing
 from .metadata import quiet
 
 MAX_MANIFESTS = 64
 MAX_MEMBERS = 100000
 _MANIFEST = re.compile(r"(?:\./|/)?usr/share/livepatch/([^/]+)/([^/]+)\.json\Z")
-#: rpm 4 and 6 name the key by its id and by its fingerprint.
-_SIGNED = re.compile(r"signature, key (?:id|fingerprint):? ([0-9a-f]{8,64}): OK", re.IGNORECASE)
-_NO_KEY = re.compile(r"signature, key (?:id|fingerprint):? ([0-9a-f]{8,64}): NOKEY", re.IGNORECASE)
+_STRANGE = "signed with key {key}{too}, which is not among the given ones"
 
 
 def read(path: str, location: str) -> cr.Package:
@@ -41,21 +42,70 @@ def read(path: str, location: str) -> cr.Package:
 def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     """By path: (state, detail) of each RPM under the public key files ``keys``.
 
-    ``state`` is ``good``, ``unsigned``, ``unknown-key`` or ``bad``. ``detail`` is the key id, or rpm's own
-    message. The exit status of rpmkeys alone makes a package good: its words change from rpm to rpm.
+    ``state`` is ``good``, ``weak-signature`` or ``weak-digest`` (good, but some hosts refuse it),
+    ``unsigned``, ``unknown-key`` or ``bad``. The exit status of rpmkeys alone makes a package good, and the
+    header of the package tells who signed it: the words of rpmkeys change from rpm to rpm. Without ``keys``
+    digests are checked, and signatures are not judged.
     """
+    given = list(keys)
+    known = {one for key in signing.public_keys(given) for one in key.ids}
     found: dict[str, tuple[str, str]] = {}
-    # rpmkeys prints a path as it is: one with a line feed could bring lines of its own for another package.
-    told = [os.path.abspath(path) for path in paths if os.path.abspath(path).isprintable()]
+    proofs = {os.path.abspath(path): _proof(path) for path in paths}
+    asked = []
+    for path, proof in proofs.items():
+        strange = [one.key for one in proof.signatures if one.key and one.key not in known]
+        if proof.readable and not proof.signatures:
+            found[path] = "unsigned", "it has digests but no signature"
+        elif known and strange and len(strange) == len(proof.signatures):
+            found[path] = "unknown-key", _STRANGE.format(key=strange[0], too="")
+        # rpmkeys prints a path as it is: one with a line feed could bring lines of another package.
+        elif path.isprintable():
+            asked.append(path)
     with scratch.folder("livepatch-repo-") as rings:
-        base = ["rpmkeys", f"--define=_dbpath {rings}/rpmdb", f"--define=_keyringpath {rings}/keys"]
-        for number, key in enumerate(keys):
-            run([*base, "--import", _armoured(key, os.path.join(rings, f"{number}.asc"), rings)])
+        check = ["rpmkeys", f"--define=_dbpath {rings}/rpmdb", f"--define=_keyringpath {rings}/keys"]
+        for number, key in enumerate(given):
+            run([*check, "--import", _armoured(key, os.path.join(rings, f"{number}.asc"), rings)])
         # Without the level rpmkeys is content with digests, which anybody can make.
-        check = [*base, "--define=_pkgverify_level all", "--checksig", "-v"]
-        for start in range(0, len(told), 200):
-            found.update(_checked(check, told[start : start + 200]))
+        level = ["--define=_pkgverify_level all"] if given else ["--nosignature"]
+        for start in range(0, len(asked), 200):
+            for path, said in _checked([*check, *level, "--checksig", "-v"], asked[start : start + 200]):
+                found[path] = _judged(proofs[path], known, said)
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}
+
+
+class _Read(NamedTuple):
+    """The proof in a header, which may be unreadable."""
+
+    signatures: tuple[Signature, ...] = ()
+    weak: tuple[str, ...] = ()
+    readable: bool = True
+
+
+def _proof(path: str) -> _Read:
+    try:
+        found = rpm_header.proof(rpm_header.raw_header(path))
+    except ToolError:
+        return _Read(readable=False)
+    return _Read(found.signatures, found.weak)
+
+
+def _judged(proof: _Read, known: set[str], said: Sequence[str] | None) -> tuple[str, str]:
+    """The state of a package that rpmkeys took (``said`` is None) or refused with the lines ``said``."""
+    if said is None:
+        weak = sorted({one.digest for one in proof.signatures} & {*openpgp.WEAK})
+        if weak:
+            return "weak-signature", ", ".join(weak)
+        if proof.weak:
+            return "weak-digest", ", ".join(proof.weak)
+        return "good", next((one.key for one in proof.signatures), "")
+    strange = [one.key for one in proof.signatures if one.key and one.key not in known]
+    broken = next((line for line in said if line.endswith("BAD") or ": BAD" in line), "")
+    if known and strange and not broken:
+        return "unknown-key", _STRANGE.format(key=strange[0], too=" too")
+    if not proof.readable:
+        return "bad", "not an RPM that rpm can read"
+    faults = [line for line in said if not line.endswith(": OK")]
+    return "bad", broken or (faults or ["rpmkeys refuses it"])[0]
 
 
 def _armoured(key: str, path: str, home: str) -> str:
@@ -71,51 +121,21 @@ def _armoured(key: str, path: str, home: str) -> str:
     return path
 
 
-def _checked(check: Sequence[str], paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The states of ``paths``. Files that rpmkeys calls faulty are left out, and the others checked anew.
+def _checked(check: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[str, list[str] | None]]:
+    """Each of ``paths`` with None, or with the lines of an rpmkeys that refused it alone.
 
-    Where the words name no faulty file, the batch is halved until it stands alone.
+    A batch that rpmkeys refuses is halved until each faulty file stands alone.
     """
     done = run([*check, *paths], check=False)
-    said = _by_path(paths, done.stdout.decode("utf-8", "replace").splitlines())
     if done.returncode == 0:
-        ids = {path: match for path in paths for match in filter(None, map(_SIGNED.search, said[path]))}
-        return {path: ("good", ids[path].group(1) if path in ids else "") for path in paths}
-    if len(paths) == 1:
-        return {paths[0]: _fault(said[paths[0]])}
-    faulty = {path: _fault(said[path]) for path in paths if not any(map(_SIGNED.search, said[path]))}
-    rest = [path for path in paths if path not in faulty]
-    if faulty:
-        return {**faulty, **(_checked(check, rest) if rest else {})}
-    half = len(paths) // 2
-    return {**_checked(check, paths[:half]), **_checked(check, paths[half:])}
-
-
-def _by_path(paths: Sequence[str], said: Sequence[str]) -> dict[str, list[str]]:
-    """The lines of rpmkeys below each path."""
-    lines: dict[str, list[str]] = {path: [] for path in paths}
-    heads, current = {path + ":": path for path in paths}, ""
-    for line in said:
-        if line in heads:
-            current = heads[line]
-        elif current:
-            lines[current].append(line.strip())
-    return lines
-
-
-def _fault(said: Sequence[str]) -> tuple[str, str]:
-    """Why rpmkeys refused one file, as far as its words tell."""
-    if not said:
-        return "bad", "not an RPM that rpm can read"
-    for line in said:
-        if line.endswith("BAD") or ": BAD" in line or "rror" in line.split(":")[0]:
-            return "bad", line
-    key = next((match.group(1) for match in map(_NO_KEY.search, said) if match), "")
-    if key:
-        return "unknown-key", f"signed with key {key}, which is not among the given ones"
-    if any("ignature" in line and not line.endswith("NOTFOUND") for line in said):
-        return "bad", next(line for line in said if "ignature" in line)
-    return "unsigned", "it has digests but no signature"
+        yield from ((path, None) for path in paths)
+    elif len(paths) == 1:
+        lines = done.stdout.decode("utf-8", "replace").splitlines()
+        yield paths[0], [line.strip() for line in lines if line != paths[0] + ":" and line.strip()]
+    else:
+        half = len(paths) // 2
+        yield from _checked(check, paths[:half])
+        yield from _checked(check, paths[half:])
 
 
 def manifests(path: str, files: Iterable[str]) -> tuple[Manifest, ...]:

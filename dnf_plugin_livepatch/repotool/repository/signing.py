@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ...toolkit import scratch
+from ...base.names import decimal
+from ...toolkit import openpgp, scratch
 from ...toolkit.errors import ToolError
 from ...toolkit.programs import run
+from .view import PublicKey
 
 SIGNATURE = "repomd.xml.asc"
 KEY = "repomd.xml.key"
+#: Words of gpg's VALIDSIG line (doc/DETAILS), and fields of a line of gpg --with-colons.
+_HASH = 9
+_VALIDITY, _ID, _EXPIRES, _USER, _ABLE = 1, 4, 6, 9, 11
 _HINT = "Name it with --sign-with or 'sign_with'."
 
 
@@ -45,8 +50,9 @@ def _binary(key: str, home: str) -> bytes:
 def check(repodata: str, keys: Iterable[str]) -> str:
     """The state of the signature of repomd.xml.
 
-    ``good``, ``missing``, ``bad`` (another text was signed), ``expired`` (the key is), ``unknown-key`` or
-    ``unchecked``.
+    ``good``, ``missing``, ``bad`` (another text was signed), ``damaged`` (no signature that can be read),
+    ``weak`` (good, with a digest that some clients refuse), ``expired`` (the key is), ``unknown-key`` or
+    ``unchecked`` (no keys are given).
     """
     signature = os.path.join(repodata, SIGNATURE)
     if not os.path.isfile(signature):
@@ -65,5 +71,47 @@ def check(repodata: str, keys: Iterable[str]) -> str:
     if "EXPKEYSIG" in status:
         return "expired"
     if done.returncode == 0 and "GOODSIG" in status:
-        return "good"
-    return "unknown-key" if "NO_PUBKEY" in status and "BADSIG" not in status else "bad"
+        valid = next((line.split() for line in status.splitlines() if " VALIDSIG " in line), [])
+        number = decimal(valid[_HASH], 3) if len(valid) > _HASH else None
+        return "weak" if openpgp.DIGESTS.get(number or 0) in openpgp.WEAK else "good"
+    if "BADSIG" in status:
+        return "bad"
+    return "unknown-key" if "NO_PUBKEY" in status else "damaged"
+
+
+def public_keys(files: Iterable[str]) -> tuple[PublicKey, ...]:
+    """The public keys in ``files``. A file that gpg cannot read has none."""
+    found: list[PublicKey] = []
+    with scratch.folder("livepatch-repo-") as home:
+        for file in files:
+            done = run([*_gpg(home), "--with-colons", "--show-keys", os.path.abspath(file)], check=False)
+            found += _keys(rows_of(done.stdout.decode("utf-8", "replace")), file)
+    return tuple(found)
+
+
+def rows_of(said: str) -> list[list[str]]:
+    """The rows of ``gpg --with-colons`` that have all the fields that are read here."""
+    rows = [line.split(":") for line in said.splitlines()]
+    return [row for row in rows if len(row) > (_USER if row[0] == "uid" else _ABLE)]
+
+
+def _keys(rows: Iterable[list[str]], file: str) -> Iterator[PublicKey]:
+    """The keys that ``rows`` of gpg tell. A key ends with its own life, or its last signing subkey's."""
+    groups: list[list[list[str]]] = []
+    for row in rows:
+        if row[0] == "pub":
+            groups.append([])
+        if groups and row[0] in ("pub", "sub", "uid"):
+            groups[-1].append(row)
+    for group in groups:
+        first = group[0]
+        keys = [row for row in group if row[0] != "uid"]
+        name = next((row[_USER] for row in group if row[0] == "uid"), "")
+        ends = [
+            decimal(row[_EXPIRES], 12) or 0 for row in keys if "s" in row[_ABLE] and row[_VALIDITY] != "r"
+        ]
+        last = 0 if 0 in ends else max(ends, default=0)
+        lives = [end for end in (decimal(first[_EXPIRES], 12) or 0, last) if end]
+        ids = tuple(row[_ID].lower() for row in keys)
+        revoked = first[_VALIDITY] == "r"
+        yield PublicKey(first[_ID], f"{first[_ID]} ({name})", file, min(lives, default=0), revoked, ids)

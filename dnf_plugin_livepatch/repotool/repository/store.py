@@ -228,8 +228,10 @@ class Store:
         return (found.group(1), found.group(2)) if found else ("", "")
 
     def stale(self) -> str:
-        """The generation in the mirrorlist, where it is not the present one; "" for none."""
+        """The generation in the mirrorlist, where it is not the present one; "" without a mirrorlist."""
         named = self.mirrored()[1]
+        if not named and os.path.exists(self.at(MIRRORS)):
+            return "(none)"
         return named if named != self.current() else ""
 
     def mirror(self, base_url: str) -> bool:

@@ -130,11 +130,26 @@ class MetadataFile(NamedTuple):
     state: str = "ok"
 
 
+class PublicKey(NamedTuple):
+    """One public key of the clients, from ``file``. ``expires`` is in seconds since 1970, 0 for never.
+
+    ``ids`` are those of the key and its subkeys, in lower case.
+    """
+
+    id: str
+    name: str
+    file: str
+    expires: int = 0
+    revoked: bool = False
+    ids: tuple[str, ...] = ()
+
+
 class View(NamedTuple):
     """One repository. ``root`` is its folder ("" for one read over http).
 
-    ``signature``: good, missing, bad, unknown-key or unchecked (no keys given). ``record_fault``
-    is why the livepatch record cannot be used, ``warnings`` are the parser's own.
+    ``signature`` is a state as ``signing.check`` returns one. ``record_fault`` is why the livepatch record
+    cannot be used, ``warnings`` are the parser's own. ``unread`` is why packages, advisories and record are
+    not here, "" for a repository that could be read.
     """
 
     where: str
@@ -147,6 +162,7 @@ class View(NamedTuple):
     signature: str = "unchecked"
     revision: str = ""
     warnings: tuple[str, ...] = ()
+    unread: str = ""
 
     @property
     def patches(self) -> tuple[Package, ...]:
@@ -244,10 +260,10 @@ def standing(view: View, release: str, group: list[Package]) -> list[Package]:
     return [package for package in group if not withdrawn(view.record, release, package)]
 
 
-def advisories_by_package(view: View) -> Mapping[Nevra, list[Advisory]]:
-    """The advisories that list a package, by its NEVRA."""
+def advisories_by_package(advisories: Iterable[Advisory]) -> Mapping[Nevra, list[Advisory]]:
+    """Those of ``advisories`` that list a package, by its NEVRA."""
     found: dict[Nevra, list[Advisory]] = {}
-    for advisory in view.advisories:
+    for advisory in advisories:
         for listed in advisory.packages:
             found.setdefault(listed.nevra, []).append(advisory)
     return found

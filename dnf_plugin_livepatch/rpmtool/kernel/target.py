@@ -8,7 +8,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ...base.names import RELEASE, module_of
+from ...base.names import MODULE_FILE, RELEASE, module_of
 from ...toolkit.errors import refuse
 from ..readers.elf import Elf, map_module, read_vmlinux
 
@@ -158,7 +158,7 @@ def _module_files(folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.endswith((".ko", ".ko.debug")):
+            if MODULE_FILE.search(name):
                 found.setdefault(module_of(name), os.path.join(place, name))
     return found
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,10 +14,10 @@ from ...toolkit.errors import Finding, ToolError, refuse
 from ...toolkit.programs import Runner
 from ..kernel.target import Target
 from ..readers.diffs import read_diff
-from ..readers.elf import parse_module
+from ..readers.elf import parse_module, unpacked
 from ..readers.judge import judge
 from ..readers.klp_module import Patched
-from ..readers.lint_catalogue import finding
+from ..readers.lint_catalogue import BESIDE, finding
 from ..readers.recipe import Recipe
 from ..readers.source import digest
 from . import engines
@@ -62,7 +61,8 @@ def make(
     patched: list[tuple[str, Patched]] = []
     for number, path in enumerate(built):
         staged = os.path.join(folder, recipe.modules[number] + ".ko")
-        shutil.copyfile(path, staged)
+        with open(path, "rb") as source, open(staged, "wb") as file:
+            file.write(unpacked(path, source.read()))
         if order.key is not None:
             runner.steps.step(f"Signing {os.path.basename(staged)}")
             sign_module(staged, order.key, target, runner)
@@ -78,8 +78,8 @@ def make(
     for manifest in manifests:
         assert manifest is not None
         text = _manifest_text(manifest)
-        with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as file:
-            file.write(text)
+        with open(os.path.join(folder, manifest.module + ".json"), "w", encoding="ascii") as out:
+            out.write(text)
     return Stage(folder, tuple(item for item in manifests if item is not None), tuple(found))
 
 
@@ -110,6 +110,8 @@ def _whole(recipe: Recipe, patched: Sequence[tuple[str, Patched]], base: Recipe 
     lost = [name for name in base.functions if name not in ours]
     if lost:
         item = finding("base-functions-lost", count=len(lost), functions=", ".join(lost[:5]))
+        if not recipe.replace:
+            item = item._replace(remedy=BESIDE)
         # A build that drops a CVE with a reason is expected to drop its functions.
         found.append(item._replace(severity="note") if recipe.dropped else item)
     return found

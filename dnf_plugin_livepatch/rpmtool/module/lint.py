@@ -115,7 +115,10 @@ def _crcs(item: Subject) -> Iterable[Finding]:
 
 def _functions(item: Subject) -> Iterable[Finding]:
     if not item.found.functions:
-        yield finding("patches-nothing", module=item.name)
+        carried = {"callbacks": item.found.callbacks, "states": item.found.states}
+        what = " and ".join(name for name, there in carried.items() if there)
+        identifier = "patches-no-function" if what else "patches-nothing"
+        yield finding(identifier, module=item.name, what=what)
         return
     objects: dict[str, list[Function]] = {}
     for function in item.found.functions:

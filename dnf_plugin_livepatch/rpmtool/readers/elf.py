@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
+from ...formats import compressed
 from ...toolkit.errors import refuse
 from ...toolkit.files import contents
 
@@ -214,8 +215,26 @@ def read_module(path: str) -> Elf:
     return parse_module(path, contents(path, MAX_MODULE, "module-unreadable"))
 
 
+def unpacked(path: str, data: bytes) -> bytes:
+    """``data`` of the module at ``path``, unpacked where it is compressed. Raises ToolError."""
+    packing = compressed.kind(data)
+    if not packing:
+        return data
+    parts, size = [], 0
+    try:
+        for block in compressed.blocks(io.BytesIO(data), packing):
+            size += len(block)
+            if size > MAX_MODULE:
+                refuse("module-unreadable", path=path, why=f"it unpacks to more than {MAX_MODULE >> 20} MiB")
+            parts.append(block)
+    except compressed.DamagedError as error:
+        refuse("module-unreadable", path=path, why=str(error))
+    return b"".join(parts)
+
+
 def parse_module(path: str, data: bytes) -> Elf:
-    """The kernel module in ``data``, called ``path`` in messages. Raises ToolError."""
+    """The kernel module in ``data``, compressed or not, called ``path`` in messages. Raises ToolError."""
+    data = unpacked(path, data)
     if len(data) > MAX_MODULE:
         refuse("module-unreadable", path=path, why=f"larger than {MAX_MODULE >> 20} MiB")
     if not data.startswith(b"\x7fELF"):
@@ -241,9 +260,11 @@ def map_module(path: str) -> Elf:
     """The module or its debugging data at ``path``, mapped. Raises ToolError ``module-unreadable``."""
     try:
         with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data: Data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         refuse("module-unreadable", path=path, why=str(error)[:100])
+    if compressed.kind(data[:8]):
+        data = unpacked(path, data[:MAX_MODULE])
     return Elf(path, data)
 
 

@@ -9,13 +9,15 @@ Three shapes are understood, on all machines with 64-bit pointers:
 * kpatch-build's ``.kpatch.funcs`` section.
 * klp-build's ``.init.klp_objects`` and ``.init.klp_funcs`` sections (kernel 6.19 and later).
 
-No patched function is found in modules that fill in klp structures by code of their own.
+A patch may replace no function: its objects have callbacks, or it carries states, which later patches look
+at. No patched function is found in modules that fill in klp structures by code of their own.
 """
 
 from __future__ import annotations
 
 import bisect
 import re
+import struct
 from typing import NamedTuple, NoReturn
 
 from ...base import fields
@@ -37,17 +39,28 @@ _KLP_SECTION = re.compile(r"\.klp\.rela\.([A-Za-z0-9_-]{1,63})\.(.+)\Z")
 _TOMBSTONE = ".klp.tombstone."
 _KLP_SYMBOL = re.compile(r"\.klp\.sym\.([A-Za-z0-9_-]{1,63})\.([^,]+),([0-9]{1,6})\Z")
 Place = tuple[int, int]
+# Offsets in struct klp_patch (after mod and objs), and those of the callbacks in struct klp_object.
+_STATES, _REPLACE = 16, 24
+_CALLBACKS = (16, 24, 32, 40)
+# mov to memory with an offset of one byte: of a constant, of a register. s390x: stc and mvi.
+_STORES = {
+    "x86_64": re.compile(rb"(?:\xc6[\x40-\x47]|\x88[\x40-\x7f])\x18", re.DOTALL),
+    "s390x": re.compile(rb"\x42.[\x00-\xf0]\x18|\x92.[\x00-\xf0]\x18", re.DOTALL),
+}
 
 
 class Patched(NamedTuple):
     """The functions that a module replaces. ``shape``: static, kpatch-build, klp-build, or "" for none.
 
-    ``replace`` is None where code sets it.
+    ``replace`` is None where code sets it: it is unknown until the module is loaded. ``callbacks`` tells
+    that objects have callbacks, ``states`` that the patch has states.
     """
 
     shape: str
     functions: tuple[Function, ...] = ()
     replace: bool | None = None
+    callbacks: bool = False
+    states: bool = False
 
 
 class _Pointers:
@@ -136,39 +149,109 @@ def _functions(pointers: _Pointers, name: str, start: Place, end: int) -> list[F
     return found[:_MAX_FUNCTIONS]
 
 
-def _objects(pointers: _Pointers, start: Place, end: int) -> list[Function]:
-    """The functions of the objects between ``start`` and ``end`` of one section."""
-    heads: list[tuple[str, Place]] = []
+class _Object(NamedTuple):
+    """One klp_object: its place, the name of what it patches, and the place of its functions."""
+
+    place: Place
+    name: str
+    functions: Place
+
+
+def _heads(pointers: _Pointers, start: Place, end: int) -> list[_Object]:
+    """The klp objects between ``start`` and ``end`` of one section, with functions or with none."""
+    found = []
     for section, offset in pointers.between((start[0], start[1] + 8), end + 8):
-        target = pointers.to[(section, offset)]
-        if not pointers.text(target) or not pointers.is_code((target[0], target[1] + 8)):
+        target, owner = pointers.to[(section, offset)], (section, offset - 8)
+        named = owner in pointers.to
+        name = pointers.text(owner) if named else "vmlinux"
+        if not _OBJECT.match(name) or pointers.is_code((section, offset)):
             continue
-        owner = (section, offset - 8)
-        name = pointers.text(owner) if owner in pointers.to else "vmlinux"
-        if _OBJECT.match(name):
-            heads.append((name, target))
+        filled = bool(pointers.text(target)) and pointers.is_code((target[0], target[1] + 8))
+        empty = target not in pointers.to and (target[0], target[1] + 8) not in pointers.to
+        # A list without functions looks like any other data, so that its object has to be clear.
+        if filled or (empty and (named or owner == start)):
+            found.append(_Object(owner, name, target))
+    return found
+
+
+def _objects(pointers: _Pointers, heads: list[_Object]) -> list[Function]:
+    """The functions of ``heads``."""
     found: list[Function] = []
-    starts = sorted({target for _, target in heads})
-    for name, target in heads:
+    starts = sorted({head.functions for head in heads})
+    for head in heads:
+        target = head.functions
         end = pointers.end(target)
         later = bisect.bisect_right(starts, target)
         if later < len(starts) and starts[later][0] == target[0]:
             end = min(end, starts[later][1])
-        found += _functions(pointers, name, target, end)
+        found += _functions(pointers, head.name, target, end)
         if len(found) >= _MAX_FUNCTIONS:
             break
     return found[:_MAX_FUNCTIONS]
 
 
+def _calls_back(pointers: _Pointers, heads: list[_Object]) -> bool:
+    """Whether one of the objects has a callback: before or after it is patched or unpatched."""
+    places = ((section, at + offset) for (section, at), *_ in heads for offset in _CALLBACKS)
+    return any(map(pointers.is_code, places))
+
+
 def _static(pointers: _Pointers) -> Patched | None:
+    bare = None
     for place in pointers.this_module:
         objects = pointers.to.get((place[0], place[1] + 8))
         if objects is None:
             continue
-        functions = _objects(pointers, objects, pointers.end(objects))
-        if functions:
-            return Patched("static", tuple(functions), bool(pointers.number((place[0], place[1] + 24), 1)))
-    return None
+        heads = _heads(pointers, objects, pointers.end(objects))
+        functions = _objects(pointers, heads)
+        states = (place[0], place[1] + _STATES) in pointers.to
+        calls = _calls_back(pointers, heads)
+        clear = bool(heads) and heads[0].place == objects and (calls or states)
+        if functions or clear:
+            flag = bool(pointers.number((place[0], place[1] + _REPLACE), 1))
+            replace = None if _sets_replace(pointers.elf, place) else flag
+            found = Patched("static", tuple(functions), replace, calls, states)
+            if functions:
+                return found
+            bare = bare or found
+    return bare
+
+
+def _sets_replace(elf: Elf, patch: Place) -> bool:
+    """Whether code writes the replace flag of the klp_patch at ``patch``, as far as its form tells.
+
+    On x86 an instruction names the flag's own address. Elsewhere, and with an address in a register, a
+    function that knows the patch stores a byte at the flag's offset.
+    """
+    for section in elf.sections:
+        code = elf.sections[section.info] if 0 < section.info < len(elf.sections) else None
+        if section.type != "SHT_RELA" or code is None or not code.flags & SHF_EXECINSTR:
+            continue
+        near: list[int] = []
+        for reloc in elf.relocations(section):
+            if reloc.symbol < len(elf.symbols) and elf.symbols[reloc.symbol].section == patch[0]:
+                at = elf.symbols[reloc.symbol].value + reloc.addend - patch[1]
+                # An address relative to the next instruction lacks four bytes, and those of a constant.
+                if at in (_REPLACE, _REPLACE - 4, _REPLACE - 5):
+                    return True
+                near += [reloc.offset] if -8 <= at <= _REPLACE else []
+        for symbol in elf.symbols if near else ():
+            end = symbol.value + symbol.size
+            if symbol.section == code.number and symbol.kind == 2:
+                inside = any(symbol.value <= offset < end for offset in near)
+                if inside and _stores_byte(elf, elf.bytes_of(code)[symbol.value : end]):
+                    return True
+    return False
+
+
+def _stores_byte(elf: Elf, code: bytes) -> bool:
+    """Whether ``code`` stores a byte at the offset of the replace flag from an address in a register."""
+    if elf.machine in ("x86_64", "s390x"):
+        return _STORES[elf.machine].search(code) is not None
+    words = [word for (word,) in struct.iter_unpack(elf.order + "I", code[: len(code) & ~3])]
+    if elf.machine == "aarch64":  # strb, with an unsigned offset
+        return any(word & 0xFFFFFC00 == 0x39000000 | _REPLACE << 10 for word in words)
+    return any(word >> 26 == 38 and word & 0xFFFF == _REPLACE for word in words)  # stb of ppc64le
 
 
 def _kpatch(pointers: _Pointers, section: Section) -> Patched:
@@ -178,7 +261,8 @@ def _kpatch(pointers: _Pointers, section: Section) -> Patched:
         owner = pointers.text((section.number, offset + 48))
         if _SYMBOL.match(name) and _OBJECT.match(owner):
             functions.append(Function(owner, name, pointers.number((section.number, offset + 32)) & 0xFFFF))
-    return Patched("kpatch-build", tuple(functions))
+    calls = any(name.startswith(".kpatch.callbacks.") for name in pointers.elf.by_name)
+    return Patched("kpatch-build", tuple(functions), None, calls)
 
 
 def patched(elf: Elf) -> Patched:
@@ -190,7 +274,9 @@ def patched(elf: Elf) -> Patched:
     for name in (".init.klp_objects", "__klp_objects"):
         section = elf.by_name.get(name)
         if section is not None:
-            return Patched("klp-build", tuple(_objects(pointers, (section.number, 0), section.size)))
+            heads = _heads(pointers, (section.number, 0), section.size)
+            functions = tuple(_objects(pointers, heads))
+            return Patched("klp-build", functions, None, _calls_back(pointers, heads))
     return _static(pointers) or Patched("")
 
 

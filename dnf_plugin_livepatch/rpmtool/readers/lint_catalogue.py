@@ -84,7 +84,7 @@ LINT: dict[str, Check] = {
     ),
     "replace-unknown": Check(
         "note",
-        "{module}: the replace flag is set by code and cannot be read from the file.",
+        "{module}: code sets the replace flag, so that it is unknown until the module is loaded.",
         "Read it in /sys/kernel/livepatch/{module}/replace once loaded (kernel 6.14 and later).",
     ),
     "crc-mismatch": Check(
@@ -106,6 +106,11 @@ LINT: dict[str, Check] = {
         "error",
         "{module}: no patched function was found.",
         "See docs/how-to/packagers.md for the shapes of klp data that are understood.",
+    ),
+    "patches-no-function": Check(
+        "note",
+        "{module}: it replaces no function, and carries {what} only.",
+        "Nothing has to be done where that is meant; no CVE is closed by a replaced function.",
     ),
     "base-functions-lost": Check(
         "error",
@@ -169,6 +174,14 @@ LINT: dict[str, Check] = {
         "Sign again, after everything that changes the file (strip, objcopy, debug info).",
     ),
 }
+
+
+#: The remedy for ``base-functions-lost`` of a patch that is loaded beside others, and takes none out.
+BESIDE = (
+    "Patch them too, or package the base's modules together with this one, or override with the reason."
+    " With --no-replace the module leaves the base's in force, but this package takes the place of the"
+    " base's, and hosts take out modules whose package is gone."
+)
 
 
 def finding(identifier: str, **facts: object) -> Finding:

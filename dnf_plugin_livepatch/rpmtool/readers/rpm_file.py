@@ -11,20 +11,19 @@ import rpm
 
 from ...base.model import Nevra
 from ...toolkit.errors import refuse
+from ...toolkit.rpm_header import proof, raw_header
 from ...toolkit.rpm_payload import exactly, members
 
-MAX_RPM = 1 << 30
 #: Of the files of one RPM that are held in memory at once.
 MAX_PAYLOAD = 128 << 20
 MAX_FILES = 4096
-# The header's own OpenPGP signatures; digests and the legacy ones over the payload prove nothing.
-_SIGNATURES = ("DSAHEADER", "RSAHEADER", "OPENPGP")
 
 
 class Header(NamedTuple):
     """The facts in an RPM's header. Capabilities are written as ``NAME`` or ``NAME = VERSION``.
 
     ``signed`` is true when an OpenPGP signature of the header is there; nobody has verified it yet.
+    ``digests`` are those of its signatures.
     """
 
     nevra: Nevra
@@ -37,6 +36,7 @@ class Header(NamedTuple):
     build_time: int
     summary: str
     signed: bool
+    digests: tuple[str, ...] = ()
 
 
 def _dependencies(header: Any, kind: str) -> tuple[str, ...]:
@@ -48,21 +48,6 @@ def _dependencies(header: Any, kind: str) -> tuple[str, ...]:
         sense = "".join(sign for bit, sign in ((2, "<"), (4, ">"), (8, "=")) if flag & bit)
         found.append(f"{name} {sense} {version}" if sense and version else str(name))
     return tuple(found)
-
-
-def raw_header(path: str) -> Any:
-    """librpm's header object of the file at ``path``. Raises ToolError ``rpm-unreadable``."""
-    try:
-        if os.path.getsize(path) > MAX_RPM:
-            refuse("rpm-unreadable", file=path, reason="larger than 1 GiB")
-        with open(path, "rb") as file:
-            transaction = rpm.TransactionSet()
-            transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS)
-            return transaction.hdrFromFdno(file.fileno())
-    except OSError as error:
-        refuse("rpm-unreadable", file=path, reason=error.strerror or "unreadable")
-    except rpm.error as error:
-        refuse("rpm-unreadable", file=path, reason=str(error) or "no RPM header")
 
 
 def read_header(path: str) -> Header:
@@ -112,9 +97,8 @@ def _facts(header: Any) -> Header:
         scripts=tuple(scripts),
         build_time=int(header["buildtime"] or 0),
         summary=str(header["summary"] or ""),
-        signed=any(
-            header[getattr(rpm, "RPMTAG_" + tag)] for tag in _SIGNATURES if hasattr(rpm, "RPMTAG_" + tag)
-        ),
+        signed=proof(header).of_header,
+        digests=tuple(one.digest for one in proof(header).signatures),
     )
 
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ...base.names import MODULE_FILE
 from ...toolkit.errors import refuse
 from .diffs import read_diff
 from .recipe import PLAIN, Input
@@ -35,7 +36,7 @@ def _kind(path: str) -> str:
         names = os.listdir(path)
         if any(name in names for name in ("Kbuild", "Makefile")) or any(n.endswith(".c") for n in names):
             return "source"
-    elif path.endswith(".ko"):
+    elif MODULE_FILE.search(path):
         return "module"
     elif path.endswith((".c", ".h")):
         return "source"

@@ -8,6 +8,7 @@ import pathlib
 
 import createrepo_c as cr
 
+from dnf_plugin_livepatch.base.model import Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.repotool import settings
 from dnf_plugin_livepatch.repotool.lint import context, run
@@ -231,6 +232,11 @@ def _(made):
     made.after = weaken
 
 
+@bad("metadata-weak-digest", "primary")
+def _(made):
+    made.one.checksum_type = "sha"
+
+
 @bad("metadata-name-mutable")
 def _(made):
     def rename(repodata):
@@ -295,19 +301,17 @@ def _(made):
     made.advisories[1] = advisory("EX-1", [listed(made.two)])
 
 
-@bad("advisory-type")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], type="hotfix")
+for name, wrong in (
+    ("advisory-type", {"type": "hotfix"}),
+    ("advisory-severity", {"severity": "High"}),
+    ("advisory-severity", {"severity": "important"}),
+    ("advisory-date", {"issued": datetime.datetime(2030, 1, 1)}),
+    ("advisory-date", {"updated": datetime.datetime(2020, 1, 1)}),
+):
 
-
-@bad("advisory-severity")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="High")
-
-
-@bad("advisory-severity")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], severity="important")
+    @bad(name)
+    def _(made, wrong=wrong):
+        made.advisories[1] = advisory("EX-2", [listed(made.two)], **wrong)
 
 
 @bad("advisory-reference-without-id")
@@ -335,16 +339,6 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two)], issued=None)
 
 
-@bad("advisory-date")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], issued=datetime.datetime(2030, 1, 1))
-
-
-@bad("advisory-date")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two)], updated=datetime.datetime(2020, 1, 1))
-
-
 @bad("advisory-empty")
 def _(made):
     made.advisories.append(advisory("EX-3"))
@@ -370,14 +364,11 @@ def _(made):
     made.advisories[1] = advisory("EX-2", [listed(made.two), listed(made.two, epoch="1")])
 
 
-@bad("advisory-package-differs")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two, filename="other.rpm")])
+for other in {"filename": "other.rpm"}, {"sum": "f" * 64}:
 
-
-@bad("advisory-package-differs")
-def _(made):
-    made.advisories[1] = advisory("EX-2", [listed(made.two, sum="f" * 64)])
+    @bad("advisory-package-differs")
+    def _(made, other=other):
+        made.advisories[1] = advisory("EX-2", [listed(made.two, **other)])
 
 
 @bad("advisory-reboot")
@@ -483,6 +474,11 @@ def _(made):
 def _(made):
     for name in (V1, V2):
         made.patch_note(name, withdrawn=repository_record.Withdrawn(support.NOW, "oops"))
+
+
+@bad("cve-closed-and-unfixable", KERNEL)
+def _(made):
+    made.note(unfixable=(Unfixable("CVE-2024-1086", "changes data"),))
 
 
 @bad("support-ended", KERNEL)

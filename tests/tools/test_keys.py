@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keys and signatures: weak ones, keys that end soon, words of other rpms, and the how-to as it stands."""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnf_plugin_livepatch.repotool.repository import rpms, signing
+from dnf_plugin_livepatch.rpmtool.module.sign import verify_rpm
+from dnf_plugin_livepatch.toolkit import openpgp, rpm_header
+from dnf_plugin_livepatch.toolkit.errors import ToolError
+from dnf_plugin_livepatch.toolkit.programs import Runner
+from tests.tools.support import repositories as support
+from tests.tools.support import rpm_sources
+from tests.tools.support.published import V1, V2, names, publish
+from tests.tools.support.repositories import Client, Server, tool
+from vm import gnupg
+
+
+def sign_weakly(key, *paths, digest="sha1"):
+    macros = (
+        f"_gpg_name {key.name}",
+        f"_gpg_path {key.home}",
+        "__gpg /usr/bin/gpg",
+        f"_gpg_digest_algo {digest}",
+    )
+    defines = [f"--define={macro}" for macro in macros]
+    support.call(["rpmsign", *defines, "--addsign", *paths], env={**os.environ, "GNUPGHOME": str(key.home)})
+
+
+def checks(repo, *argv):
+    done = tool("lint", repo, "--json", *argv, check=False)
+    return {item["check"]: item["text"] for item in json.loads(done.stdout)["findings"]}
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A package that nobody has signed."""
+    return support.build(tmp_path / "b")[0] if (tmp_path / "b").mkdir() is None else None
+
+
+# ---- weak signatures and digests
+
+
+def test_a_sha1_signature_is_refused_and_can_be_waived(tmp_path, key, built):
+    sign_weakly(key, built)
+    done = publish(tmp_path / "repo", key, built, check=False)
+    assert done.returncode == 3 and "[package-signature-weak]" in done.stderr and "SHA-1" in done.stderr
+    config = tmp_path / "s.yml"
+    config.write_text("waive:\n- {check: package-signature-weak, reason: EL8 only}\n")
+    publish(tmp_path / "repo", key, built, more=["--config", config])
+    assert V1 in names(tmp_path / "repo")
+    assert "package-signature-weak" in checks(tmp_path / "repo", "--key", key.public)
+    assert "package-signature-weak" in checks(tmp_path / "repo"), "without a key too"
+
+
+def test_a_sha512_signature_is_a_good_one(tmp_path, key, built):
+    sign_weakly(key, built, digest="sha512")
+    publish(tmp_path / "repo", key, built)
+    assert checks(tmp_path / "repo", "--key", key.public) == {}
+
+
+def test_md5_digests_of_files_are_told(tmp_path, key):
+    (tmp_path / "b").mkdir()
+    built = support.build(tmp_path / "b", extra="%global _binary_filedigest_algorithm 1")[0]
+    support.sign(key, built)
+    done = publish(tmp_path / "repo", key, built)
+    assert "[package-digest-weak]" in done.stdout and "MD5 of the files" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "header, weak",
+    [
+        ({273: "a", 5092: ["b"], 1035: ["c"], 5011: 8}, ()),
+        ({279: "a", 5092: ["b"]}, ()),
+        ({269: "a", 1035: ["c"]}, ("SHA-1 of the header", "MD5 of the payload", "MD5 of the files")),
+        ({273: "a", 5092: ["b"], 1035: ["c"], 5011: 2}, ("SHA-1 of the files",)),
+    ],
+)
+def test_weak_digests_are_those_without_a_stronger_one_beside_them(header, weak):
+    assert rpm_header.proof(header).weak == weak
+
+
+@pytest.mark.parametrize("digest, check", [("SHA1", "metadata-signature-weak"), ("SHA512", None)])
+def test_the_signature_of_the_metadata_may_be_weak(repo, key, digest, check):
+    signature = repo / "repodata" / "repomd.xml.asc"
+    signature.unlink()
+    words = ["--armor", "--digest-algo", digest, "--detach-sign", "--output", str(signature)]
+    gnupg.gpg(str(key.home), "--local-user", key.name, *words, str(repo / "repodata" / "repomd.xml"))
+    assert set(checks(repo, "--key", key.public)) == ({check} if check else set())
+
+
+def test_livepatch_rpm_takes_no_weak_signature_for_one(tmp_path, key, built, monkeypatch):
+    monkeypatch.setenv("GNUPGHOME", str(key.home))
+    sign_weakly(key, built)
+    with pytest.raises(ToolError) as caught:
+        verify_rpm(str(built), key.name, Runner(str(tmp_path / "log")))
+    assert caught.value.id == "sign-unverified" and "SHA-1" in caught.value.text
+    (tmp_path / "e").mkdir()
+    bare = support.build(tmp_path / "e", manifests=[], number="5")[0]
+    sign_weakly(key, bare)
+    assert "EL9 refuses its digest" in rpm_sources.tool("inspect", str(bare)).out
+    support.sign(key, built)
+    verify_rpm(str(built), key.name, Runner(str(tmp_path / "log")))
+
+
+# ---- keys that end
+
+
+@pytest.mark.parametrize(
+    "life, wanted", [("20d", "key-expires"), ("59d", "key-expires"), ("70d", None), ("never", None)]
+)
+def test_a_key_that_expires_soon_is_told_with_its_days(tmp_path, repo, life, wanted):
+    with gnupg.home() as home:
+        gnupg.gpg(home, "--passphrase", "", "--quick-generate-key", "soon", "rsa2048", "sign", life)
+        (tmp_path / "soon.asc").write_text(gnupg.gpg(home, "--armor", "--export", "soon"))
+    found = checks(repo, "--key", tmp_path / "soon.asc")
+    assert ("key-expires" in found) is bool(wanted)
+    if wanted:
+        days = int(re.search(r"expires in (\d+) day", found[wanted])[1])
+        assert days in (int(life[:-1]), int(life[:-1]) - 1) and "soon" in found[wanted]
+
+
+def test_the_life_of_a_signing_subkey_counts(tmp_path):
+    with gnupg.home() as home:
+        gnupg.gpg(home, "--passphrase", "", "--quick-generate-key", "sub", "rsa2048", "cert", "never")
+        main = signing.public_keys([export(home, tmp_path / "sub.asc")])[0]
+        gnupg.gpg(
+            home, "--passphrase", "", "--quick-add-key", main_fingerprint(home), "rsa2048", "sign", "10d"
+        )
+        (key,) = signing.public_keys([export(home, tmp_path / "sub.asc")])
+    assert main.expires == 0 and key.expires > 0 and len(key.ids) == 2
+
+
+def export(home, path):
+    path.write_text(gnupg.gpg(home, "--armor", "--export"))
+    return str(path)
+
+
+def main_fingerprint(home):
+    return re.search(r"^fpr:+([0-9A-F]{40}):", gnupg.gpg(home, "--with-colons", "--list-keys"), re.M)[1]
+
+
+def test_an_expired_or_revoked_key_is_told(tmp_path, repo):
+    with gnupg.home() as home:
+        make = ["--passphrase", "", "--quick-generate-key", "old", "rsa2048", "sign", "1y"]
+        gnupg.gpg(home, "--faked-system-time", "20200101T000000", *make)
+        found = checks(repo, "--key", export(home, tmp_path / "old.asc"))
+        assert "expired on 2020-12-31" in found["key-unusable"]
+        (revocation,) = pathlib.Path(home, "openpgp-revocs.d").glob("*.rev")
+        revocation.write_text(revocation.read_text().replace(":-----BEGIN", "-----BEGIN"))
+        gnupg.gpg(home, "--import", str(revocation))
+        assert "was revoked" in checks(repo, "--key", export(home, tmp_path / "old.asc"))["key-unusable"]
+
+
+def test_every_change_warns_of_the_end_of_a_key(tmp_path, first):
+    with gnupg.home() as home:
+        gnupg.gpg(
+            home, "--passphrase", "", "--quick-generate-key", "soon@example.com", "rsa2048", "sign", "9d"
+        )
+        mine = support.Keys(
+            pathlib.Path(home), "soon@example.com", pathlib.Path(export(home, tmp_path / "k"))
+        )
+        (tmp_path / "b").mkdir()
+        built = support.build(tmp_path / "b")
+        support.sign(mine, *built)
+        assert "[key-expires]" in publish(tmp_path / "repo", mine, *built).stdout
+        for verb in ["withdraw", "--reason", "oops", V1], ["prune"], ["sign"]:
+            done = tool(verb[0], "--repo", tmp_path / "repo", *support.signing(mine), *verb[1:])
+            assert done.stdout.count("[key-expires]") == 1, verb
+
+
+# ---- the words of rpm
+
+
+ODD = """\
+#!/bin/sh
+# A stand-in for the rpmkeys of another version and language: the real one's work, other words.
+{real} "$@" >/dev/null 2>&1
+status=$?
+case "$*" in
+*-K*|*--checksig*) for word; do :; done; echo "$word:"; echo "    Unterschrift: in Ordnung oder nicht" ;;
+esac
+exit $status
+"""
+
+
+@pytest.fixture
+def odd_words(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "rpmkeys"
+    program.parent.mkdir()
+    program.write_text(ODD.format(real=shutil.which("rpmkeys")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_neither_tool_hangs_on_the_words_of_rpmkeys(
+    tmp_path, odd_words, key, stranger, first, second, monkeypatch
+):
+    (tmp_path / "b").mkdir()
+    unsigned = support.build(tmp_path / "b", number="3")[0]
+    (tmp_path / "c").mkdir()
+    strange = support.build(tmp_path / "c", number="4")[0]
+    support.sign(stranger, strange)
+    broken = tmp_path / first[0].name
+    data = bytearray(first[0].read_bytes())
+    data[-60] ^= 255
+    broken.write_bytes(data)
+    paths = [str(path) for path in (first[0], unsigned, strange, second[0], broken)]
+    states = rpms.signatures(paths, [str(key.public)])
+    assert [states[path][0] for path in paths] == ["good", "unsigned", "unknown-key", "good", "bad"]
+    monkeypatch.setenv("GNUPGHOME", str(key.home))
+    verify_rpm(str(second[0]), key.name, Runner(str(tmp_path / "log")))
+    for path in unsigned, strange, broken:
+        with pytest.raises(ToolError):
+            verify_rpm(str(path), key.name, Runner(str(tmp_path / "log")))
+
+
+def signature(key, *names):
+    """Signature packets by ``key``, in binary."""
+    return [
+        subprocess.run(
+            ["gpg", "--batch", "--homedir", str(key.home), "--digest-algo", name, "--detach-sign"],
+            input=b"x",
+            capture_output=True,
+            check=True,
+        ).stdout
+        for name in names
+    ]
+
+
+def test_two_signatures_of_which_one_is_unknown(key, stranger):
+    """As rpm 6 writes them: base64 texts in one field."""
+    ours, theirs = signature(key, "SHA256") + signature(stranger, "SHA512")
+    header = {278: [base64.b64encode(one).decode() for one in (ours, theirs)], 273: "a", 5092: ["b"]}
+    proof = rpm_header.proof(header)
+    assert [one.digest for one in proof.signatures] == ["SHA-256", "SHA-512"] and proof.of_header
+    known = set(signing.public_keys([str(key.public)])[0].ids)
+    assert [one.key in known for one in proof.signatures] == [True, False]
+    read = rpms._Read(proof.signatures, proof.weak)
+    assert rpms._judged(read, known, None)[0] == "good", "the rpm here is content"
+    state, detail = rpms._judged(read, known, ["any words"])
+    assert state == "unknown-key" and proof.signatures[1].key in detail and " too" in detail
+
+
+@pytest.mark.parametrize("name, digest", [("SHA1", "SHA-1"), ("SHA256", "SHA-256"), ("SHA384", "SHA-384")])
+def test_real_signatures_are_read(key, name, digest):
+    (data,) = signature(key, name)
+    (found,) = openpgp.signatures(data)
+    assert found.digest == digest and found.key in signing.public_keys([str(key.public)])[0].ids
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_hostile_packets_are_left_out(data):
+    for whole in data, b"\x88" + bytes([len(data) % 256]) + data, b"\xc2" + data, b"\x89\x01\x00\x04" + data:
+        assert all(isinstance(one, openpgp.Signature) for one in openpgp.signatures(whole))
+
+
+# ---- the how-to
+
+
+def blocks():
+    text = (support.ROOT / "docs/how-to/keys.md").read_text()
+    return re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_how_to_runs_as_it_stands_and_clients_follow(tmp_path, first, second):
+    with gnupg.home() as home:
+        gnupg.gpg(
+            home, "--passphrase", "", "--quick-generate-key", "old@example.com", "rsa2048", "sign", "9d"
+        )
+        srv, work = tmp_path / "srv", tmp_path / "work"
+        srv.mkdir(), work.mkdir()
+        file = srv / "RPM-GPG-KEY-example"
+        mine = support.Keys(pathlib.Path(home), "old@example.com", file)
+        export(home, file)
+        (work / "livepatch-repo.yml").write_text(f"sign_with: old@example.com\nkeys: [{file}]\n")
+        bin_folder = tmp_path / "bin"
+        bin_folder.mkdir()
+        (bin_folder / "gpg").write_text(
+            '#!/bin/sh\nexec /usr/bin/gpg --batch --yes --pinentry-mode loopback --passphrase "" "$@"\n'
+        )
+        (bin_folder / "gpg").chmod(0o755)
+        (bin_folder / "livepatch-repo").symlink_to(support.ROOT / "bin" / "livepatch-repo")
+        python = pathlib.Path(shutil.which("python3", path=str(support.ROOT / ".venv/bin"))).parent
+        env = {
+            **support.ENV,
+            "GNUPGHOME": home,
+            "OLD": main_fingerprint(home),
+            "PATH": f"{bin_folder}:{python}:{os.environ['PATH']}",
+        }
+
+        def run(text, status=(0,)):
+            done = subprocess.run(
+                ["sh", "-euc", text.replace("/srv/", f"{srv}/")],
+                cwd=work,
+                env=env,
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode in status, f"{text}\n{done.stdout}\n{done.stderr}"
+            return done.stdout
+
+        built = []
+        for number in "1", "2":
+            (tmp_path / number).mkdir()
+            manifest = support.manifest(module=f"kp_427_1_{number}")
+            built += support.build(tmp_path / number, number=number, manifests=[manifest])
+        support.sign(mine, built[0])
+        kernel = support.build_kernel(tmp_path / "1")
+        support.sign(mine, kernel)
+        run(f"livepatch-repo publish --repo /srv/stable {built[0]} {kernel}")
+        extend, make, again, which, last = blocks()
+        assert "[key-expires]" in run("livepatch-repo verify --repo /srv/stable")
+        assert "[key-expires]" not in run(extend).splitlines()[-1]
+        assert "[key-expires]" not in run("livepatch-repo verify --repo /srv/stable")
+        with Server(srv / "stable") as server:
+            client = Client(tmp_path / "client", server.url, mine)
+            client.dnf("install", V1)
+            run(make)
+            client.dnf("makecache")
+            run(again)
+            # A client that was there before the change follows, and takes a package of the new key.
+            new = support.Keys(pathlib.Path(home), "patches-2027@example.com", file)
+            support.sign(new, built[1])
+            run(f"livepatch-repo publish --repo /srv/stable {built[1]}")
+            client.dnf("upgrade")
+            assert V2 in client.installed() and V1 not in client.installed()
+            told = run(which, status=(3,))
+            assert told.count("[package-key-unknown]") == 2 and V1 in told
+            run("livepatch-repo prune --repo /srv/stable --keep 1")
+            # The kernel's package, which is not the publisher's own in real life, is left.
+            assert run(last, status=(3,)).count("[package-key-unknown]") == 1
+            assert V2 in names(srv / "stable") and V1 not in names(srv / "stable")
