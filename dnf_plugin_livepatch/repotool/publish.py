@@ -10,6 +10,7 @@ from typing import NamedTuple
 import createrepo_c as cr
 
 from ..base.names import ARCHES
+from ..toolkit import ticker
 from ..toolkit.errors import ToolError
 from . import advisories, gate
 from .advisories import Incoming
@@ -24,7 +25,8 @@ def publish(root: str, paths: Sequence[str], job: Job, file: AdvisoryFile) -> li
     """Publish the RPM files ``paths``. Raises ToolError, and then nothing has changed."""
     if not job.settings.keys:
         raise ToolError("no-keys")
-    items = [(path, rpms.read(path, "")) for path in dict.fromkeys(paths)]
+    given = list(dict.fromkeys(paths))
+    items = [(path, rpms.read(path, "")) for path in ticker.over(given, "reading packages")]
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
         if state != "good":
             raise ToolError("rpm-signature", file=path, reason=detail)
@@ -89,16 +91,18 @@ class _Addition(NamedTuple):
         packages = dict(state.packages)
         files = admit(packages, self.group)
         incoming = []
-        for path, package in self.group:
+        for path, package in ticker.over(self.group, "reading manifests"):
             view = metadata.package_view(packages[package.pkgId])
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
+        ticker.begin("writing advisories and checking the result")
         settings = job.settings
         updates, added, changed = advisories.merge(
             state.advisories, advisories.drafts(incoming, self.file, settings), settings, job.now, job.stamp
         )
+        touched = {*added, *changed}
         told_of = {
             str(item.nevra): (view.issued, view.id)
-            for view in (metadata.advisory_view(u.record()) for u in updates if u.id in {*added, *changed})
+            for view in (metadata.advisory_view(u.record()) for u in updates if u.id in touched)
             for item in view.packages
         }
         steps = settings.rollout if self.file.rollout is None else self.file.rollout

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 
 from ...formats import repository_record
-from ...toolkit import scratch
+from ...toolkit import scratch, ticker
 from ...toolkit.errors import ToolError
 from . import metadata, rpms, signing, unpack
 from .kernels import offered
@@ -39,6 +39,7 @@ def read(where: str, keys: Sequence[str]) -> View:
 
 
 def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
+    ticker.begin(f"reading {where}")
     repodata = os.path.join(folder, "repodata")
     files = metadata.files_of(repodata, metadata.repomd_of(repodata))
     loaded = metadata.load(repodata)
@@ -64,6 +65,7 @@ def _view(where: str, root: str, folder: str, keys: Sequence[str]) -> View:
 
 def fetch(base: str, folder: str) -> None:
     """The metadata of the repository at the address ``base``, into ``folder``. Raises ToolError."""
+    ticker.begin(f"fetching {base}")
     repodata = os.path.join(folder, "repodata")
     os.makedirs(repodata, exist_ok=True)
     if not base.startswith(("http://", "https://", "file://")):
@@ -138,7 +140,7 @@ def rpm_states(
     wanted = None if only is None else set(only)
     found: dict[str, tuple[str, str]] = {}
     whole: list[str] = []
-    for package in view.packages:
+    for package in ticker.over(view.packages, "checking package files"):
         path = os.path.join(view.root, metadata.safe(package.location))
         if package.base or (wanted is not None and package.location not in wanted):
             continue

@@ -11,7 +11,7 @@ import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
-from ...toolkit import scratch
+from ...toolkit import scratch, ticker
 from ...toolkit.errors import ToolError
 from ...toolkit.programs import run
 from ...toolkit.rpm_payload import exactly, members
@@ -53,8 +53,10 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str
             run([*base, "--import", _armoured(key, os.path.join(rings, f"{number}.asc"), rings)])
         # Without the level rpmkeys is content with digests, which anybody can make.
         check = [*base, "--define=_pkgverify_level all", "--checksig", "-v"]
+        ticker.begin("checking signatures", len(told))
         for start in range(0, len(told), 200):
             found.update(_checked(check, told[start : start + 200]))
+            ticker.advance(200)
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}
 
 

@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ...base.names import ARCHES
+from ...toolkit import ticker
 from ...toolkit.errors import ToolError
 from . import generations, modes
 from .metadata import digest, repomd_of, safe
@@ -99,6 +100,7 @@ class Store:
         """Hold the repository against other publishers; wait at most ``wait`` seconds for them."""
         modes.make(self.root)
         with open(self.at(LOCK), "a", encoding="ascii") as file:
+            ticker.begin(f"waiting for another publisher of {self.root}, {wait:.0f} s at most")
             deadline = time.monotonic() + wait
             while True:
                 try:
