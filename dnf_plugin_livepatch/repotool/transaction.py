@@ -104,7 +104,7 @@ class Change(Protocol):
 
 def load(store: Store) -> State:
     """The content that ``store`` publishes; empty for a new store. Raises ToolError."""
-    if not store.exists():
+    if not store.unbroken().exists():
         return State({}, [], Record(), [])
     ticker.begin(f"reading {store.root}")
     loaded = metadata.load(store.repodata, own=True)

@@ -4,7 +4,6 @@
 import json
 import os
 import pathlib
-import shutil
 import tempfile
 
 import pytest
@@ -24,8 +23,9 @@ TABLE = [
 @pytest.fixture(scope="module")
 def world(key):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lp-mishaps-"))  # where every user may look
-    yield mishaps.World(key, folder)
-    shutil.rmtree(folder)
+    made = mishaps.World(key, folder)
+    yield made
+    made.close()
 
 
 def noted(*facts):

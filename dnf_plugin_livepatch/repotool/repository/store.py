@@ -118,6 +118,17 @@ class Store:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
+    def unbroken(self) -> Store:
+        """The store itself. Raises ToolError if its link is gone: it would be taken for a new repository.
+
+        The next publish would then forget every package, advisory and withdrawal.
+        """
+        left = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        if left and not self.exists():
+            named = self.mirrored()[1]
+            raise ToolError("link-lost", repo=self.root, name=named if named in left else left[-1])
+        return self
+
     def required(self) -> Store:
         """The store itself. Raises ToolError if nothing is published yet."""
         if not self.exists():

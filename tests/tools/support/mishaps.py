@@ -54,8 +54,10 @@ MISHAPS = (
       for number in (errno.EPERM, errno.EOPNOTSUPP)),
     *(Mishap(f"umask {mask:03o}", around=spoils.mask(mask), check=spoils.open_to_all, short=mask == 0o077)
       for mask in (0o077, 0o027)),
-    Mishap("another user's repository", around=spoils.as_user(spoils.STRANGER), ends=OLD),
-    Mishap("a group's repository", spoil=spoils.shared, around=spoils.as_user(spoils.GROUP), ends=EITHER),
+    Mishap("another user's repository", around=spoils.as_user(spoils.STRANGER), ends=OLD,
+           more={"theirs": True}),
+    Mishap("a group's repository", spoil=spoils.shared, around=spoils.as_user(spoils.GROUP),
+           more={"theirs": True}),
     *(Mishap(f"clock {shift:+d} s", around=spoils.clock(shift), short=shift == -180)
       for shift in (-180, -DAY, 2 * DAY, 400 * DAY)),
     *(Mishap(f"half a copy: {what}", spoil=spoil, ends=("old", "new"), short=what == "an RPM is missing")

@@ -15,6 +15,8 @@ from tests.tools.support import repositories as support
 from tests.tools.support import sights
 from tests.tools.support.published import V1, V2
 from tests.tools.support.repositories import KERNEL, signing, tool
+from tests.tools.support.spoils import STRANGER
+from vm import gnupg
 
 OTHER = "5.14.0-503.11.1.el9_4.x86_64"
 CHANGING = ("publish", "promote", "withdraw", "prune")
@@ -28,6 +30,14 @@ class World:
     def __init__(self, key, base: pathlib.Path) -> None:
         self.key, self.base = key, base
         base.chmod(0o755)
+        public = shutil.copy(key.public, base / "key.asc")
+        homes = shutil.copytree(
+            key.home, base / "gpg", ignore=lambda _, names: [n for n in names if n[:2] == "S."]
+        )
+        #: The same key in the hands of another user.
+        self.theirs = support.Keys(homes, key.name, pathlib.Path(public))
+        for path in (homes, *homes.rglob("*")):
+            os.chown(path, STRANGER, -1)
         cves = [f"CVE-2024-{number}" for number in (1086, 26642, 26643, 26644)]
         self.rpms = []
         for number in range(1, 4):
@@ -60,7 +70,12 @@ class World:
         """A repository to spoil."""
         return shutil.copytree(self.start, self.base / name, symlinks=True)
 
-    def argv(self, verb: str, root, grace: int = 1, wait: float = 60) -> list[str]:
+    def close(self) -> None:
+        """Remove everything."""
+        gnupg.stop(str(self.theirs.home))
+        shutil.rmtree(self.base)
+
+    def argv(self, verb: str, root, grace: int = 1, wait: float = 60, theirs: bool = False) -> list[str]:
         """The words of the command line for ``verb``."""
         told = {
             "publish": ["--repo", root, self.rpms[2]],
@@ -73,7 +88,8 @@ class World:
             "plan": ["--repo", root, "--kernel", KERNEL],
         }[verb]
         config = ["--config", self.base / f"grace{grace}.yml"]
-        more = signing(self.key) if verb in CHANGING else ["--key", self.key.public]
+        key = self.theirs if theirs else self.key
+        more = signing(key) if verb in CHANGING else ["--key", key.public]
         waits = ["--wait", wait] if verb in CHANGING else []
         return [str(word) for word in (verb, *told, *more, *config, *waits)]
 

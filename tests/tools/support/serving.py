@@ -76,7 +76,7 @@ class Chrooted(support.Client):
         if self.new:
             (self.root / "plugins").mkdir()
             text = conf.read_text().replace("pluginconfpath=\n", f"pluginconfpath={self.root}/plugins\n")
-            conf.write_text(text + f"system_cachedir={self.root}/cache\n")
+            conf.write_text(text + f"system_cachedir={self.root}/cache\nmetadata_expire=0\n")
 
     def _call(self, command, check):
         words = [str(word) for word in command]

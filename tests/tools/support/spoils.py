@@ -153,18 +153,18 @@ def another(world, root):
 # ---- repositories that came by a bad way
 
 
-def first(root: pathlib.Path, pattern: str) -> pathlib.Path:
-    return sorted(root.glob(pattern))[0]
-
-
 def without(pattern: str):
-    return lambda world, root: first(root, pattern).unlink()
+    def spoil(world, root):
+        for path in list(root.glob(pattern)):
+            path.unlink()
+
+    return spoil
 
 
 def cut(pattern: str):
     def spoil(world, root):
-        path = first(root, pattern).resolve()
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        for path in root.glob(pattern):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     return spoil
 
