@@ -64,16 +64,18 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def mishap_part(facts: Sequence[Sequence[object]]) -> list[str]:
     """The table of mishaps and verbs, and that of the kills."""
     cells = {(str(f[0]), str(f[1])): f"{f[2]} ({f[3]})" for f in facts if f[0] != "killed"}
-    rows = [[m.name, *(cells.get((m.name, verb), "FAILED") for verb in VERBS)] for m in MISHAPS]
+    rows = [[m.name, *(cells.get((m.name, verb), "not passed") for verb in VERBS)] for m in MISHAPS]
     found = [MISHAP_HEAD.format(passed=len(cells), all=len(MISHAPS) * len(VERBS))]
     found += table(["mishap", *VERBS], rows)
     kills = [f for f in facts if f[0] == "killed"]
+    if not kills:
+        return found
     points, different = (sum(int(str(f[at])) for f in kills) for at in (2, 3))
     found.append(KILL_HEAD.format(points=points, different=different))
     told = {verb: [f"{f[2]} ({f[3]})" for f in kills if f[1] == verb] for verb in VERBS}
     found += table(
         ["verb", "points (different folders), without and with a time of grace"],
-        [[verb, ", ".join(told[verb]) or "FAILED"] for verb in VERBS],
+        [[verb, ", ".join(told[verb]) or "not passed"] for verb in VERBS],
     )
     return found
 
@@ -83,7 +85,7 @@ def served_part(facts: Sequence[Sequence[object]]) -> list[str]:
     clients = list(dict.fromkeys(str(fact[0]) for fact in facts))
     faults = list(dict.fromkeys(str(fact[1]) for fact in facts))
     cells = {(str(fact[0]), str(fact[1])): str(fact[2]) for fact in facts}
-    rows = [[fault, *(cells.get((client, fault), "FAILED") for client in clients)] for fault in faults]
+    rows = [[fault, *(cells.get((client, fault), "not passed") for client in clients)] for fault in faults]
     return [SERVED_HEAD.format(count=len(facts)), *table(["fault", *clients], rows)]
 
 
