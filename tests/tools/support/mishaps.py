@@ -70,7 +70,7 @@ MISHAPS = (
           ("a stale signature", spoils.stale_signature),
           ("no signature", spoils.without("repodata/*.asc")),
           ("no list of packages", spoils.without("generations/*/packages.list")),
-          ("an older generation is cut", spoils.cut("generations/*/repodata/*primary*")),
+          ("an older generation is cut", spoils.cut("generations/*/repodata/*primary*", 1)),
           ("no links", spoils.no_link))),
     Mishap("a copy that followed the links", spoil=spoils.followed, short=True),
     Mishap("an older link came back", spoil=spoils.older, ends=EITHER),

@@ -161,9 +161,9 @@ def without(pattern: str):
     return spoil
 
 
-def cut(pattern: str):
+def cut(pattern: str, most: int = 100):
     def spoil(world, root):
-        for path in root.glob(pattern):
+        for path in sorted(root.glob(pattern))[:most]:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     return spoil
