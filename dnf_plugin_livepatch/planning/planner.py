@@ -48,6 +48,8 @@ class Planner:
         self._read = self._looked = False
         #: The inputs that this run had the host remember.
         self._told_to_host: tuple[compute.Inputs, ...] = ()
+        #: Does this run see what those after it do of what is on offer?
+        self._sees_offer = False
         self._sifted = False
         #: The exposure that was computed last, from which facts, and the state of each CVE in it.
         self._computed: tuple[tuple[object, ...], Exposure] | None = None
@@ -327,6 +329,7 @@ class Planner:
         self._looked = found[0].on_offer is not None
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
+        self._sees_offer = found[0].on_offer is not None
         found = tuple(inputs.kept(self.facts, one, known(one.kernel_release), missing) for one in found)
         self.inputs = found[0]
         if self.inputs.read_in_vain and self.inputs.debt and not missing:
@@ -425,7 +428,7 @@ class Planner:
         """Have the inputs name the live patch on offer that a trial found; an earlier run's offer stays."""
         said = self.inputs.on_offer if self._looked else None
         new = said._replace(patch=patch, kept=kept, why=why) if said is not None else None
-        if new == said:
+        if new == said or not self._sees_offer:
             return
         self.inputs = self.inputs._replace(on_offer=new)
         if self._told_to_host:

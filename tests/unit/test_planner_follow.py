@@ -330,6 +330,17 @@ def test_the_inputs_name_the_patch_on_offer_that_can_be_installed(door, mode, al
     assert said.on_offer == OnOffer(NEXT.nevra.evr, "", patch, str(NEW.nevra) if why else "", why)
 
 
+@pytest.mark.parametrize("door", ["bring_in", "unresolved", "follow"])
+def test_a_run_that_hides_more_than_others_corrects_no_offer(door) -> None:
+    host, manager = Machine(), Manager(RUNS, NEXT, NEW)
+    offer = OnOffer(NEXT.nevra.evr, "", str(NEW.nevra))
+    host.known = KNOWN._replace(on_offer=offer)
+    manager.hidden, manager.passing = {str(NEW.nevra)}, True
+    planner = Planner(manager, host, hard)
+    getattr(planner, door)(*((("a-1-1.x86_64",), ()) if door == "follow" else (Asked(ALL),)))
+    assert host.remembered["inputs"][0].on_offer == offer
+
+
 @pytest.mark.parametrize("older", [(), (patch("1", repo="base"),)])
 def test_a_patch_that_comes_with_the_transaction_is_on_offer_until_it_is_there(older) -> None:
     host = Machine()
