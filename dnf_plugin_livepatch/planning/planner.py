@@ -45,7 +45,7 @@ class Planner:
         self.patched = Patched()
         self._notes = [catalogue.problem("config-fault", fault=fault) for fault in host.faults]
         self._loud = False
-        self._read = self._looked = False
+        self._read = False
         #: The inputs that this run had the host remember.
         self._told_to_host: tuple[compute.Inputs, ...] = ()
         #: Does this run see what those after it do of what is on offer?
@@ -326,7 +326,6 @@ class Planner:
         before = known(self.host.kernel.release)
         missing = inputs.left_out(self.facts, before and [name for name, _ in before.repositories])
         found = inputs.read(self.facts, self._hidden())
-        self._looked = found[0].on_offer is not None
         if missing:
             found = tuple(compute.doubted(one, missing) for one in found)
         self._sees_offer = found[0].on_offer is not None
@@ -426,7 +425,7 @@ class Planner:
 
     def _correct_offer(self, patch: str = "", kept: str = "", why: str = "") -> None:
         """Have the inputs name the live patch on offer that a trial found; an earlier run's offer stays."""
-        said = self.inputs.on_offer if self._looked else None
+        said = self.inputs.on_offer
         new = said._replace(patch=patch, kept=kept, why=why) if said is not None else None
         if new == said or not self._sees_offer:
             return

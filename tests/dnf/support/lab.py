@@ -81,6 +81,14 @@ def plain(path: str) -> bytes:
         return b"".join(compressed.blocks(file, packing))
 
 
+def replace(path: str, data: bytes) -> None:
+    """Write ``data`` to a new file at ``path``: the old one may be a link of another state's file."""
+    if os.path.lexists(path):
+        os.unlink(path)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
 def _record(update: Update) -> createrepo_c.UpdateRecord:
     import datetime
 

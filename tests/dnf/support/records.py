@@ -13,7 +13,7 @@ from typing import Any
 
 from dnf_plugin_livepatch.base import times
 from tests.dnf.support import rpms
-from tests.dnf.support.lab import RUNNING, Lab
+from tests.dnf.support.lab import RUNNING, Lab, replace
 
 
 def stamp(seconds: float = 0) -> str:
@@ -31,8 +31,7 @@ def told(lab: Lab, state: str, patches: dict[str, Any], text: str = "", **kernel
     shutil.copytree(f"{lab.states}/{state}/repodata", folder + "/repodata")
     record = {"schema": 1, "kernels": {RUNNING: {"patches": patches, **kernel}}}
     path = folder + "/livepatch.json.gz"
-    with open(path, "wb") as file:
-        file.write(gzip.compress((text or json.dumps(record)).encode()))
+    replace(path, gzip.compress((text or json.dumps(record)).encode()))
     command = ["modifyrepo_c", "--mdtype=livepatch", path, folder + "/repodata"]
     subprocess.run(command, check=True, capture_output=True)
     rpms.sign_metadata(lab.folder, folder + "/repodata")

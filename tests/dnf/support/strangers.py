@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 
-from tests.dnf.support.lab import Lab, Update, plain, repository
+from tests.dnf.support.lab import Lab, Update, plain, replace, repository
 from tests.dnf.support.rpms import Rpm
 
 
@@ -47,8 +47,7 @@ def replaced(lab: Lab, like: str, kind: str, content: Callable[[bytes], bytes], 
         data = plain(f"{folder}/repodata/{old}")
         _modify(folder, "--remove", kind)
     path = f"{folder}/{kind}.{'xml' if kind != 'livepatch' else 'json'}{'' if packed else '.gz'}"
-    with open(path, "wb") as file:
-        file.write(content(data))
+    replace(path, content(data))
     _modify(folder, *([] if packed else ["--no-compress"]), f"--mdtype={kind}", path)
     return name
 
