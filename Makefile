@@ -117,6 +117,17 @@ test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, a
 	GUARD_DEPTH=3 GUARD_WALKS=2000 $(PYTEST) -s tests/unit/test_guard_depth.py tests/unit/test_guard_model.py
 	KILLS=all $(PYTEST) -s tests/vm/test_kills.py
 
+.PHONY: test-mishaps
+MISHAP_LINES := build/mishaps.jsonl
+SERVED_LINES := build/served.jsonl
+test-mishaps: need-base need-tools need-matrix ## Every verb of livepatch-repo in every mishap, read by three DNFs (half an hour)
+	@rm -f $(MISHAP_LINES) $(SERVED_LINES)
+	@tests/build/root.sh trixie build/trixie-dnf4 dnf gnupg gpgv rpm
+	@tests/build/root.sh sid build/sid-dnf5 ca-certificates dnf5 gnupg gpgv
+	MISHAPS=$(abspath $(MISHAP_LINES)) SERVED=$(abspath $(SERVED_LINES)) $(PYTEST) -n $(JOBS) \
+	  tests/tools/test_repotool_mishaps.py tests/tools/test_repotool_served.py; status=$$?; \
+	  $(PYTHON) -m tests.tools.evidence $(MISHAP_LINES) $(SERVED_LINES) && exit $$status
+
 .PHONY: test-site
 test-site: need-base need-tools need-site ## The repository report in a headless browser
 	$(PYTEST) tests/site
@@ -136,6 +147,10 @@ fuzz: need-base need-tools ## Hostile bytes for every parser, guided by coverage
 .PHONY: bench
 bench: need-base need-tools ## Measure the budgets; writes bench/results.json
 	$(PYTHON) -m bench
+
+.PHONY: bench-repo
+bench-repo: need-base need-tools ## The verbs of livepatch-repo on 3,000 packages (REPO_SIZES="3000 30000": hours)
+	$(PYTHON) -m bench --results build/bench-repo.json bench_repo
 
 ##@ Build it
 

@@ -429,7 +429,7 @@ class Planner:
             self._correct_offer(*inputs.patch_on_offer(self.facts, found))
 
     def _correct_offer(self, patch: str = "", kept: str = "", why: str = "") -> None:
-        """Have the inputs name the live patch on offer that a trial found; they were read without trials."""
+        """Have the inputs name the live patch on offer that a trial found; an earlier run's offer stays."""
         said = self.inputs.on_offer
         new = said._replace(patch=patch, kept=kept, why=why) if said is not None else None
         if new == said or not self._sees_offer:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ..base import times
 from ..base.names import CVE, RELEASE, decimal
-from ..toolkit import output
+from ..toolkit import output, ticker
 from ..toolkit.errors import Finding, ToolError
 from . import kernel_facts, moving, options, plan, publish, settings, transaction
 from .lint import run
@@ -61,6 +61,7 @@ def _changed(
     chosen: argparse.Namespace, job: transaction.Job, outcomes: Sequence[transaction.Outcome]
 ) -> int:
     outcomes = _warned(job, outcomes)
+    ticker.hide()
     if chosen.json:
         _print_json(
             {
@@ -170,10 +171,12 @@ def _linted(chosen: argparse.Namespace, where: str, rpms: bool) -> tuple[View, l
     found = _settings(chosen)
     view = reading.read(where, found.keys, True)
     others = _kernels_from(found)
+    states = reading.rpm_states(view, found.keys) if rpms else reading.served(view)
+    ticker.begin("checking")
     context = Context(
         times.now(),
         reading.kernels_offered([view, *others]),
-        reading.rpm_states(view, found.keys) if rpms else reading.served(view),
+        states,
         {release: text.support_end for release, text in found.kernels.items() if text.support_end},
         stale=Store(view.root).stale() if view.root else "",
         closed=reading.closed(view),
@@ -189,6 +192,7 @@ def _lint(chosen: argparse.Namespace) -> int:
         chosen.refuse("REPO or --explain ID is needed")
     view, found = _linted(chosen, chosen.repo, not reading.is_remote(chosen.repo))
     form = "json" if chosen.json else chosen.format
+    ticker.hide()
     output.write(
         run.as_text(found)
         if form == "text"
@@ -219,6 +223,7 @@ def _verify(chosen: argparse.Namespace) -> int:
     if not _settings(chosen).keys:
         raise ToolError("no-keys")
     view, found = _linted(chosen, chosen.repo, True)
+    ticker.hide()
     output.write(run.as_json(view, found) if chosen.json else run.as_text(found))
     return run.exit_code(found, "error")
 
@@ -233,6 +238,7 @@ def _plan(chosen: argparse.Namespace) -> int:
         if not rule.match(value):
             raise ToolError("settings-fault", file="plan", fault=f"{value[:60]!r} is no {what}")
     rows = plan.plan(reading.read(chosen.repo, ()), kernels, chosen.cve, times.now())
+    ticker.hide()
     if chosen.json:
         _print_json(plan.as_data(rows))
     else:
@@ -251,14 +257,16 @@ def _report(chosen: argparse.Namespace) -> int:
     if view.root:
         found = found._replace(base_url=found.serving(view.root).address(view.root))
     model = report.build(view, others, found, _stamp() or times.now())
-    if chosen.json:
-        _print_json(report.as_data(model))
+    pages = 0
     if chosen.output:
         from . import site  # Jinja2 is needed for this only
 
         pages = site.write(model, chosen.output)
-        if not chosen.json:
-            output.show([f"{chosen.output}: {pages} pages"])
+    ticker.hide()
+    if chosen.json:
+        _print_json(report.as_data(model))
+    else:
+        output.show([f"{chosen.output}: {pages} pages"])
     return OK
 
 
@@ -337,7 +345,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen.refuse(f"{{arch}} names several repositories and {chosen.verb} reads one: name one of them")
     gc.disable()  # one short run over many small objects, hardly any of them in a cycle
     try:
-        return int(chosen.run(chosen))
+        with ticker.shown("livepatch-repo"):
+            return int(chosen.run(chosen))
     except transaction.LintRefused as error:
         output.write(run.as_text(error.findings), errors=True)
         return _failed(chosen, error, FOUND)

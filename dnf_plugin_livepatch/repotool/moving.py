@@ -130,8 +130,9 @@ class _Promotion(NamedTuple):
         """
         old = {update.id: place for place, update in enumerate(state.advisories)}
         updates = list(state.advisories)
+        called = {nevra.name for nevra in wanted}
         for update in self.origin.advisories:
-            if not update.mentions({nevra.name for nevra in wanted}):
+            if not update.mentions(called):
                 continue
             whole = update.record()
             if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import createrepo_c as cr
 
 from ..base.names import ARCHES
+from ..toolkit import ticker
 from ..toolkit.errors import ToolError
 from . import advisories, gate, notes
 from .advisories import Incoming
@@ -33,7 +34,8 @@ def publish(
     """
     if not job.settings.keys:
         raise ToolError("no-keys")
-    items = [(path, rpms.read(path, "")) for path in dict.fromkeys(paths)]
+    given = list(dict.fromkeys(paths))
+    items = [(path, rpms.read(path, "")) for path in ticker.over(given, "reading packages")]
     doubtful = {}
     for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
         if state.startswith("weak-"):
@@ -106,16 +108,18 @@ class _Addition(NamedTuple):
         back = self._withdrawn(state)
         files = admit(packages, self.group)
         incoming = []
-        for path, package in self.group:
+        for path, package in ticker.over(self.group, "reading manifests"):
             view = metadata.package_view(packages[package.pkgId])
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
+        ticker.begin("writing advisories and checking the result")
         settings = job.settings
         drafts = advisories.drafts(incoming, self.file, settings)
         faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts)]
         updates, added, changed = advisories.merge(state.advisories, drafts, settings, job.now, job.stamp)
+        news = {*added, *changed}
         told_of = {
             str(item.nevra): (view.issued, view.id)
-            for view in (metadata.advisory_view(u.record()) for u in updates if u.id in {*added, *changed})
+            for view in (metadata.advisory_view(u.record()) for u in updates if u.id in news)
             for item in view.packages
         }
         steps = settings.rollout if self.file.rollout is None else self.file.rollout

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jinja2
 
 from ..base import times
-from ..toolkit import output
+from ..toolkit import output, ticker
 from ..toolkit.errors import ToolError
 from .report import KernelPage, Site, as_data
 from .repository import modes
@@ -130,7 +130,7 @@ def pages(site: Site) -> dict[str, str]:
         ("patches", "patch", [(page.nevra, page) for page in site.patches]),
     ):
         one = environment.get_template(template + ".html.j2")
-        for name, page in items:
+        for name, page in ticker.over(items, f"writing the pages of {folder}"):
             found[f"{folder}/{slug(name)}.html"] = one.render(
                 **shared, page=page, root="../", patches=by_name
             )
@@ -147,7 +147,7 @@ def write(site: Site, folder: str) -> int:
         before: set[str] = set(_listed(marker))
         files = pages(site)
         _put(marker, json.dumps({"schema": 1, "files": sorted({*before, *files})}))
-        for name, text in files.items():
+        for name, text in ticker.over(list(files.items()), "writing the files"):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             modes.share(os.path.dirname(path), folder)

@@ -14,6 +14,7 @@ from ..base import names, times
 from ..base.model import Nevra
 from ..formats import record_parts, repository_record
 from ..formats.repository_record import Record
+from ..toolkit import ticker
 from ..toolkit.errors import Finding, ToolError
 from .lint import run
 from .repository import client, metadata, signing
@@ -108,8 +109,9 @@ class Change(Protocol):
 
 def load(store: Store) -> State:
     """The content that ``store`` publishes; empty for a new store. Raises ToolError."""
-    if not store.exists():
+    if not store.unbroken().exists():
         return State({}, [], Record(), [])
+    ticker.begin(f"reading {store.root}")
     loaded = metadata.load(store.repodata, own=True)
     try:
         record = repository_record.parse(loaded.record) if loaded.record else Record()
@@ -131,6 +133,7 @@ def change(root: str, job: Job, step: Change) -> Outcome:
             if not job.dry_run:
                 store.sweep(job.settings.grace)
             state = load(store)
+            ticker.begin("deciding")
             new = step.decide(state, job)
             if new.record != state.record:
                 made = max(job.stamp or job.now, state.record.generated)
@@ -235,8 +238,9 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
     done = False
     try:
         store.list_packages(generation, (package.location_href for package in new.packages.values()))
-        for source, location, checksum in new.files:
+        for source, location, checksum in ticker.over(new.files, "putting packages in place"):
             store.place(source, location, checksum)
+        ticker.begin("writing the metadata")
         repodata = os.path.join(generation, "repodata")
         text = repository_record.dump(new.record)
         metadata.write(
@@ -250,11 +254,13 @@ def _release(store: Store, state: State, new: Next, job: Job) -> str:
             max(times.parse(job.stamp or job.now) or 0, state.revision + 1),
         )
         signing.sign(repodata, settings.sign_with, settings.gpg_home)
+        ticker.begin("reading the result as DNF does")
         store.link_old(generation, settings.grace)
         _verify(store, generation, state, new, text, settings)
         store.switch(store.seal(generation), settings.address(store.root))
         done = True
     finally:
+        ticker.begin("removing what no client needs any more")
         with contextlib.nullcontext() if done else contextlib.suppress(OSError):
             store.sweep(settings.grace)
     return os.path.basename(os.path.dirname(os.path.realpath(store.repodata)))

@@ -236,6 +236,11 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
         "Nothing was changed. Keep the repository on a file system with links, and copy it from there to"
         " where it is served.",
     ),
+    "link-lost": Refusal(
+        "{repo} has states below generations/, and its link repodata to one of them is gone.",
+        "Nothing was changed. Copy the repository with its links, or give it the link again:"
+        " ln -s generations/{name}/repodata {repo}/repodata",
+    ),
     "no-match": Refusal(
         "{what} matches nothing in {repo}.",
         "See what is there with 'livepatch-repo report --repo {repo} --json'.",

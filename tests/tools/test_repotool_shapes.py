@@ -288,3 +288,29 @@ def test_prune_forgets_no_withdrawal_and_no_issue_date(repo, key, first, second)
     publish(repo, key, first[0], more=["--allow-withdrawn"])
     after = record.parse(loaded(repo).record).kernels[KERNEL].patches
     assert V1 in names(repo) and after == before and after[V1].withdrawn
+
+
+# ---- a copy without its links
+
+
+@pytest.mark.parametrize("verb", ["publish", "promote"])
+def test_a_copy_that_lost_its_links_is_no_new_repository(repo, key, second, tmp_path, verb):
+    testing = tmp_path / "testing"
+    publish(testing, key, *second)
+    name = present(repo)
+    (repo / "repodata").unlink()
+    files = rpms(repo)
+    if verb == "publish":
+        done = publish(repo, key, *second, check=False)
+    else:
+        done = tool("promote", "--from", testing, "--to", repo, *signing(key), check=False)
+    assert (
+        done.returncode == 1
+        and "[link-lost]" in done.stderr
+        and f"generations/{name}/repodata" in done.stderr
+    )
+    assert rpms(repo) == files and not (repo / "repodata").exists()
+    remedy = done.stderr.rpartition("ln -s ")[2].split()
+    os.symlink(*remedy)
+    publish(repo, key, *second)
+    assert {V1, V2} < set(names(repo))

@@ -74,12 +74,24 @@ def _compare(sack: object, packages: Sequence[Nevra], cves: Mapping[Nevra, Itera
     import hawkey
 
     names = sorted({nevra.name for nevra in packages})
-    found: dict[Nevra, set[str]] = {}
-    for package in hawkey.Query(sack, flags=hawkey.IGNORE_EXCLUDES).filter(name=names) if names else ():
-        nevra = Nevra(package.name, str(package.epoch), package.version, package.release, package.arch)
-        told = found.setdefault(nevra, set())
-        for advisory in package.get_advisories(hawkey.EQ) if nevra in cves else ():
-            told.update(ref.id for ref in advisory.references if ref.type == hawkey.REFERENCE_CVE)
+    if not names:
+        return
+    query = hawkey.Query(sack, flags=hawkey.IGNORE_EXCLUDES).filter(name=names)
+    found: dict[Nevra, set[str]] = {
+        Nevra(package.name, str(package.epoch), package.version, package.release, package.arch): set()
+        for package in query
+    }
+    by_text = {
+        f"{nevra.name} {nevra.epoch}:{nevra.version}-{nevra.release} {nevra.arch}": nevra for nevra in cves
+    }
+    # One pass: libdnf goes through every advisory for each single package that it is asked about.
+    for listed in query.get_advisory_pkgs(hawkey.EQ):
+        evr = listed.evr if ":" in listed.evr else f"0:{listed.evr}"
+        nevra = by_text.get(f"{listed.name} {evr} {listed.arch}")
+        if nevra is None or nevra not in found:
+            continue
+        advisory = listed.get_advisory(sack)
+        found[nevra].update(ref.id for ref in advisory.references if ref.type == hawkey.REFERENCE_CVE)
     for nevra in packages:
         if nevra not in found:
             raise ToolError("client-refused", reason=f"{nevra} is not offered")

@@ -28,6 +28,7 @@ LIVEPATCH = "livepatch"
 DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 COMPRESSIONS = ("gz", "xz", "zstd", "zck")
 _ID = re.compile(r"<id>([^<]{1,500})</id>")
+_NAMES = re.compile(r'\bname="([^"]*)"')
 _NO_UPDATES = re.compile(r"<updates\s*(?:/>|>\s*</updates>)\s*\Z")
 MAX_REPOMD = 16 << 20
 # createrepo_c raises these for hostile content.
@@ -43,7 +44,7 @@ class Update(NamedTuple):
 
     def mentions(self, names: Iterable[str]) -> bool:
         """Whether the advisory may list a package of one of ``names``."""
-        return any(f'name="{name}"' in self.text for name in names)
+        return not set(_NAMES.findall(self.text)).isdisjoint(names)
 
     def record(self) -> cr.UpdateRecord:
         """The advisory as createrepo_c's object. Raises ToolError."""

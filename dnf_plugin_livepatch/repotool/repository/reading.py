@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ...base.names import decimal
 from ...formats import repository_record
-from ...toolkit import scratch
+from ...toolkit import scratch, ticker
 from ...toolkit.errors import ToolError
 from . import metadata, rpms, signing, unpack
 from .kernels import offered
@@ -56,6 +56,7 @@ def _view(
     where: str, root: str, folder: str, keys: Sequence[str], probed: Mapping[str, str], partly: bool
 ) -> View:
     """The View of the repository in ``folder``; ``probed`` are states of files that are not there."""
+    ticker.begin(f"reading {where}")
     repodata = os.path.join(folder, "repodata")
     signature = signing.check(repodata, keys)
     files: tuple[MetadataFile, ...] = ()
@@ -97,6 +98,7 @@ def fetch(base: str, folder: str) -> dict[str, str]:
     Returns the states of the files that are not downloaded, by location: nothing here reads databases of
     packages and zchunk files.
     """
+    ticker.begin(f"fetching {base}")
     probed: dict[str, str] = {}
     repodata = os.path.join(folder, "repodata")
     os.makedirs(repodata, exist_ok=True)
@@ -207,7 +209,7 @@ def rpm_states(
     wanted = None if only is None else set(only)
     found: dict[str, tuple[str, str]] = {}
     whole: list[str] = []
-    for package in view.packages:
+    for package in ticker.over(view.packages, "checking package files"):
         path = os.path.join(view.root, metadata.safe(package.location))
         if package.base or (wanted is not None and package.location not in wanted):
             continue

@@ -12,7 +12,7 @@ import createrepo_c as cr
 
 from ...base.model import Manifest
 from ...formats.manifest import MAX_BYTES, ManifestError, parse
-from ...toolkit import openpgp, rpm_header, scratch
+from ...toolkit import openpgp, rpm_header, scratch, ticker
 from ...toolkit.errors import ToolError
 from ...toolkit.openpgp import Signature
 from ...toolkit.programs import run
@@ -67,9 +67,11 @@ def signatures(paths: Sequence[str], keys: Iterable[str]) -> dict[str, tuple[str
             run([*check, "--import", _armoured(key, os.path.join(rings, f"{number}.asc"), rings)])
         # Without the level rpmkeys is content with digests, which anybody can make.
         level = ["--define=_pkgverify_level all"] if given else ["--nosignature"]
+        ticker.begin("checking signatures", len(asked))
         for start in range(0, len(asked), 200):
             for path, said in _checked([*check, *level, "--checksig", "-v"], asked[start : start + 200]):
                 found[path] = _judged(proofs[path], known, said)
+            ticker.advance(200)
     return {path: found.get(os.path.abspath(path), ("bad", "rpmkeys said nothing")) for path in paths}
 
 

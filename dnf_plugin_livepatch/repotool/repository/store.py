@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ...base.names import ARCHES
+from ...toolkit import ticker
 from ...toolkit.errors import ToolError
 from . import generations, modes
 from .metadata import digest, repomd_of, safe
@@ -99,6 +100,7 @@ class Store:
         """Hold the repository against other publishers; wait at most ``wait`` seconds for them."""
         modes.make(self.root)
         with open(self.at(LOCK), "a", encoding="ascii") as file:
+            ticker.begin(f"waiting for another publisher of {self.root}, {wait:.0f} s at most")
             deadline = time.monotonic() + wait
             while True:
                 try:
@@ -115,6 +117,17 @@ class Store:
     def exists(self) -> bool:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
+
+    def unbroken(self) -> Store:
+        """The store itself. Raises ToolError if its link is gone: it would be taken for a new repository.
+
+        The next publish would then forget every package, advisory and withdrawal.
+        """
+        left = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        if left and not self.exists():
+            named = self.mirrored()[1]
+            raise ToolError("link-lost", repo=self.root, name=named if named in left else left[-1])
+        return self
 
     def required(self) -> Store:
         """The store itself. Raises ToolError if nothing is published yet."""
