@@ -327,7 +327,9 @@ def test_the_inputs_name_the_patch_on_offer_that_can_be_installed(door, mode, al
     else:
         getattr(planner, door)(Asked(ALL))
     (said, *_) = host.remembered["inputs"]
-    assert said.on_offer == OnOffer(NEXT.nevra.evr, "", patch, str(NEW.nevra) if why else "", why)
+    assert said.on_offer == OnOffer(
+        NEXT.nevra.evr, "", patch, str(NEW.nevra) if why else "", why, builds=(str(NEW.nevra),)
+    )
 
 
 @pytest.mark.parametrize("door", ["bring_in", "unresolved", "follow"])
@@ -347,4 +349,5 @@ def test_a_patch_that_comes_with_the_transaction_is_on_offer_until_it_is_there(o
     planner = Planner(Manager(RUNS, NEXT, NEW._replace(incoming=True), *older), host, hard)
     planner.follow((str(NEW.nevra),), ())
     (said, *_) = host.remembered["inputs"]
-    assert said.on_offer == OnOffer(NEXT.nevra.evr, "", str(NEW.nevra))
+    builds = (str(NEW.nevra), *(str(row.nevra) for row in older))
+    assert said.on_offer == OnOffer(NEXT.nevra.evr, "", str(NEW.nevra), builds=builds)

@@ -113,14 +113,16 @@ def wanted_set(
     ]
     for patch in patches:
         nevra = str(patch.nevra)
-        if guard.is_unloaded(nevra, boot_id):
-            # Unloading by hand means that no other set takes the place of this one.
-            return Choice(None, True, (*problems, problem("patch-unloaded", nevra=nevra)))
         if nevra in blocked:
             admin = guard.entries[nevra].by == "admin"
             name = "patch-blocked-by-admin" if admin else "patch-blocked"
             problems.append(problem(name, nevra=nevra, why=blocked[nevra] or "no reason given"))
-        elif nevra in withdrawn:
+        if guard.is_unloaded(nevra, boot_id):
+            # Unloading by hand means that no other set takes the place of this one.
+            return Choice(None, True, (*problems, problem("patch-unloaded", nevra=nevra)))
+        if nevra in blocked:
+            continue
+        if nevra in withdrawn:
             problems.append(problem("patch-reverted", nevra=nevra, why=withdrawn[nevra]))
         elif not patch.modules:
             problems.append(problem("patch-without-module", nevra=nevra, release=release))
