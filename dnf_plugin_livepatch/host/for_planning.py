@@ -133,7 +133,6 @@ class Machine:
         from ..exposure import compute, support
         from ..planning.interface import Patched
         from . import look
-        from .kernel import switches
 
         gone = self.settings.on_withdrawn == "revert"
         seen = look.look(self.paths, self.kernel, cover, result, gone)
@@ -150,9 +149,13 @@ class Machine:
         }
         facts = (tuple(packages), seen.missing, tuple(absent), unfixable, ends, modules)
         foreign = tuple(row.module for row in seen.rows if row.owner == "other" and row.loaded)
-        switched = ((rule.name, switches.switched(self.paths, rule)) for rule in self.profiles)
-        off = tuple((name, why) for name, why in switched if why)
-        return Patched(seen.in_force, *facts, foreign, off, tuple(barred.items()))
+        return Patched(seen.in_force, *facts, foreign, tuple(barred.items()))
+
+    def switched_off(self, rule: Profile) -> str:
+        """Return the vendor's own switch where it keeps the patches of ``rule`` out, else ""."""
+        from .kernel import switches
+
+        return switches.switched(self.paths, rule)
 
     def blocked(self) -> Mapping[str, str]:
         """Return NEVRA and reason of the live patches that are blocked on this host."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..base.config import Config
 from ..base.model import Problem
@@ -20,6 +20,7 @@ from .survey import Beside, Survey, fitting
 MAX_FAILED = 4
 
 if TYPE_CHECKING:
+    from ..vendors.profiles import Profile
     from .facts import Facts
     from .survey import Cves
 
@@ -171,18 +172,37 @@ def expected(surveys: Sequence[Survey], chosen: Sequence[Package], before: Seque
     return tuple(dict.fromkeys([*coming, *missing]))
 
 
-def not_loading(facts: Facts, patched: Patched, coming: Sequence[Package]) -> str:
-    """Why none of the live patches ``coming`` will be loaded, "" where one will as far as is known."""
+def _rules(facts: Facts, nevras: Collection[str]) -> list[Profile]:
+    """The profiles of the live patches ``nevras`` for the running kernel."""
+    rows = facts.known(facts.host.kernel.release)
+    owners = {row.match.profile for row in rows if str(row.package.nevra) in nevras}
+    return [rule for rule in facts.host.profiles if rule.name in owners]
+
+
+def switched_off(facts: Facts, nevras: Collection[str]) -> str:
+    """The switch that keeps all of the live patches ``nevras`` from being loaded here, "" for none."""
     host = facts.host
     mode = host.settings.mode
     if host.cannot or mode != "load":
         return host.cannot or f"mode = {mode} in livepatch.conf"
-    names, off = {str(package.nevra) for package in coming}, dict(patched.off)
-    rows = facts.known(host.kernel.release)
-    owners = {row.match.profile for row in rows if str(row.package.nevra) in names}
-    if owners and owners.issubset(off):
-        return off[min(owners)]
-    rules = [rule for rule in host.profiles if rule.name in owners]
+    off = [host.switched_off(rule) for rule in _rules(facts, nevras)]
+    return off[0] if off and all(off) else ""
+
+
+def out_of_force(patched: Patched, missing: Collection[str]) -> list[Problem]:
+    """The notes on the installed live patches that are ``missing``, and on those that the host blocked."""
+    notes = [catalogue.not_in_force(nevra, patched.in_force) for nevra in missing]
+    barred = patched.barred
+    return [*notes, *(catalogue.problem("patch-blocked", nevra=nevra, why=why) for nevra, why in barred)]
+
+
+def not_loading(facts: Facts, patched: Patched, coming: Sequence[Package]) -> str:
+    """Why none of the live patches ``coming`` will be loaded, "" where one will as far as is known."""
+    nevras = {str(package.nevra) for package in coming}
+    off = switched_off(facts, nevras)
+    if off:
+        return off
+    rules = _rules(facts, nevras)
     if patched.foreign and rules and all(rule.cumulative and not rule.client for rule in rules):
         foreign = ", ".join(patched.foreign[:3])
         return f"another program loaded {foreign}, which the patch would put out of force"

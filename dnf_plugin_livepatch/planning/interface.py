@@ -222,9 +222,8 @@ class Patched(NamedTuple):
     ``packages`` are the packages in force. ``missing`` are installed, wanted and not in force; ``absent``
     are all that are installed and not in force, blocked ones too. ``unfixable`` and ``support_end`` are
     what the installed packages say of the running kernel. ``modules`` are the modules in force that have a
-    package, each with its package. ``foreign`` are the modules that another program loaded, and ``off`` the
-    profiles whose vendor's switch is off, each with the switch. ``barred`` are the installed packages that
-    the host itself blocked, with the reasons.
+    package, each with its package. ``foreign`` are the modules that another program loaded. ``barred`` are
+    the installed packages that the host itself blocked, with the reasons.
     """
 
     in_force: tuple[InForce, ...] = ()
@@ -235,7 +234,6 @@ class Patched(NamedTuple):
     support_end: str = ""
     modules: tuple[tuple[str, str], ...] = ()
     foreign: tuple[str, ...] = ()
-    off: tuple[tuple[str, str], ...] = ()
     barred: tuple[tuple[str, str], ...] = ()
 
 
@@ -274,6 +272,9 @@ class Host(Protocol):
         self, cover: Iterable[tuple[str, tuple[str, ...]]], result: ReconcileResult | None = None
     ) -> Patched:
         """Look at the live patches. ``cover`` is that of ``Inputs``, ``result`` reconcile's answer."""
+
+    def switched_off(self, rule: Profile) -> str:
+        """The vendor's own switch where it keeps the patches of the profile ``rule`` out, else ""."""
 
     def blocked(self) -> Mapping[str, str]:
         """NEVRA and reason of what shall not be loaded here."""

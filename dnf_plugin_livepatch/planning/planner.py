@@ -394,19 +394,14 @@ class Planner:
 
     def _look_for_missing(self) -> None:
         """See what is in force, and expect what should be and is not, unless the host itself blocked it."""
-        absent: Iterable[str] = ()
+        absent: Collection[str] = ()
         try:
             self._look()
             absent = self.patched.missing
         finally:
-            if not self.host.cannot and self.host.settings.mode == "load":
-                in_force = self.patched.in_force
-                self._notes += [catalogue.not_in_force(name, in_force) for name in absent]
+            if not choose.switched_off(self.facts, absent):
                 self.expected = tuple(absent)
-                barred = self.patched.barred
-                self._notes += [
-                    catalogue.problem("patch-blocked", nevra=name, why=why) for name, why in barred
-                ]
+                self._notes += choose.out_of_force(self.patched, absent)
 
     def _note_offered(self, choosing: choose.Choosing) -> None:
         """Write down which live patch of the running kernel an upgrade of everything would take now."""

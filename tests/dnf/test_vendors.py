@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 
@@ -358,4 +359,37 @@ def test_a_newer_single_patch_takes_the_place_of_the_older_one_of_its_name_only(
     answer = one.dnf("upgrade")
     assert patches(answer, one.vendor) == {str(best), *map(str, rest)}, answer.text
     assert answer.gone == {str(older)}, answer.text
+    host.drop()
+
+
+SWITCHES = {
+    "suse": ("/etc/sysconfig/livepatching", 'LIVEPATCH="never"\n', ""),
+    "amazon": ("/etc/default/klp", "export LOAD=no # until Monday\n", "/etc/default/klp LOAD no"),
+    "openeuler": ("/etc/syscare.off", "off = yes\n", "/etc/syscare.off off yes"),
+}
+
+
+@pytest.mark.parametrize("profile", SWITCHES)
+def test_with_the_vendors_switch_off_dnf_promises_nothing(vendor_lab, profile):
+    """No live patch is on the host yet. The switch is in a shipped profile, or in the administrator's."""
+    path, content, switch = SWITCHES[profile]
+    vendor = next(v for v in vendors.VENDORS if v.profile == profile)
+    host = vendor_lab.host()
+    one = VendorHost(host, vendor)
+    one.use("fix")
+    if switch:
+        with open(os.path.join(SOURCE, "profiles", f"{profile}.conf"), encoding="utf-8") as file:
+            text = file.read().replace("[load]\n", f"[load]\nswitch = {switch}\n")
+        host.write(f"/etc/livepatch/profiles.d/{profile}.conf", text)
+    asked = one.dnf("--assumeno", "upgrade")
+    assert re.search(r"^  Will close +: [12]: CVE", asked.out, re.MULTILINE), asked.text
+    host.write(path, content)
+    host.write("/etc/vendor-modules", "client none\n")
+    answer = one.dnf("upgrade")
+    assert str(vendor.best) in answer.new and answer.code == 0, answer.text
+    (line,) = re.findall(r"^  Will close +: 0, because nothing is loaded: (.*)$", answer.out, re.MULTILINE)
+    assert line.endswith(f" in {path}"), answer.text
+    assert f"is installed and not loaded: {line}." in answer.text, answer.text
+    again = one.dnf("upgrade")
+    assert again.code == 0 and not again.new and "not in force" not in again.text, again.text
     host.drop()

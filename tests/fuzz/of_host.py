@@ -19,7 +19,16 @@ from dnf_plugin_livepatch.formats import manifest, record_parts, repository_reco
 from dnf_plugin_livepatch.host import for_planning, program
 from dnf_plugin_livepatch.host.cli import machines
 from dnf_plugin_livepatch.host.clients import client
-from dnf_plugin_livepatch.host.files import advisories, atomic, guard_file, journal, mailbox, notices
+from dnf_plugin_livepatch.host.files import (
+    advisories,
+    atomic,
+    guard_file,
+    journal,
+    mailbox,
+    notices,
+    shutdown_note,
+    vanished,
+)
 from dnf_plugin_livepatch.host.kernel import switches
 from dnf_plugin_livepatch.host.packages import evr, installed, inventory, vendor_cves
 from dnf_plugin_livepatch.host.reconcile import copies, preflight, unchanged
@@ -140,6 +149,12 @@ def _history() -> object:
     shown = [cell for row in history.rows(entries, {}) for cell in row]
     assert all(cell.isprintable() for cell in shown), shown
     return json.dumps(history.as_json(entries, {}))
+
+
+def _shutdown() -> object:
+    found = vanished.before_shutdown(PATHS)
+    assert all(entry.facts["module"] not in shutdown_note.read(PATHS).in_force for entry in found), found
+    return found
 
 
 def _machine() -> object:
@@ -325,6 +340,17 @@ _FILES = {
         b'{"schema":2,"kernels":[{"kernel_release":"6.1","quality":"exact","debt":[{"cve":"CVE-2026-1000",'
         b'"fixed_in":"1-1","date_kind":""}],"cover":[{"nevra":"a-1-1.x86_64","cves":["CVE-2026-1000"]}],'
         b'"on_offer":{"kernel":"1-2","hidden":"1-3","patch":"a-1-2.x86_64"}}]}',
+    ),
+    "note of a shutdown": Target(
+        files(_shutdown, "/var/lib/livepatch/clean-shutdown", "/var/lib/livepatch/guard.json"),
+        (),
+        CUT.join(
+            (
+                b'b\nm n\n{"schema":1,"boot_id":"b","finished":"2026-11-22T12:00:00Z","ok":true,'
+                b'"in_force":[{"module":"gone","nevra":"a-1-1.x86_64"}]}\n',
+                b'{"schema":1,"owned":{"gone":{"nevra":"a-1-1.x86_64","build_id":"","boot_id":"b"}}}',
+            )
+        ),
     ),
     "result": Target(
         files(lambda: mailbox.read_result(PATHS), "/run/livepatch/result.json"),

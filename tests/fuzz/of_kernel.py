@@ -20,6 +20,7 @@ from dnf_plugin_livepatch.host.kernel import (
     probes,
     running,
     signature,
+    symbols,
     tasks,
 )
 from dnf_plugin_livepatch.host.packages import evr
@@ -30,6 +31,7 @@ from tests.unit.support.fakehost import module_file as fake_module
 from .target import CUT, PATHS, Target, file, files, text, valid
 
 _LOADED = LoadedPatch("m", True, False, functions=(Function("vmlinux", "f", 0),))
+_FUNCTIONS = (Function("vmlinux", "f"), Function("vmlinux", "f", 2), Function("m", "g", 1))
 _MODULE = fake_module("m", "ab" * 20)
 _NOTE = struct.pack("<III", 4, 20, 3) + b"GNU\0" + bytes(20)
 _SIGNATURE = b"x" * 50 + struct.pack(">5B3xI", 0, 0, 2, 0, 0, 50) + signature.MAGIC
@@ -79,6 +81,12 @@ def _live_patches() -> None:
     tasks.in_the_way(PATHS, "m")
 
 
+def _symbols() -> None:
+    found = symbols.same_place(PATHS, _FUNCTIONS)
+    for function, names in found.items():
+        assert function in _FUNCTIONS and function.name in names, found
+
+
 def _tasks() -> object:
     told = preflight.busy(PATHS)
     assert told is None or told.text.isprintable(), told
@@ -117,6 +125,11 @@ TARGETS: dict[str, Target] = {
               "/sys/kernel/tracing/enabled_functions"), (),
         CUT.join((b"ffffffff9d2b4a50  k  f+0x0    [FTRACE]\n", b"p:kprobes/watch f+4 arg=%di\n",
                   b"f (2) R I D  tramp: x direct-->bpf_trampoline_64+0x0/0x79\n")),
+    ),
+    "symbols": Target(
+        files(_symbols, "/proc/kallsyms"), (),
+        b"ffffffff81000000 T __do_sys_f\nffffffff81000000 T f\n0000000000000000 t g\n"
+        b"ffffffffc0000000 t g\t[m]\n",
     ),
     "live patches": Target(
         files(_live_patches,

@@ -38,7 +38,7 @@ WITHOUT = {
     "host/reconcile/copies._digest repotool/repository/store._copy "
     "repotool/repository/rpms._armoured",
     "compares a word": "dnf4/plugin._noted "
-    "host/reconcile/crash_guard.after_boot host/reconcile/loader._in_transition "
+    "host/reconcile/loader._in_transition "
     "host/reconcile/loader.load host/reconcile/loader.remove host/reconcile/loader.unload",
     "leaves the reading to SQLite, librpm or DNF": "host/files/journal.transaction_of "
     "host/packages/installed._headers host/packages/installed.damage repotool/repository/client.check",

@@ -14,8 +14,7 @@ from functools import partial
 
 import pytest
 
-from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox
-from dnf_plugin_livepatch.host.read import read_text
+from dnf_plugin_livepatch.host.files import atomic, guard_file, journal, mailbox, shutdown_note
 from tests.unit.support.fakehost import QUICK, Host, run
 from tests.unit.support.killing import killed_at, outcome, sound, steps
 
@@ -39,7 +38,7 @@ class Script:
         self.host, self.words, self.stdin = host, words, stdin
         with open(os.path.join(TOP, "libexec", name), encoding="ascii") as file:
             text = file.read()
-        text, moved = re.subn(r"/(?=(?:run|proc|var/lib)/)(?<=[ =(]/)", host.root + "/", text)
+        text, moved = re.subn(r"/(?=(?:run|proc|sys|var/lib)/)(?<=[ =(]/)", host.root + "/", text)
         assert moved >= 2, "the script's paths have not been moved"
         host.put("/bin/script", "".join(map(SHIM.format, COMMANDS)) + text)
         for program, body in PROGRAMS.items():
@@ -108,7 +107,7 @@ def test_the_file_trigger_killed_anywhere_then_reconciled(fresh, words, stdin, r
 
 
 def _marked(host: Host) -> bool:
-    return read_text(host.paths.clean_shutdown) == host.boot_id
+    return shutdown_note.read(host.paths).boot_id == host.boot_id
 
 
 @pytest.mark.parametrize("word, before, after", [("stop", False, True), ("start", True, False)])
@@ -128,7 +127,7 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
         host = prepared()
         Script("livepatch-mark-shutdown", host, word).run(number)
         seen.append(_marked(host))
-        text = read_text(host.paths.clean_shutdown)
+        text = shutdown_note.read(host.paths).boot_id
         assert text in ("another", host.boot_id, *([""] if after is False else [])), found[number - 1]
         host.reboot(clean=False)
         run(host)
@@ -139,6 +138,45 @@ def test_the_note_of_a_shutdown_killed_anywhere(fresh, word, before, after, reco
     assert (seen[0], seen[-1]) == (before, after) and sum(map(bool.__xor__, seen, seen[1:])) == 1
     told = f"killed at each of {len(found)} places, the next boot loaded the patch"
     record_property("told", f"note of a shutdown, {word}: {told}")
+
+
+@pytest.mark.parametrize("way", ["disabled", "replaced", "stays", "unloaded", "crash"])
+def test_the_next_boot_tells_what_others_took_out_before_the_shutdown(fresh, way):
+    host = fresh()
+    last = mailbox.read_result(host.paths)
+    if way == "unloaded":
+        guard_file.keep_unloaded(host.paths, "lp-1-1.x86_64", host.boot_id)
+    if way != "stays":
+        shutil.rmtree(f"{host.paths.klp}/lp_1")
+    if way == "replaced":
+        host.put("/sys/kernel/livepatch/theirs/enabled", "1\n")
+    Script("livepatch-mark-shutdown", host, "stop").run()
+    note = shutdown_note.read(host.paths)
+    assert (
+        note.in_force == {"stays": ("lp_1",), "replaced": ("theirs",)}.get(way, ()) and note.result == last
+    )
+    if way == "crash":
+        os.unlink(host.paths.clean_shutdown)
+    host.reboot(clean=False)
+    for _ in range(2):
+        run(host)
+    found = [entry.facts for entry in journal.read(host.paths) if entry.event == "vanish"]
+    assert len(found) == (way in ("disabled", "replaced"))
+    for facts in found:
+        there = "theirs" if way == "replaced" else "none"
+        assert (facts["nevra"], facts["seen"]) == ("lp-1-1.x86_64", last.finished)
+        assert facts["reason"] == f"last seen in force at {last.finished}; in force at the shutdown: {there}"
+    assert host.running() == ["lp_1"] and not guard_file.blocked(host.paths)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n{}", "ID", "ID\nlp_2", "ID\n\n{}", "ID\nx\n[1]", "ID\n\n{"])
+def test_a_damaged_note_of_a_shutdown_tells_nothing(fresh, text):
+    host = fresh()
+    host.put("/var/lib/livepatch/clean-shutdown", text.replace("ID", host.boot_id))
+    host.reboot(clean=False)
+    run(host)
+    assert not [entry for entry in journal.read(host.paths) if entry.event == "vanish"]
+    assert host.running() == ["lp_1"] and not guard_file.blocked(host.paths)
 
 
 def _entries(host: Host) -> list[str]:

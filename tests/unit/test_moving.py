@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import tempfile
 import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Action, Problem, ReconcileResult
 from dnf_plugin_livepatch.base.times import moment
 from dnf_plugin_livepatch.host import look
 from dnf_plugin_livepatch.host.cli import main
-from dnf_plugin_livepatch.host.files import atomic, mailbox
+from dnf_plugin_livepatch.host.files import atomic, guard_file, mailbox
 from dnf_plugin_livepatch.host.kernel import running
+from dnf_plugin_livepatch.host.packages import rpm_lock
+from dnf_plugin_livepatch.host.report import status as status_of
 from dnf_plugin_livepatch.messages import catalogue
+from tests.unit.support.fakehost import QUICK
 from tests.unit.support.reporting import Telling
 
 ASKED_AT = 1_790_000_000
@@ -220,3 +227,124 @@ def test_reconcile_is_the_next_step_only_where_another_run_can_help(host, capsys
     assert main.main(["status"]) == 5
     step = capsys.readouterr().out.rpartition("Next           : ")[2]
     assert step.startswith("livepatch reconcile" if helps else "dnf upgrade    (")
+
+
+# --- races ---
+
+
+@pytest.mark.parametrize("age", [0.0, 100.0])
+def test_a_run_that_ends_while_status_looks_is_no_alarm(host, capsys, monkeypatch, age):
+    """The patch was out of force when sysfs was read. The run has put it in force since."""
+    patch = host.patch("1", "CVE-2026-1000")
+    stamp = ask(host, age)
+    real, looks = look.look, []
+
+    def slow(*words, **more) -> look.Look:
+        seen = real(*words, **more)
+        if not looks:
+            host.load(patch)
+            answer(host, stamp)
+        looks.append(1)
+        return seen
+
+    monkeypatch.setattr(look, "look", slow)
+    found = status(capsys, 0)
+    assert (found["state"], found["patches"][0]["state"]) == ("ok", look.IN_FORCE) and len(looks) == 2
+
+
+def test_runs_without_end_do_not_keep_status_waiting(host, capsys, monkeypatch):
+    host.patch("1", "CVE-2026-1000")
+    real, looks = look.look, []
+
+    def slow(*words, **more) -> look.Look:
+        looks.append(1)
+        answer(host, ask(host), STALLED)
+        return real(*words, **more)
+
+    monkeypatch.setattr(look, "look", slow)
+    assert status(capsys, 0)["state"] == "loading" and len(looks) == status_of.MAX_LOOKS
+
+
+def test_a_transaction_that_ends_while_status_looks_is_no_alarm(host, capsys, monkeypatch):
+    """Its lock is gone when status asks for it, and the request of its file trigger is there."""
+    host.patch("1", "CVE-2026-1000")
+    monkeypatch.setattr(rpm_lock, "held", lambda *words: bool(ask(host)) and False)
+    assert status(capsys, 0)["state"] == "loading"
+
+
+# --- every form alike ---
+
+SENTENCES = {"loading": "is being loaded", "unloading": "is being taken out of force"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    installed=st.sampled_from(["", "1", "2"]),
+    loaded=st.sampled_from(["", "1", "2"]),
+    enabled=st.booleans(),
+    transition=st.booleans(),
+    asked=st.sampled_from([None, 0.0, 40.0, 500.0]),
+    held=st.booleans(),
+    last=st.sampled_from(["none", "good", "stalled"]),
+    kept=st.sampled_from(["", "block", "unload"]),
+    mode=st.sampled_from(["load", "load", "install-only"]),
+    known=st.booleans(),
+)
+def test_every_form_tells_the_same_of_the_same_host(
+    monkeypatch, capsys, installed, loaded, enabled, transition, asked, held, last, kept, mode, known
+):
+    with tempfile.TemporaryDirectory(dir=QUICK) as root:
+        host = Telling(root, monkeypatch)
+        if known:
+            host.know((1000, "Important"))
+        if loaded:
+            patch = host.patch(loaded, "CVE-2026-1000")
+            host.load(patch)
+            host.sysfs(patch.modules[0].name, "enabled", str(int(enabled)))
+            host.sysfs(patch.modules[0].name, "transition", str(int(transition)))
+        if not installed:
+            host.host.install()
+        elif installed != loaded:
+            host.patch(installed, "CVE-2026-1000")
+        nevra = f"lp-{installed or loaded or 1}-1.x86_64"
+        if kept == "block":
+            guard_file.block(host.paths, nevra, "why")
+        elif kept:
+            guard_file.keep_unloaded(host.paths, nevra, "")
+        host.host.put("/etc/dnf/plugins/livepatch.conf", f"[main]\nmode = {mode}\n")
+        if last != "none":
+            answer(host, "1-1", *([STALLED] if last == "stalled" else []))
+        if asked is not None:
+            ask(host, asked)
+        lock(host, held)
+        agree(capsys)
+
+
+def agree(capsys) -> None:
+    """All forms tell one state, with its times; a change that is under way alarms nobody."""
+
+    def out(*words: str) -> tuple[int, str]:
+        code = main.main(list(words))
+        return code, capsys.readouterr().out
+
+    code, text = out("status", "--json")
+    found = json.loads(text)
+    state, span = found["state"], [moment for moment in (found["since"], found["until"]) if moment]
+    moves = state in SENTENCES
+    assert span == [] or moves
+    shown = {verb: out(verb) for verb in ("status", "check", "motd", "metrics", "list")}
+    assert shown["status"][0] == code and code == {"failed": 5}.get(state, 0)
+    assert shown["status"][1].startswith(f"State          : {state.upper()}:")
+    states = re.findall(r'^livepatch_state\{state="(\w+)"\} 1$', shown["metrics"][1], re.MULTILINE)
+    assert states == [state]
+    for word, moment_ in (("timestamp", found["since"]), ("deadline", found["until"])):
+        assert (f"livepatch_change_{word}_seconds " in shown["metrics"][1]) is bool(moment_)
+    for verb in ("status", "check", "motd"):
+        told = [word for word, sentence in SENTENCES.items() if sentence in shown[verb][1].split("\n")[0]]
+        assert told == ([state] if moves else []), (verb, shown[verb])
+        assert all(moment_ in shown[verb][1] for moment_ in span), (verb, shown[verb])
+    level = shown["check"][0]
+    assert level == 1 if moves else (level == 2) is (state == "failed")
+    for row in found["patches"]:
+        assert row["state"] in shown["list"][1]
+        assert (row["since"] in shown["status"][1]) and (row["until"] in shown["status"][1])

@@ -22,6 +22,7 @@ from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.planning.request import ALL, NAMED, NONE, Asked
 from tests.unit.support.planned import (
     CVE,
+    GENERIC,
     NEW,
     NEXT,
     NOW,
@@ -214,14 +215,22 @@ def test_what_was_not_understood_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "cannot"), [("load", ""), ("install-only", ""), ("load", "this is a chroot")]
+    ("mode", "cannot", "off"),
+    [
+        ("load", "", ""),
+        ("install-only", "", ""),
+        ("load", "this is a chroot", ""),
+        ("load", "", GENERIC[0].name),
+        ("load", "", "another"),
+    ],
 )
 def test_what_is_installed_and_not_in_force_is_expected_where_it_can_be_loaded(
-    mode: str, cannot: str
+    mode: str, cannot: str, off: str
 ) -> None:
     host = Machine(Config(mode=mode), cannot, Patched(missing=(str(OLD.nevra),)))
+    host.off = {off: "LIVEPATCH=never in /etc/x"}
     plan = Planner(Manager(RUNS, OLD), host, hard).bring_in(Asked(ALL))
-    loads = mode == "load" and not cannot
+    loads = mode == "load" and not cannot and off != GENERIC[0].name
     assert plan.expect == ((str(OLD.nevra),) if loads else ())
     assert ids(plan) == (["module-not-in-force"] if loads else [])
 

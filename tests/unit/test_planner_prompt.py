@@ -229,20 +229,22 @@ def test_the_prompt_promises_nothing_where_nothing_is_loaded(mode: str, cannot: 
 
 
 @pytest.mark.parametrize(
-    ("seen", "why"),
+    ("foreign", "off", "why"),
     [
-        (Patched(off=((GENERIC[0].name, "LIVEPATCH=never in /etc/x"),)), "LIVEPATCH=never in /etc/x"),
-        (
-            Patched(foreign=("tried",)),
-            "another program loaded tried, which the patch would put out of force",
-        ),
-        (Patched(off=(("another", "LIVEPATCH=never in /etc/x"),)), ""),
+        ("", GENERIC[0].name, "LIVEPATCH=never in /etc/x"),
+        ("tried", GENERIC[0].name, "LIVEPATCH=never in /etc/x"),
+        ("tried", "", "another program loaded tried, which the patch would put out of force"),
+        ("", "another", ""),
+        ("", "", ""),
     ],
 )
-def test_the_prompt_promises_nothing_that_the_host_refuses(seen: Patched, why: str) -> None:
+def test_the_prompt_promises_nothing_that_the_host_refuses(foreign: str, off: str, why: str) -> None:
+    """A vendor's switch counts on a host without any live patch too, of which nothing else is read."""
     manager = Manager(RUNS, NEXT, NEW)
     manager.added = [NEW]
-    host = Machine(Config(), "", seen._replace(in_force=(InForce("tried", ""),)))
+    seen = Patched(foreign=(foreign,), in_force=(InForce(foreign, ""),)) if foreign else Patched()
+    host = Machine(Config(), "", seen)
+    host.off = {off: "LIVEPATCH=never in /etc/x"}
     plan = Planner(manager, host, hard).bring_in(Asked(ALL))
     told = f"0, because nothing is loaded: {why}" if why else f"1: {CVE} (Important)"
     assert plan.prompt[1] == f"  Will close    : {told}"

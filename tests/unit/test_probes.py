@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnf_plugin_livepatch.base.model import Function, Manifest
 from dnf_plugin_livepatch.base.paths import Paths
-from dnf_plugin_livepatch.host.kernel import probes
+from dnf_plugin_livepatch.host.kernel import probes, symbols
 from tests.unit.support.fakehost import RELEASE
 
 TOLD = Manifest("lp", RELEASE, "ab" * 20, functions=(Function("vmlinux", "cmdline_proc_show"),))
@@ -147,6 +147,32 @@ def test_a_list_of_symbols_that_tells_nothing_is_no_alarm(tmp_path: Path, text: 
     paths = put(tmp_path, ENABLED, "__do_sys_pause (1) R I\n")
     one = function("vmlinux/__x64_sys_pause,1")
     assert probes.redirections(paths, [one]) == {one: None}
+
+
+def test_of_a_list_of_symbols_that_is_too_long_nothing_is_believed(tmp_path: Path, monkeypatch) -> None:
+    """The rest of the list may hold another function of the name."""
+    paths = put(tmp_path, "/proc/kallsyms", KALLSYMS)
+    one = function("vmlinux/__x64_sys_pause,1")
+    monkeypatch.setattr(symbols, "MAX_BYTES", len(KALLSYMS) + 1)
+    assert symbols.same_place(paths, [one])
+    monkeypatch.setattr(symbols, "MAX_BYTES", len(KALLSYMS))
+    assert symbols.same_place(paths, [one]) == {}
+
+
+def test_the_list_of_symbols_is_walked_through_as_often_for_many_functions_as_for_one(
+    tmp_path: Path, monkeypatch
+) -> None:
+    rows = [
+        f"ffffffff81{number:06x} t f{number}\nffffffff81{number:06x} t __f{number}" for number in range(500)
+    ]
+    paths = put(tmp_path, "/proc/kallsyms", "\n".join(rows) + "\n")
+    walks = []
+    monkeypatch.setattr(symbols, "_rows", lambda text, real=symbols._rows: walks.append(1) or real(text))
+    for wanted in (rows[:1], rows):
+        asked = [Function("vmlinux", f"f{number}") for number in range(len(wanted))]
+        found = symbols.same_place(paths, asked)
+        assert found == {one: {one.name, "__" + one.name} for one in asked}
+    assert len(walks) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF, Host
-from tests.vm.support.loaded import configure, erase, ids, in_force, patches, rpm
+from tests.vm.support.loaded import configure, erase, ids, in_force, patches, result, rpm
 from vm.qemu import Machine
 
 GATE = loading.COVERS
@@ -26,7 +26,8 @@ def stocked(booted: Host) -> Host:
     for patch in (loading.V1, loading.V2, loading.STALLS, GATE):
         loading.put(booted.machine, patch)
     loading.put_gate(booted.machine)
-    booted.run("dnf --assumeno upgrade", status=1)  # the advisories are known from here on
+    booted.run("dnf -y makecache")  # with the key of the repository
+    assert "Operation aborted" in booted.run("dnf --assumeno upgrade", status=1), "the advisories are known"
     booted.machine.save("nights-now")
     return booted
 
@@ -92,6 +93,7 @@ def test_a_removal_that_takes_its_time_is_no_alarm(machine: Machine) -> None:
         ' livepatch status; echo "=> $?"; livepatch check; echo "=> $?"',
         240,
     )
+    assert text.count("=> 0\n") == 1, text
     words, line = text.split("=> 0\n")
     assert "State          : UNLOADING: " in words and "FAILED" not in words, text
     assert "fixed functions" not in words and " at the latest" in words, text
@@ -171,12 +173,11 @@ def test_a_plan_promises_only_what_will_be_loaded(stocked: Host) -> None:
     """The question is asked before anything is closed, and with loading off nothing will be."""
     stocked.reset("nights-now")
     machine = stocked.machine
-    text = machine.run("dnf --assumeno upgrade", 300).out
-    assert (
-        re.search(r"^  Will close +: 1: CVE-1900-0001", text, re.MULTILINE) and "Will close" not in text
-    ), text
+    text = stocked.run("dnf --assumeno upgrade", status=1)
+    assert re.search(r"^  Will close +: 1: CVE-1900-0001", text, re.MULTILINE), text
+    assert "Closed now" not in text, text
     configure(machine, "mode = install-only")
-    text = machine.run("dnf --assumeno upgrade", 300).out
+    text = stocked.run("dnf --assumeno upgrade", status=1)
     assert re.search(
         r"^  Will close +: 0, because nothing is loaded: mode = install-only in livepatch.conf$",
         text,
@@ -202,7 +203,7 @@ def test_a_patch_that_vanished_behind_our_back_is_in_the_history(machine: Machin
     """Somebody disabled the patch through sysfs. The question is when it was last in force."""
     rpm(machine, loading.V1)
     assert in_force(machine, loading.V1)
-    seen = json.loads(machine.ok("cat /run/livepatch/result.json"))["finished"]
+    seen = result(machine)["finished"]
     folder = f"/sys/kernel/livepatch/{loading.V1.module}"
     machine.ok(f"sleep 2; echo 0 >{folder}/enabled; while [ -e {folder} ]; do sleep 0.3; done")
     code, text = ask(machine, "history")
@@ -216,6 +217,27 @@ def test_a_patch_that_vanished_behind_our_back_is_in_the_history(machine: Machin
         machine.ok("livepatch reconcile")
     (entry,) = [entry for entry in entries if entry["event"] == "vanish"]
     assert (entry["module"], entry["nevra"], entry["seen"]) == (loading.V1.module, loading.V1.nevra, seen)
+
+
+def test_a_patch_that_vanished_before_a_reboot_is_in_the_history_of_the_next_boot(stocked: Host) -> None:
+    """Nothing looked at the patches between the hand that disabled one and the reboot of the night."""
+    stocked.reset("nights-now")
+    machine = stocked.machine
+    rpm(machine, loading.V1)
+    assert in_force(machine, loading.V1)
+    seen = result(machine)["finished"]
+    folder = f"/sys/kernel/livepatch/{loading.V1.module}"
+    machine.ok(f"sleep 2; echo 0 >{folder}/enabled; while [ -e {folder} ]; do sleep 0.3; done")
+    stocked.reboot()
+    machine.ok(f"until grep -qs 0 {folder}/transition; do sleep 0.3; done")
+    assert in_force(machine, loading.V1)
+    entries = json.loads(machine.ok("livepatch history --json"))["entries"]
+    (entry,) = [entry for entry in entries if entry["event"] == "vanish"]
+    assert (entry["module"], entry["nevra"], entry["seen"]) == (loading.V1.module, loading.V1.nevra, seen)
+    assert "in force at the shutdown: none" in entry["reason"], entry
+    stocked.reboot()
+    events = [entry["event"] for entry in json.loads(machine.ok("livepatch history --json"))["entries"]]
+    assert events.count("vanish") == 1, events
 
 
 def test_the_taints_that_matter_are_in_status(machine: Machine) -> None:

@@ -3,6 +3,8 @@
 
 The last reconcile's result holds what was in force at its end. Where sysfs no longer shows a patch, and no
 run of reconcile and no verb took it out, somebody else did: by sysfs, rmmod, or a patch that replaces all.
+The result is lost at a reboot. The note of an orderly shutdown keeps it for the next boot; after a crash
+nothing tells that a patch vanished.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Container, Sequence
 from ...base import times
 from ...base.model import InForce, LoadedPatch, ReconcileResult
 from ...base.paths import Paths
-from . import atomic, guard_file, journal
+from . import atomic, guard_file, journal, shutdown_note
 
 EVENT = "vanish"
 
@@ -45,11 +47,16 @@ def vanished(
 
 
 def since(
-    paths: Paths, result: ReconcileResult, loaded: Sequence[LoadedPatch], installed: Container[str] | None
+    paths: Paths,
+    result: ReconcileResult,
+    loaded: Sequence[LoadedPatch],
+    installed: Container[str] | None,
+    when: str = "now",
 ) -> list[journal.Entry]:
     """Return an entry, not written yet, for each patch that vanished since ``result``.
 
-    ``installed`` are the NEVRAs of the installed packages, None where they are not known.
+    ``loaded`` are the patches that the kernel has, or had at the moment ``when``. ``installed`` are the
+    NEVRAs of the installed packages, None where they are not known.
     """
     here = sorted(patch.module for patch in loaded if patch.enabled)
     if all(one.module in here for one in result.in_force):
@@ -63,8 +70,21 @@ def since(
         if installed is not None and one.nevra not in installed:
             continue
         reason = f"last seen in force at {result.finished}"
-        reason += f"; in force now: {', '.join(here)}" if here else ""
+        if here or when != "now":
+            reason += f"; in force {when}: {', '.join(here) or 'none'}"
         facts: dict[str, journal.Fact] = {"module": one.module, "nevra": one.nevra, "reason": reason}
         facts.update(seen=result.finished, kernel=result.kernel_release)
         found.append(journal.Entry(times.now(), EVENT, result.boot_id, facts))
     return found
+
+
+def before_shutdown(paths: Paths) -> list[journal.Entry]:
+    """Return an entry, not written yet, for each patch that vanished before the last orderly shutdown.
+
+    The guard's file has to be as that boot left it.
+    """
+    note = shutdown_note.read(paths)
+    if note.result is None:
+        return []
+    loaded = [LoadedPatch(module, True, False) for module in note.in_force]
+    return since(paths, note.result, loaded, None, "at the shutdown")

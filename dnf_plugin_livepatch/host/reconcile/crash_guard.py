@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from ...base import times
 from ...base.paths import Paths
-from ..files import guard_file, journal
+from ..files import guard_file, journal, shutdown_note, vanished
 from ..kernel import oops
-from ..read import read_text
 
 STRIKES = 2
 
@@ -64,7 +63,8 @@ def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
     ]
     if not stale and all(item.boot_id == boot_id for item in guard.owned.values()):
         return []
-    ended = read_text(paths.clean_shutdown, 64)
+    ended = shutdown_note.read(paths).boot_id
+    gone = vanished.before_shutdown(paths)
     verdicts: dict[str, guard_file.GuardEntry] = {}
     for nevra, entry in stale:
         clean = bool(entry.boot_id) and ended == entry.boot_id
@@ -82,4 +82,6 @@ def after_boot(paths: Paths, boot_id: str) -> list[tuple[str, str]]:
         guard.unloaded = {nevra: until for nevra, until in guard.unloaded.items() if until in ("", boot_id)}
 
     guard_file.change(paths, take_verdicts)
+    for one in gone:
+        journal.remember(paths, one.event, **one.facts)
     return [(nevra, entry.reason) for nevra, entry in verdicts.items() if entry.state == "blocked"]

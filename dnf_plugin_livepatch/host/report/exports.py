@@ -156,7 +156,7 @@ def check(report: Report, advice: Advice) -> tuple[int, str]:
     warnings = [problem for problem in report.problems if problem.severity == "warning"]
     if report.state == "failed" or worst >= rank("Critical"):
         code = 2
-    elif report.state == "unknown" or not_known(report):
+    elif report.state not in MOVING and (report.state == "unknown" or not_known(report)):
         code = 3
     elif opened or warnings or report.state != "ok" or advice.code != NOT_NEEDED:
         code = 1

@@ -7,6 +7,7 @@ and needs no privileges, no repository and no dnf. ``judge`` is the pure part.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Sequence
 
 from ...base import times
@@ -36,6 +37,8 @@ from .. import look
 
 #: States of a host on which a live patch is just being loaded or taken out.
 MOVING = ("loading", "unloading")
+#: How often a host is looked at whose runs end while it is looked at.
+MAX_LOOKS = 3
 
 
 class Report(NamedTuple):
@@ -203,14 +206,15 @@ def _moves(paths: Paths, settings: Config, seen: look.Look, result: ReconcileRes
     from ..files import mailbox
     from ..packages import rpm_lock
 
+    # An RPM transaction asks for the load of what it has installed at its end: the lock is looked at first.
+    new = seen.missing and (result is None or result.desired not in seen.missing)
+    installing = new and rpm_lock.held(paths, seen.stock.database)
     busy = mailbox.under_way(paths, result)
     if busy is not None:
         until = times.later(busy.since, int(mailbox.bound(settings)))
         rows = look.under_way(seen.rows, seen.guarded, busy.since, until)
         return _Moves(rows, busy.since, until, busy.asked)
-    # An RPM transaction asks for the load of what it has installed at its end.
-    new = seen.missing and (result is None or result.desired not in seen.missing)
-    if new and rpm_lock.held(paths, seen.stock.database):
+    if installing:
         return _Moves(look.under_way(seen.rows, seen.guarded, "", ""), asked=True)
     return None
 
@@ -243,7 +247,29 @@ def _file_faults(paths: Paths, kernel: Kernel, seen: look.Look, known: Sequence[
 
 
 def gather(paths: Paths, settings: Config, faults: Sequence[str] = ()) -> Report:
-    """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files."""
+    """Gather the Report of this host; ``faults`` are the configuration's. Never raises for bad files.
+
+    Where a run of reconcile ends meanwhile, its patch may have been looked at before the load, and the run
+    after its end. That would be a false alarm, so the host is then looked at once more.
+    """
+    for _ in range(MAX_LOOKS):
+        before = _last_run(paths)
+        report = _gather(paths, settings, faults)
+        if _last_run(paths) == before:
+            break
+    return report
+
+
+def _last_run(paths: Paths) -> tuple[int, int]:
+    """Return two numbers of the last run's result that another run's result has not."""
+    try:
+        found = os.stat(paths.result)
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
+def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
     from ..kernel import harm, running, switches
 
     now = times.now()

@@ -36,7 +36,7 @@ from dnf_plugin_livepatch.planning.interface import (
 from dnf_plugin_livepatch.planning.planner import Planner
 from dnf_plugin_livepatch.planning.request import Asked
 from dnf_plugin_livepatch.vendors import profiles
-from dnf_plugin_livepatch.vendors.profiles import Lookup
+from dnf_plugin_livepatch.vendors.profiles import Lookup, Profile
 
 if TYPE_CHECKING:
     from dnf_plugin_livepatch.planning.interface import Progress
@@ -217,6 +217,7 @@ class Machine:
         self.cannot = cannot
         self.rivals: Sequence[str] = ()
         self.seen = seen
+        self.off: dict[str, str] = {}
         self.away: dict[str, str] = {}
         self.signed = True
         self.gone: dict[str, str] = {}
@@ -240,6 +241,9 @@ class Machine:
         self.looks += 1
         self.covers.append(cover)
         return self.seen if result is None else self.seen._replace(in_force=result.in_force)
+
+    def switched_off(self, rule: Profile) -> str:
+        return self.off.get(rule.name, "")
 
     def blocked(self) -> Mapping[str, str]:
         return self.away
