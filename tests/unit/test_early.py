@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dnf_plugin_livepatch.host.files import guard_file, journal
+from dnf_plugin_livepatch.base.model import Withdrawal
+from dnf_plugin_livepatch.host.files import guard_file, journal, notices
 from dnf_plugin_livepatch.host.kernel import running
 from dnf_plugin_livepatch.host.packages import installed, inventory
 from dnf_plugin_livepatch.host.reconcile import adopt, converge
@@ -183,15 +184,52 @@ def damages(host: Telling) -> None:
         file.write(b"x")
 
 
-@pytest.mark.parametrize("keep_out", [blocks, unloads, damages])
+def switches_off(host: Telling) -> None:
+    host.host.put("/proc/cmdline", "root=/dev/vda livepatch.enable=0\n")
+
+
+def only_installs(host: Telling) -> None:
+    host.host.config = host.host.config._replace(mode="install-only")
+
+
+def spoils_the_guard(host: Telling) -> None:
+    host.host.put("/var/lib/livepatch/guard.json", "{")
+
+
+def withdraws(host: Telling) -> None:
+    host.host.config = host.host.config._replace(on_withdrawn="revert")
+    gone = Withdrawal("lp-1-1.x86_64", "it is bad", "updates", True)
+    notices.change(host.paths, lambda now: now._replace(withdrawn=(gone,)))
+
+
+def loads_a_rival(host: Telling) -> None:
+    host.host.put("/sys/module/kcare/initstate", "live\n")
+
+
+KEEP_OUT = (
+    blocks,
+    unloads,
+    damages,
+    switches_off,
+    only_installs,
+    spoils_the_guard,
+    withdraws,
+    loads_a_rival,
+)
+
+
+@pytest.mark.parametrize("keep_out", KEEP_OUT)
 def test_nothing_is_loaded_that_a_whole_run_would_not_load(
     host: Telling, monkeypatch: pytest.MonkeyPatch, keep_out: Callable[[Telling], None]
 ) -> None:
     keep_out(host)
     boot(host, monkeypatch)
+    keep_out(host) if keep_out is loads_a_rival else None
     early = ids(run(host.host))
     kept = host.host.running()
+    assert kept == [] or keep_out is damages
     host.host.reboot()
+    keep_out(host) if keep_out is loads_a_rival else None
     assert ids(run(host.host)) == early and host.host.running() == kept
 
 

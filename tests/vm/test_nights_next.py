@@ -112,10 +112,11 @@ def test_the_guards_file_is_spoiled_and_var_is_read_only(patched: Host) -> None:
     text = host.machine.run("livepatch block x-1-1.x86_64")  # a package that is not here may be blocked
     assert text.status == 0
     host.run("livepatch unload livepatch_demo_1")
+    state = "/var/lib/livepatch"
     host.run(
-        "mount -t tmpfs none /mnt && cp -a /var/lib/livepatch/. /mnt && mount --move /mnt /var/lib/livepatch"
+        f"cp -a {state} /root/state && mount -t tmpfs none {state} && cp -a /root/state/. {state} && "
+        f"mount -o remount,ro {state}"
     )
-    host.run("mount -o remount,ro /var/lib/livepatch")
     refused = host.machine.run(f"livepatch unblock {host.patch}")
     assert refused.status == 1 and "Read-only file system" in refused.err and "Errno" not in refused.err
     assert refused.err.rstrip("\n").rpartition("\n")[2].startswith("  "), "a remedy"
