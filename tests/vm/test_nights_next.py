@@ -10,6 +10,7 @@ import pytest
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF, UNIT, Host
+from tests.vm.support.loaded import configure, in_force, rpm
 
 GUARD = "/var/lib/livepatch/guard.json"
 
@@ -155,6 +156,47 @@ def test_one_cve_and_the_words_for_a_stranger(patched: Host) -> None:
     assert all(word in help_text for word in ("reboot-check", "unblock", "update", "doctor"))
     done = host.machine.run("runuser -u nobody -- livepatch block " + host.patch)
     assert done.status == 1 and "needs root" in done.err and "sudo" in done.err, done.err
+
+
+def test_a_dead_module_holds_the_name(patched: Host) -> None:
+    host = patched
+    host.run("livepatch unload livepatch_demo_1")
+    host.run(f"insmod {module(host)}")
+    there = "/sys/kernel/livepatch/livepatch_demo_1"
+    host.run(f"for i in $(seq 300); do [ $(cat {there}/transition) = 0 ] && exit 0; sleep 0.3; done; exit 1")
+    host.run(f"echo 0 >{there}/enabled; for i in $(seq 300); do [ -e {there} ] || exit 0; sleep 0.3; done")
+    host.run(f"livepatch unblock {host.patch}", 5)
+    assert "module-name-taken" in doctor(host)
+    assert follow(host, "name-taken")["command"] == "rmmod livepatch_demo_1 && livepatch reconcile"
+    assert host.loaded() == ["livepatch_demo_1"] and not doctor(host)
+
+
+def test_a_task_is_in_the_way(host: Host) -> None:
+    machine = host.machine
+    loading.put(machine, loading.STALLS)
+    configure(machine, transition_timeout=5)
+    machine.ok("systemd-run -q --unit sleeper python3 -c 'import signal; signal.pause()'")
+    pid = machine.ok("systemctl show -P MainPID sleeper").strip()
+    machine.ok(f"until grep -q pause /proc/{pid}/stack; do sleep 0.3; done")
+    rpm(machine, loading.STALLS, then="systemctl stop livepatch-retry.timer")
+    assert "transition-stalled" in doctor(host)
+    assert step(host, 5)["state"] == "in-the-way"
+    configure(machine)
+    machine.ok("systemctl stop sleeper")
+    follow(host, "in-the-way")
+    assert in_force(machine, loading.STALLS) and not doctor(host)
+
+
+def test_loading_is_switched_off_and_on_by_boots(patched: Host) -> None:
+    """The newer kernel is installed, so a reboot is the step, with the patch in force and without it."""
+    host = patched
+    assert step(host)["state"] in ("reboot", "boot-loader")
+    host.reboot(append="livepatch.enable=0")
+    assert host.loaded() == [] and not host.unit_failed()
+    host.run(f"dnf -y -q remove $(rpm -q kernel-core-{host.new.version}-{host.new.rpm_release})")
+    assert step(host)["state"] == "switched-off"
+    host.reboot()
+    assert step(host)["state"] != "switched-off" and host.loaded() == ["livepatch_demo_1"]
 
 
 @pytest.mark.parametrize("known", [True, False])
