@@ -16,6 +16,8 @@ from ..base.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from ..base.model import Problem
+
 
 def write(text: str) -> None:
     """Print ``text``, which may have several lines and ends with a line feed of its own."""
@@ -26,6 +28,11 @@ def show(lines: Iterable[str], errors: bool = False, colour: bool = False) -> No
     """Print each of ``lines`` as one line, on standard error if ``errors``, in its colour if ``colour``."""
     form = texts.drawn if colour else texts.line
     _send(sys.stderr if errors else sys.stdout, "".join(form(item) + "\n" for item in lines))
+
+
+def refusal(found: Problem) -> None:
+    """Print the message ``found`` and its remedy on standard error, as the end of a command."""
+    show([f"livepatch: {found.text}", f"  {found.remedy}"], errors=True)
 
 
 def progress(text: str) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from dnf_plugin_livepatch.host.cli import main as cli
+from dnf_plugin_livepatch.host.reconcile import settle
 from dnf_plugin_livepatch.messages.catalogue import CATALOGUE
 from dnf_plugin_livepatch.messages.message import fact
+from tests.unit.support.fakehost import run
 from tests.unit.support.reporting import Telling
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -98,11 +100,21 @@ def test_every_error_tells_the_state_of_the_host_and_a_remedy() -> None:
         assert len(row.text.split()) > 3 or row.text == "{fault}", identifier
 
 
+def printed(tree: ast.Module) -> Iterator[ast.AST]:
+    """Each part of the arguments of each call of ``output``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if isinstance(node.func.value, ast.Name) and node.func.value.id == "output":
+                for argument in (*node.args, *node.keywords):
+                    yield from ast.walk(argument)
+
+
 def test_no_verb_prints_an_exception_as_it_is() -> None:
     """What goes to a person is a message's text, or a text of report/: nothing is built of an ``error``."""
     bad = []
-    for name, tree in trees("host/cli", "host/report"):
-        for node in ast.walk(tree):
+    for name, tree in trees("host"):
+        whole = name.startswith(("host/cli", "host/report"))
+        for node in ast.walk(tree) if whole else printed(tree):
             if isinstance(node, ast.FormattedValue):
                 used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
                 used |= {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
@@ -202,3 +214,23 @@ def test_a_refusal_in_json_has_its_id(
     assert cli.main(words) == 1
     (found,) = json.loads(capsys.readouterr().out)["problems"]
     assert found["id"] == "root-missing" and found["remedy"]
+
+
+@pytest.mark.parametrize("harm", [torn, deep, read_only])
+def test_the_settle_watch_speaks_as_the_verbs_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    harm: Callable[[Telling, pytest.MonkeyPatch], None],
+) -> None:
+    host = Telling(str(tmp_path / "root"), monkeypatch)
+    host.patch("1", "CVE-2026-1000")
+    assert run(host.host).ok
+    host.host.put("/proc/uptime", "100000.0 10.0\n")
+    harm(host, monkeypatch)
+    assert settle.main(host.paths) == 1
+    first, remedy = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert not any(word in first for word in PYTHON), first
+    message = CATALOGUE["record-unwritable" if harm is read_only else "guard-broken"]
+    assert first.startswith("livepatch: " + message.text.partition("{")[0]), first
+    assert remedy == "  " + message.remedy

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.vm.support import loading
-from tests.vm.support.demo_host import CONF, Host
+from tests.vm.support.demo_host import CONF, UNIT, Host
+from tests.vm.support.loaded import configure, in_force, rpm
 
 GUARD = "/var/lib/livepatch/guard.json"
 
@@ -112,10 +113,11 @@ def test_the_guards_file_is_spoiled_and_var_is_read_only(patched: Host) -> None:
     text = host.machine.run("livepatch block x-1-1.x86_64")  # a package that is not here may be blocked
     assert text.status == 0
     host.run("livepatch unload livepatch_demo_1")
+    state = "/var/lib/livepatch"
     host.run(
-        "mount -t tmpfs none /mnt && cp -a /var/lib/livepatch/. /mnt && mount --move /mnt /var/lib/livepatch"
+        f"cp -a {state} /root/state && mount -t tmpfs none {state} && cp -a /root/state/. {state} && "
+        f"mount -o remount,ro {state}"
     )
-    host.run("mount -o remount,ro /var/lib/livepatch")
     refused = host.machine.run(f"livepatch unblock {host.patch}")
     assert refused.status == 1 and "Read-only file system" in refused.err and "Errno" not in refused.err
     assert refused.err.rstrip("\n").rpartition("\n")[2].startswith("  "), "a remedy"
@@ -156,6 +158,47 @@ def test_one_cve_and_the_words_for_a_stranger(patched: Host) -> None:
     assert done.status == 1 and "needs root" in done.err and "sudo" in done.err, done.err
 
 
+def test_a_dead_module_holds_the_name(patched: Host) -> None:
+    host = patched
+    host.run("livepatch unload livepatch_demo_1")
+    host.run(f"insmod {module(host)}")
+    there = "/sys/kernel/livepatch/livepatch_demo_1"
+    host.run(f"for i in $(seq 300); do [ $(cat {there}/transition) = 0 ] && exit 0; sleep 0.3; done; exit 1")
+    host.run(f"echo 0 >{there}/enabled; for i in $(seq 300); do [ -e {there} ] || exit 0; sleep 0.3; done")
+    host.run(f"livepatch unblock {host.patch}", 5)
+    assert "module-name-taken" in doctor(host)
+    assert follow(host, "name-taken")["command"] == "rmmod livepatch_demo_1 && livepatch reconcile"
+    assert host.loaded() == ["livepatch_demo_1"] and not doctor(host)
+
+
+def test_a_task_is_in_the_way(host: Host) -> None:
+    machine = host.machine
+    loading.put(machine, loading.STALLS)
+    configure(machine, transition_timeout=5)
+    machine.ok("systemd-run -q --unit sleeper python3 -c 'import signal; signal.pause()'")
+    pid = machine.ok("systemctl show -P MainPID sleeper").strip()
+    machine.ok(f"until grep -q pause /proc/{pid}/stack; do sleep 0.3; done")
+    rpm(machine, loading.STALLS, then="systemctl stop livepatch-retry.timer")
+    assert "transition-stalled" in doctor(host)
+    assert step(host, 5)["state"] == "in-the-way"
+    configure(machine)
+    machine.ok("systemctl stop sleeper")
+    follow(host, "in-the-way")
+    assert in_force(machine, loading.STALLS) and not doctor(host)
+
+
+def test_loading_is_switched_off_and_on_by_boots(patched: Host) -> None:
+    """The newer kernel is installed, so a reboot is the step, with the patch in force and without it."""
+    host = patched
+    assert step(host)["state"] in ("reboot", "boot-loader")
+    host.reboot(append="livepatch.enable=0")
+    assert host.loaded() == [] and not host.unit_failed()
+    host.run(f"dnf -y -q remove $(rpm -q kernel-core-{host.new.version}-{host.new.rpm_release})")
+    assert step(host)["state"] == "switched-off"
+    host.reboot()
+    assert step(host)["state"] != "switched-off" and host.loaded() == ["livepatch_demo_1"]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_the_boot_loads_before_the_network(patched: Host, known: bool) -> None:
     """By the list of the boot before; without the list as ever, by the database of the packages."""
@@ -163,6 +206,12 @@ def test_the_boot_loads_before_the_network(patched: Host, known: bool) -> None:
     host.run("livepatch reconcile")
     path = "/var/lib/livepatch/inventory.json"
     host.run(f"test -s {path}" if known else f"rm {path}")
+    if known:
+        # Until the whole run nothing can import rpm, and so nothing can read the database.
+        folder = host.run("/usr/bin/python3 -c 'import rpm; print(rpm.__path__[0])'").strip()
+        conf = "/etc/systemd/system/livepatch-late.service.d"
+        back = f"[Service]\\nExecStartPre=+/usr/bin/mv /root/rpm {folder}\\n"
+        host.run(f"mv {folder} /root/rpm; mkdir {conf}; printf '{back}' >{conf}/rpm.conf")
     host.reboot()
     assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
     network = host.moment("network-pre.target", "ActiveEnterTimestampMonotonic")
@@ -175,6 +224,7 @@ def test_the_boot_loads_before_the_network(patched: Host, known: bool) -> None:
     host.run(
         "for i in $(seq 600); do [ -s /run/livepatch/converged.json ] && exit 0; sleep 0.5; done; exit 1"
     )
-    assert network < host.moment("livepatch-late.service", "InactiveExitTimestampMonotonic")
+    assert network / 1e6 < host.began("livepatch-late.service")
+    assert "rpm" not in host.run(f"journalctl -b -q --no-pager -u {UNIT} -t livepatch")
     assert not host.unit_failed() and not doctor(host)
     assert "boot" in host.run("systemd-analyze critical-chain network-pre.target")

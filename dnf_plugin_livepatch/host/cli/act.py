@@ -79,7 +79,7 @@ def _refused(context: Context, found: Problem) -> int:
     if context.options.json:
         context.json({"problems": [found._asdict()]})
     else:
-        output.show([f"livepatch: {found.text}", f"  {found.remedy}"], errors=True)
+        output.refusal(found)
     return 1
 
 

@@ -239,7 +239,7 @@ def refuse(found: Problem, as_json: bool) -> int:
 
         output.write(json.dumps({"schema": 1, "problems": [found._asdict()]}, indent=1) + "\n")
     else:
-        output.show([f"livepatch: {found.text}", f"  {found.remedy}"], errors=True)
+        output.refusal(found)
     return 1
 
 

@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _load(context: Context) -> tuple[profiles.Profile, ...]:
     found, faults = profiles.load(context.paths.profile_dirs)
     for fault in faults:
-        output.show([f"livepatch: {catalogue.problem('profile-fault', fault=fault).text}"], errors=True)
+        output.refusal(catalogue.problem("profile-fault", fault=fault))
     return found
 
 

@@ -9,6 +9,7 @@ long as the fingerprint fits: the import of rpm alone costs more than the rest o
 from __future__ import annotations
 
 import os
+import stat
 
 from ... import __version__
 from ...base import fields, names
@@ -103,13 +104,14 @@ def _write_for_boot(paths: Paths, kernel: Kernel, found: Inventory) -> None:
 
 def at_boot(paths: Paths, kernel: Kernel) -> AtBoot | None:
     """Return the copy of the boot before while nothing has changed since: no file of the rpm database, no
-    profile, no manifest, not the kernel. None for any other, and for a broken one.
+    profile, no manifest, not the kernel. None for any other, for a broken one, and for one that another user
+    could have written.
 
     The copy becomes that of this boot, too, so that status need not read the database either.
     """
     try:
         data = atomic.read_json(paths.boot_inventory)
-        if data is None:
+        if data is None or not _only_ours(paths.boot_inventory):
             return None
         found = _load_at_boot(data)
         if data.get("key") != _key(paths, kernel._replace(boot_id=""), found.stock.database):
@@ -119,6 +121,16 @@ def at_boot(paths: Paths, kernel: Kernel) -> AtBoot | None:
     except (OSError, atomic.Broken, ValueError, TypeError, KeyError):
         return None
     return found
+
+
+def _only_ours(path: str) -> bool:
+    """Return whether ``path`` is a file that nobody but root, or the caller, can have written."""
+    status = os.lstat(path)
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid in (0, os.geteuid())
+        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def _key(paths: Paths, kernel: Kernel, database: str) -> list[str]:

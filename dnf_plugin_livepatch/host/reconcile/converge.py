@@ -106,15 +106,25 @@ def _rounds(run: Run, config: Config, rules: Sequence[Profile], database: str) -
         off = switches.off(run.paths, rules, found.patches) if config.mode == "load" else ""
         if off:
             run.config = config._replace(mode="install-only")
-        if found.healthy and run.at_boot is None:
-            known = [str(patch.nevra) for patch in found.patches]
-            guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
-        _note_vanished(run, found)
-        adopt.adopt(run, found.patches)
+        if run.at_boot is None:
+            _keep_books(run, found)
         choice, build_ids, again = turn.one_round(run, found)
         if not again:
             break
     return _Rounds(before, found.patches, off or switches.mode(config.mode), choice, build_ids)
+
+
+def _keep_books(run: Run, found: installed.Installed) -> None:
+    """Bring the records in line with the packages ``found``, which the run before the network leaves alone.
+
+    The guard forgets packages that are gone, the history learns what vanished, and loaded modules of
+    packages here become ours.
+    """
+    if found.healthy:
+        known = [str(patch.nevra) for patch in found.patches]
+        guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
+    _note_vanished(run, found)
+    adopt.adopt(run, found.patches)
 
 
 def _note_vanished(run: Run, found: installed.Installed) -> None:
@@ -176,10 +186,12 @@ def _may_rest(
 ) -> bool:
     """Return whether the next run may skip its work for as long as nothing changes.
 
-    After a run that changed something itself the next run looks once more. Patches of a vendor's client are
-    known only to that client, so with them every run asks again. So does a run while health checks are still
-    to be asked.
+    After a run that changed something itself the next run looks once more. So it does after the run before
+    the network, which did not read the database. Patches of a vendor's client are known only to that client,
+    so with them every run asks again. So does a run while health checks are still to be asked.
     """
+    if run.at_boot is not None:
+        return False
     entries = guard_file.read(run.paths).entries.values()
     if any(health.open_question(run.config, entry, run.kernel.boot_id) for entry in entries):
         return False

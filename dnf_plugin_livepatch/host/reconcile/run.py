@@ -132,8 +132,10 @@ def _end_unloads(paths: Paths, result: ReconcileResult) -> None:
     """Forget the unload of each package that is gone while another one is in force.
 
     The kernel may refuse an older patch beside the states of a newer one, which is then unloaded by hand. A
-    later upgrade to the newer one is a new decision.
+    later upgrade to the newer one is a new decision. Before the network no run asks the rpm database.
     """
+    if os.path.exists(paths.booting):
+        return
     from ..files import guard_file
     from ..packages import installed
 
@@ -200,7 +202,7 @@ def main(arguments: list[str]) -> int:
     try:
         result = reconcile(paths, read(paths.config)[0])
     except Refused as refused:
-        output.show([refused.problem.text])
+        output.refusal(refused.problem)
         return 1
     output.show(item.text for item in result.problems)
     return 0 if result.ok else 5

@@ -17,6 +17,7 @@ from ...base.config import Config, read
 from ...base.model import ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import NamedTuple
+from ...messages.catalogue import problem
 from .. import output
 from ..files import atomic, guard_file, journal, mailbox
 from ..kernel import harm, livepatches, oops, running
@@ -155,7 +156,7 @@ def _ask(paths: Paths, config: Config) -> ReconcileResult | None:
     try:
         return run.reconcile(paths, config)
     except run.Refused as refused:
-        output.show([f"livepatch: {refused.problem.text}"], errors=True)
+        output.refusal(refused.problem)
         return None
 
 
@@ -181,7 +182,8 @@ def main(paths: Paths) -> int:
         if not (waiting or _any_is(paths, "settling")):
             timers.unwatch(paths)
     except (OSError, atomic.Broken) as error:
-        output.show([f"livepatch: {error}"], errors=True)
+        broken = isinstance(error, atomic.Broken)
+        output.refusal(problem("guard-broken" if broken else "record-unwritable", why=error))
         return 1
     return code
 

@@ -54,7 +54,7 @@ def one_round(run: Run, read: installed.Installed) -> tuple[Choice, dict[str, st
     clear_leftovers(run)
     if not again:
         take_out(run, choice, todo, build_ids)
-    unneeded = choice.known and choice.wanted is None and not read.patches
+    unneeded = choice.known and choice.wanted is None and not read.patches and run.at_boot is None
     if unneeded and guard.copies and database_fault(run) is None:
         copies.drop(run.paths, run.kernel.release, tuple(item.nevra for item in guard.copies))
     return choice, build_ids, again

@@ -101,9 +101,6 @@ TABLE: dict[str, Row] = {
         "after the tasks that the error names are stopped or restarted",
     ),
     "try-again": Row("the kernel was busy", "livepatch reconcile"),
-    "loading": Row(
-        "the kernel is still loading a module", "livepatch status", "again in a minute; the load goes on"
-    ),
     "incompatible": Row(
         "the kernel refuses the patch beside the one that is loaded",
         "systemctl reboot",
@@ -193,7 +190,7 @@ OF_PROBLEM: dict[str, str] = {
     "profile-fault": "profiles",
     "patch-unrecognised": "profiles",
     "rival-product": "rival",
-    "load-goes-on": "loading",
+    "load-goes-on": "not-loaded",
     "transition-stuck": "reboot-only",
     "transition-running": "in-the-way",
     "transition-stalled": "in-the-way",

@@ -95,6 +95,14 @@ class Host:
         """The time ``name`` that systemd keeps of ``unit``, in microseconds since boot."""
         return int(self.run(f"systemctl show -P {name} {unit}"))
 
+    def began(self, unit: str) -> float:
+        """The time of the journal's first line about ``unit``, in seconds since boot.
+
+        systemd forgets the times of a unit that has ended and that nothing refers to.
+        """
+        line = self.run(f"journalctl -b -q --no-pager -o short-monotonic -u {unit} | head -1")
+        return float(line.partition("]")[0].strip("[ "))
+
     def patched_at(self, module: str) -> float:
         """The time of the kernel's line that ``module`` is in force, in seconds since boot."""
         line = self.run(f"dmesg | grep \"livepatch: '{module}': patching complete\" | head -1")
