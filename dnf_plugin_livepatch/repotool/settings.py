@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
@@ -126,6 +126,10 @@ class Settings(NamedTuple):
         return url if inside == os.curdir else f"{url}/{inside}"
 
 
+#: The settings of a publisher without a file.
+DEFAULTS = Settings()
+
+
 class AdvisoryFile(NamedTuple):
     """advisory.yml: checked entries, kernels, a rollout (None: that of the settings), and the path."""
 
@@ -195,9 +199,24 @@ def read_advisories(path: str) -> AdvisoryFile:
             raise yamlfile.Fault("schema: 1 is missing")
     except yamlfile.Fault as fault:
         raise ToolError("advisory-fault", file=path, fault=fault) from None
+    _reached(path, data.get("advisories", []))
     return AdvisoryFile(
         tuple(data.get("advisories", [])),
         _kernels(data.get("kernels", {})),
         _steps(data["rollout"]) if "rollout" in data else None,
         path,
     )
+
+
+def _reached(path: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ToolError for an entry of the advisory file that no live patch can come to.
+
+    A live patch has the first entry that fits.
+    """
+    taken: set[str] = set()
+    for number, entry in enumerate(entries):
+        globs = set(entry.get("packages") or ["*"])
+        if globs <= taken or "*" in taken:
+            fault = f"advisories[{number}] is for packages that an earlier entry is for"
+            raise ToolError("advisory-fault", file=path, fault=fault)
+        taken |= globs

@@ -130,6 +130,7 @@ def change(root: str, job: Job, step: Change) -> Outcome:
     before = store.current()
     try:
         with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
+            before = store.current()  # another publisher may have worked while this one waited
             if not job.dry_run:
                 store.sweep(job.settings.grace)
             state = load(store)
@@ -140,6 +141,8 @@ def change(root: str, job: Job, step: Change) -> Outcome:
                 new = new._replace(record=new.record._replace(generated=made))
                 _check_record(new.record, store.root)
             outcome = _outcome(store, state, new, job)
+            if outcome.nothing and store.exists() and _otherwise(store, job.settings):
+                outcome = outcome._replace(signed=True)
             if job.dry_run:
                 return outcome
             if outcome.nothing and store.exists():
@@ -151,6 +154,16 @@ def change(root: str, job: Job, step: Change) -> Outcome:
         raise ToolError(failure, reason=f"{error.strerror}: {error.filename or root}", repo=root) from None
     except cr.CreaterepoCError as error:
         raise ToolError("disk", reason=f"createrepo_c: {error}") from None
+
+
+def _otherwise(store: Store, settings: Settings) -> bool:
+    """Whether the settings want another compression or key than the published metadata have."""
+    wanted = metadata.ENDINGS[settings.compression]
+    records = metadata.repomd_of(store.repodata).records
+    written = [record.location_href or "" for record in records if record.type in ("primary", "primary_zck")]
+    return not any(location.endswith(wanted) for location in written) or not signing.same_key(
+        store.repodata, settings.sign_with, settings.gpg_home
+    )
 
 
 def _check_record(record: Record, root: str) -> None:
@@ -314,6 +327,10 @@ def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
                 found.append(f"{nevra}: withdrawn, {patch.withdrawn.reason}")
             elif was is None:
                 found.append(f"{nevra}: issued {patch.issued}{_offered(patch, now)}")
+            elif was.rollout != patch.rollout:
+                found.append(
+                    f"{nevra}: another rollout{_offered(patch, now) or ', offered to all hosts now'}"
+                )
     gone = [
         n
         for r, note in old.kernels.items()
