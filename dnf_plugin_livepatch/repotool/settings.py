@@ -59,25 +59,23 @@ _REFERENCE = yamlfile.record(
     },
     ("type", "id", "href"),
 )
-_ADVISORY = yamlfile.record(
-    {
-        "id": yamlfile.pattern(_ID, "an advisory id"),
-        "packages": yamlfile.listing(yamlfile.text(500)),
-        "title": yamlfile.text(500),
-        "severity": yamlfile.choice(*SEVERITIES),
-        "type": yamlfile.choice("security", "bugfix", "enhancement"),
-        "summary": yamlfile.text(4000, True),
-        "description": yamlfile.text(20000, True),
-        "solution": yamlfile.text(4000, True),
-        "issued": yamlfile.time,
-        "rights": yamlfile.text(1000, True),
-        "cves": yamlfile.listing(yamlfile.pattern(CVE, "a CVE identifier")),
-        "references": yamlfile.listing(_REFERENCE),
-    }
-)
+_ENTRY: dict[str, yamlfile.Check] = {
+    "id": yamlfile.pattern(_ID, "an advisory id"),
+    "packages": yamlfile.listing(yamlfile.text(500)),
+    "title": yamlfile.text(500),
+    "severity": yamlfile.choice(*SEVERITIES),
+    "type": yamlfile.choice("security", "bugfix", "enhancement"),
+    "summary": yamlfile.text(4000, True),
+    "description": yamlfile.text(20000, True),
+    "solution": yamlfile.text(4000, True),
+    "issued": yamlfile.time,
+    "rights": yamlfile.text(1000, True),
+    "cves": yamlfile.listing(yamlfile.pattern(CVE, "a CVE identifier")),
+    "references": yamlfile.listing(_REFERENCE),
+}
 _ADVISORY_FILE: dict[str, yamlfile.Check] = {
     "schema": yamlfile.number(1, 1),
-    "advisories": yamlfile.listing(_ADVISORY),
+    "advisories": yamlfile.listing(yamlfile.record(_ENTRY)),
     "kernels": yamlfile.table(RELEASE, _KERNEL),
     "rollout": yamlfile.listing(_STEP, 100),
 }
