@@ -56,6 +56,8 @@ def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) 
     An entry that is passed over would leave the advisory with another id, and ids never change.
     Raises ToolError.
     """
+    if not any(entry.get("packages") for entry in file.advisories):
+        return
     views = map(metadata.package_view, packages)
     known = [view.nevra for view in views if view.kind == "patch"]
     if not entries.unmatched(file, known):

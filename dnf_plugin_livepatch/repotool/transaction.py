@@ -112,14 +112,21 @@ def load(store: Store) -> State:
     if not store.unbroken().exists():
         return State({}, [], Record(), [])
     ticker.begin(f"reading {store.root}")
-    loaded = metadata.load(store.repodata, own=True)
+    repodata = metadata.pinned(store.repodata)
+    try:
+        loaded = metadata.load(repodata, own=True)
+        carried = metadata.carried(repodata, loaded.repomd)
+    except ToolError as error:
+        if repodata != metadata.pinned(store.repodata):
+            return load(store)  # another publisher has switched, and removed what was being read
+        error.text = error.text.replace(os.path.dirname(repodata), store.root)
+        raise
     try:
         record = repository_record.parse(loaded.record) if loaded.record else Record()
     except repository_record.RecordError as error:
         raise ToolError(
             "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
         ) from None
-    carried = metadata.carried(store.repodata, loaded.repomd)
     revision = names.decimal(loaded.repomd.revision or "", 11) or 0
     return State(loaded.packages, loaded.updates, record, carried, revision)
 

@@ -108,6 +108,12 @@ def digest(path: str, kind: str = "sha256") -> str:
     return total.hexdigest()
 
 
+def pinned(repodata: str) -> str:
+    """The folder that ``repodata`` leads to now: a reader sees one state while another is published."""
+    real = os.path.realpath(repodata)
+    return real if os.path.basename(real) == "repodata" else repodata
+
+
 def repomd_of(repodata: str) -> cr.Repomd:
     """The parsed repomd.xml of a folder. Raises ToolError."""
     path, where = os.path.join(repodata, "repomd.xml"), os.path.dirname(repodata)

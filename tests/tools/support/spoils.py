@@ -196,7 +196,7 @@ def older(world, root):
 
 
 def restored(world, root):
-    """A backup was copied over the repository: later generations stay, and the names lead to an older one."""
+    """A backup was copied over the repository: later generations stay, and the names lead to the first."""
     older(world, root)
     first = sorted(path.name for path in (root / "generations").iterdir())[0]
     mirrors = root / "mirrorlist"
