@@ -58,16 +58,24 @@ def peak(argv: Sequence[str], good: Sequence[int] = (0, 1, 3), **kwargs: Any) ->
 
 
 def measure(
-    name: str, one: Command, other: Command, limit: float | None, count: int, by: str = "cpu"
+    name: str,
+    one: Command,
+    other: Command,
+    limit: float | None,
+    count: int,
+    by: str = "cpu",
+    warm: bool = True,
 ) -> dict[str, Any]:
     """A row: ``one`` against ``other`` in ``count`` pairs; ``by`` is what the limit counts, cpu or wall.
 
-    A row without a limit is always ok. ``load`` is the machine's load average, before and after.
+    A row without a limit is always ok. ``load`` is the machine's load average, before and after. Each side
+    runs once before the pairs if ``warm``.
     """
     samples: list[tuple[tuple[float, float], tuple[float, float]]] = []
     load = os.getloadavg()[0]
-    _once(one)
-    _once(other)
+    if warm:
+        _once(one)
+        _once(other)
     for number in range(count):
         if number % 2:
             second = _once(other)

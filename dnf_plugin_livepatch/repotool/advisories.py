@@ -10,7 +10,6 @@ advisory of a live patch never suggests a reboot.
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,11 +20,11 @@ from ..base import times
 from ..base.model import Manifest, Nevra
 from ..base.names import decimal
 from ..toolkit.errors import ToolError
-from .lint.advisories import left_behind
+from .lint.advisories import left_behind, rights_kept
 from .lint.context import Raised
 from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of, value_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
-from .settings import AdvisoryFile, Settings
+from .settings import DEFAULTS, Settings
 
 _WORDS = {
     "critical": "Critical",
@@ -132,42 +131,6 @@ def severity_word(word: str) -> str:
 
 def _unknown(word: str) -> str:
     raise ValueError(f"severity {word!r} is none of {', '.join(SEVERITIES)}")
-
-
-def fits(nevra: Nevra, globs: Iterable[str]) -> bool:
-    """Whether the name, name-version-release or NEVRA fits one of ``globs``."""
-    names = nevra.name, f"{nevra.name}-{nevra.version}-{nevra.release}", str(nevra)
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
-
-
-def _entry_for(item: Incoming, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    for entry in entries:
-        if fits(item.package.nevra, entry.get("packages") or ["*"]):
-            return entry
-    return {}
-
-
-def unmatched(file: AdvisoryFile, nevras: Iterable[Nevra]) -> list[str]:
-    """The globs in ``file`` that fit none of ``nevras``."""
-    globs = dict.fromkeys(glob for entry in file.advisories for glob in entry.get("packages", ()))
-    known = tuple(nevras)
-    return [glob for glob in globs if not any(fits(nevra, [glob]) for nevra in known)]
-
-
-def drafts(items: Iterable[Incoming], file: AdvisoryFile, settings: Settings) -> list[Draft]:
-    """One draft for each advisory that the live patches among ``items`` need."""
-    found: dict[str, Draft] = {}
-    for item in items:
-        if item.package.kind != "patch":
-            continue
-        entry = _entry_for(item, file.advisories)
-        told = {manifest.advisory for manifest in item.manifests if manifest.advisory}
-        nevra = item.package.nevra
-        own = f"{settings.advisory_prefix}:{nevra.name}-{nevra.version}-{nevra.release}"
-        name = entry.get("id") or (min(told) if told else own)
-        before = found.get(name, Draft(name, entry, ()))
-        found[name] = before._replace(items=(*before.items, item))
-    return list(found.values())
 
 
 def _cves(draft: Draft) -> list[str]:
@@ -307,6 +270,8 @@ def merge(
         _fill(update, draft._replace(old=view), settings, stamp or now)
         if old.rights and not draft.entry.get("rights"):
             update.rights = old.rights
+        if old.fromstr and settings.sender == DEFAULTS.sender:
+            update.fromstr = old.fromstr
         if view.type != update.type:
             raise ToolError("advisory-changed", id=draft.id, field="type")
         if draft.entry.get("issued") and issued != issued_of(old):
@@ -334,8 +299,8 @@ def _next(update: cr.UpdateRecord) -> str:
 
 
 def _corrected(draft: Draft, update: cr.UpdateRecord, old: cr.UpdateRecord) -> bool:
-    """Whether the advisory file of ``draft`` makes another ``update`` than the published ``old``."""
-    return bool(draft.entry) and _content(update) != _content(old)
+    """Whether the publisher's files make another ``update`` than the published ``old``."""
+    return update.fromstr != old.fromstr or bool(draft.entry) and _content(update) != _content(old)
 
 
 def _content(update: cr.UpdateRecord) -> tuple[object, ...]:
@@ -345,16 +310,23 @@ def _content(update: cr.UpdateRecord) -> tuple[object, ...]:
     return (*texts, sorted(view.references))
 
 
-def kept(existing: Sequence[Update], made: Iterable[Draft]) -> Iterator[Raised]:
-    """The CVEs of published advisories that the advisory file no longer names, but that stay.
+def kept(existing: Sequence[Update], made: Iterable[Draft], settings: Settings) -> Iterator[Raised]:
+    """The parts of published advisories that stay although the publisher's files say otherwise.
 
-    The packages that are not given may have brought them.
+    CVEs that the advisory file no longer names stay, because packages that are not given may have brought
+    them. Rights stay, because the settings' are for new advisories.
     """
     published = {update.id: update for update in existing}
     for draft in made:
-        if not draft.names_cves or draft.id not in published:
+        if draft.id not in published:
             continue
-        old = advisory_view(published[draft.id].record())
+        update = published[draft.id].record()
+        if settings.rights and update.rights and not draft.entry.get("rights"):
+            if settings.rights != update.rights:
+                yield rights_kept(draft.id)
+        if not draft.names_cves:
+            continue
+        old = advisory_view(update)
         draft = draft._replace(old=old)
         listed = {item.nevra for item in old.packages}
         given = {item.package.nevra for item in draft.items}

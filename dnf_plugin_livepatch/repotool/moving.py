@@ -13,7 +13,7 @@ from ..base.model import Nevra
 from ..formats import repository_record
 from ..formats.repository_record import PatchNote, Record, Withdrawn
 from ..toolkit.errors import Finding, ToolError
-from . import advisories, gate, notes, retention
+from . import advisories, entries, gate, notes, retention
 from .lint import patches
 from .lint.catalogue import CATALOGUE
 from .repository import metadata
@@ -26,7 +26,7 @@ from .transaction import Change, Job, Next, Outcome, State, admit, change, chang
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
     """The packages whose name, name-version-release or NEVRA fits one of ``globs``."""
-    return [package for package in packages if advisories.fits(nevra_of(package), globs)]
+    return [package for package in packages if entries.fits(nevra_of(package), globs)]
 
 
 def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Outcome]:
@@ -120,7 +120,8 @@ class _Promotion(NamedTuple):
         texts = notes.of_arches(self.kernels, {package.arch for package in touched})
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
-        faults = patches.taken_back(state.record, self.behind)
+        faults = [*patches.taken_back(state.record, self.behind)]
+        faults += patches.rolled_out(notes.over(state.record, chosen, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
     def _advisories(self, state: State, names: set[Nevra], wanted: set[Nevra]) -> list[metadata.Update]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from ..base import times
 from ..base.model import Nevra, Unfixable
-from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step
+from ..formats.repository_record import ADVISORY, KernelNote, PatchNote, Record, Step, share
 from .advisories import Incoming
 from .repository.view import Advisory, Package, arch_of, by_kernel, closed_by, cve_order, withdrawn
 from .settings import KernelText
@@ -48,10 +48,12 @@ def published(
     steps: Sequence[tuple[int, int]],
     told_of: Mapping[str, tuple[str, str]],
     now: str,
+    asked: bool = False,
 ) -> Record:
     """The record with a note of each live patch in ``items``.
 
-    ``told_of`` holds issue date and advisory by NEVRA text. A patch that has a note already keeps it. A CVE
+    ``told_of`` holds issue date and advisory by NEVRA text. A patch that has a note already keeps all of the
+    note except the rollout. ``asked`` says that the rollout ``steps`` are meant for these patches. A CVE
     that the newest live patch closes is no longer unfixable, unless that very patch calls it so.
     """
     kernels = dict(record.kernels)
@@ -68,11 +70,13 @@ def published(
             left += [one for one in own if nevra in best or one.cve not in closed]
             ends = [manifest.support_end for manifest in told if manifest.support_end]
             notes = dict(old.patches)
-            if str(nevra) not in notes:
+            if str(nevra) in notes:
+                known = notes[str(nevra)]
+                notes[str(nevra)] = known._replace(rollout=_continued(known, steps, now, asked))
+            else:
                 issued, advisory = told_of.get(str(nevra), (now, ""))
-                notes[str(nevra)] = PatchNote(
-                    issued, rollout(steps, now), advisory=advisory if ADVISORY.match(advisory) else ""
-                )
+                named = advisory if ADVISORY.match(advisory) else ""
+                notes[str(nevra)] = PatchNote(issued, rollout(steps, now), advisory=named)
             kernels[release] = KernelNote(max(ends) if ends else old.support_end, _joined(left), notes)
     return _record(record, kernels, now)
 
@@ -100,7 +104,8 @@ def taken(
         old = kernels.get(release, KernelNote())
         known = {
             nevra: patch._replace(
-                withdrawn=patch.withdrawn or note.patches.get(nevra, PatchNote()).withdrawn
+                withdrawn=patch.withdrawn or note.patches.get(nevra, PatchNote()).withdrawn,
+                rollout=_continued(patch, steps, now) if nevra in fresh else patch.rollout,
             )
             for nevra, patch in old.patches.items()
         }
@@ -156,6 +161,33 @@ def _joined(unfixable: Iterable[Unfixable]) -> tuple[Unfixable, ...]:
     return tuple(found[cve] for cve in sorted(found, key=cve_order))
 
 
-def rollout(steps: Sequence[tuple[int, int]], now: str) -> tuple[Step, ...]:
-    """The rollout ``steps`` (seconds after, percent) as moments counted from ``now``."""
-    return tuple(Step(times.later(now, after), percent) for after, percent in steps)
+def _continued(
+    note: PatchNote, steps: Sequence[tuple[int, int]], now: str, asked: bool = False
+) -> tuple[Step, ...]:
+    """The rollout of a patch that has a note: ``steps``, counted from the beginning of its rollout.
+
+    Steps that are not ``asked`` for take back no patch that all hosts are offered.
+    """
+    if share(note, now) == 100 and not asked:
+        return note.rollout
+    return rollout(steps, note.rollout[0].since if note.rollout else now)
+
+
+def over(record: Record, nevras: Container[str], steps: Sequence[tuple[int, int]], now: str) -> list[str]:
+    """Those of ``nevras`` that all hosts are offered, where ``steps`` say something else."""
+    return sorted(
+        {
+            nevra
+            for note in record.kernels.values()
+            for nevra, patch in note.patches.items()
+            if nevra in nevras and patch.rollout != _continued(patch, steps, now, True)
+            if share(patch, now) == 100 and not patch.withdrawn and steps
+        }
+    )
+
+
+def rollout(steps: Sequence[tuple[int, int]], begun: str) -> tuple[Step, ...]:
+    """The rollout ``steps`` (seconds after, percent) as moments counted from ``begun``, the first moment."""
+    if steps and steps[0][0] > 0:
+        steps = [(0, 0), *steps]
+    return tuple(Step(times.later(begun, after), percent) for after, percent in steps)

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
 
+from ..base.model import Nevra
 from ..base.names import ARCHES
 from ..toolkit import ticker
 from ..toolkit.errors import ToolError
-from . import advisories, gate, notes
+from . import advisories, entries, gate, notes
 from .advisories import Incoming
 from .lint import patches
 from .lint.context import Raised
@@ -55,16 +56,18 @@ def _all_matched(root: str, packages: Iterable[cr.Package], file: AdvisoryFile) 
     An entry that is passed over would leave the advisory with another id, and ids never change.
     Raises ToolError.
     """
+    if not any(entry.get("packages") for entry in file.advisories):
+        return
     views = map(metadata.package_view, packages)
     known = [view.nevra for view in views if view.kind == "patch"]
-    if not advisories.unmatched(file, known):
+    if not entries.unmatched(file, known):
         return
     for place in dict.fromkeys(root.replace("{arch}", arch) for arch in ARCHES):
         if Store(place).exists():
             view = reading.read(place, ())
             known += [package.nevra for package in view.patches]
             known += [item.nevra for advisory in view.advisories for item in advisory.packages]
-    for glob in advisories.unmatched(file, known):
+    for glob in entries.unmatched(file, known):
         fault = f"packages: {glob!r} fits no live patch of this publish or of {root}"
         raise ToolError("advisory-fault", file=file.path, fault=fault)
 
@@ -86,6 +89,12 @@ def parts_of(
             if group:
                 found.append((os.path.join(base, place) if place else base, group))
     return found
+
+
+def _patches(state: State) -> Iterator[Nevra]:
+    """The published live patches."""
+    views = map(metadata.package_view, state.packages.values())
+    return (view.nevra for view in views if view.kind == "patch")
 
 
 def _place(package: cr.Package) -> str:
@@ -113,8 +122,10 @@ class _Addition(NamedTuple):
             incoming.append(Incoming(view, rpms.manifests(path, view.files)))
         ticker.begin("writing advisories and checking the result")
         settings = job.settings
-        drafts = advisories.drafts(incoming, self.file, settings)
-        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts)]
+        listed = entries.listing(state.advisories, (item.package.nevra for item in incoming))
+        drafts = entries.drafts(incoming, self.file, settings, listed)
+        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts, settings)]
+        faults += entries.unheard(self.file, drafts, state.advisories, _patches(state))
         updates, added, changed = advisories.merge(state.advisories, drafts, settings, job.now, job.stamp)
         news = {*added, *changed}
         told_of = {
@@ -122,17 +133,21 @@ class _Addition(NamedTuple):
             for view in (metadata.advisory_view(u.record()) for u in updates if u.id in news)
             for item in view.packages
         }
+        asked = self.file.rollout is not None
         steps = settings.rollout if self.file.rollout is None else self.file.rollout
         names = {item.package.nevra.name for item in incoming}
         views, told = gate.scope(packages.values(), updates, names)
         closes = notes.closing(views, advisories_by_package(told), state.record)
-        record = notes.published(state.record, incoming, closes, steps, told_of, job.now)
+        record = notes.published(state.record, incoming, closes, steps, told_of, job.now, asked)
         # The record is about the kernels of the hosts that use the repository. Sources have no hosts.
         arches = {package.arch for _, package in self.group if not _place(package)}
         texts = notes.of_arches({**settings.kernels, **self.file.kernels}, arches)
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
         touched = [package for _, package in self.group]
+        given = {str(item.package.nevra) for item in incoming}
+        if not asked:
+            faults += patches.rolled_out(notes.over(state.record, given, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
     def _weak(self) -> Iterable[Raised]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..base.model import Unfixable
@@ -59,25 +59,23 @@ _REFERENCE = yamlfile.record(
     },
     ("type", "id", "href"),
 )
-_ADVISORY = yamlfile.record(
-    {
-        "id": yamlfile.pattern(_ID, "an advisory id"),
-        "packages": yamlfile.listing(yamlfile.text(500)),
-        "title": yamlfile.text(500),
-        "severity": yamlfile.choice(*SEVERITIES),
-        "type": yamlfile.choice("security", "bugfix", "enhancement"),
-        "summary": yamlfile.text(4000, True),
-        "description": yamlfile.text(20000, True),
-        "solution": yamlfile.text(4000, True),
-        "issued": yamlfile.time,
-        "rights": yamlfile.text(1000, True),
-        "cves": yamlfile.listing(yamlfile.pattern(CVE, "a CVE identifier")),
-        "references": yamlfile.listing(_REFERENCE),
-    }
-)
+_ENTRY: dict[str, yamlfile.Check] = {
+    "id": yamlfile.pattern(_ID, "an advisory id"),
+    "packages": yamlfile.listing(yamlfile.text(500)),
+    "title": yamlfile.text(500),
+    "severity": yamlfile.choice(*SEVERITIES),
+    "type": yamlfile.choice("security", "bugfix", "enhancement"),
+    "summary": yamlfile.text(4000, True),
+    "description": yamlfile.text(20000, True),
+    "solution": yamlfile.text(4000, True),
+    "issued": yamlfile.time,
+    "rights": yamlfile.text(1000, True),
+    "cves": yamlfile.listing(yamlfile.pattern(CVE, "a CVE identifier")),
+    "references": yamlfile.listing(_REFERENCE),
+}
 _ADVISORY_FILE: dict[str, yamlfile.Check] = {
     "schema": yamlfile.number(1, 1),
-    "advisories": yamlfile.listing(_ADVISORY),
+    "advisories": yamlfile.listing(yamlfile.record(_ENTRY)),
     "kernels": yamlfile.table(RELEASE, _KERNEL),
     "rollout": yamlfile.listing(_STEP, 100),
 }
@@ -124,6 +122,10 @@ class Settings(NamedTuple):
             return ""
         url = self.base_url.rstrip("/")
         return url if inside == os.curdir else f"{url}/{inside}"
+
+
+#: The settings of a publisher without a file.
+DEFAULTS = Settings()
 
 
 class AdvisoryFile(NamedTuple):
@@ -195,9 +197,24 @@ def read_advisories(path: str) -> AdvisoryFile:
             raise yamlfile.Fault("schema: 1 is missing")
     except yamlfile.Fault as fault:
         raise ToolError("advisory-fault", file=path, fault=fault) from None
+    _reached(path, data.get("advisories", []))
     return AdvisoryFile(
         tuple(data.get("advisories", [])),
         _kernels(data.get("kernels", {})),
         _steps(data["rollout"]) if "rollout" in data else None,
         path,
     )
+
+
+def _reached(path: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ToolError for an entry of the advisory file that no live patch can come to.
+
+    A live patch has the first entry that fits.
+    """
+    taken: set[str] = set()
+    for number, entry in enumerate(entries):
+        globs = set(entry.get("packages") or ["*"])
+        if globs <= taken or "*" in taken:
+            fault = f"advisories[{number}] is for packages that an earlier entry is for"
+            raise ToolError("advisory-fault", file=path, fault=fault)
+        taken |= globs

@@ -112,14 +112,21 @@ def load(store: Store) -> State:
     if not store.unbroken().exists():
         return State({}, [], Record(), [])
     ticker.begin(f"reading {store.root}")
-    loaded = metadata.load(store.repodata, own=True)
+    repodata = metadata.pinned(store.repodata)
+    try:
+        loaded = metadata.load(repodata, own=True)
+        carried = metadata.carried(repodata, loaded.repomd)
+    except ToolError as error:
+        if repodata != metadata.pinned(store.repodata):
+            return load(store)  # another publisher has switched, and removed what was being read
+        error.text = error.text.replace(os.path.dirname(repodata), store.root)
+        raise
     try:
         record = repository_record.parse(loaded.record) if loaded.record else Record()
     except repository_record.RecordError as error:
         raise ToolError(
             "metadata-unreadable", where=store.root, reason=f"livepatch record: {error}"
         ) from None
-    carried = metadata.carried(store.repodata, loaded.repomd)
     revision = names.decimal(loaded.repomd.revision or "", 11) or 0
     return State(loaded.packages, loaded.updates, record, carried, revision)
 
@@ -130,6 +137,7 @@ def change(root: str, job: Job, step: Change) -> Outcome:
     before = store.current()
     try:
         with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
+            before = store.current()  # another publisher may have worked while this one waited
             if not job.dry_run:
                 store.sweep(job.settings.grace)
             state = load(store)
@@ -140,6 +148,8 @@ def change(root: str, job: Job, step: Change) -> Outcome:
                 new = new._replace(record=new.record._replace(generated=made))
                 _check_record(new.record, store.root)
             outcome = _outcome(store, state, new, job)
+            if outcome.nothing and store.exists() and _otherwise(store, job.settings):
+                outcome = outcome._replace(signed=True)
             if job.dry_run:
                 return outcome
             if outcome.nothing and store.exists():
@@ -151,6 +161,16 @@ def change(root: str, job: Job, step: Change) -> Outcome:
         raise ToolError(failure, reason=f"{error.strerror}: {error.filename or root}", repo=root) from None
     except cr.CreaterepoCError as error:
         raise ToolError("disk", reason=f"createrepo_c: {error}") from None
+
+
+def _otherwise(store: Store, settings: Settings) -> bool:
+    """Whether the settings want another compression or key than the published metadata have."""
+    wanted = metadata.ENDINGS[settings.compression]
+    records = metadata.repomd_of(store.repodata).records
+    written = [record.location_href or "" for record in records if record.type in ("primary", "primary_zck")]
+    return not any(location.endswith(wanted) for location in written) or not signing.same_key(
+        store.repodata, settings.sign_with, settings.gpg_home
+    )
 
 
 def _check_record(record: Record, root: str) -> None:
@@ -314,6 +334,10 @@ def differences(old: Record, new: Record, now: str) -> tuple[str, ...]:
                 found.append(f"{nevra}: withdrawn, {patch.withdrawn.reason}")
             elif was is None:
                 found.append(f"{nevra}: issued {patch.issued}{_offered(patch, now)}")
+            elif was.rollout != patch.rollout:
+                found.append(
+                    f"{nevra}: another rollout{_offered(patch, now) or ', offered to all hosts now'}"
+                )
     gone = [
         n
         for r, note in old.kernels.items()

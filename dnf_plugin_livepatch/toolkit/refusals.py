@@ -207,6 +207,10 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
         "Advisory {id} is already published with another {field}.",
         "Ids and issue dates never change: give the new content a new id.",
     ),
+    "advisory-taken": Refusal(
+        "{nevra} is in the published advisory {old} already, and the advisory file names {id} for it.",
+        "Ids never change: name {old} in the advisory file, or leave the id out.",
+    ),
     "record-refused": Refusal(
         "Not published: hosts would refuse the livepatch record of {repo}: {reason}.",
         "The repository is as it was. Take old live patches out with 'livepatch-repo prune', or correct"

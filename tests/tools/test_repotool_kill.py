@@ -12,9 +12,10 @@ import time
 import pytest
 
 from dnf_plugin_livepatch.formats import repository_record
-from dnf_plugin_livepatch.repotool import publish, settings
-from dnf_plugin_livepatch.repotool.repository import client, metadata
+from dnf_plugin_livepatch.repotool import publish, settings, transaction
+from dnf_plugin_livepatch.repotool.repository import client, metadata, reading
 from dnf_plugin_livepatch.repotool.repository import signing as signatures
+from dnf_plugin_livepatch.repotool.repository.store import Store
 from dnf_plugin_livepatch.toolkit.errors import ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.published import job_for
@@ -243,3 +244,35 @@ def test_an_unwritable_folder_is_named(tmp_path, key, second):
     with pytest.raises(ToolError) as caught:
         publish.publish("/proc/livepatch", [str(second[0])], job_for(key), settings.AdvisoryFile())
     assert caught.value.id == "disk" and "/proc" in caught.value.text
+
+
+@pytest.mark.parametrize("swept", [False, True])
+@pytest.mark.parametrize("read", ["state", "view"])
+def test_a_reader_beside_a_publisher_sees_one_state(repo, key, second, monkeypatch, read, swept):
+    """The other publisher switches after repomd.xml was read, and may remove what the reader is reading."""
+    started = []
+    real = metadata.repomd_of
+
+    def slow(repodata):
+        found = real(repodata)
+        if not started:
+            started.append(repodata)
+            job = job_for(key, grace=0 if swept else 3600)
+            publish.publish(str(repo), [str(second[0])], job, settings.AdvisoryFile())
+        return found
+
+    monkeypatch.setattr(metadata, "repomd_of", slow)
+    if read == "state":
+        state = transaction.load(Store(str(repo)))
+        packages = {str(metadata.nevra_of(package)) for package in state.packages.values()}
+        told = {str(p.nevra) for u in state.advisories for p in metadata.advisory_view(u.record()).packages}
+        record = state.record
+    else:
+        view = reading.read(str(repo), [str(key.public)], partly=True)
+        packages = {str(package.nevra) for package in view.packages}
+        told = {str(item.nevra) for update in view.advisories for item in update.packages}
+        record = view.record
+        assert view.signature == "good" and not view.unread
+    patches = {nevra for nevra in packages if nevra.startswith(NAME)}
+    assert started and patches == told == set(record.kernels[KERNEL].patches)
+    assert len(patches) == (2 if swept else 1)

@@ -144,6 +144,18 @@ CHECKS = {
         "Hosts call these CVEs closed. If they were named by mistake, hosts are misled.",
         "Publish again with all packages of the advisory: its file then speaks for all of them.",
     ),
+    "advisory-rights-kept": Check(
+        "warning",
+        "It keeps its rights, and the settings name others.",
+        "The rights of the settings are those of new advisories. Readers of this one see the old ones.",
+        "Name the rights in the advisory file, and publish a package of the advisory again.",
+    ),
+    "advisory-not-given": Check(
+        "warning",
+        "The advisory file has another {fields} for it, and none of its packages is given: it stays.",
+        "A correction reaches readers only where a package of the advisory is published again.",
+        "Publish a package of the advisory again, with the advisory file.",
+    ),
     "patch-without-advisory": Check(
         "error",
         "No advisory lists this live patch: 'dnf upgrade --security' never takes it.",
@@ -175,6 +187,16 @@ def check(view: View, context: Context) -> Iterator[Raised]:
 def left_behind(identifier: str, cves: str, missing: str) -> Raised:
     """The fault about ``cves`` that stay in an advisory because the packages ``missing`` are not given."""
     return "advisory-cve-kept", identifier, {"cves": cves, "missing": missing}
+
+
+def rights_kept(identifier: str) -> Raised:
+    """The fault about an advisory whose rights are not those of the settings."""
+    return "advisory-rights-kept", identifier, {}
+
+
+def not_given(identifier: str, fields: str) -> Raised:
+    """The fault about an advisory that the advisory file would change if one of its packages were given."""
+    return "advisory-not-given", identifier, {"fields": fields}
 
 
 def _words(advisory: Advisory, context: Context) -> Iterator[Raised]:

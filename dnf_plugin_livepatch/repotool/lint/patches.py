@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from ...base import names
 from ...base.model import Nevra
@@ -123,6 +123,12 @@ CHECKS = {
         "Hosts with the plugin do not add it. Other hosts would take it.",
         "Publish a better build with a higher release. This build stays withdrawn.",
     ),
+    "rollout-over": Check(
+        "warning",
+        "All of its hosts are offered it already{where}: the rollout of the settings does not hold for it.",
+        "Hosts that have not taken the live patch yet can take it at once, as before.",
+        "Name the rollout in the advisory file of a publish, or withdraw the live patch.",
+    ),
     "cve-closed-and-unfixable": Check(
         "error",
         "The record says that no live patch closes {cves}{where}, and {nevra} does.",
@@ -240,6 +246,13 @@ def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) 
         patch = note.patches.get(str(package.nevra))
         if patch is not None and patch.issued[: len(end)] > end:
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
+
+
+def rolled_out(nevras: Sequence[str]) -> Iterator[Raised]:
+    """The fault about ``nevras``, all of whose hosts are offered them, as the settings do not want."""
+    if nevras:
+        more = f" (and of {len(nevras) - 1} others)" if len(nevras) > 1 else ""
+        yield "rollout-over", min(nevras), {"where": more}
 
 
 def taken_back(record: Record, nevras: Container[str]) -> Iterator[Raised]:

@@ -26,7 +26,9 @@ from .view import Advisory, Capability, ListedPackage, MetadataFile, Package, Re
 
 LIVEPATCH = "livepatch"
 DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
-COMPRESSIONS = ("gz", "xz", "zstd", "zck")
+#: How the name of a compressed file ends.
+ENDINGS = {"gz": ".gz", "xz": ".xz", "zstd": ".zst", "zck": ".zck"}
+COMPRESSIONS = tuple(ENDINGS)
 _ID = re.compile(r"<id>([^<]{1,500})</id>")
 _NAMES = re.compile(r'\bname="([^"]*)"')
 _NO_UPDATES = re.compile(r"<updates\s*(?:/>|>\s*</updates>)\s*\Z")
@@ -104,6 +106,12 @@ def digest(path: str, kind: str = "sha256") -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             total.update(block)
     return total.hexdigest()
+
+
+def pinned(repodata: str) -> str:
+    """The folder that ``repodata`` leads to now: a reader sees one state while another is published."""
+    real = os.path.realpath(repodata)
+    return real if os.path.basename(real) == "repodata" else repodata
 
 
 def repomd_of(repodata: str) -> cr.Repomd:
@@ -330,7 +338,7 @@ def write(
     repomd = cr.Repomd()
     repomd.set_revision(str(revision))
     for method, suffix in (("gz", ""), ("zck", "_zck")) if how == "zck" else ((how, ""),):
-        code, ending = compression(method), {"gz": ".gz", "xz": ".xz", "zstd": ".zst", "zck": ".zck"}[method]
+        code, ending = compression(method), ENDINGS[method]
         _write_packages(repodata, found, code, ending, suffix, repomd, revision)
         path = os.path.join(repodata, "updateinfo.xml" + ending)
         stat = cr.ContentStat(cr.SHA256)

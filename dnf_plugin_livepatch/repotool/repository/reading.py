@@ -40,8 +40,7 @@ def read(where: str, keys: Sequence[str], partly: bool = False) -> View:
     cannot be read.
     """
     if not is_remote(where):
-        root = os.path.abspath(where)
-        return _view(where, root, root, keys, {}, partly)
+        return _local(where, os.path.abspath(where), keys, partly)
     with scratch.folder("livepatch-repo-") as folder:
         try:
             return _view(where, "", folder, keys, fetch(where, folder), partly)
@@ -50,6 +49,23 @@ def read(where: str, keys: Sequence[str], partly: bool = False) -> View:
             error.text = error.text.replace(folder, where.rstrip("/"))
             error.remedy = error.remedy.replace(folder, where.rstrip("/"))
             raise
+
+
+def _local(where: str, root: str, keys: Sequence[str], partly: bool) -> View:
+    """The repository in the folder ``root``, in one state even where another is published meanwhile."""
+    link = os.path.join(root, "repodata")
+    folder = os.path.dirname(metadata.pinned(link))
+    try:
+        view = _view(where, root, folder, keys, {}, partly)
+        gone = bool(view.unread)
+    except ToolError as error:
+        if folder == os.path.dirname(metadata.pinned(link)):
+            error.text = error.text.replace(folder, root)
+            raise
+        gone = True
+    if gone and folder != os.path.dirname(metadata.pinned(link)):
+        return _local(where, root, keys, partly)
+    return view
 
 
 def _view(

@@ -38,6 +38,17 @@ def sign(repodata: str, key: str, home: str) -> None:
     run([*_gpg(home), *options, "--output", signature, signed])
 
 
+def same_key(repodata: str, key: str, home: str) -> bool:
+    """Whether ``repodata`` is signed with ``key`` as gpg has it now; true where nobody can tell."""
+    try:
+        with open(os.path.join(repodata, KEY), "rb") as file:
+            published = file.read(1 << 20)
+    except OSError:
+        return True
+    public = run([*_gpg(home), "--armor", "--export", key]).stdout if key else b""
+    return not public or public == published
+
+
 def _binary(key: str, home: str) -> bytes:
     """The public keys in the file ``key``, without ASCII armour."""
     with open(key, "rb") as file:

@@ -74,6 +74,7 @@ MISHAPS = (
           ("no links", spoils.no_link))),
     Mishap("a copy that followed the links", spoil=spoils.followed, short=True),
     Mishap("an older link came back", spoil=spoils.older, ends=EITHER),
+    Mishap("an older copy was restored over it", spoil=spoils.restored, ends=EITHER),
     Mishap("the lock is held", around=spoils.locked, ends=OLD, more={"wait": 0.3}, short=True),
     Mishap("another publisher at work", around=spoils.another),
 )  # fmt: skip
@@ -123,11 +124,13 @@ def _tried(world: World, mishap: Mishap, verb: str, root: pathlib.Path) -> tuple
 
     # 1. The old or the new state.
     wanted = world.new[verb]
-    if mishap.name == "an older link came back" and verb not in READING:
+    if mishap.spoil in (spoils.older, spoils.restored) and verb not in READING:
         wanted = {**after} if not after["fault"] and told.status == 0 else wanted
     if mishap.around is spoils.another and verb in CHANGING:
-        after = {name: value if name == "fault" else [n for n in value if not _others(n)]
+        after = {name: value if isinstance(value, str) else [n for n in value if not _others(n)]
                  for name, value in after.items()}  # fmt: skip
+        if verb == "sign":  # whoever comes last chooses the compression
+            after["compression"] = wanted["compression"]
     ending = "new" if after == wanted != before else "old" if after == before else ""
     if verb in READING and mishap.around is not spoils.another:
         ending = "old" if after == before and _files(root) == files else ""

@@ -19,7 +19,7 @@ from tests.tools.support.spoils import STRANGER
 from vm import gnupg
 
 OTHER = "5.14.0-503.11.1.el9_4.x86_64"
-CHANGING = ("publish", "promote", "withdraw", "prune")
+CHANGING = ("publish", "promote", "withdraw", "prune", "sign", "kernels")
 READING = ("report", "verify", "lint", "plan")
 VERBS = (*CHANGING, *READING)
 
@@ -82,6 +82,8 @@ class World:
             "promote": ["--from", self.testing, "--to", root],
             "withdraw": ["--repo", root, "--reason", "oops", V2],
             "prune": ["--repo", root, "--keep", "1"],
+            "sign": ["--repo", root, "--compress", "xz"],
+            "kernels": ["--repo", root, "--support-end", "2040-12-31", KERNEL],
             "report": ["--repo", root, "--output", f"{root}.site"],
             "verify": ["--repo", root],
             "lint": [root],

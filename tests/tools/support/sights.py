@@ -43,8 +43,8 @@ def in_child(work):
 def seen(root, key):
     """The content of the repository for clients, as dnf reads it with repo_gpgcheck=1.
 
-    ``packages`` and ``advisories`` by name, ``withdrawn`` by the record; ``fault`` is "" or why a client
-    gets nothing, or a package less than the metadata lists.
+    ``packages`` and ``advisories`` by name, ``withdrawn`` and the ``facts`` of kernels by the record, the
+    ``compression``; ``fault`` is "" or why a client gets nothing, or a package less than the metadata lists.
     """
     return in_child(lambda: _seen(os.path.abspath(root), key))[1] or {"fault": "the client died"}
 
@@ -76,8 +76,11 @@ def _seen(root, key):
             gnupg.stop(ring)
         packages = list(hawkey.Query(sack, flags=hawkey.IGNORE_EXCLUDES))
         told = [package for package in packages if not _whole(root, package)]
-        notes = record.get("kernels", {}).values()
+        kernels = record.get("kernels", {})
+        notes = kernels.values()
         return {
+            "facts": sorted(f"{r} {n.get('support_end')} {n.get('unfixable')}" for r, n in kernels.items()),
+            "compression": repo._repo.getMetadataPath("primary").rpartition(".")[2],
             "packages": sorted(map(str, packages)),
             "advisories": sorted({a.id for p in packages for a in p.get_advisories(hawkey.EQ)}),
             "withdrawn": sorted(

@@ -195,6 +195,14 @@ def older(world, root):
     (root / "repodata").symlink_to(f"generations/{first}/repodata")
 
 
+def restored(world, root):
+    """A backup was copied over the repository: later generations stay, and the names lead to the first."""
+    older(world, root)
+    first = sorted(path.name for path in (root / "generations").iterdir())[0]
+    mirrors = root / "mirrorlist"
+    mirrors.write_text(mirrors.read_text().rpartition("generations/")[0] + f"generations/{first}/\n")
+
+
 def shared(world, root):
     for path in (root, *root.rglob("*")):
         if not path.is_symlink():
