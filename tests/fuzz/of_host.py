@@ -369,6 +369,10 @@ _FILES = {
         text(lambda data: inventory._load(json_object(data))), (fields.FieldError, manifest.ManifestError),
         _INVENTORY,
     ),
+    "inventory of the boot before": Target(
+        files(lambda: inventory.at_boot(PATHS, _KERNEL), "/var/lib/livepatch/inventory.json"), (),
+        _INVENTORY[:-1] + b', "signers": {"a-1-1.x86_64": "key"}}',
+    ),
     "inventory file": Target(
         files(lambda: inventory._remembered(PATHS, _KERNEL), "/run/livepatch/inventory.json"), (), _INVENTORY
     ),

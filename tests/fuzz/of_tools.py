@@ -148,6 +148,15 @@ def _klp(data: bytes) -> object:
     return klp_module.patched(parsed), klp_module.relocation_faults(parsed), klp_module.jump_tables(parsed)
 
 
+def _stores(data: bytes) -> object:
+    """The code of a module for each machine."""
+    parsed = elf.parse_module("m.ko", _MODULE)
+    found = []
+    for parsed.machine in elf.MACHINES.values():
+        found.append(klp_module._stores_byte(parsed, data))
+    return found
+
+
 def _elf(data: bytes) -> object:
     parsed = elf.parse_module("m.ko", data)
     return parsed.build_id(), parsed.modinfo(), parsed.crcs(), elf.signature(data), elf.unsigned(data)
@@ -258,6 +267,7 @@ _RPMTOOL = {
     "rpm": Target(file(_rpm, "/x.rpm"), _REFUSED, _RPM, slow=20),
     "rpm, unpacked": Target(file(_whole_rpm, "/y.rpm"), _REFUSED, _RPM, slow=300),
     "elf": Target(_elf, _REFUSED, _MODULE, (_SIGNED,)),
+    "code that stores a byte": Target(_stores, (), bytes.fromhex("c6403001 92c00030 98030030 39000000")),
     "klp": Target(_klp, _REFUSED, _MODULE, (elf_files.klp(2), elf_files.klp(2, 3)), slow=4),
     "input": Target(file(_inputs, "/input"), _REFUSED, _DIFF, (_MODULE,)),
     "vmlinux": Target(file(_kernel, "/vmlinux"), _REFUSED, _VMLINUX, slow=4),

@@ -27,15 +27,15 @@ WITHOUT = {
     "reads what this program itself has just made": "formats/repository_record.bucket "
     "host/files/advisories.save host/files/atomic.write_json repotool/repository/metadata.write "
     "rpmtool/package/make._bytes rpmtool/package/make.publish rpmtool/package/make.spec "
-    "rpmtool/readers/recipe.again rpmtool/module/build.inspect_module rpmtool/module/sign.sign_module "
-    "rpmtool/module/sign.verify_module",
+    "rpmtool/readers/recipe.again rpmtool/module/build.inspect_module rpmtool/module/build.make "
+    "rpmtool/module/sign.sign_module rpmtool/module/sign.verify_module",
     "starts a program, whose answer a target reads": "host/program.run host/kernel/oops.in_journal "
     "rpmtool/module/engines.kpatch_build repotool/repository/rpms._checked",
     "starts a program, and shows its answer to a person or ignores it": "host/cli/show._from_uname "
     "host/reconcile/loader._run host/reconcile/timers._run "
     "toolkit/programs.run",
     "copies or hashes, and looks at nothing": "host/reconcile/copies._content host/reconcile/copies._copy "
-    "host/reconcile/copies._digest repotool/repository/store._copy "
+    "host/reconcile/copies._digest host/reconcile/adopt._copied repotool/repository/store._copy "
     "repotool/repository/rpms._armoured",
     "compares a word": "dnf4/plugin._noted "
     "host/reconcile/loader._in_transition "

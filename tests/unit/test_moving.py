@@ -165,6 +165,24 @@ def test_a_removal_is_under_way_and_what_is_in_force_until_then_counts(host, cap
     assert (row["state"], row["in_force"]) == (look.UNLOADING, transition == "0")
 
 
+@pytest.mark.parametrize(("enabled", "transition"), [("1", "0"), ("0", "1")])
+@pytest.mark.parametrize("way", ["block", "unload"])
+def test_a_patch_that_a_verb_takes_out_is_being_unloaded(host, capsys, enabled, transition, way):
+    """The package stays, the verb has its turn, and the kernel has or has not begun yet."""
+    patch = host.patch("1", "CVE-2026-1000")
+    host.load(patch)
+    host.sysfs(patch.modules[0].name, "enabled", enabled)
+    host.sysfs(patch.modules[0].name, "transition", transition)
+    if way == "block":
+        guard_file.block(host.paths, str(patch.nevra), "why")
+    else:
+        guard_file.keep_unloaded(host.paths, str(patch.nevra), "")
+    lock(host, True)
+    found = status(capsys, 0)
+    assert (found["state"], found["since"]) == ("unloading", moment(ASKED_AT))
+    assert found["patches"][0]["state"] == look.UNLOADING
+
+
 def test_a_replaced_patch_stays_in_force_until_the_next_takes_its_place(host, capsys):
     old = host.patch("1", "CVE-2026-1000")
     host.load(old)
@@ -317,10 +335,14 @@ def test_every_form_tells_the_same_of_the_same_host(
         if asked is not None:
             ask(host, asked)
         lock(host, held)
-        agree(capsys)
+        state = agree(capsys)
+        if mode == "load" and (asked in (0.0, 40.0) or (held and last != "stalled")):
+            assert state != "failed", "whatever is out of force now, a run is at work on it"
+        if mode == "load" and (held or asked in (0.0, 40.0)) and kept and loaded == installed != "":
+            assert state in ("unloading", "failed")
 
 
-def agree(capsys) -> None:
+def agree(capsys) -> str:
     """All forms tell one state, with its times; a change that is under way alarms nobody."""
 
     def out(*words: str) -> tuple[int, str]:
@@ -348,3 +370,5 @@ def agree(capsys) -> None:
     for row in found["patches"]:
         assert row["state"] in shown["list"][1]
         assert (row["since"] in shown["status"][1]) and (row["until"] in shown["status"][1])
+    assert isinstance(state, str)
+    return state

@@ -115,12 +115,15 @@ def judge(
         and not (row.state == look.BLOCKED and row.package in accepted)
     ]
     out = [] if skipped else [row for row in wanted if not row.in_force]
-    if "error" in severities or any(row.state not in (look.LOADING, look.TRANSITION) for row in out):
+    moves = (look.LOADING, look.UNLOADING, look.TRANSITION)
+    if "error" in severities or any(row.state not in moves for row in out):
         return "failed"
-    if any(row.state == look.LOADING or row.enabled for row in out):
+    if any(row.state == look.LOADING or (row.state == look.TRANSITION and row.enabled) for row in out):
         return "loading"
+    # A patch that is being taken out is in force until the kernel has begun.
+    leaving = [row for row in rows if row.state == look.UNLOADING]
     ours = (row for row in rows if row.owner == "livepatch" and not row.installed)
-    if out or any(row.state in (look.UNLOADING, look.TRANSITION) for row in ours):
+    if out or leaving or any(row.state == look.TRANSITION for row in ours):
         return "unloading"
     if not kernel.release:
         return "unknown"
