@@ -65,12 +65,17 @@ test: need-base need-tools need-vm rpm ## What a change has to pass: every suite
 	@$(RUN_TESTS) quick
 
 .PHONY: test-all
-test-all: need-base need-tools need-vm need-matrix rpm ## Every test but test-build, -power, -trials and -site (about 40 minutes)
+test-all: need-base need-tools need-vm clients rpm ## Every test but test-build, -power, -trials and -site (about 40 minutes)
 	@$(RUN_TESTS) all
 
 .PHONY: test-rest
-test-rest: need-base need-tools need-vm need-matrix rpm ## Every test that test-all has and test has not
+test-rest: need-base need-tools need-vm clients rpm ## Every test that test-all has and test has not
 	@$(RUN_TESTS) rest
+
+.PHONY: clients
+clients: need-matrix ## The DNFs of other releases, which read what livepatch-repo publishes, in build/
+	@tests/build/root.sh trixie build/trixie-dnf4 dnf gnupg gpgv rpm
+	@tests/build/root.sh sid build/sid-dnf5 ca-certificates dnf5 gnupg gpgv
 
 .PHONY: test-lint
 test-lint: need-base ## Linters, types, documents against code, the arrows between the rooms
@@ -85,7 +90,7 @@ test-packaging: need-base rpm ## The RPMs and the wheel
 	@$(RUN_TESTS) all packaging
 
 .PHONY: test-tools
-test-tools: need-base need-tools ## livepatch-rpm and livepatch-repo
+test-tools: need-base need-tools clients ## livepatch-rpm and livepatch-repo
 	@$(RUN_TESTS) all tools
 
 .PHONY: test-dnf
@@ -120,10 +125,8 @@ test-trials: need-base need-vm ## SIGKILL at every changing call of reconcile, a
 .PHONY: test-mishaps
 MISHAP_LINES := build/mishaps.jsonl
 SERVED_LINES := build/served.jsonl
-test-mishaps: need-base need-tools need-matrix ## Every verb of livepatch-repo in every mishap, read by three DNFs (half an hour)
+test-mishaps: need-base need-tools clients ## Every verb of livepatch-repo in every mishap, read by three DNFs (half an hour)
 	@rm -f $(MISHAP_LINES) $(SERVED_LINES)
-	@tests/build/root.sh trixie build/trixie-dnf4 dnf gnupg gpgv rpm
-	@tests/build/root.sh sid build/sid-dnf5 ca-certificates dnf5 gnupg gpgv
 	MISHAPS=$(abspath $(MISHAP_LINES)) SERVED=$(abspath $(SERVED_LINES)) $(PYTEST) -n $(JOBS) \
 	  tests/tools/test_repotool_mishaps.py tests/tools/test_repotool_served.py; status=$$?; \
 	  $(PYTHON) -m tests.tools.evidence $(MISHAP_LINES) $(SERVED_LINES) && exit $$status

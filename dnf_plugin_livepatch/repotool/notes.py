@@ -170,7 +170,9 @@ def _continued(
     """
     if share(note, now) == 100 and not asked:
         return note.rollout
-    return rollout(steps, note.rollout[0].since if note.rollout else now)
+    found = rollout(steps, note.rollout[0].since if note.rollout else now)
+    # The record of a repository that was taken over may begin on no day.
+    return found if all(step.since for step in found) else rollout(steps, now)
 
 
 def over(record: Record, nevras: Container[str], steps: Sequence[tuple[int, int]], now: str) -> list[str]:

@@ -165,12 +165,13 @@ def change(root: str, job: Job, step: Change) -> Outcome:
 
 def _otherwise(store: Store, settings: Settings) -> bool:
     """Whether the settings want another compression or key than the published metadata have."""
-    wanted = metadata.ENDINGS[settings.compression]
+    how = settings.compression
+    wanted = {metadata.ENDINGS[name] for name in (("gz", how) if how == "zck" else (how,))}
     records = metadata.repomd_of(store.repodata).records
     written = [record.location_href or "" for record in records if record.type in ("primary", "primary_zck")]
-    return not any(location.endswith(wanted) for location in written) or not signing.same_key(
-        store.repodata, settings.sign_with, settings.gpg_home
-    )
+    if {os.path.splitext(location)[1] for location in written} != wanted:
+        return True
+    return not signing.same_key(store.repodata, settings.sign_with, settings.gpg_home)
 
 
 def _check_record(record: Record, root: str) -> None:

@@ -153,6 +153,12 @@ def test_a_rollout_changes_from_its_own_beginning(old, begun, new, now, wanted, 
     assert notes._continued(changed, new, now, True) == changed.rollout
 
 
+@pytest.mark.parametrize("begun", ["2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_rollout_that_began_at_no_time_begins_now(begun):
+    note = repository_record.PatchNote(NOW, (repository_record.Step(begun, 5),))
+    assert notes._continued(note, STEPS, NOW) == notes.rollout(STEPS, NOW)
+
+
 def test_the_settings_take_no_patch_back_that_all_hosts_are_offered(tmp_path, repo, key, first):
     config = written(tmp_path / "s", {"rollout": SETTINGS["rollout"][0]})
     words = ["publish", "--repo", repo, *signing(key)]

@@ -113,7 +113,7 @@ def dnf(request, place, key):
     def made(url, mirrors=False):
         found = serving.client(request.param, place / "client", url, key, mirrors)
         if found is None:
-            pytest.skip(f"build/{serving.CLIENTS[request.param]} is not there: make test-mishaps")
+            pytest.skip(f"build/{serving.CLIENTS[request.param]} is not there: make clients")
         found.title = request.param
         return found
 
