@@ -54,7 +54,7 @@ LOADING: dict[str, Message] = {
     "module-name-taken": Message(
         "error",
         "Module {module} is not loaded: the kernel already has a module of that name.",
-        "Run 'livepatch status' to see who loaded that module; a reboot frees the name.",
+        "As root, run 'rmmod {module}', then 'livepatch reconcile'; a reboot frees the name, too.",
     ),
     "module-missing": Message(
         "error",
@@ -192,8 +192,8 @@ LOADING: dict[str, Message] = {
     "load-not-verified": Message(
         "error",
         "Live patch {module} was loaded but is not in force as built: {why}.",
-        "The patch is blocked, and taken out of the kernel if possible; run 'livepatch status' to see "
-        "whether it is.",
+        "The patch is blocked, and taken out of the kernel if possible; 'livepatch list' shows whether it "
+        "is out.",
     ),
     "function-not-redirected": Message(
         "warning",

@@ -14,7 +14,7 @@ STATUS: dict[str, Message] = {
     "module-not-in-force": Message(
         "error",
         "Live patch {nevra} is installed but not in force: {instead}.",
-        "Run 'livepatch status' for the reason; as root, run 'livepatch reconcile' to try again.",
+        "As root, run 'livepatch doctor' for what is in the way, and 'livepatch reconcile' to try again.",
     ),
     "patch-not-taken": Message(
         "warning",

@@ -92,6 +92,14 @@ def test_no_two_states_go_in_a_circle_by_name() -> None:
     assert not any("doctor" in row.command for row in next_step.TABLE.values())
 
 
+def test_no_remedy_of_an_error_in_status_names_status() -> None:
+    """Whoever reads the remedy has just typed that; a load that goes on ends without anybody's doing."""
+    circles = {
+        name for name in next_step.OF_PROBLEM if "'livepatch status'" in catalogue.CATALOGUE[name].remedy
+    }
+    assert circles == {"load-goes-on"}
+
+
 def refused(host: Telling) -> None:
     host.patch("2", behave="refuse:Unknown symbol in module")
 
