@@ -245,3 +245,13 @@ def test_a_run_after_the_boot_asks_the_database(host: Telling, monkeypatch: pyte
     asked = boot(host, monkeypatch)
     os.unlink(host.paths.booting)
     assert run(host.host).ok and "read" in asked
+
+
+def test_both_runs_of_a_boot_have_the_same_conditions() -> None:
+    folder = Path(__file__).parents[2] / "systemd"
+
+    def conditions(unit: str) -> list[str]:
+        lines = (folder / f"{unit}.service").read_text().splitlines()
+        return [line for line in lines if line.startswith("Condition")]
+
+    assert conditions("livepatch-boot") == conditions("livepatch-late") != []
