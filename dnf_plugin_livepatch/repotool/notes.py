@@ -166,8 +166,8 @@ def _continued(
 ) -> tuple[Step, ...]:
     """The rollout of a patch that has a note: ``steps``, counted from the beginning of its rollout.
 
-    Steps that are not ``asked`` for take back no patch that all hosts are offered. If there are none, they end
-    no rollout.
+    Steps that are not ``asked`` for take back no patch that all hosts are offered. An empty list of such
+    steps ends no rollout.
     """
     if not asked and (not steps or share(note, now) == 100):
         return note.rollout
