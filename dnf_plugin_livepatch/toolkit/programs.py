@@ -7,13 +7,15 @@ their progress, and a log keeps all that they print.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from . import output
@@ -113,34 +115,60 @@ class Runner:
         with open_log(self.log) as log:
             log.write(output.line("$ " + " ".join(argv)) + "\n")
             log.flush()
-            try:
-                child = subprocess.Popen(
-                    list(argv),
-                    cwd=cwd,
-                    env=_environment(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                )
-            except OSError as error:
-                log.write(f"{error}\n")
-                return Outcome(127, [f"{argv[0]}: {error.strerror}"])
-            with child:
-                assert child.stdout is not None
+            with contextlib.ExitStack() as held:
+                held.enter_context(_interrupts_later())
                 try:
-                    for line in child.stdout:
-                        log.write(output.line(line.rstrip("\n").expandtabs()) + "\n")
-                        tail.append(line[:500])
-                        first = first or first_error((line,))
-                        self.steps.line(line)
-                except BaseException:
-                    _end(child)
-                    raise
+                    child = subprocess.Popen(
+                        list(argv),
+                        cwd=cwd,
+                        env=_environment(env),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        text=True,
+                        errors="replace",
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    log.write(f"{error}\n")
+                    return Outcome(127, [f"{argv[0]}: {error.strerror}"])
+                with child:
+                    assert child.stdout is not None
+                    try:
+                        held.close()
+                        for line in child.stdout:
+                            log.write(output.line(line.rstrip("\n").expandtabs()) + "\n")
+                            tail.append(line[:500])
+                            first = first or first_error((line,))
+                            self.steps.line(line)
+                    except BaseException:
+                        _end(child)
+                        raise
             log.write(f"-> {child.returncode}\n")
         return Outcome(child.returncode, [line for line in tail if line.strip()], first)
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Deliver SIGINT and SIGTERM at the end of the context.
+
+    Popen forgets the child that runs already when an interrupt comes before its return, and the child
+    would go on alone.
+    """
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A child inherits what is ignored, and only the main thread may set handlers.
+    main = threading.current_thread() is threading.main_thread()
+    for number in [number for number, handler in handlers.items() if main and callable(handler)]:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if main and callable(handler):
+                signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _end(child: subprocess.Popen[str]) -> None:

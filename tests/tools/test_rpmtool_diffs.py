@@ -18,6 +18,7 @@ import pytest
 
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
+from dnf_plugin_livepatch.toolkit import programs
 from tests.tools.support.rpm_sources import (
     LIVEPATCH,
     PATCH_C,
@@ -230,6 +231,39 @@ def test_interrupted_engine_takes_its_changes_back_and_leaves_nothing(lab, numbe
     assert left_behind(str(folder / "temporary")) == [] and not (folder / "out").exists()
     # No message named a log, and so no log is kept.
     assert left_behind(str(folder / "logs")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_an_engine_starts_ends_the_engine(tmp_path, monkeypatch, number):
+    """The interrupt comes when the child runs already, and Popen has not told its process id yet."""
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started()
+            signal.raise_signal(number)
+
+    def started():
+        end = time.monotonic() + 60
+        while not (tmp_path / "pids").exists() or len((tmp_path / "pids").read_text().split()) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    (tmp_path / "engine").write_text(SLOW.format(folder=tmp_path))
+    (tmp_path / "engine").chmod(0o755)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            programs.Runner(str(tmp_path / "log")).run([str(tmp_path / "engine")])
+        assert signal.getsignal(number) is interrupt
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert (tmp_path / "back").exists() and all(gone(pid) for pid in (tmp_path / "pids").read_text().split())
 
 
 def test_bases_that_cannot_be_built_upon(lab):
