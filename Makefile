@@ -65,7 +65,7 @@ test: need-base need-tools need-vm rpm ## What a change has to pass: every suite
 	@$(RUN_TESTS) quick
 
 .PHONY: test-all
-test-all: need-base need-tools need-vm clients rpm ## Every test but test-build, -power, -trials and -site (about 40 minutes)
+test-all: need-base need-tools need-vm clients rpm ## Every test but test-build, -power, -trials and -site (about an hour)
 	@$(RUN_TESTS) all
 
 .PHONY: test-rest

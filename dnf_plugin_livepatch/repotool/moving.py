@@ -121,7 +121,7 @@ class _Promotion(NamedTuple):
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
         faults = [*patches.taken_back(state.record, self.behind)]
-        faults += patches.rolled_out(notes.over(state.record, chosen, steps, job.now))
+        faults += patches.rolled_out(*notes.steady(state.record, chosen, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
     def _advisories(self, state: State, names: set[Nevra], wanted: set[Nevra]) -> list[metadata.Update]:

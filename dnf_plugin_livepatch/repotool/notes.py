@@ -166,26 +166,34 @@ def _continued(
 ) -> tuple[Step, ...]:
     """The rollout of a patch that has a note: ``steps``, counted from the beginning of its rollout.
 
-    Steps that are not ``asked`` for take back no patch that all hosts are offered.
+    Steps that are not ``asked`` for take back no patch that all hosts are offered. An empty list of such
+    steps ends no rollout.
     """
-    if share(note, now) == 100 and not asked:
+    if not asked and (not steps or share(note, now) == 100):
         return note.rollout
     found = rollout(steps, note.rollout[0].since if note.rollout else now)
     # The record of a repository that was taken over may begin on no day.
     return found if all(step.since for step in found) else rollout(steps, now)
 
 
-def over(record: Record, nevras: Container[str], steps: Sequence[tuple[int, int]], now: str) -> list[str]:
-    """Those of ``nevras`` that all hosts are offered, where ``steps`` say something else."""
-    return sorted(
-        {
-            nevra
-            for note in record.kernels.values()
-            for nevra, patch in note.patches.items()
-            if nevra in nevras and patch.rollout != _continued(patch, steps, now, True)
-            if share(patch, now) == 100 and not patch.withdrawn and steps
-        }
-    )
+def steady(
+    record: Record, nevras: Container[str], steps: Sequence[tuple[int, int]], now: str
+) -> tuple[list[str], list[str]]:
+    """Those of ``nevras`` whose rollout is another than ``steps`` and stays: it is over, or it goes on."""
+    over, going = set(), set()
+    for note in record.kernels.values():
+        for nevra, patch in note.patches.items():
+            if (
+                nevra not in nevras
+                or patch.withdrawn
+                or patch.rollout == _continued(patch, steps, now, True)
+            ):
+                continue
+            if share(patch, now) < 100 and not steps:
+                going.add(nevra)
+            elif share(patch, now) == 100 and steps:
+                over.add(nevra)
+    return sorted(over), sorted(going)
 
 
 def rollout(steps: Sequence[tuple[int, int]], begun: str) -> tuple[Step, ...]:

@@ -147,7 +147,7 @@ class _Addition(NamedTuple):
         touched = [package for _, package in self.group]
         given = {str(item.package.nevra) for item in incoming}
         if not asked:
-            faults += patches.rolled_out(notes.over(state.record, given, steps, job.now))
+            faults += patches.rolled_out(*notes.steady(state.record, given, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
     def _weak(self) -> Iterable[Raised]:

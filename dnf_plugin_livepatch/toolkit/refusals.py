@@ -242,8 +242,8 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     ),
     "link-lost": Refusal(
         "{repo} has states below generations/, and its link repodata to one of them is gone.",
-        "Nothing was changed. Copy the repository with its links, or give it the link again:"
-        " ln -s generations/{name}/repodata {repo}/repodata",
+        "Nothing was changed. Run 'ln -s generations/{name}/repodata {repo}/repodata', or copy the"
+        " repository again, with its links.",
     ),
     "no-match": Refusal(
         "{what} matches nothing in {repo}.",

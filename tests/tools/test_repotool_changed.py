@@ -143,7 +143,6 @@ def test_another_signing_key_signs_again(tmp_path, repo, key, stranger, first):
         (STEPS, NOW, ((0, 5), (DAY, 100)), "2026-11-24T00:00:00Z", 100),
         (STEPS, NOW, ((2 * DAY, 50),), "2026-11-24T00:00:00Z", 0),
         (((DAY, 50),), NOW, ((2 * DAY, 50),), "2026-11-24T00:00:00Z", 0),
-        (STEPS, NOW, (), "2026-11-23T00:00:00Z", 100),
     ],
 )
 def test_a_rollout_changes_from_its_own_beginning(old, begun, new, now, wanted, asked):
@@ -168,6 +167,18 @@ def test_the_settings_take_no_patch_back_that_all_hosts_are_offered(tmp_path, re
     file = written(tmp_path / "a", {"schema": 1, "rollout": SETTINGS["rollout"][0]})
     assert "offered to 5% now" in tool(*words, "--advisory", file, first[0]).stdout
     assert "nothing to do" in tool(*words, "--config", config, first[0]).stdout
+
+
+def test_no_rollout_in_the_settings_ends_none_of_the_advisory_file(tmp_path, key, first):
+    repo = tmp_path / "repo"
+    words = ["publish", "--repo", repo, *signing(key)]
+    file = written(tmp_path / "a", {"schema": 1, "rollout": [{"after": 0, "percent": 5}]})
+    assert "offered to 5% now" in tool(*words, "--advisory", file, first[0]).stdout
+    told = tool(*words, first[0]).stdout
+    assert "nothing to do" in told and "[rollout-goes-on]" in told
+    written(file, {"schema": 1, "rollout": []})
+    assert "offered to all hosts now" in tool(*words, "--advisory", file, first[0]).stdout
+    assert "[rollout" not in tool(*words, first[0]).stdout
 
 
 def test_promote_applies_the_changed_rollout_of_the_target(tmp_path, repo, key):

@@ -186,14 +186,14 @@ def test_two_publishers_at_once_both_get_through(repo, key, second, tmp_path):
     support.sign(key, *third)
     started = [
         subprocess.Popen(
-            [sys.executable, TOOL, "publish", "--repo", repo, *signing(key), path],
+            [sys.executable, TOOL, "publish", "--repo", repo, *signing(key), "--wait", "600", path],
             env=ENV,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         for path in (second[0], third[0])
     ]
-    told = [child.communicate(timeout=120)[0].decode() for child in started]
+    told = [child.communicate(timeout=1200)[0].decode() for child in started]
     assert [child.returncode for child in started] == [0, 0], told
     seen = what_clients_see(repo, key)
     assert {f"{NAME}-1-{number}.el9_4.x86_64" for number in (1, 2, 3)} <= set(seen)

@@ -47,6 +47,7 @@ REAL = {
     "advisory-not-given",
     "advisory-rights-kept",
     "rollout-over",
+    "rollout-goes-on",
     "metadata-unread",
     "metadata-signature-damaged",
     "patch-withdrawn",

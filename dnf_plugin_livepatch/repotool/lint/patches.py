@@ -125,9 +125,15 @@ CHECKS = {
     ),
     "rollout-over": Check(
         "warning",
-        "All of its hosts are offered it already{where}: the rollout of the settings does not hold for it.",
+        "All of its hosts{where} are offered it already: the rollout of the settings does not hold for it.",
         "Hosts that have not taken the live patch yet can take it at once, as before.",
         "Name the rollout in the advisory file of a publish, or withdraw the live patch.",
+    ),
+    "rollout-goes-on": Check(
+        "warning",
+        "Its hosts{where} are offered it step by step, as was published, and the settings have no rollout.",
+        "A publish without a rollout must not end one that was meant.",
+        "To offer the live patch to all hosts at once, publish it with 'rollout: []' in the advisory file.",
     ),
     "cve-closed-and-unfixable": Check(
         "error",
@@ -248,11 +254,12 @@ def _kernel(view: View, kernel: Kernel, group: list[Package], context: Context) 
             yield "support-ended", release, {"end": end, "nevra": str(package.nevra)}
 
 
-def rolled_out(nevras: Sequence[str]) -> Iterator[Raised]:
-    """The fault about ``nevras``, all of whose hosts are offered them, as the settings do not want."""
-    if nevras:
-        more = f" (and of {len(nevras) - 1} others)" if len(nevras) > 1 else ""
-        yield "rollout-over", min(nevras), {"where": more}
+def rolled_out(over: Sequence[str], going: Sequence[str]) -> Iterator[Raised]:
+    """The faults about live patches whose rollout stays as it is, though the settings have another."""
+    for name, nevras in (("rollout-over", over), ("rollout-goes-on", going)):
+        if nevras:
+            more = f" (and those of {len(nevras) - 1} others)" if len(nevras) > 1 else ""
+            yield name, nevras[0], {"where": more}
 
 
 def taken_back(record: Record, nevras: Container[str]) -> Iterator[Raised]:

@@ -109,9 +109,13 @@ def digest(path: str, kind: str = "sha256") -> str:
 
 
 def pinned(repodata: str) -> str:
-    """The folder that ``repodata`` leads to now: a reader sees one state while another is published."""
+    """The folder that ``repodata`` leads to now: a reader sees one state while another is published.
+
+    Only the link that this tool makes is followed. Below another one a location may lead elsewhere.
+    """
     real = os.path.realpath(repodata)
-    return real if os.path.basename(real) == "repodata" else repodata
+    ours = os.path.join(os.path.realpath(os.path.dirname(repodata)), "generations")
+    return real if os.path.dirname(os.path.dirname(real)) == ours else repodata
 
 
 def repomd_of(repodata: str) -> cr.Repomd:

@@ -238,7 +238,9 @@ def parse_module(path: str, data: bytes) -> Elf:
     if len(data) > MAX_MODULE:
         refuse("module-unreadable", path=path, why=f"larger than {MAX_MODULE >> 20} MiB")
     if not data.startswith(b"\x7fELF"):
-        refuse("module-unreadable", path=path, why="not an ELF file")
+        # lz4 for example: kmod does not read it either.
+        named = "; by its name it is compressed, in a way that is not read here" if ".ko." in path else ""
+        refuse("module-unreadable", path=path, why="not an ELF file" + named)
     elf = Elf(path, data)
     if elf.type != "ET_REL" or not elf.machine:
         refuse("module-foreign", path=path, found=f"{elf.type} for {elf.machine or 'another machine'}")

@@ -76,7 +76,7 @@ MISHAPS = (
     Mishap("an older link came back", spoil=spoils.older, ends=EITHER),
     Mishap("an older copy was restored over it", spoil=spoils.restored, ends=EITHER),
     Mishap("the lock is held", around=spoils.locked, ends=OLD, more={"wait": 0.3}, short=True),
-    Mishap("another publisher at work", around=spoils.another),
+    Mishap("another publisher at work", around=spoils.another, more={"wait": spoils.PATIENCE}),
 )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from tests.tools.support import repositories as support
 from tests.tools.support.repositories import signing
 
 STRANGER, GROUP = 4321, 4322
+#: Seconds for another publisher on a busy disk, which an fsync can wait for longer than the usual minute.
+PATIENCE = 600
 _NEWNS, _PRIVATE, _BIND, _REMOUNT_RO = 0x20000, 0x44000, 0x1000, 0x1000 | 0x20 | 0x1
 
 
@@ -140,14 +142,14 @@ def locked(world, root):
 @contextlib.contextmanager
 def another(world, root):
     """Another publisher of another live patch, at the same time."""
-    words = ["publish", "--repo", root, *signing(world.key), world.rpms[3]]
+    words = ["publish", "--repo", root, *signing(world.key), "--wait", PATIENCE, world.rpms[3]]
     command = [sys.executable, support.ROOT / "bin" / "livepatch-repo", *words]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     other = subprocess.Popen(list(map(str, command)), env=support.ENV, **quiet)
     try:
         yield
     finally:
-        assert other.wait(300) == 0
+        assert other.wait(2 * PATIENCE) == 0
 
 
 # ---- repositories that came by a bad way
