@@ -36,7 +36,7 @@ RECONCILE: dict[str, Message] = {
     ),
     "reconcile-running": Message(
         "error",
-        "Another reconcile has been running for {seconds} s; nothing was done.",
+        "Another reconcile did not end within {seconds} s; nothing was loaded or unloaded.",
         "Run 'systemctl status livepatch-reconcile' to see what it waits for.",
     ),
     "state-unwritable": Message(

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from dnf_plugin_livepatch.base.paths import Paths
 from tests.packaging.support import tree
 from tests.packaging.support.rpms import NAMES, build, files, read_header, scripts
 
@@ -96,6 +97,29 @@ def test_removal_keeps_history_and_blocks_and_nothing_else(removal, runtime):
     assert not copies["6.1"].exists() and copies["6.1"].parent.exists()
     assert not copies["5.14"].parent.exists(), "the folder of a kernel that is gone"
     assert not (removal.folder / "run/livepatch").exists()
+
+
+def test_the_package_owns_each_file_of_the_state(runtime):
+    """What rpm does not know of would stay behind."""
+    paths = Paths("/")
+    names = [name for name in dir(type(paths)) if isinstance(getattr(type(paths), name), property)]
+    state = {getattr(paths, name) for name in names if name != "state_dir"}
+    state = {path for path in state if isinstance(path, str) and path.startswith(paths.state_dir + "/")}
+    assert paths.guard in state and state <= set(files(runtime))
+
+
+def test_a_removal_that_was_cut_short_loses_no_block(removal):
+    """The power went between the two scriptlets, and the package is installed again."""
+    state = removal.folder / "var/lib/livepatch"
+    (state / "guard.json").write_text("the blocks")
+    removal.run("preun", 0)
+    assert not (state / "guard.json").exists()
+    (state / "guard.json").write_text("")
+    removal.run("post", 1)
+    assert (state / "guard.json").read_text() == "the blocks"
+    (state / "guard.json.kept").write_text("old")
+    removal.run("post", 2)
+    assert (state / "guard.json").read_text() == "the blocks"
 
 
 #: A package of release 1.0.0 as far as its files go, whose plugin had livepatch.conf.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -14,12 +15,12 @@ import pytest
 from dnf_plugin_livepatch import __version__
 from dnf_plugin_livepatch.base.model import InstalledPatch, Nevra
 from dnf_plugin_livepatch.host.cli import main as cli
-from dnf_plugin_livepatch.host.files import guard_file, journal
+from dnf_plugin_livepatch.host.files import guard_file, journal, mailbox
 from dnf_plugin_livepatch.host.kernel import running as kernels
 from dnf_plugin_livepatch.host.packages import evr, installed, inventory
 from dnf_plugin_livepatch.vendors import profiles
 from tests.unit.support.clients import install
-from tests.unit.support.fakehost import RELEASE
+from tests.unit.support.fakehost import RELEASE, run
 from tests.unit.support.reporting import Telling
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -461,3 +462,20 @@ def test_completion_knows_every_verb_and_option() -> None:
 )
 def test_evr_compare(one: str, other: str, sign: int) -> None:
     assert (evr.compare(one, other), evr.compare(other, one)) == (sign, -sign)
+
+
+def test_a_block_holds_though_a_run_does_not_end(
+    host: Telling, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A load that hangs is the moment in which a block matters most: the next boot has to know it."""
+    host.patch("1")
+    assert run(host.host).ok
+    with open(host.paths.lock, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr(mailbox, "bound", lambda config: 0.2)
+        assert cli.main(["block", "lp", "--reason", "it hangs"]) == 1
+    out = capsys.readouterr()
+    assert "lp-1-1.x86_64 is blocked: it hangs" in out.out and "nothing was loaded or unloaded" in out.err
+    assert guard_file.blocked(host.paths) == {"lp-1-1.x86_64": "it hangs"}
+    host.host.reboot()
+    assert run(host.host).ok and host.host.running() == []

@@ -15,10 +15,11 @@ from dnf_plugin_livepatch.host.reconcile.desired import Choice, LoadPlan, Unload
 RELEASE, BOOT, OTHER = "6.12.1-1.x86_64", "this-boot", "6.12.2-1.x86_64"
 NEWEST, PROVED = "lp-3-1.x86_64", "lp-1-1.x86_64"
 NEW, OLD = "lp-2-1.x86_64", "lp-1-1.x86_64"
+MODULE = InstalledModule("lp_1", "/lp_1.ko", "0" * 64, None)
 
 
 def best(guard: Guard, withdrawn: dict[str, str] | None = None) -> str:
-    found = desired.best_copy(guard, RELEASE, BOOT, lambda _: (), withdrawn or {})
+    found = desired.best_copy(guard, RELEASE, BOOT, lambda _: (MODULE,), withdrawn or {})
     return found.nevra if found is not None else ""
 
 
@@ -309,3 +310,10 @@ def test_a_module_replaces_all_others_unless_its_manifest_says_otherwise(
     one: InstalledModule, replaces: bool
 ) -> None:
     assert desired.replaces(one) is replaces
+
+
+def test_a_kept_set_whose_file_is_gone_is_not_taken(guard: Guard) -> None:
+    there = {PROVED: (), NEWEST: (MODULE,)}
+    found = desired.best_copy(guard, RELEASE, BOOT, lambda copied: there[copied.nevra], {})
+    assert found is not None and (found.nevra, found.modules) == (NEWEST, (MODULE,))
+    assert desired.best_copy(guard, RELEASE, BOOT, lambda _: (), {}) is None

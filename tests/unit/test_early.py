@@ -128,6 +128,16 @@ def test_a_list_that_may_be_untrue_is_left_aside(
     assert host.host.running() == (["lp_2"] if change is installs else ["lp_1"])
 
 
+def test_a_package_whose_scriptlet_loads_is_asked_with_the_database(
+    host: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.host.install(host.host.patch("1")._replace(scriptlet=True))
+    assert run(host.host).ok
+    inventory.refresh(host.paths, running.running(host.paths))
+    asked = boot(host, monkeypatch)
+    assert run(host.host).ok and "read" in asked and host.host.running() == ["lp_1"]
+
+
 def test_a_host_without_patches_asks_no_database(host: Telling, monkeypatch: pytest.MonkeyPatch) -> None:
     host.host.install()
     assert run(host.host).ok and host.host.running() == []

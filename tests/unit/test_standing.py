@@ -343,3 +343,35 @@ def test_the_taints_that_matter_are_told(host, capsys, bits, words) -> None:
     assert status(capsys)["kernel"]["taints"] == words
     line = f"Taints         : {', '.join(words)}\n"
     assert (line in shown(capsys, "status")) is bool(words)
+
+
+def test_a_copy_that_cannot_be_loaded_is_told_like_a_package(host, capsys) -> None:
+    """The block names the installed patch; the copy that should stand in for it has no package."""
+    host.host.put("/no-stall", "")
+    host.patch("1", behave="stall")
+    assert run(host.host).ok
+    guard_file.block(host.paths, "lp-2-1.x86_64", "bad here")
+    host.patch("2")
+    assert run(host.host).ok and host.host.running() == ["lp_1"]
+    os.unlink(host.paths.at("/no-stall"))
+    host.host.reboot()
+    assert not run(host.host).ok and host.host.running() == []
+    assert status(capsys)["state"] == "failed" and "transition-stalled" in found(capsys)
+    assert main.main(["doctor"]) == 1 and main.main(["check"]) == 2
+
+
+@pytest.mark.parametrize("behave", ["liar", "crash"])
+def test_a_copy_that_is_gone_is_no_way_out_and_no_failure_of_its_own(host, capsys, behave) -> None:
+    """The product was removed, which deletes the copies, and came back; the guard's file was kept."""
+    host.patch("1")
+    assert run(host.host).ok
+    host.patch("2", behave=behave)
+    run(host.host)
+    shutil.rmtree(host.paths.kept_dir(running.running(host.paths).release))
+    host.host.reboot()
+    assert [item.id for item in run(host.host).problems] == ["patch-blocked"]
+    guard_file.block(host.paths, "lp-2-1.x86_64", "accepted")
+    for _ in range(2):
+        assert run(host.host).ok and host.host.running() == []
+        assert main.main(["doctor"]) == 0
+        host.host.reboot()

@@ -94,11 +94,16 @@ def reconcile(context: Context) -> int:
 
 
 def _reconcile(
-    context: Context, done: str, force: bool = False, first: Callable[[], None] | None = None
+    context: Context,
+    done: str,
+    force: bool = False,
+    first: Callable[[], None] | None = None,
+    urgent: bool = False,
 ) -> int:
     """Make the change ``first``, and have the kernel follow the packages and the guard's file.
 
-    ``done`` names the change, and is printed first.
+    ``done`` names the change, and is printed first. An ``urgent`` change is made even where another run does
+    not end: the guard's file has a lock of its own, and that run writes back nothing of this change.
     """
     from ..kernel import running
     from ..packages import inventory
@@ -114,6 +119,11 @@ def _reconcile(
     try:
         result = run.reconcile(context.paths, context.settings, force, _progress(), change)
     except run.Refused as refused:
+        if urgent and not recorded and refused.problem.id == "reconcile-running":
+            try:
+                change()
+            except run.Refused as unwritten:
+                return _refused(context, unwritten.problem)
         if recorded and not context.options.json:
             context.lines(recorded)
         return _refused(context, refused.problem)
@@ -223,7 +233,7 @@ def block(context: Context) -> int:
         guard_file.block(context.paths, name, reason)
         journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
 
-    return _reconcile(context, f"{name} is blocked: {reason}", first=set_blocked)
+    return _reconcile(context, f"{name} is blocked: {reason}", first=set_blocked, urgent=True)
 
 
 def unblock(context: Context) -> int:

@@ -253,6 +253,7 @@ def _patch(data: dict[str, Any]) -> InstalledPatch:
         cves=fields.texts(data, "cves", _LINE),
         unfixable=fields.rows(data, "unfixable", lambda row: Unfixable(*_texts(row, 2)), 2),
         build_time=fields.whole(data, "build_time", _MOST),
+        scriptlet=data.get("scriptlet") is True,
     )
 
 

@@ -115,9 +115,15 @@ def _digest(path: str) -> str:
 
 
 def modules_of(paths: Paths, copied: guard_file.CopiedSet) -> tuple[InstalledModule, ...]:
-    """Return the copied set as modules that can be loaded, with the digests taken when they were copied."""
+    """Return the copied set as modules that can be loaded, with the digests taken when they were copied.
+
+    Returns () where a file is gone whose module the kernel does not have: the set cannot be loaded.
+    """
     found = []
     folder = paths.kept_dir(copied.release)
+    for name, _ in copied.modules:
+        if not (os.path.exists(f"{folder}/{name}.ko") or os.path.isdir(f"{paths.klp}/{name}")):
+            return ()
     for name, digest in copied.modules:
         text = read_bytes(f"{folder}/{name}.json", manifest.MAX_BYTES).decode("utf-8", "replace")
         try:

@@ -83,7 +83,11 @@ def best_copy(
         if item.release == release and item.nevra not in out and not guard.is_unloaded(item.nevra, boot_id)
     ]
     fit.sort(key=lambda item: item.nevra not in guard.entries or not guard.entries[item.nevra].proved)
-    return Wanted(fit[0].nevra, modules_of(fit[0]), fit[0].cves, True) if fit else None
+    for item in fit:
+        modules = modules_of(item)
+        if modules:
+            return Wanted(item.nevra, modules, item.cves, True)
+    return None
 
 
 def wanted_set(

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 class _Now:
     """The host now, as far as the rules ask."""
 
-    def __init__(self, paths: Paths, seen: look.Look) -> None:
+    def __init__(self, paths: Paths, seen: look.Look, result: ReconcileResult) -> None:
         self.paths, self.seen, self.rows = paths, seen, seen.rows
         rows = seen.rows
         self.in_force = {name for row in rows if row.in_force for name in (row.package, row.module)}
         missing = [row for row in rows if row.installed and row.state in look.MISSING]
         self.missing = {name for row in missing for name in (row.package, row.module)}
+        if result.desired not in ("", *self.in_force):
+            # A kept copy that is not loaded has no row.
+            self.missing.add(result.desired)
+            self.missing.update(one.module for one in result.actions if one.nevra == result.desired)
         out = [row for row in rows if row.loaded and _is_out(row, seen.guarded)]
         self.left = {name for row in out for name in (row.package, row.module)}
         blocked = seen.guarded.blocked
@@ -145,7 +149,7 @@ def standing(paths: Paths, seen: look.Look, result: ReconcileResult) -> list[Pro
 
     A finding about a module's file holds for as long as no file of a missing patch was changed.
     """
-    now = _Now(paths, seen)
+    now = _Now(paths, seen, result)
     kept: list[Problem] = []
     modules = _missing_modules(seen)
     touched = not modules or any(_newer(module.path, paths.result) for module in modules)
