@@ -25,6 +25,7 @@ from ...base.model import (
     Offered,
     Problem,
     ReconcileResult,
+    Unfixable,
 )
 from ...base.names import same_kernel
 from ...base.paths import Paths
@@ -56,6 +57,7 @@ class Report(NamedTuple):
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     ``not_added`` is why DNF adds no live patch to an upgrade, "" where it does.
     ``taints`` are the kernel's taints that matter to live patching, each in words.
+    ``unfixable`` are the CVEs that no live patch can close, as the installed patches and the repositories say.
     """
 
     now: str
@@ -82,6 +84,7 @@ class Report(NamedTuple):
     offered: Offered | None = None
     support_usual: bool = False
     held: str = ""
+    unfixable: tuple[Unfixable, ...] = ()
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -281,7 +284,8 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
     inputs = _inputs(paths, settings, kernel.release, now)
     seen = look.look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock, rows, missing = seen.stock, seen.rows, seen.missing
-    exposure = compute.compute(inputs, seen.in_force, support.unfixable(stock.patches))
+    unfixable = support.unfixable(stock.patches)
+    exposure = compute.compute(inputs, seen.in_force, unfixable)
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(missing))
     moves = None if skipped or paths.foreign else _moves(paths, settings, seen, result)
@@ -344,4 +348,5 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
         offered=offered,
         support_usual=usual,
         held=hold.whole if hold is not None else "",
+        unfixable=(*unfixable, *inputs.unfixable),
     )
