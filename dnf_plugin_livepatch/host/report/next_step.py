@@ -51,6 +51,16 @@ TABLE: dict[str, Row] = {
     "moving": Row(
         "a live patch is being loaded or taken out", "livepatch status", "again, when the {why} has ended"
     ),
+    "load-hangs": Row(
+        "the kernel has been loading a patch for too long",
+        "livepatch block {package}; systemctl reboot",
+        "only a boot ends a load that hangs, and the block keeps {package} out after that",
+    ),
+    "run-hangs": Row(
+        "a reconcile does not end",
+        "systemctl restart livepatch-reconcile.service",
+        "ends the run that hangs and begins another; a run by hand is ended with Ctrl-C",
+    ),
     "transition": Row(
         "a transition is under way", "livepatch status", "again, when the transition is complete"
     ),
@@ -190,6 +200,8 @@ OF_PROBLEM: dict[str, str] = {
     "profile-fault": "profiles",
     "patch-unrecognised": "profiles",
     "rival-product": "rival",
+    "load-overdue": "load-hangs",
+    "change-overdue": "run-hangs",
     "load-goes-on": "not-loaded",
     "transition-stuck": "reboot-only",
     "transition-running": "in-the-way",

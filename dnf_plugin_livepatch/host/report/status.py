@@ -38,6 +38,8 @@ from .. import look
 
 #: States of a host on which a live patch is just being loaded or taken out.
 MOVING = ("loading", "unloading")
+#: States of a patch that is just being loaded or taken out.
+_MOVES = (look.LOADING, look.UNLOADING, look.TRANSITION)
 #: How often a host is looked at whose runs end while it is looked at.
 MAX_LOOKS = 3
 
@@ -57,7 +59,7 @@ class Report(NamedTuple):
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     ``not_added`` is why DNF adds no live patch to an upgrade, "" where it does.
     ``taints`` are the kernel's taints that matter to live patching, each in words.
-    ``unfixable`` are the CVEs that no live patch can close, as the installed patches and the repositories say.
+    ``unfixable`` are the CVEs that no live patch can close, as the patches and the repositories say.
     """
 
     now: str
@@ -118,8 +120,7 @@ def judge(
         and not (row.state == look.BLOCKED and row.package in accepted)
     ]
     out = [] if skipped else [row for row in wanted if not row.in_force]
-    moves = (look.LOADING, look.UNLOADING, look.TRANSITION)
-    if "error" in severities or any(row.state not in moves for row in out):
+    if "error" in severities or any(row.state not in _MOVES for row in out):
         return "failed"
     if any(row.state == look.LOADING or (row.state == look.TRANSITION and row.enabled) for row in out):
         return "loading"
@@ -232,6 +233,27 @@ def _begun(rows: Sequence[look.PatchRow], moves: _Moves | None) -> str:
     return min((row.since for row in rows if row.since), default="")
 
 
+def _overdue(
+    paths: Paths, settings: Config, seen: look.Look, rows: Sequence[look.PatchRow], now: str
+) -> list[Problem]:
+    """Return the load or removal that has not ended in its time; ``rows`` are those of ``seen`` with moves.
+
+    A load that the kernel is at work on counts from its own record, whatever run waits for it now.
+    """
+    from ..files import mailbox
+    from ..kernel import livepatches
+
+    found: list[Problem] = []
+    for row, was in zip(rows, seen.rows):
+        inside = bool(row.module) and livepatches.coming(paths, row.module)
+        began = (was.since if inside else "") or row.since
+        until = times.later(began, int(mailbox.bound(settings)))
+        if row.state in _MOVES and until and until < now:
+            name = "load-overdue" if inside else "change-overdue"
+            found.append(catalogue.problem(name, nevra=row.package or row.module, since=began, until=until))
+    return sorted(found, key=lambda problem: problem.id != "load-overdue")[:1]
+
+
 def _vanished(rows: Sequence[look.PatchRow], result: ReconcileResult | None) -> tuple[look.PatchRow, ...]:
     """Return ``rows``, with the last time at which a missing patch was seen in force as the reason."""
     was = {(one.nevra, one.module) for one in result.in_force} if result is not None else set()
@@ -300,6 +322,7 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
         from . import standing
 
         problems += standing.standing(paths, seen, result)
+    problems += _overdue(paths, settings, seen, rows, now)
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
         problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
