@@ -193,8 +193,8 @@ LOADING: dict[str, Message] = {
         "error",
         "Live patch {nevra} is not in force: the kernel has been loading it since {since}, and that had to "
         "end by {until}.",
-        "Read 'journalctl -k' for a hung task. Only a boot ends a load that hangs, and 'livepatch block "
-        "{nevra}' before the boot keeps the patch from being tried again.",
+        "Only a boot ends a load that hangs; 'journalctl -k' names a hung task. As root, run 'livepatch "
+        "block {nevra}' before the boot, so that the patch is not tried again.",
     ),
     "change-overdue": Message(
         "error",

@@ -73,7 +73,13 @@ RECONCILE: dict[str, Message] = {
     "guard-broken": Message(
         "error",
         "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",
-        "As root, restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+        "As root, restore /var/lib/livepatch/guard.json from a backup, or move it away: the blocks are "
+        "then taken from the history.",
+    ),
+    "blocks-recalled": Message(
+        "note",
+        "The guard's file was lost; by the history these patches are kept out: {packages}.",
+        "As root, run 'livepatch unblock PACKAGE' for a patch that may be loaded again.",
     ),
     "journal-unwritable": Message(
         "warning",
