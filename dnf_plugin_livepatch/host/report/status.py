@@ -60,6 +60,7 @@ class Report(NamedTuple):
     ``not_added`` is why DNF adds no live patch to an upgrade, "" where it does.
     ``taints`` are the kernel's taints that matter to live patching, each in words.
     ``unfixable`` are the CVEs that no live patch can close, as the patches and the repositories say.
+    ``blocked`` are the packages, installed or not, that this host blocks or that were withdrawn.
     """
 
     now: str
@@ -87,6 +88,7 @@ class Report(NamedTuple):
     support_usual: bool = False
     held: str = ""
     unfixable: tuple[Unfixable, ...] = ()
+    blocked: tuple[str, ...] = ()
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -372,4 +374,5 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
         support_usual=usual,
         held=hold.whole if hold is not None else "",
         unfixable=(*unfixable, *inputs.unfixable),
+        blocked=tuple(seen.guarded.blocked) + tuple(seen.noticed.reasons),
     )
