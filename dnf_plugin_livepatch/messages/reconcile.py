@@ -154,6 +154,12 @@ RECONCILE: dict[str, Message] = {
         "Module {module} was in the kernel without a record; it is a module of {nevra}, and is taken over.",
         "",
     ),
+    "kept-out-by-hand": Message(
+        "warning",
+        "Module {module} is in the kernel although {nevra} is kept out here: another program loaded it.",
+        "As root, run 'livepatch unblock {nevra}' to have it taken over, or 'echo 0 "
+        ">/sys/kernel/livepatch/{module}/enabled' to take it out.",
+    ),
     "foreign-patch": Message(
         "error",
         "Live patch {nevra} is not loaded: it would put {module} out of force, which another program "

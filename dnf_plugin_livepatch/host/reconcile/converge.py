@@ -139,7 +139,7 @@ def _keep_books(run: Run, found: installed.Installed) -> None:
         known = [str(patch.nevra) for patch in found.patches]
         guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
     _note_vanished(run, found)
-    adopt.adopt(run, found.patches)
+    adopt.adopt(run, found)
 
 
 def _note_vanished(run: Run, found: installed.Installed) -> None:
