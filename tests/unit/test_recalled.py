@@ -99,6 +99,18 @@ def test_a_load_since_shows_that_the_block_was_lifted(host: Telling) -> None:
     assert guard_file.blocked(host.paths) == {}
 
 
+def test_an_unload_for_a_block_shows_the_block(host: Telling) -> None:
+    """The entry of the block is lost: the disk was full at that moment."""
+    host.patch("1")
+    assert run(host.host).ok
+    guard_file.block(host.paths, NEVRA, "killed the db")
+    run(host.host)
+    lose(host)
+    assert set(guard_file.blocked(host.paths)) == {NEVRA}
+    run(host.host)
+    assert host.host.running() == []
+
+
 def test_another_verb_keeps_the_blocks_of_a_lost_file(host: Telling) -> None:
     by_admin(host)
     lose(host)

@@ -205,6 +205,9 @@ def _recalled(paths: Paths) -> Guard:
         if entry.event == "block":
             by = "admin" if facts.get("by") == "admin" else "guard"
             guard.entries[nevra] = GuardEntry("blocked", since=entry.time, reason=reason, by=by)
+        elif entry.event == "unload" and reason == "blocked":  # the entry of the block itself may be lost
+            known = GuardEntry("blocked", since=entry.time, reason="it was blocked before", by="guard")
+            guard.entries.setdefault(nevra, known)
         elif entry.event == "unload" and reason == "held":
             guard.unloaded[nevra] = ""
         elif entry.event == "unblock" or loaded:
