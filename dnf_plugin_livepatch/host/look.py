@@ -362,7 +362,7 @@ def _outside(
                 transition=False if row.in_force else None,
                 in_force=row.in_force,
                 build_id="",
-                cves=row.cves if row.in_force else (),
+                cves=row.cves,
                 state=state,
                 reason=guarded.blocked.get(row.package) or guarded.unloaded.get(row.package) or row.reason,
             )

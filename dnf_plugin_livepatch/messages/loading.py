@@ -189,6 +189,19 @@ LOADING: dict[str, Message] = {
         "Live patch {nevra} is not in force yet: the kernel has been loading it since {since}, and goes on.",
         "Run 'livepatch status' to see when the load is over; do not kill insmod or reboot meanwhile.",
     ),
+    "load-overdue": Message(
+        "error",
+        "Live patch {nevra} is not in force: the kernel has been loading it since {since}, and that had to "
+        "end by {until}.",
+        "Only a boot ends a load that hangs; 'journalctl -k' names a hung task. As root, run 'livepatch "
+        "block {nevra}' before the boot, so that the patch is not tried again.",
+    ),
+    "change-overdue": Message(
+        "error",
+        "The change of live patch {nevra} that began at {since} has not ended, and had to end by {until}.",
+        "As root, run 'systemctl restart livepatch-reconcile.service', which ends the run that hangs and "
+        "begins another.",
+    ),
     "load-not-verified": Message(
         "error",
         "Live patch {module} was loaded but is not in force as built: {why}.",

@@ -73,7 +73,13 @@ RECONCILE: dict[str, Message] = {
     "guard-broken": Message(
         "error",
         "Nothing is loaded or unloaded: it is unknown which patches are blocked ({why}).",
-        "As root, restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+        "As root, restore /var/lib/livepatch/guard.json from a backup, or move it away: the blocks are "
+        "then taken from the history.",
+    ),
+    "blocks-recalled": Message(
+        "note",
+        "The guard's file was lost; by the history these patches are kept out: {packages}.",
+        "As root, run 'livepatch unblock PACKAGE' for a patch that may be loaded again.",
     ),
     "journal-unwritable": Message(
         "warning",
@@ -147,6 +153,12 @@ RECONCILE: dict[str, Message] = {
         "note",
         "Module {module} was in the kernel without a record; it is a module of {nevra}, and is taken over.",
         "",
+    ),
+    "kept-out-by-hand": Message(
+        "warning",
+        "Module {module} is in the kernel although {nevra} is kept out here: another program loaded it.",
+        "As root, run 'livepatch unblock {nevra}' to have it taken over, or 'echo 0 "
+        ">/sys/kernel/livepatch/{module}/enabled' to take it out.",
     ),
     "foreign-patch": Message(
         "error",

@@ -30,7 +30,8 @@ STATUS: dict[str, Message] = {
     "guard-unknown": Message(
         "warning",
         "It is unknown which live patches are blocked or unloaded by hand: {why}.",
-        "As root, restore /var/lib/livepatch/guard.json from a backup, or remove it to forget all blocks.",
+        "As root, restore /var/lib/livepatch/guard.json from a backup, or move it away: the blocks are "
+        "then taken from the history.",
     ),
     "notices-unknown": Message(
         "warning",

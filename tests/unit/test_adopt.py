@@ -2,13 +2,15 @@
 """Modules that a package's own scriptlet loaded go with the package; what else others loaded does not."""
 
 import os
+import shutil
 
 import pytest
 
 from dnf_plugin_livepatch.host.files import guard_file, journal
 from dnf_plugin_livepatch.host.reconcile import run as reconcile
 from dnf_plugin_livepatch.host.reconcile import settle
-from tests.unit.support.fakehost import Host, ids, note, run
+from dnf_plugin_livepatch.host.report import doctor
+from tests.unit.support.fakehost import RELEASE, Host, ids, note, run
 
 
 @pytest.fixture
@@ -150,3 +152,65 @@ def test_it_is_asked_for_its_health_kept_and_watched_like_any_other(host):
     result = arrive(host, v2)
     assert str(v2.nevra) in guard_file.blocked(host.paths), result
     assert host.running() == ["lp_1"], "the kept copy of the one before"
+
+
+def finds(host):
+    """The ids that doctor finds about loaded modules, and those of a run; the same."""
+    told = {row.id for row in doctor.examine(host.paths)} & {"foreign-patch", "kept-out-by-hand"}
+    found = set(ids(run(host))) & {"foreign-patch", "kept-out-by-hand"}
+    assert told == found
+    return found
+
+
+def out_by_hand(host, module):
+    shutil.rmtree(f"{host.paths.klp}/{module}")
+    host.rmmod(module)
+
+
+@pytest.mark.parametrize("boot", [False, True])
+def test_a_copy_that_a_person_goes_back_to_stays_theirs(host, boot):
+    for version in "12":
+        host.install(host.patch(version))
+        assert run(host).ok
+    if boot:
+        host.reboot()
+        assert run(host).ok
+    assert host.running() == ["lp_2"]
+    out_by_hand(host, "lp_2")
+    host.insmod(f"{host.paths.kept_dir(RELEASE)}/lp_1.ko")
+    assert finds(host) == {"foreign-patch"} and host.running() == ["lp_1"]
+    assert "lp_1" not in guard_file.read(host.paths).owned and finds(host) == {"foreign-patch"}
+
+
+@pytest.mark.parametrize("way", ["unload", "block"])
+def test_what_is_kept_out_and_loaded_by_hand_stays_theirs(host, way):
+    v1 = host.patch("1")
+    host.install(v1)
+    assert run(host).ok
+    if way == "unload":
+        assert reconcile.unload(host.paths, host.config, "lp_1").ok
+    else:
+        guard_file.block(host.paths, str(v1.nevra), "why")
+        assert run(host).ok
+    assert host.running() == []
+    host.insmod(v1.modules[0].path)
+    assert finds(host) == {"kept-out-by-hand"} and host.running() == ["lp_1"]
+    guard_file.unblock(host.paths, str(v1.nevra))
+    assert finds(host) == set() and guard_file.read(host.paths).owned["lp_1"].nevra == str(v1.nevra)
+
+
+def test_a_block_takes_out_what_only_lost_its_record(host):
+    v1 = host.patch("1")
+    host.install(v1)
+    assert run(host).ok
+    lost(host)
+    guard_file.block(host.paths, str(v1.nevra), "why")
+    assert finds(host) == set() and host.running() == []
+
+
+def test_doctor_finds_nothing_in_the_way_of_what_a_run_takes_over(host):
+    host.install(host.patch("1"))
+    assert run(host).ok
+    lost(host)
+    host.install(host.patch("2"))
+    assert finds(host) == set() and host.running() == ["lp_2"]

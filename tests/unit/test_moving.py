@@ -26,7 +26,9 @@ from dnf_plugin_livepatch.messages import catalogue
 from tests.unit.support.fakehost import QUICK
 from tests.unit.support.reporting import Telling
 
-ASKED_AT = 1_790_000_000
+#: When everything here began: later than any now of these tests, so that nothing is overdue by the way.
+ASKED_AT = int(time.time()) + 3600
+LONG_AGO = "2026-01-02T03:04:05Z"
 
 
 @pytest.fixture
@@ -288,6 +290,64 @@ def test_a_transaction_that_ends_while_status_looks_is_no_alarm(host, capsys, mo
     host.patch("1", "CVE-2026-1000")
     monkeypatch.setattr(rpm_lock, "held", lambda *words: bool(ask(host)) and False)
     assert status(capsys, 0)["state"] == "loading"
+
+
+# --- a change that does not end ---
+
+
+def hang(host: Telling, since: str) -> str:
+    """The kernel has been loading the installed patch since then, as the guard's file knows."""
+    patch = host.patch("1", "CVE-2026-1000")
+    entry = guard_file.GuardEntry("loading", host.host.boot_id, since, modules=("lp_1",))
+    guard_file.change(host.paths, lambda guard: guard.entries.update({str(patch.nevra): entry}))
+    host.host.put("/sys/module/lp_1/initstate", "coming\n")
+    return str(patch.nevra)
+
+
+def overdue(capsys, identifier: str, command: str) -> None:
+    """Every form alarms, with the same reason and a step that changes something."""
+    found = status(capsys, 5)
+    assert (found["state"], found["since"], found["until"]) == ("failed", "", "")
+    assert [row["id"] for row in found["problems"]] == [identifier]
+    assert found["next"]["command"] == command
+    assert main.main(["check"]) == 2 and "LIVEPATCH CRITICAL" in capsys.readouterr().out
+    assert main.main(["doctor"]) == 1 and found["problems"][0]["text"] in capsys.readouterr().out
+    assert main.main(["motd"]) == 0 and f"Next: {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+def test_a_load_past_its_time_is_an_error(host, capsys, busy, told):
+    """Also where a new run waits for the load, and where the last run said that the load goes on."""
+    nevra = hang(host, LONG_AGO)
+    if told:
+        answer(host, "1-1", catalogue.problem("load-goes-on", nevra=nevra, since=LONG_AGO))
+    lock(host, busy)
+    overdue(capsys, "load-overdue", f"livepatch block {nevra}; systemctl reboot")
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_load_within_its_time_is_none(host, capsys, busy):
+    hang(host, moment(time.time() - 100))
+    lock(host, busy)
+    assert status(capsys, 0)["state"] == "loading"
+
+
+@pytest.mark.parametrize("change", ["load", "removal", "transition"])
+def test_a_run_past_its_time_is_an_error(host, capsys, change):
+    patch = host.patch("1", "CVE-2026-1000")
+    if change != "load":
+        host.load(patch)
+    if change == "removal":
+        host.host.install()
+    if change == "transition":
+        host.sysfs("lp_1", "transition", "1")
+    lock(host, True)
+    assert status(capsys, 0)["state"] == ("unloading" if change == "removal" else "loading")
+    os.utime(host.paths.lock, (time.time() - 250,) * 2)
+    overdue(capsys, "change-overdue", "systemctl restart livepatch-reconcile.service")
+    host.host.put("/etc/dnf/plugins/livepatch.conf", "[main]\ntransition_timeout = 100\n")
+    assert status(capsys, 0)["until"] != "", "the time is that of the configuration"
 
 
 # --- every form alike ---

@@ -125,7 +125,7 @@ BAD = (refused, another_kernels, lying)
             OnOffer("", "", "", builds=("lp-2-1.x86_64", "lp-1.5-1.x86_64", "lp-1-1.x86_64")),
             "6.12.9-1",
             "bad-older",
-            "dnf downgrade lp-1.5-1.x86_64",
+            "livepatch block lp-2-1.x86_64 && dnf downgrade lp-1.5-1.x86_64",
         ),
         (OnOffer("", "", "", builds=("lp-2-1.x86_64",)), "6.12.9-1", "bad-reboot", "systemctl reboot"),
         (OnOffer("", "", "", builds=("lp-2-1.x86_64",)), "", "bad-alone", "livepatch block lp-2-1.x86_64"),
@@ -147,6 +147,44 @@ def test_a_bad_patch(
         guard_file.block(host.paths, "lp-2-1.x86_64", "as advised")
         run(host.host)
         assert step(host).state == "accepted" and step(host).command == ""
+
+
+@pytest.mark.parametrize("spoil", BAD)
+def test_a_downgrade_after_the_block_leads_out(host: Telling, spoil: Callable[[Telling], None]) -> None:
+    """The next upgrade does not take the bad one again, and no step asks for that."""
+    builds = ("lp-2-1.x86_64", "lp-1.5-1.x86_64")
+    host.know((1000, "Important"), on_offer=OnOffer("", "", "", builds=builds))
+    spoil(host)
+    assert not run(host.host).ok
+    assert step(host).command == f"livepatch block {builds[0]} && dnf downgrade {builds[1]}"
+    guard_file.block(host.paths, builds[0], "as advised")
+    run(host.host)
+    assert step(host).state in ("bad-older", "transition")
+    host.patch("1.5")
+    assert run(host.host).ok and host.host.running() == ["lp_1_5"]
+    host.know((1000, "Important"), on_offer=OnOffer("", "", builds[0], builds=builds))
+    assert step(host).state in ("fine", "open-for-now") and step(host).command == ""
+
+
+@pytest.mark.parametrize(
+    ("blocked", "state", "command"),
+    [
+        ((), "bad-newer", "dnf upgrade"),
+        (("4",), "bad-older", "livepatch block lp-3-1.x86_64 && dnf downgrade lp-2-1.x86_64"),
+        (("4", "2"), "bad-older", "livepatch block lp-3-1.x86_64 && dnf downgrade lp-1-1.x86_64"),
+        (("4", "2", "1"), "bad-alone", "livepatch block lp-3-1.x86_64"),
+    ],
+)
+def test_what_this_host_blocked_is_never_proposed(
+    host: Telling, blocked: tuple[str, ...], state: str, command: str
+) -> None:
+    builds = tuple(f"lp-{number}-1.x86_64" for number in (4, 3, 2, 1))
+    host.know((1000, "Important"), on_offer=OnOffer("", "", builds[0], builds=builds))
+    for number in blocked:
+        guard_file.block(host.paths, f"lp-{number}-1.x86_64", "killed the db")
+    host.patch("3", behave="liar")
+    assert not run(host.host).ok
+    assert step(host)[:2] == (state, command)
 
 
 def test_an_older_build_that_is_the_installed_one_is_not_offered(host: Telling) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class Shell:
 
     def type(self, line: str) -> None:
         """Do what the shell would do for ``line``."""
-        for part in line.split(" && "):
+        for part in line.replace("; ", " && ").split(" && "):
             words = shlex.split(part)
             if words[0] == "livepatch":
                 self.then() if words[1] in ("status", "reconcile", "unblock") else None
@@ -110,6 +111,30 @@ def moving(shell: Shell) -> None:
     shell.host.patch("2")
     mailbox.request(shell.host.paths)
     shell.then = shell.run
+
+
+def load_hangs(shell: Shell) -> None:
+    nevra = str(shell.host.patch("2").nevra)
+    entry = guard_file.GuardEntry("loading", shell.host.host.boot_id, stamp(9999), modules=("lp_2",))
+    guard_file.change(shell.host.paths, lambda guard: guard.entries.update({nevra: entry}))
+    shell.host.host.put("/sys/module/lp_2/initstate", "coming\n")
+
+
+def run_hangs(shell: Shell) -> None:
+    """A reconcile holds the lock until systemd ends it."""
+    shell.host.patch("2")
+    lock, host = shell.host.paths.lock, shell.host.host
+    host.put("/run/livepatch/lock", "")
+    os.utime(lock, (time.time() - 9999,) * 2)
+    seen = os.stat(lock)
+    mark = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
+    host.put("/proc/locks", f"1: FLOCK  ADVISORY  WRITE 1 {mark} 0 EOF\n")
+
+    def restarted() -> None:
+        host.put("/proc/locks", "")
+        shell.run()
+
+    shell.then = restarted
 
 
 def transition(shell: Shell) -> None:
@@ -406,6 +431,8 @@ def reboot_others(shell: Shell) -> None:
 STATES: dict[str, Callable[[Shell], None]] = {
     "container": container,
     "moving": moving,
+    "load-hangs": load_hangs,
+    "run-hangs": run_hangs,
     "transition": transition,
     "reboot-only": reboot_only,
     "disk-full": disk_full,

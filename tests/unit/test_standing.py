@@ -20,7 +20,7 @@ from dnf_plugin_livepatch.host.kernel import running
 from dnf_plugin_livepatch.host.report import standing
 from dnf_plugin_livepatch.messages import catalogue
 from tests.unit.support.fakehost import run
-from tests.unit.support.reporting import Telling
+from tests.unit.support.reporting import Telling, stamp
 
 FINISHED = "2026-11-26T23:59:01Z"
 NEVRA, MODULE = "lp-1-1.x86_64", "lp_1"
@@ -217,12 +217,13 @@ def test_what_only_a_run_can_know_has_its_time(host, capsys, identifier) -> None
 def test_a_slow_load_goes_on_after_its_run(host, capsys) -> None:
     """The run gave up waiting; the kernel did not give up loading."""
     host.patch("1", "CVE-2026-1000")
-    entry = guard_file.GuardEntry("loading", running.boot_id(host.paths), "2026-11-26T23:58:00Z")
+    since = stamp(100)
+    entry = guard_file.GuardEntry("loading", running.boot_id(host.paths), since)
     guard_file.change(host.paths, lambda guard: guard.entries.update({NEVRA: entry}))
     host.host.put(f"/sys/module/{MODULE}/initstate", "coming\n")
     answered(host, of("load-goes-on"))
     now = status(capsys)
-    assert (now["state"], now["since"], now["problems"]) == ("loading", "2026-11-26T23:58:00Z", [])
+    assert (now["state"], now["since"], now["problems"]) == ("loading", since, [])
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_the_newest_patch_is_broken(night: Administrator) -> None:
 def test_the_guards_file_is_damaged(night: Administrator) -> None:
     """A bad disk has eaten half of the guard's file, and the nightly upgrade ends with a failure.
 
-    The way out forgets the blocks, and puts the new patch in force.
+    The way out takes the blocks from the history, and puts the new patch in force.
     """
     meanwhile(night, f"truncate -s 30 {GUARD}")
     night.host.stage("v2")

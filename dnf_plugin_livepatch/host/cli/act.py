@@ -231,7 +231,7 @@ def block(context: Context) -> int:
 
     def set_blocked() -> None:
         guard_file.block(context.paths, name, reason)
-        journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason)
+        journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason, by="admin")
 
     return _reconcile(context, f"{name} is blocked: {reason}", first=set_blocked, urgent=True)
 

@@ -230,7 +230,7 @@ def rows(
             own = client.of_package(rule, reported, patch.nevra)
             nevra, loaded = str(patch.nevra), own.state == "in-force"
             cves = own.cves
-            if client.names(rule):
+            if client.names(rule) or not loaded:
                 cves = cves or cover.get(nevra, ()) or patch.cves
             reason = "" if loaded else own.why or own.state
             found.append(Row(_label(rule), rule.name, nevra, loaded, cves, reason))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 MAX_ENTRIES = 2048
+#: The events of the history that are read for a lost file, and the length of a reason.
+MAX_RECALLED, MAX_REASON = 1 << 16, 1000
 STATES = ("loading", "settling", "good", "stalled", "idle", "blocked")
 
 
@@ -176,9 +178,44 @@ def _copied_set(data: dict[str, Any]) -> CopiedSet:
 
 
 def read(paths: Paths) -> Guard:
-    """Return the guard's state, empty where there is no file yet. Raises Broken for a spoiled file."""
+    """Return the guard's state; where there is no file, what the history tells of a lost one.
+
+    Raises Broken for a spoiled file.
+    """
     data = atomic.read_json(paths.guard)
-    return Guard() if data is None else _load(data)
+    return _recalled(paths) if data is None else _load(data)
+
+
+def _recalled(paths: Paths) -> Guard:
+    """Return the blocks and unloads of the history that no later event lifted.
+
+    The history does not tell for how long an unload holds: a recalled one holds until it is lifted.
+    """
+    guard = Guard()
+    if not os.path.exists(paths.journal):
+        return guard
+    from . import journal
+
+    for entry in journal.read(paths, MAX_RECALLED):
+        facts = {name: str(value) for name, value in entry.facts.items()}
+        nevra, reason = facts.get("nevra", ""), facts.get("reason", "")[:MAX_REASON]
+        loaded = entry.event in ("load", "replace") and facts.get("outcome") == "done"
+        if not NEVRA.match(nevra) or facts.get("source") == "scriptlet":
+            continue
+        if entry.event == "block":
+            by = "admin" if facts.get("by") == "admin" else "guard"
+            guard.entries[nevra] = GuardEntry("blocked", since=entry.time, reason=reason, by=by)
+        elif entry.event == "unload" and reason == "blocked":  # the entry of the block itself may be lost
+            known = GuardEntry("blocked", since=entry.time, reason="it was blocked before", by="guard")
+            guard.entries.setdefault(nevra, known)
+        elif entry.event == "unload" and reason == "held":
+            guard.unloaded[nevra] = ""
+        elif entry.event == "unblock" or loaded:
+            guard.entries.pop(nevra, None)
+            guard.unloaded.pop(nevra, None)
+        if loaded:
+            guard.unloaded.clear()  # no other patch is loaded while an installed one is unloaded by hand
+    return guard
 
 
 def _load(data: dict[str, Any]) -> Guard:
@@ -209,8 +246,8 @@ def change(paths: Paths, function: Callable[[Guard], _T]) -> _T:
         guard = read(paths)
         before = _dump(guard)
         answer = function(guard)
-        after = _dump(guard)
-        if after != before:
+        lost = not os.path.exists(paths.guard) and bool(guard.entries or guard.unloaded)
+        if lost or _dump(guard) != before:
             _bound(guard)
             atomic.write_json(paths.guard, _dump(guard), _load)
         return answer
@@ -284,7 +321,7 @@ def block(paths: Paths, nevra: str, reason: str, by: str = "admin") -> None:
     """
     if not NEVRA.match(nevra):
         raise ValueError(f"{nevra[:80]!r} is no package")
-    clean = "".join(c if c.isprintable() else " " for c in reason)[:1000]
+    clean = "".join(c if c.isprintable() else " " for c in reason)[:MAX_REASON]
 
     def set_blocked(guard: Guard) -> None:
         old = guard.entries.get(nevra, GuardEntry("idle"))

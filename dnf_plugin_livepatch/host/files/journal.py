@@ -61,8 +61,9 @@ class Entry(NamedTuple):
     """One line of history.
 
     ``facts`` are the details: module, nevra, outcome, seconds, advisory, issued, exposed_since, cves,
-    reason, kernel, signer (of the package), dnf_history, seen (when what vanished was last in force); tasks
-    and output, where root reads. ``private`` names those of the facts that the reader may not see.
+    reason, by (admin, for a block by hand), kernel, signer (of the package), dnf_history, seen (when what
+    vanished was last in force); tasks and output, where root reads. ``private`` names those of the facts
+    that the reader may not see.
     """
 
     time: str

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,6 +15,7 @@ from ...base.model import InForce, InstalledPatch, Kernel, ReconcileResult
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
 from ...messages.catalogue import not_in_force, problem
+from ...messages.message import several
 from ...vendors import profiles
 from ..clients import patches
 from ..files import atomic, guard_file, journal, mailbox, notices, vanished
@@ -51,6 +53,7 @@ def converge(run: Run, stamp: str) -> ReconcileResult:
         run.add(problem("profile-fault", fault=fault))
     database = early.look(run) or installed.folder(paths)
     try:
+        _recall_blocks(run)
         for nevra, why in crash_guard.after_boot(paths, kernel.boot_id):
             run.note("block", "", "", nevra, "done", 0.0, reason=why)
         # A file trigger asks from inside its transaction, before the database lists the new packages.
@@ -83,6 +86,18 @@ def converge(run: Run, stamp: str) -> ReconcileResult:
     rest = _may_rest(run, result, last.installed_patches, outside)
     unchanged.save(paths, kernel, last.before if rest else None, database)
     return result
+
+
+def _recall_blocks(run: Run) -> None:
+    """Write a lost guard's file anew from the history, and report what is kept out.
+
+    Raises Broken or OSError.
+    """
+    if os.path.exists(run.paths.guard):
+        return
+    names = guard_file.change(run.paths, lambda guard: sorted({*guard.blocked(), *guard.unloaded}))
+    if names:
+        run.add(problem("blocks-recalled", packages=several(names, 10)))
 
 
 def _rpm_under_way(run: Run, stamp: str, database: str) -> ReconcileResult:
@@ -124,7 +139,7 @@ def _keep_books(run: Run, found: installed.Installed) -> None:
         known = [str(patch.nevra) for patch in found.patches]
         guard_file.forget(run.paths, known, lambda nevra: installed.holds(run.paths, nevra))
     _note_vanished(run, found)
-    adopt.adopt(run, found.patches)
+    adopt.adopt(run, found)
 
 
 def _note_vanished(run: Run, found: installed.Installed) -> None:

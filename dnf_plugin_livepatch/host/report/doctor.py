@@ -13,7 +13,7 @@ from ...vendors import profiles
 from ..files import atomic, guard_file, notices, storage
 from ..kernel import running, switches
 from ..packages import installed, inventory
-from ..reconcile import health, preflight
+from ..reconcile import adopt, health, preflight
 from ..reconcile.desired import in_the_way, load_plan, wanted_set
 from . import status
 
@@ -67,7 +67,9 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
         found.append(problem("guard-broken", why=error))
     else:
         gone = noticed.proved if settings.on_withdrawn == "revert" else {}
-        found += _choice(kernel, stock, guarded, gone, report.loaded) if not off and not reason else ()
+        found += (
+            _choice(paths, kernel, stock, guarded, gone, report.loaded) if not off and not reason else ()
+        )
     in_force = {row.package for row in report.patches if row.in_force}
     for patch in stock.patches:
         found += _of_patch(paths, kernel, patch, noticed, str(patch.nevra) in in_force)
@@ -80,6 +82,7 @@ def examine(paths: Paths, faults: Sequence[str] = ()) -> tuple[Problem, ...]:
 
 
 def _choice(
+    paths: Paths,
     kernel: Kernel,
     stock: inventory.Inventory,
     guarded: guard_file.Guard,
@@ -89,10 +92,12 @@ def _choice(
     """Return the packages that are kept out by hand or by a crash, and the loaded patches in the way."""
     here = installed.Installed(stock.patches, stock.healthy, stock.why)
     choice = wanted_set(here, guarded, kernel.release, kernel.boot_id, lambda copied: (), gone)
-    ours = guarded.ours(kernel.boot_id)
+    mine, others = adopt.look(paths, kernel, guarded, stock.patches, choice, loaded)
+    adopted = {name: guard_file.Owned(item.nevra, "", kernel.boot_id) for name, item in mine.items()}
+    ours = {**guarded.ours(kernel.boot_id), **adopted}
     builds = {module.name: module.build_id for module in choice.modules}
     todo = load_plan(choice, loaded, ours, guarded, kernel.boot_id, builds, gone)
-    found = list(choice.problems) if stock.healthy else []
+    found = [*(choice.problems if stock.healthy else ()), *others]
     if choice.wanted is not None:
         found += in_the_way(choice.wanted, todo)
     return tuple(found)

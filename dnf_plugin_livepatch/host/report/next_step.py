@@ -51,6 +51,16 @@ TABLE: dict[str, Row] = {
     "moving": Row(
         "a live patch is being loaded or taken out", "livepatch status", "again, when the {why} has ended"
     ),
+    "load-hangs": Row(
+        "the kernel has been loading a patch for too long",
+        "livepatch block {package}; systemctl reboot",
+        "only a boot ends a load that hangs, and the block keeps {package} out after that",
+    ),
+    "run-hangs": Row(
+        "a reconcile does not end",
+        "systemctl restart livepatch-reconcile.service",
+        "ends the run that hangs and begins another; a run by hand is ended with Ctrl-C",
+    ),
     "transition": Row(
         "a transition is under way", "livepatch status", "again, when the transition is complete"
     ),
@@ -72,7 +82,7 @@ TABLE: dict[str, Row] = {
     "guard": Row(
         "the guard's file cannot be read",
         "mv /var/lib/livepatch/guard.json /var/lib/livepatch/guard.json.broken && livepatch reconcile",
-        "forgets which patches are blocked; a backup of the file would keep the blocks",
+        "the blocks are then taken from the history; a backup of the file would keep everything",
     ),
     "database": Row("the rpm database cannot be read", "rpmdb --rebuilddb && livepatch reconcile"),
     "rpm-runs": Row(
@@ -128,8 +138,8 @@ TABLE: dict[str, Row] = {
     ),
     "bad-older": Row(
         "the installed patch is bad or blocked, and an older one is on offer",
-        "dnf downgrade {older}",
-        "'livepatch block {package}' keeps the bad one away after that",
+        "livepatch block {package} && dnf downgrade {older}",
+        "without the block the next upgrade would bring {package} back",
     ),
     "bad-reboot": Row(
         "the installed patch is bad or blocked, and an installed kernel closes its CVEs", "systemctl reboot"
@@ -190,6 +200,8 @@ OF_PROBLEM: dict[str, str] = {
     "profile-fault": "profiles",
     "patch-unrecognised": "profiles",
     "rival-product": "rival",
+    "load-overdue": "load-hangs",
+    "change-overdue": "run-hangs",
     "load-goes-on": "not-loaded",
     "transition-stuck": "reboot-only",
     "transition-running": "in-the-way",
@@ -305,12 +317,13 @@ def _at_stake(report: Report, problem: Problem) -> look.PatchRow | None:
 def _bad(report: Report, advice: Advice, row: look.PatchRow, alone: str) -> Step:
     """Return the step for an installed patch that is of no use; ``alone`` where nothing else is on offer."""
     offered = report.inputs.on_offer
-    here = {one.package for one in report.patches if one.installed}
-    if offered is None or (offered.patch and offered.patch not in here):
+    useless = {*report.blocked, *(one.package for one in report.patches if one.installed)}
+    if offered is None or (offered.patch and offered.patch not in useless):
         return _fill("bad-newer", row)
     older = offered.builds[offered.builds.index(row.package) + 1 :] if row.package in offered.builds else ()
-    if older and older[0] not in here:
-        return _fill("bad-older", row, older=older[0])
+    fit = [nevra for nevra in older if nevra not in useless]
+    if fit:
+        return _fill("bad-older", row, older=fit[0])
     if advice.code == 100:
         return _fill("bad-reboot", row)
     return _fill(alone, row)

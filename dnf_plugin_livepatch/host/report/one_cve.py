@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...base.model import CLOSED_LIVE, EXACT, OPEN, REBOOT_ONLY, UNKNOWN, CveState
 from ...base.typed import TYPE_CHECKING, NamedTuple
-from ..look import MISSING, PatchRow
+from ..look import PatchRow
 from .status import Report
 
 if TYPE_CHECKING:
@@ -32,13 +32,17 @@ class Answer(NamedTuple):
 def answer(report: Report, cve: str) -> Answer:
     """Return the answer of ``report`` about ``cve``.
 
-    Only complete advisories can show that the kernel is not affected, and then only as far as they know.
+    Only complete advisories can show that the kernel is not affected, and then only as far as they know. A
+    live patch for the kernel that names the CVE shows that the kernel is affected.
     """
     exposure = report.exposure
     found = next((row for row in (*exposure.rows, *report.beyond) if row.cve == cve), None)
     if found is not None:
         return Answer(found.state, found, f"{cve} is {_listed(report, found)}.")
     absent = CveState(cve, UNKNOWN)
+    told = _told_by_patches(report, cve)
+    if told:
+        return Answer(OPEN, absent._replace(state=OPEN), f"{cve} is open{told}.")
     if exposure.quality != EXACT:
         return Answer(UNKNOWN, absent, f"{cve} is unknown: {exposure.reason}.")
     text = (
@@ -59,9 +63,25 @@ def _listed(report: Report, row: CveState) -> str:
     return f"open: {fixed}" + (f"; {waiting.package} would close it and is not in force" if waiting else "")
 
 
+def _told_by_patches(report: Report, cve: str) -> str:
+    """Return why ``cve`` is open, by the live patches for the kernel; "" where none of them names it.
+
+    No patch in force closes ``cve``, and no advisory of a newer kernel lists it.
+    """
+    waiting = _waiting(report, cve)
+    if waiting is not None:
+        return f": {waiting.package} would close it and is not in force"
+    why = next((item.reason for item in report.unfixable if item.cve == cve), None)
+    if why is not None:
+        return ", and no live patch closes it" + (f": {why}" if why else "")
+    listed = next((nevra for nevra, cves in report.inputs.cover if cve in cves), "")
+    return f": live patch {listed} is said to close it, and no patch in force does" if listed else ""
+
+
 def _waiting(report: Report, cve: str) -> PatchRow | None:
     """Return an installed patch that closes ``cve`` and is not in force."""
-    return next((row for row in report.patches if cve in row.cves and row.state in MISSING), None)
+    fit = (row for row in report.patches if row.installed and not row.in_force)
+    return next((row for row in fit if cve in row.cves), None)
 
 
 def as_json(report: Report, found: Answer) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
     rows = [row for row in report.exposure.rows if row.state != CLOSED_LIVE]
     if offered is None or not rows:
         return "dnf upgrade", ""
-    here = {row.package for row in report.patches if row.installed}
+    here = {*report.blocked, *(row.package for row in report.patches if row.installed)}
     if offered.patch and offered.patch not in here:
         return "dnf upgrade", ""
     helped = closed_by(rows, offered.kernel, compare) if offered.kernel else ()

@@ -115,7 +115,7 @@ _RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(("load-crashed", "load-not-verified"), _blocked),
     **dict.fromkeys(("unload-stalled", "unload-refused", "patch-unrecognised", "client-left"), _left),
-    **dict.fromkeys(("not-kept", "kept-in-force", "function-not-redirected"), _in_force),
+    **dict.fromkeys(("not-kept", "kept-in-force", "kept-out-by-hand", "function-not-redirected"), _in_force),
     **dict.fromkeys(("state-unwritable", "record-unwritable", "journal-unwritable"), _unwritten),
     **dict.fromkeys(("rpm-busy", "rpm-under-way"), _rpm),
     **dict.fromkeys(("transition-running", "transition-stuck"), lambda now, _: now.moving),

@@ -25,6 +25,7 @@ from ...base.model import (
     Offered,
     Problem,
     ReconcileResult,
+    Unfixable,
 )
 from ...base.names import same_kernel
 from ...base.paths import Paths
@@ -37,6 +38,8 @@ from .. import look
 
 #: States of a host on which a live patch is just being loaded or taken out.
 MOVING = ("loading", "unloading")
+#: States of a patch that is just being loaded or taken out.
+_MOVES = (look.LOADING, look.UNLOADING, look.TRANSITION)
 #: How often a host is looked at whose runs end while it is looked at.
 MAX_LOOKS = 3
 
@@ -56,6 +59,8 @@ class Report(NamedTuple):
     ``skipped`` is why nothing is loaded here, such as the kill switch; "" where loading is on.
     ``not_added`` is why DNF adds no live patch to an upgrade, "" where it does.
     ``taints`` are the kernel's taints that matter to live patching, each in words.
+    ``unfixable`` are the CVEs that no live patch can close, as the patches and the repositories say.
+    ``blocked`` are the packages, installed or not, that this host blocks or that were withdrawn.
     """
 
     now: str
@@ -82,6 +87,8 @@ class Report(NamedTuple):
     offered: Offered | None = None
     support_usual: bool = False
     held: str = ""
+    unfixable: tuple[Unfixable, ...] = ()
+    blocked: tuple[str, ...] = ()
 
     def rows(self, state: str) -> tuple[CveState, ...]:
         """Return the CVEs in ``state``, worst severity first."""
@@ -115,8 +122,7 @@ def judge(
         and not (row.state == look.BLOCKED and row.package in accepted)
     ]
     out = [] if skipped else [row for row in wanted if not row.in_force]
-    moves = (look.LOADING, look.UNLOADING, look.TRANSITION)
-    if "error" in severities or any(row.state not in moves for row in out):
+    if "error" in severities or any(row.state not in _MOVES for row in out):
         return "failed"
     if any(row.state == look.LOADING or (row.state == look.TRANSITION and row.enabled) for row in out):
         return "loading"
@@ -229,6 +235,27 @@ def _begun(rows: Sequence[look.PatchRow], moves: _Moves | None) -> str:
     return min((row.since for row in rows if row.since), default="")
 
 
+def _overdue(
+    paths: Paths, settings: Config, seen: look.Look, rows: Sequence[look.PatchRow], now: str
+) -> list[Problem]:
+    """Return the load or removal that has not ended in its time; ``rows`` are those of ``seen`` with moves.
+
+    A load that the kernel is at work on counts from its own record, whatever run waits for it now.
+    """
+    from ..files import mailbox
+    from ..kernel import livepatches
+
+    found: list[Problem] = []
+    for row, was in zip(rows, seen.rows):
+        inside = bool(row.module) and livepatches.coming(paths, row.module)
+        began = (was.since if inside else "") or row.since
+        until = times.later(began, int(mailbox.bound(settings)))
+        if row.state in _MOVES and until and until < now:
+            name = "load-overdue" if inside else "change-overdue"
+            found.append(catalogue.problem(name, nevra=row.package or row.module, since=began, until=until))
+    return sorted(found, key=lambda problem: problem.id != "load-overdue")[:1]
+
+
 def _vanished(rows: Sequence[look.PatchRow], result: ReconcileResult | None) -> tuple[look.PatchRow, ...]:
     """Return ``rows``, with the last time at which a missing patch was seen in force as the reason."""
     was = {(one.nevra, one.module) for one in result.in_force} if result is not None else set()
@@ -281,7 +308,8 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
     inputs = _inputs(paths, settings, kernel.release, now)
     seen = look.look(paths, kernel, inputs.cover, result, settings.on_withdrawn == "revert")
     stock, rows, missing = seen.stock, seen.rows, seen.missing
-    exposure = compute.compute(inputs, seen.in_force, support.unfixable(stock.patches))
+    unfixable = support.unfixable(stock.patches)
+    exposure = compute.compute(inputs, seen.in_force, unfixable)
     before = result.skipped if result else ""
     skipped = switches.skipped(paths, settings.mode, stock.patches, before, bool(missing))
     moves = None if skipped or paths.foreign else _moves(paths, settings, seen, result)
@@ -296,6 +324,7 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
         from . import standing
 
         problems += standing.standing(paths, seen, result)
+    problems += _overdue(paths, settings, seen, rows, now)
     problems += [catalogue.problem("config-fault", fault=fault) for fault in faults]
     if seen.guard_fault:
         problems.append(catalogue.problem("guard-unknown", why=seen.guard_fault))
@@ -344,4 +373,6 @@ def _gather(paths: Paths, settings: Config, faults: Sequence[str]) -> Report:
         offered=offered,
         support_usual=usual,
         held=hold.whole if hold is not None else "",
+        unfixable=(*unfixable, *inputs.unfixable),
+        blocked=tuple(seen.guarded.blocked) + tuple(seen.noticed.reasons),
     )
