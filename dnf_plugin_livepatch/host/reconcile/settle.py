@@ -95,13 +95,13 @@ def check(paths: Paths, config: Config) -> tuple[list[str], list[str], bool]:
 def _recorded(paths: Paths, verdict: Verdict, now: harm.Harm) -> bool:
     """Record ``verdict``; return False where the entry is another by now.
 
-    The watch takes no turn: an administrator may have blocked or unloaded the package since the look, or a
-    reconcile may have loaded another one. Their word holds, and the next look judges what they left.
+    The watch takes no turn: an administrator may have blocked the package since the look, or a reconcile
+    may have loaded another one. Their word holds, and the next look judges what they left.
     """
 
     def take(guard: guard_file.Guard) -> bool:
         entry = guard.entries.get(verdict.nevra)
-        if entry != verdict.entry or guard.is_unloaded(verdict.nevra, entry.boot_id):
+        if entry != verdict.entry:
             return False
         entry = entry._replace(noted=entry.noted | (now.taint & ~entry.taint))
         entry = entry._replace(told=entry.told or bool(verdict.unproved))
