@@ -134,8 +134,8 @@ def test_no_update_is_lost(
         one_by_one.append((ended(host), claims))
     ends = [end for end, _ in one_by_one]
     if start == "oops" and set(pair) == {"settle", "unload"}:
-        # One after the other the first leaves the second nothing to do. Beside each other both find the patch
-        # in force, and both words hold.
+        # One after the other the first leaves the second nothing to do. Beside each other both find the
+        # patch in force, and both words hold.
         ((*_, blocks),) = [end for end in ends if end[-1]]
         ends.append(([], [], [V2], [V2], [], blocks))
     found = steps(partial(told, first, fresh()))
