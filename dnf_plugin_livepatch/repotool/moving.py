@@ -16,6 +16,7 @@ from ..toolkit.errors import Finding, ToolError
 from . import advisories, entries, gate, notes, retention
 from .lint import patches
 from .lint.catalogue import CATALOGUE
+from .lint.context import Raised
 from .repository import metadata
 from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
@@ -109,9 +110,8 @@ class _Promotion(NamedTuple):
         """The published content and the packages of ``group``. Raises ToolError."""
         packages = dict(state.packages)
         files = admit(packages, self.group)
-        names = {nevra_of(package) for package in packages.values()}
         wanted = {nevra_of(package) for _, package in self.group}
-        updates = self._advisories(state, names, wanted)
+        updates, unlike = self._advisories(state, packages.values(), wanted)
         touched = [package for _, package in self.group]
         views, told = gate.scope(packages.values(), updates, {package.name for package in touched})
         closes = notes.closing(views, advisories_by_package(told), state.record)
@@ -120,17 +120,22 @@ class _Promotion(NamedTuple):
         texts = notes.of_arches(self.kernels, {package.arch for package in touched})
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
-        faults = [*patches.taken_back(state.record, self.behind)]
+        faults = [*unlike, *patches.taken_back(state.record, self.behind)]
         faults += patches.rolled_out(*notes.steady(state.record, chosen, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
-    def _advisories(self, state: State, names: set[Nevra], wanted: set[Nevra]) -> list[metadata.Update]:
-        """The published advisories and those of the packages ``wanted``.
+    def _advisories(
+        self, state: State, packages: Iterable[cr.Package], wanted: set[Nevra]
+    ) -> tuple[list[metadata.Update], list[Raised]]:
+        """The published advisories and those of ``wanted``, with the faults. Raises ToolError.
 
-        An advisory that was corrected in the target, and so has the higher version, keeps the correction.
+        ``packages`` are those of the target. Where both repositories have an advisory, the texts are those
+        of the state that was written later, and the packages those of both.
         """
+        there = {nevra_of(package): package for package in packages}
         old = {update.id: place for place, update in enumerate(state.advisories)}
         updates = list(state.advisories)
+        faults: list[Raised] = []
         called = {nevra.name for nevra in wanted}
         for update in self.origin.advisories:
             if not update.mentions(called):
@@ -138,19 +143,22 @@ class _Promotion(NamedTuple):
             whole = update.record()
             if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
                 continue
-            fitting = advisories.restricted(whole, names)
-            if update.id in old:
-                mine = updates[old[update.id]].record()
-                if advisories.number(mine) > advisories.number(whole):
-                    whole, fitting = mine, advisories.extended(mine, fitting)
-                    update = updates[old[update.id]]
-            if fitting is not whole:
-                update = metadata.update_of(fitting)
-            if update.id in old:
-                updates[old[update.id]] = update
-            else:
-                updates.append(update)
-        return updates
+            fitting = advisories.restricted(whole, there)
+            if update.id not in old:
+                updates.append(update if fitting is whole else metadata.update_of(fitting))
+                continue
+            before = updates[old[update.id]]
+            mine = before.record()
+            found = advisories.joined(mine, fitting, lambda nevra: _own_cves(there.get(nevra)))
+            faults += [*advisories.kept_out(found, mine), *advisories.kept_out(found, whole)]
+            same = before if found is mine else update if found is whole else metadata.update_of(found)
+            updates[old[update.id]] = same
+        return updates, faults
+
+
+def _own_cves(package: cr.Package | None) -> Iterable[str]:
+    """The CVEs that the package itself names; none for a package that is not there."""
+    return metadata.package_view(package).own_cves if package else ()
 
 
 def sign(root: str, job: Job) -> list[Outcome]:
