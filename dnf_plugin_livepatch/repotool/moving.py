@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
@@ -22,7 +22,8 @@ from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, advisories_by_package, aside, by_kernel, withdrawn
 from .settings import KernelText
-from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load
+from .several import change_all, changes, choosing, each
+from .transaction import Change, Job, Next, Outcome, State, admit, change, load
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
@@ -38,6 +39,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Ou
     are those of both repositories and of the settings. ``{arch}`` is each architecture of ``source``.
     """
     kernels = job.settings.kernels
+    choosing(source, globs, lambda state, glob: bool(matching(state.packages.values(), (glob,))))
     steps = [
         step
         for place, goal in places_of(source, target)
@@ -166,9 +168,9 @@ def sign(root: str, job: Job) -> list[Outcome]:
     found = []
     for (place,) in places_of(root):
         companions = (os.path.join(place, SOURCE), os.path.join(place, DEBUG))
-        for one in (*(path for path in companions if Store(path).exists()), place):
-            found.append(change(one, job.on(root), _Again()))
-    return found
+        found += [*(path for path in companions if Store(path).begun()), place]
+    here = job.on(root)
+    return each((place, changes([(place, _Again())], here)) for place in found)
 
 
 class _Again(NamedTuple):
@@ -181,11 +183,9 @@ class _Again(NamedTuple):
 
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:
     """Mark live patches as withdrawn: hosts stop adding them. Packages and advisories stay."""
-    step = _Withdrawal(tuple(globs), reason)
-    places = [place for (place,) in places_of(root) if step.fitting(load(Store(place)))]
-    if not places:
-        raise ToolError("no-match", what=" ".join(globs), repo=root)
-    return [change(place, job.on(root), step) for place in places]
+    places = choosing(root, globs, lambda state, glob: bool(_Withdrawal((glob,), reason).fitting(state)))
+    step, here = _Withdrawal(tuple(globs), reason), job.on(root)
+    return each((place, changes([(place, step)], here)) for place in places)
 
 
 class _Withdrawal(NamedTuple):
@@ -238,16 +238,17 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
 
 def prune(root: str, keep: int, job: Job) -> list[Outcome]:
     """Drop live patches that later ones replace; their files go when no generation lists them."""
-    return [outcome for (place,) in places_of(root) for outcome in _prune(place, keep, job.on(root))]
+    here = job.on(root)
+    return each((place, _prune(place, keep, here)) for (place,) in places_of(root))
 
 
-def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
+def _prune(root: str, keep: int, job: Job) -> Iterator[Outcome]:
     """Prune one repository, and then the sources and debugging data of the dropped patches."""
     patches = _PruneOfPatches(keep)
-    found = [change(root, job, patches)]
+    yield change(root, job, patches)
     companions = _PruneOfCompanions(frozenset(patches.sources))
     places = [os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
-    return found + [change(place, job, companions) for place in places if Store(place).exists()]
+    yield from changes([(place, companions) for place in places if Store(place).begun()], job)
 
 
 class _PruneOfPatches:

@@ -187,16 +187,6 @@ def _check_record(record: Record, root: str) -> None:
         raise ToolError("record-refused", repo=root, reason="it comes back changed")
 
 
-def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:
-    """Change several repositories in order; none of them when lint refuses any."""
-    if len(steps) > 1 and not job.dry_run:
-        for place, step in steps:
-            found = change(place, job._replace(dry_run=True), step).findings
-            if run.errors(found):
-                raise LintRefused(found)
-    return [change(place, job, step) for place, step in steps]
-
-
 class LintRefused(ToolError):
     """Lint found errors in the content to be published; ``findings`` are all its findings."""
 

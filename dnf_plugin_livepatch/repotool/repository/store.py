@@ -71,13 +71,14 @@ def location_of(path: str, checksum: str) -> str:
 def places_of(root: str, *others: str) -> list[tuple[str, ...]]:
     """``root`` and ``others``, with ``{arch}`` in them once for each architecture of which ``root`` has one.
 
-    Raises ToolError where nothing is published yet.
+    A repository that lost its link counts too, so that no change passes over it in silence. Raises
+    ToolError where nothing is published yet.
     """
     if "{arch}" not in root:
         Store(root).required()
         return [(root, *others)]
     texts = [[text.replace("{arch}", arch) for text in (root, *others)] for arch in (*ARCHES, "noarch")]
-    found = [tuple(text) for text in texts if Store(text[0]).exists()]
+    found = [tuple(text) for text in texts if Store(text[0]).begun()]
     if not found:
         raise ToolError("no-repository", where=root, reason="none of any architecture")
     return found
@@ -118,12 +119,20 @@ class Store:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
+    def begun(self) -> bool:
+        """Whether something is published here, or was before the link was lost."""
+        return self.exists() or bool(self._finished())
+
+    def _finished(self) -> list[str]:
+        """The names of the generations whose runs came to their end, oldest first."""
+        return [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+
     def unbroken(self) -> Store:
         """The store itself. Raises ToolError if its link is gone: it would be taken for a new repository.
 
         The next publish would then forget every package, advisory and withdrawal.
         """
-        left = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        left = self._finished()
         if left and not self.exists():
             named = self.mirrored()[1]
             raise ToolError("link-lost", repo=self.root, name=named if named in left else left[-1])
@@ -290,7 +299,7 @@ class Store:
 
     def _kept(self, grace: int) -> list[str]:
         """Generations that some client may still be reading, newest last."""
-        names = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        names = self._finished()
         current = self.current()
         if current not in names:
             return []
