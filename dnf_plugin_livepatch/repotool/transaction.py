@@ -138,6 +138,8 @@ def change(root: str, job: Job, step: Change) -> Outcome:
     try:
         with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
             before = store.current()  # another publisher may have worked while this one waited
+            if store.foreign() and not job.settings.address(store.root):
+                raise ToolError("mirrorlist-foreign", repo=store.root)
             if not job.dry_run:
                 store.sweep(job.settings.grace)
             state = load(store)
