@@ -244,18 +244,22 @@ def prune(root: str, keep: int, job: Job) -> list[Outcome]:
 
 def _prune(root: str, keep: int, job: Job) -> Iterator[Outcome]:
     """Prune one repository, and then the sources and debugging data of the dropped patches."""
-    patches = _PruneOfPatches(keep)
+    places = [os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
+    patches = _PruneOfPatches(keep, any(Store(place).begun() for place in places))
     yield change(root, job, patches)
     companions = _PruneOfCompanions(frozenset(patches.sources))
-    places = [os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
     yield from changes([(place, companions) for place in places if Store(place).begun()], job)
 
 
 class _PruneOfPatches:
-    """Drops live patches that later ones replace; ``sources`` are then their own source packages."""
+    """Drops live patches that later ones replace; ``sources`` are then their own source packages.
 
-    def __init__(self, keep: int) -> None:
+    With ``before`` they are those of the patches too that an earlier run dropped, whose end it did not see.
+    """
+
+    def __init__(self, keep: int, before: bool = False) -> None:
         self._keep = keep
+        self._before = before
         self.sources: set[str] = set()
 
     def decide(self, state: State, job: Job) -> Next:
@@ -264,8 +268,22 @@ class _PruneOfPatches:
         replaced = set(retention.droppable(tuple(views.values()), state.record, self._keep))
         drop = {key for key, view in views.items() if view in replaced}
         used = {view.source for key, view in views.items() if key not in drop}
-        self.sources = {views[key].source for key in drop} - used
+        self.sources = {views[key].source for key in drop}
+        self.sources |= _sources_of_old(state) if self._before else set()
+        self.sources -= used
         return _without(state, drop, job)
+
+
+def _sources_of_old(state: State) -> set[str]:
+    """The source packages of all builds that the advisories or the record know, here or dropped."""
+    found = {
+        f"{name.rsplit('.', 1)[0]}.src.rpm" for n in state.record.kernels.values() for name in n.patches
+    }
+    for update in state.advisories:
+        for collection in update.record().collections:
+            for item in collection.packages:
+                found.add(item.src or f"{item.name}-{item.version}-{item.release}.src.rpm")
+    return found
 
 
 class _PruneOfCompanions(NamedTuple):

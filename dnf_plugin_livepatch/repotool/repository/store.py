@@ -320,11 +320,12 @@ class Store:
         if current not in names:
             return []
         named = {name for _, name in self.mirrored()}
-        names = names[: names.index(current) + 1]  # later ones were never published
+        # Those after the current one: of a run that died before its switch, or the link was set back.
+        place = names.index(current)
         return [
             os.path.join(self._generations, name)
-            for name, successor in zip(names, [*names[1:], ""])
-            if not successor or name in named or generations.age(successor) < grace
+            for at, (name, successor) in enumerate(zip(names, [*names[1:], ""]))
+            if at == place or name in named or generations.age(name if at > place else successor) < grace
         ]
 
     def _dead(self, grace: int) -> list[str]:
