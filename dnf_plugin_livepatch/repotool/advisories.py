@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import createrepo_c as cr
@@ -20,7 +20,7 @@ from ..base import times
 from ..base.model import Manifest, Nevra
 from ..base.names import decimal
 from ..toolkit.errors import ToolError
-from .lint.advisories import left_behind, rights_kept
+from .lint.advisories import left_behind, not_joined, rights_kept
 from .lint.context import Raised
 from .repository.metadata import Update, advisory_view, issued_of, nevra_of, update_of, value_of
 from .repository.view import SEVERITIES, Advisory, Package, cve_order
@@ -206,10 +206,14 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
         {"type": "cve", "id": cve, "href": _CVE_URL + cve, "title": cve} for cve in cves if cve not in known
     ]
     for facts in given:
-        reference = cr.UpdateReference()
-        reference.type, reference.id, reference.href = facts["type"], facts["id"], facts["href"]
-        reference.title = facts.get("title") or facts["id"]
-        update.append_reference(reference)
+        update.append_reference(_reference(facts))
+
+
+def _reference(facts: Mapping[str, str]) -> cr.UpdateReference:
+    reference = cr.UpdateReference()
+    reference.type, reference.id, reference.href = facts["type"], facts["id"], facts["href"]
+    reference.title = facts.get("title") or facts["id"]
+    return reference
 
 
 def _list(
@@ -294,6 +298,11 @@ def number(update: cr.UpdateRecord) -> int:
     return 1 if found is None else found
 
 
+def _rank(update: cr.UpdateRecord) -> tuple[str, int]:
+    """The order of the states of one advisory: by the time of the writing, then by the version."""
+    return advisory_view(update).updated, number(update)
+
+
 def _next(update: cr.UpdateRecord) -> str:
     return str(number(update) + 1)
 
@@ -343,16 +352,45 @@ def restricted(update: cr.UpdateRecord, names: Container[Nevra]) -> cr.UpdateRec
     return update if len(fitting) == len(items) else _copy(update, fitting)
 
 
-def extended(update: cr.UpdateRecord, other: cr.UpdateRecord) -> cr.UpdateRecord:
-    """``update`` with the packages of ``other`` too; the same object if ``other`` lists no further one."""
-    items = _listed(update)
+def joined(
+    ours: cr.UpdateRecord, theirs: cr.UpdateRecord, own: Callable[[Nevra], Iterable[str]]
+) -> cr.UpdateRecord:
+    """The published advisory ``ours`` with the packages of ``theirs``, its state in another repository.
+
+    The texts are those of the state that was written later; the very object if nothing is added to it.
+    ``own`` gives the CVEs that a package names: those of an added package are added too. Raises ToolError.
+    """
+    for field, one, other in (
+        ("type", ours.type, theirs.type),
+        ("issue date", issued_of(ours), issued_of(theirs)),
+    ):
+        if one != other:
+            raise ToolError("advisory-changed", id=ours.id, field=field)
+    later, earlier = (ours, theirs) if _rank(ours) > _rank(theirs) else (theirs, ours)
+    items = _listed(later)
     known = {nevra_of(item) for item in items}
-    more = [item for item in _listed(other) if nevra_of(item) not in known]
-    if not more:
-        return update
-    found = _copy(update, [*items, *more])
-    found.version = _next(update)
+    more = [item for item in _listed(earlier) if nevra_of(item) not in known]
+    behind = later is theirs and number(theirs) <= number(ours) and _content(theirs) != _content(ours)
+    if not more and not behind:
+        return later
+    found = _copy(later, [*items, *more])
+    there = {one.id: one for one in earlier.references if one.type == "cve"}
+    wanted = {cve for item in more for cve in own(nevra_of(item))} - {*advisory_view(later).cves}
+    for cve in sorted(wanted, key=cve_order):
+        facts = {"type": "cve", "id": cve, "href": _CVE_URL + cve}
+        found.append_reference(there.get(cve) or _reference(facts))
+    found.version = str(max(number(later), number(earlier)) + 1)
     return found
+
+
+def kept_out(update: cr.UpdateRecord, other: cr.UpdateRecord) -> Iterator[Raised]:
+    """The CVEs and the severity of ``other``, another state of the advisory, that ``update`` lacks."""
+    view, old = advisory_view(update), advisory_view(other)
+    left = [cve for cve in old.cves if cve not in view.cves]
+    if left:
+        yield not_joined(view.id, ", ".join(left))
+    if old.severity not in ("", view.severity):
+        yield not_joined(view.id, f"the severity {old.severity}")
 
 
 def _listed(update: cr.UpdateRecord) -> list[cr.UpdateCollectionPackage]:

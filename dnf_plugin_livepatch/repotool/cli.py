@@ -14,7 +14,7 @@ from ..base import times
 from ..base.names import CVE, RELEASE, decimal
 from ..toolkit import output, ticker
 from ..toolkit.errors import Finding, ToolError
-from . import kernel_facts, moving, options, plan, publish, settings, transaction
+from . import kernel_facts, moving, options, plan, publish, settings, several, transaction
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
 from .lint.context import Context
@@ -63,16 +63,21 @@ def _changed(
     outcomes = _warned(job, outcomes)
     ticker.hide()
     if chosen.json:
-        _print_json(
-            {
-                "schema": 1,
-                "repositories": [
-                    {**item._asdict(), "findings": [finding._asdict() for finding in item.findings]}
-                    for item in outcomes
-                ],
-            }
-        )
-    for item in () if chosen.json else outcomes:
+        _print_json({"schema": 1, **_as_data(outcomes)})
+    else:
+        _show(outcomes)
+    return FOUND if any(run.errors(item.findings) for item in outcomes) else OK
+
+
+def _as_data(outcomes: Sequence[transaction.Outcome]) -> dict[str, object]:
+    rows = [
+        {**item._asdict(), "findings": [finding._asdict() for finding in item.findings]} for item in outcomes
+    ]
+    return {"repositories": rows}
+
+
+def _show(outcomes: Sequence[transaction.Outcome]) -> None:
+    for item in outcomes:
         done = "would change:" if item.dry_run else f"published as {item.generation}"
         told = done if not item.nothing else "mended" if item.mended else "nothing to do"
         output.show([f"{item.repository}: {told}"])
@@ -91,8 +96,6 @@ def _changed(
             for finding in item.findings
             if finding.severity != "note"
         )
-    refused = any(run.errors(item.findings) for item in outcomes)
-    return FOUND if refused else OK
 
 
 def _warned(job: transaction.Job, outcomes: Sequence[transaction.Outcome]) -> list[transaction.Outcome]:
@@ -365,7 +368,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(chosen: argparse.Namespace, error: ToolError, code: int) -> int:
+    outcomes = error.outcomes if isinstance(error, several.Partly) else ()
     if chosen.json:
-        _print_json({"schema": 1, "error": {"id": error.id, "text": error.text, "remedy": error.remedy}})
+        told = {"id": error.id, "text": error.text, "remedy": error.remedy}
+        _print_json({"schema": 1, "error": told, **(_as_data(outcomes) if outcomes else {})})
+    else:
+        _show(outcomes)
     output.show([f"livepatch-repo: {error.text} [{error.id}]", error.remedy], errors=True)
     return code

@@ -38,11 +38,19 @@ def check(
 def scope(
     packages: Iterable[cr.Package], updates: Iterable[metadata.Update], names: Collection[str]
 ) -> tuple[tuple[Package, ...], tuple[Advisory, ...]]:
-    """The packages called one of ``names``, and the advisories that list any of them."""
+    """The packages called one of ``names``, and the advisories that list any of them.
+
+    The advisories come without their packages of other names. Those packages are not looked at, so that
+    nothing could be said about them but that they are missing.
+    """
     views = tuple(metadata.package_view(package) for package in packages if package.name in names)
     ids = {view.nevra for view in views}
     naming = (metadata.advisory_view(update.record()) for update in updates if update.mentions(names))
-    return views, tuple(item for item in naming if any(one.nevra in ids for one in item.packages))
+    return views, tuple(
+        item._replace(packages=tuple(one for one in item.packages if one.nevra.name in names))
+        for item in naming
+        if any(one.nevra in ids for one in item.packages)
+    )
 
 
 def _lint(

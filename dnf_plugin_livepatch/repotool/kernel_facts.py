@@ -12,9 +12,9 @@ import createrepo_c as cr
 from ..toolkit.errors import ToolError
 from . import gate, notes
 from .repository import metadata
-from .repository.store import Store, places_of
 from .settings import KernelText
-from .transaction import Job, Next, Outcome, State, change_all, load
+from .several import changes, choosing, each, tried
+from .transaction import Job, Next, Outcome, State
 
 
 class Facts(NamedTuple):
@@ -64,7 +64,13 @@ def _of_kernels(packages: Iterable[cr.Package], releases: Mapping[str, object]) 
 
 def state(root: str, facts: Facts, job: Job) -> list[Outcome]:
     """Write ``facts`` into the record of the repository ``root``. Raises ToolError."""
-    places = [place for (place,) in places_of(root) if facts.wanted(load(Store(place)))]
-    if not places:
-        raise ToolError("no-match", what=" ".join(facts.globs) or "'kernels' in the settings", repo=root)
-    return change_all([(place, facts) for place in places], job.on(root))
+    places = choosing(
+        root,
+        facts.globs or ("*",),
+        lambda state, glob: bool(facts._replace(globs=(glob,)).wanted(state)),
+        "" if facts.globs else "'kernels' in the settings",
+    )
+    here = job.on(root)
+    if len(places) > 1:
+        tried([(place, facts) for place in places], here, (ToolError,))
+    return each((place, changes([(place, facts)], here)) for place in places)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
@@ -16,12 +16,14 @@ from ..toolkit.errors import Finding, ToolError
 from . import advisories, entries, gate, notes, retention
 from .lint import patches
 from .lint.catalogue import CATALOGUE
+from .lint.context import Raised
 from .repository import metadata
 from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store, places_of
 from .repository.view import Package, advisories_by_package, aside, by_kernel, withdrawn
 from .settings import KernelText
-from .transaction import Change, Job, Next, Outcome, State, admit, change, change_all, load
+from .several import change_all, changes, choosing, each
+from .transaction import Change, Job, Next, Outcome, State, admit, change, load
 
 
 def matching(packages: Iterable[cr.Package], globs: Sequence[str]) -> list[cr.Package]:
@@ -37,6 +39,7 @@ def promote(source: str, target: str, globs: Sequence[str], job: Job) -> list[Ou
     are those of both repositories and of the settings. ``{arch}`` is each architecture of ``source``.
     """
     kernels = job.settings.kernels
+    choosing(source, globs, lambda state, glob: bool(matching(state.packages.values(), (glob,))))
     steps = [
         step
         for place, goal in places_of(source, target)
@@ -109,9 +112,8 @@ class _Promotion(NamedTuple):
         """The published content and the packages of ``group``. Raises ToolError."""
         packages = dict(state.packages)
         files = admit(packages, self.group)
-        names = {nevra_of(package) for package in packages.values()}
         wanted = {nevra_of(package) for _, package in self.group}
-        updates = self._advisories(state, names, wanted)
+        updates, unlike = self._advisories(state, packages.values(), wanted)
         touched = [package for _, package in self.group]
         views, told = gate.scope(packages.values(), updates, {package.name for package in touched})
         closes = notes.closing(views, advisories_by_package(told), state.record)
@@ -120,17 +122,22 @@ class _Promotion(NamedTuple):
         texts = notes.of_arches(self.kernels, {package.arch for package in touched})
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
-        faults = [*patches.taken_back(state.record, self.behind)]
+        faults = [*unlike, *patches.taken_back(state.record, self.behind)]
         faults += patches.rolled_out(*notes.steady(state.record, chosen, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 
-    def _advisories(self, state: State, names: set[Nevra], wanted: set[Nevra]) -> list[metadata.Update]:
-        """The published advisories and those of the packages ``wanted``.
+    def _advisories(
+        self, state: State, packages: Iterable[cr.Package], wanted: set[Nevra]
+    ) -> tuple[list[metadata.Update], list[Raised]]:
+        """The published advisories and those of ``wanted``, with the faults. Raises ToolError.
 
-        An advisory that was corrected in the target, and so has the higher version, keeps the correction.
+        ``packages`` are those of the target. Where both repositories have an advisory, the texts are those
+        of the state that was written later, and the packages those of both.
         """
+        there = {nevra_of(package): package for package in packages}
         old = {update.id: place for place, update in enumerate(state.advisories)}
         updates = list(state.advisories)
+        faults: list[Raised] = []
         called = {nevra.name for nevra in wanted}
         for update in self.origin.advisories:
             if not update.mentions(called):
@@ -138,19 +145,22 @@ class _Promotion(NamedTuple):
             whole = update.record()
             if not wanted & {item.nevra for item in metadata.advisory_view(whole).packages}:
                 continue
-            fitting = advisories.restricted(whole, names)
-            if update.id in old:
-                mine = updates[old[update.id]].record()
-                if advisories.number(mine) > advisories.number(whole):
-                    whole, fitting = mine, advisories.extended(mine, fitting)
-                    update = updates[old[update.id]]
-            if fitting is not whole:
-                update = metadata.update_of(fitting)
-            if update.id in old:
-                updates[old[update.id]] = update
-            else:
-                updates.append(update)
-        return updates
+            fitting = advisories.restricted(whole, there)
+            if update.id not in old:
+                updates.append(update if fitting is whole else metadata.update_of(fitting))
+                continue
+            before = updates[old[update.id]]
+            mine = before.record()
+            found = advisories.joined(mine, fitting, lambda nevra: _own_cves(there.get(nevra)))
+            faults += [*advisories.kept_out(found, mine), *advisories.kept_out(found, whole)]
+            same = before if found is mine else update if found is whole else metadata.update_of(found)
+            updates[old[update.id]] = same
+        return updates, faults
+
+
+def _own_cves(package: cr.Package | None) -> Iterable[str]:
+    """The CVEs that the package itself names; none for a package that is not there."""
+    return metadata.package_view(package).own_cves if package else ()
 
 
 def sign(root: str, job: Job) -> list[Outcome]:
@@ -158,9 +168,9 @@ def sign(root: str, job: Job) -> list[Outcome]:
     found = []
     for (place,) in places_of(root):
         companions = (os.path.join(place, SOURCE), os.path.join(place, DEBUG))
-        for one in (*(path for path in companions if Store(path).exists()), place):
-            found.append(change(one, job.on(root), _Again()))
-    return found
+        found += [*(path for path in companions if Store(path).begun()), place]
+    here = job.on(root)
+    return each((place, changes([(place, _Again())], here)) for place in found)
 
 
 class _Again(NamedTuple):
@@ -173,11 +183,9 @@ class _Again(NamedTuple):
 
 def withdraw(root: str, globs: Sequence[str], reason: str, job: Job) -> list[Outcome]:
     """Mark live patches as withdrawn: hosts stop adding them. Packages and advisories stay."""
-    step = _Withdrawal(tuple(globs), reason)
-    places = [place for (place,) in places_of(root) if step.fitting(load(Store(place)))]
-    if not places:
-        raise ToolError("no-match", what=" ".join(globs), repo=root)
-    return [change(place, job.on(root), step) for place in places]
+    places = choosing(root, globs, lambda state, glob: bool(_Withdrawal((glob,), reason).fitting(state)))
+    step, here = _Withdrawal(tuple(globs), reason), job.on(root)
+    return each((place, changes([(place, step)], here)) for place in places)
 
 
 class _Withdrawal(NamedTuple):
@@ -230,23 +238,28 @@ def _left_without(state: State, record: Record, chosen: Iterable[Package]) -> tu
 
 def prune(root: str, keep: int, job: Job) -> list[Outcome]:
     """Drop live patches that later ones replace; their files go when no generation lists them."""
-    return [outcome for (place,) in places_of(root) for outcome in _prune(place, keep, job.on(root))]
+    here = job.on(root)
+    return each((place, _prune(place, keep, here)) for (place,) in places_of(root))
 
 
-def _prune(root: str, keep: int, job: Job) -> list[Outcome]:
+def _prune(root: str, keep: int, job: Job) -> Iterator[Outcome]:
     """Prune one repository, and then the sources and debugging data of the dropped patches."""
-    patches = _PruneOfPatches(keep)
-    found = [change(root, job, patches)]
-    companions = _PruneOfCompanions(frozenset(patches.sources))
     places = [os.path.join(root, SOURCE), os.path.join(root, DEBUG)]
-    return found + [change(place, job, companions) for place in places if Store(place).exists()]
+    patches = _PruneOfPatches(keep, any(Store(place).begun() for place in places))
+    yield change(root, job, patches)
+    companions = _PruneOfCompanions(frozenset(patches.sources))
+    yield from changes([(place, companions) for place in places if Store(place).begun()], job)
 
 
 class _PruneOfPatches:
-    """Drops live patches that later ones replace; ``sources`` are then their own source packages."""
+    """Drops live patches that later ones replace; ``sources`` are then their own source packages.
 
-    def __init__(self, keep: int) -> None:
+    With ``before`` they are those of the patches too that an earlier run dropped, whose end it did not see.
+    """
+
+    def __init__(self, keep: int, before: bool = False) -> None:
         self._keep = keep
+        self._before = before
         self.sources: set[str] = set()
 
     def decide(self, state: State, job: Job) -> Next:
@@ -255,8 +268,22 @@ class _PruneOfPatches:
         replaced = set(retention.droppable(tuple(views.values()), state.record, self._keep))
         drop = {key for key, view in views.items() if view in replaced}
         used = {view.source for key, view in views.items() if key not in drop}
-        self.sources = {views[key].source for key in drop} - used
+        self.sources = {views[key].source for key in drop}
+        self.sources |= _sources_of_old(state) if self._before else set()
+        self.sources -= used
         return _without(state, drop, job)
+
+
+def _sources_of_old(state: State) -> set[str]:
+    """The source packages of all builds that the advisories or the record know, here or dropped."""
+    found = {
+        f"{name.rsplit('.', 1)[0]}.src.rpm" for n in state.record.kernels.values() for name in n.patches
+    }
+    for update in state.advisories:
+        for collection in update.record().collections:
+            for item in collection.packages:
+                found.add(item.src or f"{item.name}-{item.version}-{item.release}.src.rpm")
+    return found
 
 
 class _PruneOfCompanions(NamedTuple):

@@ -15,7 +15,7 @@ from .repository.metadata import COMPRESSIONS
 CONFIG = "livepatch-repo.yml"
 _NAMES = "NAME, NAME-VERSION-RELEASE, NEVRA, or a glob over these"
 _EACH = "a repository; with {arch} in it, that of each architecture"
-_EPILOG = "Exit status: 0 done, 1 failed (nothing published), 2 wrong usage, 3 lint findings or gaps."
+_EPILOG = "Exit status: 0 done, 1 failed (as a whole or in part), 2 wrong usage, 3 lint findings or gaps."
 
 
 class Verb(NamedTuple):

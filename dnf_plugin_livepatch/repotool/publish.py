@@ -23,7 +23,8 @@ from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store
 from .repository.view import advisories_by_package
 from .settings import AdvisoryFile
-from .transaction import Job, Next, Outcome, State, admit, change_all
+from .several import change_all
+from .transaction import Job, Next, Outcome, State, admit
 
 
 def publish(

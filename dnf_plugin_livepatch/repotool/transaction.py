@@ -138,6 +138,8 @@ def change(root: str, job: Job, step: Change) -> Outcome:
     try:
         with contextlib.nullcontext() if job.dry_run else store.lock(job.wait):
             before = store.current()  # another publisher may have worked while this one waited
+            if store.foreign() and not job.settings.address(store.root):
+                raise ToolError("mirrorlist-foreign", repo=store.root)
             if not job.dry_run:
                 store.sweep(job.settings.grace)
             state = load(store)
@@ -185,16 +187,6 @@ def _check_record(record: Record, root: str) -> None:
         raise ToolError("record-refused", repo=root, reason=error) from None
     if not same:
         raise ToolError("record-refused", repo=root, reason="it comes back changed")
-
-
-def change_all(steps: Sequence[tuple[str, Change]], job: Job) -> list[Outcome]:
-    """Change several repositories in order; none of them when lint refuses any."""
-    if len(steps) > 1 and not job.dry_run:
-        for place, step in steps:
-            found = change(place, job._replace(dry_run=True), step).findings
-            if run.errors(found):
-                raise LintRefused(found)
-    return [change(place, job, step) for place, step in steps]
 
 
 class LintRefused(ToolError):

@@ -235,6 +235,16 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
         "{repo}: the new state is published, and then this failed: {reason}",
         "Make room or mend the folder, then run the same command again: it does what is left.",
     ),
+    "partly": Refusal(
+        "Done in {done}, and not elsewhere: {reason}",
+        "Mend that, and run the same command again: it does what is left.",
+    ),
+    "mirrorlist-foreign": Refusal(
+        "{repo}/mirrorlist names no state of the repository, and no address is set: its clients would stay"
+        " on an old state.",
+        "Nothing was changed. Set base_url, or move the file away if no client reads it, and run the same"
+        " command again.",
+    ),
     "no-links": Refusal(
         "{repo} is on a file system without symbolic links ({reason}), and a switch in one step needs one.",
         "Nothing was changed. Keep the repository on a file system with links, and copy it from there to"

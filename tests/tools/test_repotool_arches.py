@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two architectures in one repository, of a kernel release that names none, as those of Azure and SUSE."""
 
+import fcntl
 import json
 
 import pytest
@@ -202,6 +203,75 @@ def test_prune_takes_each_architecture(each, key, second):
     tool("publish", "--repo", each, *signing(key), second[0])
     told = tool("prune", "--repo", each, *signing(key), "--keep", "1").stdout
     assert "1-1.el9_4.x86_64" in told and f"{each.parent}/aarch64: nothing to do" in told
+
+
+def lock_held(place):
+    held = open(place / ".livepatch-repo.lock", "a")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def cut(place):
+    (primary,) = (place / "repodata").resolve().glob("*-primary.xml.gz")
+    primary.write_bytes(primary.read_bytes()[:20])
+
+
+SPOILS = {
+    "cut": (cut, "metadata-unreadable"),
+    "link lost": (lambda place: (place / "repodata").unlink(), "link-lost"),
+    "another publisher": (lock_held, "locked"),
+}
+LOOPS = {
+    "withdraw": ["--reason", "oops", "kpatch-patch-*"],
+    "kernels": ["--support-end", "2027-12-31", "5.14.0-*"],
+    "sign": [],
+    "prune": ["--keep", "1"],
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize("verb", LOOPS)
+def test_one_architecture_that_fails_keeps_no_other_from_a_change(each, key, second, verb, spoil):
+    """The first and the second of them in turn; what is printed is true of each."""
+    tool("publish", "--repo", each, *signing(key), second[0])
+    arches = {"cut": ("x86_64", "aarch64")}.get(spoil, ("aarch64", "x86_64"))
+    if verb == "prune":  # nothing is to be pruned of aarch64
+        arches = ("x86_64", "aarch64")
+    good, bad = (each.parent / arch for arch in arches)
+    before = {place: present(place) for place in (good, bad) if spoil != "link lost" or place == good}
+    held = SPOILS[spoil][0](bad)
+    words = [verb, "--repo", each, *signing(key), "--wait", "0", *LOOPS[verb]]
+    done = tool(*words, check=False)
+    assert done.returncode == 1 and "[partly]" in done.stderr, done.stderr
+    assert f"Done in {good}, and not elsewhere: " in done.stderr and str(bad) in done.stderr
+    assert f"{good}: published as {present(good)}" in done.stdout and str(bad) not in done.stdout
+    assert present(good) != before[good] and before.get(bad) in (None, present(bad))
+    told = json.loads(tool(*words, "--json", check=False).stdout)
+    assert told["error"]["id"] == (SPOILS[spoil][1] if verb != "sign" else "partly")
+    if verb == "sign":
+        assert [item["repository"] for item in told["repositories"]] == [str(good)]
+    if held:
+        held.close()
+
+
+def present(place):
+    return (place / "repodata").resolve().parent.name
+
+
+def test_a_publish_that_fails_in_the_second_repository_names_the_first(each, key, second, tmp_path):
+    (tmp_path / "c").mkdir()
+    other = support.build(
+        tmp_path / "c", "5.14.0-427.13.1.el9_4.aarch64", number="2", arch="aarch64",
+        manifests=[support.manifest("5.14.0-427.13.1.el9_4.aarch64", "kp_2", issued="2026-11-21")],
+    )  # fmt: skip
+    support.sign(key, *other)
+    first_place, last_place = each.parent / "aarch64", each.parent / "x86_64"
+    with lock_held(last_place):
+        words = ["publish", "--repo", each, *signing(key), "--wait", "0", *other, second[0]]
+        done = tool(*words, check=False)
+    assert done.returncode == 1 and f"Done in {first_place}, and not elsewhere" in done.stderr
+    assert f"{first_place}: published as {present(first_place)}" in done.stdout
+    assert f"{last_place}: published as" in tool(*words).stdout
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dnf_plugin_livepatch.repotool.repository import reading
 from dnf_plugin_livepatch.repotool.settings import Settings
 from dnf_plugin_livepatch.toolkit.refusals import LIVEPATCH_REPO
 from tests.tools.support import repositories as support
+from tests.tools.support.published import tree
 from tests.tools.support.repositories import KERNEL, signing, tool
 
 NONE = "no-repository"
@@ -48,6 +49,29 @@ def test_a_missing_repository_is_not_made(tmp_path, argv, identifier):
 def test_wrong_usage_has_its_own_status_and_shows_the_usage(tmp_path, argv, word):
     done = tool(*(part.format(none=tmp_path / "none") for part in argv), check=False)
     assert done.returncode == 2 and word in done.stderr and f"usage: livepatch-repo {argv[0]}" in done.stderr
+
+
+NAMED = {
+    "withdraw": (["--reason", "oops"], f"{support.patch_name(KERNEL)}-1-1.*"),
+    "promote": (["--to", "{stable}"], support.patch_name(KERNEL)),
+    "kernels": (["--support-end", "2027-12-31"], KERNEL),
+}
+
+
+@pytest.mark.parametrize("slip", ["kpatch-patch-5_14_0-427_31_1", "5.14.0-427.31.1*"])
+@pytest.mark.parametrize("verb", NAMED)
+def test_a_name_that_fits_nothing_stops_the_others_too(repo, key, tmp_path, verb, slip):
+    """Whoever withdraws two patches must not read of one only."""
+    options, right = NAMED[verb]
+    before, stable = tree(repo), tmp_path / "stable"
+    where = "--from" if verb == "promote" else "--repo"
+    words = [verb, where, repo, *signing(key), *(word.format(stable=stable) for word in options)]
+    for names in ([right, slip], [slip, right]):
+        done = tool(*words, *names, check=False)
+        assert done.returncode == 1 and f"{slip} matches nothing in" in done.stderr
+        assert "[no-match]" in done.stderr and done.stdout == ""
+    assert tree(repo) == before and not stable.exists()
+    assert "nothing to do" not in tool(*words, right, right).stdout
 
 
 def test_for_an_rpm_that_is_not_there_the_systems_reason_is_printed(tmp_path, key):

@@ -45,6 +45,7 @@ REAL = {
     "package-signature-bad",
     "advisory-cve-kept",
     "advisory-not-given",
+    "advisory-not-joined",
     "advisory-rights-kept",
     "rollout-over",
     "rollout-goes-on",

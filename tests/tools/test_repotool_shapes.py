@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base import times
 from dnf_plugin_livepatch.formats import repository_record as record
 from dnf_plugin_livepatch.repotool.repository import generations, store
 from dnf_plugin_livepatch.toolkit.errors import ToolError
-from tests.tools.support.published import V1, V2, job_for, loaded, names, publish
+from tests.tools.support.published import V1, V2, job_for, loaded, names, publish, tree
 from tests.tools.support.repositories import KERNEL, Client, Server, signing, tool
 
 
@@ -138,6 +138,46 @@ def test_a_mirrorlist_that_was_left_behind_is_told_and_mended(repo, key, second,
     assert (
         "nothing to do" in tool("publish", "--repo", repo, *signing(key), "--config", config, *second).stdout
     )
+
+
+LISTS = {
+    "two addresses": ("https://a.example/r/generations/{}/\nhttps://b.example/r/generations/{}/\n", 2),
+    "among others": (
+        "#https://x.example/generations/1/\n\nhttps://a.example/r/generations/{}/\nhttps://c.example/plain/\n",
+        1,
+    ),
+    "another state": ("https://a.example/r/generations/{}/\nhttps://b.example/r/generations/20200101/\n", 2),
+}
+
+
+@pytest.mark.parametrize("url", ["", "https://b.example/r"])
+@pytest.mark.parametrize("name", LISTS)
+def test_each_address_of_a_mirrorlist_gets_the_new_state(repo, key, tmp_path, name, url):
+    text, count = LISTS[name]
+    (repo / "mirrorlist").write_text(text.format(*[present(repo)] * 2))
+    (tmp_path / "s.yml").write_text(f"base_url: {url}\n" if url else "grace: 1h\n")
+    words = ["--reason", "oops", V1, "--config", tmp_path / "s.yml"]
+    tool("withdraw", "--repo", repo, *signing(key), *words)
+    told = (repo / "mirrorlist").read_text()
+    if url and count == 1:  # the address of the settings is none of the file's
+        assert told == f"{url}/generations/{present(repo)}/\n"
+    else:
+        assert told == text.replace("20200101", "{}").format(*[present(repo)] * 2)
+    assert store.Store(str(repo)).stale() == ""
+    assert "nothing to do" in tool("withdraw", "--repo", repo, *signing(key), *words).stdout
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize("text", ["", "https://a.example/r/\n", "https://a.example/r/generations/\n"])
+def test_a_mirrorlist_that_no_change_can_reach_stops_the_change(repo, key, tmp_path, text, dry):
+    (repo / "mirrorlist").write_text(text)
+    before = tree(repo)
+    words = ["withdraw", "--repo", repo, *signing(key), "--reason", "oops", V1]
+    done = tool(*words, *dry, check=False)
+    assert done.returncode == 1 and "[mirrorlist-foreign]" in done.stderr and tree(repo) == before
+    (tmp_path / "s.yml").write_text("base_url: https://a.example/r\n")
+    tool(*words, "--config", tmp_path / "s.yml")
+    assert of_mirrorlist(repo) == present(repo)
 
 
 def test_the_generation_of_the_mirrorlist_is_kept(repo, key, first):

@@ -156,6 +156,13 @@ CHECKS = {
         "A correction reaches readers only where a package of the advisory is published again.",
         "Publish a package of the advisory again, with the advisory file.",
     ),
+    "advisory-not-joined": Check(
+        "warning",
+        "Source and target have it with other contents, and {what} stays out: the later state counts.",
+        "Hosts call a CVE open that the advisory does not name, and filter updates by the severity.",
+        "If it belongs there, name it in an advisory file and publish the advisory's packages in the target "
+        "again.",
+    ),
     "patch-without-advisory": Check(
         "error",
         "No advisory lists this live patch: 'dnf upgrade --security' never takes it.",
@@ -197,6 +204,11 @@ def rights_kept(identifier: str) -> Raised:
 def not_given(identifier: str, fields: str) -> Raised:
     """The fault about an advisory that the advisory file would change if one of its packages were given."""
     return "advisory-not-given", identifier, {"fields": fields}
+
+
+def not_joined(identifier: str, what: str) -> Raised:
+    """The fault about ``what`` of one state of an advisory that the later state of it does not have."""
+    return "advisory-not-joined", identifier, {"what": what}
 
 
 def _words(advisory: Advisory, context: Context) -> Iterator[Raised]:

@@ -41,7 +41,9 @@ MIRRORS = "mirrorlist"
 SOURCE, DEBUG = "source", "debug"
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
-_MIRROR = re.compile(r"(\S{1,2000}/)generations/([^/\s]{1,200})/\s*\Z")
+_MIRROR = re.compile(r"\A\s*([^\s#]\S{0,1999}/)generations/([^/\s]{1,200})/\s*\Z")
+#: The most characters of a mirrorlist.
+_LONGEST = 1 << 20
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
@@ -71,13 +73,14 @@ def location_of(path: str, checksum: str) -> str:
 def places_of(root: str, *others: str) -> list[tuple[str, ...]]:
     """``root`` and ``others``, with ``{arch}`` in them once for each architecture of which ``root`` has one.
 
-    Raises ToolError where nothing is published yet.
+    A repository that lost its link counts too, so that no change passes over it in silence. Raises
+    ToolError where nothing is published yet.
     """
     if "{arch}" not in root:
         Store(root).required()
         return [(root, *others)]
     texts = [[text.replace("{arch}", arch) for text in (root, *others)] for arch in (*ARCHES, "noarch")]
-    found = [tuple(text) for text in texts if Store(text[0]).exists()]
+    found = [tuple(text) for text in texts if Store(text[0]).begun()]
     if not found:
         raise ToolError("no-repository", where=root, reason="none of any architecture")
     return found
@@ -118,15 +121,23 @@ class Store:
         """Whether something is published here already."""
         return os.path.isfile(os.path.join(self.repodata, "repomd.xml"))
 
+    def begun(self) -> bool:
+        """Whether something is published here, or was before the link was lost."""
+        return self.exists() or bool(self._finished())
+
+    def _finished(self) -> list[str]:
+        """The names of the generations whose runs came to their end, oldest first."""
+        return [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+
     def unbroken(self) -> Store:
         """The store itself. Raises ToolError if its link is gone: it would be taken for a new repository.
 
         The next publish would then forget every package, advisory and withdrawal.
         """
-        left = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        left = self._finished()
         if left and not self.exists():
-            named = self.mirrored()[1]
-            raise ToolError("link-lost", repo=self.root, name=named if named in left else left[-1])
+            named = (name for _, name in self.mirrored() if name in left)
+            raise ToolError("link-lost", repo=self.root, name=next(named, left[-1]))
         return self
 
     def required(self) -> Store:
@@ -231,39 +242,53 @@ class Store:
         sync(self.root)
         self.mirror(base_url)
 
-    def mirrored(self) -> tuple[str, str]:
-        """The address and the generation in the file that mirrorlist= clients start from; "" for none."""
+    def _mirrors(self) -> list[str]:
+        """The lines of the file that mirrorlist= clients start from; none where it is missing or no text."""
         try:
             with open(self.at(MIRRORS), encoding="utf-8") as file:
-                found = _MIRROR.match(file.read(4096))
+                text = file.read(_LONGEST + 1)
         except (OSError, UnicodeError):
-            return "", ""
-        return (found.group(1), found.group(2)) if found else ("", "")
+            return []
+        return text.splitlines() if len(text) <= _LONGEST else []
+
+    def mirrored(self) -> list[tuple[str, str]]:
+        """The address and the generation in each line of the mirrorlist that names a generation."""
+        return [(found[1], found[2]) for found in map(_MIRROR.match, self._mirrors()) if found]
+
+    def foreign(self) -> bool:
+        """Whether there is a mirrorlist without any generation, so that no change of it is possible."""
+        return os.path.exists(self.at(MIRRORS)) and not self.mirrored()
 
     def stale(self) -> str:
-        """The generation in the mirrorlist, where it is not the present one; "" without a mirrorlist."""
-        named = self.mirrored()[1]
-        if not named and os.path.exists(self.at(MIRRORS)):
+        """A generation in the mirrorlist that is not the present one; "" without a mirrorlist."""
+        if self.foreign():
             return "(none)"
-        return named if named != self.current() else ""
+        return next((named for _, named in self.mirrored() if named != self.current()), "")
 
     def mirror(self, base_url: str) -> bool:
-        """Have the mirrorlist name the present generation; returns whether it named another.
+        """Have the mirrorlist name the present generation; returns whether that changed it.
 
-        Clients that start there read one generation only. The address is ``base_url``, or the file's own
-        where the settings name none: whoever published first has told clients of it.
+        Clients that start there read one generation only. Each line that names a generation keeps its
+        address: whoever wrote it has told clients of it. The address ``base_url`` takes their place unless
+        one of them has it.
         """
-        base, named = self.mirrored()
-        wanted = f"{base_url.rstrip('/')}/" if base_url else base
-        if not wanted or not os.path.islink(self.repodata) or (base, named) == (wanted, self.current()):
+        lines, bases = self._mirrors(), [base for base, _ in self.mirrored()]
+        wanted = f"{base_url.rstrip('/')}/" if base_url else ""
+        end = f"{GENERATIONS}/{self.current()}/"
+        new = [_MIRROR.sub(lambda found: found[1] + end, line) for line in lines]
+        if wanted and wanted not in bases:
+            new = [wanted + end]
+        elif not bases:
             return False
-        new = self.at(MIRRORS + ".new")
-        with open(new, "w", encoding="utf-8") as file:
-            file.write(f"{wanted}{GENERATIONS}/{self.current()}/\n")
+        if new == lines or not os.path.islink(self.repodata):
+            return False
+        path = self.at(MIRRORS + ".new")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in new))
             file.flush()
             os.fsync(file.fileno())
-        modes.share(new, self.root)
-        os.rename(new, self.at(MIRRORS))
+        modes.share(path, self.root)
+        os.rename(path, self.at(MIRRORS))
         sync(self.root)
         return True
 
@@ -290,16 +315,17 @@ class Store:
 
     def _kept(self, grace: int) -> list[str]:
         """Generations that some client may still be reading, newest last."""
-        names = [name for name in generations.names(self._generations) if not name.endswith(_UNFINISHED)]
+        names = self._finished()
         current = self.current()
         if current not in names:
             return []
-        named = self.mirrored()[1]
-        names = names[: names.index(current) + 1]  # later ones were never published
+        named = {name for _, name in self.mirrored()}
+        # Those after the current one: of a run that died before its switch, or the link was set back.
+        place = names.index(current)
         return [
             os.path.join(self._generations, name)
-            for name, successor in zip(names, [*names[1:], ""])
-            if not successor or name == named or generations.age(successor) < grace
+            for at, (name, successor) in enumerate(zip(names, [*names[1:], ""]))
+            if at == place or name in named or generations.age(name if at > place else successor) < grace
         ]
 
     def _dead(self, grace: int) -> list[str]:
