@@ -89,6 +89,14 @@ def test_weak_digests_are_those_without_a_stronger_one_beside_them(header, weak)
     assert rpm_header.proof(header).weak == weak
 
 
+@pytest.mark.parametrize("value", [7, b"a", "text", [], [7], [b"a"], ["%"], [1.5], {}])
+@pytest.mark.parametrize("tag", [278, 267, 262, 273, 5092, 1035, 5011])
+def test_a_field_of_another_type_proves_nothing(tag, value):
+    """A header holds any type under any tag."""
+    found = rpm_header.proof({tag: value})
+    assert found.signatures == () and not found.of_header
+
+
 @pytest.mark.parametrize("digest, check", [("SHA1", "metadata-signature-weak"), ("SHA512", None)])
 def test_the_signature_of_the_metadata_may_be_weak(repo, key, digest, check):
     signature = repo / "repodata" / "repomd.xml.asc"

@@ -39,6 +39,8 @@ LOCK = ".livepatch-repo.lock"
 MIRRORS = "mirrorlist"
 # Folders of a repository that are repositories of their own, for source packages and debugging data.
 SOURCE, DEBUG = "source", "debug"
+#: Files and folders directly in a repository that its metadata may name: each generation links all of them.
+MAX_TOPS = 50_000
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
 _MIRROR = re.compile(r"(\S{1,2000}/)generations/([^/\s]{1,200})/\s*\Z")
@@ -159,7 +161,10 @@ class Store:
             file.write("".join(location + "\n" for location in found))
             file.flush()
             os.fsync(file.fileno())
-        for top in sorted({location.split("/", 1)[0] for location in found})[:64]:
+        tops = sorted({location.split("/", 1)[0] for location in found})
+        if len(tops) > MAX_TOPS:
+            raise ToolError("too-flat", repo=self.root, count=len(tops), limit=MAX_TOPS)
+        for top in tops:
             os.symlink(os.path.join("..", "..", top), os.path.join(generation, top))
         sync(generation)
 
