@@ -168,6 +168,11 @@ class Store:
             os.symlink(os.path.join("..", "..", top), os.path.join(generation, top))
         sync(generation)
 
+    def holds(self, location: str, checksum: str) -> bool:
+        """Whether the file at ``location`` is there, whole."""
+        path = self.at(safe(location))
+        return os.path.isfile(path) and digest(path) == checksum
+
     def place(self, source: str, location: str, checksum: str) -> None:
         """Put an RPM where it is published, verified.
 
@@ -181,7 +186,8 @@ class Store:
             os.unlink(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         for folder in (os.path.dirname(os.path.dirname(target)), os.path.dirname(target)):
-            modes.share(folder, self.root)
+            if folder.startswith(self.root + os.sep):
+                modes.share(folder, self.root)
         partial = target + ".partial"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
