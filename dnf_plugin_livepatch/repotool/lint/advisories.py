@@ -143,7 +143,8 @@ CHECKS = {
         "warning",
         "It keeps {cves}, which the advisory file no longer names: {missing} may have brought them.",
         "Hosts call these CVEs closed. If they were named by mistake, hosts are misled.",
-        "Publish again with all packages of the advisory: its file then speaks for all of them.",
+        "Publish again with all packages of the advisory that the repository has: the advisory file then "
+        "speaks for all of them.",
     ),
     "advisory-rights-kept": Check(
         "warning",
