@@ -8,10 +8,11 @@ import pytest
 from dnf_plugin_livepatch.base.model import Manifest, Nevra, Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
-from dnf_plugin_livepatch.repotool import advisories, notes
+from dnf_plugin_livepatch.repotool import advisories, gate, notes
 from dnf_plugin_livepatch.repotool.repository.metadata import advisory_view
 from dnf_plugin_livepatch.repotool.repository.view import Package
 from dnf_plugin_livepatch.repotool.settings import KernelText, Settings
+from dnf_plugin_livepatch.toolkit.errors import Finding
 from tests.tools.support import published
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import Repo
@@ -117,6 +118,50 @@ def test_facts_change_without_a_package_in_hand(repo, key, tmp_path):
     refused = kernels("--unfixable", "CVE-2024-1086=data", KERNEL, check=False)
     assert refused.returncode == 3 and "cve-closed-and-unfixable" in refused.stderr
     assert note(repo).unfixable == ()
+
+
+def finding(*cves, check="cve-closed-and-unfixable", subject=KERNEL, nevra=V1):
+    return Finding(check, "error", subject, f"no live patch closes {', '.join(cves)}, and {nevra} does", "")
+
+
+@pytest.mark.parametrize(
+    "item, passes",
+    [
+        (finding("CVE-2024-1"), True),
+        (finding("CVE-2024-1", nevra=V2), True),  # an old fault keeps no fix away
+        (finding("CVE-2024-3", "CVE-2024-1"), True),
+        (finding("CVE-2024-1", "CVE-2024-2"), False),
+        (finding("CVE-2024-2"), False),
+        (finding("CVE-2024-10"), False),
+        (finding("CVE-2024-1", subject=OTHER), False),
+        (finding("CVE-2024-4", check="advisory-cve-lost"), False),
+        (finding(), True),
+    ],
+)
+def test_a_fault_about_one_cve_lets_none_about_another_pass(item, passes):
+    known = [
+        finding("CVE-2024-1"),
+        finding("CVE-2024-3"),
+        finding("CVE-2024-5", check="advisory-cve-lost"),
+    ]
+    assert gate.fresh(known, [item]) == ([] if passes else [item])
+
+
+def test_a_waived_contradiction_covers_no_other_cve(repo, key, second, tmp_path):
+    publish(repo, key, *second)
+    waived = tmp_path / "waived.yml"
+    waived.write_text("waive:\n- {check: cve-closed-and-unfixable, reason: being looked at}\n")
+
+    def kernels(cve, *words):
+        return tool(
+            "kernels", "--repo", repo, *signing(key), "--unfixable", f"{cve}=x", *words, KERNEL, check=False
+        )
+
+    assert kernels("CVE-2024-1086", "--config", waived).returncode == 0
+    done = kernels("CVE-2024-26642")
+    assert done.returncode == 3 and "CVE-2024-26642" in done.stderr + done.stdout
+    assert [one.cve for one in note(repo).unfixable] == ["CVE-2024-1086"]
+    assert kernels("CVE-2022-4269").returncode == 0, "the old fault stands in no way"
 
 
 @pytest.mark.parametrize(
