@@ -272,7 +272,7 @@ def link(name):
 
 
 def rewritten(first_entry, entry, given, there=()):
-    """An advisory of two builds, published again with ``entry`` and the builds ``given``; and the faults told."""
+    """An advisory of two builds, published again with ``entry`` and the builds ``given``; the faults."""
     pair = (incoming(KERNEL, "1"), incoming(KERNEL, "2"))
     old = advisories.merge([], [advisories.Draft("EX-9", first_entry, pair)], Settings(), NOW)[0]
     draft = advisories.Draft("EX-9", entry, tuple(pair[number] for number in given))
