@@ -73,7 +73,10 @@ class Incoming(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """The content of an advisory before it is written; ``old`` is the published advisory of that id."""
+    """The content of an advisory before it is written; ``old`` is the published advisory of that id.
+
+    The packages of ``old`` are those that are still in the repository.
+    """
 
     id: str
     entry: Mapping[str, Any]
@@ -109,7 +112,7 @@ class Draft(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every package that the published advisory lists is given again.
+        """Whether every package that the published advisory lists, and that is still there, is given again.
 
         The advisory file then speaks for all of the advisory: what the file no longer names was wrong.
         """
@@ -194,7 +197,7 @@ def _fill(update: cr.UpdateRecord, draft: Draft, settings: Settings, now: str) -
     given = [dict(reference) for reference in entry.get("references", ())]
     if draft.old:
         ids = {reference["id"] for reference in given}
-        replaced = "references" in entry and draft.whole
+        replaced = "references" in entry
         given += [
             reference._asdict()
             for reference in draft.old.references
@@ -244,15 +247,27 @@ def _issued(draft: Draft) -> str:
     return found
 
 
+def _still(old: Advisory, there: Container[Nevra]) -> Advisory:
+    """``old`` with those of its packages that are ``there``; with all of them where none is."""
+    left = tuple(item for item in old.packages if item.nevra in there)
+    return old._replace(packages=left) if left else old
+
+
 def merge(
-    existing: Sequence[Update], made: Iterable[Draft], settings: Settings, now: str, stamp: str = ""
+    existing: Sequence[Update],
+    made: Iterable[Draft],
+    settings: Settings,
+    now: str,
+    stamp: str = "",
+    there: Container[Nevra] = (),
 ) -> tuple[list[Update], list[str], list[str]]:
     """All advisories after this publish, the ids that are new, and those that changed.
 
     A published advisory keeps its id, type, issue date and packages. It also keeps whatever the draft
     leaves empty. Its texts cover the old packages too. A correction in the advisory file is applied to an
     advisory without new packages too. An advisory without an issue date is issued ``now``; ``stamp`` (by
-    default ``now`` too) is when it was written. Raises ToolError.
+    default ``now`` too) is when it was written. ``there`` are the packages of the repository. Raises
+    ToolError.
     """
     result, index = list(existing), {update.id: place for place, update in enumerate(existing)}
     added, changed = [], []
@@ -271,7 +286,7 @@ def merge(
             continue
         old = result[index[draft.id]].record()
         view = advisory_view(old)
-        _fill(update, draft._replace(old=view), settings, stamp or now)
+        _fill(update, draft._replace(old=_still(view, there)), settings, stamp or now)
         if old.rights and not draft.entry.get("rights"):
             update.rights = old.rights
         if old.fromstr and settings.sender == DEFAULTS.sender:
@@ -319,7 +334,9 @@ def _content(update: cr.UpdateRecord) -> tuple[object, ...]:
     return (*texts, sorted(view.references))
 
 
-def kept(existing: Sequence[Update], made: Iterable[Draft], settings: Settings) -> Iterator[Raised]:
+def kept(
+    existing: Sequence[Update], made: Iterable[Draft], settings: Settings, there: Container[Nevra] = ()
+) -> Iterator[Raised]:
     """The parts of published advisories that stay although the publisher's files say otherwise.
 
     CVEs that the advisory file no longer names stay, because packages that are not given may have brought
@@ -335,7 +352,7 @@ def kept(existing: Sequence[Update], made: Iterable[Draft], settings: Settings) 
                 yield rights_kept(draft.id)
         if not draft.names_cves:
             continue
-        old = advisory_view(update)
+        old = _still(advisory_view(update), there)
         draft = draft._replace(old=old)
         listed = {item.nevra for item in old.packages}
         given = {item.package.nevra for item in draft.items}

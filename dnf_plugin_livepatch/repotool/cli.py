@@ -79,7 +79,8 @@ def _as_data(outcomes: Sequence[transaction.Outcome]) -> dict[str, object]:
 def _show(outcomes: Sequence[transaction.Outcome]) -> None:
     for item in outcomes:
         done = "would change:" if item.dry_run else f"published as {item.generation}"
-        told = done if not item.nothing else "mended" if item.mended else "nothing to do"
+        changes = not item.nothing or bool(item.dry_run and item.mended)
+        told = done if changes else "mended" if item.mended else "nothing to do"
         output.show([f"{item.repository}: {told}"])
         for sign, values in (
             ("+", item.packages_added),
@@ -87,7 +88,7 @@ def _show(outcomes: Sequence[transaction.Outcome]) -> None:
             ("+ advisory", item.advisories_added),
             ("~ advisory", item.advisories_changed),
             ("~ record", item.record_changed),
-            ("~ names the present state now:", item.mended),
+            ("~ put right:", item.mended),
             ("~ signed again with the same content", ("",) * item.signed),
         ):
             output.show(f"  {sign} {value}".rstrip() for value in values)

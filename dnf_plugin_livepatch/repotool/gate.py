@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 import createrepo_c as cr
@@ -14,6 +15,8 @@ from .lint.context import Context, Raised
 from .repository import metadata
 from .repository.view import Advisory, MetadataFile, Package, View
 from .transaction import Job, LintRefused, Next, State
+
+_CVES = re.compile(r"\bCVE-\d{4}-\d+")
 
 
 def check(
@@ -27,12 +30,27 @@ def check(
     names = {package.name for package in touched}
     before = _lint(state.packages, state.advisories, state.record, state.record, names, job)
     after = _lint(new.packages, new.advisories, new.record, state.record, names, job)
-    known = {(item.check, item.subject) for item in before}
-    found = tuple(item for item in after if (item.check, item.subject) not in known)
-    found = (*run.findings(faults, job.settings.waivers), *found)
+    found = (*run.findings(faults, job.settings.waivers), *fresh(before, after))
     if run.errors(found) and not job.dry_run:
         raise LintRefused(found)
     return found
+
+
+def fresh(before: Iterable[Finding], after: Iterable[Finding]) -> list[Finding]:
+    """The findings ``after`` that say more than those ``before``.
+
+    A finding is known by its check, its subject and the CVEs that it names: a fault about one CVE must not
+    let the same fault about another one pass.
+    """
+    known: dict[tuple[str, str], set[str]] = {}
+    for item in before:
+        known.setdefault((item.check, item.subject), set()).update(_CVES.findall(item.text))
+    return [
+        item
+        for item in after
+        if (item.check, item.subject) not in known
+        or not known[(item.check, item.subject)].issuperset(_CVES.findall(item.text))
+    ]
 
 
 def scope(

@@ -53,8 +53,9 @@ def published(
     """The record with a note of each live patch in ``items``.
 
     ``told_of`` holds issue date and advisory by NEVRA text. A patch that has a note already keeps all of the
-    note except the rollout. ``asked`` says that the rollout ``steps`` are meant for these patches. A CVE
-    that the newest live patch closes is no longer unfixable, unless that very patch calls it so.
+    note except the rollout, and its facts about the kernel are not taken again. ``asked`` says that the
+    rollout ``steps`` are meant for these patches. A CVE that the newest live patch closes is no longer
+    unfixable, unless that very patch calls it so.
     """
     kernels = dict(record.kernels)
     patches = [item for item in items if item.package.kind == "patch"]
@@ -63,7 +64,9 @@ def published(
         nevra = item.package.nevra
         for release in item.package.kernels:
             old = kernels.get(release, KernelNote())
-            told = [m for m in item.manifests if m.kernel_release == release]
+            # The facts of a patch that has a note were taken before, and may have been corrected since.
+            first = str(nevra) not in old.patches
+            told = [m for m in item.manifests if first and m.kernel_release == release]
             best, closed = closes.get(release, (set(), set()))
             own = (one for manifest in told for one in manifest.unfixable)
             left = [one for one in old.unfixable if one.cve not in closed]

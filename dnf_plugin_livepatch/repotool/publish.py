@@ -125,9 +125,12 @@ class _Addition(NamedTuple):
         settings = job.settings
         listed = entries.listing(state.advisories, (item.package.nevra for item in incoming))
         drafts = entries.drafts(incoming, self.file, settings, listed)
-        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts, settings)]
+        there = {nevra_of(package) for package in packages.values()}
+        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts, settings, there)]
         faults += entries.unheard(self.file, drafts, state.advisories, _patches(state))
-        updates, added, changed = advisories.merge(state.advisories, drafts, settings, job.now, job.stamp)
+        updates, added, changed = advisories.merge(
+            state.advisories, drafts, settings, job.now, job.stamp, there
+        )
         news = {*added, *changed}
         told_of = {
             str(item.nevra): (view.issued, view.id)

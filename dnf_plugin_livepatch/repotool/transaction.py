@@ -26,8 +26,8 @@ from .settings import Settings
 class Outcome(NamedTuple):
     """The changes to one repository, made or only tried (``dry_run``).
 
-    ``mended`` tells what an earlier run had left undone. ``signed`` is true where the metadata are signed
-    again, with the same content.
+    ``mended`` are files that an earlier run had left behind, or that were lost since. ``signed`` is true
+    where the metadata are signed again, with the same content.
     """
 
     repository: str
@@ -152,11 +152,15 @@ def change(root: str, job: Job, step: Change) -> Outcome:
             outcome = _outcome(store, state, new, job)
             if outcome.nothing and store.exists() and _otherwise(store, job.settings):
                 outcome = outcome._replace(signed=True)
+            lost = [one for one in new.files if one[2] in state.packages and not store.holds(one[1], one[2])]
+            outcome = outcome._replace(mended=tuple(location for _, location, _ in lost))
             if job.dry_run:
                 return outcome
             if outcome.nothing and store.exists():
+                for source, location, checksum in lost:
+                    store.place(source, location, checksum)
                 late = store.mirror(job.settings.address(store.root))
-                return outcome._replace(mended=(MIRRORS,) if late else ())
+                return outcome._replace(mended=(*outcome.mended, *[MIRRORS] * late))
             return outcome._replace(generation=_release(store, state, new, job))
     except OSError as error:
         failure = "disk" if store.current() == before else "disk-published"
@@ -202,7 +206,8 @@ def admit(
 ) -> list[tuple[str, str, str]]:
     """Add the packages of ``group``, which come as (file, package), and return the files to place.
 
-    Raises ToolError when a package differs from the published package of its name.
+    The file of a package that is published already is among them: it may have been lost since. Raises
+    ToolError when a package differs from the published package of its name.
     """
     known = {nevra_of(package): key for key, package in packages.items()}
     files = []
@@ -212,8 +217,10 @@ def admit(
             raise ToolError("rpm-replaced", nevra=nevra)
         if package.pkgId not in packages:
             package.location_href = location_of(_file_name(path, nevra), package.pkgId)
-            files.append((path, package.location_href, package.pkgId))
             packages[package.pkgId] = package
+        there = packages[package.pkgId]
+        if not there.location_base and metadata.safe(there.location_href) == there.location_href:
+            files.append((path, there.location_href, package.pkgId))
     return files
 
 
@@ -288,11 +295,15 @@ def _size(store: Store, location: str) -> int:
 
 
 def _verify(store: Store, generation: str, state: State, new: Next, record: str, settings: Settings) -> None:
-    """Check that every file is there, and that dnf reads all new content as meant. Raises ToolError."""
-    for package in new.packages.values():
+    """Check that new files are there, and that dnf reads all new content as meant. Raises ToolError.
+
+    A file that was lost before keeps no fix and no withdrawal away: lint tells of the file.
+    """
+    added = [package for key, package in new.packages.items() if key not in state.packages]
+    for package in added:
         if not package.location_base and _size(store, package.location_href) != package.size_package:
             raise ToolError("client-refused", reason=f"{package.location_href} is missing or cut short")
-    fresh = [nevra_of(package) for key, package in new.packages.items() if key not in state.packages]
+    fresh = [nevra_of(package) for package in added]
     told: dict[Nevra, list[str]] = {}
     before = {update.id: update.text for update in state.advisories}
     for update in new.advisories:

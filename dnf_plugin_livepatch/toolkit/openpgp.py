@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from typing import NamedTuple
 DIGESTS = {1: "MD5", 2: "SHA-1", 3: "RIPEMD-160", 8: "SHA-256", 9: "SHA-384", 10: "SHA-512", 11: "SHA-224"}
 #: Digests of which two equal ones can be made on purpose, and which EL9 therefore refuses.
 WEAK = ("MD5", "SHA-1", "RIPEMD-160")
+_ARMOUR = re.compile(rb"^-----BEGIN PGP ", re.MULTILINE)
 _SIGNATURE = 2
 _ISSUER, _FINGERPRINT = 16, 33
 
@@ -19,6 +21,11 @@ class Signature(NamedTuple):
 
     digest: str
     key: str = ""
+
+
+def armoured(data: bytes) -> bool:
+    """Whether the key file ``data`` is in ASCII armour. Text may stand before the armour."""
+    return _ARMOUR.search(data) is not None
 
 
 def signatures(data: bytes) -> list[Signature]:

@@ -250,6 +250,11 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
         "Nothing was changed. Keep the repository on a file system with links, and copy it from there to"
         " where it is served.",
     ),
+    "too-flat": Refusal(
+        "{repo} has {count} packages or folders of them side by side, and at most {limit} can be kept so.",
+        "Nothing was changed. Move the packages into folders, run createrepo_c, then run the same command"
+        " again.",
+    ),
     "link-lost": Refusal(
         "{repo} has states below generations/, and its link repodata to one of them is gone.",
         "Nothing was changed. Run 'ln -s generations/{name}/repodata {repo}/repodata', or copy the"

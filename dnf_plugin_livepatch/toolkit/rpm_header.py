@@ -50,7 +50,8 @@ def raw_header(path: str) -> Any:
 def proof(header: Any) -> Proof:
     """The Proof in librpm's ``header``, or in a mapping of tag numbers."""
     found = []
-    for text in _field(header, _OPENPGP) or ():
+    texts = _list(header, _OPENPGP)
+    for text in texts:
         try:
             found += signatures(base64.b64decode(text))
         except (binascii.Error, ValueError, TypeError):
@@ -59,7 +60,7 @@ def proof(header: Any) -> Proof:
     for tag in () if found else _HEADER:
         found += _of(header, tag)
     of_header = bool(found)
-    for tag in () if _field(header, _OPENPGP) else _WHOLE:
+    for tag in () if texts else _WHOLE:
         found += _of(header, tag)
     weak = []
     if not any(_field(header, tag) for tag in _STRONG_HEADER):
@@ -67,7 +68,8 @@ def proof(header: Any) -> Proof:
     if not any(_field(header, tag) for tag in _STRONG_PAYLOAD):
         weak.append("MD5 of the payload")
     kind = _field(header, _FILE_DIGESTS)
-    if any(_field(header, _FILES) or ()) and kind in _FILE_DIGEST:
+    known = kind is None or isinstance(kind, int)
+    if any(_list(header, _FILES)) and known and kind in _FILE_DIGEST:
         weak.append(f"{_FILE_DIGEST[kind]} of the files")
     return Proof(tuple(found), tuple(weak), of_header)
 
@@ -75,6 +77,12 @@ def proof(header: Any) -> Proof:
 def _of(header: Any, tag: int) -> list[Signature]:
     data = _field(header, tag)
     return signatures(bytes(data)) if isinstance(data, (bytes, bytearray)) else []
+
+
+def _list(header: Any, tag: int) -> list[Any]:
+    """The items of the field ``tag``; none where its type is not the one that rpm gives it."""
+    items = _field(header, tag)
+    return items if isinstance(items, list) else []
 
 
 def _field(header: Any, tag: int) -> Any:

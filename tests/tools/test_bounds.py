@@ -17,7 +17,7 @@ from dnf_plugin_livepatch.base import fields
 from dnf_plugin_livepatch.base.model import Function, Manifest, Unfixable
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record, Step
 from dnf_plugin_livepatch.repotool import transaction
-from dnf_plugin_livepatch.repotool.repository import generations
+from dnf_plugin_livepatch.repotool.repository import generations, store
 from dnf_plugin_livepatch.rpmtool import cli
 from dnf_plugin_livepatch.rpmtool.module import build, engines, sign
 from dnf_plugin_livepatch.rpmtool.package import collect, previous
@@ -384,3 +384,55 @@ def test_a_recipe_is_measured_before_it_is_parsed(value, monkeypatch):
     count = (recipe.MAX_BYTES - 100) // (len(value) + 1)
     told = refused("base-unfit", recipe.parse, '{"schema":1,"x":[' + f"{value}," * count + "0]}", "x.rpm")
     assert "objects and lists" in told
+
+
+SIZE = 1 << 16
+STORE = b"\xc6\x40\x18\x01"  # movb $1, 24(%rax)
+
+
+@pytest.mark.parametrize(
+    "functions, touched",
+    [
+        # None holds one of many offsets; all hold the last one, the first one; many sections of offsets.
+        ([(at, at + 1) for at in range(SIZE - 1)], [[SIZE - 1] * SIZE]),
+        ([(at, SIZE) for at in range(SIZE)], [[SIZE - 1]]),
+        ([(0, at) for at in range(1, SIZE)], [[0]]),
+        ([(at, at + 1) for at in range(SIZE)], [[SIZE] for _ in range(8_000)]),
+    ],
+)
+def test_functions_that_overlap_are_looked_at_once(functions, touched):
+    """The square of these numbers would take hours."""
+    data = klp(3, code=b"\x90" * SIZE, functions=functions, touched=touched)
+    assert klp_module.patched(elf.parse_module("x.ko", data)).replace is False
+
+
+@pytest.mark.parametrize(
+    "functions, replace",
+    [
+        ([(0, 20)], None),
+        ([(0, 8), (8, 20)], False),  # the function that knows the patch is another one
+        ([(0, 8), (0, 20)], None),
+        ([(0, 11), (4, 20)], None),  # the instruction lies across the end of the part before
+        ([(0, 20), (0, 8)], None),
+        ([(0, 4), (2, 8)], False),
+    ],
+)
+def test_the_function_that_knows_the_patch_is_looked_at_whole(functions, replace):
+    data = klp(3, code=b"\x90" * 10 + STORE + b"\x90" * 6, functions=functions, touched=[[5]])
+    assert klp_module.patched(elf.parse_module("x.ko", data)).replace is replace
+
+
+@pytest.mark.parametrize("count", [65, 300])
+def test_a_generation_links_every_name_of_a_flat_repository(tmp_path, count):
+    kept = store.Store(str(tmp_path))
+    generation = kept.begin()
+    kept.list_packages(generation, [f"{number}.rpm" for number in range(count)])
+    assert sum(name.endswith(".rpm") for name in os.listdir(generation)) == count
+
+
+def test_a_repository_that_is_too_flat_is_refused(tmp_path):
+    kept = store.Store(str(tmp_path))
+    locations = [f"{number}.rpm" for number in range(store.MAX_TOPS + 1)]
+    with pytest.raises(ToolError) as caught:
+        kept.list_packages(kept.begin(), locations)
+    assert caught.value.id == "too-flat" and str(store.MAX_TOPS) in caught.value.text

@@ -20,7 +20,7 @@ from dnf_plugin_livepatch.toolkit.errors import ToolError
 from dnf_plugin_livepatch.toolkit.programs import Runner
 from tests.tools.support import repositories as support
 from tests.tools.support import rpm_sources
-from tests.tools.support.published import V1, V2, names, publish
+from tests.tools.support.published import NAME, V1, V2, names, publish
 from tests.tools.support.repositories import Client, Server, tool
 from vm import gnupg
 
@@ -89,6 +89,14 @@ def test_weak_digests_are_those_without_a_stronger_one_beside_them(header, weak)
     assert rpm_header.proof(header).weak == weak
 
 
+@pytest.mark.parametrize("value", [7, b"a", "text", [], [7], [b"a"], ["%"], [1.5], {}])
+@pytest.mark.parametrize("tag", [278, 267, 262, 273, 5092, 1035, 5011])
+def test_a_field_of_another_type_proves_nothing(tag, value):
+    """A header holds any type under any tag."""
+    found = rpm_header.proof({1035: ["a"], tag: value})
+    assert found.signatures == () and not found.of_header
+
+
 @pytest.mark.parametrize("digest, check", [("SHA1", "metadata-signature-weak"), ("SHA512", None)])
 def test_the_signature_of_the_metadata_may_be_weak(repo, key, digest, check):
     signature = repo / "repodata" / "repomd.xml.asc"
@@ -110,6 +118,100 @@ def test_livepatch_rpm_takes_no_weak_signature_for_one(tmp_path, key, built, mon
     assert "EL9 refuses its digest" in rpm_sources.tool("inspect", str(bare)).out
     support.sign(key, built)
     verify_rpm(str(built), key.name, Runner(str(tmp_path / "log")))
+
+
+# ---- the signature of the metadata
+
+OURS, THEIRS = "0123456789ABCDEF", "FEDCBA9876543210"
+
+
+def valid(number):
+    """The line with the digest ``number`` of the signature that the line before judges."""
+    return f"[GNUPG:] VALIDSIG {'A' * 40} 2026-11-27 1795814307 0 4 0 1 {number} 00 {'A' * 40}"
+
+
+@pytest.mark.parametrize(
+    "lines, state",
+    [
+        ([f"[GNUPG:] GOODSIG {OURS} a", valid(8)], "good"),
+        ([f"[GNUPG:] GOODSIG {OURS} a", valid(2)], "weak"),
+        ([f"[GNUPG:] NO_PUBKEY {THEIRS}", f"[GNUPG:] GOODSIG {OURS} a", valid(10)], "good"),
+        ([f"[GNUPG:] GOODSIG {OURS} a", valid(10), f"[GNUPG:] NO_PUBKEY {THEIRS}"], "good"),
+        ([f"[GNUPG:] EXPKEYSIG {THEIRS} b", valid(8), f"[GNUPG:] GOODSIG {OURS} a", valid(2)], "weak"),
+        ([f"[GNUPG:] GOODSIG {OURS} a", valid(2), f"[GNUPG:] GOODSIG {THEIRS} b", valid(8)], "good"),
+        ([f"[GNUPG:] GOODSIG {OURS} a", valid(8), f"[GNUPG:] BADSIG {THEIRS} b"], "bad"),
+        ([f"[GNUPG:] GOODSIG {OURS} EXPKEYSIG of BADSIG and NO_PUBKEY", valid(8)], "good"),
+        ([f"[GNUPG:] BADSIG {OURS} GOODSIG or EXPKEYSIG"], "bad"),
+        ([f"[GNUPG:] REVKEYSIG {OURS} GOODSIG", valid(8)], "revoked"),
+        ([f"[GNUPG:] EXPSIG {OURS} a", valid(8)], "outdated"),
+        ([f"[GNUPG:] EXPKEYSIG {OURS} a", valid(8)], "expired"),
+        ([f"[GNUPG:] NO_PUBKEY {OURS}", "gpgv: GOODSIG EXPKEYSIG"], "unknown-key"),
+        (["[GNUPG:] NODATA 4", "[GNUPG:] ", ""], "damaged"),
+    ],
+)
+def test_each_signature_of_the_metadata_is_judged_by_its_own_lines(lines, state):
+    assert signing.judged("\n".join(lines)) == state
+
+
+@pytest.mark.parametrize("order", ["strange first", "ours first"])
+def test_a_second_signature_makes_the_metadata_no_worse(tmp_path, repo, key, stranger, order):
+    """As while a key is changed. DNF reads such a repository too."""
+    path = repo / "repodata" / "repomd.xml"
+    whole = path.read_bytes()
+    parts = [signature(one, "SHA256", data=whole)[0] for one in (stranger, key)]
+    path.with_name("repomd.xml.asc").write_bytes(b"".join(parts[:: 1 if order == "strange first" else -1]))
+    assert checks(repo, "--key", key.public) == {}
+    with Server(repo) as server:
+        client = Client(tmp_path / "client", server.url, key)
+        assert NAME in client.dnf("repoquery", "--available").stdout
+
+
+@pytest.mark.parametrize(
+    "before", ["The key of the project\n\n", "pub  rsa2048 2026\nuid  a -----BEGIN b\n"]
+)
+def test_a_key_file_may_begin_with_a_comment(tmp_path, repo, key, before):
+    (tmp_path / "key.asc").write_text(before + key.public.read_text())
+    assert checks(repo, "--key", tmp_path / "key.asc") == {}
+
+
+@pytest.mark.parametrize("life, check", [("1d", "metadata-signature-expired"), ("5y", None)])
+def test_a_signature_may_have_an_end_of_its_own(tmp_path, repo, key, life, check):
+    path = repo / "repodata" / "repomd.xml"
+    path.with_name("repomd.xml.asc").unlink()
+    with gnupg.home() as home:
+        old = ["--passphrase", "", "--faked-system-time", "20260101T000000"]
+        gnupg.gpg(home, *old, "--quick-generate-key", "old", "rsa2048", "sign", "never")
+        export(home, tmp_path / "old.asc")
+        end = ["--default-sig-expire", life, "--output", str(path) + ".asc"]
+        gnupg.gpg(home, *old, *end, "--armor", "--detach-sign", str(path))
+    found = set(checks(repo, "--key", tmp_path / "old.asc", "--key", key.public))
+    assert found == ({check} if check else set())
+
+
+def test_a_signature_by_a_revoked_key_is_told(tmp_path, repo, key):
+    path = repo / "repodata" / "repomd.xml"
+    path.with_name("repomd.xml.asc").unlink()
+    with gnupg.home() as home:
+        gnupg.make_key(home, "lost")
+        gnupg.gpg(home, "--output", str(path) + ".asc", "--armor", "--detach-sign", str(path))
+        (revocation,) = pathlib.Path(home, "openpgp-revocs.d").glob("*.rev")
+        revocation.write_text(revocation.read_text().replace(":-----BEGIN", "-----BEGIN"))
+        gnupg.gpg(home, "--import", str(revocation))
+        export(home, tmp_path / "lost.asc")
+    found = set(checks(repo, "--key", tmp_path / "lost.asc", "--key", key.public))
+    assert found == {"metadata-key-revoked", "key-unusable"}
+
+
+@pytest.mark.parametrize("line", ["default-sig-expire 1d", "default-sig-expire 2026-12-31"])
+def test_a_signature_of_ours_has_no_end_whatever_gpg_conf_says(tmp_path, line):
+    (tmp_path / "repomd.xml").write_text("x")
+    with gnupg.home() as home:
+        gnupg.make_key(home, "own")
+        pathlib.Path(home, "gpg.conf").write_text(line + "\n")
+        signing.sign(str(tmp_path), "own", home)
+        files = [str(tmp_path / "repomd.xml.asc"), str(tmp_path / "repomd.xml")]
+        said = gnupg.gpg(home, "--status-fd", "1", "--verify", *files)
+    assert re.search(r"VALIDSIG \S+ \S+ \d+ (\d+) ", said)[1] == "0"
 
 
 # ---- keys that end
@@ -224,12 +326,12 @@ def test_neither_tool_hangs_on_the_words_of_rpmkeys(
             verify_rpm(str(path), key.name, Runner(str(tmp_path / "log")))
 
 
-def signature(key, *names):
-    """Signature packets by ``key``, in binary."""
+def signature(key, *names, data=b"x"):
+    """Signature packets by ``key`` of ``data``, in binary."""
     return [
         subprocess.run(
             ["gpg", "--batch", "--homedir", str(key.home), "--digest-algo", name, "--detach-sign"],
-            input=b"x",
+            input=data,
             capture_output=True,
             check=True,
         ).stdout

@@ -8,9 +8,11 @@ import pytest
 from dnf_plugin_livepatch.base.model import Manifest, Nevra, Unfixable
 from dnf_plugin_livepatch.formats import repository_record
 from dnf_plugin_livepatch.formats.repository_record import KernelNote, PatchNote, Record
-from dnf_plugin_livepatch.repotool import advisories, notes
+from dnf_plugin_livepatch.repotool import advisories, gate, notes
+from dnf_plugin_livepatch.repotool.repository.metadata import advisory_view
 from dnf_plugin_livepatch.repotool.repository.view import Package
 from dnf_plugin_livepatch.repotool.settings import KernelText, Settings
+from dnf_plugin_livepatch.toolkit.errors import Finding
 from tests.tools.support import published
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import Repo
@@ -118,6 +120,50 @@ def test_facts_change_without_a_package_in_hand(repo, key, tmp_path):
     assert note(repo).unfixable == ()
 
 
+def finding(*cves, check="cve-closed-and-unfixable", subject=KERNEL, nevra=V1):
+    return Finding(check, "error", subject, f"no live patch closes {', '.join(cves)}, and {nevra} does", "")
+
+
+@pytest.mark.parametrize(
+    "item, passes",
+    [
+        (finding("CVE-2024-1"), True),
+        (finding("CVE-2024-1", nevra=V2), True),  # an old fault keeps no fix away
+        (finding("CVE-2024-3", "CVE-2024-1"), True),
+        (finding("CVE-2024-1", "CVE-2024-2"), False),
+        (finding("CVE-2024-2"), False),
+        (finding("CVE-2024-10"), False),
+        (finding("CVE-2024-1", subject=OTHER), False),
+        (finding("CVE-2024-4", check="advisory-cve-lost"), False),
+        (finding(), True),
+    ],
+)
+def test_a_fault_about_one_cve_lets_none_about_another_pass(item, passes):
+    known = [
+        finding("CVE-2024-1"),
+        finding("CVE-2024-3"),
+        finding("CVE-2024-5", check="advisory-cve-lost"),
+    ]
+    assert gate.fresh(known, [item]) == ([] if passes else [item])
+
+
+def test_a_waived_contradiction_covers_no_other_cve(repo, key, second, tmp_path):
+    publish(repo, key, *second)
+    waived = tmp_path / "waived.yml"
+    waived.write_text("waive:\n- {check: cve-closed-and-unfixable, reason: being looked at}\n")
+
+    def kernels(cve, *words):
+        return tool(
+            "kernels", "--repo", repo, *signing(key), "--unfixable", f"{cve}=x", *words, KERNEL, check=False
+        )
+
+    assert kernels("CVE-2024-1086", "--config", waived).returncode == 0
+    done = kernels("CVE-2024-26642")
+    assert done.returncode == 3 and "CVE-2024-26642" in done.stderr + done.stdout
+    assert [one.cve for one in note(repo).unfixable] == ["CVE-2024-1086"]
+    assert kernels("CVE-2022-4269").returncode == 0, "the old fault stands in no way"
+
+
 @pytest.mark.parametrize(
     "text, cves, unfixable",
     [
@@ -216,6 +262,67 @@ def test_a_cve_that_another_package_may_have_brought_stays_and_is_told(repo, key
     assert "CVE-2024-9999" in advisory(tmp_path / "r").cves
     correct(tmp_path / "r", key, tmp_path, first[0], *second, cves=["CVE-2024-8888"], **same)
     assert "CVE-2024-9999" not in advisory(tmp_path / "r").cves
+
+
+LATER = "2026-11-23T21:00:00Z"
+
+
+def link(name):
+    return {"type": "self", "id": name, "href": f"https://example.com/{name}"}
+
+
+def rewritten(first_entry, entry, given, there=()):
+    """An advisory of two builds, published again with ``entry`` and the builds ``given``; the faults."""
+    pair = (incoming(KERNEL, "1"), incoming(KERNEL, "2"))
+    old = advisories.merge([], [advisories.Draft("EX-9", first_entry, pair)], Settings(), NOW)[0]
+    draft = advisories.Draft("EX-9", entry, tuple(pair[number] for number in given))
+    names_there = {pair[number].package.nevra for number in there}
+    told = [*advisories.kept(old, [draft], Settings(), names_there)]
+    (update,), *_ = advisories.merge(old, [draft], Settings(), LATER, there=names_there)
+    return advisory_view(update.record()), told
+
+
+@pytest.mark.parametrize("given", [[0], [1], [0, 1]])
+@pytest.mark.parametrize("names", [["EX-2"], [], ["EX-2", "EX-3"]])
+def test_references_of_the_file_take_the_place_of_the_old_ones(names, given):
+    view, _ = rewritten({"references": [link("EX-1")]}, {"references": [*map(link, names)]}, given)
+    assert [one.id for one in view.references] == names and len(view.packages) == 2
+
+
+@pytest.mark.parametrize(
+    "given, there, cves",
+    [
+        ([1], [1], ("CVE-2024-2",)),  # the other one was pruned
+        ([0], [0], ("CVE-2024-2",)),
+        ([1], [0, 1], ("CVE-2024-1", "CVE-2024-2")),
+        ([1], [], ("CVE-2024-1", "CVE-2024-2")),
+    ],
+)
+def test_a_pruned_package_stands_in_the_way_of_no_correction(given, there, cves):
+    view, told = rewritten({"cves": ["CVE-2024-1"]}, {"cves": ["CVE-2024-2"]}, given, there)
+    assert view.cves == cves and len(view.packages) == 2 and bool(told) is (len(cves) == 2)
+
+
+def test_a_wrong_cve_is_taken_out_after_a_prune(key, first, second, tmp_path):
+    repo, same = tmp_path / "r", {"id": "EX-1"}
+    correct(repo, key, tmp_path, first[0], *second, cves=["CVE-2024-9999"], **same)
+    tool("prune", "--repo", repo, *signing(key), "--keep", "1")
+    assert V1 not in names(repo)
+    correct(repo, key, tmp_path, *second, cves=["CVE-2024-8888"], **same)
+    assert "CVE-2024-9999" not in advisory(repo, V2).cves and "CVE-2024-8888" in advisory(repo, V2).cves
+
+
+@pytest.mark.parametrize(
+    "text, fixable", [(KernelText("2026-12-31"), ()), (KernelText("2029-01-01", (B,)), (A.cve,))]
+)
+def test_an_old_build_that_comes_again_resets_no_fact_of_its_kernel(text, fixable):
+    item = incoming(KERNEL, "1", (), [A])
+    item = item._replace(manifests=(item.manifests[0]._replace(support_end="2027-05-01"),))
+    begun = notes.published(Record(), [item], {}, (), {}, NOW)
+    assert begun.kernels[KERNEL][:2] == ("2027-05-01", (A,))
+    corrected = notes.stated(begun, {KERNEL: text}, NOW, fixable)
+    assert corrected != begun
+    assert notes.published(corrected, [item], {}, (), {}, LATER) == corrected
 
 
 @pytest.mark.parametrize("entry", [{"type": "enhancement"}, {"issued": "2026-01-01"}])

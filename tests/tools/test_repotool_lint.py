@@ -20,6 +20,7 @@ from dnf_plugin_livepatch.toolkit.errors import SEVERITIES, ToolError
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
 from tests.tools.support.repositories import KERNEL, Server, tool
+from vm import gnupg
 
 V1 = f"{support.patch_name(KERNEL)}-1-1.el9_4.x86_64"
 
@@ -39,6 +40,8 @@ REAL = {
     "package-digest",
     "files-closed",
     "metadata-key-expired",
+    "metadata-key-revoked",
+    "metadata-signature-expired",
     "mirrorlist-stale",
     "package-unsigned",
     "package-key-unknown",
@@ -113,32 +116,14 @@ def test_signatures_of_metadata_are_judged(repo, key, stranger):
 
 def test_an_expired_key_is_called_so(tmp_path, repo):
     """The signature is right; only the key is too old."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    gpg = [
-        "gpg",
-        "--batch",
-        "--no-tty",
-        "--homedir",
-        str(home),
-        "--pinentry-mode",
-        "loopback",
-        "--passphrase",
-        "",
-    ]
-    old = [*gpg, "--faked-system-time", "20200101T000000"]
-    subprocess.run(
-        [*old, "--quick-generate-key", "old", "rsa2048", "sign", "1y"], check=True, capture_output=True
-    )
-    public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
-    (tmp_path / "old.asc").write_bytes(public)
     repodata = repo / "repodata"
     (repodata / "repomd.xml.asc").unlink()
-    subprocess.run(
-        [*old, "--armor", "--detach-sign", "--output", repodata / "repomd.xml.asc", repodata / "repomd.xml"],
-        check=True,
-        capture_output=True,
-    )
+    with gnupg.home() as home:
+        old = ["--passphrase", "", "--faked-system-time", "20200101T000000"]
+        gnupg.gpg(home, *old, "--quick-generate-key", "old", "rsa2048", "sign", "1y")
+        (tmp_path / "old.asc").write_text(gnupg.gpg(home, "--armor", "--export"))
+        output = ["--output", str(repodata / "repomd.xml.asc")]
+        gnupg.gpg(home, *old, "--armor", *output, "--detach-sign", str(repodata / "repomd.xml"))
     assert "metadata-key-expired" in checks(repo, "--key", tmp_path / "old.asc")
 
 

@@ -3,8 +3,12 @@
 
 import pytest
 
+from dnf_plugin_livepatch.base.model import Nevra
 from dnf_plugin_livepatch.formats import repository_record
+from dnf_plugin_livepatch.repotool.lint import advisories
 from dnf_plugin_livepatch.repotool.lint.catalogue import CATALOGUE
+from dnf_plugin_livepatch.repotool.lint.context import Context
+from dnf_plugin_livepatch.repotool.repository import view
 from tests.tools.support import repositories as support
 from tests.tools.support.lint_cases import (
     KERNEL,
@@ -233,3 +237,31 @@ def test_the_settings_count_where_the_record_is_behind(tmp_path):
     recorded(made, "2026-01-01")
     made.context["supported"] = {OTHER: "2027-01-01"}
     assert "kernel-without-patch" in {item.check for item in made.lint()}
+
+
+@pytest.mark.parametrize("listing", ["superseded", "missing", "epoch"])
+def test_many_builds_are_compared_no_more_often_than_they_are_many(monkeypatch, listing):
+    """Each advisory lists a build that is not there, as after a prune."""
+    compared = []
+
+    def counted(one, two):
+        compared.append(one)
+        return view.compare_evr(one, two)
+
+    monkeypatch.setattr(advisories, "compare_evr", counted)
+    count = 3000
+    base = Nevra("kpatch-patch", "0", "2", "1", "x86_64")
+    offered = [base._replace(release=str(number)) for number in range(count)]
+    change = {"superseded": {"version": "1"}, "missing": {"version": "3"}, "epoch": {"epoch": "1"}}[listing]
+    packages = tuple(view.Package(nevra=nevra, location="x", checksum="x", kind="") for nevra in offered)
+    told = [
+        view.Advisory(
+            f"A-{nevra.release}", "bugfix", packages=(view.ListedPackage(nevra._replace(**change)),)
+        )
+        for nevra in offered
+    ]
+    seen = view.View("x", "", packages, tuple(told), (), None)
+    found = [check for check, _, _ in advisories.check(seen, Context("2026-11-27T00:00:00Z"))]
+    wanted = {"epoch": "differs"}.get(listing, listing)
+    assert found.count(f"advisory-package-{wanted}") == count
+    assert len(compared) < 3 * count

@@ -354,3 +354,75 @@ def test_a_copy_that_lost_its_links_is_no_new_repository(repo, key, second, tmp_
     os.symlink(*remedy)
     publish(repo, key, *second)
     assert {V1, V2} < set(names(repo))
+
+
+def rot(path):
+    """Another byte in a file of its own: repositories share files by hard links."""
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[:-1] + b"?")
+
+
+SPOILED = {
+    "missing": lambda path: path.unlink(),
+    "cut": lambda path: os.truncate(path, 100),
+    "empty": lambda path: path.write_bytes(b""),
+    "rotten": rot,
+}
+
+
+def spoil(repo, how, name=V1):
+    (path,) = repo.glob(f"Packages/*/{name}.rpm")
+    SPOILED[how](path)
+    return path
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_publishing_again_brings_a_lost_file_back(repo, key, first, tmp_path, how):
+    path = spoil(repo, how)
+    before = present(repo)
+    tried = publish(repo, key, first[0], more=["--dry-run"])
+    assert "would change" in tried.stdout and f"put right: {path.relative_to(repo)}" in tried.stdout
+    assert not path.is_file() or path.read_bytes() != first[0].read_bytes()
+    done = publish(repo, key, first[0])
+    assert "mended" in done.stdout and f"put right: {path.relative_to(repo)}" in done.stdout
+    assert path.read_bytes() == first[0].read_bytes() and present(repo) == before
+    assert "nothing to do" in publish(repo, key, first[0]).stdout
+    assert installs(tmp_path, repo, key, V1)
+
+
+@pytest.mark.parametrize("how", ["missing", "cut"])
+def test_a_lost_file_keeps_no_withdrawal_and_no_fix_away(repo, key, first, second, how):
+    spoil(repo, how)
+    assert "withdrawn" in withdraw(repo, key).stdout
+    assert V2 in publish(repo, key, second[0]).stdout
+    done = publish(repo, key, first[0], second[0], more=["--allow-withdrawn"])
+    assert f"{V1}.rpm" in done.stdout
+    assert tool("verify", "--repo", repo, "--key", key.public).stdout.startswith("0 error(s)")
+
+
+@pytest.mark.parametrize("how", ["missing", "rotten"])
+def test_a_promotion_brings_a_lost_file_back(repo, key, tmp_path, how):
+    stable = tmp_path / "stable"
+    words = ["promote", "--from", repo, "--to", stable, *signing(key), "kpatch-patch-*"]
+    tool(*words)
+    path = spoil(stable, how)
+    assert "put right" in tool(*words).stdout
+    (source,) = repo.glob(f"Packages/*/{V1}.rpm")
+    assert path.read_bytes() == source.read_bytes()
+
+
+def test_a_file_beside_the_metadata_of_another_tool_is_brought_back(tmp_path, key, first):
+    """Its folder is the repository's own, whose parent belongs to somebody else."""
+    top = tmp_path / "srv"
+    flat = top / "flat"
+    flat.mkdir(parents=True)
+    shutil.copy(first[0], flat)
+    subprocess.run(["createrepo_c", "-q", str(flat)], check=True)
+    publish(flat, key, first[0])
+    (flat / first[0].name).unlink()
+    top.chmod(0o700)
+    assert f"put right: {first[0].name}" in publish(flat, key, first[0]).stdout
+    assert (flat / first[0].name).read_bytes() == first[
+        0
+    ].read_bytes() and top.stat().st_mode & 0o777 == 0o700

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ...base.model import Nevra
 from ...base.names import CVE
@@ -142,7 +143,8 @@ CHECKS = {
         "warning",
         "It keeps {cves}, which the advisory file no longer names: {missing} may have brought them.",
         "Hosts call these CVEs closed. If they were named by mistake, hosts are misled.",
-        "Publish again with all packages of the advisory: its file then speaks for all of them.",
+        "Publish again with all packages of the advisory that the repository has: the advisory file then "
+        "speaks for all of them.",
     ),
     "advisory-rights-kept": Check(
         "warning",
@@ -181,13 +183,11 @@ def check(view: View, context: Context) -> Iterator[Raised]:
         if count > 1 and identifier:
             yield "advisory-duplicate-id", identifier, {"count": count}
     offered = {package.nevra: package for package in view.packages}
-    names: dict[tuple[str, str], list[Nevra]] = {}
-    for nevra in offered:
-        names.setdefault((nevra.name, nevra.arch), []).append(nevra)
+    builds = _Builds.of(offered)
     for advisory in view.advisories:
         yield from _words(advisory, context)
         yield from _references(advisory)
-        yield from _listed(advisory, offered, names)
+        yield from _listed(advisory, offered, builds)
     yield from _lists(view)
 
 
@@ -240,9 +240,28 @@ def _references(advisory: Advisory) -> Iterator[Raised]:
             yield "advisory-reference-type", advisory.id, facts
 
 
-def _listed(
-    advisory: Advisory, offered: dict[Nevra, Package], names: dict[tuple[str, str], list[Nevra]]
-) -> Iterator[Raised]:
+class _Builds(NamedTuple):
+    """The packages of a repository, to be found without a look at all of them.
+
+    ``twins`` are by name, version, release and arch; ``oldest`` are by name and arch.
+    """
+
+    twins: dict[tuple[str, str, str, str], Nevra]
+    oldest: dict[tuple[str, str], Nevra]
+
+    @classmethod
+    def of(cls, offered: Iterable[Nevra]) -> _Builds:
+        """The builds of the packages ``offered``."""
+        made = cls({}, {})
+        for nevra in offered:
+            made.twins.setdefault((nevra.name, nevra.version, nevra.release, nevra.arch), nevra)
+            oldest = made.oldest.setdefault((nevra.name, nevra.arch), nevra)
+            if compare_evr(nevra, oldest) < 0:
+                made.oldest[(nevra.name, nevra.arch)] = nevra
+        return made
+
+
+def _listed(advisory: Advisory, offered: dict[Nevra, Package], builds: _Builds) -> Iterator[Raised]:
     patches = [item for item in advisory.packages if item.nevra in offered and offered[item.nevra].kind]
     real = [item for item in patches if offered[item.nevra].kind == "patch"]
     if real and advisory.type == "security" and not advisory.cves:
@@ -254,11 +273,9 @@ def _listed(
         if nevra in offered:
             yield from _same(advisory, item, offered[nevra])
             continue
-        siblings = names.get((nevra.name, nevra.arch), [])
-        twin = [
-            other for other in siblings if (other.version, other.release) == (nevra.version, nevra.release)
-        ]
-        if twin:
+        twin = builds.twins.get((nevra.name, nevra.version, nevra.release, nevra.arch))
+        oldest = builds.oldest.get((nevra.name, nevra.arch))
+        if twin is not None:
             yield (
                 "advisory-package-differs",
                 advisory.id,
@@ -266,10 +283,10 @@ def _listed(
                     "nevra": str(nevra),
                     "what": "epoch",
                     "listed": nevra.epoch or "(none)",
-                    "have": twin[0].epoch,
+                    "have": twin.epoch,
                 },
             )
-        elif siblings and all(compare_evr(other, nevra) > 0 for other in siblings):
+        elif oldest is not None and compare_evr(oldest, nevra) > 0:
             yield "advisory-package-superseded", advisory.id, {"nevra": str(nevra)}
         else:
             yield "advisory-package-missing", advisory.id, {"nevra": str(nevra)}

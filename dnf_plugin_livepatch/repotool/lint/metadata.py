@@ -14,6 +14,8 @@ _SIGNATURE = {
     "bad": "metadata-signature-stale",
     "unknown-key": "metadata-key-unknown",
     "expired": "metadata-key-expired",
+    "revoked": "metadata-key-revoked",
+    "outdated": "metadata-signature-expired",
     "damaged": "metadata-signature-damaged",
     "weak": "metadata-signature-weak",
 }
@@ -64,6 +66,18 @@ CHECKS = {
         "A client takes the end of a key's life for the end of its trust, and its hosts get no fix.",
         "Extend the key with 'gpg --quick-set-expire', give clients the new public key, and sign again with "
         "'livepatch-repo sign'.",
+    ),
+    "metadata-key-revoked": Check(
+        "error",
+        "repomd.xml is signed with a key that was revoked: clients with repo_gpgcheck=1 refuse it.",
+        "Whoever revokes a key says that its signatures prove nothing any more. Hosts get no fix.",
+        "Sign with another key, and give clients its public key: see docs/how-to/keys.md.",
+    ),
+    "metadata-signature-expired": Check(
+        "error",
+        "The signature of repomd.xml has expired: clients with repo_gpgcheck=1 refuse it.",
+        "The signature was made with an end of its own. Hosts get no fix from that day on.",
+        "Sign again with 'livepatch-repo sign', whose signatures have no end.",
     ),
     "metadata-signature-weak": Check(
         "error",

@@ -114,7 +114,7 @@ def _armoured(key: str, path: str, home: str) -> str:
     """The path of the public key file ``key`` with ASCII armour, which rpmkeys needs: itself or ``path``."""
     with open(key, "rb") as file:
         data = file.read(1 << 20)
-    if data.lstrip().startswith(b"-----BEGIN"):
+    if openpgp.armoured(data):
         return os.path.abspath(key)
     gpg = ["gpg", "--batch", "--no-tty", "--homedir", home]
     run([*gpg, "--import"], data)

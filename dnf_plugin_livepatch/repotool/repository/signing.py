@@ -14,7 +14,15 @@ from .view import PublicKey
 
 SIGNATURE = "repomd.xml.asc"
 KEY = "repomd.xml.key"
-#: Words of gpg's VALIDSIG line (doc/DETAILS), and fields of a line of gpg --with-colons.
+#: Words of gpgv's status lines (doc/DETAILS), and the state that each stands for. The first found counts.
+_STATES = {
+    "BADSIG": "bad",
+    "REVKEYSIG": "revoked",
+    "EXPKEYSIG": "expired",
+    "EXPSIG": "outdated",
+    "NO_PUBKEY": "unknown-key",
+}
+#: A word of gpg's VALIDSIG line, and fields of a line of gpg --with-colons.
 _HASH = 9
 _VALIDITY, _ID, _EXPIRES, _USER, _ABLE = 1, 4, 6, 9, 11
 _HINT = "Name it with --sign-with or 'sign_with'."
@@ -34,6 +42,8 @@ def sign(repodata: str, key: str, home: str) -> None:
     with open(os.path.join(repodata, KEY), "wb") as file:
         file.write(public)
     options = ["--local-user", key, "--detach-sign", "--armor", "--digest-algo", "SHA256"]
+    # gpg.conf may say otherwise. A signature that ends would stop all clients on a day that nobody is told.
+    options += ["--default-sig-expire", "0"]
     signature, signed = os.path.join(repodata, SIGNATURE), os.path.join(repodata, "repomd.xml")
     run([*_gpg(home), *options, "--output", signature, signed])
 
@@ -53,7 +63,7 @@ def _binary(key: str, home: str) -> bytes:
     """The public keys in the file ``key``, without ASCII armour."""
     with open(key, "rb") as file:
         data = file.read(1 << 20)
-    if not data.lstrip().startswith(b"-----BEGIN"):
+    if not openpgp.armoured(data):
         return data
     return run([*_gpg(home), "--dearmor"], data).stdout
 
@@ -62,8 +72,8 @@ def check(repodata: str, keys: Iterable[str]) -> str:
     """The state of the signature of repomd.xml.
 
     ``good``, ``missing``, ``bad`` (another text was signed), ``damaged`` (no signature that can be read),
-    ``weak`` (good, with a digest that some clients refuse), ``expired`` (the key is), ``unknown-key`` or
-    ``unchecked`` (no keys are given).
+    ``weak`` (good, with a digest that some clients refuse), ``expired`` or ``revoked`` (the key is),
+    ``outdated`` (the signature is), ``unknown-key`` or ``unchecked`` (no keys are given).
     """
     signature = os.path.join(repodata, SIGNATURE)
     if not os.path.isfile(signature):
@@ -78,16 +88,27 @@ def check(repodata: str, keys: Iterable[str]) -> str:
                 out.write(_binary(key, home))
         options = ["--homedir", home, "--keyring", ring, "--status-fd", "1"]
         done = run(["gpgv", *options, signature, os.path.join(repodata, "repomd.xml")], check=False)
-    status = done.stdout.decode("utf-8", "replace")
-    if "EXPKEYSIG" in status:
-        return "expired"
-    if done.returncode == 0 and "GOODSIG" in status:
-        valid = next((line.split() for line in status.splitlines() if " VALIDSIG " in line), [])
-        number = decimal(valid[_HASH], 3) if len(valid) > _HASH else None
-        return "weak" if openpgp.DIGESTS.get(number or 0) in openpgp.WEAK else "good"
-    if "BADSIG" in status:
-        return "bad"
-    return "unknown-key" if "NO_PUBKEY" in status else "damaged"
+    return judged(done.stdout.decode("utf-8", "replace"))
+
+
+def judged(said: str) -> str:
+    """The state that the status lines ``said`` by gpgv stand for.
+
+    One good signature is enough, as it is for DNF, unless another one is of another text. Names of people
+    stand in these lines too, so that only the first word of a line counts.
+    """
+    rows = [line.split() for line in said.splitlines() if line.startswith("[GNUPG:] ")]
+    words, digests = [row[1] for row in rows if len(row) > 1], set()
+    if "GOODSIG" not in words or "BADSIG" in words:
+        return next((state for word, state in _STATES.items() if word in words), "damaged")
+    of_good = False
+    for row in rows:
+        # The line VALIDSIG follows the one that judges the same signature.
+        if row[1:2] == ["VALIDSIG"] and of_good and len(row) > _HASH:
+            digests.add(openpgp.DIGESTS.get(decimal(row[_HASH], 3) or 0, ""))
+        elif row[1:] and row[1].endswith("SIG"):
+            of_good = row[1] == "GOODSIG"
+    return "weak" if digests and digests <= {*openpgp.WEAK} else "good"
 
 
 def public_keys(files: Iterable[str]) -> tuple[PublicKey, ...]:

@@ -39,6 +39,8 @@ LOCK = ".livepatch-repo.lock"
 MIRRORS = "mirrorlist"
 # Folders of a repository that are repositories of their own, for source packages and debugging data.
 SOURCE, DEBUG = "source", "debug"
+#: Files and folders directly in a repository that its metadata may name: each generation links all of them.
+MAX_TOPS = 50_000
 _NEW = ".repodata.new"
 _UNFINISHED = ".unfinished"
 _MIRROR = re.compile(r"\A\s*([^\s#]\S{0,1999}/)generations/([^/\s]{1,200})/\s*\Z")
@@ -170,9 +172,17 @@ class Store:
             file.write("".join(location + "\n" for location in found))
             file.flush()
             os.fsync(file.fileno())
-        for top in sorted({location.split("/", 1)[0] for location in found})[:64]:
+        tops = sorted({location.split("/", 1)[0] for location in found})
+        if len(tops) > MAX_TOPS:
+            raise ToolError("too-flat", repo=self.root, count=len(tops), limit=MAX_TOPS)
+        for top in tops:
             os.symlink(os.path.join("..", "..", top), os.path.join(generation, top))
         sync(generation)
+
+    def holds(self, location: str, checksum: str) -> bool:
+        """Whether the file at ``location`` is there, whole."""
+        path = self.at(safe(location))
+        return os.path.isfile(path) and digest(path) == checksum
 
     def place(self, source: str, location: str, checksum: str) -> None:
         """Put an RPM where it is published, verified.
@@ -187,7 +197,8 @@ class Store:
             os.unlink(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         for folder in (os.path.dirname(os.path.dirname(target)), os.path.dirname(target)):
-            modes.share(folder, self.root)
+            if folder.startswith(self.root + os.sep):
+                modes.share(folder, self.root)
         partial = target + ".partial"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import bisect
 import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from ...base import fields
@@ -42,6 +43,8 @@ Place = tuple[int, int]
 # Offsets in struct klp_patch (after mod and objs), and those of the callbacks in struct klp_object.
 _STATES, _REPLACE = 16, 24
 _CALLBACKS = (16, 24, 32, 40)
+#: Bytes of the longest of the instructions below.
+_INSTRUCTION = 4
 # mov to memory with an offset of one byte: of a constant, of a register. s390x: stc and mvi.
 _STORES = {
     "x86_64": re.compile(rb"(?:\xc6[\x40-\x47]|\x88[\x40-\x7f])\x18", re.DOTALL),
@@ -223,25 +226,44 @@ def _sets_replace(elf: Elf, patch: Place) -> bool:
     On x86 an instruction names the flag's own address. Elsewhere, and with an address in a register, a
     function that knows the patch stores a byte at the flag's offset.
     """
+    near: dict[int, list[int]] = {}
     for section in elf.sections:
         code = elf.sections[section.info] if 0 < section.info < len(elf.sections) else None
         if section.type != "SHT_RELA" or code is None or not code.flags & SHF_EXECINSTR:
             continue
-        near: list[int] = []
         for reloc in elf.relocations(section):
             if reloc.symbol < len(elf.symbols) and elf.symbols[reloc.symbol].section == patch[0]:
                 at = elf.symbols[reloc.symbol].value + reloc.addend - patch[1]
                 # An address relative to the next instruction lacks four bytes, and those of a constant.
                 if at in (_REPLACE, _REPLACE - 4, _REPLACE - 5):
                     return True
-                near += [reloc.offset] if -8 <= at <= _REPLACE else []
-        for symbol in elf.symbols if near else ():
-            end = symbol.value + symbol.size
-            if symbol.section == code.number and symbol.kind == 2:
-                inside = any(symbol.value <= offset < end for offset in near)
-                if inside and _stores_byte(elf, elf.bytes_of(code)[symbol.value : end]):
-                    return True
-    return False
+                if -8 <= at <= _REPLACE:
+                    near.setdefault(code.number, []).append(reloc.offset)
+    functions: dict[int, set[tuple[int, int]]] = {}
+    for symbol in elf.symbols if near else ():
+        if symbol.kind == 2 and symbol.section in near:
+            functions.setdefault(symbol.section, set()).add((symbol.value, symbol.value + symbol.size))
+    return any(
+        _stores_byte(elf, part)
+        for number, places in functions.items()
+        for part in _around(elf.bytes_of(elf.sections[number]), near[number], places)
+    )
+
+
+def _around(code: bytes, near: list[int], functions: set[tuple[int, int]]) -> Iterator[bytes]:
+    """The code of those ``functions`` (start, end) that hold one of the offsets ``near``.
+
+    A hostile module has many offsets, and many functions that overlap. Each byte is given once, and once
+    more where an instruction may begin in the part before.
+    """
+    near = sorted(near)
+    seen = 0
+    for start, end in sorted(functions):
+        at = bisect.bisect_left(near, start)
+        if at < len(near) and near[at] < end and end > seen:
+            done = max(seen - start - _INSTRUCTION, 0)
+            yield code[start + done - done % 4 : end]
+            seen = end
 
 
 def _stores_byte(elf: Elf, code: bytes) -> bool:
