@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import createrepo_c as cr
 
 from ..formats.repository_record import Record
-from ..toolkit.errors import Finding
+from ..toolkit.errors import Finding, ToolError
 from .lint import run
 from .lint.context import Context, Raised
-from .repository import metadata
+from .lint.metadata import weak
+from .repository import metadata, rpms
+from .repository.metadata import nevra_of
 from .repository.view import Advisory, MetadataFile, Package, View
 from .transaction import Job, LintRefused, Next, State
 
@@ -51,6 +53,21 @@ def fresh(before: Iterable[Finding], after: Iterable[Finding]) -> list[Finding]:
         if (item.check, item.subject) not in known
         or not known[(item.check, item.subject)].issuperset(_CVES.findall(item.text))
     ]
+
+
+def signed(group: Iterable[tuple[str, cr.Package]], keys: Sequence[str]) -> list[Raised]:
+    """The faults about incoming (path, package) whose signature or digests some hosts refuse.
+
+    Raises ToolError for a package that none of ``keys`` signed.
+    """
+    given = dict(group)
+    faults = []
+    for path, (state, detail) in rpms.signatures(list(given), keys).items():
+        if state.startswith("weak-"):
+            faults.append(weak(str(nevra_of(given[path])), state, detail))
+        elif state != "good":
+            raise ToolError("rpm-signature", file=path, reason=detail)
+    return faults
 
 
 def scope(

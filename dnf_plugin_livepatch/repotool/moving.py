@@ -112,6 +112,8 @@ class _Promotion(NamedTuple):
         """The published content and the packages of ``group``. Raises ToolError."""
         packages = dict(state.packages)
         files = admit(packages, self.group)
+        coming = [item for item in self.group if item[1].pkgId not in state.packages]
+        doubtful = gate.signed(coming, job.settings.keys)
         wanted = {nevra_of(package) for _, package in self.group}
         updates, unlike = self._advisories(state, packages.values(), wanted)
         touched = [package for _, package in self.group]
@@ -122,7 +124,7 @@ class _Promotion(NamedTuple):
         texts = notes.of_arches(self.kernels, {package.arch for package in touched})
         record = notes.stated(record, texts, job.now)
         new = Next(packages, updates, record, files)
-        faults = [*unlike, *patches.taken_back(state.record, self.behind)]
+        faults = [*doubtful, *unlike, *patches.taken_back(state.record, self.behind)]
         faults += patches.rolled_out(*notes.steady(state.record, chosen, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
 

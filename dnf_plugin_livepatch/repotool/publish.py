@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import createrepo_c as cr
@@ -17,14 +17,13 @@ from . import advisories, entries, gate, notes
 from .advisories import Incoming
 from .lint import patches
 from .lint.context import Raised
-from .lint.metadata import weak
 from .repository import metadata, reading, rpms
 from .repository.metadata import nevra_of
 from .repository.store import DEBUG, SOURCE, Store
 from .repository.view import advisories_by_package
 from .settings import AdvisoryFile
 from .several import change_all
-from .transaction import Job, Next, Outcome, State, admit
+from .transaction import Change, Job, Next, Outcome, State, admit
 
 
 def publish(
@@ -38,16 +37,13 @@ def publish(
         raise ToolError("no-keys")
     given = list(dict.fromkeys(paths))
     items = [(path, rpms.read(path, "")) for path in ticker.over(given, "reading packages")]
-    doubtful = {}
-    for path, (state, detail) in rpms.signatures([path for path, _ in items], job.settings.keys).items():
-        if state.startswith("weak-"):
-            doubtful[path] = state, detail
-        elif state != "good":
-            raise ToolError("rpm-signature", file=path, reason=detail)
+    doubtful = gate.signed(items, job.settings.keys)
     _all_matched(root, [package for _, package in items], file)
-    steps = [
-        (place, _Addition(tuple(group), file, again, doubtful)) for place, group in parts_of(root, items)
-    ]
+    steps: list[tuple[str, Change]] = []
+    for place, group in parts_of(root, items):
+        names = {str(nevra_of(package)) for _, package in group}
+        weak = tuple(fault for fault in doubtful if fault[1] in names)
+        steps.append((place, _Addition(tuple(group), file, again, weak)))
     return change_all(steps, job.on(root))
 
 
@@ -110,7 +106,7 @@ class _Addition(NamedTuple):
     group: tuple[tuple[str, cr.Package], ...]
     file: AdvisoryFile
     again: bool = False
-    weak: Mapping[str, tuple[str, str]] = {}
+    weak: tuple[Raised, ...] = ()
 
     def decide(self, state: State, job: Job) -> Next:
         """The published content and the new packages. Raises ToolError."""
@@ -126,7 +122,7 @@ class _Addition(NamedTuple):
         listed = entries.listing(state.advisories, (item.package.nevra for item in incoming))
         drafts = entries.drafts(incoming, self.file, settings, listed)
         there = {nevra_of(package) for package in packages.values()}
-        faults = [*back, *self._weak(), *advisories.kept(state.advisories, drafts, settings, there)]
+        faults = [*back, *self.weak, *advisories.kept(state.advisories, drafts, settings, there)]
         faults += entries.unheard(self.file, drafts, state.advisories, _patches(state))
         updates, added, changed = advisories.merge(
             state.advisories, drafts, settings, job.now, job.stamp, there
@@ -153,12 +149,6 @@ class _Addition(NamedTuple):
         if not asked:
             faults += patches.rolled_out(*notes.steady(state.record, given, steps, job.now))
         return new._replace(findings=gate.check(state, new, touched, job, faults))
-
-    def _weak(self) -> Iterable[Raised]:
-        """The faults about packages whose signature or digests some hosts refuse."""
-        for path, package in self.group:
-            if path in self.weak:
-                yield weak(str(nevra_of(package)), *self.weak[path])
 
     def _withdrawn(self, state: State) -> Iterable[Raised]:
         """The faults about withdrawn builds among the incoming. Raises ToolError for one that was pruned."""

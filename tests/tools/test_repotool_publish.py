@@ -318,6 +318,22 @@ def test_promote_takes_the_same_bytes(repo, key, second, tmp_path):
         assert V2 in client.installed()
 
 
+def test_promote_takes_no_package_that_the_keys_of_the_target_did_not_sign(
+    repo, key, stranger, second, tmp_path
+):
+    """Clients of the target have its keys alone, after a change of keys for instance."""
+    publish(repo, key, *second)
+    stable = tmp_path / "stable"
+    done = tool("promote", "--from", repo, "--to", stable, *signing(stranger), check=False)
+    assert done.returncode == 1 and "[rpm-signature]" in done.stderr and not (stable / "repodata").exists()
+    tool("promote", "--from", repo, "--to", stable, *signing(key), V1)
+    done = tool("promote", "--from", repo, "--to", stable, *signing(stranger), check=False)
+    assert done.returncode == 1 and "[rpm-signature]" in done.stderr and names(stable) == [V1]
+    # What is there already is not judged again: a withdrawal has to come along whatever its key.
+    tool("promote", "--from", repo, "--to", stable, *signing(key), "--key", stranger.public)
+    assert names(stable) == names(repo)
+
+
 def test_promote_of_nothing_is_an_error(repo, key, tmp_path):
     done = tool("promote", "--from", repo, "--to", tmp_path / "s", *signing(key), "no-such", check=False)
     assert done.returncode == 1 and "[no-match]" in done.stderr
