@@ -159,7 +159,7 @@ def _empty(args: argparse.Namespace) -> int:
     with _work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
-        asked = Request(dist=args.dist, profile=args.profile, issued=args.issued)
+        asked = Request(release=args.patch_release, dist=args.dist, profile=args.profile, issued=args.issued)
         recipe = collect.empty(asked, locate(kernel_files(args)).release, args.arch)
         made = make.build(recipe, (), make.Files((), ""), work.path, work.runner, args.vendor)
         rpm, srpm = _published(args, made, work)

@@ -207,6 +207,16 @@ def test_what_may_go_is_never_needed(builds, keep):
     assert gone == set(numbers[keep:]) - set(good[:1])
 
 
+@pytest.mark.parametrize("keep, gone", [(1, ["0.el9_4", "0.1.el9_4"]), (2, ["0.el9_4"]), (3, [])])
+def test_subscriptions_are_counted_apart_from_patches(keep, gone):
+    releases = ("0.el9_4", "0.1.el9_4", "0.2.el9_4")
+    empties = [package(version="0", release=one, module="") for one in releases]
+    views = [metadata.package_view(one) for one in (*empties, package(number=1))]
+    assert [view.kind for view in views] == ["empty"] * 3 + ["patch"]
+    dropped = retention.droppable(tuple(views), repository_record.Record(), keep)
+    assert [one.nevra.release for one in dropped] == gone
+
+
 def test_a_patch_that_another_package_requires_stays():
     old = metadata.package_view(package(number=1))
     new = metadata.package_view(package(release="2.el9_4", number=2))
