@@ -228,6 +228,11 @@ def _references(advisory: Advisory) -> Iterator[Raised]:
             yield "advisory-reference-type", advisory.id, facts
 
 
+def _replaced(nevra: Nevra, others: list[Nevra]) -> bool:
+    """Whether each of ``others``, packages of its name, is newer. A subscription stays below every patch."""
+    return bool(others) and all(compare_evr(other, nevra) > 0 for other in others)
+
+
 def _listed(
     advisory: Advisory, offered: dict[Nevra, Package], names: dict[tuple[str, str], list[Nevra]]
 ) -> Iterator[Raised]:
@@ -257,7 +262,7 @@ def _listed(
                     "have": twin[0].epoch,
                 },
             )
-        elif siblings and all(compare_evr(other, nevra) > 0 for other in siblings):
+        elif _replaced(nevra, [other for other in siblings if offered[other].kind != "empty"] or siblings):
             yield "advisory-package-superseded", advisory.id, {"nevra": str(nevra)}
         else:
             yield "advisory-package-missing", advisory.id, {"nevra": str(nevra)}
