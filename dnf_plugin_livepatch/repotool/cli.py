@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..base import times
 from ..base.names import CVE, RELEASE, decimal
 from ..toolkit import output, ticker
-from ..toolkit.errors import Finding, ToolError
+from ..toolkit.errors import Finding, ToolError, library_missing
 from . import kernel_facts, moving, options, plan, publish, settings, transaction
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
@@ -353,7 +353,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ToolError as error:
         return _failed(chosen, error, FAILED)
     except ModuleNotFoundError as error:
-        return _failed(chosen, ToolError("tool-missing", program=f"Python's module {error.name}"), FAILED)
+        return _failed(chosen, library_missing(error), FAILED)
     except BrokenPipeError:
         output.reader_gone()
         return FAILED

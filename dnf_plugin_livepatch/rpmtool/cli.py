@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..base.names import module_of
 from ..toolkit import output
-from ..toolkit.errors import Finding, ToolError, refuse
+from ..toolkit.errors import Finding, ToolError, library_missing, refuse
 from . import options
 from .options import Verb, kernel_files, request
 
@@ -326,6 +326,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except ToolError as error:
         return _failed(args, error)
+    except ModuleNotFoundError as error:
+        return _failed(args, library_missing(error))
     except BrokenPipeError:
         output.reader_gone()
         return FAILED
