@@ -231,12 +231,14 @@ def _verify(chosen: argparse.Namespace) -> int:
 def _plan(chosen: argparse.Namespace) -> int:
     kernels = chosen.kernel or [line.strip() for line in sys.stdin if line.strip()]
     if not kernels:
-        raise ToolError("settings-fault", file="plan", fault="no kernel release is given")
+        chosen.refuse(
+            "no kernel release is given: name it with --kernel, or write one a line to standard input"
+        )
     for value, rule, what in [(k, RELEASE, "kernel release") for k in kernels] + [
         (c, CVE, "CVE identifier") for c in chosen.cve
     ]:
         if not rule.match(value):
-            raise ToolError("settings-fault", file="plan", fault=f"{value[:60]!r} is no {what}")
+            chosen.refuse(f"{value[:60]!a} is no {what}")
     rows = plan.plan(reading.read(chosen.repo, ()), kernels, chosen.cve, times.now())
     ticker.hide()
     if chosen.json:

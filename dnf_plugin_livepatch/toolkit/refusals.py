@@ -53,7 +53,8 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
     ),
     "kernel-devel-missing": Refusal(
         "{path}: no kernel development files ({what} is missing).",
-        "Install kernel-devel (linux-headers on Debian) of that release, or give its folder.",
+        "Install kernel-devel (linux-headers on Debian) of that release, or name its folder"
+        " with --kernel-devel.",
     ),
     "release-mismatch": Refusal(
         "--kernel says {wanted}, {where} says {found}.", "Give the files of one and the same kernel."
@@ -187,7 +188,7 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     ),
     "rpm-signature": Refusal(
         "{file}: {reason}; no host with gpgcheck=1 would install it.",
-        "Sign it with 'rpmsign --addsign' and a key that --key or 'keys' names.",
+        "Sign it with 'livepatch-rpm sign --rpm-key KEY {file}' and a key that --key or 'keys' names.",
     ),
     "rpm-replaced": Refusal(
         "{nevra} is already published with other contents.",

@@ -86,7 +86,7 @@ def test_an_address_where_nobody_answers_is_unreachable():
 
 def test_a_fleet_of_no_kernels_is_no_covered_fleet(repo):
     done = tool("plan", "--repo", repo, check=False, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and "no kernel release is given" in done.stderr
+    assert done.returncode == 2 and "no kernel release is given: name it with --kernel" in done.stderr
 
 
 def test_a_missing_module_of_python_is_named(repo, tmp_path):

@@ -88,7 +88,7 @@ def test_the_command_reads_a_fleet_and_tells_gaps_by_its_exit_status(made):
         "1 of 1 kernel(s) covered\n"
     )
     for words in (["--kernel", "../x"], ["--kernel", KERNEL, "--cve", "x"]):
-        assert tool("plan", "--repo", made.folder, *words, check=False).returncode == 1
+        assert tool("plan", "--repo", made.folder, *words, check=False).returncode == 2
 
 
 # ---- settings
