@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..base import times
 from ..base.names import CVE, RELEASE, decimal
 from ..toolkit import output, ticker
-from ..toolkit.errors import Finding, ToolError
+from ..toolkit.errors import Finding, ToolError, library_missing
 from . import kernel_facts, moving, options, plan, publish, settings, several, transaction
 from .lint import run
 from .lint.catalogue import CATALOGUE, explain
@@ -235,12 +235,14 @@ def _verify(chosen: argparse.Namespace) -> int:
 def _plan(chosen: argparse.Namespace) -> int:
     kernels = chosen.kernel or [line.strip() for line in sys.stdin if line.strip()]
     if not kernels:
-        raise ToolError("settings-fault", file="plan", fault="no kernel release is given")
+        chosen.refuse(
+            "no kernel release is given: name it with --kernel, or write one a line to standard input"
+        )
     for value, rule, what in [(k, RELEASE, "kernel release") for k in kernels] + [
         (c, CVE, "CVE identifier") for c in chosen.cve
     ]:
         if not rule.match(value):
-            raise ToolError("settings-fault", file="plan", fault=f"{value[:60]!r} is no {what}")
+            chosen.refuse(f"{value[:60]!a} is no {what}")
     rows = plan.plan(reading.read(chosen.repo, ()), kernels, chosen.cve, times.now())
     ticker.hide()
     if chosen.json:
@@ -357,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ToolError as error:
         return _failed(chosen, error, FAILED)
     except ModuleNotFoundError as error:
-        return _failed(chosen, ToolError("tool-missing", program=f"Python's module {error.name}"), FAILED)
+        return _failed(chosen, library_missing(error), FAILED)
     except BrokenPipeError:
         output.reader_gone()
         return FAILED

@@ -7,20 +7,23 @@ from ..base.model import Nevra
 from ..formats.repository_record import Record
 from .repository.view import Package, by_kernel, withdrawn
 
+KINDS = ("patch", "empty")
+
 
 def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple[Package, ...]:
     """The live patches that no host needs any more, in the order given.
 
     For each kernel the newest ``keep`` stay, and always the newest, the newest that is not withdrawn
     (hosts go back to it), and any that another package requires. A package for several kernels stays
-    while one of them needs it.
+    while one of them needs it. Subscriptions are counted apart, by the same rule.
     """
-    patches = tuple(package for package in packages if package.kind == "patch")
+    counted = tuple(package for package in packages if package.kind in KINDS)
     stay: set[Package] = set()
-    for (release, _arch), group in by_kernel(patches).items():
-        stay.update(group[: max(keep, 1)])
-        good = [package for package in group if not withdrawn(record, release, package)]
-        stay.update(good[:1])
+    for kind in KINDS:
+        for (release, _arch), group in by_kernel(one for one in counted if one.kind == kind).items():
+            stay.update(group[: max(keep, 1)])
+            good = [package for package in group if not withdrawn(record, release, package)]
+            stay.update(good[:1])
     required = {
         (item.name, item.version, item.release)
         for package in packages
@@ -28,7 +31,7 @@ def droppable(packages: tuple[Package, ...], record: Record, keep: int) -> tuple
         if item.flags in ("", "EQ")
     }
     return tuple(
-        package for package in patches if package not in stay and required.isdisjoint(_met(package.nevra))
+        package for package in counted if package not in stay and required.isdisjoint(_met(package.nevra))
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..base.names import module_of
 from ..toolkit import output
-from ..toolkit.errors import Finding, ToolError, refuse
+from ..toolkit.errors import Finding, ToolError, library_missing, refuse
 from . import options
 from .options import Verb, kernel_files, request
 
@@ -159,7 +159,7 @@ def _empty(args: argparse.Namespace) -> int:
     with _work(args) as work:
         if args.rpm_key:
             sign.check_rpm_key(args.rpm_key, work.runner)
-        asked = Request(dist=args.dist, profile=args.profile, issued=args.issued)
+        asked = Request(release=args.patch_release, dist=args.dist, profile=args.profile, issued=args.issued)
         recipe = collect.empty(asked, locate(kernel_files(args)).release, args.arch)
         made = make.build(recipe, (), make.Files((), ""), work.path, work.runner, args.vendor)
         rpm, srpm = _published(args, made, work)
@@ -326,6 +326,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except ToolError as error:
         return _failed(args, error)
+    except ModuleNotFoundError as error:
+        return _failed(args, library_missing(error))
     except BrokenPipeError:
         output.reader_gone()
         return FAILED

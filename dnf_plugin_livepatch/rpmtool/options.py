@@ -179,6 +179,7 @@ def empty(verb: Any) -> None:
     add("--kernel", default="", metavar="RELEASE", help="the kernel's release")
     add("--kernel-devel", default="", metavar="DIR|RELEASE", help="its development files")
     add("--arch", default="", help="the package's architecture (default: this machine's)")
+    add("--patch-release", default="0", help="0 (default), or 0.1, 0.2, ... to build the package anew")
     _naming(add)
     _rpm_key(add)
 

@@ -159,7 +159,7 @@ def text(found: dict[str, Any]) -> list[str]:
     if package:
         lines += [
             f"Package:   {package['nevra']}",
-            f"Signed:    {'yes' if package['signed'] else 'no'} (OpenPGP header)"
+            f"Signed:    {'yes (OpenPGP header)' if package['signed'] else 'no'}"
             + ("; EL9 refuses its digest" if {*package["digests"]} & {*WEAK} else ""),
         ]
         lines += [f"Scripts:   {', '.join(package['scripts']) or 'none'}"]

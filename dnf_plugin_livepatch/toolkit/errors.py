@@ -51,3 +51,8 @@ def printable(facts: dict[str, object]) -> dict[str, str]:
 def refuse(identifier: str, **facts: object) -> NoReturn:
     """Raise the ToolError ``identifier``, and hide the error that is being handled."""
     raise ToolError(identifier, (), **facts) from None
+
+
+def library_missing(error: ModuleNotFoundError) -> ToolError:
+    """The error of a tool that ends because Python found no module of the name that ``error`` has."""
+    return ToolError("tool-missing", program=f"Python's module {(error.name or '').partition('.')[0]}")

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from ..base.texts import encodable, line, plain
+from .errors import library_missing
 
-__all__ = ["as_json", "line", "plain", "reader_gone", "show", "write"]
+__all__ = ["as_json", "line", "plain", "reader_gone", "show", "unusable", "write"]
 
 
 def values(data: Any) -> Any:
@@ -45,6 +46,15 @@ def write(text: str, errors: bool = False) -> None:
     stream: TextIO = sys.stderr if errors else sys.stdout
     stream.write(encodable(plain(text), stream.encoding or "ascii"))
     stream.flush()
+
+
+def unusable(program: str, error: ModuleNotFoundError) -> int:
+    """Print that ``program`` could not even be imported, as JSON if asked for; returns the exit status 1."""
+    why = library_missing(error)
+    if "--json" in sys.argv:
+        write(as_json({"schema": 1, "error": {"id": why.id, "text": why.text, "remedy": why.remedy}}))
+    show([f"{program}: {why.text} [{why.id}]", f"  {why.remedy}"], errors=True)
+    return 1
 
 
 def reader_gone() -> None:

@@ -23,6 +23,11 @@ BOTH_TOOLS: dict[str, Refusal] = {
         "{file} is no RPM that can be read: {reason}", "Give the complete file: build or copy it again."
     ),
     "key-missing": Refusal("{what}: {why}.", "{hint}"),
+    "tool-missing": Refusal(
+        "{program} is not installed.",
+        "Install the package that holds it: docs/how-to/publishers.md and docs/how-to/packagers.md list what"
+        " the tools need. In a clone run the tool with .venv/bin/python, which 'make rpm' sets up.",
+    ),
 }
 
 LIVEPATCH_RPM: dict[str, Refusal] = {
@@ -48,7 +53,8 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
     ),
     "kernel-devel-missing": Refusal(
         "{path}: no kernel development files ({what} is missing).",
-        "Install kernel-devel (linux-headers on Debian) of that release, or give its folder.",
+        "Install kernel-devel (linux-headers on Debian) of that release, or name its folder"
+        " with --kernel-devel.",
     ),
     "release-mismatch": Refusal(
         "--kernel says {wanted}, {where} says {found}.", "Give the files of one and the same kernel."
@@ -150,10 +156,6 @@ LIVEPATCH_RPM: dict[str, Refusal] = {
 }
 
 LIVEPATCH_REPO: dict[str, Refusal] = {
-    "tool-missing": Refusal(
-        "{program} is not installed.",
-        "Install the package that holds it; docs/how-to/publishers.md lists what livepatch-repo needs.",
-    ),
     "tool-failed": Refusal(
         "{program} failed: {reason}", "The repository is as it was; run it again when that is mended."
     ),
@@ -186,7 +188,7 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     ),
     "rpm-signature": Refusal(
         "{file}: {reason}; no host with gpgcheck=1 would install it.",
-        "Sign it with 'rpmsign --addsign' and a key that --key or 'keys' names.",
+        "Sign it with 'livepatch-rpm sign --rpm-key KEY {file}' and a key that --key or 'keys' names.",
     ),
     "rpm-replaced": Refusal(
         "{nevra} is already published with other contents.",
@@ -218,7 +220,8 @@ LIVEPATCH_REPO: dict[str, Refusal] = {
     ),
     "client-refused": Refusal(
         "Not published: dnf, as a client would run it, refuses the result: {reason}",
-        "The repository is as it was; the reason above is the client's own.",
+        "The repository is as it was; the reason above is the client's own. Where it names a bad signature,"
+        " give the public key of 'sign_with' with --key or 'keys': clients have only those keys.",
     ),
     "locked": Refusal(
         "Another livepatch-repo has worked on {repo} for more than {seconds} s.",

@@ -375,35 +375,35 @@ def blocks():
     return re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-def test_the_how_to_runs_as_it_stands_and_clients_follow(tmp_path, first, second):
+def test_the_how_to_runs_as_it_stands_and_clients_follow(tmp_path):
     with gnupg.home() as home:
         gnupg.gpg(
-            home, "--passphrase", "", "--quick-generate-key", "old@example.com", "rsa2048", "sign", "9d"
+            home, "--passphrase", "", "--quick-generate-key", "patches@example.com", "rsa2048", "sign", "9d"
         )
         srv, work = tmp_path / "srv", tmp_path / "work"
         srv.mkdir(), work.mkdir()
         file = srv / "RPM-GPG-KEY-example"
-        mine = support.Keys(pathlib.Path(home), "old@example.com", file)
+        mine = support.Keys(pathlib.Path(home), "patches@example.com", file)
         export(home, file)
-        (work / "livepatch-repo.yml").write_text(f"sign_with: old@example.com\nkeys: [{file}]\n")
+        for name in "livepatch-repo.yml", "stable.yml":
+            (work / name).write_text(f"sign_with: patches@example.com\nkeys: [{file}]\n")
         bin_folder = tmp_path / "bin"
         bin_folder.mkdir()
-        (bin_folder / "gpg").write_text(
-            '#!/bin/sh\nexec /usr/bin/gpg --batch --yes --pinentry-mode loopback --passphrase "" "$@"\n'
-        )
-        (bin_folder / "gpg").chmod(0o755)
-        (bin_folder / "livepatch-repo").symlink_to(support.ROOT / "bin" / "livepatch-repo")
-        python = pathlib.Path(shutil.which("python3", path=str(support.ROOT / ".venv/bin"))).parent
-        env = {
-            **support.ENV,
-            "GNUPGHOME": home,
-            "OLD": main_fingerprint(home),
-            "PATH": f"{bin_folder}:{python}:{os.environ['PATH']}",
-        }
+        python = support.ROOT / ".venv" / "bin" / "python3"
+        tools = support.ROOT / "bin"
+        for name, body in {
+            "gpg": '/usr/bin/gpg --batch --yes --pinentry-mode loopback --passphrase ""',
+            "livepatch-repo": f"{tools}/livepatch-repo",
+            "livepatch-rpm": f"{python} {tools}/livepatch-rpm",
+        }.items():
+            (bin_folder / name).write_text(f'#!/bin/sh\nexec {body} "$@"\n')
+            (bin_folder / name).chmod(0o755)
+        env = {**support.ENV, "GNUPGHOME": home, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+        fingerprint, extend, make, again, which, empty, anew, prune, last = blocks()
 
         def run(text, status=(0,)):
             done = subprocess.run(
-                ["sh", "-euc", text.replace("/srv/", f"{srv}/")],
+                ["sh", "-euc", (fingerprint + text).replace("/srv/", f"{srv}/")],
                 cwd=work,
                 env=env,
                 capture_output=True,
@@ -412,17 +412,30 @@ def test_the_how_to_runs_as_it_stands_and_clients_follow(tmp_path, first, second
             assert done.returncode in status, f"{text}\n{done.stdout}\n{done.stderr}"
             return done.stdout
 
+        def unknown():
+            """The packages of the old key, by repository."""
+            export_new, *lints = which.splitlines()
+            run(export_new)
+            found = {}
+            for line in lints:
+                told = run(line, status=(0, 3)).splitlines()
+                found[line.split("/srv/")[1]] = sum("[package-key-unknown]" in one for one in told)
+            return found
+
         built = []
         for number in "1", "2":
             (tmp_path / number).mkdir()
             manifest = support.manifest(module=f"kp_427_1_{number}")
-            built += support.build(tmp_path / number, number=number, manifests=[manifest])
-        support.sign(mine, built[0])
+            built.append(support.build(tmp_path / number, number=number, manifests=[manifest], source=True))
+        run(empty.replace("0.1", "0").replace("patches-2027", "patches").replace("output new", "output old"))
         kernel = support.build_kernel(tmp_path / "1")
-        support.sign(mine, kernel)
-        run(f"livepatch-repo publish --repo /srv/stable {built[0]} {kernel}")
-        extend, make, again, which, last = blocks()
+        support.sign(mine, *built[0], kernel)
+        run(f"livepatch-repo publish --repo /srv/testing {' '.join(map(str, built[0]))} old/*.rpm")
+        run("livepatch-repo promote --config stable.yml --from /srv/testing --to /srv/stable")
+        # The kernel's package, which is not the publisher's own in real life.
+        run(f"livepatch-repo publish --config stable.yml --repo /srv/stable {kernel}")
         assert "[key-expires]" in run("livepatch-repo verify --repo /srv/stable")
+        assert run("echo $OLD").strip() == main_fingerprint(home)
         assert "[key-expires]" not in run(extend).splitlines()[-1]
         assert "[key-expires]" not in run("livepatch-repo verify --repo /srv/stable")
         with Server(srv / "stable") as server:
@@ -431,15 +444,19 @@ def test_the_how_to_runs_as_it_stands_and_clients_follow(tmp_path, first, second
             run(make)
             client.dnf("makecache")
             run(again)
+            assert unknown() == {"testing": 2, "testing/source": 2, "stable": 3, "stable/source": 2}
             # A client that was there before the change follows, and takes a package of the new key.
-            new = support.Keys(pathlib.Path(home), "patches-2027@example.com", file)
-            support.sign(new, built[1])
-            run(f"livepatch-repo publish --repo /srv/stable {built[1]}")
+            run(empty)
+            support.sign(support.Keys(pathlib.Path(home), "patches-2027@example.com", file), *built[1])
+            for path in built[1]:
+                shutil.copy(path, work / "new")
+            run(anew)
             client.dnf("upgrade")
             assert V2 in client.installed() and V1 not in client.installed()
-            told = run(which, status=(3,))
-            assert told.count("[package-key-unknown]") == 2 and V1 in told
-            run("livepatch-repo prune --repo /srv/stable --keep 1")
-            # The kernel's package, which is not the publisher's own in real life, is left.
-            assert run(last, status=(3,)).count("[package-key-unknown]") == 1
+            assert unknown() == {"testing": 0, "testing/source": 0, "stable": 3, "stable/source": 2}
+            run(prune)
+            assert unknown() == {"testing": 0, "testing/source": 0, "stable": 1, "stable/source": 0}
+            run("livepatch-repo promote --config stable.yml --from /srv/testing --to /srv/stable")
             assert V2 in names(srv / "stable") and V1 not in names(srv / "stable")
+            told = run(last, status=(3,))
+            assert told.count("[package-key-unknown]") == 1, "the kernel's package, which is left"

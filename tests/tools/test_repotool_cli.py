@@ -110,7 +110,7 @@ def test_an_address_where_nobody_answers_is_unreachable():
 
 def test_a_fleet_of_no_kernels_is_no_covered_fleet(repo):
     done = tool("plan", "--repo", repo, check=False, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and "no kernel release is given" in done.stderr
+    assert done.returncode == 2 and "no kernel release is given: name it with --kernel" in done.stderr
 
 
 def test_a_missing_module_of_python_is_named(repo, tmp_path):
@@ -122,6 +122,38 @@ def test_a_missing_module_of_python_is_named(repo, tmp_path):
     done = support.call([*argv, "--output", tmp_path / "site"], check=False, env=support.ENV)
     assert done.returncode == 1 and "Python's module jinja2 is not installed. [tool-missing]" in done.stderr
     assert "kernels" in json.loads(support.call([*argv, "--json"], env=support.ENV).stdout)
+
+
+@pytest.mark.parametrize(
+    "program, module, argv",
+    [
+        ("livepatch-repo", "createrepo_c", ["lint", "/nowhere"]),
+        ("livepatch-repo", "yaml", ["lint", "--config", "fix.ko", "/nowhere"]),
+        ("livepatch-rpm", "jinja2", ["empty", "--kernel", "6.1.0-44-amd64"]),
+        ("livepatch-rpm", "elftools", ["inspect", "fix.ko"]),
+    ],
+)
+@pytest.mark.parametrize("json_wanted", [False, True])
+def test_neither_tool_ends_in_a_traceback_where_a_library_is_missing(
+    tmp_path, program, module, argv, json_wanted
+):
+    (tmp_path / "fix.ko").write_bytes(b"\x7fELF" + bytes(60))
+    script = support.ROOT / "bin" / program
+    argv = [*argv, *(["--json"] if json_wanted else [])]
+    code = (
+        f"import runpy, sys\nsys.modules[{module!r}] = None\nsys.argv = {[program, *argv]!r}\n"
+        f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=support.ENV, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    told = f"Python's module {module} is not installed."
+    if json_wanted:
+        error = json.loads(done.stdout)["error"]
+        assert (error["id"], error["text"]) == ("tool-missing", told) and ".venv" in error["remedy"]
+    else:
+        assert f"{program}: {told} [tool-missing]" in done.stderr and ".venv" in done.stderr
 
 
 def test_each_error_has_a_remedy():

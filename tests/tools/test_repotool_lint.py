@@ -18,7 +18,7 @@ from dnf_plugin_livepatch.repotool.repository import rpms, signing
 from dnf_plugin_livepatch.toolkit import openpgp
 from dnf_plugin_livepatch.toolkit.errors import SEVERITIES, ToolError
 from tests.tools.support import repositories as support
-from tests.tools.support.lint_cases import BAD, Repo, advisory, listed
+from tests.tools.support.lint_cases import BAD, Repo, advisory, listed, package
 from tests.tools.support.repositories import KERNEL, Server, tool
 from vm import gnupg
 
@@ -65,6 +65,13 @@ REAL = {
 
 def test_the_good_repository_has_no_findings_but_its_missing_signature(made):
     assert [item.check for item in made.lint()] == ["metadata-unsigned"]
+
+
+def test_an_older_build_that_was_pruned_is_no_missing_one_beside_a_subscription(made):
+    made.packages.append(package(version="0", release="0.1.el9_4", module="", number=7))
+    made.packages.remove(made.one)
+    found = {item.check for item in made.lint()}
+    assert "advisory-package-superseded" in found and "advisory-package-missing" not in found
 
 
 def test_every_check_has_a_bad_repository():

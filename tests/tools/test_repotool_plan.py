@@ -88,7 +88,7 @@ def test_the_command_reads_a_fleet_and_tells_gaps_by_its_exit_status(made):
         "1 of 1 kernel(s) covered\n"
     )
     for words in (["--kernel", "../x"], ["--kernel", KERNEL, "--cve", "x"]):
-        assert tool("plan", "--repo", made.folder, *words, check=False).returncode == 1
+        assert tool("plan", "--repo", made.folder, *words, check=False).returncode == 2
 
 
 # ---- settings
@@ -205,6 +205,16 @@ def test_what_may_go_is_never_needed(builds, keep):
     good = [number for number in numbers if number not in back]
     assert not gone & set(numbers[:keep]) and not gone & set(good[:1])
     assert gone == set(numbers[keep:]) - set(good[:1])
+
+
+@pytest.mark.parametrize("keep, gone", [(1, ["0.el9_4", "0.1.el9_4"]), (2, ["0.el9_4"]), (3, [])])
+def test_subscriptions_are_counted_apart_from_patches(keep, gone):
+    releases = ("0.el9_4", "0.1.el9_4", "0.2.el9_4")
+    empties = [package(version="0", release=one, module="") for one in releases]
+    views = [metadata.package_view(one) for one in (*empties, package(number=1))]
+    assert [view.kind for view in views] == ["empty"] * 3 + ["patch"]
+    dropped = retention.droppable(tuple(views), repository_record.Record(), keep)
+    assert [one.nevra.release for one in dropped] == gone
 
 
 def test_a_patch_that_another_package_requires_stays():

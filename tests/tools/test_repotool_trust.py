@@ -48,6 +48,7 @@ def test_metadata_signed_by_a_stranger_is_not_published(repo, key, stranger, sec
     before = tree(repo)
     done = tool("publish", "--repo", repo, "--key", key.public, *signing(stranger)[2:], *second, check=False)
     assert done.returncode == 1 and "[client-refused]" in done.stderr
+    assert "public key of 'sign_with'" in done.stderr
     assert tree(repo) == before
 
 

@@ -10,10 +10,13 @@ import shutil
 import subprocess
 
 import pytest
+import rpm
 
+from dnf_plugin_livepatch.base.paths import Paths
 from dnf_plugin_livepatch.formats.manifest import parse
 from dnf_plugin_livepatch.rpmtool.kernel.names import package_of
 from dnf_plugin_livepatch.rpmtool.readers.rpm_file import payload, read_header
+from dnf_plugin_livepatch.vendors.profiles import load, match
 from tests.tools.support.rpm_sources import LIVEPATCH, TREE, Root, headers, kernel, run, source, tool
 
 
@@ -214,6 +217,36 @@ def test_rhel_release_gets_the_name_that_rhel_gives(tmp_path):
     header = read_header(result.json["rpm"])
     assert (header.nevra.name, header.nevra.evr) == ("kpatch-patch-5_14_0-427_13_1", "0-0.el9_4")
     assert "kpatch-patch = 5.14.0-427.13.1.el9_4.x86_64" in header.provides
+
+
+@pytest.mark.parametrize(
+    "more, evr",
+    [
+        (["--patch-release", "0.1"], "0-0.1"),
+        (["--patch-release", "0.2", "--dist", ".el9_4"], "0-0.2.el9_4"),
+        (["--patch-release", "0.10", "--profile", "livepatch"], "0-0.10"),
+    ],
+)
+def test_a_subscription_that_is_built_anew_is_newer_and_stays_a_subscription(tmp_path, more, evr):
+    release = "5.14.0-427.13.1.el9_4.x86_64"
+    argv = ["empty", "--json", "--kernel", release]
+    plain = [word for word in more if not word.startswith("0") and word != "--patch-release"]
+    first = tool(*argv, *plain, "-o", str(tmp_path))
+    second = tool(*argv, *more, "-o", str(tmp_path))
+    assert second.status == 0, second.err
+    old, new = (read_header(done.json["rpm"]) for done in (first, second))
+    assert new.nevra.evr == evr and new.nevra.name == old.nevra.name and new.nevra != old.nevra
+    assert rpm.labelCompare(("0", "0", old.nevra.release), ("0", "0", new.nevra.release)) < 0
+    found = match(new.nevra, new.provides, new.requires, load(Paths().profile_dirs)[0])
+    assert (found.kind, found.kernel_release) == ("empty", release)
+    assert "subscribes a kernel" in tool("inspect", second.json["rpm"]).out
+
+
+@pytest.mark.parametrize("release", ["1", "00", "0.", "0.1.2", "0.x", "", "0.1-2"])
+def test_a_subscription_has_no_release_by_which_hosts_would_not_know_it(tmp_path, release):
+    result = tool("empty", "--json", "--kernel", "6.1.0-44", "--patch-release", release, "-o", str(tmp_path))
+    assert (result.status, result.json["error"]["id"]) == (2, "metadata-invalid")
+    assert "0.1, 0.2" in result.json["error"]["text"] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

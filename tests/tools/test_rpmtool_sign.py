@@ -89,7 +89,7 @@ def test_digests_alone_are_no_signature(keys, tmp_path, monkeypatch):
     with pytest.raises(ToolError) as caught:
         verify_rpm(result.json["rpm"], "test@example.invalid", Runner(str(tmp_path / "log")))
     assert caught.value.id == "sign-unverified" and "digests" in caught.value.text
-    assert "Signed:    no" in tool("inspect", result.json["rpm"]).out
+    assert "Signed:    no\n" in tool("inspect", result.json["rpm"]).out
 
 
 def test_sign_verb_signs_in_place_and_again(keys, tmp_path):

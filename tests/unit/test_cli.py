@@ -464,6 +464,25 @@ def test_evr_compare(one: str, other: str, sign: int) -> None:
     assert (evr.compare(one, other), evr.compare(other, one)) == (sign, -sign)
 
 
+def test_a_second_block_says_so(host: Telling, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "lp-1-1.x86_64", "kpatch-patch-5_14_0-1-2.noarch":
+        assert cli.main(["block", name, "--reason", "it hangs"]) == 0
+        assert f"{name} is blocked: it hangs\n" in capsys.readouterr().out
+        assert cli.main(["block", name, "--reason", "it oopses"]) == 0
+        assert f"{name} is blocked: it oopses (it was blocked already)\n" in capsys.readouterr().out
+        assert guard_file.blocked(host.paths)[name] == "it oopses"
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "lp_2", "CVE-2026-1000"])
+def test_a_module_that_the_kernel_has_not_needs_no_other_program(
+    host: Telling, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    host.patch("1", "CVE-2026-1000")
+    assert cli.main(["reconcile"]) == 0
+    assert cli.main(["unload", name]) == 1
+    assert f"the kernel has no live patch {name}" in capsys.readouterr().err
+
+
 def test_a_block_holds_though_a_run_does_not_end(
     host: Telling, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,20 +90,21 @@ def refuse_foreign(context: Context) -> int:
 
 def reconcile(context: Context) -> int:
     """Make the running kernel match the installed live patches; return 5 when one is not in force."""
-    return _reconcile(context, "", context.options.force)
+    return _reconcile(context, [""], context.options.force)
 
 
 def _reconcile(
     context: Context,
-    done: str,
+    done: Sequence[str],
     force: bool = False,
     first: Callable[[], None] | None = None,
     urgent: bool = False,
 ) -> int:
     """Make the change ``first``, and have the kernel follow the packages and the guard's file.
 
-    ``done`` names the change, and is printed first. An ``urgent`` change is made even where another run does
-    not end: the guard's file has a lock of its own, and that run writes back nothing of this change.
+    ``done`` holds one text, which names the change and is printed first; the change may complete the
+    text. An ``urgent`` change is made even where another run does not end: the guard's
+    file has a lock of its own, and that run writes back nothing of this change.
     """
     from ..kernel import running
     from ..packages import inventory
@@ -114,7 +115,7 @@ def _reconcile(
     def change() -> None:
         if first is not None:
             run.record(first)
-            recorded.append(done)
+            recorded.append(done[0])
 
     try:
         result = run.reconcile(context.paths, context.settings, force, _progress(), change)
@@ -128,7 +129,7 @@ def _reconcile(
             context.lines(recorded)
         return _refused(context, refused.problem)
     inventory.refresh(context.paths, running.running(context.paths))
-    return _print_result(context, result, 0 if result.ok else 5, done)
+    return _print_result(context, result, 0 if result.ok else 5, done[0])
 
 
 class _Ambiguous(Exception):
@@ -229,11 +230,15 @@ def block(context: Context) -> int:
         why = f"{asked} is no installed or loaded live patch, nor a full name-version-release.arch"
         return _refused(context, problem("no-such-package", why=why))
 
+    done = [f"{name} is blocked: {reason}"]
+
     def set_blocked() -> None:
+        if name in guard_file.read(context.paths).blocked():
+            done[0] += " (it was blocked already)"
         guard_file.block(context.paths, name, reason)
         journal.remember(context.paths, "block", nevra=name, outcome="done", reason=reason, by="admin")
 
-    return _reconcile(context, f"{name} is blocked: {reason}", first=set_blocked, urgent=True)
+    return _reconcile(context, done, first=set_blocked, urgent=True)
 
 
 def unblock(context: Context) -> int:
@@ -252,4 +257,4 @@ def unblock(context: Context) -> int:
             raise run.Refused("no-such-package", why=f"{name} was neither blocked nor unloaded")
         journal.remember(context.paths, "unblock", nevra=name, outcome="done")
 
-    return _reconcile(context, f"{name} may be loaded again", first=set_free)
+    return _reconcile(context, [f"{name} may be loaded again"], first=set_free)

@@ -125,11 +125,13 @@ UNAME = {
 
 
 def _cve(word: str) -> str:
-    """Return ``word`` as a CVE identifier. Raises ValueError, which argparse turns into wrong usage."""
+    """Return ``word`` as a CVE identifier. Raises ArgumentTypeError: wrong usage."""
+    import argparse
+
     from ...base.names import CVE
 
     if not CVE.match(word.upper()):
-        raise ValueError(f"{word} is no CVE")
+        raise argparse.ArgumentTypeError(f"{word!a} is no CVE identifier, such as CVE-2026-12345")
     return word.upper()
 
 

@@ -19,7 +19,7 @@ from ...base.typed import TYPE_CHECKING
 from ...messages.catalogue import problem
 from .. import output
 from ..files import advised, atomic, mailbox
-from ..kernel import running
+from ..kernel import livepatches, running
 from . import unchanged
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ def unload(
     def keep_unloaded() -> None:
         ours = guard_file.read(paths).ours(boot_id)
         if module not in ours:
+            if livepatches.one(paths, module) is None:
+                raise Refused("no-such-package", why=f"the kernel has no live patch {module}")
             raise Refused("unload-not-ours", module=module)
         guard_file.keep_unloaded(paths, ours[module].nevra, boot_id if this_boot else "")
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...base.model import Nevra
@@ -243,22 +243,24 @@ def _references(advisory: Advisory) -> Iterator[Raised]:
 class _Builds(NamedTuple):
     """The packages of a repository, to be found without a look at all of them.
 
-    ``twins`` are by name, version, release and arch; ``oldest`` are by name and arch.
+    ``twins`` are by name, version, release and arch; ``oldest`` are by name and arch. A subscription, which
+    stays below every patch, is the oldest only where there is no patch.
     """
 
     twins: dict[tuple[str, str, str, str], Nevra]
     oldest: dict[tuple[str, str], Nevra]
 
     @classmethod
-    def of(cls, offered: Iterable[Nevra]) -> _Builds:
+    def of(cls, offered: dict[Nevra, Package]) -> _Builds:
         """The builds of the packages ``offered``."""
-        made = cls({}, {})
-        for nevra in offered:
+        made, subscriptions = cls({}, {}), cls({}, {})
+        for nevra, package in offered.items():
             made.twins.setdefault((nevra.name, nevra.version, nevra.release, nevra.arch), nevra)
-            oldest = made.oldest.setdefault((nevra.name, nevra.arch), nevra)
+            found = subscriptions.oldest if package.kind == "empty" else made.oldest
+            oldest = found.setdefault((nevra.name, nevra.arch), nevra)
             if compare_evr(nevra, oldest) < 0:
-                made.oldest[(nevra.name, nevra.arch)] = nevra
-        return made
+                found[(nevra.name, nevra.arch)] = nevra
+        return made._replace(oldest={**subscriptions.oldest, **made.oldest})
 
 
 def _listed(advisory: Advisory, offered: dict[Nevra, Package], builds: _Builds) -> Iterator[Raised]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import email.utils
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -292,13 +293,21 @@ def _dates(diffs: Sequence[str]) -> list[str]:
 
 
 def empty(request: Request, release: str, arch: str) -> Recipe:
-    """The recipe of the 0-0 package that subscribes the kernel ``release`` to its live patches."""
+    """The recipe of the 0-0 package that subscribes the kernel ``release`` to its live patches.
+
+    Hosts know a subscription by the first part of its release, 0. Further parts tell one build from another.
+    """
+    if not re.fullmatch(r"0(\.[0-9]{1,9})?", request.release):
+        what = (
+            f"--patch-release {request.release[:40]}: the release of a subscription is 0, or 0.1, 0.2, ..."
+        )
+        refuse("metadata-invalid", what=what)
     return Recipe(
         kind="empty",
         kernel_release=release,
         arch=arch or os.uname().machine,
         name=package_of(release, request.profile),
         version="0",
-        release="0" + request.dist,
+        release=request.release + request.dist,
         epoch=_epoch(date(request.issued, "--issued"), Target(release)),
     )
