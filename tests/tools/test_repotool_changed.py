@@ -34,8 +34,8 @@ SETTINGS = {
         f"~ record {KERNEL}: support ends 2027-07-01",
     ),
     "compression": ("gz", "xz", "~ signed again"),
-    "base_url": ("https://example.com/a", "https://example.com/b", "~ names the present state now"),
-    "base_dir": ("..", ".", "~ names the present state now"),
+    "base_url": ("https://example.com/a", "https://example.com/b", "~ put right: mirrorlist"),
+    "base_dir": ("..", ".", "~ put right: mirrorlist"),
     # The id that was published stays. A second advisory with the new prefix would be the fault.
     "advisory_prefix": ("EXA", "EXB", "nothing to do"),
 }
