@@ -125,8 +125,8 @@ def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
     rows = [row for row in report.exposure.rows if row.state != CLOSED_LIVE]
     if offered is None or not rows:
         return "dnf upgrade", ""
-    here = {*report.blocked, *(row.package for row in report.patches if row.installed)}
-    if offered.patch and offered.patch not in here:
+    here = {row.package for row in report.patches if row.installed}
+    if offered.patch and offered.patch not in here.union(report.blocked):
         return "dnf upgrade", ""
     helped = closed_by(rows, offered.kernel, compare) if offered.kernel else ()
     if helped:
@@ -138,6 +138,8 @@ def upgrade(report: Report, compare: Compare) -> tuple[str, str]:
             f"by its priority, DNF prefers {offered.prefers} to the repository of kernel {offered.hidden}"
         )
         reasons.append(outranked if offered.prefers else hidden)
+    if offered.patch in report.blocked and offered.patch not in here:
+        reasons.append(f"live patch {offered.patch} is blocked or withdrawn")
     if offered.kept and offered.kept not in here:
         reasons.append(offered.why[:1].lower() + offered.why[1:].rstrip("."))
     return "", "; ".join(
