@@ -162,7 +162,7 @@ def run_foreign(
 ) -> tuple[int, str]:
     """Run a program that may need anything, as ``run`` does: outside the limits of the service that asks.
 
-    With ``still`` systemd ends the program after ``longest`` seconds.
+    ``longest``, for a program with ``still``, is when systemd ends it; 0 for after ``timeout`` seconds.
 
     Root runs only a file that nobody else can change. Raises NotAsked for another file, and where systemd
     does not start the program; Unusable as ``run`` does.
@@ -195,7 +195,7 @@ def _run_by_systemd(
     settings = [f"--setenv={name}={value}" for name, value in environment.items()]
     # systemd puts variables into arguments, where "$$" is one dollar sign.
     words = [word.replace("$", "$$") for word in argv]
-    end = longest if still else timeout
+    end = longest or timeout
     limits = [f"--property=RuntimeMaxSec={end:g}", *settings]
     began = time.monotonic()
     try:

@@ -156,17 +156,18 @@ def _interrupts_later() -> Iterator[None]:
     would go on alone.
     """
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A child inherits what is ignored, and only the main thread may set handlers.
-    main = threading.current_thread() is threading.main_thread()
-    for number in [number for number, handler in handlers.items() if main and callable(handler)]:
+    handlers = {}
+    # Only the main thread may set handlers. What is ignored stays so, as a child inherits that.
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
         signal.signal(number, lambda number, _frame: came.append(number))
     try:
         yield
     finally:
         for number, handler in handlers.items():
-            if main and callable(handler):
-                signal.signal(number, handler)
+            signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
 

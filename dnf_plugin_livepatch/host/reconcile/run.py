@@ -84,7 +84,9 @@ def _whole_run(
     from .context import Run
     from .converge import converge
 
-    return converge(Run(paths, config, kernel, force, progress), stamp)
+    result = converge(Run(paths, config, kernel, force, progress), stamp)
+    _end_unloads(paths, result)
+    return result
 
 
 def reconcile(
@@ -114,7 +116,6 @@ def reconcile(
             else:
                 last = None if force else _nothing_new(paths, kernel, stamp)
                 result = last or _whole_run(paths, config, kernel, stamp, force, progress)
-                _end_unloads(paths, result)
             advised.forget_others(paths, kernel.release)
             atomic.step("before result")
             atomic.write_json(paths.result, mailbox.dump(result), mailbox.load)
