@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 
 from .common import run
@@ -26,8 +28,16 @@ def home() -> Iterator[str]:
 
 
 def stop(folder: str) -> None:
-    """End gpg's agent for ``folder``. Where inotify is used up, no agent notices that its folder is gone."""
+    """End gpg's agent for ``folder``, and wait until its sockets are gone: the folder can go then.
+
+    Where inotify is used up, no agent notices that its folder is gone. An agent that is told to end removes
+    its sockets after it has answered.
+    """
     run(["gpgconf", "--homedir", folder, "--kill", "all"])
+    socket = run(["gpgconf", "--homedir", folder, "--list-dirs", "agent-socket"]).strip()
+    until = time.monotonic() + 10
+    while os.path.exists(socket) and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def gpg(folder: str, *words: str) -> str:

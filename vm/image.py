@@ -140,7 +140,9 @@ def disk() -> str:
             f" && chroot $R dnf -y -q install {names}"
             " && chroot $R sh -c 'dnf -y -q install --nogpgcheck /var/tmp/project/*.rpm'"
         )
-        run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], env={"R": tree, "S": files})
+        # In process ids of its own: DNF leaves gpg agents, which would remove their sockets beside rmtree.
+        apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        run([*apart, "sh", "-c", script], env={"R": tree, "S": files})
         shutil.rmtree(local)
         os.unlink(os.path.join(tree, "var/lib/demo-repo"))
         os.symlink("/srv/demo/" + STAGE, os.path.join(tree, "var/lib/demo-repo"))
