@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from ...base import names
 from ...base.model import InstalledPatch, Kernel, LoadedPatch, Problem
 from ...base.paths import Paths
 from ...base.typed import TYPE_CHECKING, NamedTuple
@@ -156,7 +157,7 @@ def _copied(
     found: dict[str, _Found] = {}
     for name, build_id in strays.items():
         path = f"{folder}/{name}.ko"
-        if module_file.own_build_id(path) != build_id:
+        if not names.MODULE.match(name) or module_file.own_build_id(path) != build_id:
             continue
         if name in listed:
             found[name] = _Found(listed[name].nevra, listed[name].cves)
