@@ -121,10 +121,10 @@ def test_the_guards_file_is_spoiled_and_var_is_read_only(patched: Host) -> None:
 
 def test_a_health_check_that_fails(host: Host) -> None:
     host.run(f"printf '[main]\\ntransition_timeout = 240\\nhealth_check = /usr/bin/false\\n' >{CONF}")
-    host.run("dnf -y upgrade -x 'kernel*'", 5)
+    host.run(f"dnf -y install {host.patch}", 5)
     assert host.loaded() == [] and doctor(host)
     found = step(host, 5)
-    assert found["state"] in ("unhealthy", "bad-reboot"), found
+    assert found["state"] == "unhealthy", found
     host.run(f"printf '[main]\\ntransition_timeout = 240\\n' >{CONF}")
     host.run(found["command"])
     assert host.loaded() == ["livepatch_demo_1"] and not doctor(host)
