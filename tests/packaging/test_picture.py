@@ -156,6 +156,7 @@ def test_the_status_block_is_what_the_product_makes_of_the_demos_facts():
         retry="",
         skipped="",
         problems=(),
+        taints=("live patched (K)", "unsigned module (E)"),
     )
     advice = reboot.advise(report, picture.NEW, (), lambda one, other: (one > other) - (one < other))
     shown = picture.shown()["livepatch status"].splitlines()
