@@ -55,9 +55,14 @@ def folder(prefix: str, below: str = "") -> Iterator[str]:
         scratch.close()
 
 
-@functools.cache
 def of_process(prefix: str) -> str:
     """The path of a Scratch that this process uses again and again, until the process ends."""
+    return _made(prefix, os.getpid())
+
+
+@functools.cache
+def _made(prefix: str, _pid: int) -> str:
+    """The path of the Scratch of one process: a child may be another user's, and has one of its own."""
     scratch = Scratch(prefix)
     atexit.register(scratch.close)
     return scratch.path

@@ -2,6 +2,7 @@
 """Folders for work in progress: gone when the process ends, and removed by the next when it was killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,18 @@ def test_a_log_and_its_copy_beside_the_packages_are_their_owners_alone(tmp_path)
         os.umask(old)
     assert os.stat(kept).st_mode & 0o777 == 0o600
     assert "a?[31mb?c?d     x\n" in open(kept, encoding="utf-8").read()
+
+
+def test_a_child_that_may_be_another_users_has_a_folder_of_its_own():
+    mine = scratch.of_process("lp-parent-")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, scratch.of_process("lp-parent-").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 4096).decode()
+    os.close(reader)
+    os.close(writer)
+    assert theirs != mine == scratch.of_process("lp-parent-")
+    shutil.rmtree(theirs)

@@ -126,6 +126,9 @@ def _tried(world: World, mishap: Mishap, verb: str, root: pathlib.Path) -> tuple
     wanted = world.new[verb]
     if mishap.spoil in (spoils.older, spoils.restored) and verb not in READING:
         wanted = {**after} if not after["fault"] and told.status == 0 else wanted
+    if verb in CHANGING and told.status == 0 and _lost_a_file(before["fault"]) and after["fault"]:
+        # A change keeps no fix away for a file that was lost before, and makes no new one of it.
+        wanted = {**wanted, "fault": before["fault"]}
     if mishap.around is spoils.another and verb in CHANGING:
         after = {name: value if isinstance(value, str) else [n for n in value if not _others(n)]
                  for name, value in after.items()}  # fmt: skip
@@ -160,6 +163,11 @@ def _tried(world: World, mishap: Mishap, verb: str, root: pathlib.Path) -> tuple
 def files_of_generations(files: dict[str, str]) -> set[str]:
     """The generations that were there."""
     return {path.split("/")[1] for path in files if path.startswith("generations/")}
+
+
+def _lost_a_file(fault: str) -> bool:
+    """Whether ``fault`` is that of a repository that can be read, but for a package file."""
+    return fault.endswith("is missing or cut")
 
 
 def _others(name: str) -> bool:
