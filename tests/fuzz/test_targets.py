@@ -39,7 +39,8 @@ WITHOUT = {
     "repotool/repository/rpms._armoured",
     "compares a word": "dnf4/plugin._noted "
     "host/reconcile/loader._in_transition "
-    "host/reconcile/loader.load host/reconcile/loader.remove host/reconcile/loader.unload",
+    "host/reconcile/loader.load host/reconcile/loader.remove host/reconcile/loader.unload "
+    "repotool/repository/signing.same_key",
     "leaves the reading to SQLite, librpm or DNF": "host/files/journal.transaction_of "
     "host/packages/installed._headers host/packages/installed.damage repotool/repository/client.check",
     "reads a source tree, after programs of that tree have run": "rpmtool/kernel/kernelsource._name",
