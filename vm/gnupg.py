@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import glob
 import shutil
 import tempfile
 import time
@@ -28,15 +28,15 @@ def home() -> Iterator[str]:
 
 
 def stop(folder: str) -> None:
-    """End gpg's agent for ``folder``, and wait until its sockets are gone: the folder can go then.
+    """End gpg's agent for ``folder``, and wait until all its sockets are gone: the folder can go then.
 
     Where inotify is used up, no agent notices that its folder is gone. An agent that is told to end removes
     its sockets after it has answered.
     """
     run(["gpgconf", "--homedir", folder, "--kill", "all"])
     socket = run(["gpgconf", "--homedir", folder, "--list-dirs", "agent-socket"]).strip()
-    until = time.monotonic() + 10
-    while os.path.exists(socket) and time.monotonic() < until:
+    until = time.monotonic() + 60
+    while glob.glob(glob.escape(socket) + "*") and time.monotonic() < until:
         time.sleep(0.02)
 
 
