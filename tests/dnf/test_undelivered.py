@@ -101,13 +101,26 @@ def test_an_upgrade_goes_on_without_a_patch_that_cannot_be_had(lab, host, how, c
     assert host.dnf("upgrade").new == {P2}
 
 
+#: A server on a free port: other workers have theirs at the same time.
+SERVE = """\
+import functools, http.server, os
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory={folder!r})
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+with open("/root/port.new", "w") as file:
+    file.write(str(server.server_port))
+os.rename("/root/port.new", "/root/port")
+server.serve_forever()
+"""
+
+
 @pytest.mark.parametrize("how", ["missing", "damaged"])
 def test_a_mirror_that_lags_costs_the_same_over_the_network(lab, host, how):
     name = state(lab, how)
     host.repos(base=name)
-    host.sh(f"sed -i 's,file://{lab.states},http://127.0.0.1:8943,' /etc/yum.repos.d/lab.repo")
-    serve = f"cd {lab.states} && python3 -m http.server --bind 127.0.0.1 8943 >/dev/null 2>&1 &"
-    passed(host.sh(f"({serve}) ; sleep 2; dnf -y --setopt=retries=1 upgrade; code=$?; exit $code"))
+    host.write("/root/serve.py", SERVE.format(folder=lab.states))
+    serve = "(python3 /root/serve.py >/dev/null 2>&1 &); until [ -e /root/port ]; do sleep 0.1; done"
+    known = f"sed -i s,file://{lab.states},http://127.0.0.1:$(cat /root/port), /etc/yum.repos.d/lab.repo"
+    passed(host.sh(f"{serve}; {known}; dnf -y --setopt=retries=1 upgrade; code=$?; exit $code"))
 
 
 @pytest.mark.parametrize("how", ["missing", "unsigned", "strange key"])
