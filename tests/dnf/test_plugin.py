@@ -112,7 +112,7 @@ def test_elsewhere_nothing_is_shown_of_the_waiting(host, run):
 def test_waiting_is_bounded(host):
     host.repos(base="patches")
     host.write("/etc/stand-in", "slow")
-    answer = host.dnf("upgrade", env=IMPATIENT, timeout=50)
+    answer = host.dnf("upgrade", env=IMPATIENT, timeout=150)
     assert answer.code == 5 and P2 in answer.new and "Complete!" in answer.out
 
 

@@ -245,7 +245,7 @@ def test_waiting_has_a_bound_and_warn_changes_no_exit_status(host, verb):
     prepared(host, "patches", *([f"install {NAME}"] if verb == "remove" else []))
     host.write("/etc/stand-in", "slow")
     host.conf("on_failure = warn\n")
-    answer = host.dnf(verb, NAME, env=IMPATIENT, timeout=50)
+    answer = host.dnf(verb, NAME, env=IMPATIENT, timeout=150)
     assert answer.code == 0 and "reconcile gave no answer" in answer.text and "Complete!" in answer.text
 
 

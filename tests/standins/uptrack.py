@@ -58,7 +58,7 @@ def misbehave(broken):
     if broken == "signal":
         os.kill(os.getpid(), 9)
     if broken == "daemon" and os.fork() == 0:
-        time.sleep(5)
+        time.sleep(60)
         os._exit(0)
 
 

@@ -452,7 +452,7 @@ def test_completion_knows_every_verb_and_option() -> None:
             f"source {TOP}/completion/livepatch; COMP_WORDS=({typed});"
             "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _livepatch; printf '%s\\n' \"${COMPREPLY[@]}\""
         )
-        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=120)
         assert set(done.stdout.split()) == expected and done.stderr == "", words
 
 

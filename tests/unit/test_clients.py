@@ -125,13 +125,13 @@ def test_a_client_that_hangs_is_ended_in_time(ksplice, tmp_path):
     started = time.monotonic()
     state = clients.state(quick, UEK)
     assert state.state == "unknown" and "within 1 second" in state.why
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 50
 
 
 def test_a_client_that_is_slow_is_waited_for_and_told(ksplice, tmp_path, monkeypatch):
-    (tmp_path / "slow-upgrade").write_text(f"#!/bin/sh\nsleep 0.7\necho end >{tmp_path}/log\n")
+    (tmp_path / "slow-upgrade").write_text(f"#!/bin/sh\nsleep 2.5\necho end >{tmp_path}/log\n")
     (tmp_path / "slow-upgrade").chmod(0o755)
-    own = ksplice.client._replace(timeout=0.2, apply=((f"{tmp_path}/slow-upgrade",),))
+    own = ksplice.client._replace(timeout=1, apply=((f"{tmp_path}/slow-upgrade",),))
     told = []
     monkeypatch.setattr(clients, "PATIENCE", 50)
     result = clients.apply(ksplice._replace(client=own), UEK, progress=told.append)
@@ -147,7 +147,7 @@ def test_a_daemon_that_keeps_the_pipe_open_does_not_hold_us_up(ksplice, tmp_path
     (tmp_path / "broken").write_text("daemon")
     started = time.monotonic()
     assert clients.state(ksplice, UEK).state == "none"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 50
 
 
 @pytest.mark.parametrize("name", ["ksplice", "openeuler", "openeuler-single"])

@@ -32,7 +32,7 @@ def pids(tmp_path):
             pass
 
 
-def gone(pid, seconds=5.0):
+def gone(pid, seconds=60.0):
     """Whether the process ends within ``seconds``; one that nobody has reaped yet has ended too."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -46,11 +46,11 @@ def gone(pid, seconds=5.0):
     return False
 
 
-@pytest.mark.parametrize("child", ["sleep 30", "yes"])
+@pytest.mark.parametrize("child", ["sleep 300", "yes"])
 def test_a_health_check_that_leaves_a_child_behind_has_passed(pids, child):
     started = time.monotonic()
     assert failing(f"sh -c '{child} & echo $! > {pids}; exit 0'") == ""
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_a_health_check_is_told_by_its_exit_status_and_the_end_of_its_output():
@@ -61,8 +61,8 @@ def test_a_health_check_is_told_by_its_exit_status_and_the_end_of_its_output():
 
 
 def test_a_health_check_that_hangs_ends_with_all_that_it_started(pids):
-    said = failing(f"sh -c 'sleep 30 & echo $! > {pids}; wait'", timeout=1)
-    assert "within 1 second" in said
+    said = failing(f"sh -c 'sleep 300 & echo $! > {pids}; wait'", timeout=3)
+    assert "within 3 seconds" in said
     assert gone(int(pids.read_text()))
 
 
@@ -72,10 +72,10 @@ def test_what_cannot_even_be_killed_does_not_hold_us_up(pids, monkeypatch):
     monkeypatch.setattr(os, "killpg", lambda group, number: None)
     started = time.monotonic()
     with pytest.raises(program.Unusable, match="within 1 second.*could not be killed"):
-        program.run(("/bin/sh", "-c", f"echo $$ > {pids}; exec sleep 30"), 1)
-    assert time.monotonic() - started < 10
-    assert "could not be killed" in failing(f"sh -c 'echo $$ >> {pids}; exec sleep 30'", timeout=1)
-    assert time.monotonic() - started < 20
+        program.run(("/bin/sh", "-c", f"echo $$ > {pids}; exec sleep 300"), 1)
+    assert time.monotonic() - started < 60
+    assert "could not be killed" in failing(f"sh -c 'echo $$ >> {pids}; exec sleep 300'", timeout=1)
+    assert time.monotonic() - started < 120
 
 
 def test_an_interrupted_run_leaves_no_program_behind(pids, monkeypatch):
@@ -86,7 +86,7 @@ def test_an_interrupted_run_leaves_no_program_behind(pids, monkeypatch):
 
     monkeypatch.setattr(subprocess.Popen, "poll", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        program.run(("/bin/sh", "-c", f"echo $$ > {pids}; exec sleep 30"), 20)
+        program.run(("/bin/sh", "-c", f"echo $$ > {pids}; exec sleep 300"), 20)
     assert gone(int(pids.read_text()))
 
 
@@ -228,17 +228,17 @@ def test_systemd_ends_a_program_that_is_waited_for_too(folder, systemd):
     [
         ("echo 'Failed to start transient unit: Transaction is destructive.' >&2; exit 1", False, False),
         ("echo 'Failed to connect to bus: No such file or directory'; exit 1", False, False),
-        ("sleep 1.2; echo 'Failed to start transient unit: Connection timed out'; exit 1", False, False),
+        ("sleep 3.2; echo 'Failed to start transient unit: Connection timed out'; exit 1", False, False),
         ('printf "\\002Failed to connect to the service"; exit 1', True, True),
         ('printf "\\002"; exit 0', False, True),
-        ('printf "\\002"; sleep 1.2; exit 1', True, True),
+        ('printf "\\002"; sleep 3.2; exit 1', True, True),
     ],
 )  # fmt: skip
 def test_what_systemd_did_not_run_was_not_asked(systemd, then, failed, asked):
     systemd(then)
-    answer = health.ask(Config(health_check=("true",), health_check_timeout=1))
+    answer = health.ask(Config(health_check=("true",), health_check_timeout=3))
     assert (bool(answer.failed), not answer.not_asked) == (failed, asked)
-    assert ("within 1 seconds" in answer.failed) is (asked and "sleep" in then)
+    assert ("within 3 seconds" in answer.failed) is (asked and "sleep" in then)
 
 
 def test_where_systemd_run_is_missing_or_killed_nothing_was_asked(systemd, monkeypatch):
