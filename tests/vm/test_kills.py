@@ -95,8 +95,9 @@ def test_killed_at_a_call_then_run_again(stocked, name, record_property):
     print(told)
     record_property("told", told)
     assert not wrong
-    # A call that depends on the time, such as waiting for a child, need not happen again.
-    assert len(spared) <= len(chosen) // 10, spared
+    # How often a child is waited for depends on the time: such a call need not happen again.
+    steady = [kill for kill in spared if kill.call != "wait4"]
+    assert len(steady) <= len(chosen) // 10 and len(spared) < len(chosen), spared
 
 
 def test_two_reconciles_at_once(stocked):
