@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.vm.support import loading
-from tests.vm.support.loaded import CONF, configure, failed, ids, in_force, record, result, rpm
+from tests.vm.support.loaded import CONF, SETTLE, configure, failed, ids, in_force, record, result, rpm
 
 #: The highest exposure that `systemd-analyze security` may print, times ten.
 LIMITS = {
@@ -20,7 +20,6 @@ LIMITS = {
     "livepatch-reconcile": 50,
     "dnf-livepatch": 70,
 }
-SETTLE = "systemctl start livepatch-settle.service"
 #: A health check that tells where it runs.
 CHECK = """\
 #!/bin/sh
@@ -95,7 +94,8 @@ def test_each_service_is_narrow(host, record_property):
     record_property("told", f"exposure of the services in the virtual machine: {scores}")
     print(scores)
     errors = host.run(
-        "journalctl -b -q --no-pager -t systemd | grep -E 'livepatch.*(Unknown|Failed|ignor)'; true"
+        "journalctl --sync;"
+        " journalctl -b -q --no-pager -t systemd | grep -E 'livepatch.*(Unknown|Failed|ignor)'; true"
     )
     assert errors == ""
 
@@ -109,7 +109,8 @@ def test_each_service_is_narrow(host, record_property):
 )
 def test_a_service_can_do_its_work_and_nothing_else(machine, unit, can):
     pid = machine.ok(
-        "systemd-run -q --uid=65534 --unit=other sleep 1000; sleep 1; systemctl show -P MainPID other"
+        "systemd-run -q --uid=65534 --unit=other sleep 1000; pid=$(systemctl show -P MainPID other);"
+        " until grep -qx sleep /proc/$pid/comm; do sleep 0.1; done; echo $pid"
     ).strip()
     machine.ok(f"mkdir -p /var/lib/systemd/pstore; cat >/root/probe.sh <<'END'\n{PROBE.format(pid=pid)}END")
     # Below /root only the reconcile service can see a file.
@@ -201,7 +202,8 @@ def test_a_check_that_hangs_ends_and_one_that_others_can_change_is_not_asked(mac
     rpm(machine, loading.V1)
     assert "health-check-failed" in ids(machine) and not in_force(machine, loading.V1)
     assert "did not end within 3 seconds" in record(machine, loading.V1)["reason"]
-    assert machine.run("pgrep -f 'sleep 123[4]'").status == 1
+    # A killed process may need a moment for its end.
+    machine.ok("for i in $(seq 300); do pgrep -f 'sleep 123[4]' || exit 0; sleep 0.2; done; exit 1")
     machine.ok("install -m 777 /root/check.sh /usr/local/bin/check")
     configure(machine, "health_check = check")
     rpm(machine, loading.V2)

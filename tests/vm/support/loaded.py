@@ -17,6 +17,11 @@ REST = (
     ' grep -qsF "$(cat /run/livepatch/request)" /run/livepatch/result.json &&'
     f' [ "$(systemctl show -P ActiveState {UNIT})" != activating ] && exit 0; sleep 0.3; done; exit 1'
 )
+# A run of the settle watch. A start joins the run under way, which may have read an older configuration.
+SETTLE = (
+    'while [ "$(systemctl show -P ActiveState livepatch-settle.service)" = activating ]; do sleep 0.2; done;'
+    " systemctl start livepatch-settle.service"
+)
 
 
 def put(machine: Machine, path: str, text: str) -> None:
@@ -69,6 +74,14 @@ def patches(machine: Machine) -> dict[str, str]:
         "echo $m $(cat $m/enabled)$(cat $m/transition); done; true"
     )
     return dict(line.split() for line in text.splitlines())
+
+
+def unused(module: str) -> str:
+    """The shell command that waits until rmmod can take ``module``.
+
+    The kernel lets the module go a moment after the folder of its live patch.
+    """
+    return f"until grep -qsx 0 /sys/module/{module}/refcnt; do sleep 0.2; done"
 
 
 def modules(machine: Machine) -> list[str]:
