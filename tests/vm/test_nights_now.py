@@ -11,17 +11,16 @@ import pytest
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF, Host
-from tests.vm.support.loaded import configure, erase, ids, in_force, patches, result, rpm
+from tests.vm.support.loaded import REST, configure, erase, ids, in_force, patches, result, rpm, unused
 from vm.qemu import Machine
 
 GATE = loading.COVERS
 TRANSITION = f"/sys/kernel/livepatch/{GATE.module}/transition"
-PAUSED = f"/sys/kernel/livepatch/{loading.STALLS.module}/transition"
 
 
 @pytest.fixture(scope="module")
 def stocked(booted: Host) -> Host:
-    """The booted host with the packages at hand, and a command that sleeps in pause(2)."""
+    """The booted host with the packages at hand, and the gate."""
     booted.reset()
     for patch in (loading.V1, loading.V2, loading.STALLS, GATE):
         loading.put(booted.machine, patch)
@@ -77,31 +76,30 @@ def test_a_load_that_takes_its_time_is_no_alarm(machine: Machine) -> None:
     assert GATE.nevra in words["motd"][1] and until in words["motd"][1], words["motd"]
     assert 'livepatch_state{state="loading"} 1' in words["metrics"][1]
     assert "livepatch_change_deadline_seconds " in words["metrics"][1]
-    machine.ok(f"cat /proc/gate-open; until grep -qs 0 {TRANSITION}; do sleep 0.3; done; sleep 2")
+    machine.ok(f"cat /proc/gate-open; until grep -qs 0 {TRANSITION}; do sleep 0.3; done; ( {REST} )")
     assert in_force(machine, GATE)
     assert ask(machine, "status")[1].count("LOADING") == 0
 
 
 def test_a_removal_that_takes_its_time_is_no_alarm(machine: Machine) -> None:
-    """A task sleeps in the patched pause(2): the unload waits for it, and nothing calls that a load."""
-    rpm(machine, loading.STALLS)
-    assert in_force(machine, loading.STALLS)
-    # The kernel wakes the task after 15 seconds: the words are asked for in the same command.
+    """A task sleeps in the patched function: the unload waits for it, and nothing calls that a load."""
+    machine.ok("insmod /root/lpgate.ko")
+    rpm(machine, GATE)
+    assert in_force(machine, GATE)
+    shut = f"/sys/module/{GATE.module}/parameters/shut"
     text = machine.ok(
-        "systemd-run -q --unit sleeper python3 -c 'import signal\nwhile True: signal.pause()';"
-        " until grep -qs new_pause /proc/$(systemctl show -P MainPID sleeper)/stack; do sleep 0.3; done;"
-        f" (livepatch unload {loading.STALLS.module} >/root/unload.txt 2>&1; echo $? >/root/unload.rc) &"
-        f" until grep -qs 1 {PAUSED}; do sleep 0.1; done;"
-        ' livepatch status; echo "=> $?"; livepatch check; echo "=> $?"',
-        240,
+        f"echo 1 >{shut}; systemd-run -q --unit sleeper cat /proc/gate;"
+        " until grep -qs new_gate_show /proc/$(systemctl show -P MainPID sleeper)/stack; do sleep 0.3; done;"
+        f" (livepatch unload {GATE.module} >/root/unload.txt 2>&1; echo $? >/root/unload.rc) &"
+        f" until grep -qs 1 {TRANSITION}; do sleep 0.1; done;"
+        ' livepatch status; echo "=> $?"; livepatch check; echo "=> $?"'
     )
+    assert machine.ok(f"cat {TRANSITION}; echo 0 >{shut}") == "1\n"
     assert text.count("=> 0\n") == 1, text
     words, line = text.split("=> 0\n")
     assert "State          : UNLOADING: " in words and "FAILED" not in words, text
     assert "fixed functions" not in words and " at the latest" in words, text
-    assert line.endswith("=> 1\n") and loading.STALLS.nevra in line and "being taken out of force" in line, (
-        line
-    )
+    assert line.endswith("=> 1\n") and GATE.nevra in line and "being taken out of force" in line, line
     machine.ok("until [ -s /root/unload.rc ]; do sleep 0.3; done")
     assert patches(machine) == {} and machine.ok("cat /root/unload.rc") == "0\n"
     code, text = ask(machine, "status")
@@ -124,7 +122,7 @@ def test_the_foreign_patch_of_yesterday_is_gone_and_so_is_its_error(machine: Mac
     assert code == 5 and f"would put {loading.V1.module} out of force" in text, text
     machine.ok(
         f"echo 0 >/sys/kernel/livepatch/{loading.V1.module}/enabled;"
-        f" while [ -e /sys/kernel/livepatch/{loading.V1.module} ]; do sleep 0.3; done;"
+        f" {unused(loading.V1.module)};"
         f" rmmod {loading.V1.module}"
     )
     code, text = ask(machine, "status")
@@ -164,7 +162,7 @@ def test_what_keeps_a_patch_out_is_said_wherever_it_is_missing(stocked: Host, sw
         reason = "livepatch.enable=0 is on the kernel command line"
     else:
         configure(machine, switch)
-    machine.ok(f"rpm -U --nosignature /root/{loading.V1.module}.rpm; sleep 1")
+    rpm(machine, loading.V1)
     assert patches(machine) == {}
     words = told(machine)
     for verb in ("status", "list", "check", "motd"):

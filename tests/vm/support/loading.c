@@ -3,7 +3,7 @@
  * Live patches that behave, and some that do not, for the tests of loading.
  *
  * PATCH_PAUSE      replaces pause(2): a task asleep in the old function holds up the transition
- * PATCH_GATE       replaces the function behind /proc/gate (gate.c)
+ * PATCH_GATE       replaces the function behind /proc/gate (gate.c); readers sleep while the parameter shut is 1
  * PATCH_OOPS       replaces the function behind /proc/version by one that dereferences NULL
  * INIT_PANIC       panics while it is loaded
  * INIT_OOPS        oopses while it is loaded
@@ -32,8 +32,13 @@ static long new_pause(const struct pt_regs *unused)
 #define NEW new_pause
 #elif defined(PATCH_GATE)
 #define OBJECT "lpgate"
+static bool shut;
+module_param(shut, bool, 0600);
+
 static int new_gate_show(struct seq_file *m, void *v)
 {
+	while (READ_ONCE(shut))
+		schedule_timeout_uninterruptible(HZ / 10);
 	seq_puts(m, "patched\n");
 	return 0;
 }
