@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF
+from tests.vm.support.loaded import REST
 from vm import repo
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -149,8 +150,8 @@ def prompt(host, command: str = "dnf --assumeno upgrade") -> dict[str, str]:
 
 
 def at_rest(host) -> None:
-    """Wait until the live patch is in and its transition is over."""
-    host.run(f"until grep -qs 0 {TRANSITION}; do sleep 0.3; done", timeout=240)
+    """Wait until the live patch is in, its transition is over, and so is the run that loaded it."""
+    host.run(f"until grep -qs 0 {TRANSITION}; do sleep 0.3; done; ( {REST} )")
 
 
 def line(release: str, *counts: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.vm.support import vendors
 from tests.vm.support.demo_host import CONF
+from tests.vm.support.loaded import REST
 from vm.patches import CMDLINE, UNFIXABLE, VERSION
 
 STOCKED = "vendors"
@@ -53,12 +54,13 @@ class Vendor:
         return self.host.run("dnf -y history undo last")
 
     def comes(self, *modules: str) -> None:
-        """Wait until exactly these live patches are in force, and no other is in the kernel."""
+        """Wait until exactly these live patches are in force, no other is there, and no run goes on."""
         end = time.monotonic() + 240
         names = sorted(modules)
         while sorted(self.host.loaded()) != names or self.modules() != names:
             assert time.monotonic() < end, f"in force: {self.host.loaded()}, in the kernel: {self.modules()}"
             time.sleep(1)
+        self.host.run(f"( {REST} )")
 
     def modules(self) -> list[str]:
         """The vendors' live patches that are in the kernel, in force or not."""
@@ -232,6 +234,7 @@ def test_ksplice_stand_in(vendor):
     assert not host.leaks() and host.loaded() == [] and vendor.told([CMDLINE]) == [("ksplice", nevra)]
     vendor.undo()
     ends(lambda: host.leaks(), "the client was not asked to take the updates out")
+    host.run(f"( {REST} )")
     assert vendor.told([]) == []
     # A client that hangs is given up in the end. The message about a missing one names the package.
     slow = vendors.override("ksplice").replace("timeout = 300", "timeout = 3")
