@@ -88,9 +88,7 @@ def test_patch_loaded_by_hand_is_left_alone(host):
         "head = data.rindex(b'070701', 0, at)\nsize = int(data[head + 54:head + 62], 16)\n"
         "open('livepatch_demo_1.ko', 'wb').write(data[at:at + size])\nEND\ninsmod livepatch_demo_1.ko"
     )
-    host.run(
-        "for i in $(seq 60); do [ $(cat /sys/kernel/livepatch/*/transition) = 0 ] && break; sleep 1; done"
-    )
+    host.run("until [ $(cat /sys/kernel/livepatch/*/transition) = 0 ]; do sleep 0.3; done")
     assert host.loaded() == ["livepatch_demo_1"] and not host.leaks()
     host.run("livepatch reconcile; true")
     host.run("dnf -y upgrade")

@@ -96,7 +96,7 @@ def test_a_slow_load_is_waited_for_and_told_and_never_undone(machine: Machine) -
     start = time.monotonic()
     machine.ok(f"rpm -U --nosignature /root/{loading.SLOW.module}.rpm")
     state = f"/sys/module/{loading.SLOW.module}/initstate"
-    machine.ok(f"for i in $(seq 300); do grep -qs coming {state} && exit 0; sleep 0.2; done; exit 1")
+    machine.ok(f"for i in $(seq 1500); do grep -qs coming {state} && exit 0; sleep 0.2; done; exit 1")
     answer = machine.ok(ASK, 60)  # as dnf asks behind its transaction
     assert "load-goes-on" in answer and "the kernel has been loading it since" in answer, answer
     told = "journalctl -b -u livepatch-reconcile --grep 'the kernel has been loading it for'"

@@ -16,7 +16,7 @@ import pytest
 from tests.vm.support import loading
 from tests.vm.support.administrator import Administrator
 from tests.vm.support.demo_host import CONF, PATCHED, UNIT, Host
-from tests.vm.support.loaded import REST, cmdline, configure, failed, in_force, patches
+from tests.vm.support.loaded import REST, cmdline, configure, failed, in_force, patches, unused
 from vm import image
 from vm.qemu import Machine
 
@@ -284,7 +284,7 @@ def test_somebody_disabled_the_patch(night: Administrator) -> None:
     The patch comes back, and the history has the time at which the patch was last seen in force.
     """
     folder = f"/sys/kernel/livepatch/{ONE}"
-    meanwhile(night, f"echo 0 >{folder}/enabled; while [ -e {folder} ]; do sleep 0.2; done; rmmod {ONE}")
+    meanwhile(night, f"echo 0 >{folder}/enabled; {unused(ONE)}; rmmod {ONE}")
     assert night.host.leaks()
 
     assert night.host.patch in night.types("livepatch check", 2)
@@ -311,7 +311,7 @@ def test_a_patch_that_insmod_loaded(night: Administrator) -> None:
     screen = night.types("livepatch status", 5)
     assert other in screen and "loaded by others" in screen and f"rmmod {other}" in screen
     night.follows(screen)
-    meanwhile(night, f"while [ -e /sys/kernel/livepatch/{other} ]; do sleep 0.2; done")
+    meanwhile(night, unused(other))
     night.types(f"rmmod {other}")
     night.types("livepatch reconcile")
     assert safe(night, ONE) and not night.host.unit_failed()

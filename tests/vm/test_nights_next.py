@@ -11,7 +11,7 @@ import pytest
 
 from tests.vm.support import loading
 from tests.vm.support.demo_host import CONF, UNIT, Host
-from tests.vm.support.loaded import configure, in_force, rpm
+from tests.vm.support.loaded import configure, in_force, rpm, unused
 
 GUARD = "/var/lib/livepatch/guard.json"
 
@@ -76,8 +76,7 @@ def test_a_damaged_module_and_a_patch_unloaded_by_hand(patched: Host) -> None:
 def test_a_patch_that_was_disabled_in_sysfs(patched: Host) -> None:
     host = patched
     host.run("echo 0 >/sys/kernel/livepatch/livepatch_demo_1/enabled")
-    there = "[ -e /sys/kernel/livepatch/livepatch_demo_1 ]"
-    host.run(f"for i in $(seq 300); do {there} || exit 0; sleep 0.2; done; exit 1")
+    host.run("while [ -e /sys/kernel/livepatch/livepatch_demo_1 ]; do sleep 0.2; done")
     assert "module-not-in-force" in doctor(host)
     assert follow(host, "not-loaded")["command"] == "livepatch reconcile"
     assert host.loaded() == ["livepatch_demo_1"] and not doctor(host)
@@ -158,8 +157,8 @@ def test_a_dead_module_holds_the_name(patched: Host) -> None:
     host.run("livepatch unload livepatch_demo_1")
     host.run(f"insmod {module(host)}")
     there = "/sys/kernel/livepatch/livepatch_demo_1"
-    host.run(f"for i in $(seq 300); do [ $(cat {there}/transition) = 0 ] && exit 0; sleep 0.3; done; exit 1")
-    host.run(f"echo 0 >{there}/enabled; for i in $(seq 300); do [ -e {there} ] || exit 0; sleep 0.3; done")
+    host.run(f"until [ $(cat {there}/transition) = 0 ]; do sleep 0.3; done")
+    host.run(f"echo 0 >{there}/enabled; {unused('livepatch_demo_1')}")
     host.run(f"livepatch unblock {host.patch}", 5)
     assert "module-name-taken" in doctor(host)
     assert follow(host, "name-taken")["command"] == "rmmod livepatch_demo_1 && livepatch reconcile"
@@ -220,6 +219,6 @@ def test_the_boot_loads_before_the_network(patched: Host, known: bool) -> None:
         "for i in $(seq 600); do [ -s /run/livepatch/converged.json ] && exit 0; sleep 0.5; done; exit 1"
     )
     assert network / 1e6 < host.began("livepatch-late.service")
-    assert "rpm" not in host.run(f"journalctl -b -q --no-pager -u {UNIT} -t livepatch")
+    assert "rpm" not in host.run(f"journalctl --sync; journalctl -b -q --no-pager -u {UNIT} -t livepatch")
     assert not host.unit_failed() and not doctor(host)
     assert "boot" in host.run("systemd-analyze critical-chain network-pre.target")

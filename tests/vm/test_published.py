@@ -64,6 +64,7 @@ def publisher(host: Host, tmp_path: os.PathLike[str]) -> Iterator[Publisher]:
     host.stage("base")
     host.run(
         f"mkdir -p /srv/www && systemd-run -q python3 -m http.server {PORT} -b 127.0.0.1 -d /srv/www && "
+        f"until (exec 3<>/dev/tcp/127.0.0.1/{PORT}) 2>/dev/null; do sleep 0.2; done && "
         f"printf 'repos = published\\n' >>{CONF}"
     )
     host.run(f"cat >/etc/yum.repos.d/published.repo <<'END'\n{REPOSITORY}END")

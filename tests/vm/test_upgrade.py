@@ -161,9 +161,7 @@ def test_interrupt_while_waiting_leaves_the_transaction_finished(host):
         f"mkdir -p {DROP_IN} && printf '[Service]\\nExecStartPre=/bin/sleep 15\\n' >{DROP_IN}/slow.conf"
     )
     host.run("systemctl daemon-reload")
-    done = host.machine.run(
-        f"cat >/tmp/interrupt.py <<'END'\n{INTERRUPT}\nEND\npython3 /tmp/interrupt.py", 200
-    )
+    done = host.machine.run(f"cat >/tmp/interrupt.py <<'END'\n{INTERRUPT}\nEND\npython3 /tmp/interrupt.py")
     text = done.out + done.err
     assert "Loading live patch" in text, text
     assert "Complete!" in text and "Traceback" not in text, text
