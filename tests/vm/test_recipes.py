@@ -60,6 +60,4 @@ def test_dnf_automatic_schedules_the_reboot_that_closes_something(host):
     host.run("systemctl daemon-reload && systemctl start dnf-automatic")
     assert host.loaded() == ["livepatch_demo_1"] and host.installed("kernel-core-" + host.new.version)
     assert "MODE=reboot" in host.run(f"cat {SCHEDULED}")
-    assert "Reboot needed: 2 kernel CVEs" in host.run(
-        "journalctl --sync; journalctl -q -o cat -u dnf-automatic"
-    )
+    assert "Reboot needed: 2 kernel CVEs" in host.run("journalctl -q -o cat -u dnf-automatic")
