@@ -103,7 +103,6 @@ def test_every_module_of_the_source_is_packaged(headers):
             "livepatch-runtime",
             [
                 "/usr/bin/livepatch",
-                "/usr/libexec/livepatch/livepatch-again",
                 "/usr/libexec/livepatch/livepatch-trigger",
                 PACKAGE + "/base/model.py",
                 PACKAGE + "/host/cli/main.py",

@@ -78,8 +78,7 @@ def story(host: Host) -> None:
     mailbox.request(host.paths)
     host.put("/run/livepatch/booting", "")
     host.put("/var/lib/livepatch/clean-shutdown", host.boot_id)
-    host.put("/run/livepatch/again", mailbox.current(host.paths))
-    for path in ("/run/livepatch/booting", "/run/livepatch/again", "/var/lib/livepatch/clean-shutdown"):
+    for path in ("/run/livepatch/booting", "/var/lib/livepatch/clean-shutdown"):
         os.chmod(host.paths.at(path), 0o644)  # the shell's touch and umask
     inputs = Inputs(RELEASE, "kernel-core-6.12.1-1.x86_64", LOWER_BOUND, "a test", "2026-11-27T00:00:00Z")
     assert advisories.save(host.paths, inputs)

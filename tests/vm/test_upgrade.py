@@ -127,23 +127,6 @@ def test_plain_rpm_loads_through_the_file_trigger(host):
     assert host.leaks()
 
 
-def test_a_request_while_a_run_ends_is_answered(host):
-    """The unit's end is drawn out, so that the removal comes behind the run's last look at the requests."""
-    host.run(
-        f"mkdir -p {DROP_IN} && printf '[Service]\\nExecStartPost=/bin/sleep 15\\n' >{DROP_IN}/late.conf"
-        " && systemctl daemon-reload"
-    )
-    answered = (
-        'until grep -qsF "$(cat /run/livepatch/request)" /run/livepatch/result.json; do sleep 0.2; done'
-    )
-    host.run(f"rpm -U {host.file} && {answered}")
-    assert host.loaded() == ["livepatch_demo_1"]
-    state = host.run(f"rpm -e {host.patch} && systemctl show -P SubState livepatch-reconcile.service")
-    assert "start-post" in state, "the removal came while the run ended"
-    host.comes([])
-    assert host.leaks()
-
-
 WATCH = r"""
 import subprocess, sys, time
 dnf = subprocess.Popen(["dnf", "-y", "-q", "upgrade"])
